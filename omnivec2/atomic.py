@@ -1,0 +1,93 @@
+"""Directories and files that are either wholly there or not there at all."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+_STAGING, _RETIRED = ".staging-", ".retired-"
+_GRACE_SECONDS = 0.2
+
+
+def write_file(path: Path, data: bytes) -> None:
+    """Write a file beside its place and rename it there.
+
+    Raises:
+        OSError: the directory is missing, read-only or full; the old file is untouched.
+    """
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f"{_STAGING}{path.name}-")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        os.chmod(name, 0o644)  # mkstemp's 0600 would lock out a server of another user
+        os.replace(name, path)
+    except BaseException:
+        Path(name).unlink(missing_ok=True)
+        raise
+
+
+@contextlib.contextmanager
+def replacing_directory(target: Path) -> Iterator[Path]:
+    """Yield an empty directory beside ``target`` that takes its place on success.
+
+    A process killed inside leaves the old directory as it was. One killed between the
+    two renames leaves the old one beside it; ``recover_directory`` puts it back.
+
+    Raises:
+        OSError: the parent directory is missing, read-only or full.
+    """
+    recover_directory(target)
+    staging = Path(tempfile.mkdtemp(dir=target.parent, prefix=f"{_STAGING}{target.name}-"))
+    try:
+        staging.chmod(0o755)
+        yield staging
+        retired = target.with_name(f"{_RETIRED}{target.name}")
+        shutil.rmtree(retired, ignore_errors=True)
+        if target.exists():
+            os.replace(target, retired)
+        os.replace(staging, target)
+        shutil.rmtree(retired, ignore_errors=True)
+    finally:
+        shutil.rmtree(staging, ignore_errors=True)
+
+
+def recover_directory(target: Path) -> None:
+    """Put a directory back whose replacement was killed between its two renames.
+
+    Raises:
+        OSError: the parent directory is read-only.
+    """
+    retired = target.with_name(f"{_RETIRED}{target.name}")
+    if target.exists() or not retired.exists():
+        return
+    time.sleep(_GRACE_SECONDS)  # a living writer is between the renames for microseconds
+    if not target.exists() and retired.exists():
+        os.replace(retired, target)
+
+
+def clear_staging(directory: Path) -> None:
+    """Remove what killed processes left; only for one who knows that none is at work."""
+    for left in directory.glob(f"{_STAGING}*"):
+        if left.is_dir():
+            shutil.rmtree(left, ignore_errors=True)
+        else:
+            left.unlink(missing_ok=True)
+
+
+def link_or_copy(source: Path, target: Path) -> None:
+    """Hard-link a file, or copy it where links cannot be made (another disk, another owner).
+
+    Raises:
+        OSError: the source is missing, or the target exists or cannot be written.
+    """
+    try:
+        os.link(source, target)
+    except OSError:
+        shutil.copyfile(source, target)

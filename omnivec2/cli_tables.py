@@ -1,0 +1,65 @@
+"""What the command line prints."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from pydantic import JsonValue
+from rich.console import Console
+from rich.table import Table
+
+from omnivec2.spec import HeadSpec
+
+_WIDEST_CELL = 100
+
+
+def heads_table(title: str, heads: Sequence[HeadSpec]) -> Table:
+    """One row per head: family, size, first metric, data and licence."""
+    table = Table(title=title)
+    for column in ("route", "family", "labels", "metric", "test set", "data and licence"):
+        table.add_column(column)
+    for head in heads:
+        first = head.metrics[0] if head.metrics else None
+        table.add_row(
+            head.route,
+            head.family.value,
+            str(len(head.labels) or len(head.targets) or "-"),
+            f"{first.name} {first.value:.4g}" if first else "-",
+            f"{first.dataset} ({first.samples:,})" if first else "-",
+            "; ".join(f"{source.name}: {source.licence}" for source in head.data) or "-",
+        )
+    return table
+
+
+def print_answers(console: Console, names: Sequence[str], answer: JsonValue) -> None:
+    """Print the answer of each input: a table where it is a list of objects, else a line."""
+    answers = answer if len(names) > 1 and isinstance(answer, list) else [answer]
+    for name, one in zip(names, answers, strict=False):
+        rows = _rows(one)
+        if not rows:
+            console.print(f"{name}: {brief(one)}", markup=False)
+            continue
+        table = Table(title=name)
+        columns = list(dict.fromkeys(key for row in rows for key in row))
+        for column in columns:
+            table.add_column(column)
+        for row in rows:
+            table.add_row(*(brief(row.get(column)) for column in columns))
+        console.print(table)
+
+
+def _rows(answer: JsonValue) -> list[dict[str, JsonValue]]:
+    """The objects of an answer; empty if it has another form."""
+    if isinstance(answer, list) and len(answer) == 1 and isinstance(answer[0], list):
+        answer = answer[0]
+    rows = [answer] if isinstance(answer, dict) else answer
+    if not isinstance(rows, list):
+        return []
+    objects = [row for row in rows if isinstance(row, dict)]
+    return objects if len(objects) == len(rows) else []
+
+
+def brief(value: JsonValue) -> str:
+    """A value in at most a line."""
+    text = f"{value:.4f}" if isinstance(value, float) else str(value)
+    return text if len(text) <= _WIDEST_CELL else f"{text[: _WIDEST_CELL - 3]}..."

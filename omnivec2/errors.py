@@ -1,0 +1,113 @@
+"""Every way this project fails on purpose.
+
+::
+
+    OmniVecError
+    ├── InputError                       the caller can fix it (4xx)
+    │   ├── UnknownModelError            404  no such modality or task
+    │   ├── TooLargeError                413  over a limit, found before memory is spent
+    │   ├── UnsupportedMediaTypeError    415  a type this modality does not take
+    │   ├── UndecodableError             422  bytes that are not what they claim to be
+    │   └── InvalidInputError            422  decoded, but a field or value is wrong
+    │       └── InvalidParameterError    422  a request parameter is wrong
+    ├── OverloadedError                  429  come back later
+    ├── ModelNotReadyError               503  the model is known but cannot answer now
+    ├── DeadlineExceededError            504  no answer within the time allowed
+    └── ArtifactError                    files on disk are wrong; seen at start, not by callers
+        ├── CheckpointError              a checkpoint directory is incomplete or altered
+        ├── PassportError                a model does not match its passport
+        └── ExportError                  a graph could not be exported
+            └── ParityError              an exported graph answers unlike the network
+
+Messages name what was expected, because they are shown to callers as they are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+
+class OmniVecError(Exception):
+    """Root of the tree. ``str(error)`` is safe to show to a caller."""
+
+
+class InputError(OmniVecError):
+    """The request cannot be answered as it is; the caller can change it.
+
+    Args:
+        message: what is wrong and what was expected instead.
+        field: the part of the request that is wrong, e.g. ``inputs[2].age``.
+        known: what would have been accepted in its place, if that is a short list.
+    """
+
+    def __init__(
+        self, message: str, *, field: str | None = None, known: Sequence[str] = ()
+    ) -> None:
+        super().__init__(message)
+        self.field = field
+        self.known = tuple(known)
+
+
+class UnknownModelError(InputError):
+    """No such modality or task is loaded."""
+
+
+class TooLargeError(InputError):
+    """A declared or real size is over its limit."""
+
+
+class UnsupportedMediaTypeError(InputError):
+    """The content type is not one this modality takes."""
+
+
+class UndecodableError(InputError):
+    """The bytes are damaged, truncated or not of their declared type."""
+
+
+class InvalidInputError(InputError):
+    """The input was decoded, but a field or value is not usable."""
+
+
+class InvalidParameterError(InvalidInputError):
+    """A request parameter is unknown, of the wrong type or out of range."""
+
+
+class OverloadedError(OmniVecError):
+    """Too much work is waiting already.
+
+    Args:
+        message: what is full.
+        retry_after_seconds: when trying again makes sense.
+    """
+
+    def __init__(self, message: str, *, retry_after_seconds: float = 1.0) -> None:
+        super().__init__(message)
+        self.retry_after_seconds = retry_after_seconds
+
+
+class ModelNotReadyError(OmniVecError):
+    """The model exists but cannot answer now."""
+
+
+class DeadlineExceededError(OmniVecError):
+    """The time allowed for an answer has passed."""
+
+
+class ArtifactError(OmniVecError):
+    """A file this project wrote or reads at start is missing or wrong."""
+
+
+class CheckpointError(ArtifactError):
+    """A checkpoint directory is incomplete or was altered."""
+
+
+class PassportError(ArtifactError):
+    """A model's files, versions or parity do not match its passport."""
+
+
+class ExportError(ArtifactError):
+    """A graph could not be exported."""
+
+
+class ParityError(ExportError):
+    """An exported graph answers unlike the network it came from."""

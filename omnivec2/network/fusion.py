@@ -1,0 +1,57 @@
+"""Cross-attention between two modalities: in training only, gone at inference.
+
+Every use is residual and gated, ``z + m * tanh(alpha) * A(LN z, LN y)``. ``m`` is drawn
+per sample and is zero at inference, so the network without this module computes exactly
+what the network with ``m = 0`` computes.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from omnivec2.network.layers import Attention, Tokens
+
+ALPHA_START = 0.1
+"""Small but not zero, so that gradient reaches the attention from the first step."""
+
+
+class GatedCrossAttention(nn.Module):
+    """``z + m * tanh(alpha) * A(LN z, LN y)`` for a stream z looking at tokens y."""
+
+    def __init__(self, width: int, heads: int) -> None:
+        super().__init__()
+        self.attention = Attention(width, heads)
+        self.query_norm = nn.LayerNorm(width)
+        self.key_norm = nn.LayerNorm(width)
+        self.alpha = nn.Parameter(torch.tensor(ALPHA_START))
+
+    def forward(self, z: Tokens, y: Tokens, gate_B: Tensor) -> Tokens:
+        """Add to ``z`` what it sees in ``y``, for the samples whose gate is 1.
+
+        Args:
+            z: the stream, (B, N, D).
+            y: what it looks at, (C, M, D); sample b of z looks at sample b mod C of y.
+            gate_B: m of each sample, 0 or 1.
+        """
+        y = _aligned(y, z.x_BND.shape[0])
+        seen = self.attention(self.query_norm(z.x_BND), self.key_norm(y.x_BND), y.mask_BN)
+        weight = gate_B[:, None, None].to(seen.dtype) * torch.tanh(self.alpha)
+        return z.with_x(z.x_BND + weight * seen)
+
+
+def _aligned(y: Tokens, batch: int) -> Tokens:
+    """``y`` with as many samples as the stream that looks at it, reused or cut."""
+    if y.x_BND.shape[0] == batch:
+        return y
+    chosen = torch.arange(batch) % y.x_BND.shape[0]
+    return Tokens(y.x_BND[chosen], None if y.mask_BN is None else y.mask_BN[chosen])
+
+
+class PairFusion(nn.Module):
+    """Both sites of the paper: A(f(xi), f(xj)) before g, A(x_ij, xi) before the heads."""
+
+    def __init__(self, width: int, heads: int) -> None:
+        super().__init__()
+        self.before_g = GatedCrossAttention(width, heads)
+        self.before_heads = GatedCrossAttention(width, heads)

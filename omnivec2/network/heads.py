@@ -1,0 +1,190 @@
+"""Heads: a linear map, ViT-Tiny blocks, then the output layer of the task's family.
+
+Output names and shapes are those of the head specs (see ``omnivec2.spec``).
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from omnivec2.network.config import HeadConfig, TransformerConfig
+from omnivec2.network.layers import Pool, Tokens, Transformer, masked_mean
+from omnivec2.spec import TaskFamily
+
+Outputs = dict[str, Tensor]
+
+
+class Head(nn.Module):
+    """Linear to ViT-Tiny's width, its blocks, and the family's output layer."""
+
+    def __init__(self, output: nn.Module, width: int, blocks: TransformerConfig) -> None:
+        super().__init__()
+        self.project = nn.Linear(width, blocks.width)
+        self.blocks = Transformer(blocks, norm="pre")
+        self.output = output
+
+    def forward(self, features: Tokens) -> Outputs:
+        """Features (B, N, g width) -> named outputs."""
+        x = self.blocks(self.project(features.x_BND), features.mask_BN)
+        return self.output(features.with_x(x))
+
+
+class Classification(nn.Module):
+    """``logits`` (B, classes), from CLS and mean token."""
+
+    def __init__(self, config: HeadConfig, width: int) -> None:
+        super().__init__()
+        self.pool = Pool()
+        self.linear = nn.Linear(2 * width, config.outputs)
+
+    def forward(self, tokens: Tokens) -> Outputs:
+        """Pool and classify."""
+        return {"logits": self.linear(self.pool(tokens))}
+
+
+class Regression(nn.Module):
+    """``values`` (B, targets) in real units; location and scale are the training set's."""
+
+    location: Tensor
+    scale: Tensor
+
+    def __init__(self, config: HeadConfig, width: int) -> None:
+        super().__init__()
+        self.pool = Pool()
+        self.linear = nn.Linear(2 * width, config.outputs)
+        self.register_buffer("location", torch.zeros(config.outputs))
+        self.register_buffer("scale", torch.ones(config.outputs))
+
+    def forward(self, tokens: Tokens) -> Outputs:
+        """Pool, regress, and undo the targets' standardisation."""
+        return {"values": self.linear(self.pool(tokens)) * self.scale + self.location}
+
+
+class Forecasting(nn.Module):
+    """``mean`` (B, horizon), and (B, quantiles, horizon) as ``quantiles`` if asked for.
+
+    A linear map of all tokens (PatchTST) corrects a linear map of the series itself (the
+    global residual of TiDE, Das et al., 2023), which is hard to beat and starts from its
+    least-squares fit. Both work in the tokenizer's instance normalisation, which is undone
+    with the location and scale it hands over, so answers are in the units of the input.
+    """
+
+    def __init__(self, config: HeadConfig, width: int) -> None:
+        super().__init__()
+        self.horizon = config.outputs
+        self.quantiles = config.quantiles
+        steps = config.outputs * (1 + config.quantiles)
+        self.linear = nn.Linear(config.tokens * width, steps)
+        self.residual = nn.Linear(config.context, steps)
+        nn.init.zeros_(self.linear.weight)
+        nn.init.zeros_(self.linear.bias)
+
+    def forward(self, tokens: Tokens) -> Outputs:
+        """Flatten the tokens (CLS left out), correct the residual, denormalise."""
+        flat = tokens.x_BND[:, 1:].flatten(1)
+        y = self.residual(tokens.extras["series"]) + self.linear(flat)
+        y = y.reshape(-1, 1 + self.quantiles, self.horizon)
+        y = y * tokens.extras["scale"][:, :, None] + tokens.extras["location"][:, :, None]
+        outputs = {"mean": y[:, 0]}
+        if self.quantiles:
+            outputs["quantiles"] = y[:, 1:]
+        return outputs
+
+
+class Detection(nn.Module):
+    """``logits`` (B, Q, classes + 1; last = no object) and ``boxes`` (B, Q, 4) cxcywh in 0..1.
+
+    YOLOS with the patch tokens themselves as detection tokens, each anchored at its cell:
+    matched one to one with objects, so no NMS; free detection tokens need far more data.
+    """
+
+    anchors: Tensor
+
+    def __init__(self, config: HeadConfig, width: int) -> None:
+        super().__init__()
+        if config.grid is None:
+            raise ValueError("a detection head needs the grid of its tokens")
+        self.classify = nn.Linear(width, config.outputs + 1)
+        self.locate = nn.Sequential(nn.Linear(width, width), nn.GELU(), nn.Linear(width, 4))
+        rows, columns = config.grid
+        y, x = torch.meshgrid(
+            (torch.arange(rows) + 0.5) / rows, (torch.arange(columns) + 0.5) / columns,
+            indexing="ij",
+        )  # fmt: skip
+        size = torch.full((rows * columns,), 0.15)  # a common object: a seventh of the side
+        anchors = torch.stack([x.flatten(), y.flatten(), size, size], dim=1)
+        self.register_buffer("anchors", torch.logit(anchors))
+        # Start from "almost surely no object", as in focal-loss detectors.
+        with torch.no_grad():
+            self.classify.bias[-1] = 3.0
+
+    def forward(self, tokens: Tokens) -> Outputs:
+        """One box and one class distribution per cell."""
+        x = tokens.x_BND[:, 1:]
+        return {"logits": self.classify(x), "boxes": torch.sigmoid(self.anchors + self.locate(x))}
+
+
+class TokenSegmentation(nn.Module):
+    """``logits`` (B, classes, rows x upsample, columns x upsample) of a grid of tokens."""
+
+    def __init__(self, config: HeadConfig, width: int) -> None:
+        super().__init__()
+        if config.grid is None:
+            raise ValueError("a segmentation head needs the grid of its tokens")
+        self.grid = config.grid
+        self.upsample = config.upsample
+        channels = 32
+        self.expand = nn.Linear(width, channels * config.upsample**2)
+        self.refine = nn.Conv2d(channels, channels, 3, padding=1)
+        self.classify = nn.Conv2d(channels, config.outputs, 1)
+
+    def forward(self, tokens: Tokens) -> Outputs:
+        """Each token draws its own cells; a convolution smooths the seams."""
+        x = self.expand(tokens.x_BND[:, 1:])
+        x = x.transpose(1, 2).reshape(x.shape[0], -1, *self.grid)
+        x = F.pixel_shuffle(x, self.upsample)
+        return {"logits": self.classify(F.gelu(x + self.refine(x)))}
+
+
+class GroupSegmentation(nn.Module):
+    """``logits`` (B, groups, classes): points take the answer of their nearest group."""
+
+    def __init__(self, config: HeadConfig, width: int) -> None:
+        super().__init__()
+        self.linear = nn.Linear(width, config.outputs)
+
+    def forward(self, tokens: Tokens) -> Outputs:
+        """Classify every token but CLS."""
+        return {"logits": self.linear(tokens.x_BND[:, 1:])}
+
+
+class Embedding(nn.Module):
+    """``embedding`` (B, g width): the mean feature. It has nothing to learn."""
+
+    def forward(self, features: Tokens) -> Outputs:
+        """Mean over real tokens; the host normalises its length."""
+        return {"embedding": masked_mean(features.x_BND, features.mask_BN)}
+
+
+def _segmentation(config: HeadConfig, width: int) -> nn.Module:
+    if config.layout == "sample":
+        return Classification(config, width)
+    return TokenSegmentation(config, width) if config.grid else GroupSegmentation(config, width)
+
+
+OUTPUT_LAYERS: dict[TaskFamily, Any] = {
+    TaskFamily.CLASSIFICATION: Classification,
+    TaskFamily.REGRESSION: Regression,
+    TaskFamily.FORECASTING: Forecasting,
+    TaskFamily.DETECTION: Detection,
+    TaskFamily.SEGMENTATION: _segmentation,
+}
+
+
+def build_head(config: HeadConfig, width: int, blocks: TransformerConfig) -> Head:
+    """The head of a task on features of ``width``."""
+    return Head(OUTPUT_LAYERS[config.family](config, blocks.width), width, blocks)

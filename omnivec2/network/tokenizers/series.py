@@ -1,0 +1,94 @@
+"""Signals cut into runs: time series, IMU recordings, and spectra."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from omnivec2.network.config import (
+    HyperspectralTokenizerConfig,
+    ImuTokenizerConfig,
+    TimeSeriesTokenizerConfig,
+)
+from omnivec2.network.layers import GridPositions, Tokens
+from omnivec2.network.tokenizers.base import Inputs, Tokenizer
+
+
+class TimeSeriesTokenizer(Tokenizer):
+    """``values`` float32 (B, context): one channel of a series, in its own units.
+
+    Instance normalisation (RevIN without its affine) and patches of PatchTST; the last
+    value is repeated ``stride`` times so that the newest samples start a patch too.
+    Location, scale and the normalised series travel past the trunk to the forecasting head.
+    """
+
+    def __init__(self, config: TimeSeriesTokenizerConfig, width: int) -> None:
+        super().__init__(width)
+        self.patch, self.stride = config.patch, config.stride
+        self.count = config.tokens
+        self.project = nn.Linear(config.patch, width)
+        self.positions = GridPositions((self.count,), width)
+
+    def forward(self, inputs: Inputs) -> Tokens:
+        """Normalise each series by itself, cut, project."""
+        values = inputs["values"]
+        location = values.mean(dim=1, keepdim=True)
+        centred = values - location
+        scale = torch.sqrt((centred * centred).mean(dim=1, keepdim=True) + 1e-8)
+        series = centred / scale
+        padded = torch.cat([series, series[:, -1:].expand(-1, self.stride)], dim=1)
+        patches = padded.unfold(1, self.patch, self.stride)
+        tokens = self.finish(self.project(patches) + self.positions((self.count,)))
+        tokens.extras = {"location": location, "scale": scale, "series": series}
+        return tokens
+
+
+class ImuTokenizer(Tokenizer):
+    """``signal`` float32 (B, window, channels) in raw units, scaled per channel here."""
+
+    mean: Tensor
+    std: Tensor
+
+    def __init__(self, config: ImuTokenizerConfig, width: int) -> None:
+        super().__init__(width)
+        self.patch = config.patch
+        self.count = config.window // config.patch
+        self.register_buffer("mean", torch.zeros(config.channels))
+        self.register_buffer("std", torch.ones(config.channels))
+        self.project = nn.Linear(config.patch * config.channels, width)
+        self.positions = GridPositions((self.count,), width)
+
+    def forward(self, inputs: Inputs) -> Tokens:
+        """One token per run of samples over all channels."""
+        scaled = (inputs["signal"] - self.mean) / self.std
+        runs = scaled.reshape(scaled.shape[0], self.count, -1)
+        return self.finish(self.project(runs) + self.positions((self.count,)))
+
+
+class HyperspectralTokenizer(Tokenizer):
+    """``window`` float32 (B, 7, 7, bands): a pixel's neighbourhood in sensor values.
+
+    Per-band scaling is frozen from training. Each group of neighbouring bands makes one
+    token from the centre's spectrum and its surroundings.
+    """
+
+    low: Tensor
+    span: Tensor
+
+    def __init__(self, config: HyperspectralTokenizerConfig, width: int) -> None:
+        super().__init__(width)
+        self.group = config.band_group
+        self.count = -(-config.bands // config.band_group)
+        self.padding = self.count * config.band_group - config.bands
+        self.register_buffer("low", torch.zeros(config.bands))
+        self.register_buffer("span", torch.ones(config.bands))
+        self.project = nn.Linear(config.window**2 * config.band_group, width)
+        self.positions = GridPositions((self.count,), width)
+
+    def forward(self, inputs: Inputs) -> Tokens:
+        """Scale to -1..1, group bands, project each group."""
+        scaled = (inputs["window"] - self.low) / self.span * 2.0 - 1.0
+        scaled = F.pad(scaled, (0, self.padding))
+        groups = scaled.reshape(*scaled.shape[:3], self.count, self.group).permute(0, 3, 1, 2, 4)
+        return self.finish(self.project(groups.flatten(2)) + self.positions((self.count,)))

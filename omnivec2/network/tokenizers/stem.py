@@ -1,0 +1,85 @@
+"""The convolutional stem of the visual tokenizers: the first blocks of EfficientNet-Lite0.
+
+Uni-Perceiver v2 likewise puts a convolutional network before its transformer; with the
+little data and compute of the reference network it is what makes 16 x 16 patches useful.
+Batch normalisation is folded into the convolutions when the weights are imported
+(``omnivec2.network.warmstart``), so the stem is plain convolutions.
+
+Source of the architecture: Tan & Le, 2019, and the Lite variant (ReLU6, no
+squeeze-and-excitation) of the TensorFlow TPU repository.
+"""
+
+from __future__ import annotations
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+BLOCKS: tuple[tuple[int, int, int, int, int], ...] = (
+    # input channels, output channels, expansion, kernel, stride
+    (32, 16, 1, 3, 1),
+    (16, 24, 6, 3, 2), (24, 24, 6, 3, 1),
+    (24, 40, 6, 5, 2), (40, 40, 6, 5, 1),
+    (40, 80, 6, 3, 2), (80, 80, 6, 3, 1), (80, 80, 6, 3, 1),
+    (80, 112, 6, 5, 1), (112, 112, 6, 5, 1), (112, 112, 6, 5, 1),
+)  # fmt: skip
+"""The blocks up to stride 16; the later ones (stride 32) are left out."""
+
+STRIDE = 16
+
+
+class SameConv(nn.Module):
+    """Convolution with TensorFlow's SAME padding: the odd pixel goes to the end."""
+
+    def __init__(
+        self, inputs: int, outputs: int, kernel: int, stride: int, groups: int = 1
+    ) -> None:
+        super().__init__()
+        total = kernel - stride
+        self.pad = (total // 2, total - total // 2) * 2
+        self.conv = nn.Conv2d(inputs, outputs, kernel, stride, groups=groups)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, C, h, w) -> (B, C', h / stride, w / stride)."""
+        return self.conv(F.pad(x, self.pad))
+
+
+class InvertedResidual(nn.Module):
+    """MobileNetV2 block: widen, depthwise convolution, narrow; residual if shapes allow."""
+
+    def __init__(self, inputs: int, outputs: int, expansion: int, kernel: int, stride: int) -> None:
+        super().__init__()
+        wide = inputs * expansion
+        self.expand = nn.Conv2d(inputs, wide, 1) if expansion > 1 else None
+        self.depthwise = SameConv(wide, wide, kernel, stride, groups=wide)
+        self.narrow = nn.Conv2d(wide, outputs, 1)
+        self.residual = stride == 1 and inputs == outputs
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, C, h, w) -> (B, C', h / stride, w / stride)."""
+        y = x if self.expand is None else F.relu6(self.expand(x))
+        y = self.narrow(F.relu6(self.depthwise(y)))
+        return x + y if self.residual else y
+
+
+class Stem(nn.Module):
+    """Images (B, channels, h, w) -> cells (B, ``channels_out``, h / 16, w / 16).
+
+    Args:
+        channels: of the input; 3 takes ImageNet weights as they are, 1 their sum.
+        blocks: how many blocks to keep; 8 or 11 end at stride 16.
+    """
+
+    def __init__(self, channels: int, blocks: int) -> None:
+        super().__init__()
+        if blocks not in (6, 7, 8, 9, 10, 11):
+            raise ValueError(f"a stem of stride {STRIDE} keeps 6 to 11 blocks, not {blocks}")
+        self.first = SameConv(channels, 32, 3, 2)
+        self.blocks = nn.ModuleList(InvertedResidual(*b) for b in BLOCKS[:blocks])
+        self.channels_out = BLOCKS[blocks - 1][1]
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Run the first convolution and all kept blocks."""
+        x = F.relu6(self.first(x))
+        for block in self.blocks:
+            x = block(x)
+        return x

@@ -1,0 +1,74 @@
+"""The trunk g . f, shared by every modality and every task (Figure 1 of the paper)."""
+
+from __future__ import annotations
+
+import itertools
+
+import torch.nn.functional as F
+from torch import nn
+
+from omnivec2.network.config import TrunkConfig
+from omnivec2.network.layers import Tokens, Transformer
+
+
+class FeatureTransformation(nn.Module):
+    """f: BERT-type transformer, then three fully connected layers that narrow the tokens.
+
+    ReLU follows the first two; the last is linear with a LayerNorm, because ReLU there
+    (the paper's wording, ``literal``) halves what g can see.
+    """
+
+    def __init__(self, config: TrunkConfig) -> None:
+        super().__init__()
+        widths = (config.f.width, *config.fc_widths)
+        self.transformer = Transformer(config.f, norm="post")
+        self.fc = nn.ModuleList(nn.Linear(a, b) for a, b in itertools.pairwise(widths))
+        # What BERT hands over is small (MiniLM's last LayerNorm scales by about 0.05):
+        # random biases would drown it.
+        for linear in self.fc:
+            nn.init.kaiming_normal_(linear.get_parameter("weight"), nonlinearity="relu")
+            nn.init.zeros_(linear.get_parameter("bias"))
+        self.literal = config.literal
+        self.norm = nn.Identity() if config.literal else nn.LayerNorm(widths[-1])
+
+    def forward(self, tokens: Tokens) -> Tokens:
+        """(B, N, f width) -> (B, N, last FC width)."""
+        x = self.transformer(tokens.x_BND, tokens.mask_BN)
+        x = F.relu(self.fc[0](x))
+        x = F.relu(self.fc[1](x))
+        x = self.fc[2](x)
+        x = F.relu(x) if self.literal else self.norm(x)
+        return tokens.with_x(x)
+
+
+class FeatureFusion(nn.Module):
+    """g: the fusion transformer, of f's architecture at the narrowed width."""
+
+    def __init__(self, config: TrunkConfig) -> None:
+        super().__init__()
+        self.transformer = Transformer(config.g, norm="post")
+
+    def forward(self, tokens: Tokens) -> Tokens:
+        """(B, N, D) -> (B, N, D)."""
+        return tokens.with_x(self.transformer(tokens.x_BND, tokens.mask_BN))
+
+
+class Trunk(nn.Module):
+    """g . f for a single stream: all there is at inference."""
+
+    def __init__(self, config: TrunkConfig) -> None:
+        super().__init__()
+        self.f = FeatureTransformation(config)
+        self.g = FeatureFusion(config)
+
+    def forward(self, tokens: Tokens) -> Tokens:
+        """Tokens of any modality -> features of the same length."""
+        return self.g(self.f(tokens))
+
+
+def parameters_of(module: nn.Module) -> int:
+    """How many learned numbers a module holds."""
+    return sum(p.numel() for p in module.parameters())
+
+
+__all__ = ["FeatureFusion", "FeatureTransformation", "Trunk", "parameters_of"]

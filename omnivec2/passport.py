@@ -1,0 +1,131 @@
+"""The passport of an exported model: how it was made, and that its files are those.
+
+The exporter writes it, every runtime checks it before it loads a graph. This module
+needs neither torch nor onnx, so that a gateway can check without either.
+"""
+
+from __future__ import annotations
+
+import datetime
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from omnivec2.digest import file_digest
+from omnivec2.errors import PassportError
+
+PASSPORT_FILE = "passport.json"
+GRAPH_FILE = "model.onnx"
+WEIGHTS_FILE = "weights.safetensors"
+
+PARITY_TOLERANCE = 1e-4
+"""Largest relative error of an fp32 graph against PyTorch that is still the same model."""
+
+Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+FileName = Annotated[str, Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.-]*$")]
+Precision = Literal["fp32", "fp16", "bf16"]
+
+
+class _Frozen(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class ParityEntry(_Frozen):
+    """One measured comparison of the graph with PyTorch eager on the same inputs."""
+
+    batch_size: int = Field(ge=1)
+    lengths: dict[str, int] = Field(default={}, description="dynamic axis -> its size")
+    inputs: Literal["random", "sample"] = Field(
+        default="random", description="made from the head spec, or real data"
+    )
+    worst_output: str = Field(description="the output with the largest error")
+    max_relative_error: float = Field(
+        ge=0, allow_inf_nan=False, description="max|a-b| / max(max|b|, 1e-6), b from PyTorch"
+    )
+
+
+class Passport(_Frozen):
+    """Where a model's files come from, and how close they answer to the network."""
+
+    schema_version: Literal[1] = 1
+    model: str = Field(description="<modality>_<task>")
+    exporter: str = Field(description="what wrote the graph")
+    opset: int
+    versions: dict[str, str] = Field(description="library -> version at export")
+    precision: Precision = Field(description="precision the graph computes in")
+    storage: dict[str, int] = Field(
+        default={}, description="dtype -> number of weights stored in it"
+    )
+    checkpoint_digest: Sha256
+    files: dict[FileName, Sha256] = Field(description="file beside the passport -> its sha256")
+    tolerance: float = Field(gt=0, description="parity the export was held to")
+    parity: tuple[ParityEntry, ...] = Field(min_length=1)
+    created: datetime.date
+
+    @property
+    def max_relative_error(self) -> float:
+        """The largest error over all comparisons."""
+        return max(entry.max_relative_error for entry in self.parity)
+
+
+def load_passport(path: Path) -> Passport:
+    """Read a passport.
+
+    Raises:
+        PassportError: the file is missing, unreadable or not a passport.
+    """
+    try:
+        return Passport.model_validate_json(path.read_bytes())
+    except FileNotFoundError as error:
+        raise PassportError(f"{path}: no passport; export the model again") from error
+    except OSError as error:
+        raise PassportError(f"{path}: cannot be read: {error.strerror}") from error
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(map(str, first["loc"])) or "the file"
+        raise PassportError(f"{path}: not a passport: {where}: {first['msg']}") from error
+
+
+def verify_passport(directory: Path) -> Passport:
+    """Check that a model version's files are those its passport was written for.
+
+    Args:
+        directory: holds ``passport.json`` and every file it names.
+
+    Raises:
+        PassportError: a file is missing or was altered, a graph or its weights are not
+            vouched for, or the recorded parity is worse than its tolerance allows.
+    """
+    passport = load_passport(directory / PASSPORT_FILE)
+    for name in (GRAPH_FILE, WEIGHTS_FILE):
+        if name not in passport.files:
+            raise PassportError(f"{directory}: the passport does not vouch for {name}")
+    if passport.files[WEIGHTS_FILE] != passport.checkpoint_digest:
+        raise PassportError(f"{directory}: {WEIGHTS_FILE} is not of the checkpoint it names")
+    if passport.tolerance > PARITY_TOLERANCE and passport.precision == "fp32":
+        raise PassportError(
+            f"{directory}: exported with tolerance {passport.tolerance:g}, "
+            f"an fp32 model needs {PARITY_TOLERANCE:g}"
+        )
+    if passport.max_relative_error > passport.tolerance:
+        raise PassportError(
+            f"{directory}: recorded error {passport.max_relative_error:.1e} is over "
+            f"its tolerance {passport.tolerance:.1e}"
+        )
+    for name, expected in passport.files.items():
+        if _digest(directory / name) != expected:
+            raise PassportError(
+                f"{directory}: {name} is not the file its passport was written for; "
+                "export the model again"
+            )
+    return passport
+
+
+def _digest(path: Path) -> str:
+    try:
+        return file_digest(path)
+    except FileNotFoundError as error:
+        raise PassportError(f"{path}: the file is missing") from error
+    except OSError as error:
+        raise PassportError(f"{path}: cannot be read: {error.strerror}") from error

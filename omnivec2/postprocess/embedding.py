@@ -1,0 +1,83 @@
+"""Embedding: feature vectors, of length 1 unless asked otherwise."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal, cast
+
+import numpy as np
+from pydantic import Field, JsonValue
+
+from omnivec2.errors import InvalidParameterError
+from omnivec2.postprocess.base import Array, Parameters, Postprocessor
+from omnivec2.postprocess.numeric import output, reduces
+from omnivec2.spec import HeadSpec, TaskFamily
+
+
+class EmbeddingParameters(Parameters):
+    """Hugging Face's parameters of feature extraction, as far as they mean something here."""
+
+    normalize: bool | None = Field(
+        default=None, description="divide by the L2 norm; without it true"
+    )
+    truncate: bool | None = Field(
+        default=None, description="accepted; inputs that are too long are always cut"
+    )
+    truncation_direction: Literal["left", "right"] | None = Field(
+        default=None, description="only right (the end is cut)"
+    )
+    prompt_name: str | None = Field(default=None, description="only null: there are no prompts")
+    dimensions: int | None = Field(default=None, description="only the size the head has")
+    encoding_format: Literal["float"] | None = Field(default=None, description="only float")
+
+
+class EmbeddingPostprocessor(Postprocessor):
+    """``[[float, …], …]``: one vector per input, or per row of a table.
+
+    The pixels of a cube and the windows of a recording are averaged before normalising.
+    """
+
+    family = TaskFamily.EMBEDDING
+    parameters_type = EmbeddingParameters
+
+    def __call__(
+        self,
+        outputs: Mapping[str, Array],
+        context: Mapping[str, Any],
+        spec: HeadSpec,
+        parameters: EmbeddingParameters,
+    ) -> JsonValue:
+        """The answer to one input, a list of vectors; see the base class."""
+        vectors = output(outputs, "embedding", spec, ndim=2)
+        _check(parameters, vectors.shape[1])
+        if "grid" in context or reduces(context, len(vectors)):
+            vectors = vectors.mean(axis=0, keepdims=True)
+        if parameters.normalize is not False:
+            lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
+            vectors = vectors / np.where(lengths > 0.0, lengths, 1.0)
+        return cast(JsonValue, vectors.tolist())
+
+    def combine(self, results: Sequence[JsonValue], *, batched: bool, spec: HeadSpec) -> JsonValue:
+        """One flat list of vectors, whether a list of inputs was sent or not."""
+        return [vector for vectors in results for vector in cast(list[JsonValue], vectors)]
+
+    def response_schema(self, spec: HeadSpec) -> type[Any]:
+        """Type of the response body to one input."""
+        return cast(type[Any], list[list[float]])
+
+
+def _check(parameters: EmbeddingParameters, size: int) -> None:
+    if parameters.prompt_name is not None:
+        raise InvalidParameterError(
+            "prompt_name must be null: there are no prompts", field="parameters.prompt_name"
+        )
+    if parameters.truncation_direction == "left":
+        raise InvalidParameterError(
+            "truncation_direction must be right: long inputs are cut at the end",
+            field="parameters.truncation_direction",
+        )
+    if parameters.dimensions not in (None, size):
+        raise InvalidParameterError(
+            f"dimensions must be {size}, got {parameters.dimensions}",
+            field="parameters.dimensions",
+        )

@@ -1,0 +1,69 @@
+"""Regression: values in the targets' units."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, cast
+
+from pydantic import BaseModel, JsonValue
+
+from omnivec2.errors import ModelNotReadyError
+from omnivec2.postprocess.base import Array, Parameters, Postprocessor
+from omnivec2.postprocess.numeric import Floats, output, reduces
+from omnivec2.spec import HeadSpec, Modality, TaskFamily
+
+
+class TargetValue(BaseModel):
+    """A quantity, its value and the unit the value is in."""
+
+    label: str
+    value: float
+    unit: str
+
+
+class RegressionParameters(Parameters):
+    """Regression takes no parameters."""
+
+
+class RegressionPostprocessor(Postprocessor):
+    """``[{"label", "value", "unit"}, …]``, one per target.
+
+    Rows get a list each; with ``form="table"`` and one target, a number each, as Hugging
+    Face's tabular regression has it.
+    """
+
+    family = TaskFamily.REGRESSION
+    parameters_type = RegressionParameters
+
+    def __call__(
+        self,
+        outputs: Mapping[str, Array],
+        context: Mapping[str, Any],
+        spec: HeadSpec,
+        parameters: RegressionParameters,
+    ) -> JsonValue:
+        """The answer to one input; see the base class."""
+        values = output(outputs, "values", spec, ndim=2)
+        if values.shape[1] != len(spec.targets):
+            raise ModelNotReadyError(
+                f"{spec.route} gives {values.shape[1]} values, "
+                f"its head spec names {len(spec.targets)} targets"
+            )
+        if context.get("form") == "table" and len(spec.targets) == 1:
+            return [float(value) for value in values[:, 0]]
+        if reduces(context, len(values)):
+            return _named(values.mean(axis=0), spec)
+        return [_named(row, spec) for row in values]
+
+    def response_schema(self, spec: HeadSpec) -> type[Any]:
+        """Type of the response body to one input."""
+        if spec.modality is Modality.TABULAR:
+            return cast(type[Any], list[list[TargetValue]] | list[float])
+        return cast(type[Any], list[TargetValue])
+
+
+def _named(row: Floats, spec: HeadSpec) -> JsonValue:
+    return [
+        {"label": target.name, "value": float(value), "unit": target.unit}
+        for target, value in zip(spec.targets, row, strict=True)
+    ]

@@ -1,0 +1,56 @@
+"""Coarse class logits -> a class for every pixel of a picture of any size."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from omnivec2.postprocess.numeric import Floats
+
+_STRIP_VALUES = 1_000_000
+"""Logits held at a time (32 bytes each with what is computed from them): strips of rows
+keep a large picture of many classes from needing gigabytes."""
+
+
+def class_map(
+    logits: Floats, size: tuple[int, int]
+) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.float32]]:
+    """Resize bilinearly and take the best class of every pixel.
+
+    Args:
+        logits: (classes, rows, columns).
+        size: (width, height) of the picture in pixels.
+
+    Returns:
+        Best class and its probability, both (height, width).
+    """
+    width, height = size
+    coarse = logits.astype(np.float32)
+    left, right, x = _neighbours(coarse.shape[2], width)
+    wide = coarse[:, :, left] * (1 - x) + coarse[:, :, right] * x
+    top, bottom, y = _neighbours(coarse.shape[1], height)
+    classes = np.empty((height, width), dtype=np.intp)
+    best = np.empty((height, width), dtype=np.float32)
+    rows = max(1, _STRIP_VALUES // (width * len(logits)))
+    for start in range(0, height, rows):
+        strip = slice(start, start + rows)
+        below = y[strip, None]
+        fine = wide[:, top[strip]] * (1 - below) + wide[:, bottom[strip]] * below
+        highest = fine.max(axis=0)
+        classes[strip] = fine.argmax(axis=0)
+        # The best class's softmax needs no division by class: exp(0) over the sum.
+        best[strip] = 1.0 / np.exp(fine - highest).sum(axis=0)
+    return classes, best
+
+
+def _neighbours(
+    coarse: int, fine: int
+) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp], npt.NDArray[np.float32]]:
+    """Left and right neighbour of each fine position, and the weight of the right one.
+
+    Positions are pixel centres (``align_corners=False`` in PyTorch), clamped at the ends.
+    """
+    at = np.clip((np.arange(fine) + 0.5) * coarse / fine - 0.5, 0, coarse - 1)
+    left = np.floor(at).astype(np.intp)
+    right = np.minimum(left + 1, coarse - 1)
+    return left, right, (at - left).astype(np.float32)

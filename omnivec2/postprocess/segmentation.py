@@ -1,0 +1,131 @@
+"""Segmentation: a class per pixel as masks, or a class per point as indices."""
+
+from __future__ import annotations
+
+import base64
+import io
+from collections.abc import Mapping
+from typing import Any, Literal, cast
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image
+from pydantic import BaseModel, Field, JsonValue
+
+from omnivec2.errors import ModelNotReadyError
+from omnivec2.postprocess.base import Array, Parameters, Postprocessor
+from omnivec2.postprocess.numeric import Floats, labels, output, softmax
+from omnivec2.postprocess.resize import class_map
+from omnivec2.spec import HeadSpec, Modality, TaskFamily
+
+
+class Segment(BaseModel):
+    """The pixels of one class."""
+
+    label: str
+    score: float = Field(description="mean probability of the class inside the mask")
+    mask: str = Field(description="base64 PNG of the input's size, 255 inside and 0 outside")
+
+
+class PointLabels(BaseModel):
+    """The class of every point."""
+
+    labels: list[int | None] = Field(
+        description="index into names per point, null for points without coordinates"
+    )
+    names: list[str]
+
+
+class SegmentationParameters(Parameters):
+    """Hugging Face's parameters of image segmentation, as far as they mean something here."""
+
+    threshold: float | None = Field(
+        default=None, ge=0.0, le=1.0, description="least score of a segment; without it 0"
+    )
+    mask_threshold: float | None = Field(
+        default=None, ge=0.0, le=1.0, description="least probability of a pixel; without it 0"
+    )
+    overlap_mask_area_threshold: float | None = Field(
+        default=None, ge=0.0, le=1.0, description="accepted; masks never overlap here"
+    )
+    subtask: Literal["semantic"] | None = Field(default=None, description="only semantic")
+
+
+class SegmentationPostprocessor(Postprocessor):
+    """``[{"label", "score", "mask"}, …]`` in the order of the labels; point clouds differ.
+
+    What the samples are decides: pixels of a ``grid``, points with an ``assignment`` to
+    groups, or else one picture of a known ``size``.
+    """
+
+    family = TaskFamily.SEGMENTATION
+    parameters_type = SegmentationParameters
+
+    def __call__(
+        self,
+        outputs: Mapping[str, Array],
+        context: Mapping[str, Any],
+        spec: HeadSpec,
+        parameters: SegmentationParameters,
+    ) -> JsonValue:
+        """The answer to one input; see the base class."""
+        if "assignment" in context:
+            return _points(output(outputs, "logits", spec, ndim=3)[0], context, spec)
+        if "grid" in context:
+            logits = output(outputs, "logits", spec, ndim=2)
+            height, width = context["grid"]
+            if len(logits) != height * width:
+                raise ModelNotReadyError(f"{spec.route} gives {len(logits)} pixels")
+            probabilities = softmax(logits).reshape(height, width, -1)
+            classes, best = probabilities.argmax(axis=2), probabilities.max(axis=2)
+            count = logits.shape[1]
+        else:
+            picture = output(outputs, "logits", spec, ndim=4)[0]
+            classes, best = class_map(picture, context["size"])
+            count = len(picture)
+        return _segments(classes, best, labels(spec, count), parameters)
+
+    def response_schema(self, spec: HeadSpec) -> type[Any]:
+        """Type of the response body to one input."""
+        if spec.modality is Modality.POINTCLOUD:
+            return PointLabels
+        return cast(type[Any], list[Segment])
+
+
+def _points(logits: Floats, context: Mapping[str, Any], spec: HeadSpec) -> JsonValue:
+    """Spread the answers of the groups (groups, classes) to their points."""
+    names = labels(spec, logits.shape[1])
+    assignment = np.asarray(context["assignment"])
+    classes = logits.argmax(axis=1)[assignment]
+    indices: list[JsonValue] = [
+        int(index) if group >= 0 else None
+        for index, group in zip(classes.tolist(), assignment.tolist(), strict=True)
+    ]
+    return {"labels": indices, "names": list(names)}
+
+
+def _segments(
+    classes: npt.NDArray[Any],
+    best: npt.NDArray[Any],
+    names: tuple[str, ...],
+    parameters: SegmentationParameters,
+) -> JsonValue:
+    certain = best >= (parameters.mask_threshold or 0.0)
+    found: list[JsonValue] = []
+    for index, name in enumerate(names):
+        inside = (classes == index) & certain
+        if not inside.any():
+            continue
+        score = min(float(best[inside].mean(dtype=np.float64)), 1.0)
+        if score >= (parameters.threshold or 0.0):
+            found.append({"label": name, "score": score, "mask": _png(inside)})
+    return found
+
+
+def _png(inside: npt.NDArray[np.bool_]) -> str:
+    stream = io.BytesIO()
+    # Masks compress well at any level; the fastest keeps large pictures quick.
+    Image.fromarray(inside.astype(np.uint8) * np.uint8(255)).save(
+        stream, format="PNG", compress_level=1
+    )
+    return base64.b64encode(stream.getvalue()).decode("ascii")

@@ -1,0 +1,50 @@
+"""bytes | JSON -> arrays, one module per modality (numpy and codecs, never torch).
+
+The registry names modules rather than classes, so that serving one modality does
+not import the codecs of the other twelve.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import Any
+
+from omnivec2.errors import ArtifactError
+from omnivec2.preprocess.base import Array, Prepared, Preprocessor, Sample, collate
+from omnivec2.spec import HeadSpec, Limits, Modality, PreprocessSpec
+
+__all__ = [
+    "Array",
+    "Prepared",
+    "Preprocessor",
+    "Sample",
+    "collate",
+    "preprocessor_for",
+    "preprocessor_type",
+]
+
+
+def preprocessor_type(modality: Modality) -> type[Preprocessor[Any, Any]]:
+    """The pre-processor class of a modality (``PREPROCESSOR`` of the module of its name)."""
+    module = import_module(f"{__name__}.{modality.value}")
+    kind: type[Preprocessor[Any, Any]] = module.PREPROCESSOR
+    return kind
+
+
+def preprocessor_for(
+    spec: PreprocessSpec | HeadSpec, limits: Limits | None = None
+) -> Preprocessor[Any, Any]:
+    """Build the pre-processor a spec asks for.
+
+    Raises:
+        ArtifactError: the spec was written for another version of the pre-processor.
+    """
+    if isinstance(spec, HeadSpec):
+        limits, spec = spec.limits, spec.preprocess
+    kind = preprocessor_type(spec.name)
+    if kind.version != spec.version:
+        raise ArtifactError(
+            f"{spec.name.value}: the model wants pre-processing version {spec.version}, "
+            f"this release has version {kind.version}; export the model again"
+        )
+    return kind(kind.parameters_type.model_validate(spec.parameters), limits)

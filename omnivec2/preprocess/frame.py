@@ -1,0 +1,228 @@
+"""Columns of equal length: what a CSV, Parquet or JSON table becomes before it has a meaning."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from omnivec2.errors import InvalidInputError
+from omnivec2.preprocess.base import Array, json_type
+
+FloatColumn = npt.NDArray[np.float64]
+
+MISSING = frozenset({"", "?", "na", "n/a", "nan", "null", "none"})
+"""Spellings of a missing value in text, in lower case."""
+
+LARGEST_NUMBER = 1e15
+"""Largest magnitude taken: its square still has room in float32, which graphs compute in."""
+
+
+@dataclass(frozen=True)
+class Frame:
+    """Named columns of equal length.
+
+    Attributes:
+        columns: name -> array (rows,), in one of three forms: float64 with NaN for
+            missing; datetime64; or objects (str, float, bool, None for missing).
+        named: whether the source named its columns, or they are ``column 1``, ...
+        text_numbers: whether text may spell a number (CSV), or only numbers are numbers.
+        origin: int (rows,) index of each row in the source, for messages; None if equal.
+    """
+
+    columns: Mapping[str, Array]
+    named: bool = True
+    text_numbers: bool = True
+    origin: Array | None = None
+
+    @classmethod
+    def of(cls, columns: Mapping[str, Sequence[Any] | Array]) -> Frame:
+        """A frame of arrays or lists that are in memory already (training)."""
+        return cls({name: as_column(values) for name, values in columns.items()})
+
+    @property
+    def rows(self) -> int:
+        """Number of rows."""
+        return next((len(column) for column in self.columns.values()), 0)
+
+    def take(self, rows: Array) -> Frame:
+        """The given rows (indices), which keep their numbers in messages."""
+        origin = rows if self.origin is None else self.origin[rows]
+        columns = {name: column[rows] for name, column in self.columns.items()}
+        return replace(self, columns=columns, origin=origin)
+
+    def without(self, names: Sequence[str]) -> Frame:
+        """The other columns."""
+        return replace(self, columns={n: c for n, c in self.columns.items() if n not in names})
+
+    def row_number(self, row: int) -> int:
+        """Number of a row in the source, from 1 (a header line is not counted)."""
+        return 1 + (row if self.origin is None else int(self.origin[row]))
+
+    def require(self, names: Sequence[str]) -> None:
+        """Raise unless all columns are there; others may be there too."""
+        missing = [name for name in names if name not in self.columns]
+        if missing:
+            there = ", ".join(map(repr, list(self.columns)[:50])) if self.named else "no names"
+            raise InvalidInputError(
+                f"missing column{'s' * (len(missing) > 1)} {', '.join(map(repr, missing))}; "
+                f"the table has {there}",
+                field=f"inputs.{missing[0]}",
+            )
+
+    def numbers(self, name: str) -> FloatColumn:
+        """A column as float64, NaN where missing.
+
+        Raises:
+            InvalidInputError: a value is not a finite number; names row and column.
+        """
+        column = self.columns[name]
+        if column.dtype == np.float64:
+            values = np.asarray(column, np.float64)
+        elif column.dtype == object:
+            plain = _plain_numbers(column) if self.text_numbers else None
+            cells = (self._number(cell, name, row) for row, cell in enumerate(column))
+            values = np.fromiter(cells, np.float64, len(column)) if plain is None else plain
+        else:
+            raise InvalidInputError(
+                f"column {name!r} holds dates; expected numbers", field=f"inputs.{name}"
+            )
+        # Comparisons with NaN are false, so missing values pass.
+        wrong = np.flatnonzero(np.abs(values) > LARGEST_NUMBER)
+        if wrong.size:
+            row = int(wrong[0])
+            raise self._bad_cell(name, row, repr(float(values[row])))
+        return values
+
+    def texts(self, name: str) -> list[str | None]:
+        """A column as stripped text, None where missing or empty."""
+        return [_text(cell) for cell in self.columns[name].tolist()]
+
+    def is_numeric(self, name: str) -> bool:
+        """Whether a column holds a number, or nothing but missing values."""
+        column = self.columns[name]
+        if column.dtype != object:
+            return column.dtype == np.float64
+        seen = False
+        for cell in column:
+            number = _parse_number(cell) if self.text_numbers or not isinstance(cell, str) else None
+            if number is not None and not math.isnan(number):
+                return True
+            seen = seen or number is None
+        return not seen
+
+    def _number(self, cell: Any, name: str, row: int) -> float:
+        if isinstance(cell, str) and not self.text_numbers:
+            raise self._bad_cell(name, row, f"the string {_shown(cell)}")
+        number = _parse_number(cell)
+        if number is None:
+            raise self._bad_cell(name, row, _shown(cell))
+        return number
+
+    def _bad_cell(self, name: str, row: int, found: str) -> InvalidInputError:
+        return InvalidInputError(
+            f"column {name!r}, row {self.row_number(row)}: expected a finite number, got {found}",
+            field=f"inputs.{name}",
+        )
+
+
+def as_column(values: Sequence[Any] | Array) -> Array:
+    """An array in one of the forms of :class:`Frame`."""
+    array = np.asarray(values)
+    if array.dtype.kind in "iuf":
+        return array.astype(np.float64)
+    if array.dtype.kind == "M":
+        return array
+    column = np.empty(len(values), dtype=object)
+    column[:] = array.tolist() if array.dtype.kind in "UTb" else list(values)
+    return column
+
+
+def json_column(values: Sequence[Any], name: str) -> Array:
+    """A column of JSON values: numbers and nulls as float64, anything else as objects.
+
+    Raises:
+        InvalidInputError: a value is an object or a list, or a number beyond float64.
+    """
+    numeric = True
+    for row, cell in enumerate(values):
+        if isinstance(cell, dict | list):
+            raise InvalidInputError(
+                f"column {name!r}, row {row + 1}: expected a number or a string, "
+                f"got {json_type(cell)}",
+                field=f"inputs.{name}",
+            )
+        if isinstance(cell, int | float) and not isinstance(cell, bool):
+            if not _finite(cell):
+                raise InvalidInputError(
+                    f"column {name!r}, row {row + 1}: expected a finite number",
+                    field=f"inputs.{name}",
+                )
+        elif cell is not None:
+            numeric = False
+    if numeric:
+        return np.array([math.nan if cell is None else cell for cell in values], np.float64)
+    column = np.empty(len(values), dtype=object)
+    column[:] = list(values)
+    return column
+
+
+def _plain_numbers(column: Array) -> FloatColumn | None:
+    """All numbers at once, if every cell is text that spells one; None if any does not."""
+    if set(map(type, column)) != {str} or any("_" in cell for cell in column):
+        return None
+    try:
+        return column.astype(np.float64)
+    except ValueError:
+        return None
+
+
+def _finite(number: int | float) -> bool:
+    try:
+        return math.isfinite(number)
+    except OverflowError:
+        return False
+
+
+def _parse_number(cell: Any) -> float | None:
+    """The number in a cell, NaN if missing, None if it is something else."""
+    if cell is None:
+        return math.nan
+    if isinstance(cell, str):
+        text = cell.strip()
+        if text.lower() in MISSING:
+            return math.nan
+        # float() takes Python's digit groups (1_000), which no table means.
+        if "_" in text:
+            return None
+        try:
+            return float(text)
+        except ValueError:
+            return None
+    return None if isinstance(cell, bool) else float(cell)
+
+
+def _text(cell: Any) -> str | None:
+    if cell is None:
+        return None
+    if isinstance(cell, str):
+        return cell.strip() or None
+    if isinstance(cell, bool):
+        return "true" if cell else "false"
+    if isinstance(cell, int | float):
+        if math.isnan(cell):
+            return None
+        return str(int(cell)) if float(cell).is_integer() else repr(cell)
+    return str(cell)
+
+
+def _shown(cell: Any) -> str:
+    """A cell for a message, cut to a readable length."""
+    if isinstance(cell, bool):
+        return "a boolean"
+    text = repr(cell)
+    return text if len(text) <= 40 else f"{text[:39]}…"

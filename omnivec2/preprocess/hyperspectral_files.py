@@ -1,0 +1,252 @@
+"""Readers of hyperspectral files: bytes -> an array, as the file holds it.
+
+Every reader compares the sizes the file declares with the limits before it lets the
+format's library decode.
+"""
+
+from __future__ import annotations
+
+import io
+import math
+import re
+import struct
+import tempfile
+import zipfile
+import zlib
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from omnivec2.errors import InvalidInputError, TooLargeError, UndecodableError
+from omnivec2.preprocess.base import Array
+from omnivec2.preprocess.npy import MAGIC as NPY_MAGIC
+from omnivec2.preprocess.npy import read_npy
+from omnivec2.spec import Limits
+
+_MATLAB_5 = b"MATLAB 5.0 MAT-file"
+_MATLAB_73 = b"MATLAB 7.3 MAT-file"
+_TIFF = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
+_VALUE_BYTES = {
+    "double": 8, "single": 4, "int8": 1, "int16": 2, "int32": 4, "int64": 8,
+    "uint8": 1, "uint16": 2, "uint32": 4, "uint64": 8,
+}  # fmt: skip
+"""Bytes per value of MATLAB's numeric classes."""
+
+_ZIP_MEMBERS = 32
+_HEADER_BYTES = 2**20
+
+# What the codecs raise on damaged files; a Warning only where warnings are errors.
+_DAMAGE = (
+    ValueError, TypeError, KeyError, IndexError, AttributeError, OverflowError, EOFError, OSError,
+    RuntimeError, AssertionError, MemoryError, ZeroDivisionError, NotImplementedError,
+    struct.error, zlib.error, zipfile.BadZipFile, Warning,
+)  # fmt: skip
+
+
+def looks_like(data: bytes) -> str | None:
+    """The media type a file's first bytes tell, or None."""
+    if data.startswith(b"PK\x03\x04"):
+        return "application/zip"
+    if data.startswith((_MATLAB_5, _MATLAB_73, b"\x89HDF\r\n")):
+        return "application/x-matlab-data"
+    if data.startswith(_TIFF):
+        return "image/tiff"
+    if data.startswith(NPY_MAGIC):
+        return "application/x-npy"
+    return "application/json" if data.lstrip()[:1] in (b"[", b"{") else None
+
+
+def read_envi(data: bytes, limits: Limits, bands: int) -> Array:
+    """ENVI: a ZIP with one ``.hdr`` file and the data file beside it (BSQ, BIL or BIP)."""
+    import spectral.io.envi
+    from spectral.io.spyfile import SpyException
+
+    try:
+        header, cube = _unzip_envi(data, limits)
+        # The library works on paths. Names in the archive are never used as names here.
+        with tempfile.TemporaryDirectory(prefix="envi-") as folder:
+            paths = Path(folder) / "cube.hdr", Path(folder) / "cube.img"
+            paths[0].write_bytes(header)
+            paths[1].write_bytes(cube)
+            fields = spectral.io.envi.read_envi_header(str(paths[0]))
+            _check_envi(fields, len(cube), limits, bands)
+            image = spectral.io.envi.open(str(paths[0]), str(paths[1]))
+            return np.array(image.open_memmap(interleave="bip"))
+    except (SpyException, *_DAMAGE) as error:
+        raise UndecodableError("the ENVI archive is damaged or its header unreadable") from error
+
+
+def _unzip_envi(data: bytes, limits: Limits) -> tuple[bytes, bytes]:
+    """Header and data of the archive, never more bytes than the limits."""
+    with zipfile.ZipFile(io.BytesIO(data)) as archive:
+        members = [
+            member
+            for member in archive.infolist()
+            if not member.is_dir() and not member.filename.startswith("__MACOSX")
+        ]
+        if len(members) > _ZIP_MEMBERS:
+            raise TooLargeError(f"the ZIP holds more than {_ZIP_MEMBERS} files")
+        headers = [member for member in members if member.filename.lower().endswith(".hdr")]
+        if len(headers) != 1:
+            raise InvalidInputError(f"expected a ZIP with one .hdr file, got {len(headers)}")
+        stem = headers[0].filename[:-4].lower()
+        cubes = [
+            member
+            for member in members
+            if member is not headers[0]
+            and re.split(r"\.[^./]*$", member.filename.lower())[0]
+            in (stem, re.split(r"\.[^./]*$", stem)[0])
+        ]
+        if len(cubes) != 1:
+            raise InvalidInputError(
+                f"expected a ZIP with one data file named like the .hdr file, got {len(cubes)}"
+            )
+        if headers[0].file_size > _HEADER_BYTES:
+            raise TooLargeError(f"the ENVI header is larger than {_HEADER_BYTES:,} bytes")
+        if cubes[0].file_size > limits.decoded_bytes:
+            raise TooLargeError(
+                f"the ZIP unpacks to {cubes[0].file_size:,} bytes, "
+                f"the limit is {limits.decoded_bytes:,}"
+            )
+        # Reading stops at the declared size, so a false declaration gains nothing.
+        text = archive.read(headers[0]).decode("utf-8", errors="strict")
+        # The library warns about capitals in field names and then ignores them.
+        text = re.sub(r"^[^={}\n]+=", lambda name: name[0].lower(), text, flags=re.MULTILINE)
+        return text.encode(), archive.read(cubes[0])
+
+
+def _check_envi(fields: dict[str, str], size: int, limits: Limits, bands: int) -> None:
+    lines, samples, depth = (int(fields[key]) for key in ("lines", "samples", "bands"))
+    offset = int(fields.get("header offset", "0"))
+    if min(lines, samples, depth) < 1 or offset < 0:
+        raise InvalidInputError("the ENVI header declares an impossible size")
+    if str(fields.get("file compression", "0")).strip() not in ("", "0"):
+        raise InvalidInputError("compressed ENVI data is not read; save it uncompressed")
+    _check_shape((lines, samples, depth), limits, bands)
+    if fields["interleave"].lower() not in ("bsq", "bil", "bip"):
+        raise InvalidInputError("expected the interleave bsq, bil or bip in the ENVI header")
+    import spectral.io.envi
+
+    item = np.dtype(spectral.io.envi.envi_to_dtype[fields["data type"]])
+    if item.kind not in "iuf":
+        raise InvalidInputError("expected real numbers in the ENVI data")
+    declared = lines * samples * depth * item.itemsize + offset
+    if size < declared:
+        raise UndecodableError(
+            f"the ENVI data is truncated: {declared:,} bytes declared, {size:,} found"
+        )
+
+
+def read_matlab(data: bytes, limits: Limits, bands: int) -> Array:
+    """MATLAB 5: the one numeric variable whose shape fits (the largest of several)."""
+    import scipy.io
+    from scipy.io.matlab import MatReadError
+
+    if data.startswith((_MATLAB_73, b"\x89HDF\r\n")):
+        raise UndecodableError(
+            "MATLAB 7.3 (HDF5) files are not read; save with '-v7' or older, or as NPY"
+        )
+    if not data.startswith(_MATLAB_5):
+        raise UndecodableError("expected a MATLAB 5 .mat file")
+    try:
+        _check_inflated(data, limits.decoded_bytes)
+        stream: Any = io.BytesIO(data)  # taken at run time, missing in the stubs
+        variables = scipy.io.whosmat(stream)
+        fitting = [
+            (math.prod(shape), name, kind)
+            for name, shape, kind in variables
+            if kind in _VALUE_BYTES and bands in (shape[0], shape[-1]) and len(shape) in (2, 3)
+        ]
+        if not fitting:
+            found = ", ".join(f"{name} {shape}" for name, shape, _ in variables[:8]) or "nothing"
+            raise InvalidInputError(
+                f"expected a numeric variable (height, width, {bands}), the file has {found}"
+            )
+        size, name, kind = max(fitting)
+        if size * _VALUE_BYTES[kind] > limits.decoded_bytes:
+            raise TooLargeError(f"variable {name} has {size:,} values of class {kind}")
+        _check_pixels(size // bands, limits)
+        array = scipy.io.loadmat(stream, variable_names=[name])[name]
+    except (MatReadError, *_DAMAGE) as error:
+        raise UndecodableError("the MATLAB file is damaged or truncated") from error
+    if not isinstance(array, np.ndarray) or array.dtype.kind not in "iuf":
+        raise InvalidInputError(f"expected real numbers in variable {name}")
+    return array
+
+
+def _check_inflated(data: bytes, limit: int) -> None:
+    """Inflate every compressed element without keeping it, at most ``limit`` bytes in all."""
+    order = "<" if data[126:128] == b"IM" else ">"
+    position, total = 128, 0
+    while position + 8 <= len(data):
+        kind, size = struct.unpack_from(f"{order}II", data, position)
+        if size > len(data) - position - 8:
+            raise UndecodableError("the MATLAB file is truncated")
+        if kind == 15:  # miCOMPRESSED
+            inflater, rest = zlib.decompressobj(), data[position + 8 : position + 8 + size]
+            while rest and not inflater.eof:
+                total += len(inflater.decompress(rest, 2**20))
+                rest = inflater.unconsumed_tail
+                if total > limit:
+                    raise TooLargeError(f"the MATLAB file unpacks to more than {limit:,} bytes")
+        position += 8 + size
+
+
+def read_tiff(data: bytes, limits: Limits, bands: int) -> Array:
+    """TIFF or GeoTIFF: the first image, its bands as samples or as pages."""
+    import tifffile
+
+    try:
+        with tifffile.TiffFile(io.BytesIO(data)) as file:
+            series = file.series[0]
+            if series.dtype.kind not in "iuf":
+                raise InvalidInputError("expected real numbers in the TIFF file")
+            shape = tuple(size for size in series.shape if size != 1) or (1,)
+            _check_shape(shape, limits, bands)
+            page = series.keyframe
+            tile = math.prod(page.chunks) * series.dtype.itemsize
+            if max(series.nbytes, tile) > limits.decoded_bytes:
+                raise TooLargeError(
+                    f"the TIFF file declares more than {limits.decoded_bytes:,} bytes"
+                )
+            _check_segments(series, len(data))
+            return np.asarray(series.asarray(maxworkers=1)).reshape(shape)
+    except _DAMAGE as error:
+        raise UndecodableError("the TIFF file is damaged or of an unknown kind") from error
+
+
+def _check_segments(series: Any, size: int) -> None:
+    """Refuse files that end before their pixels do; the library would put zeros there."""
+    for page in series.pages:
+        frame = series.keyframe if page is None else page
+        ends = [o + n for o, n in zip(frame.dataoffsets, frame.databytecounts, strict=True)]
+        if not ends or max(ends) > size or 0 in frame.databytecounts:
+            raise UndecodableError("the TIFF file is truncated")
+
+
+def read_array(data: bytes, limits: Limits, bands: int) -> Array:
+    """NPY of shape (height, width, bands), (spectra, bands) or (bands,)."""
+    array = read_npy(data, limits.decoded_bytes)
+    _check_shape(array.shape, limits, bands)
+    return array
+
+
+def _check_shape(shape: tuple[int, ...], limits: Limits, bands: int) -> None:
+    if not shape or bands not in (shape[0], shape[-1]):
+        raise InvalidInputError(f"expected {bands} bands, got an array of shape {shape}")
+    _check_pixels(math.prod(shape) // bands, limits)
+
+
+def _check_pixels(pixels: int, limits: Limits) -> None:
+    if limits.pixels is not None and pixels > limits.pixels:
+        raise TooLargeError(f"{pixels:,} pixels, the limit is {limits.pixels:,}")
+
+
+READERS: dict[str, Callable[[bytes, Limits, int], Array]] = {
+    "ENVI (header and data in a ZIP)": read_envi,
+    "MATLAB .mat (version 5)": read_matlab,
+    "GeoTIFF": read_tiff,
+    "NPY": read_array,
+}

@@ -1,0 +1,195 @@
+"""Pictures as Pillow reads them: telling formats apart, guarded opening, turning, resizing.
+
+Shared by the modalities whose files are pictures. Opening reads only the header, so that
+a declared size is checked before anything is decoded.
+"""
+
+from __future__ import annotations
+
+import io
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image
+
+# Registers the formats used here; Pillow would otherwise import all of its plugins to find one.
+from PIL import (  # isort: skip
+    BmpImagePlugin as _bmp,  # noqa: F401
+    GifImagePlugin as _gif,  # noqa: F401
+    JpegImagePlugin as _jpeg,  # noqa: F401
+    PngImagePlugin as _png,  # noqa: F401
+    TiffImagePlugin as _tiff,  # noqa: F401
+    WebPImagePlugin as _webp,  # noqa: F401
+)
+
+from omnivec2.errors import InvalidInputError, TooLargeError, UndecodableError
+from omnivec2.preprocess.base import Array
+from omnivec2.preprocess.codestream import check_scans
+from omnivec2.preprocess.guard import check_pixels, undecodable
+from omnivec2.spec import Limits
+
+Resize = Literal["crop", "stretch"]
+
+_SIGNATURES: tuple[tuple[bytes, str], ...] = (
+    (b"\xff\xd8\xff", "image/jpeg"),
+    (b"\x89PNG\r\n\x1a\n", "image/png"),
+    (b"GIF87a", "image/gif"),
+    (b"GIF89a", "image/gif"),
+    (b"II*\x00", "image/tiff"),
+    (b"MM\x00*", "image/tiff"),
+    (b"II+\x00", "image/tiff"),
+    (b"MM\x00+", "image/tiff"),
+    (b"BM", "image/bmp"),
+)
+
+# Pillow has a limit of its own; its warning is raised only where warnings are errors.
+_BOMBS = (Image.DecompressionBombError, Image.DecompressionBombWarning)
+
+_ORIENTATION_TAG = 0x0112
+# Exif 2.32, 4.6.4.A: how the stored rows and columns must be turned to be seen upright.
+_UPRIGHT = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+_FEW_VALUES = (np.dtype(np.uint8), np.dtype(np.uint16))
+_SIDEWAYS = frozenset({5, 6, 7, 8})
+
+
+def sniff(data: bytes) -> str | None:
+    """The content type of a picture by its first bytes, or None."""
+    if data[:4] == b"RIFF" and data[8:12] == b"WEBP":
+        return "image/webp"
+    return next((kind for magic, kind in _SIGNATURES if data.startswith(magic)), None)
+
+
+def open_picture(data: bytes, kind: str, limits: Limits) -> Image.Image:
+    """Read a picture's header; nothing is decoded yet.
+
+    Args:
+        data: the file.
+        kind: its format's name, e.g. ``"PNG"``.
+        limits: ``pixels`` is checked against the declared size.
+
+    Raises:
+        UndecodableError: the header is damaged.
+        TooLargeError: the declared size is over the limit.
+    """
+    with undecodable(kind):
+        try:
+            picture = Image.open(io.BytesIO(data), formats=(kind.upper(),))
+        except _BOMBS as error:
+            limit = limits.pixels or 2 * (Image.MAX_IMAGE_PIXELS or 0)
+            raise TooLargeError(
+                f"the {kind} declares more pixels than the limit (pixels) of {limit:,}",
+                field="inputs",
+            ) from error
+    check_pixels(*picture.size, limits, kind)
+    if "progressive" in picture.info:
+        check_scans(data, picture.width * picture.height)
+    return picture
+
+
+def load(picture: Image.Image, kind: str) -> None:
+    """Decode an opened picture.
+
+    Raises:
+        UndecodableError: damaged or truncated.
+    """
+    with undecodable(kind):
+        try:
+            picture.load()
+        except Image.DecompressionBombError as error:
+            raise UndecodableError(f"the {kind} disagrees with its header") from error
+
+
+def orientation_of(picture: Image.Image) -> int:
+    """EXIF orientation 1 to 8; 1 where there is none or it is unreadable."""
+    if picture.format == "TIFF":  # Pillow turns it, and only it, by itself
+        return 1
+    try:
+        with undecodable("EXIF"):
+            value = picture.getexif().get(_ORIENTATION_TAG, 1)
+    except UndecodableError:
+        return 1
+    return value if value in _UPRIGHT else 1
+
+
+def upright(picture: Image.Image, orientation: int) -> Image.Image:
+    """The picture as it should be seen."""
+    turn = _UPRIGHT.get(orientation)
+    return picture if turn is None else picture.transpose(turn)
+
+
+def upright_size(size: tuple[int, int], orientation: int) -> tuple[int, int]:
+    """(width, height) as it should be seen."""
+    return (size[1], size[0]) if orientation in _SIDEWAYS else size
+
+
+def to_range(values: Array, low: float, high: float) -> npt.NDArray[np.uint8]:
+    """Map ``low``..``high`` to 0..255, clipping what lies outside; NaN becomes 0.
+
+    A range without extent gives zeros.
+    """
+    if not high > low:
+        return np.zeros(values.shape, dtype=np.uint8)
+    if values.dtype in _FEW_VALUES and values.size > np.iinfo(values.dtype).max:
+        every = np.arange(np.iinfo(values.dtype).max + 1, dtype=values.dtype)
+        return _scaled(every, low, high)[values]  # quicker and leaner than floats per pixel
+    return _scaled(values, low, high)
+
+
+def _scaled(values: Array, low: float, high: float) -> npt.NDArray[np.uint8]:
+    scaled = values.astype(np.float32)
+    scaled -= np.float32(low)
+    scaled *= np.float32(255.0 / (high - low))
+    np.nan_to_num(scaled, copy=False, nan=0.0)
+    return np.clip(np.rint(scaled, out=scaled), 0, 255, out=scaled).astype(np.uint8)
+
+
+def stretched(values: Array) -> npt.NDArray[np.uint8]:
+    """Map an array's own range of finite values to 0..255.
+
+    Raises:
+        InvalidInputError: no value is finite.
+    """
+    finite = values[np.isfinite(values)] if values.dtype.kind == "f" else values
+    if finite.size == 0:
+        raise InvalidInputError("the picture holds no finite value", field="inputs")
+    return to_range(values, float(finite.min()), float(finite.max()))
+
+
+def fit(picture: Image.Image, size: tuple[int, int], how: Resize) -> Image.Image:
+    """Resize to ``size`` (width, height), anti-aliased.
+
+    ``crop`` keeps the proportions and takes the middle; ``stretch`` takes everything.
+    """
+    box: tuple[float, float, float, float] | None = None
+    if how == "crop":
+        scale = min(picture.width / size[0], picture.height / size[1])
+        left = (picture.width - size[0] * scale) / 2
+        top = (picture.height - size[1] * scale) / 2
+        box = (left, top, picture.width - left, picture.height - top)
+    if picture.size == size:
+        return picture
+    return picture.resize(size, Image.Resampling.BICUBIC, box=box, reducing_gap=2.0)
+
+
+def read_grey(picture: Image.Image, kind: str) -> Array:
+    """Decode an opened picture to (height, width): 16-bit grey as it is, else 8-bit grey.
+
+    EXIF orientation is applied.
+
+    Raises:
+        UndecodableError: damaged, truncated, or of a colour space without grey.
+    """
+    orientation = orientation_of(picture)
+    load(picture, kind)
+    with undecodable(kind):
+        wide = picture.mode.startswith("I") or picture.mode == "F"
+        return np.asarray(upright(picture if wide else picture.convert("L"), orientation))

@@ -1,0 +1,87 @@
+"""Base class of the modalities that read tables: CSV, Parquet, JSON columns and rows."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from typing import ClassVar, TypeVar
+
+from pydantic import JsonValue
+
+from omnivec2.errors import UndecodableError, UnsupportedMediaTypeError
+from omnivec2.preprocess.base import Parameters, Preprocessor
+from omnivec2.preprocess.frame import Frame
+from omnivec2.preprocess.jsontext import decode_utf8, parse_json, unwrap
+from omnivec2.preprocess.table_csv import read_csv
+from omnivec2.preprocess.table_json import read_json
+
+ParametersT = TypeVar("ParametersT", bound=Parameters)
+NativeT = TypeVar("NativeT")
+
+
+class TablePreprocessor(Preprocessor[ParametersT, NativeT]):
+    """Base of the modalities that arrive as CSV, Parquet or JSON columns and rows."""
+
+    media_types: ClassVar[dict[str, str]] = {
+        "text/csv": "CSV",
+        "application/csv": "CSV",
+        "text/tab-separated-values": "CSV",
+        "application/vnd.apache.parquet": "Parquet",
+        "application/x-parquet": "Parquet",
+        "application/parquet": "Parquet",
+        "application/json": "JSON",
+    }
+    text_numbers: ClassVar[bool] = False
+    """Whether a JSON string may spell a number."""
+
+    @abstractmethod
+    def from_frame(self, frame: Frame) -> NativeT:
+        """The native value in a table of any origin."""
+
+    def sniff(self, data: bytes) -> str | None:
+        """Parquet by its magic bytes, JSON by its first character, else CSV if it is text."""
+        if data[:4] == b"PAR1":
+            return "application/vnd.apache.parquet"
+        start = data[:1024].removeprefix(b"\xef\xbb\xbf").lstrip()[:1]
+        if start in (b"{", b"["):
+            return "application/json"
+        try:
+            decode_utf8(data)
+        except UndecodableError:
+            return None
+        return "text/csv"
+
+    def decode(self, data: bytes, media_type: str | None = None) -> NativeT:
+        """Read one file; see the base class for errors."""
+        if not data.strip():
+            raise UndecodableError(f"empty input; expected {self.accepts}", field="inputs")
+        kind = media_type or self.sniff(data)
+        if kind is None:
+            raise UndecodableError(f"not a table known here; expected {self.accepts}")
+        if kind not in self.media_types:
+            raise UnsupportedMediaTypeError(f"{kind} is not taken; expected {self.accepts}")
+        if self.media_types[kind] == "JSON":
+            return self.decode_json(unwrap(parse_json(data)))
+        if self.media_types[kind] == "CSV":
+            return self.from_frame(read_csv(data, self.limits))
+        # Slow to import, and needed for this format alone.
+        from omnivec2.preprocess.table_parquet import read_parquet
+
+        return self.from_frame(read_parquet(data, self.limits))
+
+    def decode_json(self, value: JsonValue) -> NativeT:
+        """Columns, rows, or a base64 string that holds a file."""
+        if isinstance(value, str):
+            return self.decode(self.decode_base64(value))
+        return self.from_frame(read_json(value, self.limits, text_numbers=self.text_numbers))
+
+    def split(self, value: JsonValue) -> list[JsonValue] | None:
+        """A list of rows (or of numbers) is one table; a list of tables is a batch."""
+        if not isinstance(value, list) or not value:
+            return None
+        return None if all(_is_row(item) for item in value) else value
+
+
+def _is_row(item: JsonValue) -> bool:
+    if isinstance(item, dict):
+        return not any(isinstance(cell, list | dict) for cell in item.values())
+    return not isinstance(item, list | str)

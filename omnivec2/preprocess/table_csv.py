@@ -1,0 +1,87 @@
+"""CSV -> a frame.
+
+Read with the standard library, because it alone says on which line a row has too few
+fields; faster readers fill such rows without a word.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Iterator
+
+import numpy as np
+
+from omnivec2.errors import InvalidInputError, TooLargeError, UndecodableError
+from omnivec2.preprocess.frame import MISSING, Frame
+from omnivec2.preprocess.jsontext import decode_utf8
+from omnivec2.preprocess.table_limits import check_columns, make_frame
+from omnivec2.preprocess.timeaxis import is_time_text
+from omnivec2.spec import Limits
+
+LONGEST_LINE = 2**20
+"""Characters of a line; a longer one is an attack on the list of its fields."""
+
+_DELIMITERS = (",", ";", "\t")
+
+
+def read_csv(data: bytes, limits: Limits) -> Frame:
+    """Read CSV with commas, semicolons or tabs, with or without a header line.
+
+    Raises:
+        UndecodableError: not UTF-8 text, or quotes do not match.
+        TooLargeError: too many rows or columns.
+        InvalidInputError: rows of different lengths, or columns of the same name.
+    """
+    text = decode_utf8(data)
+    head = text[:LONGEST_LINE].lstrip().partition("\n")[0]
+    delimiter = max(_DELIMITERS, key=head.count)
+    lines = _guarded_lines(io.StringIO(text, newline=""))
+    reader = csv.reader(lines, delimiter=delimiter, skipinitialspace=True, strict=True)
+    most = limits.rows if limits.rows is not None else len(data)
+    rows: list[list[str]] = []
+    try:
+        for row in reader:
+            if not row:
+                continue
+            if not rows:
+                check_columns(len(row), limits)
+            elif len(row) != len(rows[0]):
+                raise InvalidInputError(
+                    f"CSV line {reader.line_num} has {len(row)} fields; "
+                    f"expected {len(rows[0])} as in the first line",
+                    field="inputs",
+                )
+            rows.append(row)
+            if len(rows) > most + 1:
+                raise TooLargeError(f"table has more than {most:,} rows", field="inputs")
+    except csv.Error as error:
+        raise UndecodableError(f"CSV line {reader.line_num}: {error}", field="inputs") from error
+    if not rows:
+        raise InvalidInputError("table is empty", field="inputs")
+    named = any(not _looks_like_data(cell) for cell in rows[0])
+    names = [cell.strip() for cell in rows.pop(0)] if named else [""] * len(rows[0])
+    if not rows:
+        raise InvalidInputError("CSV has a header line and no rows", field="inputs")
+    columns = [np.array(column, dtype=object) for column in zip(*rows, strict=True)]
+    return make_frame(names, columns, named=named)
+
+
+def _guarded_lines(stream: io.StringIO) -> Iterator[str]:
+    while line := stream.readline(LONGEST_LINE + 1):
+        if len(line) > LONGEST_LINE:
+            raise TooLargeError(f"a CSV line is longer than {LONGEST_LINE:,} characters")
+        yield line
+
+
+def _looks_like_data(cell: str) -> bool:
+    """Whether a cell of the first line is a value, rather than a column's name."""
+    text = cell.strip()
+    if text.lower() in MISSING:
+        # An index column has an empty name, a number column may lack its first value.
+        return True
+    try:
+        float(text)
+    except ValueError:
+        return is_time_text(text)
+    return True

@@ -1,0 +1,104 @@
+"""Parquet -> a frame.
+
+Read with pyarrow, which answers damaged files with exceptions (polars panics on some),
+as long as nobody asks it for the metadata of single columns: that can end the process.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from pyarrow import parquet, types
+
+from omnivec2.errors import InvalidInputError, TooLargeError, UndecodableError
+from omnivec2.preprocess.base import Array
+from omnivec2.preprocess.frame import Frame
+from omnivec2.preprocess.parquet_sizes import declared_sizes
+from omnivec2.preprocess.table_limits import check_columns, check_rows, make_frame
+from omnivec2.spec import Limits
+
+_DAMAGED = (pa.ArrowException, OSError, UnicodeDecodeError)
+"""What pyarrow raises on damaged files; texts that are not UTF-8 surface as the last."""
+
+
+def read_parquet(data: bytes, limits: Limits) -> Frame:
+    """Read the flat columns of a Parquet file.
+
+    Raises:
+        UndecodableError: not a readable Parquet file.
+        TooLargeError: the footer declares too many rows, columns or bytes.
+    """
+    try:
+        file = parquet.ParquetFile(pa.BufferReader(data), pre_buffer=False)
+        footer = file.metadata
+        check_columns(footer.num_columns, limits)
+        _check_sizes(data, footer, limits)
+        flat = [field for field in file.schema_arrow if _is_flat(field.type)]
+        # A long text repeated in every row is short in the file: keep it once in memory too.
+        texts = [field.name for field in flat if _is_text(field.type)]
+        names = [field.name for field in flat]
+        file = parquet.ParquetFile(
+            pa.BufferReader(data), metadata=footer, read_dictionary=texts, pre_buffer=False
+        )
+        table = file.read(columns=names, use_threads=False)
+        table.validate(full=True)
+        columns = [_column(table.column(index)) for index in range(table.num_columns)]
+    except _DAMAGED as error:
+        raise UndecodableError("not a readable Parquet file", field="inputs") from error
+    # The footer may lie about the rows, too.
+    check_rows(table.num_rows, limits)
+    if not table.num_rows or not columns:
+        raise InvalidInputError("table is empty", field="inputs")
+    return make_frame(list(table.column_names), columns, named=True)
+
+
+def _check_sizes(data: bytes, footer: Any, limits: Limits) -> None:
+    check_rows(footer.num_rows, limits)
+    sizes = declared_sizes(data)
+    # Repeated values are stored once, but take 8 bytes each when read.
+    if max(sizes.unpacked_bytes, 8 * sizes.values) > limits.decoded_bytes:
+        raise TooLargeError(
+            f"table is larger than {limits.decoded_bytes:,} bytes when decoded", field="inputs"
+        )
+
+
+def _is_text(kind: Any) -> bool:
+    return bool(types.is_string(kind) or types.is_large_string(kind))
+
+
+def _is_flat(kind: Any) -> bool:
+    if types.is_dictionary(kind):
+        return _is_text(kind.value_type)
+    checks = (
+        types.is_null,
+        types.is_boolean,
+        types.is_integer,
+        types.is_floating,
+        types.is_decimal,
+        types.is_date,
+        types.is_timestamp,
+    )
+    return _is_text(kind) or any(check(kind) for check in checks)
+
+
+def _column(column: Any) -> Array:
+    """An Arrow column in one of the forms of :class:`Frame`."""
+    kind = column.type
+    if types.is_dictionary(kind):
+        return np.concatenate([_dictionary(chunk) for chunk in column.chunks])
+    if types.is_null(kind):
+        return np.full(len(column), np.nan)
+    if types.is_integer(kind) or types.is_floating(kind) or types.is_decimal(kind):
+        return np.asarray(column.cast(pa.float64(), safe=False).to_numpy(), np.float64)
+    if types.is_date(kind) or types.is_timestamp(kind):
+        return np.asarray(column.cast(pa.timestamp("us"), safe=False).to_numpy())
+    return np.array(column.to_pylist(), dtype=object)
+
+
+def _dictionary(chunk: Any) -> Array:
+    """Texts of a dictionary-encoded chunk; equal ones share memory."""
+    texts = np.array([*chunk.dictionary.to_pylist(), None], dtype=object)
+    # The last entry stands for missing.
+    return np.asarray(texts[chunk.indices.cast(pa.int64()).fill_null(-1).to_numpy()])

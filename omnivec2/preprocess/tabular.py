@@ -1,0 +1,153 @@
+"""Tables of mixed columns -> numbers, a mask of missing numbers, and category ids."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Literal
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, model_validator
+
+from omnivec2.errors import InvalidInputError
+from omnivec2.preprocess.base import Array, Parameters, Prepared
+from omnivec2.preprocess.frame import MISSING, Frame
+from omnivec2.preprocess.table import TablePreprocessor
+from omnivec2.spec import Limits, Modality, TensorSpec
+
+MISSING_ID = 0
+UNKNOWN_ID = 1
+FIRST_ID = 2
+"""Category ids: 0 missing, 1 never seen in training, from 2 on the schema's categories."""
+
+
+class Column(BaseModel):
+    """One column of the schema. ``mean`` and ``std`` are those of the training rows."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: str
+    kind: Literal["number", "category"]
+    categories: tuple[str, ...] = ()
+    mean: float = 0.0
+    std: float = Field(default=1.0, gt=0)
+
+    @model_validator(mode="after")
+    def _only_categories_have_categories(self) -> Column:
+        if (self.kind == "category") != bool(self.categories):
+            raise ValueError(f"column {self.name!r}: categories belong to kind 'category' only")
+        return self
+
+
+class TabularParameters(Parameters):
+    """Frozen parameters of the tabular pre-processor: the schema."""
+
+    columns: tuple[Column, ...] = Field(min_length=1)
+
+    @property
+    def numbers(self) -> tuple[Column, ...]:
+        """The columns of ``numbers`` and ``missing``, in order."""
+        return tuple(column for column in self.columns if column.kind == "number")
+
+    @property
+    def categories(self) -> tuple[Column, ...]:
+        """The columns of ``categories``, in order."""
+        return tuple(column for column in self.columns if column.kind == "category")
+
+
+@dataclass(frozen=True)
+class Table:
+    """Rows to predict, and which answer the caller expects.
+
+    Attributes:
+        frame: the columns; others than the schema's are ignored.
+        form: ``"table"`` (Hugging Face's tabular task) or ``"inputs"``.
+    """
+
+    frame: Frame
+    form: Literal["table", "inputs"] = "inputs"
+
+    @classmethod
+    def of(cls, columns: Mapping[str, Sequence[Any] | Array]) -> Table:
+        """A table of arrays or lists in memory."""
+        return cls(Frame.of(columns))
+
+
+class TabularPreprocessor(TablePreprocessor[TabularParameters, Table]):
+    """CSV, Parquet or JSON -> one sample per row."""
+
+    modality = Modality.TABULAR
+    parameters_type = TabularParameters
+    default_limits = Limits(bytes=4 * 2**20, decoded_bytes=64 * 2**20, rows=5_000, columns=512)
+    text_numbers = True
+
+    @property
+    def inputs(self) -> tuple[TensorSpec, ...]:
+        """``numbers`` float32, ``missing`` uint8 and ``categories`` int32, one per column."""
+        numbers, categories = len(self.parameters.numbers), len(self.parameters.categories)
+        return (
+            TensorSpec(name="numbers", dtype="float32", shape=(numbers,)),
+            TensorSpec(name="missing", dtype="uint8", shape=(numbers,)),
+            TensorSpec(name="categories", dtype="int32", shape=(categories,)),
+        )
+
+    def decode_json(self, value: JsonValue) -> Table:
+        """``{"table": {column: values}}``, columns, row objects, or one row object."""
+        table = super().decode_json(value)
+        if isinstance(value, dict) and list(value) == ["table"]:
+            return replace(table, form="table")
+        return table
+
+    @property
+    def json_example(self) -> JsonValue:
+        """One row: the mean of every number, the first of every category."""
+        row: dict[str, JsonValue] = {
+            column.name: column.categories[0] if column.categories else round(column.mean, 2)
+            for column in self.parameters.columns
+        }
+        return [row]
+
+    def from_frame(self, frame: Frame) -> Table:
+        """The table as it is; the schema is checked by ``prepare``."""
+        return Table(frame)
+
+    def prepare(self, native: Table) -> Prepared:
+        """One sample per row. Column means replace nothing here: missing numbers are 0."""
+        frame = native.frame
+        frame.require([column.name for column in self.parameters.columns])
+        if not frame.rows:
+            raise InvalidInputError("table is empty", field="inputs")
+        rows = frame.rows
+        numbers = _stacked([frame.numbers(c.name) for c in self.parameters.numbers], rows)
+        missing = np.isnan(numbers)
+        arrays: dict[str, Array] = {
+            "numbers": np.where(missing, 0.0, numbers).astype(np.float32),
+            "missing": missing.astype(np.uint8),
+            "categories": _stacked(
+                [_ids(frame.texts(c.name), c) for c in self.parameters.categories], rows
+            ).astype(np.int32),
+        }
+        samples = [{name: array[row] for name, array in arrays.items()} for row in range(rows)]
+        return Prepared(samples, {"form": native.form, "reduce": "each"})
+
+
+def _stacked(columns: list[Array], rows: int) -> Array:
+    """Columns side by side: (rows, columns)."""
+    return np.stack(columns, axis=1) if columns else np.empty((rows, 0))
+
+
+def _ids(texts: list[str | None], column: Column) -> Array:
+    known = {category: FIRST_ID + index for index, category in enumerate(column.categories)}
+    return np.array([_id(text, known) for text in texts])
+
+
+def _id(text: str | None, known: Mapping[str, int]) -> int:
+    if text is None:
+        return MISSING_ID
+    # A schema may well have a category "none" or "?": it comes first.
+    if text in known:
+        return known[text]
+    return MISSING_ID if text.lower() in MISSING else UNKNOWN_ID
+
+
+PREPROCESSOR = TabularPreprocessor

@@ -1,0 +1,164 @@
+"""Text and sentence pairs -> WordPiece ids of BERT (uncased, 30,522 entries)."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import ClassVar
+
+import numpy as np
+from pydantic import JsonValue
+from tokenizers import Tokenizer
+
+from omnivec2.errors import (
+    InvalidInputError,
+    TooLargeError,
+    UndecodableError,
+    UnsupportedMediaTypeError,
+)
+from omnivec2.preprocess.base import Parameters, Prepared, Preprocessor, json_type
+from omnivec2.preprocess.jsontext import decode_utf8, parse_json, unwrap
+from omnivec2.spec import Limits, Modality, TensorSpec
+
+VOCABULARY = Path(__file__).parent / "assets" / "bert-base-uncased" / "tokenizer.json"
+
+Text = str | tuple[str, str]
+"""One text, or a pair of them."""
+
+_PAIR_FORMS = '{"text": "…", "text_pair": "…"} or a list of two strings'
+
+
+class TextParameters(Parameters):
+    """Frozen parameters of the text pre-processor."""
+
+    max_tokens: int = 256
+    pair: bool = False
+
+
+class TextPreprocessor(Preprocessor[TextParameters, Text]):
+    """A text (or, for a pair head, two) -> ids, segment ids and attention mask."""
+
+    modality = Modality.TEXT
+    media_types: ClassVar[dict[str, str]] = {
+        "text/plain": "plain text (UTF-8)",
+        "application/json": "JSON",
+    }
+    parameters_type = TextParameters
+    default_limits = Limits(bytes=2**20, characters=100_000, tokens=256)
+
+    def __init__(self, parameters: TextParameters, limits: Limits | None = None) -> None:
+        super().__init__(parameters, limits)
+        self._tokenizer: Tokenizer = Tokenizer.from_file(str(VOCABULARY))
+        self._tokenizer.no_padding()
+        # A pair loses tokens from its longer text first.
+        self._tokenizer.enable_truncation(parameters.max_tokens, strategy="longest_first")
+
+    @property
+    def inputs(self) -> tuple[TensorSpec, ...]:
+        """Three int32 tensors (tokens,); ``token_type_ids`` is 1 in the second text."""
+        names = ("input_ids", "token_type_ids", "attention_mask")
+        return tuple(TensorSpec(name=name, dtype="int32", shape=(-1,)) for name in names)
+
+    @property
+    def json_example(self) -> JsonValue:
+        """A text, or two of them for a pair head."""
+        if self.parameters.pair:
+            return {"text": "He said hello.", "text_pair": "He greeted them."}
+        return "A quiet film that stays with you."
+
+    def sniff(self, data: bytes) -> str | None:
+        """JSON if it parses as an object, list or string; else plain text if it is UTF-8."""
+        if data.lstrip()[:1] in (b"{", b"[", b'"'):
+            try:
+                parse_json(data)
+            except UndecodableError:
+                pass
+            else:
+                return "application/json"
+        try:
+            decode_utf8(data)
+        except UndecodableError:
+            return None
+        return "text/plain"
+
+    def split(self, value: JsonValue) -> list[JsonValue] | None:
+        """A list is a batch; but for a pair head, a list of strings is one pair."""
+        if not isinstance(value, list):
+            return None
+        if self.parameters.pair and value and all(isinstance(item, str) for item in value):
+            return None
+        return value
+
+    def decode(self, data: bytes, media_type: str | None = None) -> Text:
+        """Plain text; for a pair head two lines, or two fields separated by a tab."""
+        kind = media_type or self.sniff(data) or "text/plain"
+        if kind not in self.media_types:
+            raise UnsupportedMediaTypeError(f"{kind} is not taken; expected {self.accepts}")
+        if kind == "application/json":
+            return self.decode_json(unwrap(parse_json(data)))
+        text = decode_utf8(data)
+        if not self.parameters.pair:
+            return self._checked(text)
+        parts = text.strip().split("\t") if "\t" in text else text.strip().splitlines()
+        parts = [part for part in parts if part.strip()]
+        if len(parts) != 2:
+            raise InvalidInputError(
+                "this head compares two texts: expected two lines, "
+                f"or two texts separated by a tab, got {len(parts)}",
+                field="inputs",
+            )
+        return self._checked(parts[0]), self._checked(parts[1])
+
+    def decode_json(self, value: JsonValue) -> Text:
+        """A string, ``{"text": …}``, or a pair as an object or a list of two strings."""
+        if self.parameters.pair:
+            return self._pair(value)
+        if isinstance(value, dict):
+            unknown = [key for key in value if key != "text"]
+            if unknown or "text" not in value:
+                raise InvalidInputError(
+                    'this head takes one text: expected a string or {"text": "…"}, '
+                    f"got an object with {', '.join(map(repr, value)) or 'no fields'}",
+                    field="inputs",
+                )
+            return self._checked(value["text"], "inputs.text")
+        return self._checked(value)
+
+    def prepare(self, native: Text) -> Prepared:
+        """One sample; tokens beyond ``max_tokens`` are cut."""
+        first, second = (native, None) if isinstance(native, str) else native
+        encoding = self._tokenizer.encode(first, second)
+        most = self.limits.tokens
+        columns = (encoding.ids, encoding.type_ids, encoding.attention_mask)
+        if most is not None and len(encoding.ids) > most:
+            raise TooLargeError(f"text has more than {most} tokens", field="inputs")
+        names = (spec.name for spec in self.inputs)
+        sample = {n: np.asarray(c, np.int32) for n, c in zip(names, columns, strict=True)}
+        return Prepared([sample])
+
+    def _pair(self, value: JsonValue) -> tuple[str, str]:
+        if isinstance(value, list) and len(value) == 2:
+            return self._checked(value[0], "inputs[0]"), self._checked(value[1], "inputs[1]")
+        if isinstance(value, dict) and set(value) == {"text", "text_pair"}:
+            return (
+                self._checked(value["text"], "inputs.text"),
+                self._checked(value["text_pair"], "inputs.text_pair"),
+            )
+        raise InvalidInputError(
+            f"this head compares two texts: expected {_PAIR_FORMS}, got {json_type(value)}",
+            field="inputs",
+        )
+
+    def _checked(self, text: JsonValue, field: str = "inputs") -> str:
+        if not isinstance(text, str):
+            raise InvalidInputError(f"expected a string, got {json_type(text)}", field=field)
+        if not text.strip():
+            raise InvalidInputError("text is empty", field=field)
+        most = self.limits.characters
+        if most is not None and len(text) > most:
+            raise TooLargeError(f"text is longer than {most:,} characters", field=field)
+        if any("\ud800" <= character <= "\udfff" for character in text):
+            raise InvalidInputError("text holds half a surrogate pair", field=field)
+        return text
+
+
+PREPROCESSOR = TextPreprocessor

@@ -1,0 +1,80 @@
+"""X-ray pictures -> one channel; from DICOM by way of its lookup tables and window."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+import numpy as np
+from PIL import Image
+
+from omnivec2.errors import InvalidInputError
+from omnivec2.preprocess import raster
+from omnivec2.preprocess.base import Array, Parameters, Prepared, Preprocessor
+from omnivec2.preprocess.dicom import is_dicom, read_dicom
+from omnivec2.preprocess.guard import format_of
+from omnivec2.spec import Limits, Modality, TensorSpec
+
+DICOM = "application/dicom"
+
+
+class XrayParameters(Parameters):
+    """Frozen parameters of the X-ray pre-processor."""
+
+    height: int = 96
+    width: int = 96
+
+
+class XrayPreprocessor(Preprocessor[XrayParameters, Array]):
+    """DICOM (first frame), PNG or JPEG -> grey pixels, air dark and bone bright."""
+
+    modality = Modality.XRAY
+    media_types: ClassVar[dict[str, str]] = {
+        DICOM: "DICOM",
+        "application/dcm": "DICOM",
+        "application/x-dicom": "DICOM",
+        "image/dicom": "DICOM",
+        "image/png": "PNG",
+        "image/x-png": "PNG",
+        "image/jpeg": "JPEG",
+        "image/jpg": "JPEG",
+        "image/pjpeg": "JPEG",
+    }
+    parameters_type = XrayParameters
+    default_limits = Limits(bytes=64 * 2**20, decoded_bytes=96 * 2**20, pixels=25_000_000)
+
+    @property
+    def inputs(self) -> tuple[TensorSpec, ...]:
+        """``pixels`` uint8 (height, width, 1)."""
+        shape = (self.parameters.height, self.parameters.width, 1)
+        return (TensorSpec(name="pixels", dtype="uint8", shape=shape),)
+
+    def sniff(self, data: bytes) -> str | None:
+        """The content type by magic bytes."""
+        return DICOM if is_dicom(data) else raster.sniff(data)
+
+    def decode(self, data: bytes, media_type: str | None = None) -> Array:
+        """Decode to grey (height, width): 8 or 16 bits as they are, DICOM as it is shown."""
+        kind = format_of(data, self.sniff(data), media_type, self.media_types)
+        if kind == "DICOM":
+            return read_dicom(data, self.limits)
+        return raster.read_grey(raster.open_picture(data, kind, self.limits), kind)
+
+    def prepare(self, native: Array) -> Prepared:
+        """Scale by the picture's own range, so that its container makes no difference; resize.
+
+        Args:
+            native: grey values (height, width) of any real type.
+        """
+        if native.ndim != 2 or native.size == 0:
+            raise InvalidInputError(
+                f"expected a grey picture (height, width), got shape {native.shape}",
+                field="inputs",
+            )
+        p = self.parameters
+        picture = Image.fromarray(raster.stretched(native))
+        pixels = np.asarray(raster.fit(picture, (p.width, p.height), "stretch"))
+        size = (native.shape[1], native.shape[0])
+        return Prepared([{"pixels": pixels[:, :, None]}], {"size": size})
+
+
+PREPROCESSOR = XrayPreprocessor

@@ -1,0 +1,151 @@
+"""The data contract between network, exporter and gateway.
+
+A *head spec* says everything a gateway must know about one modality-task: which
+tensors go in and come out, how bytes become those tensors, what the outputs mean,
+and what the head was trained and measured on. It travels inside the model
+repository, so nothing downstream names a task in code.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, JsonValue
+
+
+class Modality(StrEnum):
+    """The thirteen modalities of the paper, spelled as they appear in URLs."""
+
+    IMAGE = "image"
+    VIDEO = "video"
+    AUDIO = "audio"
+    TEXT = "text"
+    DEPTH = "depth"
+    POINTCLOUD = "pointcloud"
+    TIMESERIES = "timeseries"
+    TABULAR = "tabular"
+    GRAPH = "graph"
+    XRAY = "xray"
+    INFRARED = "infrared"
+    IMU = "imu"
+    HYPERSPECTRAL = "hyperspectral"
+
+
+class TaskFamily(StrEnum):
+    """What kind of answer a head gives; decides output layer and post-processing."""
+
+    CLASSIFICATION = "classification"
+    DETECTION = "detection"
+    SEGMENTATION = "segmentation"
+    REGRESSION = "regression"
+    FORECASTING = "forecasting"
+    EMBEDDING = "embedding"
+
+
+DType = Literal["bool", "uint8", "int8", "int16", "uint16", "int32", "int64", "float16", "float32"]
+TaskName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,40}$")]
+
+
+class _Frozen(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class TensorSpec(_Frozen):
+    """One named tensor. ``shape`` leaves out the batch axis; -1 is a dynamic axis."""
+
+    name: str
+    dtype: DType
+    shape: tuple[int, ...]
+    description: str = ""
+
+
+class PreprocessSpec(_Frozen):
+    """Which pre-processor makes the inputs: its name, version and frozen parameters."""
+
+    name: Modality
+    version: int
+    parameters: dict[str, JsonValue] = {}
+
+
+class Target(_Frozen):
+    """A regressed or forecast quantity and the unit its values are in."""
+
+    name: str
+    unit: str = ""
+
+
+class Limits(_Frozen):
+    """Ceilings on one input, checked against declared sizes before memory is spent.
+
+    ``None`` means that the quantity does not exist for the modality.
+    """
+
+    bytes: int = Field(default=16 * 2**20, description="encoded bytes of one input")
+    decoded_bytes: int = Field(default=256 * 2**20, description="bytes after decompression")
+    pixels: int | None = Field(default=None, description="width x height of one image or frame")
+    seconds: float | None = Field(default=None, description="duration of audio or video")
+    frames: int | None = Field(default=None, description="frames of a video or depth sequence")
+    characters: int | None = Field(default=None, description="characters of a text")
+    tokens: int | None = Field(default=None, description="tokens kept of a text; longer is cut")
+    points: int | None = Field(default=None, description="points of a point cloud")
+    nodes: int | None = Field(default=None, description="nodes (atoms) of a graph")
+    edges: int | None = Field(default=None, description="edges (bonds) of a graph")
+    rows: int | None = Field(default=None, description="rows of a table or series")
+    columns: int | None = Field(default=None, description="columns of a table or series")
+    bands: int | None = Field(default=None, description="spectral bands of a cube")
+    inputs: int = Field(default=64, description="inputs in one request")
+
+
+class Metric(_Frozen):
+    """A measured figure on a named test set, beside what simple models reach on the same arrays."""
+
+    name: str = Field(description="for example accuracy, auc, rmse, mse, miou, ap50")
+    dataset: str
+    split: str
+    samples: int
+    value: float
+    higher_is_better: bool = True
+    baselines: dict[str, float] = Field(default={}, description="baseline name -> its value")
+
+
+class DataSource(_Frozen):
+    """Data a head was trained on, with the licence stated at its source."""
+
+    name: str
+    licence: str
+    source: str = ""
+
+
+class HeadSpec(_Frozen):
+    """Everything a gateway needs to serve one modality-task."""
+
+    schema_version: Literal[1] = 1
+    modality: Modality
+    task: TaskName
+    family: TaskFamily
+    description: str = ""
+    inputs: tuple[TensorSpec, ...]
+    outputs: tuple[TensorSpec, ...]
+    preprocess: PreprocessSpec
+    labels: tuple[str, ...] = ()
+    targets: tuple[Target, ...] = ()
+    quantiles: tuple[float, ...] = ()
+    horizon: int | None = Field(default=None, description="forecast steps of one answer")
+    limits: Limits = Limits()
+    max_batch_size: int = 32
+    metrics: tuple[Metric, ...] = ()
+    data: tuple[DataSource, ...] = ()
+    warm_starts: tuple[str, ...] = Field(default=(), description="pretrained parts it started from")
+    network: str = Field(description="preset the network was built from, e.g. reference")
+    checkpoint_digest: str = Field(default="", description="sha256 of the checkpoint's weights")
+
+    @property
+    def name(self) -> str:
+        """``<modality>_<task>``: the model's directory in a Triton model repository."""
+        return f"{self.modality.value}_{self.task}"
+
+    @property
+    def route(self) -> str:
+        """``<modality>/<task>``: the path after ``/predict/`` and the name people use."""
+        return f"{self.modality.value}/{self.task}"

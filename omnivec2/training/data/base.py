@@ -1,0 +1,201 @@
+"""What every data set shares: prepared samples, targets, splits, and where they are kept.
+
+A loader reads one data set from disk, sends it through the modality's pre-processor
+(the code that serves requests, with the parameters that the head will be served with)
+and returns a :class:`TaskData`. Preparing is slow, so prepared arrays are kept in a
+cache directory and memory-mapped from there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeVar, overload
+
+import numpy as np
+
+from omnivec2.errors import ArtifactError
+from omnivec2.preprocess import Array, Preprocessor, Sample, preprocessor_for, preprocessor_type
+from omnivec2.spec import DataSource, Modality, PreprocessSpec, Target, TaskFamily
+
+Augment = Callable[[Sample, Any, np.random.Generator], tuple[Sample, Any]]
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Split:
+    """One part of a data set: samples and, in the same order, their targets.
+
+    Attributes:
+        samples: named arrays of one sample each; may prepare them when asked for.
+        targets: by family: int label | float32 [targets] | ``{"boxes": float32 [n, 4]
+            cx, cy, w, h in 0..1, "labels": int64 [n]}`` | uint8 mask [h, w] with 255 =
+            ignore (int label where samples are pixels) | float32 [horizon] in real units.
+        scales: float32 [n], forecasting only: what errors are divided by before a metric,
+            the standard deviation over the training part of the sample's series.
+        references: segmentation of pictures only: masks at the size metrics are taken at.
+    """
+
+    samples: Sequence[Sample]
+    targets: Sequence[Any] | Array
+    scales: Array | None = None
+    references: Sequence[Array] | Array | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse parts whose targets cannot belong to their samples."""
+        if len(self.samples) != len(self.targets):
+            raise ArtifactError(
+                f"{len(self.samples)} samples cannot have {len(self.targets)} targets"
+            )
+
+    def __len__(self) -> int:
+        """How many samples there are."""
+        return len(self.samples)
+
+    def take(self, indices: Array) -> Split:
+        """The samples at ``indices``, still lazy."""
+        return Split(
+            Subset(self.samples, indices),
+            Subset(self.targets, indices),
+            None if self.scales is None else self.scales[indices],
+            None if self.references is None else Subset(self.references, indices),
+        )
+
+
+@dataclass(frozen=True)
+class TaskData:
+    """Everything training and evaluation must know about one task.
+
+    Attributes:
+        route: ``<modality>/<task>``.
+        preprocess: how a request becomes the same arrays.
+        labels: class names by index.
+        targets: regressed or forecast quantities.
+        horizon: forecast steps.
+        splits: ``train``, ``val`` and ``test``; the test part is for final numbers only.
+        metric: a name in :data:`omnivec2.training.metrics.METRICS`.
+        test_name: what the test part is called in tables.
+        augment: random variation of a training sample, or None.
+        description: one or two sentences for people who call the head.
+    """
+
+    route: str
+    family: TaskFamily
+    preprocess: PreprocessSpec
+    splits: Mapping[str, Split]
+    metric: str
+    test_name: str
+    sources: tuple[DataSource, ...]
+    labels: tuple[str, ...] = ()
+    targets: tuple[Target, ...] = ()
+    horizon: int | None = None
+    augment: Augment | None = field(default=None, compare=False)
+    description: str = ""
+
+    @property
+    def modality(self) -> Modality:
+        """The first part of the route."""
+        return Modality(self.route.partition("/")[0])
+
+
+@dataclass(frozen=True)
+class Location:
+    """Where data lies and where prepared arrays are kept."""
+
+    root: Path
+    cache: Path
+
+    def find(self, name: str) -> Path:
+        """A file or folder of the data directory.
+
+        Raises:
+            ArtifactError: it is not there.
+        """
+        path = self.root / name
+        if not path.exists():
+            raise ArtifactError(
+                f"{self.root} lacks {name}; give the directory that holds the data sets "
+                "(docs/training.md names them and their sources)"
+            )
+        return path
+
+
+Loader = Callable[[Location], TaskData]
+
+
+class Subset(Sequence[T]):
+    """Chosen items of a sequence, looked up when asked for."""
+
+    def __init__(self, items: Sequence[T] | Array, indices: Array) -> None:
+        self._items = items
+        self._indices = np.asarray(indices, dtype=np.int64)
+
+    def __len__(self) -> int:
+        return len(self._indices)
+
+    @overload
+    def __getitem__(self, index: int) -> T: ...
+    @overload
+    def __getitem__(self, index: slice) -> Subset[T]: ...
+    def __getitem__(self, index: int | slice) -> T | Subset[T]:
+        if isinstance(index, slice):
+            return Subset(self._items, self._indices[index])
+        item: T = self._items[int(self._indices[index])]
+        return item
+
+
+class Lazy(Sequence[T]):
+    """Items made when asked for, for data that is small native and large prepared.
+
+    Args:
+        count: how many there are.
+        make: the item at an index.
+    """
+
+    def __init__(self, count: int, make: Callable[[int], T]) -> None:
+        self._count = count
+        self._make = make
+
+    def __len__(self) -> int:
+        return self._count
+
+    @overload
+    def __getitem__(self, index: int) -> T: ...
+    @overload
+    def __getitem__(self, index: slice) -> Subset[T]: ...
+    def __getitem__(self, index: int | slice) -> T | Subset[T]:
+        if isinstance(index, slice):
+            return Subset(self, np.arange(self._count)[index])
+        if not -self._count <= index < self._count:
+            raise IndexError(index)
+        return self._make(index % self._count)
+
+
+def preprocess_spec(modality: Modality, **parameters: Any) -> PreprocessSpec:
+    """The spec of a modality's pre-processor at its present version."""
+    version = preprocessor_type(modality).version
+    return PreprocessSpec(name=modality, version=version, parameters=parameters)
+
+
+def build(spec: PreprocessSpec) -> Preprocessor[Any, Any]:
+    """The pre-processor of a spec, with its default limits."""
+    return preprocessor_for(spec)
+
+
+def hold_out(targets: Sequence[int] | Array, share: float, *, seed: int) -> tuple[Array, Array]:
+    """Split indices into (kept, held out), class by class.
+
+    Args:
+        targets: class of each item.
+        share: of every class that is held out, in 0..1.
+        seed: of the choice, so that parts never change between runs.
+    """
+    classes = np.asarray(targets)
+    generator = np.random.default_rng(seed)
+    held: list[Array] = []
+    for label in np.unique(classes):
+        members = np.flatnonzero(classes == label)
+        held.append(generator.permutation(members)[: round(share * len(members))])
+    chosen = np.sort(np.concatenate(held))
+    return np.setdiff1d(np.arange(len(classes)), chosen), chosen

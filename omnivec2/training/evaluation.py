@@ -1,0 +1,229 @@
+"""``omnivec2 evaluate``: every head of a checkpoint, through its exported graph.
+
+Graphs are run by ONNX Runtime as the service runs them; the network in PyTorch is not
+involved. Values stand beside those of simple models on the same arrays.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import onnxruntime as ort
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+
+from omnivec2.errors import ArtifactError, CheckpointError, UnknownModelError
+from omnivec2.preprocess import Array, Sample, collate
+from omnivec2.spec import HeadSpec, Metric, TaskFamily
+from omnivec2.training.baselines import baselines
+from omnivec2.training.data import DEFAULT_CACHE, load_task, routes
+from omnivec2.training.data.base import TaskData
+from omnivec2.training.metrics import METRICS
+from omnivec2.training.predictions import Answers, answers
+from omnivec2.training.probing import TEST_SAMPLES, TRAIN_SAMPLES, probe
+
+_BATCH = 32
+_COLUMNS = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
+
+Advance = Callable[[int], None]
+
+
+@dataclass(frozen=True)
+class HeadResult:
+    """One head's figure on one part of its data.
+
+    Attributes:
+        route: ``<modality>/<task>``.
+        dataset: what the part is called.
+        split: ``test``, or another part.
+        samples: how many were measured.
+        metric: its name.
+        value: of the head.
+        baselines: simple model -> its value on the same arrays.
+        higher_is_better: which way the metric points.
+    """
+
+    route: str
+    dataset: str
+    split: str
+    samples: int
+    metric: str
+    value: float
+    baselines: dict[str, float]
+    higher_is_better: bool
+
+    @property
+    def gain(self) -> float:
+        """By how much the head is better than the best simple model; negative if worse."""
+        sign = 1.0 if self.higher_is_better else -1.0
+        return min(sign * (self.value - other) for other in self.baselines.values())
+
+    def as_metric(self) -> Metric:
+        """The form in which a head spec carries it."""
+        return Metric(
+            name=self.metric,
+            dataset=self.dataset,
+            split=self.split,
+            samples=self.samples,
+            value=self.value,
+            higher_is_better=self.higher_is_better,
+            baselines=self.baselines,
+        )
+
+
+def evaluate_checkpoint(
+    checkpoint: Path,
+    data_root: Path,
+    model_repository: Path,
+    *,
+    only: Sequence[str] | None = None,
+    split: str = "test",
+    most_samples: int | None = None,
+    cache: Path = DEFAULT_CACHE,
+    console: Console | None = None,
+) -> list[HeadResult]:
+    """Measure the heads of a checkpoint.
+
+    Args:
+        checkpoint: its directory; ``models/*/head.json`` name the heads.
+        data_root: the directory of data sets.
+        model_repository: assembled from the checkpoint; holds ``<name>/1/model.onnx``.
+        only: routes to measure; all unless given.
+        split: the part to measure on. ``test`` is for final figures only.
+        most_samples: measure on so many, chosen evenly, instead of all (a quick look).
+        cache: where prepared arrays and baselines are kept.
+        console: where progress is shown.
+
+    Raises:
+        CheckpointError: the checkpoint holds no heads.
+        UnknownModelError: a route in ``only`` is not among them.
+        ArtifactError: data or a graph is missing.
+    """
+    specs = read_heads(checkpoint, only)
+    results = []
+    with Progress(*_COLUMNS, console=console or Console(stderr=True)) as progress:
+        for spec in specs:
+            model = Model(spec, model_repository)
+            task = _task_of(spec, data_root, cache)
+            bar = progress.add_task(spec.route, total=_expected(spec, task, split, most_samples))
+            advance = partial(progress.advance, bar)
+            if spec.family is TaskFamily.EMBEDDING:
+                results.append(_probe(model, task, split, advance))
+            else:
+                results.append(_measure(model, task, split, most_samples, cache, advance))
+    return results
+
+
+def _expected(spec: HeadSpec, task: TaskData, split: str, most_samples: int | None) -> int:
+    """How many samples the graph will see."""
+    there = len(task.splits[split])
+    if spec.family is TaskFamily.EMBEDDING:
+        return min(len(task.splits["train"]), TRAIN_SAMPLES) + min(there, TEST_SAMPLES)
+    return min(there, most_samples or there)
+
+
+def read_heads(checkpoint: Path, only: Sequence[str] | None = None) -> list[HeadSpec]:
+    """The head specs of a checkpoint, in the order of their routes."""
+    files = sorted(checkpoint.glob("models/*/head.json"))
+    specs = [HeadSpec.model_validate_json(file.read_bytes()) for file in files]
+    if not specs:
+        raise CheckpointError(f"{checkpoint} holds no models/*/head.json")
+    there = {spec.route: spec for spec in specs}
+    unknown = [route for route in only or () if route not in there]
+    if unknown:
+        raise UnknownModelError(f"no head {', '.join(unknown)}; there are {', '.join(there)}")
+    return [there[route] for route in only or there]
+
+
+class Model:
+    """One exported graph.
+
+    Args:
+        spec: of its head.
+        repository: the model repository it lies in.
+    """
+
+    def __init__(self, spec: HeadSpec, repository: Path) -> None:
+        self.spec = spec
+        path = repository / spec.name / "1" / "model.onnx"
+        if not path.is_file():
+            raise ArtifactError(f"no graph at {path}; assemble the model repository first")
+        options = ort.SessionOptions()
+        options.log_severity_level = 3
+        self._session = ort.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+        self._inputs = [value.name for value in self._session.get_inputs()]
+        self._outputs = [value.name for value in self._session.get_outputs()]
+
+    def __call__(self, samples: Sequence[Sample]) -> dict[str, Array]:
+        """Run a batch: output name -> array (samples, ...)."""
+        batch = collate(samples)
+        found = self._session.run(self._outputs, {name: batch[name] for name in self._inputs})
+        return dict(zip(self._outputs, map(np.asarray, found), strict=True))
+
+
+def _task_of(spec: HeadSpec, data_root: Path, cache: Path) -> TaskData:
+    """A head's own task; for an embedding the first of its modality prepared alike."""
+    if spec.family is not TaskFamily.EMBEDDING:
+        return load_task(spec.route, data_root, cache=cache)
+    for route in routes(spec.modality):
+        task = load_task(route, data_root, cache=cache)
+        if task.preprocess == spec.preprocess:
+            return task
+    raise ArtifactError(f"no data set is prepared as {spec.route} wants its input")
+
+
+def _measure(
+    model: Model,
+    task: TaskData,
+    split: str,
+    most_samples: int | None,
+    cache: Path,
+    advance: Advance,
+) -> HeadResult:
+    part = task.splits[split]
+    count = _expected(model.spec, task, split, most_samples)
+    rows = np.linspace(0, len(part) - 1, count).round().astype(int).tolist()
+    found = Answers([], [])
+    for start in range(0, count, _BATCH):
+        chosen = rows[start : start + _BATCH]
+        outputs = model([part.samples[row] for row in chosen])
+        some = answers(task.family, outputs, part, chosen)
+        found.predicted.extend(some.predicted)
+        found.wanted.extend(some.wanted)
+        advance(len(chosen))
+    return HeadResult(
+        route=task.route,
+        dataset=task.test_name,
+        split=split,
+        samples=count,
+        metric=task.metric,
+        value=found.measure(task.metric),
+        baselines=baselines(task, cache=cache),
+        higher_is_better=METRICS[task.metric].higher_is_better,
+    )
+
+
+def _probe(model: Model, task: TaskData, split: str, advance: Advance) -> HeadResult:
+    def embed(samples: Sequence[Sample]) -> Array:
+        parts = []
+        for start in range(0, len(samples), _BATCH):
+            batch = samples[start : start + _BATCH]
+            parts.append(model(batch)["embedding"])
+            advance(len(batch))
+        return np.concatenate(parts)
+
+    found = probe(task, embed, split=split)
+    return HeadResult(
+        route=model.spec.route,
+        dataset=task.test_name,
+        split=split,
+        samples=found.samples,
+        metric=found.metric,
+        value=found.value,
+        baselines={"raw arrays": found.raw},
+        higher_is_better=found.higher_is_better,
+    )

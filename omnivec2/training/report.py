@@ -1,0 +1,110 @@
+"""Evaluation results for people (a table), for programs (JSON) and for the model card."""
+
+from __future__ import annotations
+
+import datetime
+import json
+import os
+import platform
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict
+from importlib.metadata import version
+from pathlib import Path
+
+from pydantic import JsonValue
+from rich.table import Table
+
+from omnivec2.spec import HeadSpec
+from omnivec2.training.baselines import LINEAR, TRIVIAL
+from omnivec2.training.evaluation import HeadResult
+
+_PACKAGES = ("numpy", "onnxruntime", "scikit-learn")
+
+
+def results_table(results: Iterable[HeadResult]) -> Table:
+    """A table for the terminal; gains over the best simple model, losses in red."""
+    table = Table(caption="gain: over the better of the simple models on the same arrays")
+    for column in ("head", "test set", "n", "metric", "majority/mean", "linear", "ours", "gain"):
+        text = column in ("head", "test set", "metric")
+        table.add_column(column, justify="left" if text else "right")
+    for result in results:
+        colour = "green" if result.gain > 0 else "red"
+        table.add_row(
+            result.route,
+            result.dataset,
+            f"{result.samples:,}",
+            result.metric,
+            *_simple(result),
+            f"{result.value:.3f}",
+            f"[{colour}]{result.gain:+.3f}[/]",
+        )
+    return table
+
+
+def _simple(result: HeadResult) -> tuple[str, str]:
+    """Cells of the two simple models; an embedding has raw arrays instead of the second."""
+    trivial = result.baselines.get(TRIVIAL)
+    others = [value for name, value in result.baselines.items() if name != TRIVIAL]
+    return (
+        "" if trivial is None else f"{trivial:.3f}",
+        f"{others[0]:.3f}" if others else "",
+    )
+
+
+def write_json(results: Sequence[HeadResult], path: Path) -> None:
+    """Results with what they were measured on: date, hardware, versions."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    document = {
+        "created": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        **environment(),
+        "results": [asdict(result) | {"gain": result.gain} for result in results],
+    }
+    path.write_text(json.dumps(document, indent=2) + "\n")
+
+
+def environment() -> dict[str, JsonValue]:
+    """Hardware and versions that a figure depends on."""
+    return {
+        "hardware": f"{_processor()}, {os.cpu_count()} cores",
+        "versions": {
+            "python": platform.python_version(),
+            **{name: version(name) for name in _PACKAGES},
+        },
+    }
+
+
+def _processor() -> str:
+    info = Path("/proc/cpuinfo")
+    if info.is_file():
+        for line in info.read_text().splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return platform.processor() or platform.machine()
+
+
+def model_card_table(results: Iterable[HeadResult], specs: Iterable[HeadSpec]) -> str:
+    """The table of docs/model-card.md: figures, data and licences of every head."""
+    by_route = {spec.route: spec for spec in specs}
+    lines = [
+        "| head | test set | n | metric | majority/mean | linear | ours | gain | data (licence) |",
+        "| --- | --- | ---: | --- | ---: | ---: | ---: | ---: | --- |",
+    ]
+    for result in results:
+        data = "; ".join(f"{s.name} ({s.licence})" for s in by_route[result.route].data)
+        trivial, linear = _simple(result)
+        cells = (
+            f"`{result.route}`",
+            result.dataset,
+            f"{result.samples:,}",
+            result.metric,
+            trivial,
+            linear,
+            f"**{result.value:.3f}**",
+            f"{result.gain:+.3f}",
+            data,
+        )
+        lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join(lines) + "\n"
+
+
+__all__ = ["LINEAR", "TRIVIAL", "environment", "model_card_table", "results_table", "write_json"]

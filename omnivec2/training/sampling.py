@@ -1,0 +1,177 @@
+"""Which samples a step sees: a pure function of the seed, so that a run can resume.
+
+A task walks through its training part in a fresh random order every epoch. Batches are
+made in a thread ahead of the step that uses them; each carries the positions its tasks
+had reached, which is what a checkpoint stores.
+"""
+
+from __future__ import annotations
+
+import queue
+import threading
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from omnivec2.preprocess import collate
+from omnivec2.training.data.base import Split, TaskData
+from omnivec2.training.losses import LossScale
+
+_AHEAD = 4
+
+
+@dataclass(frozen=True)
+class Batch:
+    """One stream of a step.
+
+    Attributes:
+        inputs: name -> tensor (B, ...).
+        targets: one per sample.
+        scale: what errors in real units are divided by.
+    """
+
+    route: str
+    inputs: dict[str, Tensor]
+    targets: list[Any]
+    scale: LossScale
+
+
+@dataclass(frozen=True)
+class PairBatch:
+    """Both streams of a step, and how many samples each task has given after it."""
+
+    step: int
+    streams: tuple[Batch, Batch]
+    drawn: Mapping[str, int]
+
+
+class PairSampler:
+    """Draws two tasks of different modalities per step, by weight.
+
+    Args:
+        tasks: route -> data.
+        weights: route -> how often, relative to the others.
+        batch_sizes: route -> samples of one stream.
+        seed: decides everything.
+        scales: route -> deviation of the targets (regression).
+    """
+
+    def __init__(
+        self,
+        tasks: Mapping[str, TaskData],
+        weights: Mapping[str, float],
+        batch_sizes: Mapping[str, int],
+        seed: int,
+        scales: Mapping[str, Tensor],
+    ) -> None:
+        self.tasks = dict(tasks)
+        self.routes = list(tasks)
+        self.weights = np.array([weights[route] for route in self.routes])
+        self.batch_sizes = batch_sizes
+        self.seed = seed
+        self.scales = scales
+        self._orders: dict[tuple[str, int], np.ndarray] = {}
+
+    def pair(self, step: int) -> tuple[str, str]:
+        """The two tasks of a step."""
+        generator = np.random.default_rng((self.seed, 1, step))
+        first = generator.choice(len(self.routes), p=self.weights / self.weights.sum())
+        modality = self.tasks[self.routes[first]].modality
+        other = np.array([self.tasks[route].modality is not modality for route in self.routes])
+        rest = self.weights * other
+        if not rest.any():  # a single modality: it is paired with itself
+            rest = self.weights
+        second = generator.choice(len(self.routes), p=rest / rest.sum())
+        return self.routes[first], self.routes[second]
+
+    def indices(self, route: str, start: int, count: int) -> list[int]:
+        """Samples ``start`` to ``start + count`` of a task's endless walk."""
+        size = len(self.tasks[route].splits["train"])
+        return [
+            int(self._order(route, position // size)[position % size])
+            for position in range(start, start + count)
+        ]
+
+    def _order(self, route: str, epoch: int) -> np.ndarray:
+        key = (route, epoch)
+        if key not in self._orders:
+            self._orders = {k: v for k, v in self._orders.items() if k[0] != route}
+            number = self.routes.index(route)
+            size = len(self.tasks[route].splits["train"])
+            generator = np.random.default_rng((self.seed, 2, number, epoch))
+            self._orders[key] = generator.permutation(size)
+        return self._orders[key]
+
+    def batch(self, route: str, start: int, count: int) -> Batch:
+        """A batch of augmented training samples."""
+        task = self.tasks[route]
+        split = task.splits["train"]
+        number = self.routes.index(route)
+        samples, targets = [], []
+        chosen = self.indices(route, start, count)
+        for offset, index in enumerate(chosen):
+            sample, target = split.samples[index], split.targets[index]
+            if task.augment is not None:
+                generator = np.random.default_rng((self.seed, 3, number, start + offset))
+                sample, target = task.augment(sample, target, generator)
+            samples.append(sample)
+            targets.append(target)
+        return Batch(route, tensors(collate(samples)), targets, self._scale(route, split, chosen))
+
+    def _scale(self, route: str, split: Split, chosen: list[int]) -> LossScale:
+        if split.scales is not None:
+            return LossScale(torch.as_tensor(np.asarray(split.scales)[chosen])[:, None])
+        return LossScale(self.scales.get(route))
+
+    def stream(self, first_step: int, steps: int, drawn: Mapping[str, int]) -> Iterator[PairBatch]:
+        """The batches of steps ``first_step`` to ``steps``, made ahead in a thread."""
+        ready: queue.Queue[PairBatch | BaseException | None] = queue.Queue(_AHEAD)
+        stop = threading.Event()
+
+        def put(item: PairBatch | BaseException | None) -> None:
+            while not stop.is_set():
+                try:
+                    ready.put(item, timeout=0.2)
+                except queue.Full:
+                    continue
+                return
+
+        def work() -> None:
+            position = dict(drawn)
+            try:
+                for step in range(first_step, steps):
+                    if stop.is_set():
+                        return
+                    routes = self.pair(step)
+                    streams = []
+                    for route in routes:
+                        start, count = position.get(route, 0), self.batch_sizes[route]
+                        streams.append(self.batch(route, start, count))
+                        position[route] = start + count
+                    put(PairBatch(step, (streams[0], streams[1]), dict(position)))
+                put(None)
+            except BaseException as error:  # handed to the consumer, which raises it
+                put(error)
+
+        thread = threading.Thread(target=work, name="batches", daemon=True)
+        thread.start()
+        try:
+            while (item := ready.get()) is not None:
+                if isinstance(item, BaseException):
+                    raise item
+                yield item
+        finally:
+            stop.set()
+            thread.join(timeout=10)
+
+
+def tensors(arrays: Mapping[str, np.ndarray]) -> dict[str, Tensor]:
+    """Named arrays as tensors, copied where numpy's are read-only."""
+    return {
+        name: torch.from_numpy(array if array.flags.writeable else array.copy())
+        for name, array in arrays.items()
+    }

@@ -1,0 +1,69 @@
+"""The application: ``uvicorn --factory service.app:create_app`` or ``omnivec2 serve``."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+from fastapi import FastAPI
+from fastapi_offline import FastAPIOffline
+
+from omnivec2 import __version__
+from service import errors, openapi
+from service.gateway import Gateway
+from service.middleware.request_id import RequestIdMiddleware
+from service.routes import health, models, predict
+from service.runtimes.base import Runtime
+from service.settings import Settings
+
+_DESCRIPTION = """
+Any modality, any task, one network.
+
+`POST /predict/<modality>/<task>` takes raw bytes with a Content-Type,
+JSON (`{"inputs": …, "parameters": {…}}`) or a form (`file=@…`, repeatable),
+and answers in the Hugging Face task schemas. A list of inputs gets a list of answers.
+"""
+
+
+def create_app(settings: Settings | None = None, runtime: Runtime | None = None) -> FastAPI:
+    """Build the gateway.
+
+    Args:
+        settings: from the environment if left out.
+        runtime: instead of the one the settings name.
+    """
+    gateway = Gateway(settings or Settings(), runtime)
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        gateway.begin()
+        try:
+            yield
+        finally:
+            await gateway.close()
+
+    # Swagger's files come from a package: /docs works where there is no internet.
+    app: FastAPI = FastAPIOffline(
+        docs_url="/docs",
+        redoc_url=None,
+        title="OmniVec2 Serve",
+        version=__version__,
+        description=_DESCRIPTION,
+        lifespan=lifespan,
+        redirect_slashes=False,
+    )
+    app.state.gateway = gateway
+    # A plain route: nothing here needs FastAPI's dependencies, and this path must be quick.
+    app.add_route(predict.PATH, predict.predict, methods=["POST"], include_in_schema=False)
+    for router in (models.router, health.router):
+        app.include_router(router)
+    app.add_middleware(RequestIdMiddleware)
+    errors.install(app)
+
+    def document() -> dict[str, Any]:
+        # Never cached before the models are there.
+        return openapi.build(app, gateway.dataplane.heads)
+
+    app.openapi = document  # type: ignore[method-assign]
+    return app

@@ -1,0 +1,142 @@
+"""The one place where failures become HTTP: RFC 9457 problem documents.
+
+Every body has ``type``, ``title``, ``status``, ``detail`` and ``instance``, and also
+``error``, which Hugging Face clients print. ``field`` names the part of the request
+that is wrong, ``known`` lists what would have been accepted.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+import re
+from collections.abc import Mapping
+from http import HTTPStatus
+
+from fastapi import FastAPI
+from fastapi.exceptions import RequestValidationError
+from pydantic import JsonValue
+from pydantic_core import to_json
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+
+from omnivec2 import errors
+
+PROBLEM_JSON = "application/problem+json"
+
+_LOG = logging.getLogger(__name__)
+
+_STATUS: Mapping[type[errors.OmniVecError], HTTPStatus] = {
+    errors.OmniVecError: HTTPStatus.INTERNAL_SERVER_ERROR,
+    errors.InputError: HTTPStatus.UNPROCESSABLE_ENTITY,
+    errors.UnknownModelError: HTTPStatus.NOT_FOUND,
+    errors.TooLargeError: HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+    errors.UnsupportedMediaTypeError: HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
+    errors.OverloadedError: HTTPStatus.TOO_MANY_REQUESTS,
+    errors.ModelNotReadyError: HTTPStatus.SERVICE_UNAVAILABLE,
+    errors.DeadlineExceededError: HTTPStatus.GATEWAY_TIMEOUT,
+}
+
+
+def status_of(kind: type[errors.OmniVecError]) -> HTTPStatus:
+    """HTTP status of an error class: its own, or that of its nearest listed ancestor."""
+    return next(_STATUS[base] for base in kind.__mro__ if base in _STATUS)
+
+
+def problem(
+    request: Request,
+    status: int,
+    title: str,
+    detail: str,
+    *,
+    kind: str = "about:blank",
+    headers: Mapping[str, str] | None = None,
+    extra: Mapping[str, JsonValue] | None = None,
+) -> Response:
+    """A problem document as a response."""
+    body = {
+        "type": kind,
+        "title": title,
+        "status": int(status),
+        "detail": detail,
+        "instance": request.url.path,
+        "error": detail,
+        **(extra or {}),
+    }
+    return Response(to_json(body), status, dict(headers or {}), PROBLEM_JSON)
+
+
+def problem_of(request: Request, error: errors.OmniVecError) -> Response:
+    """The problem document of one of this project's errors."""
+    status = status_of(type(error))
+    words = re.sub(r"(?<!^)(?=[A-Z])", " ", type(error).__name__.removesuffix("Error"))
+    headers: dict[str, str] = {}
+    extra: dict[str, JsonValue] = {}
+    if isinstance(error, errors.InputError):
+        if error.field is not None:
+            extra["field"] = error.field
+        if error.known:
+            extra["known"] = list(error.known)
+    if isinstance(error, errors.OverloadedError):
+        headers["Retry-After"] = str(max(1, math.ceil(error.retry_after_seconds)))
+    detail = str(error)
+    if status is HTTPStatus.INTERNAL_SERVER_ERROR:
+        _LOG.error("%s: %s", type(error).__name__, error)
+        detail = "the service failed; the request was not at fault"
+    return problem(
+        request,
+        status,
+        words.capitalize(),
+        detail,
+        kind=f"urn:omnivec2:problem:{words.lower().replace(' ', '-')}",
+        headers=headers,
+        extra=extra,
+    )
+
+
+async def _on_ours(request: Request, error: Exception) -> Response:
+    assert isinstance(error, errors.OmniVecError)
+    return problem_of(request, error)
+
+
+async def _on_http(request: Request, error: Exception) -> Response:
+    """Unknown paths, wrong methods: what the router itself refuses."""
+    assert isinstance(error, HTTPException)
+    title = HTTPStatus(error.status_code).phrase
+    detail = str(error.detail)
+    if error.status_code == HTTPStatus.NOT_FOUND:
+        detail = f"there is nothing at {request.url.path}; see /docs, /models"
+    elif error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
+        allowed = (error.headers or {}).get("Allow", "another method")
+        detail = f"{request.url.path} does not take {request.method}; it takes {allowed}"
+    return problem(request, error.status_code, title, detail, headers=error.headers)
+
+
+async def _on_validation(request: Request, error: Exception) -> Response:
+    assert isinstance(error, RequestValidationError)
+    first = error.errors()[0]
+    where = ".".join(str(part) for part in first["loc"])
+    invalid = errors.InvalidInputError(f"{where}: {first['msg']}", field=where)
+    return problem_of(request, invalid)
+
+
+async def _on_anything(request: Request, error: Exception) -> Response:
+    """A defect of ours. The server logs the trace; the caller gets none of it."""
+    request_id = request.scope.get("state", {}).get("request_id", "")
+    _LOG.error("request %s failed: %r", request_id, error)
+    return problem(
+        request,
+        HTTPStatus.INTERNAL_SERVER_ERROR,
+        HTTPStatus.INTERNAL_SERVER_ERROR.phrase,
+        "the service failed; the request was not at fault",
+        headers={"X-Request-ID": request_id} if request_id else None,
+    )
+
+
+def install(app: FastAPI) -> None:
+    """Answer every failure of ``app`` with a problem document."""
+    app.add_exception_handler(errors.OmniVecError, _on_ours)
+    app.add_exception_handler(HTTPException, _on_http)
+    app.add_exception_handler(RequestValidationError, _on_validation)
+    app.add_exception_handler(Exception, _on_anything)

@@ -1,0 +1,108 @@
+"""The parts of a running gateway and how they come up."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Mapping
+
+from omnivec2.errors import ModelNotReadyError, OmniVecError
+from service.admission import Admission
+from service.dataplane import DataPlane
+from service.metrics import Metrics
+from service.runtimes.base import Health, Runtime
+from service.runtimes.embedded import EmbeddedRuntime
+from service.settings import Settings
+
+_LOG = logging.getLogger(__name__)
+
+RuntimeFactory = Callable[[Settings, Metrics], Runtime]
+
+
+def _embedded(settings: Settings, metrics: Metrics) -> Runtime:
+    runtime = EmbeddedRuntime(settings, metrics.observe_batch)
+    metrics.watch("queue_rows", "Samples that wait for a worker.", lambda: runtime.waiting_rows)
+    return runtime
+
+
+RUNTIMES: Mapping[str, RuntimeFactory] = {"embedded": _embedded}
+
+
+class Gateway:
+    """Everything the routes need. The models load in the background: /healthz answers at once.
+
+    Args:
+        settings: of this process.
+        runtime: instead of the one the settings name.
+
+    Attributes:
+        failure: why the models could not be loaded; empty if they could or still may.
+        loading: the task that loads them, once begun.
+    """
+
+    def __init__(self, settings: Settings, runtime: Runtime | None = None) -> None:
+        self.settings = settings
+        self.metrics = Metrics()
+        self.admission = Admission(settings.max_pending_requests, settings.max_pending_bytes)
+        self.runtime = runtime or RUNTIMES[settings.runtime](settings, self.metrics)
+        self._dataplane: DataPlane | None = None
+        self.failure = ""
+        self.loading: asyncio.Task[None] | None = None
+        self.metrics.watch(
+            "pending_requests", "Requests being worked on.", lambda: self.admission.requests
+        )
+
+    @property
+    def dataplane(self) -> DataPlane:
+        """What answers requests.
+
+        Raises:
+            ModelNotReadyError: the models are still being loaded, or could not be.
+        """
+        if self._dataplane is None:
+            raise ModelNotReadyError(self.failure or "the models are being loaded; try again soon")
+        return self._dataplane
+
+    async def health(self) -> Health:
+        """The runtime's health, or why it did not come up."""
+        if self.failure:
+            return Health(False, self.failure)
+        health = await self.runtime.health()
+        if self._dataplane is None:
+            return Health(False, health.detail or "the models are being loaded", health.refused)
+        return health
+
+    def begin(self) -> None:
+        """Start to load the models; needs a running event loop."""
+        self.loading = asyncio.create_task(self._load())
+        self.loading.add_done_callback(self._loaded)
+
+    async def close(self) -> None:
+        """Finish what runs and free everything."""
+        if self.loading is not None:
+            self.loading.cancel()
+            await asyncio.wait((self.loading,))
+        if self._dataplane is not None:
+            await asyncio.to_thread(self._dataplane.close)
+            self._dataplane = None
+        await self.runtime.close()
+
+    async def _load(self) -> None:
+        await self.runtime.start()
+        # Codecs are imported here, which takes a while: not in the event loop.
+        self._dataplane = await asyncio.to_thread(
+            DataPlane,
+            self.runtime,
+            self.settings.host_workers,
+            2 * self.settings.inference_workers,
+        )
+        _LOG.info("ready: %s", ", ".join(sorted(self._dataplane.heads)))
+
+    def _loaded(self, loading: asyncio.Task[None]) -> None:
+        """Remember why loading failed; a defect of ours must not look like slow loading."""
+        error = None if loading.cancelled() else loading.exception()
+        if error is None:
+            return
+        known = isinstance(error, OmniVecError)
+        self.failure = str(error) if known else "the models could not be loaded; see the log"
+        _LOG.error("the models cannot be served: %s", error, exc_info=None if known else error)

@@ -1,0 +1,1 @@
+"""Pure ASGI middleware: nothing here reads or buffers a body."""

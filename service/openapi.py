@@ -1,0 +1,183 @@
+"""The OpenAPI document: one operation per loaded modality-task, made from its head spec."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from fastapi import FastAPI
+from fastapi.openapi.utils import get_openapi
+from pydantic import BaseModel, Field, TypeAdapter
+
+from omnivec2 import errors
+from omnivec2.spec import HeadSpec
+from service.errors import PROBLEM_JSON, status_of
+from service.requests import JSON, MULTIPART
+from service.stages import Head
+
+Json = dict[str, Any]
+
+_REFERENCE = "#/components/schemas/{model}"
+
+_FILE_EXAMPLE = "<the file as base64>"
+
+# The failures a caller of /predict may see, in the order of their status.
+_FAILURES = (
+    errors.UnknownModelError,
+    errors.TooLargeError,
+    errors.UnsupportedMediaTypeError,
+    errors.InvalidInputError,
+    errors.OverloadedError,
+    errors.ModelNotReadyError,
+    errors.DeadlineExceededError,
+)
+
+
+class Problem(BaseModel):
+    """A failure (RFC 9457)."""
+
+    type: str = Field(description="URI that names the kind of problem")
+    title: str
+    status: int
+    detail: str = Field(description="what is wrong and what was expected")
+    instance: str = Field(description="path of the request")
+    error: str = Field(description="the same as detail, for Hugging Face clients")
+    field: str | None = Field(default=None, description="part of the request that is wrong")
+    known: list[str] | None = Field(default=None, description="what would have been accepted")
+
+
+def build(app: FastAPI, heads: Mapping[str, Head]) -> Json:
+    """The document of an application whose runtime has loaded ``heads`` (route -> head)."""
+    document = get_openapi(
+        title=app.title, version=app.version, description=app.description, routes=app.routes
+    )
+    schemas: Json = document.setdefault("components", {}).setdefault("schemas", {})
+    _add_schema(schemas, Problem)
+    for route in sorted(heads):
+        document["paths"][f"/predict/{route}"] = {"post": _operation(heads[route], schemas)}
+    return document
+
+
+def _operation(head: Head, schemas: Json) -> Json:
+    spec = head.spec
+    return {
+        "tags": [spec.modality.value],
+        "operationId": spec.name,
+        "summary": f"{spec.modality.value}: {spec.task}",
+        "description": _description(head),
+        "parameters": [
+            _header("X-Request-ID", "string", "Name of this request; echoed in the response."),
+            _header("X-Request-Timeout", "number", "Seconds the answer may take."),
+        ],
+        "requestBody": {"required": True, "content": _request_content(head, schemas)},
+        "responses": {
+            "200": {
+                "description": "One answer, or a list of answers in the order of the inputs.",
+                "headers": _response_headers(),
+                "content": {
+                    JSON: {"schema": _add_schema(schemas, head.postprocessor.response_schema(spec))}
+                },
+            },
+            **_failures(),
+        },
+    }
+
+
+def _description(head: Head) -> str:
+    """What the head does, what it takes, how good it is and what its data allow."""
+    spec = head.spec
+    parts = [spec.description, f"Takes {head.preprocessor.accepts}."]
+    if spec.labels:
+        names = ", ".join(spec.labels[:20]) + (", …" if len(spec.labels) > 20 else "")
+        parts.append(f"**Labels:** {names}.")
+    if spec.targets:
+        parts.append("**Targets:** " + ", ".join(f"{t.name} [{t.unit}]" for t in spec.targets))
+    parts.extend(
+        f"**{m.name}** {m.value:.4g} on {m.dataset} ({m.split}, {m.samples:,} samples)."
+        for m in spec.metrics
+    )
+    if spec.data:
+        parts.append("**Data:** " + "; ".join(f"{d.name} ({d.licence})" for d in spec.data))
+    media_type = next(iter(head.preprocessor.media_types))
+    parts.append(
+        f"```sh\ncurl --data-binary @FILE -H 'Content-Type: {media_type}' \\\n"
+        f"  http://localhost:8080/predict/{spec.route}\n```"
+    )
+    return "\n\n".join(part for part in parts if part)
+
+
+def _request_content(head: Head, schemas: Json) -> Json:
+    parameters = _add_schema(schemas, head.postprocessor.parameters_type, head.spec)
+    accepts = head.preprocessor.accepts
+    binary = {"type": "string", "format": "binary"}
+    example = head.preprocessor.json_example
+    content: Json = {
+        media_type: {"schema": {**binary, "description": name}}
+        for media_type, name in head.preprocessor.media_types.items()
+    }
+    content[JSON] = {
+        "schema": {
+            "type": "object",
+            "required": ["inputs"],
+            "properties": {
+                "inputs": {"description": f"{accepts}; files as base64; or a list of them"},
+                "parameters": parameters,
+            },
+        },
+        "example": {"inputs": _FILE_EXAMPLE if example is None else example},
+    }
+    content[MULTIPART] = {
+        "schema": {
+            "type": "object",
+            "required": ["file"],
+            "properties": {
+                "file": {"type": "array", "items": binary},
+                "parameters": {"type": "string", "contentMediaType": JSON},
+            },
+        }
+    }
+    # The JSON form first, so that interactive documentation offers its example.
+    return {JSON: content.pop(JSON), **content}
+
+
+def _add_schema(schemas: Json, kind: Any, spec: HeadSpec | None = None) -> Json:
+    """Put a type's schema among the components and refer to it.
+
+    Two families may name different types alike, so a type that belongs to one head is
+    filed under the head's family.
+    """
+    schema = TypeAdapter(kind).json_schema(ref_template=_REFERENCE, mode="serialization")
+    schemas.update(schema.pop("$defs", {}))
+    if not (isinstance(kind, type) and issubclass(kind, BaseModel)):
+        return schema
+    name = f"{spec.family.value.capitalize()}{kind.__name__}" if spec else kind.__name__
+    schemas[name] = schema
+    return {"$ref": _REFERENCE.format(model=name)}
+
+
+def _failures() -> Json:
+    reference = {"$ref": _REFERENCE.format(model=Problem.__name__)}
+    return {
+        str(int(status_of(kind))): {
+            "description": (kind.__doc__ or "").partition("\n")[0],
+            "content": {PROBLEM_JSON: {"schema": reference}},
+        }
+        for kind in _FAILURES
+    }
+
+
+def _response_headers() -> Json:
+    meanings = {
+        "X-Request-ID": "name of the request, as sent or made",
+        "X-Model": "model that answered",
+        "X-Model-Version": "version of its files",
+        "Server-Timing": "milliseconds of decode, preprocess, queue, compute, postprocess",
+    }
+    return {
+        name: {"description": meaning, "schema": {"type": "string"}}
+        for name, meaning in meanings.items()
+    }
+
+
+def _header(name: str, kind: str, description: str) -> Json:
+    return {"name": name, "in": "header", "description": description, "schema": {"type": kind}}

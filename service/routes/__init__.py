@@ -1,0 +1,1 @@
+"""Thin routes: they translate HTTP and delegate."""

@@ -1,0 +1,46 @@
+"""``GET /models``: what is loaded, what it was trained on and how good it is."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fastapi import APIRouter
+from pydantic import JsonValue
+from starlette.requests import Request
+
+from service.gateway import Gateway
+from service.runtimes.base import Model
+
+router = APIRouter(tags=["models"])
+
+
+@router.get("/models", summary="Every loaded modality-task", response_model=None)
+async def list_models(request: Request) -> dict[str, Any]:
+    """Specs of all loaded heads, and the models that were refused with the reason."""
+    gateway: Gateway = request.app.state.gateway
+    heads = gateway.dataplane.heads
+    health = await gateway.health()
+    return {
+        "models": [describe(heads[route].model) for route in sorted(heads)],
+        "refused": [
+            {"name": name, "reason": reason} for name, reason in sorted(health.refused.items())
+        ],
+    }
+
+
+@router.get("/models/{modality}/{task}", summary="One loaded modality-task", response_model=None)
+async def get_model(request: Request, modality: str, task: str) -> dict[str, JsonValue]:
+    """Spec of one head: tensors, labels, limits, metrics, data and licences."""
+    gateway: Gateway = request.app.state.gateway
+    return describe(gateway.dataplane.head(modality, task).model)
+
+
+def describe(model: Model) -> dict[str, JsonValue]:
+    """A model's head spec with its name, address and version."""
+    spec = model.spec
+    return {
+        "name": spec.name,
+        "version": model.version,
+        "predict": f"/predict/{spec.route}",
+        **spec.model_dump(mode="json"),
+    }

@@ -1,0 +1,1 @@
+"""Where the network runs: in this process (``embedded``) or behind a protocol."""

@@ -1,0 +1,100 @@
+"""Running the gateway as a process: listen, load, say where it is."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import socket
+from collections.abc import Callable, Mapping
+
+import uvicorn
+
+from omnivec2.errors import ArtifactError
+from omnivec2.spec import TaskFamily
+from service.app import create_app
+from service.gateway import Gateway
+from service.settings import Settings
+from service.stages import Head
+
+_POLL_SECONDS = 0.1
+_SHUTDOWN_SECONDS = 10
+
+
+def serve(settings: Settings, announce: Callable[[str, Gateway], None]) -> None:
+    """Serve until interrupted.
+
+    Args:
+        settings: what to serve and where.
+        announce: told the address and the gateway once the models are loaded.
+
+    Raises:
+        ArtifactError: the address cannot be listened on, or nothing can be served.
+    """
+    logging.basicConfig(
+        level=settings.log_level.upper(), format="%(asctime)s %(levelname)s %(name)s: %(message)s"
+    )
+    listener = _listen(settings)
+    app = create_app(settings)
+    gateway: Gateway = app.state.gateway
+    config = uvicorn.Config(
+        app,
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        timeout_graceful_shutdown=_SHUTDOWN_SECONDS,
+    )
+    server = uvicorn.Server(config)
+
+    async def run() -> None:
+        serving = asyncio.create_task(server.serve(sockets=[listener]))
+        while not serving.done():
+            if gateway.failure:
+                server.should_exit = True
+                break
+            if (await gateway.health()).ready:
+                announce(_address(settings, listener), gateway)
+                break
+            await asyncio.sleep(_POLL_SECONDS)
+        await serving
+
+    with asyncio.Runner(loop_factory=config.get_loop_factory()) as runner:
+        runner.run(run())
+    if gateway.failure:
+        raise ArtifactError(gateway.failure)
+
+
+def curl_line(address: str, heads: Mapping[str, Head]) -> str:
+    """A command for a first try; one that works as it is, if a head needs no file for it."""
+    bodies = {
+        route: json.dumps({"inputs": head.preprocessor.json_example}, ensure_ascii=False)
+        for route, head in sorted(heads.items())
+        if head.preprocessor.json_example is not None
+    }
+    if not bodies:
+        return f"curl --data-binary @FILE {address}/predict/{min(heads)}"
+    # An answer that can be read is a better greeting than a vector.
+    unread = TaskFamily.EMBEDDING
+    route = min(bodies, key=lambda name: (heads[name].spec.family is unread, len(bodies[name])))
+    body = bodies[route].replace("'", "'\\''")
+    return f"curl -H 'Content-Type: application/json' -d '{body}' {address}/predict/{route}"
+
+
+def _listen(settings: Settings) -> socket.socket:
+    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((settings.host, settings.port))
+    except OSError as error:
+        listener.close()
+        raise ArtifactError(
+            f"cannot listen on {settings.host}:{settings.port} ({error.strerror}); "
+            "choose another with --port"
+        ) from error
+    return listener
+
+
+def _address(settings: Settings, listener: socket.socket) -> str:
+    host = f"[{settings.host}]" if ":" in settings.host else settings.host
+    return f"http://{host}:{listener.getsockname()[1]}"

@@ -1,0 +1,95 @@
+"""Everything that can be set about the gateway, by environment or by the command line."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import Field, field_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+
+def available_cores() -> int:
+    """Cores this process may run on (a container's CPU set counts, the host's size does not)."""
+    return len(os.sched_getaffinity(0))
+
+
+class Settings(BaseSettings):
+    """Read from ``OMNIVEC2_<FIELD>``; for example ``OMNIVEC2_PORT=9000``."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="OMNIVEC2_", use_attribute_docstrings=True, frozen=True
+    )
+
+    host: str = "127.0.0.1"
+    """Address to listen on. The default is reachable from this machine only."""
+
+    port: Annotated[int, Field(ge=0, le=65535)] = 8080
+    """Port to listen on; 0 takes a free one."""
+
+    model_repo: Path = Path("model_repo")
+    """Model repository to serve: one directory per modality-task."""
+
+    runtime: Literal["embedded"] = "embedded"
+    """Where the network runs: ``embedded`` is ONNX Runtime inside the gateway's process."""
+
+    only: Annotated[tuple[str, ...], NoDecode] = ()
+    """Load only these models (``image/classification,text/sentiment``); empty loads all."""
+
+    required: Annotated[tuple[str, ...], NoDecode] = ()
+    """Models without which ``/readyz`` answers 503; empty asks for any one model."""
+
+    inference_threads: Annotated[int, Field(ge=0)] = 0
+    """Batches computed at the same time; 0 is one per core."""
+
+    intra_op_threads: Annotated[int, Field(ge=1)] = 1
+    """Cores one batch may use. More helps the latency of a lone caller, less the throughput."""
+
+    host_threads: Annotated[int, Field(ge=0)] = 0
+    """Threads that decode, prepare and post-process; 0 is one per core."""
+
+    max_batch_rows: Annotated[int, Field(ge=1)] = 32
+    """Most samples merged into one batch, if a model's own limit is not lower."""
+
+    max_queue_rows: Annotated[int, Field(ge=1)] = 4096
+    """Samples that may wait for the network; beyond it, requests are answered 429."""
+
+    max_pending_requests: Annotated[int, Field(ge=1)] = 256
+    """Requests worked on at the same time; beyond it, requests are answered 429."""
+
+    max_pending_bytes: Annotated[int, Field(ge=1)] = 512 * 2**20
+    """Bytes of request bodies held at the same time; beyond it, requests are answered 429."""
+
+    max_body_bytes: Annotated[int, Field(ge=1)] = 64 * 2**20
+    """Largest body of a request, whatever a model's own limit is."""
+
+    max_json_values: Annotated[int, Field(ge=1)] = 1_000_000
+    """Most values in a JSON body: a small body of many values fills memory many times its size."""
+
+    request_timeout_seconds: Annotated[float, Field(gt=0)] = 30.0
+    """Time from the whole body to the answer; a caller may ask for less (X-Request-Timeout)."""
+
+    upload_timeout_seconds: Annotated[float, Field(gt=0)] = 60.0
+    """Time in which a body must arrive."""
+
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+    """Least severe messages that are logged."""
+
+    @field_validator("only", "required", mode="before")
+    @classmethod
+    def _split_names(cls, value: object) -> object:
+        """Comma-separated in the environment, a sequence in code."""
+        if isinstance(value, str):
+            return tuple(name.strip() for name in value.split(",") if name.strip())
+        return value
+
+    @property
+    def inference_workers(self) -> int:
+        """``inference_threads``, with 0 resolved."""
+        return self.inference_threads or max(1, available_cores() // self.intra_op_threads)
+
+    @property
+    def host_workers(self) -> int:
+        """``host_threads``, with 0 resolved."""
+        return self.host_threads or available_cores()

@@ -1,0 +1,19 @@
+"""Fixtures of all tests."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+_BESIDE = Path(__file__).resolve().parents[2] / "shared" / "data"
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    """The directory of the real data sets; tests that need it skip where it is not there."""
+    place = Path(os.environ.get("OMNIVEC2_DATA", _BESIDE))
+    if not place.is_dir():
+        pytest.skip(f"the data sets are not at {place}; set OMNIVEC2_DATA to where they are")
+    return place

@@ -1,0 +1,44 @@
+"""Real servers for the tests of this directory."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.support.documents import ROOT
+from tests.support.servers import RunningServer, running_server
+from tests.support.tiny_models import tiny_heads, write_repository
+
+REFERENCE = ROOT / "checkpoints" / "reference"
+
+
+def is_exported() -> bool:
+    """Whether the network that ships has graphs to serve."""
+    heads = list(REFERENCE.glob("models/*/head.json"))
+    return bool(heads) and all(head.with_name("passport.json").exists() for head in heads)
+
+
+@pytest.fixture(scope="session")
+def tiny_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
+    """A server of tiny graphs: right in form, meaningless in content."""
+    root = write_repository(tmp_path_factory.mktemp("repository"), tiny_heads())
+    with running_server("--model-repo", str(root), "--checkpoint", "none") as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def reference(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
+    """A server of the network that ships."""
+    if not is_exported():
+        pytest.skip("checkpoints/reference is not exported; run `omnivec2 export`")
+    root: Path = tmp_path_factory.mktemp("reference")
+    with running_server("--model-repo", str(root)) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def reference_server(reference: RunningServer) -> str:
+    """Address of the server of the network that ships."""
+    return reference.url

@@ -1,0 +1,91 @@
+"""Whatever is thrown at the service: a clear 4xx in under a second, and nobody else notices."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator
+
+import httpx
+import pytest
+
+from tests.integration.conftest import is_exported
+from tests.support.bad_inputs import GOOD, Bad, file
+from tests.support.bad_requests import BAD_REQUESTS
+from tests.support.servers import RunningServer
+
+LONGEST_SECONDS = 1.0
+MOST_GROWTH_BYTES = 200 * 2**20
+
+
+@pytest.fixture(scope="module")
+def server(request: pytest.FixtureRequest) -> RunningServer:
+    """The network that ships; tiny graphs with the same pre-processing until it is exported."""
+    name = "reference" if is_exported() else "tiny_server"
+    server: RunningServer = request.getfixturevalue(name)
+    return server
+
+
+@pytest.fixture(scope="module")
+def rss_at_start(server: RunningServer) -> int:
+    """Memory of the service before the first of these requests."""
+    return server.rss_bytes
+
+
+@pytest.fixture(scope="module")
+def client(server: RunningServer, rss_at_start: int) -> Iterator[httpx.Client]:
+    with httpx.Client(base_url=server.url, timeout=30) as client:
+        yield client
+
+
+def throw(client: httpx.Client, bad: Bad) -> None:
+    """Send a bad request and check what comes back."""
+    content = bad.body()
+    started = time.perf_counter()
+    answer = client.post(f"/predict/{bad.route}", content=content, headers=bad.headers)
+    seconds = time.perf_counter() - started
+    assert 400 <= answer.status_code < 500, (answer.status_code, answer.text[:500])
+    assert bad.status in (None, answer.status_code), answer.text[:500]
+    assert answer.headers["content-type"] == "application/problem+json"
+    problem = json.loads(answer.text)
+    assert problem["status"] == answer.status_code
+    assert problem["error"] == problem["detail"]
+    assert len(problem["detail"]) > 10
+    assert "Traceback" not in answer.text
+    assert seconds < LONGEST_SECONDS
+
+
+def ask_well(client: httpx.Client, route: str) -> None:
+    """Send a good request and check that it is answered."""
+    answer = client.post(f"/predict/{route}", content=file(GOOD[route]))
+    assert answer.status_code == 200, answer.text[:500]
+
+
+@pytest.mark.parametrize("route", GOOD)
+def test_a_good_input_is_answered(client: httpx.Client, route: str) -> None:
+    ask_well(client, route)
+
+
+@pytest.mark.parametrize("bad", BAD_REQUESTS, ids=lambda bad: bad.id)
+def test_a_bad_input_is_refused_and_the_next_good_one_is_answered(
+    client: httpx.Client, bad: Bad
+) -> None:
+    throw(client, bad)
+    ask_well(client, bad.route)
+
+
+def test_every_modality_is_attacked() -> None:
+    assert len(BAD_REQUESTS) >= 60
+    assert len({bad.route.partition("/")[0] for bad in BAD_REQUESTS}) == 13
+    assert {bad.route for bad in BAD_REQUESTS} <= GOOD.keys()
+
+
+def test_memory_hardly_grows_over_the_whole_run(
+    server: RunningServer, client: httpx.Client, rss_at_start: int
+) -> None:
+    for bad in BAD_REQUESTS:
+        throw(client, bad)
+    growth = server.rss_bytes - rss_at_start
+    print(f"memory grew by {growth / 2**20:.0f} MiB over {2 * len(BAD_REQUESTS)} bad requests")
+    assert growth < MOST_GROWTH_BYTES
+    assert 'status="500"' not in client.get("/metrics").text

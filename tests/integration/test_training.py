@@ -1,0 +1,96 @@
+"""A whole training run on small made-up tasks: it learns, stops, resumes, and serves."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from omnivec2.checkpoint import read_checkpoint
+from omnivec2.errors import CheckpointError
+from omnivec2.network.load import load_network
+from omnivec2.preprocess import collate
+from omnivec2.training import run as running
+from omnivec2.training.recipe import Recipe, TaskRecipe
+from omnivec2.training.run import Paths
+from omnivec2.training.sampling import tensors
+from tests.support import tiny_tasks
+
+TASKS = {
+    task.route: task
+    for task in (
+        tiny_tasks.classification(),
+        tiny_tasks.regression(),
+        tiny_tasks.forecasting(),
+        tiny_tasks.segmentation(),
+        tiny_tasks.detection(),
+    )
+}
+RECIPE = Recipe(
+    preset="tiny",
+    steps=12,
+    warmup_steps=2,
+    bf16=False,
+    warm_start=False,
+    checkpoint_every_steps=5,
+    validate_every_steps=100,
+    tasks={route: TaskRecipe(weight=1, batch_size=4) for route in TASKS},
+)
+
+
+@pytest.fixture(autouse=True)
+def small_data(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(running, "load_task", lambda route, root: TASKS[route])
+
+
+def _paths(folder: Path) -> Paths:
+    return Paths(data=folder, run=folder / "run", checkpoint=folder / "checkpoint")
+
+
+def test_a_stopped_run_goes_on_to_the_weights_of_one_that_never_stopped(tmp_path: Path) -> None:
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        whole, halved = _paths(tmp_path / "whole"), _paths(tmp_path / "halved")
+        running.train(RECIPE, whole)
+        running.train(RECIPE, halved, stop_after_steps=7)
+        running.train(RECIPE, halved)
+    finally:
+        torch.set_num_threads(threads)
+    a, b = load_network(whole.checkpoint).state_dict(), load_network(halved.checkpoint).state_dict()
+    for name, value in a.items():
+        if not name.startswith("fusion."):
+            assert torch.equal(value, b[name]), name
+
+
+def test_a_run_of_another_recipe_is_not_taken_up(tmp_path: Path) -> None:
+    running.train(RECIPE, _paths(tmp_path), stop_after_steps=1)
+    with pytest.raises(CheckpointError, match="another recipe"):
+        running.train(RECIPE.model_copy(update={"seed": 1}), _paths(tmp_path))
+
+
+def test_training_learns_what_a_line_can_tell(tmp_path: Path) -> None:
+    recipe = RECIPE.model_copy(
+        update={
+            "steps": 80,
+            "tasks": {
+                "tabular/sign": TaskRecipe(weight=1, batch_size=32),
+                "timeseries/waves": TaskRecipe(weight=1, batch_size=32),
+            },
+            "validate_every_steps": 1000,
+            "checkpoint_every_steps": 1000,
+            "average_decay": 0.9,
+        }
+    )
+    network = load_network(running.train(recipe, _paths(tmp_path)))
+    test = TASKS["tabular/sign"].splits["test"]
+    with torch.no_grad():
+        logits = network("tabular/sign", tensors(collate(list(test.samples))))["logits"]
+    assert (logits.argmax(dim=1).numpy() == test.targets).mean() > 0.9
+
+
+def test_a_checkpoint_names_every_head_and_an_embedding_per_modality(tmp_path: Path) -> None:
+    running.train(RECIPE, _paths(tmp_path), stop_after_steps=1)
+    heads = {head.route for head in read_checkpoint(tmp_path / "checkpoint").heads}
+    assert heads == {*TASKS, "tabular/embedding", "timeseries/embedding", "image/embedding"}

@@ -1,0 +1,67 @@
+"""Starting the real gateway for a test: its own process, on loopback, on a free port."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from tests.support.documents import ROOT
+
+_ADDRESS = re.compile(r"heads at (http://\S+)")
+
+
+@dataclass(frozen=True)
+class RunningServer:
+    """A gateway that said that it is ready."""
+
+    url: str
+    process: subprocess.Popen[bytes]
+
+    @property
+    def rss_bytes(self) -> int:
+        """Memory of the process that is resident now."""
+        pages = Path(f"/proc/{self.process.pid}/statm").read_text().split()[1]
+        return int(pages) * os.sysconf("SC_PAGE_SIZE")
+
+
+@contextmanager
+def running_server(
+    *options: str, settings: Mapping[str, object] | None = None, wait_seconds: float = 120
+) -> Iterator[RunningServer]:
+    """Run ``omnivec2 serve`` with the given options until the block ends."""
+    variables = {f"OMNIVEC2_{name.upper()}": str(value) for name, value in (settings or {}).items()}
+    command = [sys.executable, "-m", "omnivec2.cli", "serve", "--port", "0", *options]
+    with tempfile.TemporaryFile() as log:
+        process = subprocess.Popen(
+            command,
+            cwd=ROOT,
+            env={**os.environ, "COLUMNS": "200", **variables},
+            stdout=log,
+            stderr=log,
+        )
+        try:
+            yield RunningServer(_wait(process, log.fileno(), wait_seconds), process)
+        finally:
+            process.terminate()
+            process.wait(30)
+
+
+def _wait(process: subprocess.Popen[bytes], log: int, seconds: float) -> str:
+    """The address that the server prints once it is ready."""
+    last = time.monotonic() + seconds
+    while time.monotonic() < last:
+        text = os.pread(log, 2**20, 0).decode(errors="replace")
+        if found := _ADDRESS.search(text):
+            return found[1]
+        if process.poll() is not None:
+            raise AssertionError(f"the server ended with {process.returncode}:\n{text}")
+        time.sleep(0.1)
+    raise AssertionError(f"the server was not ready after {seconds:g} s:\n{text}")

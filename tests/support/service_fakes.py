@@ -1,0 +1,118 @@
+"""A runtime and a pre-processor small enough to see through, for the gateway's tests."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from typing import ClassVar
+
+import numpy as np
+
+from omnivec2.errors import UndecodableError
+from omnivec2.postprocess import postprocessor_for
+from omnivec2.preprocess import Array, Prepared, Preprocessor
+from omnivec2.preprocess.base import Parameters
+from omnivec2.spec import HeadSpec, Limits, Modality, PreprocessSpec, TaskFamily, TensorSpec
+from service.runtimes.base import Health, Inference, Model
+from service.stages import Head
+
+LETTERS = TensorSpec(name="letters", dtype="float32", shape=(1,))
+
+
+class LettersPreprocessor(Preprocessor[Parameters, bytes]):
+    """One sample per byte: its code. A ``!`` cannot be decoded."""
+
+    modality = Modality.IMAGE
+    media_types: ClassVar[dict[str, str]] = {"text/letters": "letters"}
+    parameters_type = Parameters
+    default_limits = Limits(bytes=1000, inputs=4)
+
+    @property
+    def inputs(self) -> tuple[TensorSpec, ...]:
+        return (LETTERS,)
+
+    def decode(self, data: bytes, media_type: str | None = None) -> bytes:
+        if b"!" in data:
+            raise UndecodableError("expected letters", field="inputs")
+        return data
+
+    def prepare(self, native: bytes) -> Prepared:
+        return Prepared([{"letters": np.array([code], np.float32)} for code in native])
+
+    def sniff(self, data: bytes) -> str | None:
+        return "text/letters" if data.isalpha() else None
+
+
+class JsonLettersPreprocessor(LettersPreprocessor):
+    """Takes JSON documents too: a string of letters."""
+
+    media_types: ClassVar[dict[str, str]] = {
+        "text/letters": "letters",
+        "application/json": "JSON",
+    }
+
+    def decode_json(self, value: object) -> bytes:
+        return str(value).encode()
+
+
+def letters_spec(**fields: object) -> HeadSpec:
+    """A head that embeds letters."""
+    values = {
+        "modality": Modality.IMAGE,
+        "task": "embedding",
+        "family": TaskFamily.EMBEDDING,
+        "inputs": (LETTERS,),
+        "outputs": (TensorSpec(name="embedding", dtype="float32", shape=(2,)),),
+        "preprocess": PreprocessSpec(name=Modality.IMAGE, version=1),
+        "limits": LettersPreprocessor.default_limits,
+        "max_batch_size": 4,
+        "network": "tiny",
+        **fields,
+    }
+    return HeadSpec.model_validate(values)
+
+
+class FakeRuntime:
+    """Answers every row with (its value, 1); remembers the batches it got."""
+
+    def __init__(self, *specs: HeadSpec, delay_seconds: float = 0.0) -> None:
+        self._models = {spec.name: Model(spec, "7") for spec in specs}
+        self._delay_seconds = delay_seconds
+        self.batches: list[list[float]] = []
+        self.health_now = Health(True)
+        self.failure: Exception | None = None
+
+    async def start(self) -> None:
+        if self.failure is not None:
+            raise self.failure
+
+    def models(self) -> Mapping[str, Model]:
+        return self._models
+
+    async def infer(self, name: str, inputs: Mapping[str, Array]) -> Inference:
+        await asyncio.sleep(self._delay_seconds)
+        values = next(iter(inputs.values()))
+        flat = values.reshape(len(values), -1)[:, :1].astype(np.float32)
+        self.batches.append(flat[:, 0].tolist())
+        outputs = {
+            tensor.name: np.resize(
+                np.hstack([flat, np.ones_like(flat)]), (len(flat), *tensor.shape)
+            )
+            for tensor in self._models[name].spec.outputs
+        }
+        return Inference(outputs, 0.25, 0.5)
+
+    async def health(self) -> Health:
+        return self.health_now
+
+    async def close(self) -> None:
+        self._models = {}
+
+
+def letters_head(
+    runtime: FakeRuntime, kind: type[LettersPreprocessor] = LettersPreprocessor
+) -> Head:
+    """The first model of a runtime as a head that takes letters."""
+
+    model = next(iter(runtime.models().values()))
+    return Head(model, kind(Parameters(), model.spec.limits), postprocessor_for(model.spec.family))

@@ -1,0 +1,229 @@
+from __future__ import annotations
+
+import datetime
+import hashlib
+import multiprocessing
+import os
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from export.config import read_head_spec
+from export.repository import assemble
+from omnivec2.checkpoint import Checkpoint, write_checkpoint
+from omnivec2.errors import ArtifactError, PassportError
+from omnivec2.passport import ParityEntry, Passport, verify_passport
+from omnivec2.spec import HeadSpec, Modality, PreprocessSpec, TaskFamily, TensorSpec
+
+
+def make_head(task: str) -> HeadSpec:
+    return HeadSpec(
+        modality=Modality.IMU,
+        task=task,
+        family=TaskFamily.CLASSIFICATION,
+        inputs=(TensorSpec(name="signal", dtype="float32", shape=(64, 9)),),
+        outputs=(TensorSpec(name="logits", dtype="float32", shape=(2,)),),
+        preprocess=PreprocessSpec(name=Modality.IMU, version=1),
+        network="tiny",
+    )
+
+
+def pretend_export(checkpoint: Checkpoint) -> None:
+    """Graphs and passports as the exporter leaves them, around a graph of any bytes."""
+    for head in checkpoint.heads:
+        graph = head.route.encode()
+        directory = checkpoint.model_directory(head)
+        (directory / "model.onnx").write_bytes(graph)
+        passport = Passport(
+            model=head.name,
+            exporter="test",
+            opset=20,
+            versions={},
+            precision="fp32",
+            checkpoint_digest=checkpoint.digest,
+            files={
+                "model.onnx": hashlib.sha256(graph).hexdigest(),
+                "weights.safetensors": checkpoint.digest,
+            },
+            tolerance=1e-4,
+            parity=(ParityEntry(batch_size=1, worst_output="logits", max_relative_error=0),),
+            created=datetime.date(2026, 1, 2),
+        )
+        (directory / "passport.json").write_text(passport.model_dump_json())
+
+
+def make_checkpoint(directory: Path, *tasks: str, fill: float = 1.0) -> Path:
+    tensors = {"w": np.full((4, 4), fill, np.float32)}
+    heads = [make_head(task) for task in tasks]
+    pretend_export(write_checkpoint(directory, config={}, tensors=tensors, heads=heads))
+    return directory
+
+
+def times(out: Path) -> dict[str, int]:
+    return {str(p): p.stat().st_mtime_ns for p in out.rglob("*") if p.is_file() and "1" in p.parts}
+
+
+@pytest.fixture
+def checkpoint(tmp_path: Path) -> Path:
+    return make_checkpoint(tmp_path / "checkpoint", "activity", "gesture")
+
+
+def test_every_head_becomes_a_model_directory_that_its_passport_vouches_for(
+    checkpoint: Path, tmp_path: Path
+) -> None:
+    models = assemble(checkpoint, tmp_path / "repo")
+    assert [path.name for path in models] == ["imu_activity", "imu_gesture"]
+    for path in models:
+        verify_passport(path / "1")
+        assert read_head_spec((path / "config.pbtxt").read_text("utf-8")).name == path.name
+
+
+def test_the_weights_are_one_file_on_the_disk(checkpoint: Path, tmp_path: Path) -> None:
+    models = assemble(checkpoint, tmp_path / "repo")
+    files = [checkpoint, *(path / "1" for path in models)]
+    assert len({(path / "weights.safetensors").stat().st_ino for path in files}) == 1
+
+
+def test_where_links_cannot_be_made_files_are_copied(
+    checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(source: object, target: object) -> None:
+        raise OSError(18, "Invalid cross-device link")
+
+    monkeypatch.setattr(os, "link", refuse)
+    for path in assemble(checkpoint, tmp_path / "repo"):
+        verify_passport(path / "1")
+
+
+def test_an_up_to_date_repository_is_left_alone_and_may_be_read_only(
+    checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = tmp_path / "repo"
+    first = assemble(checkpoint, out)
+
+    def refuse(*_: object, **__: object) -> None:
+        raise OSError(30, "Read-only file system")
+
+    monkeypatch.setattr(os, "replace", refuse)
+    monkeypatch.setattr(os, "open", refuse)
+    assert assemble(checkpoint, out) == first
+
+
+def test_a_damaged_or_missing_file_is_mended_and_the_rest_left_alone(
+    checkpoint: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "repo"
+    assemble(checkpoint, out)
+    before = times(out)
+    (out / "imu_activity" / "1" / "model.onnx").write_bytes(b"damaged")
+    assemble(checkpoint, out)
+    verify_passport(out / "imu_activity" / "1")
+    after = times(out)
+    assert {k: v for k, v in after.items() if "gesture" in k} == {
+        k: v for k, v in before.items() if "gesture" in k
+    }
+    shutil.rmtree(out / "imu_activity" / "1")
+    assemble(checkpoint, out)
+    verify_passport(out / "imu_activity" / "1")
+
+
+def test_new_weights_replace_every_model(checkpoint: Path, tmp_path: Path) -> None:
+    out = tmp_path / "repo"
+    assemble(checkpoint, out)
+    make_checkpoint(checkpoint, "activity", "gesture", fill=2.0)
+    digests = {verify_passport(path / "1").checkpoint_digest for path in assemble(checkpoint, out)}
+    assert len(digests) == 1
+
+
+def test_a_head_that_is_gone_is_removed_but_what_others_put_there_stays(
+    checkpoint: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "repo"
+    assemble(checkpoint, out)
+    (out / "their_model").mkdir()
+    (out / "README.md").write_text("theirs")
+    make_checkpoint(checkpoint, "gesture")
+    assemble(checkpoint, out)
+    assert sorted(path.name for path in out.iterdir() if path.name[0] != ".") == [
+        "README.md",
+        "imu_gesture",
+        "their_model",
+    ]
+
+
+def test_a_head_that_is_gone_is_removed_even_if_the_others_are_current(
+    checkpoint: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "repo"
+    assemble(checkpoint, out)
+    shutil.rmtree(checkpoint / "models" / "imu_activity")
+    assemble(checkpoint, out)
+    assert not (out / "imu_activity").exists()
+
+
+def test_a_head_without_a_graph_is_refused_and_nothing_is_written(
+    checkpoint: Path, tmp_path: Path
+) -> None:
+    (checkpoint / "models" / "imu_gesture" / "model.onnx").unlink()
+    with pytest.raises(PassportError, match=r"imu/gesture.*omnivec2 export"):
+        assemble(checkpoint, tmp_path / "repo")
+    assert not (tmp_path / "repo").exists()
+
+
+def test_a_graph_of_other_weights_is_refused(checkpoint: Path, tmp_path: Path) -> None:
+    other = make_checkpoint(tmp_path / "other", "activity", "gesture", fill=3.0)
+    for name in ("model.onnx", "passport.json"):
+        target = checkpoint / "models" / "imu_gesture" / name
+        shutil.copyfile(other / "models" / "imu_gesture" / name, target)
+    with pytest.raises(PassportError, match=r"imu/gesture.*other weights"):
+        assemble(checkpoint, tmp_path / "repo")
+
+
+def test_a_graph_that_was_altered_never_reaches_the_repository(
+    checkpoint: Path, tmp_path: Path
+) -> None:
+    (checkpoint / "models" / "imu_gesture" / "model.onnx").write_bytes(b"altered")
+    with pytest.raises(PassportError, match=r"model\.onnx"):
+        assemble(checkpoint, tmp_path / "repo")
+    assert not (tmp_path / "repo" / "imu_gesture").exists()
+
+
+def test_what_a_killed_process_left_is_cleared_away(checkpoint: Path, tmp_path: Path) -> None:
+    out = tmp_path / "repo"
+    assemble(checkpoint, out)
+    (out / ".staging-imu_activity-x").mkdir()
+    (out / ".staging-file").touch()
+    (out / "imu_activity").rename(out / ".retired-imu_activity")
+    assemble(checkpoint, out)
+    verify_passport(out / "imu_activity" / "1")
+    assert sorted(p.name for p in out.iterdir() if p.name.startswith((".s", ".r"))) == []
+
+
+def test_a_list_of_written_models_that_was_tampered_with_removes_nothing_outside(
+    checkpoint: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "repo"
+    assemble(checkpoint, out)
+    (tmp_path / "precious").mkdir()
+    (out / ".assembled.json").write_text('["../precious", "..", ".", 3, ""]')
+    (out / "imu_activity" / "config.pbtxt").write_text("")
+    assemble(checkpoint, out)
+    assert (tmp_path / "precious").exists()
+
+
+def test_a_place_that_cannot_be_written_is_named(checkpoint: Path, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("in the way")
+    with pytest.raises(ArtifactError, match="file"):
+        assemble(checkpoint, tmp_path / "file")
+
+
+def test_processes_that_start_together_do_not_fight(checkpoint: Path, tmp_path: Path) -> None:
+    out = tmp_path / "repo"
+    with multiprocessing.get_context("spawn").Pool(3) as pool:
+        answers = pool.starmap(assemble, [(checkpoint, out)] * 3)
+    assert answers[0] == answers[1] == answers[2]
+    for path in answers[0]:
+        verify_passport(path / "1")
+    assert not list(out.rglob(".staging-*"))

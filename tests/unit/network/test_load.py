@@ -1,0 +1,74 @@
+"""Networks and checkpoint directories."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from omnivec2.errors import CheckpointError
+from omnivec2.network.config import PRESETS, HeadConfig, NetworkConfig
+from omnivec2.network.load import continue_from, load_network, save_network
+from omnivec2.network.omnivec2 import OmniVec2
+from omnivec2.spec import HeadSpec, Modality, PreprocessSpec, TaskFamily
+from tests.support.networks import TOKENIZERS, make_inputs
+
+
+def _spec(task: str) -> HeadSpec:
+    return HeadSpec(
+        modality=Modality.IMU,
+        task=task,
+        family=TaskFamily.CLASSIFICATION,
+        inputs=(),
+        outputs=(),
+        preprocess=PreprocessSpec(name=Modality.IMU, version=1),
+        network="tiny",
+    )
+
+
+def _network() -> OmniVec2:
+    torch.manual_seed(0)
+    head = HeadConfig(family=TaskFamily.CLASSIFICATION, tokenizer="imu", outputs=6)
+    changes = {
+        "tokenizers": {"imu": TOKENIZERS["imu"]},
+        "heads": {"imu/activity": head, "imu/helper": head},
+    }
+    return OmniVec2(NetworkConfig.model_validate(PRESETS["tiny"].model_dump() | changes)).eval()
+
+
+def test_a_network_read_back_answers_alike(tmp_path: Path) -> None:
+    network = _network()
+    save_network(tmp_path / "c", network, network.state_dict(), [_spec("activity")])
+    inputs = make_inputs("imu/activity", 4)
+    with torch.no_grad():
+        before = network("imu/activity", inputs)["logits"]
+        after = load_network(tmp_path / "c")("imu/activity", inputs)["logits"]
+    assert torch.allclose(before, after, atol=2e-2)
+
+
+def test_a_head_that_is_not_served_does_not_ship(tmp_path: Path) -> None:
+    network = _network()
+    save_network(tmp_path / "c", network, network.state_dict(), [_spec("activity")])
+    assert set(load_network(tmp_path / "c").config.heads) == {"imu/activity"}
+
+
+def test_training_goes_on_from_every_weight_that_fits(tmp_path: Path) -> None:
+    network = _network()
+    save_network(tmp_path / "c", network, network.state_dict(), [_spec("activity")])
+    with torch.no_grad():
+        for parameter in network.parameters():
+            parameter.zero_()
+    kept = continue_from(network, tmp_path / "c")
+    assert network.trunk.f.fc[0].weight.abs().sum() > 0
+    assert kept
+    assert all(name.startswith(("fusion.", "heads.imu_helper.")) for name in kept)
+
+
+def test_weights_of_another_network_are_refused(tmp_path: Path) -> None:
+    network = _network()
+    save_network(tmp_path / "c", network, network.state_dict(), [_spec("activity")])
+    config = tmp_path / "c" / "config.json"
+    config.write_text(config.read_text().replace('"outputs": 6', '"outputs": 7'))
+    with pytest.raises(CheckpointError, match=r"do not fit config\.json"):
+        load_network(tmp_path / "c")

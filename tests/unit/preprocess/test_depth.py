@@ -1,0 +1,282 @@
+from __future__ import annotations
+
+import base64
+import contextlib
+import io
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tifffile
+from PIL import Image
+
+from omnivec2.errors import (
+    InputError,
+    InvalidInputError,
+    TooLargeError,
+    UndecodableError,
+    UnsupportedMediaTypeError,
+)
+from omnivec2.preprocess import preprocessor_type
+from omnivec2.preprocess.depth import DepthParameters, DepthPreprocessor
+from omnivec2.spec import Limits, Modality
+
+DATA = Path(__file__).parents[2] / "data" / "depth"
+FILES = {
+    "ball.png": "image/png",
+    "ball_sequence.npy": "application/x-npy",
+    "ball_sequence.tiff": "image/tiff",
+}
+
+
+def depth(limits: Limits | None = None, **parameters) -> DepthPreprocessor:
+    return DepthPreprocessor(DepthParameters(**parameters), limits)
+
+
+def npy(array: np.ndarray) -> bytes:
+    file = io.BytesIO()
+    np.save(file, array)
+    return file.getvalue()
+
+
+def npy_claiming(shape: tuple[int, ...], descr: str = "<f4") -> bytes:
+    header = f"{{'descr': '{descr}', 'fortran_order': False, 'shape': {shape}, }}".encode()
+    header += b" " * (-(len(header) + 11) % 64) + b"\n"
+    return b"\x93NUMPY\x01\x00" + len(header).to_bytes(2, "little") + header
+
+
+def tiff(array: np.ndarray, **options) -> bytes:
+    file = io.BytesIO()
+    tifffile.imwrite(file, array, photometric="minisblack", **options)
+    return file.getvalue()
+
+
+def png(array: np.ndarray) -> bytes:
+    file = io.BytesIO()
+    Image.fromarray(array).save(file, "PNG")
+    return file.getvalue()
+
+
+@pytest.mark.parametrize(("name", "media_type"), FILES.items())
+def test_every_accepted_format_is_told_by_its_bytes_and_read(name, media_type):
+    data = (DATA / name).read_bytes()
+    preprocessor = depth()
+    assert preprocessor.sniff(data) == media_type
+    for declared in (media_type, None):
+        (sample,) = preprocessor.prepare(preprocessor.decode(data, declared)).samples
+        assert sample["depth"].shape == preprocessor.inputs[0].shape == (16, 64, 80)
+        assert sample["depth"].dtype == np.uint16
+        assert sample["depth"].max() == 3_200  # the wall
+
+
+@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
+def test_floating_point_npy_is_in_metres(dtype):
+    assert depth().decode(npy(np.full((4, 5), 1.5, dtype))).tolist() == [[[1500] * 5] * 4]
+
+
+@pytest.mark.parametrize("dtype", [np.uint16, np.int16, np.int32, np.uint32, np.int64])
+def test_integer_npy_is_in_millimetres(dtype):
+    assert depth().decode(npy(np.full((2, 4, 5), 1500, dtype))).tolist() == [[[1500] * 5] * 4] * 2
+
+
+def test_16_bit_png_and_tiff_are_in_millimetres_and_float_tiff_in_metres():
+    picture = np.full((4, 5), 1500, np.uint16)
+    metres = np.full((4, 5), 1.5, np.float32)
+    for data in (png(picture), tiff(picture), tiff(picture, compression="zlib"), tiff(metres)):
+        assert depth().decode(data).tolist() == [[[1500] * 5] * 4]
+
+
+def test_what_is_no_depth_becomes_zero_and_what_is_too_far_saturates():
+    values = np.array([[np.nan, np.inf, -np.inf, -1.0, 0.0, 1e9, 2.0]])
+    assert depth().decode(npy(values)).tolist() == [[[0, 0, 0, 0, 0, 65_535, 2_000]]]
+
+
+def test_depth_is_cut_at_the_farthest_the_network_knows():
+    sample = depth(max_mm=4_080).prepare(np.full((8, 8), 60_000, np.uint16)).samples[0]
+    assert np.unique(sample["depth"]).tolist() == [4_080]
+
+
+def test_a_single_picture_is_repeated_and_a_short_sequence_repeats_its_last_frame():
+    frames = np.arange(1, 4, dtype=np.uint16)[:, None, None] * np.ones((1, 8, 8), np.uint16)
+    assert depth(frames=5).prepare(frames).samples[0]["depth"][:, 0, 0].tolist() == [1, 2, 3, 3, 3]
+    assert depth(frames=3).prepare(frames[0]).samples[0]["depth"][:, 0, 0].tolist() == [1, 1, 1]
+
+
+def test_a_long_sequence_gives_the_middles_of_equal_parts():
+    frames = np.arange(1, 41, dtype=np.uint16)[:, None, None] * np.ones((1, 8, 8), np.uint16)
+    assert depth(frames=4).prepare(frames).samples[0]["depth"][:, 0, 0].tolist() == [6, 16, 26, 36]
+
+
+def test_resizing_never_invents_depths():
+    picture = np.where(np.arange(200) < 100, 1_000, 3_000).astype(np.uint16)[None].repeat(150, 0)
+    sample = depth().prepare(picture)
+    assert set(np.unique(sample.samples[0]["depth"])) == {1_000, 3_000}
+    assert sample.context == {"size": (200, 150)}
+
+
+def test_nested_lists_are_metres_unless_they_say_millimetres():
+    preprocessor = depth()
+    metres = preprocessor.decode_json({"depth": [[1.5, 0], [2, 3]]})
+    millimetres = preprocessor.decode_json({"depth": [[1500, 0], [2000, 3000]], "unit": "mm"})
+    assert metres.tolist() == millimetres.tolist() == [[[1500, 0], [2000, 3000]]]
+    sequence = preprocessor.decode_json({"depth": [[[1, 2]], [[3, 4]]], "unit": "m"})
+    assert sequence.shape == (2, 1, 2)
+    assert preprocessor.decode_json(preprocessor.json_example).shape == (1, 2, 3)
+
+
+def test_base64_of_a_file_is_taken_and_a_list_is_a_list_of_inputs():
+    text = base64.b64encode((DATA / "ball.png").read_bytes()).decode()
+    assert depth().decode_json(text).shape == (1, 120, 160)
+    assert depth().split([text, text]) == [text, text]
+    assert depth().split({"depth": [[1]]}) is None
+
+
+@pytest.mark.parametrize(
+    ("value", "message"),
+    [
+        ({"depth": [[1, 2], [3]]}, "same length"),
+        ({"depth": [["1", "2"]]}, "numbers only"),
+        ({"depth": [[None, 1]]}, "numbers only"),
+        ({"depth": [[True]]}, "numbers only"),
+        ({"depth": [[10**400, 1]]}, "numbers only"),
+        ({"depth": [1, 2]}, "height, width"),
+        ({"depth": [[[[1]]]]}, "height, width"),
+        ({"depth": "text"}, "nested lists"),
+        ({"depth": [[1]], "unit": "feet"}, "unit must be m or mm"),
+        ({"depth": [[1]], "unit": ["m"]}, "unit must be m or mm"),
+        ({"depths": [[1]]}, "depths"),
+        ({"depth": [[0, 0]]}, "no pixel has a depth"),
+        (3, "base64"),
+    ],
+)
+def test_json_that_is_no_depth_is_invalid_and_says_why(value, message):
+    with pytest.raises(InvalidInputError, match=message):
+        depth().decode_json(value)
+
+
+def test_empty_lists_are_refused():
+    for value in ([], [[]], [[[]]]):
+        with pytest.raises(InputError):
+            depth().decode_json({"depth": value})
+
+
+@pytest.mark.parametrize(
+    "array",
+    [
+        np.zeros((4, 4), np.float32),
+        np.full((4, 4), np.nan),
+        np.ones(4, np.float32),
+        np.ones((2, 2, 2, 2), np.float32),
+        np.ones((4, 4), np.uint8),
+        np.ones((4, 4), np.complex64),
+    ],
+)
+def test_arrays_that_are_no_depth_are_invalid(array):
+    with pytest.raises(InvalidInputError):
+        depth().decode(npy(array))
+
+
+def test_8_bit_and_colour_pictures_are_invalid():
+    for data in (
+        png(np.zeros((4, 4), np.uint8)),
+        png(np.zeros((4, 4, 3), np.uint8)),
+        tiff(np.ones((4, 4), np.uint8)),
+    ):
+        with pytest.raises(InvalidInputError):
+            depth().decode(data)
+    file = io.BytesIO()
+    tifffile.imwrite(file, np.ones((4, 4, 3), np.uint16), photometric="rgb")
+    with pytest.raises(InvalidInputError, match="grey TIFF pages"):
+        depth().decode(file.getvalue())
+
+
+def test_tiff_pages_of_different_sizes_are_invalid():
+    file = io.BytesIO()
+    with tifffile.TiffWriter(file) as writer:
+        writer.write(np.ones((4, 4), np.uint16), contiguous=False)
+        writer.write(np.ones((4, 5), np.uint16), contiguous=False)
+    with pytest.raises(InvalidInputError, match="pages differ"):
+        depth().decode(file.getvalue())
+
+
+def test_pickled_objects_are_never_loaded():
+    file = io.BytesIO()
+    np.save(file, np.array([{"a": 1}], dtype=object), allow_pickle=True)
+    with pytest.raises(UndecodableError, match="pickled"):
+        depth().decode(file.getvalue())
+
+
+def test_an_npz_is_refused():
+    file = io.BytesIO()
+    np.savez(file, depth=np.ones((4, 4)))
+    with pytest.raises(UndecodableError):
+        depth().decode(file.getvalue())
+
+
+@pytest.mark.parametrize("shape", [(10**6, 10**6), (10**9, 10**9, 10**9), (1, 10_000, 10_000)])
+def test_an_npy_that_claims_terabytes_is_refused_by_its_header(shape):
+    with pytest.raises(TooLargeError):
+        depth().decode(npy_claiming(shape))
+
+
+def test_frames_and_pixels_over_the_limits_name_them():
+    many = np.ones((11, 2, 2), np.uint16)
+    for data in (npy(many), tiff(many)):
+        with pytest.raises(TooLargeError, match=r"limit \(frames\) of 10"):
+            depth(Limits(frames=10)).decode(data)
+    large = np.ones((20, 20), np.uint16)
+    for data in (npy(large), tiff(large), png(large)):
+        with pytest.raises(TooLargeError, match=r"limit \(pixels\) is 300"):
+            depth(Limits(pixels=300)).decode(data)
+    with pytest.raises(TooLargeError, match="decoded_bytes"):
+        depth(Limits(decoded_bytes=700)).decode(tiff(large))
+
+
+def test_a_tiff_that_claims_a_huge_picture_is_refused_by_its_header():
+    data = bytearray(tiff(np.ones((16, 16), np.uint16)))
+    with tifffile.TiffFile(io.BytesIO(data)) as file:
+        tags = file.pages[0].tags
+        for name in ("ImageWidth", "ImageLength"):
+            at, size = tags[name].valueoffset, tags[name].valuebytecount
+            data[at : at + size] = (2 ** (8 * size) - 1).to_bytes(size, "little")
+    with pytest.raises(TooLargeError, match="pixels"):
+        depth().decode(bytes(data))
+
+
+@pytest.mark.parametrize("name", FILES)
+@pytest.mark.parametrize("share", [0.01, 0.3, 0.6, 0.95])
+def test_a_truncated_file_is_refused_as_undecodable(name, share):
+    data = (DATA / name).read_bytes()
+    with pytest.raises(UndecodableError):
+        depth().decode(data[: int(len(data) * share)])
+
+
+@pytest.mark.parametrize("data", [b"", b"no depth", bytes(300), b"\x93NUMPY", b"II*\x00\x08"])
+def test_bytes_that_are_no_depth_are_refused_as_undecodable(data):
+    with pytest.raises(UndecodableError):
+        depth().decode(data)
+
+
+def test_other_bytes_than_declared_are_refused():
+    data = (DATA / "ball.png").read_bytes()
+    with pytest.raises(UndecodableError, match="declared as NPY, but the bytes are PNG"):
+        depth().decode(data, "application/x-npy")
+    with pytest.raises(UnsupportedMediaTypeError):
+        depth().decode(data, "image/jpeg")
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_damaged_bytes_never_raise_anything_but_input_errors(name):
+    original = (DATA / name).read_bytes()
+    generator = np.random.default_rng(0)
+    preprocessor = depth()
+    for _ in range(40):
+        data = np.frombuffer(original, dtype=np.uint8).copy()
+        where = generator.integers(0, min(len(data), 2_000), generator.integers(1, 30))
+        data[where] = generator.integers(0, 256, len(where))
+        with contextlib.suppress(InputError):
+            preprocessor.prepare(preprocessor.decode(data.tobytes()))
+
+
+def test_the_registry_finds_it():
+    assert preprocessor_type(Modality.DEPTH) is DepthPreprocessor

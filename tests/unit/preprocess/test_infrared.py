@@ -1,0 +1,227 @@
+from __future__ import annotations
+
+import base64
+import contextlib
+import io
+import struct
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tifffile
+from PIL import Image
+from pydantic import ValidationError
+
+from omnivec2.errors import (
+    InputError,
+    InvalidInputError,
+    TooLargeError,
+    UndecodableError,
+    UnsupportedMediaTypeError,
+)
+from omnivec2.preprocess import preprocessor_type
+from omnivec2.preprocess.infrared import InfraredParameters, InfraredPreprocessor
+from omnivec2.spec import Limits, Modality
+
+DATA = Path(__file__).parents[2] / "data" / "infrared"
+FILES = {
+    "person_16bit.tiff": "image/tiff",
+    "person_16bit.png": "image/png",
+    "person_radiometric.jpg": "image/jpeg",
+    "car.png": "image/png",
+    "car.jpg": "image/jpeg",
+}
+
+
+def infrared(limits: Limits | None = None, **parameters) -> InfraredPreprocessor:
+    return InfraredPreprocessor(InfraredParameters(**parameters), limits)
+
+
+def prepared(native: np.ndarray, **parameters) -> np.ndarray:
+    return infrared(**parameters).prepare(native).samples[0]["pixels"]
+
+
+def counts() -> np.ndarray:
+    return np.arange(48, dtype=np.uint16).reshape(6, 8) * 100 + 20_000
+
+
+def radiometric(
+    values: np.ndarray, *, order: str = ">", as_png: bool = False, chunk: int = 64, size=None
+) -> bytes:
+    """A JPEG that carries ``values`` in an FFF file cut into APP1 segments."""
+    height, width = size or values.shape
+    if as_png:
+        file = io.BytesIO()
+        Image.fromarray(values.byteswap()).save(file, "PNG")
+        body = file.getvalue()
+    else:
+        body = values.astype("<u2").tobytes()
+    record = struct.pack("<HHH", 2, width, height) + bytes(26) + body
+    head = b"FFF\0" + bytes(16) + struct.pack(f"{order}III", 101, 64, 2) + bytes(32)
+    empty = struct.pack(f"{order}HHIIII", 0, 0, 100, 1, 0, 0) + bytes(12)
+    entry = struct.pack(f"{order}HHIIII", 1, 0, 100, 2, 128, len(record)) + bytes(12)
+    fff = head + empty + entry + record
+    parts = [fff[at : at + chunk] for at in range(0, len(fff), chunk)]
+    segments = [
+        b"\xff\xe1" + struct.pack(">H", 10 + len(part)) + b"FLIR\0\1" + bytes([i, len(parts) - 1])
+        + part
+        for i, part in enumerate(parts)
+    ]  # fmt: skip
+    file = io.BytesIO()
+    Image.new("RGB", (32, 24), (200, 30, 30)).save(file, "JPEG")
+    jpeg = file.getvalue()
+    return jpeg[:2] + b"".join(segments) + jpeg[2:]
+
+
+@pytest.mark.parametrize(("name", "media_type"), FILES.items())
+def test_every_accepted_format_is_told_by_its_bytes_and_read(name, media_type):
+    data = (DATA / name).read_bytes()
+    preprocessor = infrared()
+    assert preprocessor.sniff(data) == media_type
+    for declared in (media_type, None):
+        result = preprocessor.prepare(preprocessor.decode(data, declared))
+        (sample,) = result.samples
+        assert sample["pixels"].shape == preprocessor.inputs[0].shape == (64, 64, 1)
+        assert sample["pixels"].dtype == np.uint8
+        assert result.context == {"size": (64, 64)}
+
+
+def test_the_same_sensor_values_give_the_same_pixels_whatever_the_container():
+    names = ("person_16bit.tiff", "person_16bit.png", "person_radiometric.jpg")
+    first, *others = (prepared(infrared().decode((DATA / n).read_bytes())) for n in names)
+    assert all(np.array_equal(first, other) for other in others)
+
+
+def test_the_percentiles_become_black_and_white():
+    values = np.arange(10_000, dtype=np.uint16).reshape(100, 100)
+    found = prepared(values, height=100, width=100).ravel()
+    assert found[:100].max() == 0
+    assert found[9_900:].min() == 255
+    assert int(found[5_000]) in (127, 128)
+
+
+def test_gain_and_offset_of_the_sensor_do_not_matter():
+    values = np.random.default_rng(0).integers(0, 200, (32, 32))
+    expected = prepared(values.astype(np.uint8))
+    assert np.array_equal(prepared((values * 50 + 20_000).astype(np.uint16)), expected)
+    assert np.array_equal(prepared(values * 0.25 + 280.5), expected)
+
+
+def test_one_hot_pixel_does_not_darken_the_rest():
+    values = np.random.default_rng(0).integers(100, 200, (64, 64)).astype(np.uint16)
+    calm = prepared(values).mean()
+    values[0, 0] = 65_535
+    assert prepared(values).mean() == pytest.approx(calm, abs=3)
+
+
+def test_nan_is_coldest_and_a_picture_of_nan_is_invalid():
+    values = np.linspace(0, 1, 4096, dtype=np.float32).reshape(64, 64)
+    values[-1] = np.nan
+    assert prepared(values)[-1].max() < 40  # resized beside warm pixels
+    with pytest.raises(InvalidInputError, match="finite"):
+        prepared(np.full((4, 4), np.nan))
+
+
+def test_a_picture_of_one_temperature_becomes_black():
+    assert prepared(np.full((9, 9), 21_000, np.uint16)).max() == 0
+
+
+@pytest.mark.parametrize("order", [">", "<"])
+@pytest.mark.parametrize("as_png", [False, True])
+def test_the_raw_picture_of_a_radiometric_jpeg_is_read_in_either_byte_order(order, as_png):
+    found = infrared().decode(radiometric(counts(), order=order, as_png=as_png))
+    assert np.array_equal(found, counts())
+
+
+def test_a_plain_jpeg_gives_its_grey():
+    file = io.BytesIO()
+    Image.new("RGB", (8, 6), (200, 30, 30)).save(file, "JPEG", quality=95)
+    found = infrared().decode(file.getvalue())
+    assert found.shape == (6, 8)
+    assert found.dtype == np.uint8
+
+
+def test_a_radiometric_jpeg_without_all_of_its_thermal_data_is_undecodable():
+    for data in (
+        radiometric(counts()[:3], size=(6, 8)),
+        radiometric(counts(), as_png=True, size=(9, 9)),
+        radiometric(counts()).replace(b"FLIR\0\1\2", b"FLIR\0\1\0", 1),
+    ):
+        with pytest.raises(UndecodableError):
+            infrared().decode(data)
+
+
+def test_a_radiometric_jpeg_that_claims_a_huge_thermal_picture_is_refused():
+    with pytest.raises(TooLargeError, match="thermal picture declares 60,000 x 60,000"):
+        infrared().decode(radiometric(counts(), size=(60_000, 60_000)))
+
+
+def test_a_tiff_of_many_pages_gives_its_first_and_of_colours_is_invalid():
+    file = io.BytesIO()
+    tifffile.imwrite(file, np.stack([counts(), counts() + 1]), photometric="minisblack")
+    assert np.array_equal(infrared().decode(file.getvalue()), counts())
+    file = io.BytesIO()
+    tifffile.imwrite(file, np.zeros((4, 4, 3), np.uint8), photometric="rgb")
+    with pytest.raises(InvalidInputError):
+        infrared().decode(file.getvalue())
+
+
+def test_json_takes_base64():
+    text = base64.b64encode((DATA / "car.png").read_bytes()).decode()
+    assert infrared().decode_json(text).shape == (64, 64)
+
+
+@pytest.mark.parametrize("name", FILES)
+@pytest.mark.parametrize("share", [0.02, 0.5, 0.9])
+def test_a_truncated_file_is_refused_as_undecodable(name, share):
+    data = (DATA / name).read_bytes()
+    with pytest.raises(UndecodableError):
+        infrared().decode(data[: int(len(data) * share)])
+
+
+@pytest.mark.parametrize("data", [b"", b"no picture", bytes(300), b"II*\x00\xff\xff\xff\xff"])
+def test_bytes_that_are_no_picture_are_refused_as_undecodable(data):
+    with pytest.raises(UndecodableError):
+        infrared().decode(data)
+
+
+def test_other_bytes_than_declared_are_refused():
+    data = (DATA / "car.png").read_bytes()
+    with pytest.raises(UndecodableError, match="declared as TIFF, but the bytes are PNG"):
+        infrared().decode(data, "image/tiff")
+    with pytest.raises(UnsupportedMediaTypeError):
+        infrared().decode(data, "image/gif")
+
+
+def test_limits_are_checked_against_headers():
+    for name in ("person_16bit.tiff", "person_16bit.png", "car.jpg"):
+        with pytest.raises(TooLargeError, match=r"limit \(pixels\) is 1,000"):
+            infrared(Limits(pixels=1_000)).decode((DATA / name).read_bytes())
+
+
+@pytest.mark.parametrize("array", [np.zeros((4, 4, 3), np.uint8), np.zeros((0, 4), np.uint8)])
+def test_arrays_that_are_no_grey_pictures_are_invalid(array):
+    with pytest.raises(InvalidInputError):
+        infrared().prepare(array)
+
+
+def test_percentiles_must_be_in_order():
+    with pytest.raises(ValidationError):
+        InfraredParameters(low_percentile=99, high_percentile=1)
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_damaged_bytes_never_raise_anything_but_input_errors(name):
+    original = (DATA / name).read_bytes()
+    generator = np.random.default_rng(0)
+    preprocessor = infrared()
+    for _ in range(60):
+        data = np.frombuffer(original, dtype=np.uint8).copy()
+        where = generator.integers(0, len(data), generator.integers(1, 30))
+        data[where] = generator.integers(0, 256, len(where))
+        with contextlib.suppress(InputError):
+            preprocessor.prepare(preprocessor.decode(data.tobytes()))
+
+
+def test_the_registry_finds_it():
+    assert preprocessor_type(Modality.INFRARED) is InfraredPreprocessor

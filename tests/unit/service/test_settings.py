@@ -1,0 +1,36 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from pydantic import ValidationError
+
+from service.settings import Settings
+
+
+def test_every_setting_is_described() -> None:
+    assert all(field.description for field in Settings.model_fields.values())
+
+
+def test_by_default_only_this_machine_is_answered() -> None:
+    assert (Settings().host, Settings().port) == ("127.0.0.1", 8080)
+
+
+def test_settings_come_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OMNIVEC2_PORT", "9000")
+    monkeypatch.setenv("OMNIVEC2_MODEL_REPO", "/models")
+    monkeypatch.setenv("OMNIVEC2_ONLY", "text/sentiment, image/classification")
+    settings = Settings()
+    assert (settings.port, settings.model_repo) == (9000, Path("/models"))
+    assert settings.only == ("text/sentiment", "image/classification")
+
+
+def test_zero_threads_are_one_per_core() -> None:
+    assert Settings(inference_threads=0).inference_workers >= 1
+    assert Settings(inference_threads=3).inference_workers == 3
+    assert Settings(host_threads=3).host_workers == 3
+
+
+def test_a_wrong_setting_is_refused() -> None:
+    with pytest.raises(ValidationError):
+        Settings(port=70_000)

@@ -1,0 +1,66 @@
+"""What the documents say is there, is there."""
+
+from __future__ import annotations
+
+import re
+import runpy
+from pathlib import Path
+
+import pytest
+
+from omnivec2.spec import Modality
+from tests.support.documents import DOCUMENTS, ROOT, anchors, examples, links
+
+HTTP_API = ROOT / "docs" / "http-api.md"
+
+
+def _name(path: Path) -> str:
+    return path.relative_to(ROOT).as_posix()
+
+
+@pytest.mark.parametrize("path", DOCUMENTS, ids=_name)
+def test_every_relative_link_resolves(path: Path) -> None:
+    for target in links(path):
+        if re.match(r"[a-z]+:", target):
+            continue
+        file, _, anchor = target.partition("#")
+        there = (path.parent / file).resolve() if file else path
+        assert there.exists(), f"{target} is not there"
+        if anchor:
+            assert anchor in anchors(there), f"{target}: no such heading"
+
+
+@pytest.mark.parametrize("path", DOCUMENTS, ids=_name)
+def test_every_make_target_that_is_named_exists(path: Path) -> None:
+    makefile = (ROOT / "Makefile").read_text()
+    targets = set(re.findall(r"^([a-z][a-z-]*):", makefile, flags=re.MULTILINE))
+    text = path.read_text()
+    named = set(re.findall(r"`make ([a-z][a-z-]*)", text))
+    named |= set(re.findall(r"^make ([a-z][a-z-]*)", text, flags=re.MULTILINE))
+    assert named <= targets
+
+
+@pytest.mark.parametrize("modality", list(Modality))
+@pytest.mark.parametrize("language", ["bash", "python"])
+def test_every_modality_has_an_example_with_curl_and_one_in_python(
+    modality: Modality, language: str
+) -> None:
+    asked = {
+        route.partition("/")[0]
+        for example in examples(HTTP_API)
+        if example.language == language
+        for route in example.routes
+    }
+    assert modality.value in asked
+
+
+def test_files_that_examples_name_are_there() -> None:
+    for path in DOCUMENTS:
+        for example in examples(path):
+            for file in re.findall(r"tests/data/[\w./-]+", example.code):
+                assert (ROOT / file).is_file(), f"{example.name}: {file} is not there"
+
+
+def test_generated_tables_are_up_to_date() -> None:
+    generate = runpy.run_path(str(ROOT / "docs" / "generate.py"))
+    assert generate["stale"](write=False) == []

@@ -1,0 +1,132 @@
+"""What is declared, locked and imported agree, and serving stays free of torch."""
+
+from __future__ import annotations
+
+import ast
+import re
+import sys
+import tomllib
+from collections.abc import Iterator
+from importlib.metadata import Distribution, distributions, packages_distributions
+from pathlib import Path
+
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
+ROOT = Path(__file__).resolve().parents[2]
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+OURS = {"omnivec2", "service", "export"}
+
+# Used without being imported by name: plugins and engines that a library of ours looks for.
+PLUGINS = {
+    "httptools",  # uvicorn's HTTP parser
+    "imagecodecs",  # tifffile's compressions
+    "pylibjpeg",  # pydicom's JPEG 2000 ...
+    "pylibjpeg-openjpeg",  # ... through it
+    "python-multipart",  # starlette's forms
+    "uvloop",  # uvicorn's event loop
+}
+
+# Serving code that only runs with an extra installed.
+NOT_SERVING = ("omnivec2/network", "omnivec2/training", "export")
+
+
+def _locked(name: str) -> dict[str, str]:
+    """Name -> version of a lock file."""
+    pins = re.findall(r"^([\w.-]+)==([^\s;\\]+)", (ROOT / name).read_text(), flags=re.MULTILINE)
+    return {canonicalize_name(package): version for package, version in pins}
+
+
+def _declared(requirements: list[str]) -> set[str]:
+    return {canonicalize_name(Requirement(line).name) for line in requirements}
+
+
+def _imports(folder: str) -> Iterator[str]:
+    """Top-level names imported anywhere under a folder, also inside functions."""
+    for path in (ROOT / folder).rglob("*.py"):
+        if folder == "omnivec2" and path.relative_to(ROOT).as_posix().startswith(NOT_SERVING):
+            continue
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Import):
+                yield from (alias.name.partition(".")[0] for alias in node.names)
+            elif isinstance(node, ast.ImportFrom) and not node.level and node.module:
+                yield node.module.partition(".")[0]
+
+
+def _third_party(*folders: str) -> set[str]:
+    """Distributions that the code of these folders imports."""
+    owners = packages_distributions()
+    names = {name for folder in folders for name in _imports(folder)}
+    names -= OURS | set(sys.stdlib_module_names)
+    return {canonicalize_name(owners.get(name, [name])[0]) for name in names}
+
+
+def test_the_serving_lock_names_neither_torch_nor_a_cuda_library() -> None:
+    forbidden = re.compile(r"torch|nvidia|cuda|^triton$|tensorrt")
+    assert [name for name in _locked("requirements.lock") if forbidden.search(name)] == []
+
+
+def test_the_development_lock_names_no_cuda_library() -> None:
+    locked = _locked("requirements-dev.lock")
+    assert [name for name in locked if re.search(r"nvidia|cuda|^triton$", name)] == []
+    assert locked["torch"] == "2.13.0"
+
+
+def test_every_file_of_the_serving_lock_has_a_hash() -> None:
+    text = (ROOT / "requirements.lock").read_text()
+    pinned = re.split(r"^(?=[\w.-]+==)", text, flags=re.MULTILINE)[1:]
+    assert pinned
+    assert all("--hash=sha256:" in requirement for requirement in pinned)
+
+
+def test_both_locks_pin_the_same_versions() -> None:
+    serving, development = _locked("requirements.lock"), _locked("requirements-dev.lock")
+    assert {name: development.get(name) for name in serving} == serving
+
+
+def test_every_serving_dependency_is_locked() -> None:
+    assert _declared(PROJECT["dependencies"]) <= _locked("requirements.lock").keys()
+
+
+def test_what_serving_imports_is_a_serving_dependency() -> None:
+    serving = _declared(PROJECT["dependencies"])
+    assert _third_party("omnivec2", "service") - serving - {"torch"} == set()
+
+
+def test_every_serving_dependency_is_used() -> None:
+    used = _third_party("omnivec2", "service", "export") | PLUGINS
+    assert _declared(PROJECT["dependencies"]) - used == set()
+
+
+def test_what_training_and_export_import_is_declared() -> None:
+    extras = PROJECT["optional-dependencies"]
+    weights = _locked("requirements-weights.lock").keys()
+    declared = _declared(PROJECT["dependencies"]) | weights
+    assert _third_party("omnivec2/network", "omnivec2/training") - declared <= _declared(
+        extras["train"]
+    )
+    assert _third_party("export") - declared <= _declared(extras["export"])
+
+
+def test_no_locked_package_is_under_the_gpl() -> None:
+    locked = {
+        *_locked("requirements.lock"),
+        *_locked("requirements-dev.lock"),
+        *_locked("requirements-weights.lock"),
+    }
+    installed = [d for d in distributions() if canonicalize_name(d.name) in locked]
+    assert installed
+    assert [d.name for d in installed if _is_gpl(d)] == []
+
+
+def _is_gpl(distribution: Distribution) -> bool:
+    """Whether metadata names the GNU GPL (the lesser GPL, which allows linking, is not meant)."""
+    metadata = distribution.metadata
+    stated = [
+        metadata.get("License-Expression") or "",
+        (metadata.get("License") or "").partition("\n")[0],
+        *(c for c in metadata.get_all("Classifier") or [] if c.startswith("License")),
+    ]
+    return any(
+        re.search(r"(?<!L)GPL|(?<!LESSER )GENERAL PUBLIC LICENSE", line.upper()) for line in stated
+    )

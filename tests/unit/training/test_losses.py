@@ -1,0 +1,67 @@
+"""Losses: what they reward, and how objects are matched."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from omnivec2.spec import TaskFamily
+from omnivec2.training.losses import LOSSES, LossScale, corners, generalised_iou, match
+
+
+def test_right_classes_cost_less_than_wrong_ones():
+    logits = torch.tensor([[5.0, -5.0], [-5.0, 5.0]])
+    loss = LOSSES[TaskFamily.CLASSIFICATION]
+    right = loss({"logits": logits}, [0, 1], LossScale())
+    wrong = loss({"logits": logits}, [1, 0], LossScale())
+    assert right < 0.5 < wrong
+
+
+def test_regression_errors_are_counted_in_deviations_of_the_targets():
+    outputs = {"values": torch.tensor([[10.0], [20.0]])}
+    targets = [np.array([0.0], np.float32), np.array([30.0], np.float32)]
+    loss = LOSSES[TaskFamily.REGRESSION](outputs, targets, LossScale(torch.tensor([10.0])))
+    assert loss.item() == pytest.approx(1.0)
+
+
+def test_forecasts_of_two_series_count_alike_whatever_their_units():
+    outputs = {"mean": torch.tensor([[1.0, 1.0], [100.0, 100.0]])}
+    targets = [np.zeros(2, np.float32), np.zeros(2, np.float32)]
+    scale = LossScale(torch.tensor([[1.0], [100.0]]))
+    assert LOSSES[TaskFamily.FORECASTING](outputs, targets, scale).item() == pytest.approx(1.0)
+
+
+def test_ignored_pixels_of_a_mask_cost_nothing():
+    mask = np.zeros((8, 8), dtype=np.uint8)
+    logits = torch.zeros(1, 2, 4, 4)
+    logits[:, 0] = 8.0
+    clean = LOSSES[TaskFamily.SEGMENTATION]({"logits": logits}, [mask], LossScale())
+    mask[:, 4:] = 255
+    holed = LOSSES[TaskFamily.SEGMENTATION]({"logits": logits}, [mask], LossScale())
+    mask[:, 4:] = 1
+    wrong = LOSSES[TaskFamily.SEGMENTATION]({"logits": logits}, [mask], LossScale())
+    assert holed.item() == pytest.approx(clean.item(), abs=0.02)
+    assert wrong > clean + 1
+
+
+def test_every_object_is_matched_with_the_query_at_its_place():
+    boxes = torch.tensor([[0.2, 0.2, 0.1, 0.1], [0.8, 0.8, 0.1, 0.1], [0.5, 0.5, 0.1, 0.1]])
+    queries, objects = match(torch.zeros(3, 2), boxes, torch.tensor([0, 0]), boxes[[1, 0]])
+    assert dict(zip(objects.tolist(), queries.tolist(), strict=True)) == {0: 1, 1: 0}
+
+
+def test_a_picture_without_objects_only_wants_no_object():
+    empty = {"boxes": np.zeros((0, 4), np.float32), "labels": np.zeros(0, np.int64)}
+    boxes = torch.full((1, 4, 4), 0.5, requires_grad=True)
+    silent = torch.zeros(1, 4, 3)
+    silent[..., -1] = 9.0
+    loss = LOSSES[TaskFamily.DETECTION]({"logits": silent, "boxes": boxes}, [empty], LossScale())
+    assert loss.item() < 0.01
+
+
+def test_generalised_iou_is_one_for_equal_boxes_and_negative_far_apart():
+    boxes = corners(torch.tensor([[0.2, 0.2, 0.2, 0.2], [0.8, 0.8, 0.2, 0.2]]))
+    overlap = generalised_iou(boxes, boxes)
+    assert overlap.diagonal().tolist() == pytest.approx([1.0, 1.0])
+    assert overlap[0, 1] < -0.5

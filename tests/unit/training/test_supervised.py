@@ -1,0 +1,63 @@
+"""Stage 3: schedules, parameter groups and the averaged weights."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import nn
+
+from omnivec2.training.recipe import Recipe, TaskRecipe
+from omnivec2.training.supervised import (
+    WeightAverage,
+    freeze_stems,
+    keep_probability,
+    learning_rate,
+    parameter_groups,
+)
+from tests.support.networks import tiny_network
+
+RECIPE = Recipe(preset="tiny", steps=1000, tasks={"a/b": TaskRecipe(weight=1)})
+
+
+def test_cross_attention_is_kept_for_half_the_samples_until_the_tail():
+    assert keep_probability(RECIPE, 0) == keep_probability(RECIPE, 849) == 0.5
+
+
+def test_cross_attention_is_gone_before_the_end():
+    shares = [keep_probability(RECIPE, step) for step in range(850, 1000)]
+    assert shares == sorted(shares, reverse=True)
+    assert shares[-1] == 0.0
+    assert shares.count(0.0) >= 40
+
+
+def test_the_learning_rate_warms_up_and_falls_to_a_hundredth():
+    assert learning_rate(RECIPE, 0) == pytest.approx(0.01)
+    assert learning_rate(RECIPE, 99) == pytest.approx(1.0)
+    assert learning_rate(RECIPE, 1000) == pytest.approx(0.01)
+
+
+def test_every_trained_parameter_is_in_one_group():
+    network = tiny_network()
+    freeze_stems(network, 5)
+    groups = parameter_groups(network, RECIPE)
+    grouped = [id(p) for group in groups for p in group["params"]]  # type: ignore[attr-defined]
+    wanted = [id(p) for p in network.parameters() if p.requires_grad]
+    assert sorted(grouped) == sorted(wanted)
+
+
+def test_frozen_blocks_of_a_stem_get_no_gradient():
+    network = tiny_network()
+    freeze_stems(network, 5)
+    stem = network.tokenizers["image"].stem
+    assert not any(p.requires_grad for p in stem.blocks[4].parameters())
+    assert all(p.requires_grad for p in stem.blocks[5].parameters())
+
+
+def test_averaged_weights_follow_the_weights():
+    layer = nn.Linear(2, 2)
+    average = WeightAverage(layer, decay=0.5, every=1)
+    with torch.no_grad():
+        layer.weight.fill_(1.0)
+    for step in range(50):
+        average.update(layer, step)
+    assert torch.allclose(average.state(layer)["weight"], torch.ones(2, 2), atol=1e-3)
