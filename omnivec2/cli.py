@@ -22,7 +22,8 @@ if TYPE_CHECKING:
 
 DEFAULT_CHECKPOINT = Path("checkpoints/reference")
 DEFAULT_REPOSITORY = Path("model_repo")
-DEFAULT_DATA = Path("data")
+DATA_PLACES = (Path("data"), Path("../shared/data"))
+"""Where data sets are looked for unless OMNIVEC2_DATA or --data says otherwise."""
 
 app = typer.Typer(
     name="omnivec2",
@@ -40,7 +41,15 @@ CheckpointOption = Annotated[
 RepositoryOption = Annotated[
     Path, typer.Option("--model-repo", help="Model repository; made from the checkpoint.")
 ]
-DataOption = Annotated[Path, typer.Option(help="Directory of data sets.", envvar="OMNIVEC2_DATA")]
+DataOption = Annotated[
+    Path,
+    typer.Option(
+        help="Directory of data sets.",
+        envvar="OMNIVEC2_DATA",
+        default_factory=lambda: next((p for p in DATA_PLACES if p.is_dir()), DATA_PLACES[0]),
+        show_default="data, or ../shared/data",
+    ),
+]
 RoutesArgument = Annotated[
     list[str] | None,
     typer.Argument(metavar="[ROUTE]...", help="Heads, e.g. image/classification. Default: all."),
@@ -166,8 +175,8 @@ def models(
 
 @app.command()
 def train(
+    data: DataOption,
     recipe: Annotated[str, typer.Argument(help="Name of a recipe, or a YAML file.")] = "reference",
-    data: DataOption = DEFAULT_DATA,
     run: Annotated[Path, typer.Option(help="State of the run; resumed if it exists.")] = Path(
         "runs/reference"
     ),
@@ -194,8 +203,8 @@ def train(
 
 @app.command()
 def evaluate(
+    data: DataOption,
     routes: RoutesArgument = None,
-    data: DataOption = DEFAULT_DATA,
     checkpoint: CheckpointOption = DEFAULT_CHECKPOINT,
     model_repo: RepositoryOption = DEFAULT_REPOSITORY,
     split: Annotated[str, typer.Option(help="test is for final figures only.")] = "test",
