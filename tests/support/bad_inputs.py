@@ -220,10 +220,11 @@ def mat_bomb() -> bytes:
 
 def parquet_bomb() -> bytes:
     """Ten million equal rows: kilobytes in the file."""
-    import polars as pl
+    import pyarrow as pa
+    from pyarrow import parquet
 
     buffer = io.BytesIO()
-    pl.DataFrame({"age": np.zeros(10_000_000, np.int8)}).write_parquet(buffer)
+    parquet.write_table(pa.table({"age": np.zeros(10_000_000, np.int8)}), buffer)
     return buffer.getvalue()
 
 

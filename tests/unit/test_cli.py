@@ -53,7 +53,7 @@ def test_help_of_a_command_shows_an_example(command: str) -> None:
 def test_help_imports_no_engine() -> None:
     code = (
         "import sys, omnivec2.cli; "
-        "sys.exit(bool({'torch', 'onnxruntime', 'fastapi', 'polars'} & set(sys.modules)))"
+        "sys.exit(bool({'torch', 'onnxruntime', 'fastapi', 'pyarrow'} & set(sys.modules)))"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
