@@ -31,6 +31,7 @@ from omnivec2.errors import ArtifactError, ExportError, UnknownModelError
 from omnivec2.network.load import load_network
 from omnivec2.passport import GRAPH_FILE, PASSPORT_FILE, WEIGHTS_FILE, ParityEntry
 from omnivec2.spec import HeadSpec
+from omnivec2.terminal import make_console
 
 Samples = Mapping[str, Sequence[Mapping[str, npt.NDArray[Any]]]]
 
@@ -109,7 +110,7 @@ def export_checkpoint(
     heads = _select(source, only)
     weights = StoredWeights(checkpoint)
     network = load_network(checkpoint)
-    console = console or Console()
+    console = console or make_console()
     results: list[ExportResult] = []
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
     with Progress(*columns, TimeElapsedColumn(), console=console, transient=True) as progress:

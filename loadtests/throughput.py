@@ -31,7 +31,6 @@ from pathlib import Path
 
 import numpy as np
 import onnxruntime as ort
-from rich.console import Console
 from rich.table import Table
 
 from export.repository import assemble
@@ -39,6 +38,7 @@ from omnivec2 import __version__
 from omnivec2.checkpoint import read_checkpoint
 from omnivec2.preprocess import Preprocessor, collate, preprocessor_for
 from omnivec2.spec import HeadSpec
+from omnivec2.terminal import make_console
 
 ROOT = Path(__file__).resolve().parents[1]
 CORES = len(os.sched_getaffinity(0))
@@ -47,7 +47,7 @@ CORES = len(os.sched_getaffinity(0))
 def main() -> int:
     """Measure, print a table, write a report; exit code 1 if the ratio misses ``--at-least``."""
     options = _options()
-    console = Console()
+    console = make_console()
     checkpoint = ROOT / "checkpoints" / "reference"
     assemble(checkpoint, options.model_repo)
     head = next(h for h in read_checkpoint(checkpoint).heads if h.route == options.route)

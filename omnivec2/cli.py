@@ -16,6 +16,7 @@ from rich.console import Console
 
 from omnivec2.cli_support import needs_extra, one_line_errors, parse_parameters, read_input
 from omnivec2.cli_tables import heads_table, print_answers
+from omnivec2.terminal import make_console
 
 if TYPE_CHECKING:
     from service.gateway import Gateway
@@ -91,7 +92,7 @@ def serve(
     from service.serve import serve as run
     from service.settings import Settings
 
-    console = Console(stderr=True)
+    console = make_console(stderr=True)
     given = {
         "host": host,
         "port": port,
@@ -142,13 +143,13 @@ def predict(
             timeout = Settings().request_timeout_seconds
             answer = predict_there(url, route, inputs, options, timeout)
         else:
-            _assemble(Console(stderr=True), checkpoint, model_repo)
+            _assemble(make_console(stderr=True), checkpoint, model_repo)
             settings = Settings(model_repo=model_repo)
             answer = predict_here(settings, route, inputs, options)
         if as_json:
             typer.echo(json.dumps(answer, ensure_ascii=False))
         else:
-            print_answers(Console(), files, answer)
+            print_answers(make_console(), files, answer)
 
 
 @app.command()
@@ -170,7 +171,7 @@ def models(
     if as_json:
         typer.echo(json.dumps([head.model_dump(mode="json") for head in heads]))
         return
-    Console().print(heads_table(f"{checkpoint}: {len(heads)} heads", heads))
+    make_console().print(heads_table(f"{checkpoint}: {len(heads)} heads", heads))
 
 
 @app.command()
@@ -225,7 +226,7 @@ def evaluate(
 
         omnivec2 evaluate image/classification --split val --most-samples 200
     """
-    console = Console()
+    console = make_console()
     with one_line_errors(), needs_extra("train"):
         from omnivec2.checkpoint import read_checkpoint, write_head
         from omnivec2.training.evaluation import evaluate_checkpoint

@@ -42,8 +42,7 @@ class VisualTokenizerConfig(_Config):
     """Frames through a convolutional stem (stride 16), then tubelets of its grid."""
 
     modality: Literal[
-        Modality.IMAGE, Modality.VIDEO, Modality.DEPTH, Modality.XRAY, Modality.INFRARED,
-        Modality.AUDIO,
+        Modality.IMAGE, Modality.VIDEO, Modality.XRAY, Modality.INFRARED, Modality.AUDIO,
     ]  # fmt: skip
     stem_blocks: int = Field(default=11, description="blocks kept of EfficientNet-Lite0 (1-16)")
     tubelet: tuple[int, int, int] = Field(
@@ -52,6 +51,29 @@ class VisualTokenizerConfig(_Config):
     grid: tuple[int, int, int] = Field(
         description="largest frames x rows x columns of tokens, for the position tables"
     )
+
+
+class DepthTokenizerConfig(_Config):
+    """Tubelets of depth, silhouette and their motion, at a fraction of the resolution."""
+
+    modality: Literal[Modality.DEPTH] = Modality.DEPTH
+    frames: int = 16
+    height: int = 64
+    width: int = 80
+    pooling: int = Field(default=4, description="pixels per side that are averaged first")
+    tubelet: tuple[int, int, int] = Field(
+        default=(2, 8, 10), description="frames x rows x columns of pooled pixels in one token"
+    )
+
+    @property
+    def grid(self) -> tuple[int, int, int]:
+        """Tokens along time, rows and columns."""
+        t, p, q = self.tubelet
+        return (
+            self.frames // t,
+            self.height // self.pooling // p,
+            self.width // self.pooling // q,
+        )
 
 
 class TextTokenizerConfig(_Config):
@@ -123,6 +145,7 @@ class HyperspectralTokenizerConfig(_Config):
 
 TokenizerConfig = Annotated[
     VisualTokenizerConfig
+    | DepthTokenizerConfig
     | TextTokenizerConfig
     | PointCloudTokenizerConfig
     | TimeSeriesTokenizerConfig

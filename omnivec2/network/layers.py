@@ -116,7 +116,8 @@ class GridPositions(nn.Module):
     """Learned positions of a grid of any rank: the axes' tables are concatenated.
 
     One table per axis keeps the parameters at the sum, not the product, of the sizes,
-    and any grid up to the largest can be asked for. Initialised with sine and cosine.
+    and any grid up to the largest can be asked for. Initialised with sine and cosine, at
+    a third of their height: positions must not drown what stands there.
     """
 
     def __init__(self, sizes: tuple[int, ...], width: int) -> None:
@@ -124,7 +125,7 @@ class GridPositions(nn.Module):
         self.sizes = sizes
         parts = _even_parts(width, len(sizes))
         self.tables = nn.ParameterList(
-            nn.Parameter(sincos(size, part)) for size, part in zip(sizes, parts, strict=True)
+            nn.Parameter(sincos(size, part) / 3) for size, part in zip(sizes, parts, strict=True)
         )
 
     def forward(self, grid: tuple[int, ...]) -> Tensor:

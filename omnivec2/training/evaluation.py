@@ -19,6 +19,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 from omnivec2.errors import ArtifactError, CheckpointError, UnknownModelError
 from omnivec2.preprocess import Array, Sample, collate
 from omnivec2.spec import HeadSpec, Metric, TaskFamily
+from omnivec2.terminal import make_console
 from omnivec2.training.baselines import baselines
 from omnivec2.training.data import DEFAULT_CACHE, load_task, routes
 from omnivec2.training.data.base import TaskData
@@ -105,7 +106,7 @@ def evaluate_checkpoint(
     """
     specs = read_heads(checkpoint, only)
     results = []
-    with Progress(*_COLUMNS, console=console or Console(stderr=True)) as progress:
+    with Progress(*_COLUMNS, console=console or make_console(stderr=True)) as progress:
         for spec in specs:
             model = Model(spec, model_repository)
             task = _task_of(spec, data_root, cache)

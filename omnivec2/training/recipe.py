@@ -28,7 +28,8 @@ class LearningRates(_Recipe):
 
     pretrained: float = Field(default=1e-4, description="f's transformer and the text embeddings")
     stem: float = Field(default=2e-4, description="convolutional stems")
-    fresh: float = Field(default=4e-4, description="everything that started at random")
+    trunk: float = Field(default=3e-4, description="the rest of the trunk, and the fusion")
+    fresh: float = Field(default=1e-3, description="tokenizers and heads")
 
 
 class Recipe(_Recipe):
@@ -40,7 +41,9 @@ class Recipe(_Recipe):
     warmup_steps: int = 100
     learning_rates: LearningRates = LearningRates()
     weight_decay: float = 0.05
-    gradient_clip: float = 1.0
+    gradient_clip: float = Field(
+        default=5.0, description="largest norm of the gradient of each tokenizer, head and trunk"
+    )
     cross_attention_drop: float = Field(
         default=0.5, ge=0, le=1, description="chance that a sample's cross-attention is off (m=0)"
     )
@@ -50,6 +53,9 @@ class Recipe(_Recipe):
     average_decay: float = Field(default=0.998, description="of the weights' moving average")
     frozen_stem_blocks: int = Field(
         default=5, ge=0, description="first blocks of the stems that keep their warm start"
+    )
+    frozen_trunk: bool = Field(
+        default=False, description="train tokenizers and heads on a trunk that stays as it is"
     )
     bf16: bool = Field(default=True, description="autocast matrix products to bfloat16")
     warm_start: bool = True

@@ -10,7 +10,6 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 from torch import Tensor
@@ -21,12 +20,14 @@ from omnivec2.network.trunk import parameters_of
 from omnivec2.network.warmstart import warm_start
 from omnivec2.preprocess import collate
 from omnivec2.spec import TaskFamily
+from omnivec2.terminal import make_console
+from omnivec2.training.constants import fit_constants
 from omnivec2.training.data import load_task
 from omnivec2.training.data.base import TaskData
 from omnivec2.training.losses import LOSSES, LossScale
 from omnivec2.training.recipe import Recipe
 from omnivec2.training.sampling import PairSampler, tensors
-from omnivec2.training.specs import fit_constants, head_specs, network_config
+from omnivec2.training.specs import head_specs, network_config
 from omnivec2.training.state import Progress as RunProgress
 from omnivec2.training.state import load_state, save_state
 from omnivec2.training.supervised import (
@@ -67,7 +68,7 @@ def train(recipe: Recipe, paths: Paths, *, stop_after_steps: int | None = None) 
     Raises:
         ArtifactError: data is missing, or the run directory belongs to another recipe.
     """
-    console = Console()
+    console = make_console()
     torch.manual_seed(recipe.seed)
     tasks = {}
     for route in recipe.tasks:
@@ -78,7 +79,7 @@ def train(recipe: Recipe, paths: Paths, *, stop_after_steps: int | None = None) 
         f"{parameters_of(network) / 1e6:.1f} M parameters, {len(tasks)} tasks, "
         f"{recipe.steps} steps, {torch.get_num_threads()} threads"
     )
-    optimiser = torch.optim.AdamW(parameter_groups(network, recipe), betas=(0.9, 0.98))
+    optimiser = torch.optim.AdamW(parameter_groups(network, recipe), betas=(0.9, 0.98), fused=True)
     average = WeightAverage(network, recipe.average_decay)
     progress = RunProgress(0, {}, {})
     header = recipe.model_dump(mode="json")
@@ -109,6 +110,7 @@ def build(recipe: Recipe, tasks: Mapping[str, TaskData]) -> tuple[OmniVec2, dict
     if recipe.start_from is not None:
         continue_from(network, recipe.start_from)
     freeze_stems(network, recipe.frozen_stem_blocks if recipe.warm_start else 0)
+    network.trunk.requires_grad_(not recipe.frozen_trunk)
     return network, warm_starts
 
 

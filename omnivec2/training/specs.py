@@ -9,12 +9,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 
-import numpy as np
-import torch
-from torch import nn
-
 from omnivec2.network.config import (
     PRESETS,
+    DepthTokenizerConfig,
     GraphTokenizerConfig,
     HeadConfig,
     HyperspectralTokenizerConfig,
@@ -33,12 +30,6 @@ from omnivec2.preprocess import preprocessor_for
 from omnivec2.preprocess.graph import ATOM_FIELD_SIZES, BOND_FIELD_SIZES
 from omnivec2.spec import HeadSpec, Modality, TaskFamily, TensorSpec
 from omnivec2.training.data.base import TaskData
-
-FITTING_SAMPLES = 4000
-"""Training samples that scaling constants are estimated from."""
-
-_RIDGE = 2e-2
-"""Ridge penalty per window of the forecasting residual; values are of order one."""
 
 _SCENE_GRID = (12, 16)  # cells of the 192 x 256 pictures of detection and segmentation
 
@@ -76,6 +67,11 @@ def _imu(task: TaskData) -> TokenizerConfig:
     return ImuTokenizerConfig(window=window, channels=channels)
 
 
+def _depth(task: TaskData) -> TokenizerConfig:
+    frames, height, width = task.splits["train"].samples[0]["depth"].shape
+    return DepthTokenizerConfig(frames=frames, height=height, width=width)
+
+
 def _timeseries(task: TaskData) -> TimeSeriesTokenizerConfig:
     return TimeSeriesTokenizerConfig(
         context_length=task.splits["train"].samples[0]["values"].shape[0]
@@ -87,7 +83,7 @@ TOKENIZER_CONFIGS: dict[Modality, Callable[[TaskData], TokenizerConfig]] = {
     Modality.VIDEO: _visual(Modality.VIDEO, (4, 3, 4), tubelet=(2, 2, 2)),
     Modality.AUDIO: _visual(Modality.AUDIO, (1, 16, 4), tubelet=(1, 2, 2)),
     Modality.TEXT: lambda _: TextTokenizerConfig(),
-    Modality.DEPTH: _visual(Modality.DEPTH, (4, 4, 5), tubelet=(4, 1, 1)),
+    Modality.DEPTH: _depth,
     Modality.POINTCLOUD: lambda _: PointCloudTokenizerConfig(),
     Modality.TIMESERIES: _timeseries,
     Modality.TABULAR: _tabular,
@@ -149,86 +145,6 @@ def network_config(preset: str, tasks: Sequence[TaskData]) -> NetworkConfig:
         )
     base = PRESETS[preset].model_dump()
     return NetworkConfig.model_validate(base | {"tokenizers": tokenizers, "heads": heads})
-
-
-def fit_constants(network: OmniVec2, tasks: Sequence[TaskData]) -> None:
-    """Fit scaling buffers (inputs of a tokenizer, targets of a head) on the training parts."""
-    for task in tasks:
-        buffers = dict(network.tokenizers[tokenizer_name(task)].named_buffers(recurse=False))
-        for name, value in _CONSTANTS.get(task.modality, _nothing)(task).items():
-            buffers[name].copy_(torch.as_tensor(value))
-        if task.family is TaskFamily.FORECASTING:
-            _fit_residual(network, task)
-        if task.family is TaskFamily.REGRESSION:
-            targets = np.stack(list(task.splits["train"].targets))
-            output = _output_layer(network, task)
-            output.get_buffer("location").copy_(torch.as_tensor(targets.mean(axis=0)))
-            output.get_buffer("scale").copy_(torch.as_tensor(targets.std(axis=0)))
-
-
-def _fit_residual(network: OmniVec2, task: TaskData) -> None:
-    """Start a forecasting head's linear residual at its ridge solution.
-
-    Fitted on instance-normalised windows; each counts by its scale, as in the loss.
-    """
-    split = task.splits["train"]
-    rows = range(0, len(split), max(1, len(split) // (4 * FITTING_SAMPLES)))
-    x = np.stack([split.samples[i]["values"] for i in rows]).astype(np.float64)
-    y = np.stack([split.targets[i] for i in rows]).astype(np.float64)
-    location, scale = x.mean(axis=1, keepdims=True), x.std(axis=1, keepdims=True) + 1e-6
-    weight = scale if split.scales is None else scale / np.asarray(split.scales)[list(rows), None]
-    known = np.concatenate([(x - location) / scale, np.ones_like(location)], axis=1) * weight
-    gram = known.T @ known
-    gram += _RIDGE * len(known) * np.diag([1.0] * x.shape[1] + [0.0])
-    solution = np.linalg.solve(gram, known.T @ ((y - location) / scale * weight))
-    output = _output_layer(network, task)
-    with torch.no_grad():
-        horizon = y.shape[1]
-        output.get_parameter("residual.weight")[:horizon] = torch.as_tensor(solution[:-1].T)
-        output.get_parameter("residual.bias")[:horizon] = torch.as_tensor(solution[-1])
-
-
-def _output_layer(network: OmniVec2, task: TaskData) -> nn.Module:
-    return network.heads[module_name(task.route)].get_submodule("output")
-
-
-def _nothing(_: TaskData) -> Mapping[str, np.ndarray]:
-    return {}
-
-
-def _some(task: TaskData, name: str) -> np.ndarray:
-    """Evenly chosen training arrays of one input, stacked."""
-    samples = task.splits["train"].samples
-    step = max(1, len(samples) // FITTING_SAMPLES)
-    return np.stack([samples[i][name] for i in range(0, len(samples), step)])
-
-
-def _imu_constants(task: TaskData) -> Mapping[str, np.ndarray]:
-    signal = _some(task, "signal").reshape(-1, task.splits["train"].samples[0]["signal"].shape[-1])
-    return {"mean": signal.mean(axis=0), "std": signal.std(axis=0) + 1e-6}
-
-
-def _hyperspectral_constants(task: TaskData) -> Mapping[str, np.ndarray]:
-    window = _some(task, "window")
-    centre = window[:, window.shape[1] // 2, window.shape[2] // 2]
-    low = centre.min(axis=0)
-    return {"low": low, "span": np.maximum(centre.max(axis=0) - low, 1e-6)}
-
-
-def _tabular_constants(task: TaskData) -> Mapping[str, np.ndarray]:
-    numbers, missing = _some(task, "numbers"), _some(task, "missing") > 0
-    known = np.ma.masked_array(numbers.astype(np.float64), missing)
-    return {
-        "mean": np.asarray(known.mean(axis=0).filled(0.0)),
-        "std": np.maximum(np.asarray(known.std(axis=0).filled(1.0)), 1e-6),
-    }
-
-
-_CONSTANTS: dict[Modality, Callable[[TaskData], Mapping[str, np.ndarray]]] = {
-    Modality.IMU: _imu_constants,
-    Modality.HYPERSPECTRAL: _hyperspectral_constants,
-    Modality.TABULAR: _tabular_constants,
-}
 
 
 def head_specs(

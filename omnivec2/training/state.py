@@ -91,7 +91,7 @@ def load_state(
         raise CheckpointError(f"{directory} holds no readable training state: {error}") from error
     if header["recipe"] != recipe:
         raise CheckpointError(
-            f"{directory} was trained by another recipe; give another --out, or remove it"
+            f"{directory} was trained by another recipe; give another --run, or remove it"
         )
     network.load_state_dict(
         {k.removeprefix("model."): v for k, v in tensors.items() if k.startswith("model.")}
@@ -102,6 +102,10 @@ def load_state(
         if name in header["adam_steps"]:
             optimiser.state[parameter] = {
                 "step": torch.tensor(header["adam_steps"][name]),
-                **{m: tensors[f"adam.{m}.{name}"] for m in _MOMENTS},
+                # The fused optimiser walks through memory: moments lie as parameters do.
+                **{
+                    m: torch.empty_like(parameter).copy_(tensors[f"adam.{m}.{name}"]).detach()
+                    for m in _MOMENTS
+                },
             }
     return Progress(header["step"], header["drawn"], header["losses"])

@@ -54,7 +54,9 @@ def learning_rate(recipe: Recipe, step: int) -> float:
 def parameter_groups(network: OmniVec2, recipe: Recipe) -> list[dict[str, object]]:
     """AdamW's groups: by kind of weights, matrices with decay and vectors without."""
     rates = recipe.learning_rates
-    kinds: dict[int, float] = {}
+    kinds = {
+        id(p): rates.trunk for part in (network.trunk, network.fusion) for p in part.parameters()
+    }
     for module in network.modules():
         if isinstance(module, Stem):
             kinds |= {id(p): rates.stem for p in module.parameters()}
@@ -118,12 +120,21 @@ def pair_step(
     total = torch.stack(list(losses.values())).sum()
     optimiser.zero_grad(set_to_none=True)
     total.backward()  # type: ignore[no-untyped-call]
-    trained = [p for g in optimiser.param_groups for p in g["params"] if p.grad is not None]
-    norm = nn.utils.clip_grad_norm_(trained, recipe.gradient_clip)
-    if torch.isfinite(norm):
+    if all([clip_part(part, recipe.gradient_clip) for part in _parts(network)]):
         optimiser.step()
     share = float(torch.cat(gates).mean())
     return StepResult({r: float(loss.detach()) for r, loss in losses.items()}, share)
+
+
+def _parts(network: OmniVec2) -> list[nn.Module]:
+    """What is clipped by itself, so that one task's large gradient does not silence another."""
+    return [*network.tokenizers.values(), *network.heads.values(), network.trunk, network.fusion]
+
+
+def clip_part(part: nn.Module, most: float) -> bool:
+    """Shorten a part's gradient to ``most``; False if it is not a number."""
+    found = [p for p in part.parameters() if p.grad is not None]
+    return bool(torch.isfinite(nn.utils.clip_grad_norm_(found, most)))
 
 
 class WeightAverage:

@@ -10,6 +10,7 @@ import torch
 from omnivec2.checkpoint import read_checkpoint
 from omnivec2.errors import CheckpointError
 from omnivec2.network.load import load_network
+from omnivec2.network.omnivec2 import module_name
 from omnivec2.preprocess import collate
 from omnivec2.training import run as running
 from omnivec2.training.recipe import Recipe, TaskRecipe
@@ -94,3 +95,17 @@ def test_a_checkpoint_names_every_head_and_an_embedding_per_modality(tmp_path: P
     running.train(RECIPE, _paths(tmp_path), stop_after_steps=1)
     heads = {head.route for head in read_checkpoint(tmp_path / "checkpoint").heads}
     assert heads == {*TASKS, "tabular/embedding", "timeseries/embedding", "image/embedding"}
+
+
+def test_heads_settle_on_a_frozen_trunk_that_stays_as_it_was(tmp_path: Path) -> None:
+    before = running.train(RECIPE, _paths(tmp_path / "pairs"))
+    settling = RECIPE.model_copy(
+        update={"start_from": before, "frozen_trunk": True, "cross_attention_drop": 1.0}
+    )
+    after = running.train(settling, _paths(tmp_path / "heads"))
+    a, b = load_network(before).state_dict(), load_network(after).state_dict()
+    changed = {name for name in a if not torch.equal(a[name], b[name])}
+    assert not {name for name in changed if name.startswith("trunk.")}
+    assert {f"heads.{module_name(route)}" for route in TASKS} <= {
+        ".".join(name.split(".")[:2]) for name in changed
+    }

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from omnivec2.network.config import (
     PRESETS,
+    DepthTokenizerConfig,
     GraphTokenizerConfig,
     HeadConfig,
     HyperspectralTokenizerConfig,
@@ -36,7 +37,7 @@ TOKENIZERS = {
     "image": _visual(Modality.IMAGE, (1, 4, 4), (1, 1, 1)),
     "video": _visual(Modality.VIDEO, (2, 2, 2), (2, 2, 2)),
     "audio": _visual(Modality.AUDIO, (1, 4, 4), (1, 2, 2)),
-    "depth": _visual(Modality.DEPTH, (2, 2, 2), (4, 1, 1)),
+    "depth": DepthTokenizerConfig(frames=8, height=32, width=32, tubelet=(2, 4, 4)),
     "xray": _visual(Modality.XRAY, (1, 4, 4), (1, 1, 1)),
     "infrared": _visual(Modality.INFRARED, (1, 4, 4), (1, 1, 1)),
     "text": TextTokenizerConfig(vocabulary=100, positions=32),

@@ -6,6 +6,7 @@ from typing import Any
 
 from omnivec2.network.config import TokenizerConfig
 from omnivec2.network.tokenizers.base import Tokenizer
+from omnivec2.network.tokenizers.depth import DepthTokenizer
 from omnivec2.network.tokenizers.graph import GraphTokenizer
 from omnivec2.network.tokenizers.points import PointCloudTokenizer
 from omnivec2.network.tokenizers.series import (
@@ -17,7 +18,6 @@ from omnivec2.network.tokenizers.tabular import TabularTokenizer
 from omnivec2.network.tokenizers.text import TextTokenizer
 from omnivec2.network.tokenizers.visual import (
     AudioTokenizer,
-    DepthTokenizer,
     GrayTokenizer,
     ImageTokenizer,
     VideoTokenizer,

@@ -1,17 +1,39 @@
 """Point clouds: a mini-PointNet over each group, plus an embedding of its centre.
 
-Source: Point-BERT (Yu et al., 2022), narrower and without batch normalisation.
+Source: Point-BERT (Yu et al., 2022), narrower and without batch normalisation; centres
+as Fourier features (Tancik et al., 2020), which tell near places apart from the start.
 """
 
 from __future__ import annotations
 
+import math
+
 import torch
 import torch.nn.functional as F
-from torch import nn
+from torch import Tensor, nn
 
 from omnivec2.network.config import PointCloudTokenizerConfig
 from omnivec2.network.layers import Tokens
 from omnivec2.network.tokenizers.base import Inputs, Tokenizer
+
+_OCTAVES = 4
+
+
+class FourierFeatures(nn.Module):
+    """Coordinates, their sines and cosines at doubling frequencies from half a wave per unit."""
+
+    frequencies: Tensor
+    outputs = 3 * (1 + 2 * _OCTAVES)
+
+    def __init__(self) -> None:
+        super().__init__()
+        frequencies = math.pi * 2.0 ** torch.arange(_OCTAVES)
+        self.register_buffer("frequencies", frequencies, persistent=False)
+
+    def forward(self, places: Tensor) -> Tensor:
+        """(..., 3) in -1..1 -> (..., ``outputs``)."""
+        angles = (places[..., None] * self.frequencies).flatten(-2)
+        return torch.cat([places, angles.sin(), angles.cos()], dim=-1)
 
 
 class PointCloudTokenizer(Tokenizer):
@@ -23,7 +45,12 @@ class PointCloudTokenizer(Tokenizer):
         self.point = nn.Sequential(nn.Linear(3, narrow), nn.GELU(), nn.Linear(narrow, wide))
         self.group = nn.Sequential(nn.Linear(2 * wide, wide), nn.GELU(), nn.Linear(wide, wide))
         self.project = nn.Linear(wide, width)
-        self.centre = nn.Sequential(nn.Linear(3, wide), nn.GELU(), nn.Linear(wide, width))
+        self.centre = nn.Sequential(
+            FourierFeatures(),
+            nn.Linear(FourierFeatures.outputs, 2 * wide),
+            nn.GELU(),
+            nn.Linear(2 * wide, width),
+        )
 
     def forward(self, inputs: Inputs) -> Tokens:
         """One token per group, indifferent to the order of its points."""

@@ -70,7 +70,8 @@ class HyperspectralTokenizer(Tokenizer):
     """``window`` float32 (B, 7, 7, bands): a pixel's neighbourhood in sensor values.
 
     Per-band scaling is frozen from training. Each group of neighbouring bands makes one
-    token from the centre's spectrum and its surroundings.
+    token from the centre's spectrum and its surroundings. Neighbours without data (zero in
+    every band) take the centre's spectrum: holes would outweigh everything a crop differs by.
     """
 
     low: Tensor
@@ -87,8 +88,12 @@ class HyperspectralTokenizer(Tokenizer):
         self.positions = GridPositions((self.count,), width)
 
     def forward(self, inputs: Inputs) -> Tokens:
-        """Scale to -1..1, group bands, project each group."""
-        scaled = (inputs["window"] - self.low) / self.span * 2.0 - 1.0
+        """Fill holes, scale to -1..1, group bands, project each group."""
+        window = inputs["window"]
+        middle = slice(window.shape[1] // 2, window.shape[1] // 2 + 1)
+        measured = (window != 0).any(dim=3, keepdim=True)
+        window = torch.where(measured, window, window[:, middle, middle])
+        scaled = (window - self.low) / self.span * 2.0 - 1.0
         scaled = F.pad(scaled, (0, self.padding))
         groups = scaled.reshape(*scaled.shape[:3], self.count, self.group).permute(0, 3, 1, 2, 4)
         return self.finish(self.project(groups.flatten(2)) + self.positions((self.count,)))

@@ -1,6 +1,8 @@
-"""Image, video, depth, X-ray, infrared and audio: frames through a stem, then tubelets."""
+"""Image, video, X-ray, infrared and audio: frames through a stem, then tubelets."""
 
 from __future__ import annotations
+
+import math
 
 import torch
 from torch import Tensor, nn
@@ -15,7 +17,6 @@ IMAGENET_STD = (0.229, 0.224, 0.225)
 GRAY_MEAN, GRAY_STD = 0.5, 0.5
 AUDIOSET_MEAN, AUDIOSET_STD = -4.2677393, 4.5689974
 """Mean and deviation of AudioSet's log-mel filter banks (Gong et al., AST, 2021)."""
-DEPTH_RANGE_MM = 4080.0
 
 
 class VisualTokenizer(Tokenizer):
@@ -27,9 +28,12 @@ class VisualTokenizer(Tokenizer):
         super().__init__(width)
         self.stem = Stem(self.channels, config.stem_blocks)
         self.tubelet = config.tubelet
-        t, p, q = config.tubelet
-        self.project = nn.Linear(self.stem.channels_out * t * p * q, width)
+        self.project = nn.Linear(self.features(), width)
         self.positions = GridPositions(config.grid, width)
+
+    def features(self) -> int:
+        """Numbers that ``describe`` gives per tubelet."""
+        return self.stem.channels_out * math.prod(self.tubelet)
 
     def tokens_of(self, frames: Tensor) -> Tokens:
         """Normalised frames (B, T, C, h, w) -> tokens, row-major over (time, row, column)."""
@@ -40,10 +44,13 @@ class VisualTokenizer(Tokenizer):
         grid = (count // t, rows // p, columns // q)
         # (B, T/t, t, C, r, p, c, q) -> (B, T/t, r, c, t, C, p, q)
         cells = cells.reshape(batch, grid[0], t, channels, grid[1], p, grid[2], q)
-        cells = cells.permute(0, 1, 4, 6, 2, 3, 5, 7).reshape(
-            batch, grid[0] * grid[1] * grid[2], t * channels * p * q
-        )
-        return self.finish(self.project(cells) + self.positions(grid))
+        cells = cells.permute(0, 1, 4, 6, 2, 3, 5, 7)
+        described = self.describe(cells).reshape(batch, math.prod(grid), self.features())
+        return self.finish(self.project(described) + self.positions(grid))
+
+    def describe(self, cells_BTRCtcpq: Tensor) -> Tensor:
+        """What the projection sees of a tubelet's cells: all of them."""
+        return cells_BTRCtcpq
 
 
 def _channel_buffer(values: tuple[float, ...]) -> Tensor:
@@ -71,11 +78,25 @@ class ImageTokenizer(VisualTokenizer):
 
 
 class VideoTokenizer(ImageTokenizer):
-    """``frames`` uint8 (B, T, H, W, 3)."""
+    """``frames`` uint8 (B, T, H, W, 3): what a tubelet shows, and how much it moves.
+
+    Averages over a tubelet have an eighth of the cells' numbers, and the absolute change
+    between its frames is what a few hundred clips suffice to learn from.
+    """
+
+    def features(self) -> int:
+        """A mean and a mean change per channel of the stem."""
+        return 2 * self.stem.channels_out
 
     def forward(self, inputs: Inputs) -> Tokens:
         """All frames share the stem."""
         return self.tokens_of(self.frames(inputs["frames"]))
+
+    def describe(self, cells_BTRCtcpq: Tensor) -> Tensor:
+        """Mean cell of a tubelet, and mean absolute change from frame to frame."""
+        mean = cells_BTRCtcpq.mean(dim=(4, 6, 7))
+        first, later = cells_BTRCtcpq[..., :-1, :, :, :], cells_BTRCtcpq[..., 1:, :, :, :]
+        return torch.cat([mean, (later - first).abs().mean(dim=(4, 6, 7))], dim=-1)
 
 
 class GrayTokenizer(VisualTokenizer):
@@ -98,22 +119,3 @@ class AudioTokenizer(VisualTokenizer):
         """AudioSet's normalisation, by two deviations as in AST."""
         fbank = (inputs["fbank"] - AUDIOSET_MEAN) / (2 * AUDIOSET_STD)
         return self.tokens_of(fbank[:, None, None])
-
-
-class DepthTokenizer(VisualTokenizer):
-    """``depth`` uint16 (B, T, H, W) in millimetres, 0 where nothing was measured.
-
-    The stem's three channels are the depth, its change since the frame before (what an
-    action is made of), and whether there was a measurement.
-    """
-
-    def forward(self, inputs: Inputs) -> Tokens:
-        """Scale to -1..1, difference, validity."""
-        millimetres = inputs["depth"].to(self.cls.dtype)
-        valid = (millimetres > 0).to(millimetres.dtype)
-        depth = (millimetres.clamp(max=DEPTH_RANGE_MM) / (DEPTH_RANGE_MM / 2) - 1.0) * valid
-        both = valid[:, 1:] * valid[:, :-1]
-        # A hand moves a few hundred millimetres between frames: bring that to about one.
-        change = (depth[:, 1:] - depth[:, :-1]) * both * 5.0
-        change = torch.cat([torch.zeros_like(change[:, :1]), change], dim=1)
-        return self.tokens_of(torch.stack([depth, change, valid], dim=2))

@@ -57,7 +57,11 @@ def masked_picture(sample: Sample, target: Any, rng: np.random.Generator) -> Var
 
 
 def video(sample: Sample, target: Any, rng: np.random.Generator) -> Varied:
-    """Cut out a part and mirror, alike in all frames; take some frames a step early or late."""
+    """Cut out a part, mirror, change colours, alike in all frames; shift frames by a step.
+
+    Colours say more about the camera than about what people do, so they are swapped,
+    inverted or dropped; a clip is sometimes played backwards.
+    """
     frames = sample["frames"]
     count = len(frames)
     order = np.clip(np.arange(count) + rng.integers(-1, 2, count), 0, count - 1)
@@ -67,6 +71,14 @@ def video(sample: Sample, target: Any, rng: np.random.Generator) -> Varied:
         frames = np.stack([_crop(frame, window, Image.Resampling.BILINEAR) for frame in frames])
     if rng.random() < 0.5:
         frames = frames[:, :, ::-1]
+    if rng.random() < 0.5:
+        frames = np.broadcast_to(frames.mean(axis=3, keepdims=True).astype(np.uint8), frames.shape)
+    elif rng.random() < 0.5:
+        frames = frames[..., rng.permutation(3)]
+    if rng.random() < 0.3:
+        frames = 255 - frames
+    if rng.random() < 0.3:
+        frames = frames[::-1]
     return {"frames": _light(frames, rng)}, target
 
 
@@ -100,8 +112,8 @@ def depth(sample: Sample, target: Any, rng: np.random.Generator) -> Varied:
 
 
 def pointcloud(sample: Sample, target: Any, rng: np.random.Generator) -> Varied:
-    """Turn around the upright axis (freely or a little), scale, add noise."""
-    angle = rng.uniform(-np.pi, np.pi) if rng.random() < 0.5 else rng.normal(0, 0.15)
+    """Turn around the upright axis (mostly a little, sometimes freely), scale, add noise."""
+    angle = rng.uniform(-np.pi, np.pi) if rng.random() < 0.2 else rng.normal(0, 0.1)
     cos, sin = np.cos(angle), np.sin(angle)
     turn = np.array([[cos, sin, 0], [-sin, cos, 0], [0, 0, 1]]) * rng.uniform(0.85, 1.1, 3)
     noise = rng.normal(0, 0.01, sample["groups"].shape)

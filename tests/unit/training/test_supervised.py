@@ -9,6 +9,7 @@ from torch import nn
 from omnivec2.training.recipe import Recipe, TaskRecipe
 from omnivec2.training.supervised import (
     WeightAverage,
+    clip_part,
     freeze_stems,
     keep_probability,
     learning_rate,
@@ -51,6 +52,24 @@ def test_frozen_blocks_of_a_stem_get_no_gradient():
     stem = network.tokenizers["image"].stem
     assert not any(p.requires_grad for p in stem.blocks[4].parameters())
     assert all(p.requires_grad for p in stem.blocks[5].parameters())
+
+
+def test_a_part_with_a_large_gradient_does_not_shorten_that_of_another():
+    loud, quiet = nn.Linear(2, 2), nn.Linear(2, 2)
+    for part, size in ((loud, 1000.0), (quiet, 0.5)):
+        for parameter in part.parameters():
+            parameter.grad = torch.full_like(parameter, size)
+    before = quiet.weight.grad.clone()
+    assert all([clip_part(part, 5.0) for part in (loud, quiet)])
+    assert torch.equal(quiet.weight.grad, before)
+    norm = torch.cat([p.grad.flatten() for p in loud.parameters()]).norm()
+    assert norm == pytest.approx(5.0, rel=1e-4)
+
+
+def test_a_gradient_that_is_not_a_number_is_reported():
+    part = nn.Linear(2, 2)
+    part.weight.grad = torch.full_like(part.weight, float("nan"))
+    assert not clip_part(part, 5.0)
 
 
 def test_averaged_weights_follow_the_weights():
