@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import mimetypes
+import re
 import urllib.error
 import urllib.request
 import uuid
@@ -18,6 +19,8 @@ from service.dataplane import DataPlane
 from service.runtimes.embedded import EmbeddedRuntime
 from service.settings import Settings
 from service.stages import FileInput
+
+_INPUT = re.compile(r"inputs\[(\d+)\]")
 
 
 @dataclass(frozen=True)
@@ -65,6 +68,8 @@ async def _predict(
             for file in files
         ]
         answer = await plane.predict(head, inputs, parameters, batched=len(inputs) > 1)
+    except InputError as error:
+        raise InputError(_with_file(str(error), error.field, files)) from error
     finally:
         plane.close()
         await runtime.close()
@@ -94,7 +99,7 @@ def predict_there(
             value: JsonValue = json.load(response)
     except urllib.error.HTTPError as error:
         kind = InputError if error.code < 500 else OmniVecError
-        raise kind(_message(error)) from error
+        raise kind(_with_file(*_message(error), files)) from error
     except (OSError, ValueError) as error:
         raise ModelNotReadyError(f"{url} does not answer ({error}); does it run?") from error
     return value
@@ -118,8 +123,17 @@ def _form(files: Sequence[NamedFile], parameters: Mapping[str, JsonValue]) -> tu
     return f"multipart/form-data; boundary={boundary}", body
 
 
-def _message(error: urllib.error.HTTPError) -> str:
+def _message(error: urllib.error.HTTPError) -> tuple[str, str | None]:
+    """What a gateway said, and which part of the request it meant."""
     try:
-        return str(json.load(error)["error"])
-    except (ValueError, LookupError, TypeError):
-        return f"HTTP {error.code} {error.reason}"
+        problem = json.load(error)
+        return str(problem["error"]), problem.get("field")
+    except (ValueError, LookupError, TypeError, AttributeError):
+        return f"HTTP {error.code} {error.reason}", None
+
+
+def _with_file(message: str, field: str | None, files: Sequence[NamedFile]) -> str:
+    """A message with the name of the file it is about, if its field is one of several inputs."""
+    found = _INPUT.match(field or "")
+    number = int(found[1]) if found else -1
+    return f"{files[number].name}: {message}" if 0 <= number < len(files) else message
