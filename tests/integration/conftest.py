@@ -7,17 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.documents import ROOT
 from tests.support.servers import RunningServer, running_server
 from tests.support.tiny_models import tiny_heads, write_repository
-
-REFERENCE = ROOT / "checkpoints" / "reference"
-
-
-def is_exported() -> bool:
-    """Whether the network that ships has graphs to serve."""
-    heads = list(REFERENCE.glob("models/*/head.json"))
-    return bool(heads) and all(head.with_name("passport.json").exists() for head in heads)
 
 
 @pytest.fixture(scope="session")
@@ -31,8 +22,6 @@ def tiny_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningSer
 @pytest.fixture(scope="session")
 def reference(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
     """A server of the network that ships."""
-    if not is_exported():
-        pytest.skip("checkpoints/reference is not exported; run `omnivec2 export`")
     root: Path = tmp_path_factory.mktemp("reference")
     with running_server("--model-repo", str(root)) as server:
         yield server

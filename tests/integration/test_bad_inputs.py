@@ -9,7 +9,6 @@ from collections.abc import Iterator
 import httpx
 import pytest
 
-from tests.integration.conftest import is_exported
 from tests.support.bad_inputs import GOOD, Bad, file
 from tests.support.bad_requests import BAD_REQUESTS
 from tests.support.servers import RunningServer
@@ -19,11 +18,9 @@ MOST_GROWTH_BYTES = 200 * 2**20
 
 
 @pytest.fixture(scope="module")
-def server(request: pytest.FixtureRequest) -> RunningServer:
-    """The network that ships; tiny graphs with the same pre-processing until it is exported."""
-    name = "reference" if is_exported() else "tiny_server"
-    server: RunningServer = request.getfixturevalue(name)
-    return server
+def server(reference: RunningServer) -> RunningServer:
+    """The network that ships."""
+    return reference
 
 
 @pytest.fixture(scope="module")
