@@ -12,6 +12,7 @@
     │       └── InvalidParameterError    422  a request parameter is wrong
     ├── OverloadedError                  429  come back later
     ├── ModelNotReadyError               503  the model is known but cannot answer now
+    │   └── StaleModelError              503  another version has taken its place; ask that one
     ├── DeadlineExceededError            504  no answer within the time allowed
     └── ArtifactError                    files on disk are wrong; seen at start, not by callers
         ├── CheckpointError              a checkpoint directory is incomplete or altered
@@ -87,6 +88,10 @@ class OverloadedError(OmniVecError):
 
 class ModelNotReadyError(OmniVecError):
     """The model exists but cannot answer now."""
+
+
+class StaleModelError(ModelNotReadyError):
+    """Another version of the model has taken its place since the request was prepared."""
 
 
 class DeadlineExceededError(OmniVecError):

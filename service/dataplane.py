@@ -181,7 +181,7 @@ class DataPlane:
     async def _run(
         self, head: Head, batch: Mapping[str, Array], timings: Timings
     ) -> Mapping[str, Array]:
-        inference = await self._runtime.infer(head.model.name, batch)
+        inference = await self._runtime.infer(head.model, batch)
         timings.queue += inference.queue_seconds
         timings.compute += inference.compute_seconds
         return inference.outputs

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -11,11 +11,35 @@ from omnivec2.spec import HeadSpec
 
 
 @dataclass(frozen=True)
+class Step:
+    """One part of a model that is put together from parts: a tokenizer, the trunk or a head.
+
+    Attributes:
+        model: the part's name in the repository.
+        version: the part's version.
+        inputs: the part's tensor -> name of the tensor it is given.
+        outputs: the part's tensor -> name the steps behind it know it by.
+    """
+
+    model: str
+    version: str
+    inputs: Mapping[str, str]
+    outputs: Mapping[str, str]
+
+
+@dataclass(frozen=True, eq=False)
 class Model:
-    """A loaded modality-task: its spec and the version of its files."""
+    """A loaded modality-task. A new version of it is another object.
+
+    Attributes:
+        spec: what it does.
+        version: of its files.
+        steps: the parts it is put together from, in order; none in the fused layout.
+    """
 
     spec: HeadSpec
     version: str = "1"
+    steps: tuple[Step, ...] = ()
 
     @property
     def name(self) -> str:
@@ -58,18 +82,34 @@ class Runtime(Protocol):
         """
 
     def models(self) -> Mapping[str, Model]:
-        """Name -> loaded model. Empty until started."""
+        """Name -> loaded model, as of now. Empty until started; replaced, never changed."""
 
-    async def infer(self, name: str, inputs: Mapping[str, Array]) -> Inference:
+    async def refresh(self) -> bool:
+        """Look for models that came, changed or went; whether ``models`` says otherwise now."""
+
+    async def infer(self, model: Model, inputs: Mapping[str, Array]) -> Inference:
         """Run a batch.
 
         Args:
-            name: a loaded model's name.
+            model: one of ``models``, of now or of a moment ago.
             inputs: tensor name -> array (batch, ...), at most ``max_batch_size`` rows.
 
         Raises:
             OverloadedError: too many rows are waiting.
-            ModelNotReadyError: the engine failed.
+            StaleModelError: another version has taken the model's place.
+            ModelNotReadyError: the model went, or the engine failed.
+            DeadlineExceededError: the time allowed has passed.
+        """
+
+    async def infer_all(
+        self, models: Sequence[Model], inputs: Mapping[str, Array]
+    ) -> list[Inference]:
+        """Run one batch through several models that take the same inputs.
+
+        Steps that the models have in common run once.
+
+        Raises:
+            as ``infer`` does.
         """
 
     async def health(self) -> Health:

@@ -99,11 +99,21 @@ class EmbeddedRuntime:
         """Samples that wait for a worker."""
         return self._batcher.waiting_rows if self._batcher else 0
 
-    async def infer(self, name: str, inputs: Mapping[str, Array]) -> Inference:
+    async def refresh(self) -> bool:
+        """The repository is read once, at the start."""
+        return False
+
+    async def infer(self, model: Model, inputs: Mapping[str, Array]) -> Inference:
         """Run a batch; see ``Runtime.infer``."""
-        if self._batcher is None or name not in self._models:
-            raise ModelNotReadyError(f"{name} is not loaded")
-        return await self._batcher.submit(name, inputs)
+        if self._batcher is None or model.name not in self._models:
+            raise ModelNotReadyError(f"{model.name} is not loaded")
+        return await self._batcher.submit(model.name, inputs)
+
+    async def infer_all(
+        self, models: Sequence[Model], inputs: Mapping[str, Array]
+    ) -> list[Inference]:
+        """Run a batch through several models; see ``Runtime.infer_all``."""
+        return list(await asyncio.gather(*(self.infer(model, inputs) for model in models)))
 
     async def health(self) -> Health:
         """Ready once every required model is loaded (any one if none is required)."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import ClassVar
 
 import numpy as np
@@ -89,7 +89,15 @@ class FakeRuntime:
     def models(self) -> Mapping[str, Model]:
         return self._models
 
-    async def infer(self, name: str, inputs: Mapping[str, Array]) -> Inference:
+    async def refresh(self) -> bool:
+        return False
+
+    async def infer_all(
+        self, models: Sequence[Model], inputs: Mapping[str, Array]
+    ) -> list[Inference]:
+        return [await self.infer(model, inputs) for model in models]
+
+    async def infer(self, model: Model, inputs: Mapping[str, Array]) -> Inference:
         await asyncio.sleep(self._delay_seconds)
         values = next(iter(inputs.values()))
         flat = values.reshape(len(values), -1)[:, :1].astype(np.float32)
@@ -98,7 +106,7 @@ class FakeRuntime:
             tensor.name: np.resize(
                 np.hstack([flat, np.ones_like(flat)]), (len(flat), *tensor.shape)
             )
-            for tensor in self._models[name].spec.outputs
+            for tensor in model.spec.outputs
         }
         return Inference(outputs, 0.25, 0.5)
 

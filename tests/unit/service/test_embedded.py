@@ -8,6 +8,7 @@ import pytest
 
 from omnivec2.errors import ArtifactError, ModelNotReadyError
 from omnivec2.spec import TaskFamily, TensorSpec
+from service.runtimes.base import Model
 from service.runtimes.embedded import EmbeddedRuntime
 from service.settings import Settings
 from tests.support.tiny_models import classification, head_spec, write_model, write_repository
@@ -39,7 +40,8 @@ def test_models_answer_in_the_shapes_of_their_spec(tmp_path: Path) -> None:
         await runtime.start()
         assert (await runtime.health()).ready
         assert set(runtime.models()) == {"text_sentiment", "text_embedding"}
-        answer = await runtime.infer("text_embedding", tokens([1, 2, 3], [4, 5, 6]))
+        model = runtime.models()["text_embedding"]
+        answer = await runtime.infer(model, tokens([1, 2, 3], [4, 5, 6]))
         assert answer.outputs["embedding"].shape == (2, 4)
 
     run(write_repository(tmp_path, [SENTIMENT, EMBEDDING]), test)
@@ -48,8 +50,8 @@ def test_models_answer_in_the_shapes_of_their_spec(tmp_path: Path) -> None:
 def test_a_row_is_answered_alike_alone_and_in_a_batch(tmp_path: Path) -> None:
     async def test(runtime: EmbeddedRuntime) -> None:
         await runtime.start()
-        alone = await runtime.infer("text_embedding", tokens([4, 5]))
-        batch = await runtime.infer("text_embedding", tokens([1, 2], [4, 5]))
+        alone = await runtime.infer(runtime.models()["text_embedding"], tokens([4, 5]))
+        batch = await runtime.infer(runtime.models()["text_embedding"], tokens([1, 2], [4, 5]))
         np.testing.assert_allclose(
             alone.outputs["embedding"][0], batch.outputs["embedding"][1], rtol=1e-6
         )
@@ -102,8 +104,8 @@ def test_an_engine_failure_is_not_the_fault_of_the_caller(tmp_path: Path) -> Non
         await runtime.start()
         wrong = {name: array.astype(np.float64) for name, array in tokens([1]).items()}
         with pytest.raises(ModelNotReadyError):
-            await runtime.infer("text_sentiment", wrong)
+            await runtime.infer(runtime.models()["text_sentiment"], wrong)
         with pytest.raises(ModelNotReadyError):
-            await runtime.infer("text_nonsense", tokens([1]))
+            await runtime.infer(Model(EMBEDDING), tokens([1]))
 
     run(write_repository(tmp_path, [SENTIMENT]), test)
