@@ -65,6 +65,7 @@ check: $(DEV_READY)  ## Lint, format, types, import rules, generated tables
 	$(DEV)/bin/mypy
 	$(DEV)/bin/lint-imports
 	$(DEV)/bin/python docs/generate.py --check
+	$(DEV)/bin/python -m export.configs --check
 
 .PHONY: test
 test: test-unit test-integration  ## All tests
@@ -111,6 +112,10 @@ lock: $(DEV_READY)  ## Write the lock files anew (UPGRADE=--upgrade for newer ve
 .PHONY: docs
 docs: $(DEV_READY)  ## Write the tables of the documents anew
 	$(DEV)/bin/python docs/generate.py
+
+.PHONY: configs
+configs: $(DEV_READY)  ## Write the checked-in config.pbtxt anew
+	$(DEV)/bin/python -m export.configs
 
 .PHONY: clean
 clean:  ## Remove environments and everything generated

@@ -20,6 +20,7 @@ from pydantic import ValidationError
 
 from export.config import ensemble_config, model_config, part_config
 from omnivec2.checkpoint import Checkpoint
+from omnivec2.digest import file_digest
 from omnivec2.errors import PassportError
 from omnivec2.parts import TRUNK, PartSpec
 from omnivec2.passport import (
@@ -76,6 +77,27 @@ def plan(source: Checkpoint, layout: Layout) -> list[PlannedModel]:
         PassportError: a head is not exported in this layout, or from other weights.
     """
     return _PLANS[layout](source)
+
+
+def is_current(source: Checkpoint, head: HeadSpec, layout: Layout) -> bool:
+    """Whether a head is exported in a layout, from these weights, and no graph was altered."""
+    try:
+        if layout is Layout.FUSED:
+            directories = [source.model_directory(head)]
+        else:
+            ensemble = load_passport(ensemble_path(source, head))
+            if ensemble.checkpoint_digest != source.digest:
+                return False
+            directories = [part_directory(source, name) for name in ensemble.parts]
+        return all(_is_vouched_for(directory, source) for directory in directories)
+    except (OSError, PassportError):
+        return False
+
+
+def _is_vouched_for(directory: Path, source: Checkpoint) -> bool:
+    passport = load_passport(directory / PASSPORT_FILE)
+    graph = file_digest(directory / GRAPH_FILE)
+    return passport.checkpoint_digest == source.digest and passport.files[GRAPH_FILE] == graph
 
 
 def _plan_fused(source: Checkpoint) -> list[PlannedModel]:

@@ -10,7 +10,7 @@ import numpy.typing as npt
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from export.layouts import Layout
+from export.layouts import Layout, is_current
 from export.one import Exporter, ExportResult
 from export.onnx_graph import DEFAULT_OPSET
 from export.parity import cases_of
@@ -32,6 +32,7 @@ def export_checkpoint(
     *,
     only: Sequence[str] | None = None,
     layouts: Sequence[Layout] = (Layout.FUSED,),
+    force: bool = True,
     opset: int = DEFAULT_OPSET,
     samples: Samples | None = None,
     console: Console | None = None,
@@ -42,22 +43,30 @@ def export_checkpoint(
         checkpoint: a checkpoint directory.
         only: routes to export, e.g. ``["image/classification"]``; all if None.
         layouts: whole graphs, parts, or both.
+        force: export also what is up to date.
         opset: ONNX operator set, at most 23.
         samples: route -> real pre-processed samples, for parity beside the random ones.
         console: where progress and table go; standard output if None.
 
     Returns:
-        One result per graph; a failed one keeps its reason and stops nothing.
+        One result per graph that was exported; a failed one keeps its reason and stops nothing.
 
     Raises:
         CheckpointError: the checkpoint is incomplete, or not of its config's network.
         UnknownModelError: ``only`` names a head that the checkpoint does not have.
     """
     source = read_checkpoint(checkpoint)
-    heads = _select(source, only)
+    chosen = _select(source, only)
+    heads = {
+        layout: [head for head in chosen if force or not is_current(source, head, layout)]
+        for layout in layouts
+    }
+    console = console or make_console()
+    if not any(heads.values()):
+        console.print(f"up to date: {len(chosen)} heads, {' and '.join(layouts)}")
+        return []
     exporter = Exporter(source, StoredWeights(checkpoint), opset)
     network = load_network(checkpoint)
-    console = console or make_console()
     results: list[ExportResult] = []
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
     with Progress(*columns, TimeElapsedColumn(), console=console, transient=True) as progress:
@@ -67,13 +76,12 @@ def export_checkpoint(
             results.append(result)
             progress.update(bar, description=f"exported {result.route}", advance=1)
 
-        if Layout.FUSED in layouts:
-            for head in heads:
-                target = source.model_directory(head)
-                cases = cases_of(head, (samples or {}).get(head.route, ()))
-                tell(exporter.export(traceable_route(network, head), head.name, cases, target))
-        if Layout.SHARED in layouts:
-            export_shared(network, exporter, heads, tell)
+        for head in heads.get(Layout.FUSED, ()):
+            target = source.model_directory(head)
+            cases = cases_of(head, (samples or {}).get(head.route, ()))
+            tell(exporter.export(traceable_route(network, head), head.name, cases, target))
+        if in_parts := heads.get(Layout.SHARED):
+            export_shared(network, exporter, in_parts, tell)
     console.print(result_table(results))
     for result in results:
         if not result.ok:
