@@ -45,7 +45,9 @@ def main() -> int:
     check = parser.parse_args().check
     texts = expected()
     there = {path for place in PLACES.values() for path in place.glob(f"*/{CONFIG_FILE}")}
-    changed = [path for path, text in texts.items() if path not in there or path.read_text() != text]
+    changed = [
+        path for path, text in texts.items() if path not in there or path.read_text() != text
+    ]
     stale = sorted([*changed, *(there - texts.keys())])
     if check:
         for path in stale:
@@ -55,7 +57,7 @@ def main() -> int:
         path.unlink()
     for path in changed:
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(texts[path])
+        path.write_text(texts[path], "utf-8")
     print(f"{len(texts)} configurations, {len(stale)} written")
     return 0
 
