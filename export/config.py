@@ -7,7 +7,8 @@ from typing import Literal
 from google.protobuf import text_format
 from tritonclient.grpc import model_config_pb2 as triton
 
-from omnivec2.passport import GRAPH_FILE
+from omnivec2.errors import ExportError
+from omnivec2.passport import GRAPH_FILE, PLAN_FILE, Engine
 from omnivec2.spec import DType, HeadSpec, TensorSpec
 
 CONFIG_FILE = "config.pbtxt"
@@ -38,18 +39,38 @@ _TYPES: dict[DType, str] = {
 }
 
 
-def model_config(head: HeadSpec, *, instance_kind: InstanceKind = DEFAULT_INSTANCE_KIND) -> str:
+_BACKENDS: dict[Engine, dict[str, str]] = {
+    "onnx": {"backend": "onnxruntime", "default_model_filename": GRAPH_FILE},
+    "tensorrt": {
+        "platform": "tensorrt_plan",
+        "backend": "tensorrt",
+        "default_model_filename": PLAN_FILE,
+    },
+}
+
+
+def model_config(
+    head: HeadSpec,
+    *,
+    instance_kind: InstanceKind = DEFAULT_INSTANCE_KIND,
+    engine: Engine = "onnx",
+) -> str:
     """The text of a model's ``config.pbtxt``; the same spec always gives the same text.
 
     Args:
         head: travels inside, as the parameter ``head_spec``.
         instance_kind: where Triton runs the model. One instance: ONNX Runtime uses all
             cores for one, and the dynamic batcher keeps it fed.
+        engine: tensorrt is for a plan; its spec is ``plan_spec``'s, its kind KIND_GPU.
+
+    Raises:
+        ExportError: a plan was to run on a CPU, which TensorRT cannot.
     """
+    if engine == "tensorrt" and instance_kind == "KIND_CPU":
+        raise ExportError(f"{head.route}: a TensorRT plan runs on a GPU, not as KIND_CPU")
     config = triton.ModelConfig(
         name=head.name,
-        backend="onnxruntime",
-        default_model_filename=GRAPH_FILE,
+        **_BACKENDS[engine],
         max_batch_size=head.max_batch_size,
         input=[triton.ModelInput(**_tensor(tensor)) for tensor in head.inputs],
         output=[triton.ModelOutput(**_tensor(tensor)) for tensor in head.outputs],

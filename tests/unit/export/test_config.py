@@ -5,6 +5,7 @@ from google.protobuf import text_format
 from tritonclient.grpc import model_config_pb2 as triton
 
 from export.config import model_config, read_head_spec
+from omnivec2.errors import ExportError
 from omnivec2.spec import HeadSpec, Modality, PreprocessSpec, TaskFamily, TensorSpec
 
 
@@ -77,3 +78,12 @@ def test_models_run_on_the_cpu_their_parity_was_measured_on_unless_asked_otherwi
 def test_a_config_without_a_head_spec_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match=r"model config|HeadSpec"):
         read_head_spec(text)
+
+
+def test_a_plan_runs_on_tensorrts_backend_and_only_on_a_gpu() -> None:
+    config = parse(model_config(make_head(), engine="tensorrt", instance_kind="KIND_GPU"))
+    assert (config.platform, config.backend) == ("tensorrt_plan", "tensorrt")
+    assert config.default_model_filename == "model.plan"
+    assert parse(model_config(make_head())).platform == ""
+    with pytest.raises(ExportError, match="text/sentiment: a TensorRT plan runs on a GPU"):
+        model_config(make_head(), engine="tensorrt")
