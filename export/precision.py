@@ -47,8 +47,8 @@ _CONVOLUTIONS = frozenset({"Conv", "ConvTranspose"})
 
 _FLOAT32_OPS = frozenset(
     {"ReduceSum", "ReduceMean", "ReduceL2", "ReduceSumSquare", "ReduceProd", "CumSum"}
-    # These take float32 by ONNX's definition in some of their inputs:
-    | {"Resize", "Range", "NonMaxSuppression"}
+    # These are float32 in some inputs by ONNX's definition, or in their output by an attribute:
+    | {"Resize", "Range", "NonMaxSuppression", "ConstantOfShape", "EyeLike"}
 )
 _SHAPE_OPS = frozenset({"Shape", "Size"})
 _FLOAT = ir.DataType.FLOAT
@@ -91,7 +91,7 @@ def convert_model(model: ir.Model, precision: Precision) -> None:
     """Make a model, as ``load_inlined`` gives it, compute in a precision, in place.
 
     Raises:
-        ExportError: a weight is beyond the range of fp16.
+        ExportError: see ``to_half``.
     """
     if precision != "fp32":
         to_half(model, precision)
@@ -105,8 +105,11 @@ def to_half(model: ir.Model, precision: HalfPrecision) -> None:
         precision: what the rest computes in.
 
     Raises:
-        ExportError: a weight is beyond the range of fp16.
+        ExportError: a weight is beyond the range of fp16, or a node holds a graph of its own.
     """
+    for node in model.graph:
+        if any(a.type == ir.AttributeType.GRAPH for a in node.attributes.values()):
+            raise ExportError(f"{node.name} ({node.op_type}): only flat graphs can be {precision}")
     exact = float32_nodes(model.graph)
     rewriter = _Rewriter(model.graph, HALF_TYPES[precision])
     for node in list(model.graph):

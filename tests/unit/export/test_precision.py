@@ -157,6 +157,20 @@ def test_bf16_is_refused_for_the_runtime_that_lacks_its_kernels(tmp_path: Path) 
     require_runnable("tensorrt", "bf16")
 
 
+def test_a_node_with_a_graph_of_its_own_is_refused_by_name(tmp_path: Path) -> None:
+    text = """
+    g (float[batch,4] x, bool on) => (float[batch,4] y) {
+        y = If (on) <
+            then_branch = yes () => (float[batch,4] a) { a = MatMul (x, w) },
+            else_branch = no () => (float[batch,4] b) { b = Identity (x) }
+        >
+    }
+    """
+    graph, weights = write_graph(tmp_path, text, w=EYE)
+    with pytest.raises(ExportError, match=r"If_0 \(If\): only flat graphs can be fp16"):
+        convert(graph, weights, tmp_path / "half.onnx", "fp16")
+
+
 def test_a_file_that_is_no_graph_is_named(tmp_path: Path) -> None:
     (tmp_path / "model.onnx").write_bytes(b"no graph")
     with pytest.raises(ExportError, match=r"model\.onnx: cannot be read"):
