@@ -8,8 +8,10 @@ graph, whole or part, without torch and without tracing again.
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
+import numpy as np
 import onnx_ir as ir
 from google.protobuf.message import DecodeError
 from onnx_ir.passes import common as passes
@@ -42,8 +44,7 @@ def load_inlined(graph: Path, weights: Path) -> ir.Model:
             if isinstance(tensor, ir.ExternalTensor):
                 if tensor.location != weights.name:
                     raise ExportError(f"{graph}: reads {tensor.location}, not {weights.name}")
-                tensor.base_dir = weights.parent
-        ir.external_data.load_to_model(model)
+                value.const_value = _read(tensor, weights)
         optimizer.fold_constants(
             model,
             onnx_shape_inference=False,
@@ -64,6 +65,20 @@ def load_inlined(graph: Path, weights: Path) -> ir.Model:
             if value.dtype is None and value.uses():
                 raise ExportError(f"{graph}: {node.name} ({node.op_type}) has no known dtype")
     return model
+
+
+def _read(tensor: ir.ExternalTensor, weights: Path) -> ir.TensorProtocol:
+    """A tensor from its range of the weights file.
+
+    onnx_ir refuses a file with several hard links, which ours has once it is served.
+    """
+    dtype = tensor.dtype.numpy()
+    shape = tuple(int(size) for size in tensor.shape.numpy())
+    count = math.prod(shape)
+    array = np.fromfile(weights, dtype, count, offset=tensor.offset or 0)
+    if array.size != count:
+        raise ExportError(f"{weights}: ends before the last byte of {tensor.name}")
+    return ir.Tensor(array.reshape(shape), name=tensor.name)
 
 
 def _settle_cast_like(model: ir.Model) -> None:

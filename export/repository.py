@@ -31,9 +31,16 @@ from omnivec2.atomic import (
     staging_directory,
     write_file,
 )
-from omnivec2.checkpoint import read_checkpoint
+from omnivec2.checkpoint import Checkpoint, read_checkpoint
 from omnivec2.errors import ArtifactError, PassportError
-from omnivec2.passport import PASSPORT_FILE, WEIGHTS_FILE, verify_passport
+from omnivec2.passport import (
+    PASSPORT_FILE,
+    WEIGHTS_FILE,
+    Engine,
+    Precision,
+    load_passport,
+    verify_passport,
+)
 
 VERSION = "1"
 """Of every model that is assembled; heads that take their place count on from it."""
@@ -75,6 +82,8 @@ def assemble(checkpoint: Path, out: Path, layout: Layout | None = None) -> list[
             f"{out}: holds heads that were added to it in the {written.layout} layout "
             f"({', '.join(written.added)}); choose another directory for the {chosen} one"
         )
+    if (written.engine, written.precision) != ("onnx", "fp32"):
+        return _built(source, out, written, chosen)
     models = [model for model in plan(source, chosen) if model.name not in written.kept]
     paths = [out / model.name for model in models]
     gone = sorted(set(written.models) - {model.name for model in models})
@@ -83,16 +92,46 @@ def assemble(checkpoint: Path, out: Path, layout: Layout | None = None) -> list[
     try:
         out.mkdir(parents=True, exist_ok=True)
         with locked(out):
-            _update(models, out, chosen)
+            write_repository(models, out, layout=chosen)
     except OSError as error:
         raise ArtifactError(f"{out}: cannot be written: {error}") from error
     return paths
 
 
-def _update(models: Sequence[PlannedModel], out: Path, layout: Layout) -> None:
-    for left in out.glob(f"{RETIRED_PREFIX}*"):
-        recover_directory(out / left.name.removeprefix(RETIRED_PREFIX))
-    clear_staging(out)
+def _built(source: Checkpoint, out: Path, written: Record, layout: Layout) -> list[Path]:
+    """A repository that ``export.build`` wrote: it is what it should be, or an error.
+
+    Raises:
+        ArtifactError: it was built from other weights, or in another layout.
+    """
+    heads = [out / head.name for head in source.heads]
+    passports = [load_passport(path / VERSION / PASSPORT_FILE) for path in heads]
+    digests = {passport.checkpoint_digest for passport in passports}
+    if digests != {source.digest} or written.layout != layout:
+        raise ArtifactError(
+            f"{out}: was built for {written.engine} in {written.precision} from other weights or "
+            "in another layout; run `omnivec2 export` with the same options again"
+        )
+    return [out / name for name in written.models]
+
+
+def write_repository(
+    models: Sequence[PlannedModel],
+    out: Path,
+    *,
+    layout: Layout,
+    engine: Engine = "onnx",
+    precision: Precision = "fp32",
+) -> None:
+    """Write what is not there yet, remove what earlier calls wrote and is no longer asked for.
+
+    Args:
+        models: each after those it needs.
+        out: the repository, locked.
+        layout: for the record, as are engine and precision.
+        engine: of all models.
+        precision: of all models.
+    """
     # Checked again: another process may have done the work while this one waited.
     outdated = [model for model in models if not _is_current(model, out)]
     with staging_directory(out) as staging:
@@ -104,18 +143,22 @@ def _update(models: Sequence[PlannedModel], out: Path, layout: Layout) -> None:
         for model in outdated:
             replace_directory(staging / model.name, out / model.name)
     names = tuple(model.name for model in models)
-    write_record(out, read_record(out).model_copy(update={"layout": layout, "models": names}))
+    how = {"layout": layout, "engine": engine, "precision": precision}
+    write_record(out, read_record(out).model_copy(update={**how, "models": names}))
 
 
 @contextmanager
 def locked(out: Path) -> Iterator[None]:
-    """Be the only process that writes a repository.
+    """Be the only process that writes a repository; what a killed one left is cleared away.
 
     Raises:
         ArtifactError: another process holds it for minutes.
     """
     try:
         with FileLock(out / _LOCK_FILE, timeout=_LOCK_TIMEOUT_SECONDS):
+            for left in out.glob(f"{RETIRED_PREFIX}*"):
+                recover_directory(out / left.name.removeprefix(RETIRED_PREFIX))
+            clear_staging(out)
             yield
     except Timeout as error:
         raise ArtifactError(
@@ -168,13 +211,17 @@ class Record(BaseModel):
     """What was written into a repository; nothing if that cannot be read.
 
     Attributes:
-        layout: of everything in it.
+        layout: of everything in it, as are engine and precision.
+        engine: what runs it.
+        precision: it computes in.
         models: what ``assemble`` wrote.
         added: heads and parts that were put in, or put in the place of others, by themselves.
         removed: heads of the checkpoint that were taken out.
     """
 
     layout: Layout | None = None
+    engine: Engine = "onnx"
+    precision: Precision = "fp32"
     models: tuple[Name, ...] = ()
     added: tuple[Name, ...] = ()
     removed: tuple[Name, ...] = ()

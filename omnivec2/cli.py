@@ -285,11 +285,25 @@ def export(
     out: Annotated[
         Path | None, typer.Option(help="Write a Triton model repository of all heads here.")
     ] = None,
+    engine: Annotated[
+        Literal["onnx", "tensorrt"], typer.Option(help="What will run the repository's models.")
+    ] = "onnx",
+    precision: Annotated[
+        Literal["fp32", "fp16", "bf16"], typer.Option(help="What they compute in.")
+    ] = "fp32",
+    version_compatible: Annotated[
+        bool, typer.Option(help="TensorRT: plans that later releases load too.")
+    ] = False,
+    timing_cache: Annotated[
+        Path | None, typer.Option(help="TensorRT: file that makes the next build quicker.")
+    ] = None,
     force: Annotated[bool, typer.Option("--force", help="Export what is up to date too.")] = False,
 ) -> None:
     """Write ONNX graphs and compare them with PyTorch; a difference fails.
 
-    Graphs go into the checkpoint, whole (`fused`) and in parts (`shared`).
+    Graphs go into the checkpoint, whole (`fused`) and in parts (`shared`). With `--out` they
+    become a model repository for Triton or `omnivec2 serve`, built for another engine or
+    precision if asked for; TensorRT needs the GPU that will serve.
 
     Examples:
         omnivec2 export
@@ -297,17 +311,30 @@ def export(
         omnivec2 export image/classification --checkpoint checkpoints/first --force
 
         omnivec2 export --layout shared --out model_repo
+
+        omnivec2 export --layout fused --engine tensorrt --precision fp16 --out plans
     """
+    converted = (engine, precision) != ("onnx", "fp32")
+    if converted and out is None:
+        raise typer.BadParameter("--engine and --precision are of a repository: give its --out")
     with one_line_errors(), needs_extra("export"):
+        from export.build import build_repository, make_target
         from export.layouts import Layout
         from export.repository import assemble
         from export.run import export_checkpoint, require_ok
 
+        target = make_target(
+            engine, precision, version_compatible=version_compatible, timing_cache=timing_cache
+        )
         layouts = [Layout(layout)] if layout else list(Layout)
         require_ok(export_checkpoint(checkpoint, only=routes or None, layouts=layouts, force=force))
-        if out is not None:
+        if out is None:
+            return
+        if converted:
+            models = build_repository(checkpoint, out, Layout(layout or "shared"), target)
+        else:
             models = assemble(checkpoint, out, Layout(layout) if layout else None)
-            typer.echo(f"{len(models)} models in {out}")
+        typer.echo(f"{len(models)} models in {out}")
 
 
 @heads_app.command("add")
