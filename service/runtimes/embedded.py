@@ -13,7 +13,7 @@ import numpy as np
 import onnxruntime as ort
 from onnxruntime.capi import onnxruntime_pybind11_state as ort_errors
 
-from omnivec2.errors import ArtifactError, ModelNotReadyError
+from omnivec2.errors import ArtifactError, ModelNotReadyError, RefusedTensorsError
 from omnivec2.passport import GRAPH_FILE
 from omnivec2.preprocess import Array
 from omnivec2.spec import HeadSpec
@@ -30,6 +30,9 @@ _ENGINE_ERRORS: tuple[type[Exception], ...] = tuple(
     for kind in vars(ort_errors).values()
     if isinstance(kind, type) and issubclass(kind, Exception)
 )
+
+# What operators raise at an index outside of a table, and at sizes that do not go together.
+_REFUSALS = (ort_errors.InvalidArgument, ort_errors.Fail)
 
 _LOAD_ERRORS: tuple[type[Exception], ...] = (ArtifactError, *_ENGINE_ERRORS)
 
@@ -154,6 +157,9 @@ class EmbeddedRuntime:
     def _run(self, name: str, inputs: Mapping[str, Array]) -> Mapping[str, Array]:
         try:
             return self._graphs[name].run(inputs)
+        except _REFUSALS as error:
+            _LOG.warning("%s refused its inputs: %s", name, error)
+            raise RefusedTensorsError(f"{name} cannot take these values") from error
         except _ENGINE_ERRORS as error:
             _LOG.error("%s failed: %s", name, error)
             raise ModelNotReadyError(f"the engine failed to run {name}") from error
