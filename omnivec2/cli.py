@@ -279,9 +279,9 @@ def _announce(console: Console) -> Callable[[str, Gateway], None]:
 
     def announce(address: str, gateway: Gateway) -> None:
         heads = gateway.dataplane.heads
-        console.print(f"{len(heads)} heads at [bold]{address}[/bold] (docs: {address}/docs). Try:")
         if gateway.grpc_address:
             console.print(f"gRPC at [bold]{gateway.grpc_address}[/bold]", highlight=False)
+        console.print(f"{len(heads)} heads at [bold]{address}[/bold] (docs: {address}/docs). Try:")
         console.print(curl_line(address, heads), markup=False, soft_wrap=True, highlight=False)
 
     return announce
