@@ -73,7 +73,7 @@ def create_app(settings: Settings | None = None, runtime: Runtime | None = None)
 
 @asynccontextmanager
 async def _grpc(gateway: Gateway) -> AsyncIterator[None]:
-    """Serve gRPC too, if it has a port; without one, its library is not even imported."""
+    """Serve gRPC too, if it has a port; without one, nothing of its server is loaded."""
     if gateway.settings.grpc_port is None:
         yield
         return

@@ -14,10 +14,11 @@ from typing import Any
 
 import grpc
 from google.protobuf.json_format import ParseDict
+from google.protobuf.message import DecodeError
 from tritonclient.grpc import model_config_pb2, service_pb2
 
 from omnivec2 import __version__
-from omnivec2.errors import ArtifactError, DeadlineExceededError, OmniVecError
+from omnivec2.errors import ArtifactError, DeadlineExceededError, OmniVecError, UndecodableError
 from service.errors import CLIENT_CLOSED_REQUEST, OUR_FAULT, grpc_code_of, status_of
 from service.gateway import Gateway
 from service.oip import inference
@@ -77,8 +78,7 @@ class GrpcServer:
         }
         handlers = {
             name: grpc.unary_unary_rpc_method_handler(
-                _guarded(method),
-                request_deserializer=kind.FromString,
+                _guarded(method, kind),
                 response_serializer=lambda message: message.SerializeToString(),
             )
             for name, (method, kind) in methods.items()
@@ -166,12 +166,12 @@ class GrpcServer:
         return await inference.off_loop(answer.nbytes, lambda: format_answer(asked, answer))
 
 
-def _guarded(method: Handler) -> Handler:
-    """Answer failures with their code; what is no failure of ours on purpose is not shown."""
+def _guarded(method: Handler, kind: Any) -> Handler:
+    """Read a message of a kind, and answer failures with their code; a defect is not shown."""
 
-    async def call(request: Any, context: Any) -> Any:
+    async def call(data: bytes, context: Any) -> Any:
         try:
-            return await method(request, context)
+            return await method(_decode(data, kind), context)
         except OmniVecError as error:
             code = grpc.StatusCode[grpc_code_of(type(error))]
             detail = OUR_FAULT if code is grpc.StatusCode.INTERNAL else str(error)
@@ -181,3 +181,11 @@ def _guarded(method: Handler) -> Handler:
         await context.abort(code, detail)
 
     return call
+
+
+def _decode(data: bytes, kind: Any) -> Any:
+    try:
+        return kind.FromString(data)
+    except DecodeError as error:
+        message = f"the bytes are no {kind.DESCRIPTOR.name}"
+        raise UndecodableError(message, field="body") from error

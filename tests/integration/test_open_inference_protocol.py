@@ -53,7 +53,9 @@ def test_a_documented_example_of_tensors_runs(
     for printed, real in zip(TENSOR_ADDRESSES, tensor_addresses, strict=True):
         code = code.replace(printed, real)
     command = [sys.executable, "-c", code]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60)
+    done = subprocess.run(
+        command, cwd=ROOT, capture_output=True, text=True, timeout=60, check=False
+    )
     assert done.returncode == 0, done.stderr
     assert "[[" in done.stdout
 
@@ -193,7 +195,7 @@ def test_values_the_network_cannot_take_are_the_callers_fault(
     model, tensor, value = BAD_VALUES[case]
     arrays = reference_caller.zeros(model)
     arrays[tensor][...] = value
-    with pytest.raises(InferenceServerException, match="cannot take|no finite") as caught:
+    with pytest.raises(InferenceServerException, match=r"cannot take|no finite") as caught:
         reference_caller.infer(model, arrays)
     assert status(caught.value) in ("422", "INVALID_ARGUMENT")
 
@@ -208,23 +210,22 @@ def test_axes_that_belong_together_but_differ_are_the_callers_fault(
     assert status(caught.value) in ("422", "INVALID_ARGUMENT")
 
 
-def test_impossible_values_do_not_harm_the_requests_they_meet(reference_caller: Caller) -> None:
-    good, bad = (reference_caller.zeros("tabular_income") for _ in range(2))
+def test_impossible_values_do_not_harm_the_requests_they_meet(reference: RunningServer) -> None:
+    caller = _caller(reference, 1)
+    good, bad = (caller.zeros("tabular_income") for _ in range(2))
     bad["categories"][...] = 10**6
 
     def ask(number: int) -> str:
         try:
-            reference_caller.infer("tabular_income", bad if number % 3 == 0 else good)
+            caller.infer("tabular_income", bad if number % 3 == 0 else good)
         except InferenceServerException as error:
             return status(error)
-        return "200"
+        return "OK"
 
-    # Triton's HTTP client is made for one thread (gevent's).
-    threads = 1 if reference_caller.module is tritonclient.http else 12
-    with ThreadPoolExecutor(threads) as pool:
-        results = list(pool.map(ask, range(48)))
-    for number, result in enumerate(results):
-        assert (result == "200") == (number % 3 != 0), result
+    with ThreadPoolExecutor(12) as pool:
+        results = list(pool.map(ask, range(60)))
+    caller.client.close()
+    assert results == ["OK" if number % 3 else "INVALID_ARGUMENT" for number in range(60)]
 
 
 def test_wrong_tensors_are_named(caller: Caller) -> None:
@@ -263,7 +264,7 @@ def test_what_belongs_to_triton_alone_is_refused(caller: Caller) -> None:
 def test_a_callers_deadline_over_grpc_is_kept(tiny_server: RunningServer) -> None:
     caller = _caller(tiny_server, 1)
     started = time.monotonic()
-    with pytest.raises(InferenceServerException, match="DEADLINE_EXCEEDED|Deadline"):
+    with pytest.raises(InferenceServerException, match=r"DEADLINE_EXCEEDED|Deadline"):
         caller.infer("video_action", caller.zeros("video_action", 32), client_timeout=1e-4)
     assert time.monotonic() - started < 5
     caller.client.close()
@@ -298,8 +299,8 @@ def test_bytes_that_are_no_message_are_refused(tiny_server: RunningServer) -> No
             with pytest.raises(grpc.RpcError) as caught:
                 call(random.bytes(int(size)), timeout=10)
             codes.add(caught.value.code().name)  # type: ignore[attr-defined]
-    assert "NOT_FOUND" in codes  # nothing at all is a request for no model
-    assert codes <= {"NOT_FOUND", "INVALID_ARGUMENT", "INTERNAL"}
+    # Nothing at all is a request for no model.
+    assert codes == {"NOT_FOUND", "INVALID_ARGUMENT"}
 
 
 def test_calls_over_grpc_are_counted_like_any_other(tiny_server: RunningServer) -> None:

@@ -278,9 +278,9 @@ def test_mutated_bodies_are_never_a_defect_and_never_fill_memory() -> None:
     run(test)
 
 
-def test_without_a_port_for_it_grpc_is_not_imported() -> None:
+def test_without_a_port_for_it_the_grpc_server_is_not_even_imported() -> None:
     program = (
         "import sys; from service.app import create_app; create_app();"
-        "sys.exit('grpc' in sys.modules)"
+        "sys.exit('service.oip.grpc_server' in sys.modules)"
     )
     subprocess.run([sys.executable, "-c", program], check=True)
