@@ -37,6 +37,7 @@ class Gateway:
 
     Attributes:
         failure: why the models could not be loaded; empty if they could or still may.
+        grpc_address: where gRPC is served, if it is.
         loading: the task that loads them, once begun.
     """
 
@@ -47,6 +48,7 @@ class Gateway:
         self.runtime = runtime or RUNTIMES[settings.runtime](settings, self.metrics)
         self._dataplane: DataPlane | None = None
         self.failure = ""
+        self.grpc_address = ""
         self.loading: asyncio.Task[None] | None = None
         self.metrics.watch(
             "pending_requests", "Requests being worked on.", lambda: self.admission.requests

@@ -12,16 +12,20 @@ from pydantic import BaseModel, Field, TypeAdapter
 from omnivec2 import errors
 from omnivec2.spec import HeadSpec
 from service.errors import PROBLEM_JSON, status_of
+from service.oip.http_wire import HEADER_LENGTH, WireRequest, WireResponse
 from service.requests import JSON, MULTIPART
+from service.routes import v2
 from service.stages import Head
 
 Json = dict[str, Any]
+
+OCTETS = "application/octet-stream"
 
 _REFERENCE = "#/components/schemas/{model}"
 
 _FILE_EXAMPLE = "<the file as base64>"
 
-# The failures a caller of /predict may see, in the order of their status.
+# The failures a caller of /predict or /v2 may see, in the order of their status.
 _FAILURES = (
     errors.UnknownModelError,
     errors.TooLargeError,
@@ -55,7 +59,30 @@ def build(app: FastAPI, heads: Mapping[str, Head]) -> Json:
     _add_schema(schemas, Problem)
     for route in sorted(heads):
         document["paths"][f"/predict/{route}"] = {"post": _operation(heads[route], schemas)}
+    _complete_infer(document["paths"][v2.INFER_PATH]["post"], schemas)
     return document
+
+
+def _complete_infer(operation: Json, schemas: Json) -> None:
+    """Say what the Open Inference Protocol's operation takes and gives."""
+    binary = {"schema": {"type": "string", "format": "binary"}}
+    raw = f"JSON, then raw tensors; `{HEADER_LENGTH}` says how many bytes are JSON."
+    operation["parameters"] += [
+        *_request_headers(),
+        _header(HEADER_LENGTH, "integer", "Bytes of JSON, if raw tensors follow."),
+    ]
+    operation["requestBody"] = {
+        "required": True,
+        "content": {JSON: {"schema": _add_schema(schemas, WireRequest)}, OCTETS: binary},
+    }
+    operation["responses"] = {
+        "200": {
+            "description": f"The outputs: JSON, or {raw}",
+            "headers": _response_headers(),
+            "content": {JSON: {"schema": _add_schema(schemas, WireResponse)}, OCTETS: binary},
+        },
+        **_failures(),
+    }
 
 
 def _operation(head: Head, schemas: Json) -> Json:
@@ -65,10 +92,7 @@ def _operation(head: Head, schemas: Json) -> Json:
         "operationId": spec.name,
         "summary": f"{spec.modality.value}: {spec.task}",
         "description": _description(head),
-        "parameters": [
-            _header("X-Request-ID", "string", "Name of this request; echoed in the response."),
-            _header("X-Request-Timeout", "number", "Seconds the answer may take."),
-        ],
+        "parameters": _request_headers(),
         "requestBody": {"required": True, "content": _request_content(head, schemas)},
         "responses": {
             "200": {
@@ -177,6 +201,13 @@ def _response_headers() -> Json:
         name: {"description": meaning, "schema": {"type": "string"}}
         for name, meaning in meanings.items()
     }
+
+
+def _request_headers() -> list[Json]:
+    return [
+        _header("X-Request-ID", "string", "Name of this request; echoed in the response."),
+        _header("X-Request-Timeout", "number", "Seconds the answer may take."),
+    ]
 
 
 def _header(name: str, kind: str, description: str) -> Json:

@@ -14,7 +14,7 @@ from starlette.responses import Response
 from omnivec2.errors import DeadlineExceededError, InvalidParameterError, OmniVecError
 from service.body import Body
 from service.dataplane import Answer, Timings
-from service.errors import problem_of
+from service.errors import CLIENT_CLOSED_REQUEST, problem_of
 from service.gateway import Gateway
 from service.requests import RequestReader
 from service.stages import Head
@@ -22,9 +22,6 @@ from service.stages import Head
 T = TypeVar("T")
 
 TIMEOUT_HEADER = "X-Request-Timeout"
-
-_CLIENT_CLOSED_REQUEST = 499
-"""nginx's status for a caller who left; nobody sees it but the metrics."""
 
 PATH = "/predict/{modality}/{task}"
 
@@ -63,11 +60,11 @@ async def _respond(request: Request, gateway: Gateway, head: Head) -> Response:
         )
         try:
             async with asyncio.timeout(seconds):
-                answer = await _unless_disconnected(request, call)
+                answer = await unless_disconnected(request, call)
         except TimeoutError as error:
             raise DeadlineExceededError(f"no answer within {seconds:g} s") from error
     if answer is None:
-        return Response(status_code=_CLIENT_CLOSED_REQUEST)
+        return Response(status_code=CLIENT_CLOSED_REQUEST)
     gateway.metrics.observe_stages(answer.timings)
     return _response(answer)
 
@@ -91,7 +88,7 @@ def timeout_seconds(header: str | None, most: float) -> float:
     return min(asked, most)
 
 
-async def _unless_disconnected(request: Request, call: Coroutine[Any, Any, T]) -> T | None:
+async def unless_disconnected(request: Request, call: Coroutine[Any, Any, T]) -> T | None:
     """The result of a call, or None if the caller hung up before; the call is then cancelled."""
     work = asyncio.create_task(call)
     gone = asyncio.create_task(_disconnected(request))
