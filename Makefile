@@ -10,6 +10,11 @@ SERVE := .venv
 DEV := .venv-dev
 SERVE_READY := $(SERVE)/.installed
 DEV_READY := $(DEV)/.installed
+# A third for Triton's backend, which needs an older numpy than the gateway.
+TRITON := .venv-triton
+TRITON_READY := $(TRITON)/.installed
+CHECKPOINT ?= checkpoints/reference
+MODEL_REPO ?= model_repo
 
 PIP_INSTALL = pip install --quiet --quiet --disable-pip-version-check --no-compile
 
@@ -38,6 +43,30 @@ install: $(SERVE_READY)  ## Install what serving needs into .venv
 serve: $(SERVE_READY)  ## Serve the reference checkpoint (HOST=127.0.0.1 PORT=8080)
 	@exec $(SERVE)/bin/omnivec2 serve $(if $(HOST),--host $(HOST)) $(if $(PORT),--port $(PORT)) $(ARGS)
 
+# --- Triton on this machine ---------------------------------------------------------------
+
+# The wheel is checked by hash and unpacked, not installed: it would bring its own, older clients.
+$(TRITON_READY): requirements-triton.lock requirements-triton-server.lock \
+		deploy/triton/install.py $(wildcard deploy/triton/backends/*/model.py)
+	@echo "Installing a Triton server for development into $(TRITON) (about 350 MB on disk) ..."
+	@test -x $(TRITON)/bin/python || $(PYTHON) -m venv $(TRITON)
+	@$(TRITON)/bin/$(PIP_INSTALL) --no-deps --require-hashes -r requirements-triton.lock
+	@$(TRITON)/bin/pip download --quiet --quiet --disable-pip-version-check --no-deps --only-binary :all: \
+		--require-hashes -r requirements-triton-server.lock --dest $(TRITON)/wheel
+	@$(TRITON)/bin/python deploy/triton/install.py \
+		--wheel $(TRITON)/wheel/*.whl --environment $(TRITON)
+	@rm -r $(TRITON)/wheel
+	@touch $@
+
+.PHONY: triton-install
+triton-install: $(TRITON_READY)  ## Install a Triton server for development into .venv-triton
+
+.PHONY: triton
+triton: $(SERVE_READY) $(TRITON_READY)  ## Serve the reference checkpoint with Triton, on loopback
+	@$(SERVE)/bin/python -c 'from pathlib import Path; from export.repository import assemble; \
+		assemble(Path("$(CHECKPOINT)"), Path("$(MODEL_REPO)"))'
+	@exec $(TRITON)/bin/python deploy/triton/serve.py --model-repo $(MODEL_REPO) $(ARGS)
+
 # --- development --------------------------------------------------------------------------
 
 # Warm starts come without their dependencies: one of their packages asks for a whole library
@@ -63,8 +92,10 @@ check: $(DEV_READY)  ## Lint, format, types, import rules, generated tables
 	$(DEV)/bin/ruff check .
 	$(DEV)/bin/ruff format --check .
 	$(DEV)/bin/mypy
+	$(DEV)/bin/mypy deploy/triton/*.py deploy/triton/backends/*/model.py
 	$(DEV)/bin/lint-imports
 	$(DEV)/bin/python docs/generate.py --check
+	$(DEV)/bin/python -m export.configs --check
 
 .PHONY: test
 test: test-unit test-integration  ## All tests
@@ -75,7 +106,7 @@ test-unit: $(DEV_READY)  ## Unit tests only (JOBS=2 at a time)
 
 # One at a time: these tests start real servers, which use every core themselves.
 .PHONY: test-integration
-test-integration: $(DEV_READY)  ## Tests against real servers only
+test-integration: $(DEV_READY) $(TRITON_READY)  ## Tests against real servers only
 	$(DEV)/bin/python -m pytest tests/integration $(ARGS)
 
 # --- the network --------------------------------------------------------------------------
@@ -107,12 +138,19 @@ lock: $(DEV_READY)  ## Write the lock files anew (UPGRADE=--upgrade for newer ve
 		--constraint $(DEV)/serving-pins.txt --extra train --extra export --extra dev \
 		-o requirements-dev.lock pyproject.toml
 	sed -i -E 's/^(torch==[0-9.]+)\+.*/\1/' requirements-dev.lock
+	grep '^onnxruntime==' $(DEV)/serving-pins.txt > $(DEV)/triton-pins.txt
+	$(LOCK_COMMAND) $(LOCK) $(UPGRADE) --generate-hashes --no-annotate \
+		--constraint $(DEV)/triton-pins.txt -o requirements-triton.lock requirements-triton.in
 
 .PHONY: docs
 docs: $(DEV_READY)  ## Write the tables of the documents anew
 	$(DEV)/bin/python docs/generate.py
 
+.PHONY: configs
+configs: $(DEV_READY)  ## Write the checked-in config.pbtxt anew
+	$(DEV)/bin/python -m export.configs
+
 .PHONY: clean
 clean:  ## Remove environments and everything generated
-	rm -rf $(SERVE) $(DEV) .cache .mypy_cache .pytest_cache .ruff_cache .import_linter_cache \
+	rm -rf $(SERVE) $(DEV) $(TRITON) .cache .mypy_cache .pytest_cache .ruff_cache .import_linter_cache \
 		build *.egg-info

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Literal
 
 from google.protobuf import text_format
+from pydantic import BaseModel
 from tritonclient.grpc import model_config_pb2 as triton
 
-from omnivec2.passport import GRAPH_FILE
+from omnivec2.parts import PartSpec
+from omnivec2.passport import GRAPH_FILE, Passport
 from omnivec2.spec import DType, HeadSpec, TensorSpec
 
 CONFIG_FILE = "config.pbtxt"
 HEAD_SPEC_PARAMETER = "head_spec"
+PASSPORT_PARAMETER = "passport"
 
 InstanceKind = Literal["KIND_CPU", "KIND_GPU", "KIND_AUTO"]
 
@@ -24,6 +28,9 @@ _QUEUE_DELAY_US = 500
 _QUEUE_TIMEOUT_US = 10_000_000
 _QUEUE_SIZE = 256
 """Beyond this Triton refuses at once, which a gateway answers as 429."""
+
+_VERSIONS_KEPT = 2
+_WARM_UP_LENGTH = 16
 
 _TYPES: dict[DType, str] = {
     "bool": "TYPE_BOOL",
@@ -38,23 +45,97 @@ _TYPES: dict[DType, str] = {
 }
 
 
-def model_config(head: HeadSpec, *, instance_kind: InstanceKind = DEFAULT_INSTANCE_KIND) -> str:
-    """The text of a model's ``config.pbtxt``; the same spec always gives the same text.
+def model_config(
+    head: HeadSpec, passport: Passport, *, instance_kind: InstanceKind = DEFAULT_INSTANCE_KIND
+) -> str:
+    """``config.pbtxt`` of a head in one piece; the same arguments always give the same text.
 
     Args:
         head: travels inside, as the parameter ``head_spec``.
+        passport: travels inside too, for a gateway that cannot see the files.
         instance_kind: where Triton runs the model. One instance: ONNX Runtime uses all
             cores for one, and the dynamic batcher keeps it fed.
     """
+    config = _onnx_model(head.name, head.inputs, head.outputs, head.max_batch_size, instance_kind)
+    return _text(config, {HEAD_SPEC_PARAMETER: head, PASSPORT_PARAMETER: passport})
+
+
+def part_config(
+    part: PartSpec, passport: Passport, *, instance_kind: InstanceKind = DEFAULT_INSTANCE_KIND
+) -> str:
+    """``config.pbtxt`` of a tokenizer, the trunk or a head of the shared layout."""
+    config = _onnx_model(part.name, part.inputs, part.outputs, part.max_batch_size, instance_kind)
+    # While the gateway moves heads to a new version, those that still name the old one work.
+    config.version_policy.latest.num_versions = _VERSIONS_KEPT
+    return _text(config, {PASSPORT_PARAMETER: passport})
+
+
+def ensemble_config(
+    head: HeadSpec,
+    parts: Sequence[PartSpec],
+    passport: Passport,
+    *,
+    versions: Mapping[str, int] | None = None,
+) -> str:
+    """``config.pbtxt`` of a head put together from parts.
+
+    Tensors keep their names from part to part, so the maps say only who hands what to whom.
+
+    Args:
+        head: travels inside, as the parameter ``head_spec``.
+        parts: in the order they run.
+        passport: of the head put together.
+        versions: part -> its version; 1 where not given. They are named, so that a head
+            never meets a part it was not exported with.
+    """
     config = triton.ModelConfig(
         name=head.name,
-        backend="onnxruntime",
-        default_model_filename=GRAPH_FILE,
+        platform="ensemble",
         max_batch_size=head.max_batch_size,
         input=[triton.ModelInput(**_tensor(tensor)) for tensor in head.inputs],
         output=[triton.ModelOutput(**_tensor(tensor)) for tensor in head.outputs],
+        ensemble_scheduling=triton.ModelEnsembling(
+            step=[
+                triton.ModelEnsembling.Step(
+                    model_name=part.name,
+                    model_version=(versions or {}).get(part.name, 1),
+                    input_map={tensor.name: tensor.name for tensor in part.inputs},
+                    output_map={
+                        tensor.name: tensor.name
+                        for tensor in part.outputs
+                        if tensor.name in _wanted_after(parts, index, head)
+                    },
+                )
+                for index, part in enumerate(parts)
+            ]
+        ),
+    )
+    return _text(config, {HEAD_SPEC_PARAMETER: head, PASSPORT_PARAMETER: passport})
+
+
+def _wanted_after(parts: Sequence[PartSpec], index: int, head: HeadSpec) -> set[str]:
+    """Tensors that a later part or the caller takes."""
+    later = {tensor.name for part in parts[index + 1 :] for tensor in part.inputs}
+    return later | {tensor.name for tensor in head.outputs}
+
+
+def _onnx_model(
+    name: str,
+    inputs: Sequence[TensorSpec],
+    outputs: Sequence[TensorSpec],
+    rows: int,
+    instance_kind: InstanceKind,
+) -> triton.ModelConfig:
+    return triton.ModelConfig(
+        name=name,
+        backend="onnxruntime",
+        default_model_filename=GRAPH_FILE,
+        max_batch_size=rows,
+        input=[triton.ModelInput(**_tensor(tensor)) for tensor in inputs],
+        output=[triton.ModelOutput(**_tensor(tensor)) for tensor in outputs],
         instance_group=[triton.ModelInstanceGroup(count=1, kind=instance_kind)],
         dynamic_batching=triton.ModelDynamicBatching(
+            preferred_batch_size=sorted({max(1, rows // 4), max(1, rows // 2), rows}),
             max_queue_delay_microseconds=_QUEUE_DELAY_US,
             default_queue_policy=triton.ModelQueuePolicy(
                 timeout_action="REJECT",
@@ -63,10 +144,28 @@ def model_config(head: HeadSpec, *, instance_kind: InstanceKind = DEFAULT_INSTAN
                 max_queue_size=_QUEUE_SIZE,
             ),
         ),
-        parameters={
-            HEAD_SPEC_PARAMETER: triton.ModelParameter(string_value=head.model_dump_json())
-        },
+        model_warmup=[
+            triton.ModelWarmup(
+                name=f"batch_{size}",
+                batch_size=size,
+                inputs={tensor.name: _warm_up(tensor) for tensor in inputs},
+            )
+            for size in sorted({1, max(1, rows // 4)})
+        ],
+        # The same input twice is rare, and a cache of answers is memory nobody asked for.
+        response_cache=triton.ModelResponseCache(enable=False),
     )
+
+
+def _warm_up(tensor: TensorSpec) -> triton.ModelWarmup.Input:
+    """Zeros: every id, index and mask may be 0."""
+    dims = [_WARM_UP_LENGTH if size < 0 else size for size in tensor.shape] or [1]
+    return triton.ModelWarmup.Input(data_type=_TYPES[tensor.dtype], dims=dims, zero_data=True)
+
+
+def _text(config: triton.ModelConfig, parameters: Mapping[str, BaseModel]) -> str:
+    for name, value in parameters.items():
+        config.parameters[name].string_value = value.model_dump_json()
     text: str = text_format.MessageToString(config, as_utf8=True)
     return text
 

@@ -1,4 +1,4 @@
-"""One ONNX graph of one modality-task: traced, made small, weights left outside."""
+"""One ONNX graph of a modality-task or of a part: traced, made small, weights left outside."""
 
 from __future__ import annotations
 
@@ -14,13 +14,12 @@ import onnx_ir as ir
 import torch
 from onnx_ir.passes import common as passes
 from onnxscript import optimizer
-from torch import Tensor, nn
 
 from export.external_weights import externalise
-from export.samples import batch_axes, dynamic_axes, example_inputs
+from export.traceable import LENGTH, Traceable
 from export.weight_ranges import StoredWeights
 from omnivec2.errors import ExportError
-from omnivec2.spec import HeadSpec
+from omnivec2.spec import TensorSpec
 
 EXPORTER = "torch.onnx (dynamo)"
 DEFAULT_OPSET = 20
@@ -39,99 +38,72 @@ class Graph:
         path: the ``model.onnx``.
         bytes: its size; the weights are not in it.
         storage: stored dtype -> number of weights read in it.
+        reads: names of the stored tensors it reads.
     """
 
     path: Path
     bytes: int
     storage: dict[str, int]
-
-
-class Route(nn.Module):
-    """One route of the network with tensors by position, as tracing wants them."""
-
-    def __init__(self, network: nn.Module, head: HeadSpec) -> None:
-        super().__init__()
-        self.network = network
-        self.route = head.route
-        self.input_names = [tensor.name for tensor in head.inputs]
-        self.output_names = [tensor.name for tensor in head.outputs]
-        self.eval()
-
-    def forward(self, *tensors: Tensor) -> tuple[Tensor, ...]:
-        """Inputs in the head spec's order -> outputs in its order."""
-        inputs = dict(zip(self.input_names, tensors, strict=True))
-        outputs = self.network(self.route, inputs)
-        if set(outputs) != set(self.output_names):
-            raise ExportError(
-                f"{self.route}: the head spec names outputs {self.output_names}, "
-                f"the network gives {sorted(outputs)}"
-            )
-        return tuple(outputs[name] for name in self.output_names)
+    reads: tuple[str, ...] = ()
 
 
 def export_graph(
-    network: nn.Module,
-    head: HeadSpec,
-    weights: StoredWeights,
-    path: Path,
-    *,
-    opset: int = DEFAULT_OPSET,
+    traceable: Traceable, weights: StoredWeights, path: Path, *, opset: int = DEFAULT_OPSET
 ) -> Graph:
-    """Write one head's graph; the weights file must later lie in the same directory.
+    """Write one graph; the weights file must later lie in the same directory.
 
     Args:
-        network: called as ``network(route, inputs)``; in eval mode, loaded from ``weights``.
-        head: names, shapes and dynamic axes of the graph's inputs and outputs.
+        traceable: in eval mode, its network loaded from ``weights``.
         weights: the checkpoint's tensors, of the same names as the network's.
         path: the ``model.onnx`` to write.
         opset: ONNX operator set, at most 23.
 
     Raises:
-        ExportError: the network cannot be traced with dynamic axes, does not match the
-            head spec, or uses a constant that the checkpoint does not hold.
+        ExportError: the module cannot be traced with dynamic axes, does not give the
+            outputs it names, or uses a constant that the checkpoint does not hold.
     """
     if not 18 <= opset <= MAX_OPSET:
         raise ExportError(f"opset {opset} is not supported: expected 18 to {MAX_OPSET}")
-    model = _trace(Route(network, head), head, opset)
+    model = _trace(traceable, opset)
     for name, value in list(model.graph.initializers.items()):
         _rename(model.graph, value, name.removeprefix(_PREFIX))
     _shrink(model, frozenset(weights.values))
     storage = externalise(model, weights)
     _strip(model)
-    model.graph.name = head.name
+    _name_lengths(model.graph, frozenset(traceable.bounds))
+    model.graph.name = traceable.name.replace("/", "_")
     model.producer_name, model.producer_version = "omnivec2", ""
     ir.save(model, path)
-    _check(path, head)
-    return Graph(path, path.stat().st_size, storage)
+    reads = _check(path, traceable)
+    return Graph(path, path.stat().st_size, storage, reads)
 
 
-def _trace(module: Route, head: HeadSpec, opset: int) -> ir.Model:
-    inputs = example_inputs(head)
+def _trace(traceable: Traceable, opset: int) -> ir.Model:
     dims = {
         name: torch.export.Dim(name, min=low, max=high)
-        for name, (low, high) in batch_axes(head).items()
+        for name, (low, high) in traceable.bounds.items()
     }
-    axes = dynamic_axes(head)
     shapes = tuple(
-        {axis: dims[label] for axis, label in axes[tensor.name].items()} for tensor in head.inputs
+        {axis: dims[label] for axis, label in traceable.axes[tensor.name].items()}
+        for tensor in traceable.inputs
     )
     try:
         with torch.no_grad(), _quiet():
             program = torch.onnx.export(
-                module,
-                tuple(torch.from_numpy(inputs[tensor.name]) for tensor in head.inputs),
+                traceable.module,
+                tuple(torch.from_numpy(traceable.example[t.name]) for t in traceable.inputs),
                 dynamo=True,
                 opset_version=opset,
-                dynamic_shapes=(shapes,),  # one entry: the *tensors of Route.forward
-                input_names=module.input_names,
-                output_names=module.output_names,
+                dynamic_shapes=(shapes,),  # one entry: the *tensors of forward
+                input_names=[tensor.name for tensor in traceable.inputs],
+                output_names=[tensor.name for tensor in traceable.outputs],
                 optimize=False,
                 verbose=False,
             )
     except (torch.onnx.errors.OnnxExporterError, RuntimeError, ValueError) as error:
-        raise ExportError(f"{head.route}: cannot be traced: {_root(error)}") from error
+        raise ExportError(f"{traceable.name}: cannot be traced: {_root(error)}") from error
     if program is None:
-        raise ExportError(f"{head.route}: the exporter gave no graph")
+        raise ExportError(f"{traceable.name}: the exporter gave no graph")
     return program.model
 
 
@@ -204,19 +176,31 @@ def _strip(model: ir.Model) -> None:
                 value.name = f"{index}" if output_index == 0 else f"{index}.{output_index}"
 
 
-def _check(path: Path, head: HeadSpec) -> None:
-    """Check the written graph's names and that its batch is dynamic."""
+def _name_lengths(graph: ir.Graph, known: frozenset[str]) -> None:
+    """Give a computed length a word: tracing leaves a formula of the inputs' lengths."""
+    for output in graph.outputs:
+        if output.shape is not None:
+            output.shape = ir.Shape(
+                dim if isinstance(dim, int) or str(dim.value) in known else LENGTH
+                for dim in output.shape
+            )
+
+
+def _check(path: Path, traceable: Traceable) -> tuple[str, ...]:
+    """Check the written graph's names and that its batch is dynamic; what it reads."""
     graph = onnx.load(path, load_external_data=False).graph
-    expected: tuple[tuple[str, Sequence[onnx.ValueInfoProto], tuple[str, ...]], ...] = (
-        ("inputs", graph.input, tuple(tensor.name for tensor in head.inputs)),
-        ("outputs", graph.output, tuple(tensor.name for tensor in head.outputs)),
+    expected: tuple[tuple[str, Sequence[onnx.ValueInfoProto], tuple[TensorSpec, ...]], ...] = (
+        ("inputs", graph.input, traceable.inputs),
+        ("outputs", graph.output, traceable.outputs),
     )
-    for what, values, names in expected:
-        if tuple(value.name for value in values) != names:
+    for what, values, tensors in expected:
+        names = [tensor.name for tensor in tensors]
+        if [value.name for value in values] != names:
             raise ExportError(
-                f"{head.route}: the graph's {what} are {[v.name for v in values]}, "
-                f"the head spec names {list(names)}"
+                f"{traceable.name}: the graph's {what} are {[v.name for v in values]}, "
+                f"expected {names}"
             )
         for value in values:
             if value.type.tensor_type.shape.dim[0].dim_param != "batch":
-                raise ExportError(f"{head.route}: {value.name} is fixed to the example's batch")
+                raise ExportError(f"{traceable.name}: {value.name} has the example's batch fixed")
+    return tuple(sorted(tensor.name for tensor in graph.initializer if tensor.external_data))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+from collections.abc import Mapping
 from importlib.metadata import version
 from pathlib import Path
 
@@ -13,53 +14,57 @@ from omnivec2.digest import file_digest
 from omnivec2.passport import (
     GRAPH_FILE,
     PARITY_TOLERANCE,
-    PASSPORT_FILE,
     WEIGHTS_FILE,
     ParityEntry,
     Passport,
 )
-from omnivec2.spec import HeadSpec
 
 _LIBRARIES = ("torch", "onnx", "onnx-ir", "onnxscript", "onnxruntime", "numpy")
 
 
 def issue_passport(
-    head: HeadSpec,
-    graph: Graph,
+    model: str,
     weights: Path,
     parity: tuple[ParityEntry, ...],
     *,
+    graph: Graph | None = None,
     opset: int,
     tolerance: float = PARITY_TOLERANCE,
+    content_digest: str | None = None,
+    parts: Mapping[str, str] | None = None,
 ) -> Passport:
-    """Make the passport of a graph that passed the parity gate.
+    """Make the passport of a model that passed the parity gate.
 
     Args:
-        head: the model's spec.
-        graph: the graph as written.
-        weights: the weights file it reads.
+        model: its name in the repository.
+        weights: the weights file of the checkpoint.
         parity: what the gate measured.
+        graph: the graph as written; None for an ensemble, which has no file of its own.
         opset: ONNX operator set of the graph.
         tolerance: what the gate allowed.
+        content_digest: of a part.
+        parts: part -> content digest, of an ensemble.
     """
     digest = file_digest(weights)
+    files = {GRAPH_FILE: file_digest(graph.path), WEIGHTS_FILE: digest} if graph else {}
     return Passport(
-        model=head.name,
+        model=model,
         exporter=EXPORTER,
         opset=opset,
         versions={"omnivec2": __version__} | {name: version(name) for name in _LIBRARIES},
         precision="fp32",
-        storage=graph.storage,
+        storage=graph.storage if graph else {},
         checkpoint_digest=digest,
-        files={GRAPH_FILE: file_digest(graph.path), WEIGHTS_FILE: digest},
+        files=files,
+        content_digest=content_digest,
+        parts=dict(parts or {}),
         tolerance=tolerance,
         parity=parity,
         created=datetime.datetime.now(datetime.UTC).date(),
     )
 
 
-def write_passport(passport: Passport, directory: Path) -> Path:
-    """Write ``passport.json`` beside the files it vouches for."""
-    path = directory / PASSPORT_FILE
+def write_passport(passport: Passport, path: Path) -> Path:
+    """Write a passport, for example as ``passport.json`` beside the files it vouches for."""
     write_file(path, (passport.model_dump_json(indent=1) + "\n").encode())
     return path

@@ -1,55 +1,63 @@
-"""The model repository of the fused layout, assembled from an exported checkpoint.
+"""A Triton model repository, assembled from an exported checkpoint.
 
 ::
 
-    <out>/<modality>_<task>/config.pbtxt
-    <out>/<modality>_<task>/1/model.onnx  weights.safetensors  passport.json
+    <out>/<model>/config.pbtxt
+    <out>/<model>/1/model.onnx  weights.safetensors  passport.json
 
-Needs neither torch nor onnx: it copies graphs and hard-links the one weights file.
+Which models there are is the layout's (``export.layouts``). Needs neither torch nor onnx:
+it copies graphs and hard-links the one weights file.
 """
 
 from __future__ import annotations
 
-import json
-import re
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Annotated
 
 from filelock import FileLock, Timeout
+from pydantic import BaseModel, Field, ValidationError
 
-from export.config import CONFIG_FILE, model_config
-from omnivec2.atomic import clear_staging, link_or_copy, replacing_directory, write_file
-from omnivec2.checkpoint import Checkpoint, read_checkpoint
-from omnivec2.errors import ArtifactError, PassportError
-from omnivec2.passport import (
-    GRAPH_FILE,
-    PASSPORT_FILE,
-    WEIGHTS_FILE,
-    load_passport,
-    verify_passport,
+from export.config import CONFIG_FILE
+from export.layouts import Layout, PlannedModel, plan
+from omnivec2.atomic import (
+    RETIRED_PREFIX,
+    clear_staging,
+    link_or_copy,
+    recover_directory,
+    replace_directory,
+    staging_directory,
+    write_file,
 )
-from omnivec2.spec import HeadSpec
+from omnivec2.checkpoint import read_checkpoint
+from omnivec2.errors import ArtifactError, PassportError
+from omnivec2.passport import PASSPORT_FILE, WEIGHTS_FILE, verify_passport
 
 VERSION = "1"
+DEFAULT_LAYOUT = Layout.SHARED
+MODEL_NAME = r"^[a-z][a-z0-9_]*$"
 _LOCK_FILE = ".lock"
 _WRITTEN_FILE = ".assembled.json"
 _LOCK_TIMEOUT_SECONDS = 300.0
-_MODEL_NAME = re.compile(r"[a-z][a-z0-9_]*")
 
 
-def assemble(checkpoint: Path, out: Path) -> list[Path]:
+def assemble(checkpoint: Path, out: Path, layout: Layout | None = None) -> list[Path]:
     """Bring a model repository up to date with a checkpoint.
 
-    Models that are up to date are left alone, those of heads that the checkpoint no longer
-    has are removed, and directories somebody else put there are not touched. Each model is
-    replaced whole. Several processes may call this at once: one works, the others wait.
+    Models that are up to date are left alone, those that the checkpoint or the layout no
+    longer has are removed, and directories somebody else put there are not touched. All
+    that is new is written beside and then moved into place, models after those they need,
+    so that a server never sees half of it. Several processes may call this at once: one
+    works, the others wait.
 
     Args:
         checkpoint: an exported checkpoint directory.
         out: the repository; made if need be. Read-only is fine if it is up to date.
+        layout: fused or shared; None keeps the repository's, or makes it shared.
 
     Returns:
-        The model directories, in the order of their names.
+        The model directories, each after those it needs.
 
     Raises:
         CheckpointError: the checkpoint is incomplete or altered.
@@ -58,65 +66,52 @@ def assemble(checkpoint: Path, out: Path) -> list[Path]:
             be written.
     """
     source = read_checkpoint(checkpoint)
-    _check_exported(source)
-    models = [out / head.name for head in source.heads]
-    current = all(_is_current(source, head, out / head.name) for head in source.heads)
-    if current and not _gone(source, out):
-        return models
+    written = _written(out)
+    chosen = layout or written.layout or DEFAULT_LAYOUT
+    models = plan(source, chosen)
+    paths = [out / model.name for model in models]
+    gone = sorted(set(written.models) - {model.name for model in models})
+    if written.layout == chosen and not gone and all(_is_current(m, out) for m in models):
+        return paths
     try:
         out.mkdir(parents=True, exist_ok=True)
         with FileLock(out / _LOCK_FILE, timeout=_LOCK_TIMEOUT_SECONDS):
-            _update(source, out)
+            _update(models, out, chosen)
     except Timeout as error:
         raise ArtifactError(
             f"{out}: another process has been assembling it for {_LOCK_TIMEOUT_SECONDS:.0f} seconds"
         ) from error
     except OSError as error:
         raise ArtifactError(f"{out}: cannot be written: {error}") from error
-    return models
+    return paths
 
 
-def _check_exported(source: Checkpoint) -> None:
-    missing = [h.route for h in source.heads if not _has_graph(source.model_directory(h))]
-    if missing:
-        raise PassportError(
-            f"{source.directory}: not exported yet: {', '.join(missing)}; run `omnivec2 export`"
-        )
-    for head in source.heads:
-        passport = load_passport(source.model_directory(head) / PASSPORT_FILE)
-        if passport.model != head.name or passport.checkpoint_digest != source.digest:
-            raise PassportError(
-                f"{head.route}: its graph was exported from other weights; run `omnivec2 export`"
-            )
-
-
-def _has_graph(directory: Path) -> bool:
-    return (directory / GRAPH_FILE).exists() and (directory / PASSPORT_FILE).exists()
-
-
-def _update(source: Checkpoint, out: Path) -> None:
-    for name in _gone(source, out):
-        shutil.rmtree(out / name, ignore_errors=True)
+def _update(models: Sequence[PlannedModel], out: Path, layout: Layout) -> None:
+    for left in out.glob(f"{RETIRED_PREFIX}*"):
+        recover_directory(out / left.name.removeprefix(RETIRED_PREFIX))
     clear_staging(out)
-    weights = source.weights_path
-    for head in source.heads:
-        target = out / head.name
-        # Checked again: another process may have done the work while this one waited.
-        if not _is_current(source, head, target):
-            _write_model(source, head, weights, target)
-        # Where links to the checkpoint cannot be made, one copy serves all models.
-        weights = target / VERSION / WEIGHTS_FILE
-    names = [head.name for head in source.heads]
-    write_file(out / _WRITTEN_FILE, (json.dumps(names, indent=1) + "\n").encode())
+    # Checked again: another process may have done the work while this one waited.
+    outdated = [model for model in models if not _is_current(model, out)]
+    with staging_directory(out) as staging:
+        links: dict[Path, Path] = {}
+        for model in outdated:
+            _write_model(model, staging / model.name, links)
+        for name in set(_written(out).models) - {model.name for model in models}:
+            shutil.rmtree(out / name, ignore_errors=True)
+        for model in outdated:
+            replace_directory(staging / model.name, out / model.name)
+    record = _Written(layout=layout, models=tuple(model.name for model in models))
+    write_file(out / _WRITTEN_FILE, (record.model_dump_json(indent=1) + "\n").encode())
 
 
-def _is_current(source: Checkpoint, head: HeadSpec, target: Path) -> bool:
+def _is_current(model: PlannedModel, out: Path) -> bool:
     """Whether a model is what ``_write_model`` would write."""
+    target = out / model.name
     try:
-        wanted = (source.model_directory(head) / PASSPORT_FILE).read_bytes()
+        wanted = model.files[PASSPORT_FILE].read_bytes()
         if (target / VERSION / PASSPORT_FILE).read_bytes() != wanted:
             return False
-        if (target / CONFIG_FILE).read_text("utf-8") != model_config(head):
+        if (target / CONFIG_FILE).read_text("utf-8") != model.config:
             return False
         verify_passport(target / VERSION)
     except (OSError, ValueError, PassportError):
@@ -124,24 +119,35 @@ def _is_current(source: Checkpoint, head: HeadSpec, target: Path) -> bool:
     return True
 
 
-def _write_model(source: Checkpoint, head: HeadSpec, weights: Path, target: Path) -> None:
-    exported = source.model_directory(head)
-    with replacing_directory(target) as staging:
-        (staging / CONFIG_FILE).write_text(model_config(head), "utf-8")
-        version = staging / VERSION
-        version.mkdir()
-        for name in (GRAPH_FILE, PASSPORT_FILE):
-            shutil.copyfile(exported / name, version / name)
-        link_or_copy(weights, version / WEIGHTS_FILE)
-        verify_passport(version)
+def _write_model(model: PlannedModel, target: Path, links: dict[Path, Path]) -> None:
+    """Write one model; a file that several models have is on the disk once if possible.
+
+    Args:
+        model: what to write.
+        target: its directory.
+        links: file -> where it was put before, for disks that the checkpoint is not on.
+    """
+    version = target / VERSION
+    version.mkdir(parents=True)
+    (target / CONFIG_FILE).write_text(model.config, "utf-8")
+    for name, file in model.files.items():
+        if name == WEIGHTS_FILE:
+            link_or_copy(links.get(file, file), version / name)
+            links[file] = version / name
+        else:
+            shutil.copyfile(file, version / name)
+    verify_passport(version)
 
 
-def _gone(source: Checkpoint, out: Path) -> list[str]:
-    """Models an earlier run wrote here whose heads the checkpoint no longer has."""
+class _Written(BaseModel):
+    """What an earlier run wrote here; nothing if it cannot be read."""
+
+    layout: Layout | None = None
+    models: tuple[Annotated[str, Field(pattern=MODEL_NAME)], ...] = ()
+
+
+def _written(out: Path) -> _Written:
     try:
-        names = json.loads((out / _WRITTEN_FILE).read_bytes())
-    except (OSError, ValueError):
-        return []
-    kept = {head.name for head in source.heads}
-    names = names if isinstance(names, list) else []
-    return [n for n in names if isinstance(n, str) and _MODEL_NAME.fullmatch(n) and n not in kept]
+        return _Written.model_validate_json((out / _WRITTEN_FILE).read_bytes())
+    except (OSError, ValidationError):
+        return _Written()

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import struct
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -51,6 +52,18 @@ class StoredWeights:
             raw = data[where.offset : where.offset + where.length]
             if raw.tobytes() != array.tobytes():
                 raise CheckpointError(f"{self.path}: the bytes of {name} are not where it says")
+
+    def content_digest(self, names: Iterable[str], spec: str) -> str:
+        """Sha256 over some tensors as they are stored, and the specs of who reads them.
+
+        Two parts with the same digest compute the same, whichever checkpoint they lie in.
+        """
+        digest = hashlib.sha256(spec.encode())
+        for name in sorted(names):
+            array = self.stored[name]
+            digest.update(f"\n{name} {array.dtype} {array.shape} ".encode())
+            digest.update(array.tobytes())
+        return digest.hexdigest()
 
     def scale_name(self, name: str) -> str | None:
         """The name of a tensor's row scale, or None if it is not stored as int8 rows."""

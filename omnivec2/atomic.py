@@ -10,7 +10,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-_STAGING, _RETIRED = ".staging-", ".retired-"
+_STAGING, RETIRED_PREFIX = ".staging-", ".retired-"
 _GRACE_SECONDS = 0.2
 
 
@@ -44,18 +44,34 @@ def replacing_directory(target: Path) -> Iterator[Path]:
         OSError: the parent directory is missing, read-only or full.
     """
     recover_directory(target)
-    staging = Path(tempfile.mkdtemp(dir=target.parent, prefix=f"{_STAGING}{target.name}-"))
+    with staging_directory(target.parent, target.name) as staging:
+        yield staging
+        replace_directory(staging, target)
+
+
+@contextlib.contextmanager
+def staging_directory(parent: Path, name: str = "") -> Iterator[Path]:
+    """Yield an empty directory to write in, on the disk of ``parent``; removed at the end."""
+    staging = Path(tempfile.mkdtemp(dir=parent, prefix=f"{_STAGING}{name}-"))
     try:
         staging.chmod(0o755)
         yield staging
-        retired = target.with_name(f"{_RETIRED}{target.name}")
-        shutil.rmtree(retired, ignore_errors=True)
-        if target.exists():
-            os.replace(target, retired)
-        os.replace(staging, target)
-        shutil.rmtree(retired, ignore_errors=True)
     finally:
         shutil.rmtree(staging, ignore_errors=True)
+
+
+def replace_directory(source: Path, target: Path) -> None:
+    """Move a directory to the place of another, which is removed.
+
+    Raises:
+        OSError: they are not on one disk, or a parent is read-only.
+    """
+    retired = target.with_name(f"{RETIRED_PREFIX}{target.name}")
+    shutil.rmtree(retired, ignore_errors=True)
+    if target.exists():
+        os.replace(target, retired)
+    os.replace(source, target)
+    shutil.rmtree(retired, ignore_errors=True)
 
 
 def recover_directory(target: Path) -> None:
@@ -64,7 +80,7 @@ def recover_directory(target: Path) -> None:
     Raises:
         OSError: the parent directory is read-only.
     """
-    retired = target.with_name(f"{_RETIRED}{target.name}")
+    retired = target.with_name(f"{RETIRED_PREFIX}{target.name}")
     if target.exists() or not retired.exists():
         return
     time.sleep(_GRACE_SECONDS)  # a living writer is between the renames for microseconds

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 from rich.console import Console
@@ -51,6 +51,12 @@ DataOption = Annotated[
         show_default="data, or ../shared/data",
     ),
 ]
+LayoutOption = Annotated[
+    Literal["fused", "shared"] | None,
+    typer.Option(
+        help="A copy of the trunk per head, or one for all.  [default: the repository's, or shared]"
+    ),
+]
 RoutesArgument = Annotated[
     list[str] | None,
     typer.Argument(metavar="[ROUTE]...", help="Heads, e.g. image/classification. Default: all."),
@@ -72,6 +78,7 @@ def serve(
     only: Annotated[
         list[str] | None, typer.Option(help="Load only this head (repeatable).")
     ] = None,
+    layout: LayoutOption = None,
     workers: Annotated[
         int | None, typer.Option(min=0, help="Batches computed at a time.  [default: one per core]")
     ] = None,
@@ -103,7 +110,7 @@ def serve(
     }
     with one_line_errors():
         settings = Settings(**{k: v for k, v in given.items() if v is not None})  # type: ignore[arg-type]
-        _assemble(console, checkpoint, settings.model_repo)
+        _assemble(console, checkpoint, settings.model_repo, layout)
         console.print("loading the models ...")
         run(settings, _announce(console))
 
@@ -207,7 +214,9 @@ def evaluate(
     data: DataOption,
     routes: RoutesArgument = None,
     checkpoint: CheckpointOption = DEFAULT_CHECKPOINT,
-    model_repo: RepositoryOption = DEFAULT_REPOSITORY,
+    model_repo: Annotated[
+        Path, typer.Option(help="Model repository of whole graphs; made from the checkpoint.")
+    ] = Path(".cache/evaluated"),
     split: Annotated[str, typer.Option(help="test is for final figures only.")] = "test",
     most_samples: Annotated[
         int | None, typer.Option(min=1, help="Measure on so many, for a quick look.")
@@ -232,7 +241,8 @@ def evaluate(
         from omnivec2.training.evaluation import evaluate_checkpoint
         from omnivec2.training.report import results_table, write_json
 
-        _assemble(console, checkpoint, model_repo)
+        # Whole graphs are what figures are measured on; the parts are held to answer alike.
+        _assemble(console, checkpoint, model_repo, "fused")
         results = evaluate_checkpoint(
             checkpoint,
             data,
@@ -256,18 +266,33 @@ def evaluate(
 def export(
     routes: RoutesArgument = None,
     checkpoint: CheckpointOption = DEFAULT_CHECKPOINT,
+    layout: LayoutOption = None,
+    out: Annotated[
+        Path | None, typer.Option(help="Write a Triton model repository of all heads here.")
+    ] = None,
+    force: Annotated[bool, typer.Option("--force", help="Export what is up to date too.")] = False,
 ) -> None:
-    """Write an ONNX graph per head and compare it with PyTorch; a difference fails.
+    """Write ONNX graphs and compare them with PyTorch; a difference fails.
+
+    Graphs go into the checkpoint, whole (`fused`) and in parts (`shared`).
 
     Examples:
         omnivec2 export
 
-        omnivec2 export image/classification --checkpoint checkpoints/first
+        omnivec2 export image/classification --checkpoint checkpoints/first --force
+
+        omnivec2 export --layout shared --out model_repo
     """
     with one_line_errors(), needs_extra("export"):
+        from export.layouts import Layout
+        from export.repository import assemble
         from export.run import export_checkpoint, require_ok
 
-        require_ok(export_checkpoint(checkpoint, only=routes or None))
+        layouts = [Layout(layout)] if layout else list(Layout)
+        require_ok(export_checkpoint(checkpoint, only=routes or None, layouts=layouts, force=force))
+        if out is not None:
+            models = assemble(checkpoint, out, Layout(layout) if layout else None)
+            typer.echo(f"{len(models)} models in {out}")
 
 
 def _announce(console: Console) -> Callable[[str, Gateway], None]:
@@ -281,14 +306,17 @@ def _announce(console: Console) -> Callable[[str, Gateway], None]:
     return announce
 
 
-def _assemble(console: Console, checkpoint: Path, repository: Path) -> None:
+def _assemble(
+    console: Console, checkpoint: Path, repository: Path, layout: str | None = None
+) -> None:
     """Bring the repository up to date; one that came without a checkpoint is used as it is."""
+    from export.layouts import Layout
     from export.repository import assemble
 
     if not checkpoint.exists() and any(repository.glob("*/config.pbtxt")):
         return
     with console.status(f"assembling {repository} from {checkpoint}"):
-        assemble(checkpoint, repository)
+        assemble(checkpoint, repository, Layout(layout) if layout else None)
 
 
 def main() -> None:

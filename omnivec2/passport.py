@@ -7,6 +7,7 @@ needs neither torch nor onnx, so that a gateway can check without either.
 from __future__ import annotations
 
 import datetime
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -26,6 +27,13 @@ PARITY_TOLERANCE = 1e-4
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 FileName = Annotated[str, Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.-]*$")]
 Precision = Literal["fp32", "fp16", "bf16"]
+
+PARITY_TOLERANCES: Mapping[Precision, float] = {
+    "fp32": PARITY_TOLERANCE,
+    "fp16": 2e-2,
+    "bf16": 1e-1,
+}
+"""Largest relative error a passport may allow, by the precision the graph computes in."""
 
 
 class _Frozen(BaseModel):
@@ -50,7 +58,7 @@ class Passport(_Frozen):
     """Where a model's files come from, and how close they answer to the network."""
 
     schema_version: Literal[1] = 1
-    model: str = Field(description="<modality>_<task>")
+    model: str = Field(description="<modality>_<task>, or the name of a part")
     exporter: str = Field(description="what wrote the graph")
     opset: int
     versions: dict[str, str] = Field(description="library -> version at export")
@@ -59,7 +67,15 @@ class Passport(_Frozen):
         default={}, description="dtype -> number of weights stored in it"
     )
     checkpoint_digest: Sha256
-    files: dict[FileName, Sha256] = Field(description="file beside the passport -> its sha256")
+    files: dict[FileName, Sha256] = Field(
+        description="file beside the passport -> its sha256; none for an ensemble"
+    )
+    content_digest: Sha256 | None = Field(
+        default=None, description="part: sha256 of its tensors' specs and of the weights it reads"
+    )
+    parts: dict[str, Sha256] = Field(
+        default={}, description="ensemble: part -> content digest it was exported with"
+    )
     tolerance: float = Field(gt=0, description="parity the export was held to")
     parity: tuple[ParityEntry, ...] = Field(min_length=1)
     created: datetime.date
@@ -99,21 +115,13 @@ def verify_passport(directory: Path) -> Passport:
             vouched for, or the recorded parity is worse than its tolerance allows.
     """
     passport = load_passport(directory / PASSPORT_FILE)
-    for name in (GRAPH_FILE, WEIGHTS_FILE):
-        if name not in passport.files:
-            raise PassportError(f"{directory}: the passport does not vouch for {name}")
-    if passport.files[WEIGHTS_FILE] != passport.checkpoint_digest:
+    check_bounds(passport)
+    present = {WEIGHTS_FILE} if (directory / WEIGHTS_FILE).exists() else set()
+    needed = present if passport.parts else present | {GRAPH_FILE}
+    if unnamed := sorted(needed - passport.files.keys()):
+        raise PassportError(f"{directory}: the passport does not vouch for {', '.join(unnamed)}")
+    if passport.files.get(WEIGHTS_FILE, passport.checkpoint_digest) != passport.checkpoint_digest:
         raise PassportError(f"{directory}: {WEIGHTS_FILE} is not of the checkpoint it names")
-    if passport.tolerance > PARITY_TOLERANCE and passport.precision == "fp32":
-        raise PassportError(
-            f"{directory}: exported with tolerance {passport.tolerance:g}, "
-            f"an fp32 model needs {PARITY_TOLERANCE:g}"
-        )
-    if passport.max_relative_error > passport.tolerance:
-        raise PassportError(
-            f"{directory}: recorded error {passport.max_relative_error:.1e} is over "
-            f"its tolerance {passport.tolerance:.1e}"
-        )
     for name, expected in passport.files.items():
         if _digest(directory / name) != expected:
             raise PassportError(
@@ -121,6 +129,39 @@ def verify_passport(directory: Path) -> Passport:
                 "export the model again"
             )
     return passport
+
+
+def check_claims(passport: Passport, spec: HeadSpec) -> None:
+    """Check a passport against a head spec, where the files themselves are out of reach.
+
+    Raises:
+        PassportError: it is another model's, names another checkpoint than the head spec,
+            or its parity is out of bounds.
+    """
+    if passport.model != spec.name:
+        raise PassportError(f"{spec.name}: has the passport of {passport.model}")
+    if spec.checkpoint_digest and passport.checkpoint_digest != spec.checkpoint_digest:
+        raise PassportError(f"{spec.name}: head spec and passport name different checkpoints")
+    check_bounds(passport)
+
+
+def check_bounds(passport: Passport) -> None:
+    """Check that the recorded parity is within what its precision allows.
+
+    Raises:
+        PassportError: it is not.
+    """
+    allowed = PARITY_TOLERANCES[passport.precision]
+    if passport.tolerance > allowed:
+        raise PassportError(
+            f"{passport.model}: exported with tolerance {passport.tolerance:g}, "
+            f"an {passport.precision} model needs {allowed:g}"
+        )
+    if passport.max_relative_error > passport.tolerance:
+        raise PassportError(
+            f"{passport.model}: recorded error {passport.max_relative_error:.1e} is over "
+            f"its tolerance {passport.tolerance:.1e}"
+        )
 
 
 def _digest(path: Path) -> str:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable
+import os
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,8 +13,10 @@ from pydantic import ValidationError
 from tritonclient.grpc.model_config_pb2 import ModelConfig
 
 from omnivec2.errors import ArtifactError, PassportError
-from omnivec2.passport import verify_passport
+from omnivec2.parts import PART_PREFIXES, TRUNK
+from omnivec2.passport import Passport, check_claims, verify_passport
 from omnivec2.spec import HeadSpec
+from service.runtimes.base import Step
 
 CONFIG_FILE = "config.pbtxt"
 HEAD_SPEC_PARAMETER = "head_spec"
@@ -22,18 +25,41 @@ _LOG = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
+class StoredGraph:
+    """A graph whose files are those of its passport.
+
+    Attributes:
+        name: its model's or part's.
+        version: name of its version directory.
+        directory: that directory; holds ``model.onnx``, its weights and its passport.
+        inputs: names of the tensors it takes.
+        outputs: names of the tensors it gives.
+        max_batch_size: most rows of one batch.
+    """
+
+    name: str
+    version: str
+    directory: Path
+    inputs: tuple[str, ...]
+    outputs: tuple[str, ...]
+    max_batch_size: int
+
+
+@dataclass(frozen=True)
 class StoredModel:
-    """A model of the repository whose files are those of its passport.
+    """A model of the repository with the graphs it is run with.
 
     Attributes:
         spec: what it does.
         version: name of its newest version directory.
-        directory: that directory; holds ``model.onnx``, its weights and its passport.
+        steps: the parts it is put together from; none if it is in one piece.
+        graphs: one per step, or its own.
     """
 
     spec: HeadSpec
     version: str
-    directory: Path
+    steps: tuple[Step, ...]
+    graphs: tuple[StoredGraph, ...]
 
 
 @dataclass(frozen=True)
@@ -47,6 +73,29 @@ class Repository:
 
     models: dict[str, StoredModel]
     refused: dict[str, str]
+
+
+def signatures(root: Path) -> dict[str, object]:
+    """Model or part -> something that changes whenever one of its files does.
+
+    Raises:
+        ArtifactError: there is no repository.
+    """
+    try:
+        names = sorted(entry.name for entry in os.scandir(root) if entry.is_dir())
+    except OSError as error:
+        raise ArtifactError(f"{root}: cannot be read: {error.strerror}") from error
+    return {name: tuple(_stamps(root / name)) for name in names if not name.startswith(".")}
+
+
+def _stamps(directory: Path) -> Iterator[tuple[str, int, int, int]]:
+    """Path, inode, size and time of every file below a directory."""
+    for file in sorted(directory.rglob("*")):
+        try:
+            stat = file.stat()
+        except OSError:
+            continue  # it went a moment ago, which the next look will see
+        yield str(file), stat.st_ino, stat.st_size, stat.st_mtime_ns
 
 
 def read_repository(root: Path, only: Iterable[str] = ()) -> Repository:
@@ -72,51 +121,119 @@ def read_repository(root: Path, only: Iterable[str] = ()) -> Repository:
         if wanted and name not in wanted:
             continue
         try:
-            repository.models[name] = read_model(directory)
+            config = read_config(directory / CONFIG_FILE)
+            if HEAD_SPEC_PARAMETER in config.parameters or not _is_part(name):
+                repository.models[name] = read_model(directory, config)
         except ArtifactError as error:
             _LOG.error("%s is not served: %s", name, error)
             repository.refused[name] = str(error)
     return repository
 
 
-def read_model(directory: Path) -> StoredModel:
+def _is_part(name: str) -> bool:
+    """Whether a directory is named like a part, which is not served by itself."""
+    return name == TRUNK or name.startswith(PART_PREFIXES)
+
+
+def read_model(directory: Path, config: ModelConfig) -> StoredModel:
     """Read one model's spec and check its files against its passport.
+
+    Args:
+        directory: its directory in the repository.
+        config: what ``config.pbtxt`` in there says.
 
     Raises:
         ArtifactError: the configuration or its head spec cannot be read.
-        PassportError: the files are not those the passport was written for.
+        PassportError: the files, or those of a part, are not those the passport was
+            written for.
     """
-    spec = read_head_spec(directory / CONFIG_FILE)
+    spec = head_spec_of(config, str(directory / CONFIG_FILE))
     if spec.name != directory.name:
         raise ArtifactError(f"{directory}: holds the head spec of {spec.name}")
+    version = _newest(directory)
+    passport = verify_passport(version)
+    check_claims(passport, spec)
+    steps = steps_of(config)
+    if not steps:
+        return StoredModel(spec, version.name, (), (_graph(version, config),))
+    graphs = tuple(_read_part(directory.parent, step, passport) for step in steps)
+    return StoredModel(spec, version.name, steps, graphs)
+
+
+def _newest(directory: Path) -> Path:
     versions = [path for path in directory.iterdir() if path.is_dir() and path.name.isdigit()]
     if not versions:
         raise ArtifactError(f"{directory}: no version directory")
-    newest = max(versions, key=lambda path: int(path.name))
-    passport = verify_passport(newest)
-    if passport.model != spec.name:
-        raise PassportError(f"{newest}: the passport of {passport.model}")
-    if spec.checkpoint_digest and passport.checkpoint_digest != spec.checkpoint_digest:
-        raise PassportError(f"{newest}: head spec and passport name different checkpoints")
-    return StoredModel(spec, newest.name, newest)
+    return max(versions, key=lambda path: int(path.name))
 
 
-def read_head_spec(config: Path) -> HeadSpec:
-    """The head spec in a model configuration's ``parameters``.
+def _read_part(root: Path, step: Step, ensemble: Passport) -> StoredGraph:
+    """Read a part and check that it is the one the ensemble was exported with."""
+    version = root / step.model / step.version
+    config = read_config(root / step.model / CONFIG_FILE)
+    passport = verify_passport(version)
+    if passport.model != step.model:
+        raise PassportError(f"{version}: the passport of {passport.model}")
+    if passport.content_digest != ensemble.parts.get(step.model):
+        raise PassportError(
+            f"{ensemble.model}: was exported with another {step.model} than version "
+            f"{step.version} in {root}"
+        )
+    return _graph(version, config)
+
+
+def _graph(version: Path, config: ModelConfig) -> StoredGraph:
+    return StoredGraph(
+        version.parent.name,
+        version.name,
+        version,
+        tuple(tensor.name for tensor in config.input),
+        tuple(tensor.name for tensor in config.output),
+        config.max_batch_size,
+    )
+
+
+def steps_of(config: ModelConfig) -> tuple[Step, ...]:
+    """The parts an ensemble runs, in order; nothing for any other model."""
+    return tuple(
+        Step(
+            step.model_name,
+            str(step.model_version),
+            dict(step.input_map),
+            dict(step.output_map),
+        )
+        for step in config.ensemble_scheduling.step
+    )
+
+
+def read_config(path: Path) -> ModelConfig:
+    """Read a ``config.pbtxt``.
 
     Raises:
-        ArtifactError: the file or the spec in it cannot be read.
+        ArtifactError: it is missing or not a model configuration.
     """
     try:
-        message = text_format.Parse(config.read_text(encoding="utf-8"), ModelConfig())
+        return text_format.Parse(path.read_text(encoding="utf-8"), ModelConfig())
     except (OSError, UnicodeDecodeError, text_format.ParseError) as error:
-        raise ArtifactError(f"{config}: not a model configuration: {error}") from error
-    if HEAD_SPEC_PARAMETER not in message.parameters:
-        raise ArtifactError(f"{config}: no {HEAD_SPEC_PARAMETER} among its parameters")
-    text = message.parameters[HEAD_SPEC_PARAMETER].string_value
+        raise ArtifactError(f"{path}: not a model configuration: {error}") from error
+
+
+def head_spec_of(config: ModelConfig, where: str) -> HeadSpec:
+    """The head spec in a model configuration's ``parameters``.
+
+    Args:
+        config: of a model.
+        where: names the configuration in errors.
+
+    Raises:
+        ArtifactError: there is none, or it cannot be read.
+    """
+    if HEAD_SPEC_PARAMETER not in config.parameters:
+        raise ArtifactError(f"{where}: no {HEAD_SPEC_PARAMETER} among its parameters")
+    text = config.parameters[HEAD_SPEC_PARAMETER].string_value
     try:
         return HeadSpec.model_validate_json(text)
     except ValidationError as error:
         first = error.errors()[0]
-        where = ".".join(map(str, first["loc"])) or "it"
-        raise ArtifactError(f"{config}: not a head spec: {where}: {first['msg']}") from error
+        field = ".".join(map(str, first["loc"])) or "it"
+        raise ArtifactError(f"{where}: not a head spec: {field}: {first['msg']}") from error

@@ -12,6 +12,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Protocol
 
 import numpy as np
 
@@ -35,11 +36,26 @@ _BATCH_ERRORS = (
 )
 
 
+class Engine(Protocol):
+    """What computes batches."""
+
+    @property
+    def name(self) -> str:
+        """For metrics."""
+
+    @property
+    def max_rows(self) -> int:
+        """Most rows of one batch."""
+
+    def run(self, inputs: Batch) -> Batch:
+        """Compute a batch; called in a worker thread."""
+
+
 @dataclass(eq=False)
 class _Job:
     """Rows of one request that wait for a worker."""
 
-    name: str
+    engine: Engine
     inputs: Batch
     rows: int
     loop: asyncio.AbstractEventLoop
@@ -48,27 +64,24 @@ class _Job:
 
 
 class Batcher:
-    """Worker threads over one queue per model and length bucket.
+    """Worker threads over one queue per engine and length bucket.
+
+    An engine lives as long as somebody asks for it or waits for it, so that one may take
+    another's place while requests are under way.
 
     Args:
-        run: computes a batch; called in a worker thread.
-        max_rows: model name -> most rows of one batch.
         workers: batches computed at the same time.
         capacity: rows that may wait.
-        on_batch: told (model name, rows, seconds) of every computed batch.
+        on_batch: told (engine's name, rows, seconds) of every computed batch.
     """
 
     def __init__(
         self,
-        run: Callable[[str, Batch], Batch],
-        max_rows: Mapping[str, int],
         *,
         workers: int,
         capacity: int,
         on_batch: Callable[[str, int, float], None] = lambda *_: None,
     ) -> None:
-        self._compute = run
-        self._max_rows = max_rows
         self._capacity = capacity
         self._on_batch = on_batch
         self._queues: dict[Hashable, deque[_Job]] = {}
@@ -88,7 +101,7 @@ class Batcher:
         """Rows that wait for a worker."""
         return self._waiting_rows
 
-    async def submit(self, name: str, inputs: Batch) -> Inference:
+    async def submit(self, engine: Engine, inputs: Batch) -> Inference:
         """Compute a batch, perhaps together with others.
 
         Cancelling the call drops the rows if no worker has taken them.
@@ -99,13 +112,13 @@ class Batcher:
         """
         loop = asyncio.get_running_loop()
         rows = len(next(iter(inputs.values())))
-        job = _Job(name, inputs, rows, loop, loop.create_future())
+        job = _Job(engine, inputs, rows, loop, loop.create_future())
         with self._changed:
             if self._closed:
                 raise ModelNotReadyError("the service is shutting down")
             if self._waiting_rows + rows > self._capacity:
                 raise OverloadedError(f"{self._waiting_rows:,} samples are waiting already")
-            self._queues.setdefault(_bucket(name, inputs), deque()).append(job)
+            self._queues.setdefault(_bucket(engine, inputs), deque()).append(job)
             self._waiting_rows += rows
             self._changed.notify()
         return await job.future
@@ -138,7 +151,7 @@ class Batcher:
             key, queue = min(self._queues.items(), key=lambda item: item[1][0].arrived)
             waiting = sum(job.rows for job in queue)
             # Rows are shared out evenly when other workers have nothing to do.
-            share = min(-(-waiting // (self._idle + 1)), self._max_rows[queue[0].name])
+            share = min(-(-waiting // (self._idle + 1)), queue[0].engine.max_rows)
             jobs = [queue.popleft()]
             rows = jobs[0].rows
             while queue and rows + queue[0].rows <= share:
@@ -155,13 +168,13 @@ class Batcher:
             return
         started = time.perf_counter()
         try:
-            outputs = self._compute(jobs[0].name, merge([job.inputs for job in jobs]))
+            outputs = jobs[0].engine.run(merge([job.inputs for job in jobs]))
         except _BATCH_ERRORS as error:
             for job in jobs:
                 _settle(job, error)
             return
         seconds = time.perf_counter() - started
-        self._on_batch(jobs[0].name, sum(job.rows for job in jobs), seconds)
+        self._on_batch(jobs[0].engine.name, sum(job.rows for job in jobs), seconds)
         start = 0
         for job in jobs:
             rows = slice(start, start := start + job.rows)
@@ -189,9 +202,9 @@ def merge(batches: Sequence[Batch]) -> Batch:
     return merged
 
 
-def _bucket(name: str, inputs: Batch) -> Hashable:
+def _bucket(engine: Engine, inputs: Batch) -> Hashable:
     """Jobs of one bucket may meet: padding at most doubles any of their axes."""
-    return name, tuple(
+    return id(engine), tuple(
         tuple((size - 1).bit_length() for size in array.shape[1:]) for array in inputs.values()
     )
 

@@ -1,4 +1,4 @@
-"""ONNX Runtime inside the gateway's process: one session per model, on the CPU."""
+"""ONNX Runtime inside the gateway's process: graphs whole or in parts, on the CPU."""
 
 from __future__ import annotations
 
@@ -8,41 +8,39 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from weakref import WeakKeyDictionary, WeakValueDictionary
 
 import numpy as np
-import onnxruntime as ort
-from onnxruntime.capi import onnxruntime_pybind11_state as ort_errors
 
 from omnivec2.errors import ArtifactError, ModelNotReadyError
-from omnivec2.passport import GRAPH_FILE
 from omnivec2.preprocess import Array
-from omnivec2.spec import HeadSpec
-from service.repository import StoredModel, read_repository
+from service.repository import StoredGraph, StoredModel, read_repository, signatures
 from service.runtimes.base import Health, Inference, Model
 from service.runtimes.batcher import Batcher
+from service.runtimes.onnx_graph import ENGINE_ERRORS, Graph
+from service.runtimes.steps import check_steps, walk
 from service.settings import Settings, available_cores
 
 _LOG = logging.getLogger(__name__)
 
-# ONNX Runtime raises one unrelated class per status code; these are all of them.
-_ENGINE_ERRORS: tuple[type[Exception], ...] = tuple(
-    kind
-    for kind in vars(ort_errors).values()
-    if isinstance(kind, type) and issubclass(kind, Exception)
-)
-
-_LOAD_ERRORS: tuple[type[Exception], ...] = (ArtifactError, *_ENGINE_ERRORS)
+_LOAD_ERRORS: tuple[type[Exception], ...] = (ArtifactError, ModelNotReadyError, *ENGINE_ERRORS)
 
 # Any size does for the dynamic axes of the first run.
 _TRIAL_LENGTH = 8
+
+Graphs = Mapping[tuple[str, str], Graph]
+"""(name, version) of a part, or of the model itself -> its graph."""
 
 
 class EmbeddedRuntime:
     """Serves a model repository from this process.
 
+    A part that several models have is loaded once. When the repository changes, what is
+    new is loaded beside what runs and takes its place only if it answers.
+
     Args:
         settings: where the repository lies and how many threads to use.
-        on_batch: told (model name, rows, seconds) of every computed batch.
+        on_batch: told (model's or part's name, rows, seconds) of every computed batch.
     """
 
     def __init__(
@@ -52,9 +50,12 @@ class EmbeddedRuntime:
     ) -> None:
         self._settings = settings
         self._on_batch = on_batch
-        self._models: dict[str, Model] = {}
-        self._graphs: dict[str, Graph] = {}
+        self._models: Mapping[str, Model] = {}
+        self._seen: Mapping[str, object] = {}
         self._refused: dict[str, str] = {}
+        # Kept while a request holds the model, also after another has taken its place.
+        self._graphs: WeakKeyDictionary[Model, Graphs] = WeakKeyDictionary()
+        self._loaded: WeakValueDictionary[tuple[Path, object], Graph] = WeakValueDictionary()
         self._batcher: Batcher | None = None
 
     async def start(self) -> None:
@@ -64,25 +65,11 @@ class EmbeddedRuntime:
             ArtifactError: there is no repository, or nothing in it can be served.
         """
         started = time.perf_counter()
-        repository = await asyncio.to_thread(
-            read_repository, self._settings.model_repo, self._settings.only
-        )
-        self._refused.update(repository.refused)
-        with ThreadPoolExecutor(available_cores(), "load") as pool:
-            loop = asyncio.get_running_loop()
-            await asyncio.gather(
-                *(
-                    loop.run_in_executor(pool, self._load, stored, len(repository.models))
-                    for stored in repository.models.values()
-                )
-            )
+        await self._take_in()
         if not self._models:
             reasons = "; ".join(self._refused.values()) or "it is empty"
             raise ArtifactError(f"{self._settings.model_repo}: nothing can be served: {reasons}")
-        limit = self._settings.max_batch_rows
         self._batcher = Batcher(
-            self._run,
-            {name: min(m.spec.max_batch_size, limit) for name, m in self._models.items()},
             workers=self._settings.inference_workers,
             capacity=self._settings.max_queue_rows,
             on_batch=self._on_batch,
@@ -100,20 +87,33 @@ class EmbeddedRuntime:
         return self._batcher.waiting_rows if self._batcher else 0
 
     async def refresh(self) -> bool:
-        """The repository is read once, at the start."""
-        return False
+        """Load what changed in the repository; see ``Runtime.refresh``."""
+        before = self._models
+        try:
+            await self._take_in()
+        except ArtifactError as error:
+            _LOG.error("the repository cannot be read, what is loaded stays: %s", error)
+        return self._models is not before
 
     async def infer(self, model: Model, inputs: Mapping[str, Array]) -> Inference:
         """Run a batch; see ``Runtime.infer``."""
-        if self._batcher is None or model.name not in self._models:
-            raise ModelNotReadyError(f"{model.name} is not loaded")
-        return await self._batcher.submit(model.name, inputs)
+        if model.steps:
+            (inference,) = await self.infer_all([model], inputs)
+            return inference
+        return await self._submit(self._graphs_of(model), model.name, model.version, inputs)
 
     async def infer_all(
         self, models: Sequence[Model], inputs: Mapping[str, Array]
     ) -> list[Inference]:
         """Run a batch through several models; see ``Runtime.infer_all``."""
-        return list(await asyncio.gather(*(self.infer(model, inputs) for model in models)))
+        if not all(model.steps for model in models):
+            return list(await asyncio.gather(*(self.infer(model, inputs) for model in models)))
+        graphs = {key: graph for m in models for key, graph in self._graphs_of(m).items()}
+
+        async def run(name: str, version: str, given: Mapping[str, Array]) -> Inference:
+            return await self._submit(graphs, name, version, given)
+
+        return await walk(models, inputs, run)
 
     async def health(self) -> Health:
         """Ready once every required model is loaded (any one if none is required)."""
@@ -130,85 +130,126 @@ class EmbeddedRuntime:
         if self._batcher is not None:
             await asyncio.to_thread(self._batcher.close)
         self._batcher = None
+        self._models = {}
         self._graphs.clear()
-        self._models.clear()
 
-    def _load(self, stored: StoredModel, total: int) -> None:
-        """Load a model and let it answer once; one that cannot is refused."""
-        name = stored.spec.name
-        try:
-            graph = Graph(
-                stored.directory / GRAPH_FILE,
-                [tensor.name for tensor in stored.spec.outputs],
-                self._settings.intra_op_threads,
-            )
-            _try_out(graph, stored.spec)
-        except _LOAD_ERRORS as error:
-            self._refused[name] = str(error)
-            _LOG.error("%s is not served: %s", name, error)
+    def _graphs_of(self, model: Model) -> Graphs:
+        if self._batcher is None or model not in self._graphs:
+            raise ModelNotReadyError(f"{model.name} is not loaded")
+        return self._graphs[model]
+
+    async def _submit(
+        self, graphs: Graphs, name: str, version: str, inputs: Mapping[str, Array]
+    ) -> Inference:
+        if self._batcher is None:
+            raise ModelNotReadyError("the service is shutting down")
+        return await self._batcher.submit(graphs[name, version], inputs)
+
+    async def _take_in(self) -> None:
+        """Load what is new or changed, forget what went; keep what cannot be replaced."""
+        root = self._settings.model_repo
+        seen = await asyncio.to_thread(signatures, root)
+        if seen == self._seen:
             return
-        self._graphs[name] = graph
-        self._models[name] = Model(stored.spec, stored.version)
-        _LOG.info("loaded %s (%d of %d)", stored.spec.route, len(self._models), total)
+        repository = await asyncio.to_thread(read_repository, root, self._settings.only)
+        changed = [
+            stored
+            for name, stored in repository.models.items()
+            if name not in self._models
+            or _signature(stored, seen) != _signature(stored, self._seen)
+        ]
+        graphs = await self._load(
+            {(graph.directory, seen[graph.name]): graph for m in changed for graph in m.graphs}
+        )
+        refused = dict(repository.refused)
+        loaded: dict[str, Model] = {}
+        for stored in changed:
+            name = stored.spec.name
+            try:
+                loaded[name] = await asyncio.to_thread(self._make, stored, graphs, seen)
+            except _LOAD_ERRORS as error:
+                _LOG.error("%s is not served as it is now: %s", name, error)
+                refused[name] = str(error)
+        there = repository.models.keys() | repository.refused.keys()
+        kept = {name: model for name, model in self._models.items() if name in there}
+        self._models, self._refused, self._seen = kept | loaded, refused, seen
+        if loaded:
+            _LOG.info("%d models loaded", len(loaded))
 
-    def _run(self, name: str, inputs: Mapping[str, Array]) -> Mapping[str, Array]:
-        try:
-            return self._graphs[name].run(inputs)
-        except _ENGINE_ERRORS as error:
-            _LOG.error("%s failed: %s", name, error)
-            raise ModelNotReadyError(f"the engine failed to run {name}") from error
+    async def _load(
+        self, wanted: Mapping[tuple[Path, object], StoredGraph]
+    ) -> dict[tuple[Path, object], Graph | Exception]:
+        """Graphs by where they lie and what their files are; each is loaded once."""
+        settings = self._settings
+
+        def load(stored: StoredGraph) -> Graph | Exception:
+            try:
+                return Graph(stored, settings.intra_op_threads, settings.max_batch_rows)
+            except _LOAD_ERRORS as error:
+                return error
+
+        there: dict[tuple[Path, object], Graph | Exception] = dict(self._loaded)
+        missing = {key: stored for key, stored in wanted.items() if key not in there}
+        with ThreadPoolExecutor(available_cores(), "load") as pool:
+            loop = asyncio.get_running_loop()
+            calls = [loop.run_in_executor(pool, load, stored) for stored in missing.values()]
+            there |= dict(zip(missing, await asyncio.gather(*calls), strict=True))
+        self._loaded.update({k: graph for k, graph in there.items() if isinstance(graph, Graph)})
+        return there
+
+    def _make(
+        self,
+        stored: StoredModel,
+        loaded: Mapping[tuple[Path, object], Graph | Exception],
+        seen: Mapping[str, object],
+    ) -> Model:
+        """A model whose graphs answered once.
+
+        Raises:
+            ArtifactError: its answers are not those of its head spec.
+        """
+        graphs: dict[tuple[str, str], Graph] = {}
+        for part in stored.graphs:
+            graph = loaded[part.directory, seen[part.name]]
+            if isinstance(graph, Exception):
+                raise graph
+            graphs[part.name, part.version] = graph
+        model = Model(stored.spec, stored.version, stored.steps)
+        _try_out(model, graphs)
+        self._graphs[model] = graphs
+        return model
 
 
-class Graph:
-    """A session whose memory does not creep and whose idle threads do not spin.
-
-    Args:
-        path: the ONNX file.
-        outputs: names of the tensors to compute, in the order of the head spec.
-        threads: cores one run may use.
-    """
-
-    def __init__(self, path: Path, outputs: Sequence[str], threads: int) -> None:
-        options = ort.SessionOptions()
-        options.intra_op_num_threads = threads
-        options.inter_op_num_threads = 1
-        options.enable_cpu_mem_arena = False
-        options.enable_mem_pattern = False
-        options.log_severity_level = 3
-        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-        self._session = ort.InferenceSession(path, options, providers=["CPUExecutionProvider"])
-        self._outputs = list(outputs)
-        self.takes = frozenset(node.name for node in self._session.get_inputs())
-        self.gives = frozenset(node.name for node in self._session.get_outputs())
-
-    def run(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
-        """Run a batch; inputs the graph does not use are left out."""
-        used = {name: array for name, array in inputs.items() if name in self.takes}
-        values = self._session.run(self._outputs, used)
-        return dict(zip(self._outputs, values, strict=True))
+def _signature(stored: StoredModel, seen: Mapping[str, object]) -> list[object]:
+    """Changes when a file of a model or of one of its parts does."""
+    return [seen.get(name) for name in (stored.spec.name, *(graph.name for graph in stored.graphs))]
 
 
-def _try_out(graph: Graph, spec: HeadSpec) -> None:
-    """Run zeros through a graph and compare the outputs with the head spec.
+def _try_out(model: Model, graphs: Graphs) -> None:
+    """Run zeros through a model and compare the outputs with the head spec.
 
     Raises:
         ArtifactError: tensors are not those the head spec names.
     """
-    declared = {tensor.name for tensor in spec.inputs}
-    if not graph.takes <= declared or not {t.name for t in spec.outputs} <= graph.gives:
-        raise ArtifactError(
-            f"{spec.name}: the graph takes {sorted(graph.takes)}, gives {sorted(graph.gives)}, "
-            "which are not the tensors of its head spec"
-        )
-    zeros = {
+    spec = model.spec
+    tensors: dict[str, Array] = {
         tensor.name: np.zeros(
             (1, *(_TRIAL_LENGTH if size < 0 else size for size in tensor.shape)), tensor.dtype
         )
         for tensor in spec.inputs
     }
-    outputs = graph.run(zeros)
+    if model.steps:
+        check_steps(model)
+    else:
+        tensors |= graphs[model.name, model.version].run(tensors)
+    for step in model.steps:
+        given = {name: tensors[known] for name, known in step.inputs.items()}
+        answers = graphs[step.model, step.version].run(given)
+        tensors |= {known: answers[name] for name, known in step.outputs.items()}
     for tensor in spec.outputs:
-        shape = outputs[tensor.name].shape
+        if tensor.name not in tensors:
+            raise ArtifactError(f"{spec.name}: nothing gives {tensor.name} of its head spec")
+        shape = tensors[tensor.name].shape
         fits = len(shape) == len(tensor.shape) + 1 and all(
             want in (-1, have) for want, have in zip(tensor.shape, shape[1:], strict=True)
         )

@@ -11,8 +11,10 @@ import pytest
 import torch
 from rich.console import Console
 
+from export.layouts import Layout
+from export.one import ExportResult
 from export.repository import assemble
-from export.run import ExportResult, export_checkpoint, require_ok
+from export.run import export_checkpoint, require_ok
 from export.samples import length_cases, random_inputs
 from omnivec2.checkpoint import read_checkpoint
 from omnivec2.errors import ExportError, UnknownModelError
@@ -121,7 +123,7 @@ def models(
     """The repository of the heads that can be exported."""
     (directory / "models" / "imu_embedding" / "head.json").unlink()
     out = tmp_path_factory.mktemp("repository")
-    return {path.name: path for path in assemble(directory, out)}
+    return {path.name: path for path in assemble(directory, out, Layout.FUSED)}
 
 
 def test_every_head_is_exported_within_tolerance_but_the_broken_one(

@@ -149,7 +149,6 @@ def write_model(root: Path, head: HeadSpec, scale: float = 1.0) -> Path:
     onnx.save(tiny_graph(head, scale), version / GRAPH_FILE)
     digest = _digest(version / WEIGHTS_FILE)
     head = head.model_copy(update={"checkpoint_digest": digest})
-    (root / head.name / "config.pbtxt").write_text(model_config(head), "utf-8")
     passport = Passport(
         model=head.name,
         exporter="tests",
@@ -164,6 +163,7 @@ def write_model(root: Path, head: HeadSpec, scale: float = 1.0) -> Path:
         ),
         created=datetime.date(2026, 1, 1),
     )
+    (root / head.name / "config.pbtxt").write_text(model_config(head, passport), "utf-8")
     (version / PASSPORT_FILE).write_text(passport.model_dump_json(), "utf-8")
     return root / head.name
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import runpy
 from pathlib import Path
@@ -64,3 +65,14 @@ def test_files_that_examples_name_are_there() -> None:
 def test_generated_tables_are_up_to_date() -> None:
     generate = runpy.run_path(str(ROOT / "docs" / "generate.py"))
     assert generate["stale"](write=False) == []
+
+
+def test_operations_name_the_triton_releases_that_are_used() -> None:
+    releases = json.loads((ROOT / "deploy" / "triton" / "release.json").read_text())
+    text = (ROOT / "docs" / "operations.md").read_text()
+    production, development = releases["production"], releases["development"]
+    named = [*(production[key] for key in ("release", "triton", "image", "security_floor"))]
+    named += [development["release"], development["triton"], development["wheel"]]
+    assert [name for name in named if name not in text] == []
+    lock = (ROOT / "requirements-triton-server.lock").read_text()
+    assert development["wheel"] in lock

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from importlib.metadata import Distribution, distributions, packages_distributions
 from pathlib import Path
 
+import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
@@ -72,8 +73,11 @@ def test_the_development_lock_names_no_cuda_library() -> None:
     assert locked["torch"] == "2.13.0"
 
 
-def test_every_file_of_the_serving_lock_has_a_hash() -> None:
-    text = (ROOT / "requirements.lock").read_text()
+@pytest.mark.parametrize(
+    "lock", ["requirements.lock", "requirements-triton.lock", "requirements-triton-server.lock"]
+)
+def test_every_file_that_a_server_runs_has_a_hash(lock: str) -> None:
+    text = (ROOT / lock).read_text()
     pinned = re.split(r"^(?=[\w.-]+==)", text, flags=re.MULTILINE)[1:]
     assert pinned
     assert all("--hash=sha256:" in requirement for requirement in pinned)
@@ -82,6 +86,12 @@ def test_every_file_of_the_serving_lock_has_a_hash() -> None:
 def test_both_locks_pin_the_same_versions() -> None:
     serving, development = _locked("requirements.lock"), _locked("requirements-dev.lock")
     assert {name: development.get(name) for name in serving} == serving
+
+
+def test_tritons_backend_runs_the_gateways_onnxruntime_on_an_older_numpy() -> None:
+    serving, backend = _locked("requirements.lock"), _locked("requirements-triton.lock")
+    assert backend["onnxruntime"] == serving["onnxruntime"]
+    assert backend["numpy"].startswith("1.")
 
 
 def test_every_serving_dependency_is_locked() -> None:

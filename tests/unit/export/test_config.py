@@ -1,11 +1,27 @@
 from __future__ import annotations
 
+import datetime
+
 import pytest
 from google.protobuf import text_format
 from tritonclient.grpc import model_config_pb2 as triton
 
 from export.config import model_config, read_head_spec
+from omnivec2.passport import ParityEntry, Passport
 from omnivec2.spec import HeadSpec, Modality, PreprocessSpec, TaskFamily, TensorSpec
+
+PASSPORT = Passport(
+    model="text_sentiment",
+    exporter="test",
+    opset=20,
+    versions={},
+    precision="fp32",
+    checkpoint_digest="0" * 64,
+    files={},
+    tolerance=1e-4,
+    parity=(ParityEntry(batch_size=1, worst_output="logits", max_relative_error=0.0),),
+    created=datetime.date(2026, 1, 2),
+)
 
 
 def make_head(**fields: object) -> HeadSpec:
@@ -32,7 +48,7 @@ def parse(text: str) -> triton.ModelConfig:
 
 
 def test_the_config_names_tensors_types_and_dynamic_axes_without_the_batch() -> None:
-    config = parse(model_config(make_head()))
+    config = parse(model_config(make_head(), PASSPORT))
     assert (config.name, config.backend, config.max_batch_size) == (
         "text_sentiment",
         "onnxruntime",
@@ -49,17 +65,19 @@ def test_the_config_names_tensors_types_and_dynamic_axes_without_the_batch() -> 
 
 def test_the_head_spec_travels_inside_unchanged() -> None:
     head = make_head()
-    assert read_head_spec(model_config(head)) == head
+    assert read_head_spec(model_config(head, PASSPORT)) == head
 
 
 def test_the_same_spec_always_gives_the_same_text() -> None:
-    assert model_config(make_head()) == model_config(make_head())
-    assert model_config(make_head()).isprintable() is False  # lines, as people review them
-    assert "größer" in model_config(make_head())
+    assert model_config(make_head(), PASSPORT) == model_config(make_head(), PASSPORT)
+    assert (
+        model_config(make_head(), PASSPORT).isprintable() is False
+    )  # lines, as people review them
+    assert "größer" in model_config(make_head(), PASSPORT)
 
 
 def test_requests_are_batched_and_a_full_queue_refuses() -> None:
-    config = parse(model_config(make_head()))
+    config = parse(model_config(make_head(), PASSPORT))
     policy = config.dynamic_batching.default_queue_policy
     assert config.dynamic_batching.max_queue_delay_microseconds < 5_000
     assert policy.max_queue_size > 0
@@ -67,9 +85,9 @@ def test_requests_are_batched_and_a_full_queue_refuses() -> None:
 
 
 def test_models_run_on_the_cpu_their_parity_was_measured_on_unless_asked_otherwise() -> None:
-    group = parse(model_config(make_head())).instance_group[0]
+    group = parse(model_config(make_head(), PASSPORT)).instance_group[0]
     assert group.kind == triton.ModelInstanceGroup.KIND_CPU
-    other = parse(model_config(make_head(), instance_kind="KIND_GPU")).instance_group[0]
+    other = parse(model_config(make_head(), PASSPORT, instance_kind="KIND_GPU")).instance_group[0]
     assert other.kind == triton.ModelInstanceGroup.KIND_GPU
 
 

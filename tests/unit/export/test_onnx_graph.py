@@ -10,10 +10,11 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from export.one import load_folded
 from export.onnx_graph import Graph, export_graph
-from export.parity import check_parity
-from export.run import load_folded
+from export.parity import cases_of, check_parity
 from export.samples import random_inputs
+from export.traceable import traceable_route
 from export.weight_ranges import StoredWeights
 from omnivec2.checkpoint import Checkpoint
 from omnivec2.errors import ExportError
@@ -27,7 +28,7 @@ def head(checkpoint: Checkpoint) -> HeadSpec:
 
 @pytest.fixture(scope="module")
 def graph(network: nn.Module, head: HeadSpec, weights: StoredWeights, workshop: Path) -> Graph:
-    return export_graph(network, head, weights, workshop / "model.onnx")
+    return export_graph(traceable_route(network, head), weights, workshop / "model.onnx")
 
 
 @pytest.fixture(scope="module")
@@ -94,7 +95,7 @@ def test_the_graph_answers_like_the_network_at_every_batch_size_and_length(
     graph: Graph, network: nn.Module, head: HeadSpec
 ) -> None:
     session = ort.InferenceSession(graph.path, providers=["CPUExecutionProvider"])
-    entries = check_parity(network, session, head)
+    entries = check_parity(traceable_route(network, head), session.run, cases_of(head))
     assert {entry.batch_size for entry in entries} == {1, 3, 8}
     assert {entry.lengths["tokens"] for entry in entries} == {2, 19, 64}
     assert max(entry.max_relative_error for entry in entries) < 1e-5
@@ -117,7 +118,7 @@ def test_a_network_that_fixes_the_batch_is_refused(
             return {"logits": x.reshape(3, 1).expand(3, 3), "lengths": x}
 
     with pytest.raises(ExportError, match="text/sentiment"):
-        export_graph(Fixed().eval(), head, weights, tmp_path / "model.onnx")
+        export_graph(traceable_route(Fixed().eval(), head), weights, tmp_path / "model.onnx")
 
 
 def test_outputs_other_than_the_head_spec_s_are_refused(
@@ -128,7 +129,7 @@ def test_outputs_other_than_the_head_spec_s_are_refused(
             return {"boxes": inputs["input_ids"].float()}
 
     with pytest.raises(ExportError, match=r"names outputs .*logits.* the network gives .*boxes"):
-        export_graph(Other().eval(), head, weights, tmp_path / "model.onnx")
+        export_graph(traceable_route(Other().eval(), head), weights, tmp_path / "model.onnx")
 
 
 @pytest.mark.parametrize("opset", [17, 24])
@@ -136,7 +137,9 @@ def test_an_opset_beyond_what_tensorrt_reads_is_refused(
     head: HeadSpec, weights: StoredWeights, tmp_path: Path, opset: int
 ) -> None:
     with pytest.raises(ExportError, match="expected 18 to 23"):
-        export_graph(nn.Identity(), head, weights, tmp_path / "model.onnx", opset=opset)
+        export_graph(
+            traceable_route(nn.Identity(), head), weights, tmp_path / "model.onnx", opset=opset
+        )
 
 
 def test_tracing_leaves_the_network_s_weights_untouched(

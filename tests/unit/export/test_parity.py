@@ -8,7 +8,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from export.parity import check_parity, relative_error
+from export.parity import cases_of, check_parity, relative_error
+from export.traceable import traceable_route
 from omnivec2.errors import ParityError
 from omnivec2.spec import HeadSpec, Modality, PreprocessSpec, TaskFamily, TensorSpec
 
@@ -44,7 +45,8 @@ class Session:
 
 
 def check(session: Session, **options: Any) -> Any:
-    return check_parity(Network(), session, HEAD, **options)  # type: ignore[arg-type]
+    traceable = traceable_route(Network(), HEAD)
+    return check_parity(traceable, session.run, cases_of(HEAD, **options))
 
 
 def test_equal_answers_pass_at_every_batch_size() -> None:

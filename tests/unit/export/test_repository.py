@@ -11,11 +11,16 @@ import numpy as np
 import pytest
 
 from export.config import read_head_spec
+from export.layouts import Layout
 from export.repository import assemble
 from omnivec2.checkpoint import Checkpoint, write_checkpoint
 from omnivec2.errors import ArtifactError, PassportError
 from omnivec2.passport import ParityEntry, Passport, verify_passport
 from omnivec2.spec import HeadSpec, Modality, PreprocessSpec, TaskFamily, TensorSpec
+
+
+def assemble_fused(checkpoint: Path, out: Path) -> list[Path]:
+    return assemble(checkpoint, out, Layout.FUSED)
 
 
 def make_head(task: str) -> HeadSpec:
@@ -73,7 +78,7 @@ def checkpoint(tmp_path: Path) -> Path:
 def test_every_head_becomes_a_model_directory_that_its_passport_vouches_for(
     checkpoint: Path, tmp_path: Path
 ) -> None:
-    models = assemble(checkpoint, tmp_path / "repo")
+    models = assemble_fused(checkpoint, tmp_path / "repo")
     assert [path.name for path in models] == ["imu_activity", "imu_gesture"]
     for path in models:
         verify_passport(path / "1")
@@ -81,7 +86,7 @@ def test_every_head_becomes_a_model_directory_that_its_passport_vouches_for(
 
 
 def test_the_weights_are_one_file_on_the_disk(checkpoint: Path, tmp_path: Path) -> None:
-    models = assemble(checkpoint, tmp_path / "repo")
+    models = assemble_fused(checkpoint, tmp_path / "repo")
     files = [checkpoint, *(path / "1" for path in models)]
     assert len({(path / "weights.safetensors").stat().st_ino for path in files}) == 1
 
@@ -93,7 +98,7 @@ def test_where_links_cannot_be_made_files_are_copied(
         raise OSError(18, "Invalid cross-device link")
 
     monkeypatch.setattr(os, "link", refuse)
-    for path in assemble(checkpoint, tmp_path / "repo"):
+    for path in assemble_fused(checkpoint, tmp_path / "repo"):
         verify_passport(path / "1")
 
 
@@ -101,39 +106,41 @@ def test_an_up_to_date_repository_is_left_alone_and_may_be_read_only(
     checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     out = tmp_path / "repo"
-    first = assemble(checkpoint, out)
+    first = assemble_fused(checkpoint, out)
 
     def refuse(*_: object, **__: object) -> None:
         raise OSError(30, "Read-only file system")
 
     monkeypatch.setattr(os, "replace", refuse)
     monkeypatch.setattr(os, "open", refuse)
-    assert assemble(checkpoint, out) == first
+    assert assemble_fused(checkpoint, out) == first
 
 
 def test_a_damaged_or_missing_file_is_mended_and_the_rest_left_alone(
     checkpoint: Path, tmp_path: Path
 ) -> None:
     out = tmp_path / "repo"
-    assemble(checkpoint, out)
+    assemble_fused(checkpoint, out)
     before = times(out)
     (out / "imu_activity" / "1" / "model.onnx").write_bytes(b"damaged")
-    assemble(checkpoint, out)
+    assemble_fused(checkpoint, out)
     verify_passport(out / "imu_activity" / "1")
     after = times(out)
     assert {k: v for k, v in after.items() if "gesture" in k} == {
         k: v for k, v in before.items() if "gesture" in k
     }
     shutil.rmtree(out / "imu_activity" / "1")
-    assemble(checkpoint, out)
+    assemble_fused(checkpoint, out)
     verify_passport(out / "imu_activity" / "1")
 
 
 def test_new_weights_replace_every_model(checkpoint: Path, tmp_path: Path) -> None:
     out = tmp_path / "repo"
-    assemble(checkpoint, out)
+    assemble_fused(checkpoint, out)
     make_checkpoint(checkpoint, "activity", "gesture", fill=2.0)
-    digests = {verify_passport(path / "1").checkpoint_digest for path in assemble(checkpoint, out)}
+    digests = {
+        verify_passport(path / "1").checkpoint_digest for path in assemble_fused(checkpoint, out)
+    }
     assert len(digests) == 1
 
 
@@ -141,11 +148,11 @@ def test_a_head_that_is_gone_is_removed_but_what_others_put_there_stays(
     checkpoint: Path, tmp_path: Path
 ) -> None:
     out = tmp_path / "repo"
-    assemble(checkpoint, out)
+    assemble_fused(checkpoint, out)
     (out / "their_model").mkdir()
     (out / "README.md").write_text("theirs")
     make_checkpoint(checkpoint, "gesture")
-    assemble(checkpoint, out)
+    assemble_fused(checkpoint, out)
     assert sorted(path.name for path in out.iterdir() if path.name[0] != ".") == [
         "README.md",
         "imu_gesture",
@@ -157,9 +164,9 @@ def test_a_head_that_is_gone_is_removed_even_if_the_others_are_current(
     checkpoint: Path, tmp_path: Path
 ) -> None:
     out = tmp_path / "repo"
-    assemble(checkpoint, out)
+    assemble_fused(checkpoint, out)
     shutil.rmtree(checkpoint / "models" / "imu_activity")
-    assemble(checkpoint, out)
+    assemble_fused(checkpoint, out)
     assert not (out / "imu_activity").exists()
 
 
@@ -168,7 +175,7 @@ def test_a_head_without_a_graph_is_refused_and_nothing_is_written(
 ) -> None:
     (checkpoint / "models" / "imu_gesture" / "model.onnx").unlink()
     with pytest.raises(PassportError, match=r"imu/gesture.*omnivec2 export"):
-        assemble(checkpoint, tmp_path / "repo")
+        assemble_fused(checkpoint, tmp_path / "repo")
     assert not (tmp_path / "repo").exists()
 
 
@@ -178,7 +185,7 @@ def test_a_graph_of_other_weights_is_refused(checkpoint: Path, tmp_path: Path) -
         target = checkpoint / "models" / "imu_gesture" / name
         shutil.copyfile(other / "models" / "imu_gesture" / name, target)
     with pytest.raises(PassportError, match=r"imu/gesture.*other weights"):
-        assemble(checkpoint, tmp_path / "repo")
+        assemble_fused(checkpoint, tmp_path / "repo")
 
 
 def test_a_graph_that_was_altered_never_reaches_the_repository(
@@ -186,17 +193,17 @@ def test_a_graph_that_was_altered_never_reaches_the_repository(
 ) -> None:
     (checkpoint / "models" / "imu_gesture" / "model.onnx").write_bytes(b"altered")
     with pytest.raises(PassportError, match=r"model\.onnx"):
-        assemble(checkpoint, tmp_path / "repo")
+        assemble_fused(checkpoint, tmp_path / "repo")
     assert not (tmp_path / "repo" / "imu_gesture").exists()
 
 
 def test_what_a_killed_process_left_is_cleared_away(checkpoint: Path, tmp_path: Path) -> None:
     out = tmp_path / "repo"
-    assemble(checkpoint, out)
+    assemble_fused(checkpoint, out)
     (out / ".staging-imu_activity-x").mkdir()
     (out / ".staging-file").touch()
     (out / "imu_activity").rename(out / ".retired-imu_activity")
-    assemble(checkpoint, out)
+    assemble_fused(checkpoint, out)
     verify_passport(out / "imu_activity" / "1")
     assert sorted(p.name for p in out.iterdir() if p.name.startswith((".s", ".r"))) == []
 
@@ -205,24 +212,24 @@ def test_a_list_of_written_models_that_was_tampered_with_removes_nothing_outside
     checkpoint: Path, tmp_path: Path
 ) -> None:
     out = tmp_path / "repo"
-    assemble(checkpoint, out)
+    assemble_fused(checkpoint, out)
     (tmp_path / "precious").mkdir()
     (out / ".assembled.json").write_text('["../precious", "..", ".", 3, ""]')
     (out / "imu_activity" / "config.pbtxt").write_text("")
-    assemble(checkpoint, out)
+    assemble_fused(checkpoint, out)
     assert (tmp_path / "precious").exists()
 
 
 def test_a_place_that_cannot_be_written_is_named(checkpoint: Path, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("in the way")
     with pytest.raises(ArtifactError, match="file"):
-        assemble(checkpoint, tmp_path / "file")
+        assemble_fused(checkpoint, tmp_path / "file")
 
 
 def test_processes_that_start_together_do_not_fight(checkpoint: Path, tmp_path: Path) -> None:
     out = tmp_path / "repo"
     with multiprocessing.get_context("spawn").Pool(3) as pool:
-        answers = pool.starmap(assemble, [(checkpoint, out)] * 3)
+        answers = pool.starmap(assemble_fused, [(checkpoint, out)] * 3)
     assert answers[0] == answers[1] == answers[2]
     for path in answers[0]:
         verify_passport(path / "1")

@@ -11,11 +11,9 @@ from omnivec2.errors import ModelNotReadyError, OverloadedError
 from omnivec2.preprocess import Array
 from service.runtimes.batcher import Batcher, merge
 
-LIMITS = {"a": 8, "b": 8}
-
 
 class Engine:
-    """Doubles its input; waits at a gate so that a test can let jobs pile up."""
+    """Two engines that double their input; waits at a gate so that a test can let jobs pile up."""
 
     def __init__(self) -> None:
         self.gate = threading.Event()
@@ -23,14 +21,27 @@ class Engine:
         self.entered = threading.Event()
         self.batches: list[tuple[str, int]] = []
         self.failure: Exception | None = None
+        self.lanes = {name: Lane(self, name) for name in "ab"}
 
-    def __call__(self, name: str, inputs: Mapping[str, Array]) -> Mapping[str, Array]:
+    def compute(self, name: str, inputs: Mapping[str, Array]) -> Mapping[str, Array]:
         self.entered.set()
         assert self.gate.wait(5)
         self.batches.append((name, len(inputs["x"])))
         if self.failure is not None:
             raise self.failure
         return {"y": inputs["x"] * 2}
+
+
+class Lane:
+    """One of the two."""
+
+    max_rows = 8
+
+    def __init__(self, engine: Engine, name: str) -> None:
+        self.engine, self.name = engine, name
+
+    def run(self, inputs: Mapping[str, Array]) -> Mapping[str, Array]:
+        return self.engine.compute(self.name, inputs)
 
 
 def rows(*values: float) -> dict[str, Array]:
@@ -41,9 +52,11 @@ async def pile_up(batcher: Batcher, engine: Engine, *jobs: tuple[str, dict[str, 
     """Submit one job that keeps the worker busy and the others behind it; then let go."""
     engine.gate.clear()
     engine.entered.clear()
-    first = asyncio.create_task(batcher.submit("b", rows(0)))
+    first = asyncio.create_task(batcher.submit(engine.lanes["b"], rows(0)))
     await asyncio.to_thread(engine.entered.wait, 5)
-    tasks = [asyncio.create_task(batcher.submit(name, inputs)) for name, inputs in jobs]
+    tasks = [
+        asyncio.create_task(batcher.submit(engine.lanes[name], inputs)) for name, inputs in jobs
+    ]
     await asyncio.sleep(0)
     engine.gate.set()
     await first
@@ -55,7 +68,7 @@ def run(test, **options):
 
     async def main() -> None:
         engine = Engine()
-        batcher = Batcher(engine, LIMITS, **{"workers": 1, "capacity": 20, **options})
+        batcher = Batcher(**{"workers": 1, "capacity": 20, **options})
         try:
             await test(batcher, engine)
         finally:
@@ -67,7 +80,7 @@ def run(test, **options):
 
 def test_a_lone_request_is_computed_at_once() -> None:
     async def test(batcher: Batcher, engine: Engine) -> None:
-        answer = await batcher.submit("a", rows(1, 2))
+        answer = await batcher.submit(engine.lanes["a"], rows(1, 2))
         assert answer.outputs["y"].ravel().tolist() == [2, 4]
         assert answer.compute_seconds >= 0
 
@@ -122,9 +135,9 @@ def test_a_failing_batch_fails_its_requests_and_not_the_next() -> None:
     async def test(batcher: Batcher, engine: Engine) -> None:
         engine.failure = ModelNotReadyError("broken")
         with pytest.raises(ModelNotReadyError, match="broken"):
-            await batcher.submit("a", rows(1))
+            await batcher.submit(engine.lanes["a"], rows(1))
         engine.failure = None
-        assert (await batcher.submit("a", rows(1))).outputs["y"].item() == 2
+        assert (await batcher.submit(engine.lanes["a"], rows(1))).outputs["y"].item() == 2
 
     run(test)
 
@@ -133,15 +146,15 @@ def test_a_cancelled_request_is_not_computed() -> None:
     async def test(batcher: Batcher, engine: Engine) -> None:
         engine.gate.clear()
         engine.entered.clear()
-        busy = asyncio.create_task(batcher.submit("b", rows(0)))
+        busy = asyncio.create_task(batcher.submit(engine.lanes["b"], rows(0)))
         await asyncio.to_thread(engine.entered.wait, 5)
-        left = asyncio.create_task(batcher.submit("a", rows(1)))
+        left = asyncio.create_task(batcher.submit(engine.lanes["a"], rows(1)))
         await asyncio.sleep(0)
         left.cancel()
         await asyncio.gather(left, return_exceptions=True)
         engine.gate.set()
         await busy
-        await batcher.submit("b", rows(2))
+        await batcher.submit(engine.lanes["b"], rows(2))
         assert ("a", 1) not in engine.batches
 
     run(test)
@@ -151,9 +164,9 @@ def test_closing_refuses_what_waits_and_what_comes() -> None:
     async def test(batcher: Batcher, engine: Engine) -> None:
         engine.gate.clear()
         engine.entered.clear()
-        busy = asyncio.create_task(batcher.submit("b", rows(1)))
+        busy = asyncio.create_task(batcher.submit(engine.lanes["b"], rows(1)))
         await asyncio.to_thread(engine.entered.wait, 5)
-        waiting = asyncio.create_task(batcher.submit("a", rows(1)))
+        waiting = asyncio.create_task(batcher.submit(engine.lanes["a"], rows(1)))
         await asyncio.sleep(0)
         closing = asyncio.create_task(asyncio.to_thread(batcher.close))
         await asyncio.sleep(0.05)
@@ -163,14 +176,16 @@ def test_closing_refuses_what_waits_and_what_comes() -> None:
         with pytest.raises(ModelNotReadyError):
             await waiting
         with pytest.raises(ModelNotReadyError):
-            await batcher.submit("a", rows(1))
+            await batcher.submit(engine.lanes["a"], rows(1))
 
     run(test)
 
 
 def test_idle_workers_share_what_waits() -> None:
     async def test(batcher: Batcher, engine: Engine) -> None:
-        answers = await asyncio.gather(*(batcher.submit("a", rows(i)) for i in range(8)))
+        answers = await asyncio.gather(
+            *(batcher.submit(engine.lanes["a"], rows(i)) for i in range(8))
+        )
         assert [a.outputs["y"].item() for a in answers] == [i * 2 for i in range(8)]
         assert batcher.waiting_rows == 0
 

@@ -22,7 +22,8 @@ def test_models_carry_their_head_spec(root: Path) -> None:
     assert repository.refused == {}
     stored = repository.models["text_topic"]
     assert stored.spec.labels == ("a", "b", "c")
-    assert (stored.version, stored.directory) == ("1", root / "text_topic" / "1")
+    assert (stored.version, stored.steps) == ("1", ())
+    assert [graph.directory for graph in stored.graphs] == [root / "text_topic" / "1"]
 
 
 def test_the_newest_version_is_served(root: Path) -> None:

@@ -1,0 +1,175 @@
+"""Export of the shared layout: its parts, and every head put together from them.
+
+Each part is compared with PyTorch on what really reaches it: the tokens and features of
+random inputs of the modalities it serves. Every head is then compared end to end, parts
+one behind the other against the network in one piece, where nothing is padded.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import onnxruntime as ort
+import torch
+
+from export.layouts import PART_FILE, ensemble_path, part_directory
+from export.one import Exporter, ExportResult
+from export.parity import Case, cases_of, check_parity
+from export.parts import Composition, Cutting, Part
+from export.traceable import Array, Batch, traceable_route
+from omnivec2.atomic import link_or_copy, write_file
+from omnivec2.checkpoint import Checkpoint
+from omnivec2.network.omnivec2 import OmniVec2
+from omnivec2.passport import (
+    GRAPH_FILE,
+    PASSPORT_FILE,
+    WEIGHTS_FILE,
+    ParityEntry,
+    load_passport,
+)
+from omnivec2.spec import HeadSpec
+
+_TRUNK_BATCHES = (1, 3)
+
+
+def export_shared(
+    network: OmniVec2,
+    exporter: Exporter,
+    heads: Sequence[HeadSpec],
+    on_result: Callable[[ExportResult], None],
+) -> None:
+    """Export the parts that some heads of a checkpoint need, then the heads as ensembles.
+
+    Args:
+        network: loaded from the exporter's checkpoint, in eval mode.
+        exporter: where graphs go.
+        heads: which heads; a head whose parts fail is not exported.
+        on_result: told every result as it comes.
+    """
+    # All heads are cut, because how parts are named depends on all of them.
+    compositions = Cutting(network, exporter.source.heads).compositions
+    wanted = [compositions[head.route] for head in heads]
+    bench = _Bench(wanted)
+    done: dict[str, bool] = {}
+    for part, cases in bench.parts():
+        target = part_directory(exporter.source, part.spec.name)
+        target.mkdir(parents=True, exist_ok=True)
+        spec = part.spec.model_dump_json()
+        write_file(target / PART_FILE, f"{part.spec.model_dump_json(indent=1)}\n".encode())
+        result = exporter.export(part.traceable, part.spec.name, cases(), target, spec)
+        done[part.spec.name] = result.ok
+        on_result(result)
+    with _sessions(exporter.source) as session:
+        for composition in wanted:
+            if all(done[part.spec.name] for part in composition.parts):
+                on_result(_certify(network, exporter, composition, session))
+
+
+class _Bench:
+    """Parts in the order they run, with the batches that reach them."""
+
+    def __init__(self, compositions: Sequence[Composition]) -> None:
+        self._compositions = compositions
+        self._tokens: dict[str, list[tuple[Case, Batch]]] = {}
+
+    def parts(self) -> Iterator[tuple[Part, Callable[[], Iterator[Case]]]]:
+        """Every distinct part once: tokenizers, the trunk, heads."""
+        tokenizers = {c.tokenizer.spec.name: c for c in self._compositions}
+        for composition in tokenizers.values():
+            yield composition.tokenizer, lambda c=composition: cases_of(c.head)  # type: ignore[misc]
+        yield self._compositions[0].trunk, lambda: self._of_trunk(list(tokenizers.values()))
+        for composition in self._compositions:
+            yield composition.own, lambda c=composition: self._of_head(c)  # type: ignore[misc]
+
+    def _tokenized(self, composition: Composition) -> list[tuple[Case, Batch]]:
+        """Each case with all tensors up to the features; computed once per tokenizer."""
+        name = composition.tokenizer.spec.name
+        if name not in self._tokens:
+            self._tokens[name] = [
+                (case, _behind(composition, case.batch)) for case in cases_of(composition.head)
+            ]
+        return self._tokens[name]
+
+    def _of_trunk(self, compositions: Sequence[Composition]) -> Iterator[Case]:
+        for composition in compositions:
+            for case, tensors in self._tokenized(composition):
+                if case.size in _TRUNK_BATCHES:
+                    yield _case(composition.trunk, case, tensors)
+
+    def _of_head(self, composition: Composition) -> Iterator[Case]:
+        for case, tensors in self._tokenized(composition):
+            yield _case(composition.own, case, tensors)
+
+
+def _behind(composition: Composition, batch: Batch) -> Batch:
+    tensors: dict[str, Array] = {**composition.tokenizer.traceable.answer(batch)}
+    return tensors | composition.trunk.traceable.answer(tensors)
+
+
+def _case(part: Part, case: Case, tensors: Batch) -> Case:
+    return replace(case, batch={tensor.name: tensors[tensor.name] for tensor in part.spec.inputs})
+
+
+@dataclass(frozen=True)
+class _Chain:
+    """The exported parts of a head, run one behind the other."""
+
+    sessions: Sequence[ort.InferenceSession]
+
+    def __call__(self, names: Sequence[str], batch: Batch) -> list[Array]:
+        """Outputs of the last by name."""
+        tensors: dict[str, Any] = dict(batch)
+        for session in self.sessions:
+            inputs = {node.name: tensors[node.name] for node in session.get_inputs()}
+            outputs = [node.name for node in session.get_outputs()]
+            tensors |= dict(zip(outputs, session.run(outputs, inputs), strict=True))
+        return [tensors[name] for name in names]
+
+
+def _certify(
+    network: OmniVec2,
+    exporter: Exporter,
+    composition: Composition,
+    session: Callable[[str], ort.InferenceSession],
+) -> ExportResult:
+    head = composition.head
+    names = [part.spec.name for part in composition.parts]
+
+    def measure() -> tuple[ParityEntry, ...]:
+        chain = _Chain([session(name) for name in names])
+        return check_parity(traceable_route(network, head), chain, cases_of(head))
+
+    digests = {name: _content_digest(exporter.source, name) for name in names}
+    return exporter.certify(
+        f"{head.route} in parts", measure, head.name, digests, ensemble_path(exporter.source, head)
+    )
+
+
+def _content_digest(source: Checkpoint, name: str) -> str:
+    digest = load_passport(part_directory(source, name) / PASSPORT_FILE).content_digest
+    assert digest is not None, "every part is exported with one"
+    return digest
+
+
+@contextmanager
+def _sessions(source: Checkpoint) -> Iterator[Callable[[str], ort.InferenceSession]]:
+    """Sessions on exported parts by name, each made once."""
+    made: dict[str, ort.InferenceSession] = {}
+    with tempfile.TemporaryDirectory(dir=source.directory, prefix=".export-") as directory:
+        root = Path(directory)
+        link_or_copy(source.weights_path, root / WEIGHTS_FILE)
+
+        def session(name: str) -> ort.InferenceSession:
+            if name not in made:
+                graph = root / f"{name}.onnx"
+                link_or_copy(part_directory(source, name) / GRAPH_FILE, graph)
+                made[name] = ort.InferenceSession(graph, providers=["CPUExecutionProvider"])
+            return made[name]
+
+        with torch.inference_mode():
+            yield session

@@ -1,0 +1,56 @@
+"""Parts of the shared layout: tokenizers, one trunk, heads, and the lengths they meet at.
+
+::
+
+    inputs ─ tokenizer_m ─► tokens, mask ─ trunk ─► features ─ head_m_t ─► outputs
+                         └───────── mask, extras ──────────────┘
+
+Tensors between parts have fixed names, so that how a model is put together follows from
+the specs of its tokenizer and its head.
+"""
+
+from __future__ import annotations
+
+import itertools
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict
+
+from omnivec2.spec import TensorSpec
+
+TRUNK = "trunk"
+PART_PREFIXES = ("tokenizer_", "head_")
+"""How names of parts begin; no modality is named so."""
+TOKENS, MASK, FEATURES = "tokens", "mask", "features"
+
+LENGTH_BUCKETS = (20, 40, 68, 132, 196, 260, 516, 1028, 2052)
+"""Token counts that sequences are padded to, so that different tasks meet in a batch.
+
+Little more than 16, 36, 64, 128, 192 and so on, because a CLS token comes before so many
+patches; each a multiple of 4, which vector units like.
+"""
+
+
+def bucket_of(length: int) -> int:
+    """The smallest bucket that holds ``length`` tokens; at most the last bucket's.
+
+    Only sums and whole divisions, so that it can be traced with a symbolic length.
+    """
+    wide = 2 * LENGTH_BUCKETS[-1]
+    size = LENGTH_BUCKETS[0]
+    for bucket, larger in itertools.pairwise(LENGTH_BUCKETS):
+        is_longer = (length - bucket - 1 + wide) // wide  # 1 if length > bucket, else 0
+        size = size + (larger - bucket) * is_longer
+    return size
+
+
+class PartSpec(BaseModel):
+    """What a part takes and gives; shapes leave out the batch axis, -1 is dynamic."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: str
+    kind: Literal["tokenizer", "trunk", "head"]
+    inputs: tuple[TensorSpec, ...]
+    outputs: tuple[TensorSpec, ...]
+    max_batch_size: int = 32
