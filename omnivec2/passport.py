@@ -171,26 +171,3 @@ def _digest(path: Path) -> str:
         raise PassportError(f"{path}: the file is missing") from error
     except OSError as error:
         raise PassportError(f"{path}: cannot be read: {error.strerror}") from error
-
-
-def check_claims(passport: Passport, spec: HeadSpec) -> None:
-    """Check a passport against a head spec, where the files themselves are out of reach.
-
-    Raises:
-        PassportError: it is another model's, names another checkpoint than the head spec,
-            or its parity is out of bounds.
-    """
-    if passport.model != spec.name:
-        raise PassportError(f"{spec.name}: has the passport of {passport.model}")
-    if spec.checkpoint_digest and passport.checkpoint_digest != spec.checkpoint_digest:
-        raise PassportError(f"{spec.name}: head spec and passport name different checkpoints")
-    if passport.tolerance > PARITY_TOLERANCE and passport.precision == "fp32":
-        raise PassportError(
-            f"{spec.name}: exported with tolerance {passport.tolerance:g}, "
-            f"an fp32 model needs {PARITY_TOLERANCE:g}"
-        )
-    if passport.max_relative_error > passport.tolerance:
-        raise PassportError(
-            f"{spec.name}: recorded error {passport.max_relative_error:.1e} is over "
-            f"its tolerance {passport.tolerance:.1e}"
-        )

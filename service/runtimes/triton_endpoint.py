@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, TypeVar
 
 import numpy as np
@@ -16,7 +17,7 @@ from omnivec2.preprocess import Array
 from service.context import CURRENT
 from service.runtimes.base import Model
 from service.runtimes.triton_errors import Cause, TritonError
-from service.runtimes.triton_models import model_of, same
+from service.runtimes.triton_models import Described, describe, same
 
 _LOG = logging.getLogger(__name__)
 
@@ -67,8 +68,8 @@ class Endpoint:
         self._client = InferenceServerClient(address, channel_args=list(_CHANNEL))
         self._looking = asyncio.Lock()
         self._ready: frozenset[tuple[str, str]] = frozenset()
-        # (name, version) -> its model, None for a part, or why it is refused.
-        self._read: dict[tuple[str, str], Model | str | None] = {}
+        # (name, version) -> what its configuration says, or why it is refused.
+        self._read: dict[tuple[str, str], Described | str] = {}
         self._read_all = True
         self._looks = 0
 
@@ -89,7 +90,9 @@ class Endpoint:
     def adopt(self, model: Model) -> None:
         """Hold ``model``, which another server has as well, in place of an equal one."""
         self.models[model.name] = model
-        self._read[model.name, model.version] = model
+        described = self._read.get((model.name, model.version))
+        if isinstance(described, Described):
+            self._read[model.name, model.version] = replace(described, model=model)
 
     async def look(self) -> None:
         """Ask which models are ready, and what the new ones are; see the attributes."""
@@ -163,13 +166,12 @@ class Endpoint:
         for name, version in ready:
             newest[name] = max(version, newest.get(name, "0"), key=int)
         keys = sorted(newest.items())
-        unread = [key for key in keys if self._read_all or key not in self._read]
-        if not unread and keys:
-            # One in turn is read again: files may be changed without a new version.
-            unread = [keys[self._looks % len(keys)]]
+        # Files may be changed without a new version, so one in turn is always read again.
+        changed = self._read_all or ready != self._ready
+        unread = keys if changed or not keys else [keys[self._looks % len(keys)]]
         self._looks += 1
         found = dict(
-            zip(unread, await asyncio.gather(*(self._model(*key) for key in unread)), strict=True)
+            zip(unread, await asyncio.gather(*(self._describe(*k) for k in unread)), strict=True)
         )
         self._read = {key: found[key] if key in found else self._read[key] for key in keys}
         self._read_all = False
@@ -182,32 +184,41 @@ class Endpoint:
             and entry.reason not in _INTENDED
             and entry.name not in newest
         }
-        for (name, _), one in self._read.items():
-            if isinstance(one, str):
-                self.refused[name] = one
-            elif one is not None:
-                self._add(one)
+        for (name, _), described in self._read.items():
+            if isinstance(described, str):
+                self.refused[name] = described
+            elif described.model is not None:
+                self._add(described.model, described.parts)
 
-    def _add(self, model: Model) -> None:
-        """Take up a model unless a part of it is missing."""
-        gone = {s.model for s in model.steps if not self.has_part(s.model, s.version)}
-        if gone:
-            self.refused[model.name] = f"{model.name}: needs {', '.join(sorted(gone))}"
-        else:
-            self.models[model.name] = model
+    def _add(self, model: Model, parts: Mapping[str, str]) -> None:
+        """Take up a model unless a part of it is missing or not the one it came with."""
+        for step in model.steps:
+            part = self._read.get((step.model, step.version))
+            if not self.has_part(step.model, step.version):
+                why = f"{step.model} version {step.version} is not ready"
+            elif isinstance(part, Described) and part.digest != parts.get(step.model):
+                why = f"it was exported with another {step.model} than version {step.version}"
+            else:
+                continue
+            self.refused[model.name] = f"{model.name}: {why}"
+            return
+        self.models[model.name] = model
 
-    async def _model(self, name: str, version: str) -> Model | str | None:
+    async def _describe(self, name: str, version: str) -> Described | str:
         answer = await _answer(
             self._client.get_model_config(name, version, client_timeout=_LOOK_SECONDS)
         )
         before = self._read.get((name, version))
         try:
-            model = model_of(answer.config, version)
-            return before if isinstance(before, Model) and same(before, model) else model
+            described = describe(answer.config, version)
         except ArtifactError as error:
             if before != str(error):
                 _LOG.error("Triton at %s: %s is not served: %s", self.address, name, error)
             return str(error)
+        if isinstance(before, Described) and same(before.model, described.model):
+            # The same object, so that requests under way can tell that nothing changed.
+            return replace(described, model=before.model)
+        return described
 
 
 async def _answer(call: Awaitable[T]) -> T:

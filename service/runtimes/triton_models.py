@@ -2,42 +2,64 @@
 
 from __future__ import annotations
 
-from typing import Any, TypeVar
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 
-from pydantic import BaseModel, ValidationError
+from pydantic import ValidationError
 from tritonclient.grpc.model_config_pb2 import ModelConfig
 
-from omnivec2.errors import ArtifactError
+from omnivec2.errors import ArtifactError, PassportError
 from omnivec2.passport import Passport, check_claims
 from omnivec2.spec import HeadSpec
-from service.repository import HEAD_SPEC_PARAMETER
-from service.runtimes.base import Model, Step
+from service.repository import HEAD_SPEC_PARAMETER, head_spec_of, steps_of
+from service.runtimes.base import Model
 from service.runtimes.steps import check_steps
 
 PASSPORT_PARAMETER = "passport"
-_ENSEMBLE = "ensemble"
 
-B = TypeVar("B", bound=BaseModel)
+_ANY_VERSION = "-1"
 
 
-def model_of(config: ModelConfig, version: str) -> Model | None:
-    """The model of a configuration, or None if it is no modality-task of ours but, say, a part.
+@dataclass(frozen=True)
+class Described:
+    """What a model's configuration says.
+
+    Attributes:
+        model: the modality-task; None for a part, and for what is not of this project.
+        digest: of a part, by its passport.
+        parts: part -> digest of the files it had when the model was exported.
+    """
+
+    model: Model | None = None
+    digest: str | None = None
+    parts: Mapping[str, str] = field(default_factory=dict)
+
+
+def describe(config: ModelConfig, version: str) -> Described:
+    """Read a model's configuration.
 
     Raises:
-        ArtifactError: its head spec or its tensors are wrong; the message names the model.
-        PassportError: its passport is missing or is not for this head spec.
+        ArtifactError: the head spec or the tensors are wrong; the message names the model.
+        PassportError: the passport is missing, or is not for this head spec.
     """
+    passport = _passport(config)
     if HEAD_SPEC_PARAMETER not in config.parameters:
-        return None
-    spec = _parameter(config, HEAD_SPEC_PARAMETER, HeadSpec)
+        return Described(digest=passport.content_digest if passport else None)
+    spec = head_spec_of(config, config.name)
     if spec.name != config.name:
         raise ArtifactError(f"{config.name}: holds the head spec of {spec.name}")
-    check_claims(_parameter(config, PASSPORT_PARAMETER, Passport), spec)
+    if passport is None:
+        raise PassportError(f"{config.name}: has no passport; export it again")
+    check_claims(passport, spec)
     _check_tensors(config, spec)
-    model = Model(spec, version, _steps(config))
-    if model.steps:
+    steps = tuple(
+        replace(step, version="") if step.version == _ANY_VERSION else step
+        for step in steps_of(config)
+    )
+    model = Model(spec, version, steps)
+    if steps:
         check_steps(model)
-    return model
+    return Described(model, passport.content_digest, passport.parts)
 
 
 def same(one: Model | None, other: Model | None) -> bool:
@@ -49,19 +71,19 @@ def same(one: Model | None, other: Model | None) -> bool:
     return (one.version, one.spec, one.steps) == (other.version, other.spec, other.steps)
 
 
-def _parameter(config: ModelConfig, name: str, kind: type[B]) -> B:
-    if name not in config.parameters:
-        raise ArtifactError(f"{config.name}: no {name} among its parameters; export it again")
+def _passport(config: ModelConfig) -> Passport | None:
+    if PASSPORT_PARAMETER not in config.parameters:
+        return None
     try:
-        return kind.model_validate_json(config.parameters[name].string_value)
+        return Passport.model_validate_json(config.parameters[PASSPORT_PARAMETER].string_value)
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(map(str, first["loc"])) or "it"
-        raise ArtifactError(f"{config.name}: not a {name}: {where}: {first['msg']}") from error
+        raise PassportError(f"{config.name}: not a passport: {where}: {first['msg']}") from error
 
 
 def _check_tensors(config: ModelConfig, spec: HeadSpec) -> None:
-    for kind, declared, tensors in (
+    for verb, declared, tensors in (
         ("takes", config.input, spec.inputs),
         ("gives", config.output, spec.outputs),
     ):
@@ -69,17 +91,5 @@ def _check_tensors(config: ModelConfig, spec: HeadSpec) -> None:
         wanted = {tensor.name for tensor in tensors}
         if names != wanted:
             raise ArtifactError(
-                f"{config.name}: {kind} {sorted(names)}, its head spec says {sorted(wanted)}"
+                f"{config.name}: {verb} {sorted(names)}, its head spec says {sorted(wanted)}"
             )
-
-
-def _steps(config: ModelConfig) -> tuple[Step, ...]:
-    if config.platform != _ENSEMBLE:
-        return ()
-    return tuple(_step(step) for step in config.ensemble_scheduling.step)
-
-
-def _step(step: Any) -> Step:
-    # -1 leaves the version to the part's version policy.
-    version = str(step.model_version) if step.model_version > 0 else ""
-    return Step(step.model_name, version, dict(step.input_map), dict(step.output_map))
