@@ -65,8 +65,8 @@ class TritonRuntime:
         """
         if not self._endpoints:
             self._endpoints = [Endpoint(address) for address in self._settings.triton_endpoints]
-            self._recovering = asyncio.create_task(self._recover())
         await self.refresh()
+        self._recovering = self._recovering or asyncio.create_task(self._recover())
         if not self._models:
             raise ModelNotReadyError(self._nothing())
         _LOG.info("%d models at %d Triton servers", len(self._models), self.endpoints_up)
