@@ -36,11 +36,21 @@ class RunningServer:
 
 @contextmanager
 def running_server(
-    *options: str, settings: Mapping[str, object] | None = None, wait_seconds: float = 120
+    *options: str,
+    settings: Mapping[str, object] | None = None,
+    port: int = 0,
+    wait_seconds: float = 120,
 ) -> Iterator[RunningServer]:
-    """Run ``omnivec2 serve`` with the given options until the block ends."""
+    """Run ``omnivec2 serve`` with the given options until the block ends.
+
+    Args:
+        options: of the command.
+        settings: in the environment.
+        port: where to listen; given one, it is not waited for.
+        wait_seconds: longest until it is ready.
+    """
     variables = {f"OMNIVEC2_{name.upper()}": str(value) for name, value in (settings or {}).items()}
-    command = [sys.executable, "-m", "omnivec2.cli", "serve", "--port", "0", *options]
+    command = [sys.executable, "-m", "omnivec2.cli", "serve", "--port", str(port), *options]
     with tempfile.TemporaryFile() as log:
         process = subprocess.Popen(
             command,
@@ -50,7 +60,10 @@ def running_server(
             stderr=log,
         )
         try:
-            yield RunningServer(*_wait(process, log.fileno(), wait_seconds))
+            if port:
+                yield RunningServer(f"http://127.0.0.1:{port}", process)
+            else:
+                yield RunningServer(*_wait(process, log.fileno(), wait_seconds))
         finally:
             process.terminate()
             process.wait(30)
