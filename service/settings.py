@@ -41,7 +41,7 @@ class Settings(BaseSettings):
     triton_endpoints: Annotated[tuple[str, ...], NoDecode, Field(min_length=1)] = (
         "127.0.0.1:8001",
     )
-    """gRPC addresses of Triton servers, of one repository each (``a:8001,b:8001``)."""
+    """gRPC addresses of Triton servers (``a:8001,b:8001``); each may have all or some models."""
 
     refresh_seconds: Annotated[float, Field(ge=0)] = 1.0
     """How often to look for models that came, changed or went; 0 never looks."""
