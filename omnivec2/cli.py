@@ -86,6 +86,9 @@ def serve(
     port: Annotated[
         int | None, typer.Option(help="Port; 0 takes a free one.  [default: 8080]")
     ] = None,
+    grpc_port: Annotated[
+        int | None, typer.Option(help="Port for gRPC tensors.  [default: not served]")
+    ] = None,
     checkpoint: CheckpointOption = DEFAULT_CHECKPOINT,
     model_repo: Annotated[
         Path | None, typer.Option(help="Model repository.  [default: model_repo]")
@@ -128,6 +131,7 @@ def serve(
     given = {
         "host": host,
         "port": port,
+        "grpc_port": grpc_port,
         "model_repo": model_repo,
         "only": tuple(only) if only else None,
         "runtime": runtime or ("triton" if triton else None),
@@ -429,6 +433,8 @@ def _announce(console: Console) -> Callable[[str, Gateway], None]:
 
     def announce(address: str, gateway: Gateway) -> None:
         heads = gateway.dataplane.heads
+        if gateway.grpc_address:
+            console.print(f"gRPC at [bold]{gateway.grpc_address}[/bold]", highlight=False)
         console.print(f"{len(heads)} heads at [bold]{address}[/bold] (docs: {address}/docs). Try:")
         console.print(curl_line(address, heads), markup=False, soft_wrap=True, highlight=False)
 

@@ -28,6 +28,9 @@ class Settings(BaseSettings):
     port: Annotated[int, Field(ge=0, le=65535)] = 8080
     """Port to listen on; 0 takes a free one."""
 
+    grpc_port: Annotated[int, Field(ge=0, le=65535)] | None = None
+    """Port for the Open Inference Protocol over gRPC; 0 takes a free one, none serves none."""
+
     model_repo: Path = Path("model_repo")
     """Model repository to serve: one directory per modality-task."""
 

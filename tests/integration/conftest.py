@@ -15,7 +15,8 @@ from tests.support.tiny_models import tiny_heads, write_repository
 def tiny_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
     """A server of tiny graphs: right in form, meaningless in content."""
     root = write_repository(tmp_path_factory.mktemp("repository"), tiny_heads())
-    with running_server("--model-repo", str(root), "--checkpoint", "none") as server:
+    options = ("--model-repo", str(root), "--checkpoint", "none", "--grpc-port", "0")
+    with running_server(*options) as server:
         yield server
 
 
@@ -23,7 +24,7 @@ def tiny_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningSer
 def reference(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
     """A server of the network that ships."""
     root: Path = tmp_path_factory.mktemp("reference")
-    with running_server("--model-repo", str(root)) as server:
+    with running_server("--model-repo", str(root), "--grpc-port", "0") as server:
         yield server
 
 
