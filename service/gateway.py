@@ -60,8 +60,8 @@ class Gateway:
         self.runtime = runtime or RUNTIMES[settings.runtime](settings, self.metrics)
         self._dataplane: DataPlane | None = None
         self.failure = ""
-        self.grpc_address = ""
         self._waiting = "the models are being loaded"
+        self.grpc_address = ""
         self.loading: asyncio.Task[None] | None = None
         self._following: asyncio.Task[None] | None = None
         self.metrics.watch(

@@ -65,28 +65,6 @@ def build(app: FastAPI, heads: Mapping[str, Head]) -> Json:
     return document
 
 
-def _complete_infer(operation: Json, schemas: Json) -> None:
-    """Say what the Open Inference Protocol's operation takes and gives."""
-    binary = {"schema": {"type": "string", "format": "binary"}}
-    raw = f"JSON, then raw tensors; `{HEADER_LENGTH}` says how many bytes are JSON."
-    operation["parameters"] += [
-        *_request_headers(),
-        _header(HEADER_LENGTH, "integer", "Bytes of JSON, if raw tensors follow."),
-    ]
-    operation["requestBody"] = {
-        "required": True,
-        "content": {JSON: {"schema": _add_schema(schemas, WireRequest)}, OCTETS: binary},
-    }
-    operation["responses"] = {
-        "200": {
-            "description": f"The outputs: JSON, or {raw}",
-            "headers": _response_headers(),
-            "content": {JSON: {"schema": _add_schema(schemas, WireResponse)}, OCTETS: binary},
-        },
-        **_failures(),
-    }
-
-
 def _by_modality(heads: Mapping[str, Head]) -> dict[str, list[Head]]:
     found: dict[str, list[Head]] = {}
     for route in sorted(heads):
@@ -135,6 +113,28 @@ def _tasks_operation(heads: Sequence[Head], schemas: Json) -> Json:
             },
             **_failures(),
         },
+    }
+
+
+def _complete_infer(operation: Json, schemas: Json) -> None:
+    """Say what the Open Inference Protocol's operation takes and gives."""
+    binary = {"schema": {"type": "string", "format": "binary"}}
+    raw = f"JSON, then raw tensors; `{HEADER_LENGTH}` says how many bytes are JSON."
+    operation["parameters"] += [
+        *_request_headers(),
+        _header(HEADER_LENGTH, "integer", "Bytes of JSON, if raw tensors follow."),
+    ]
+    operation["requestBody"] = {
+        "required": True,
+        "content": {JSON: {"schema": _add_schema(schemas, WireRequest)}, OCTETS: binary},
+    }
+    operation["responses"] = {
+        "200": {
+            "description": f"The outputs: JSON, or {raw}",
+            "headers": _response_headers(),
+            "content": {JSON: {"schema": _add_schema(schemas, WireResponse)}, OCTETS: binary},
+        },
+        **_failures(),
     }
 
 

@@ -19,6 +19,7 @@ from tritonclient.grpc import model_config_pb2, service_pb2
 
 from omnivec2 import __version__
 from omnivec2.errors import ArtifactError, DeadlineExceededError, OmniVecError, UndecodableError
+from service.context import working_for
 from service.errors import CLIENT_CLOSED_REQUEST, OUR_FAULT, grpc_code_of, status_of
 from service.gateway import Gateway
 from service.oip import inference
@@ -27,6 +28,8 @@ from service.oip.grpc_wire import format_answer, parse_request
 SERVICE = "inference.GRPCInferenceService"
 
 _LOG = logging.getLogger(__name__)
+
+_TRACE_KEY = "traceparent"
 
 _GRACE_SECONDS = 5.0
 
@@ -134,7 +137,7 @@ class GrpcServer:
         try:
             model = inference.find_model(self._gateway, request.model_name, request.model_version)
             labels = (model.spec.modality.value, model.spec.task)
-            response = await self._infer(request, context.time_remaining())
+            response = await self._infer(request, context)
             status = 200
             return response
         except asyncio.CancelledError:
@@ -147,14 +150,17 @@ class GrpcServer:
             seconds = time.perf_counter() - started
             self._gateway.metrics.observe_request(*labels, status, seconds)
 
-    async def _infer(self, request: Any, seconds_left: float | None) -> Any:
+    async def _infer(self, request: Any, context: Any) -> Any:
+        seconds_left = context.time_remaining()
+        trace = dict(context.invocation_metadata()).get(_TRACE_KEY, "")
         most = self._gateway.settings.request_timeout_seconds
         seconds = most if seconds_left is None else min(most, seconds_left)
         with self._gateway.admission.enter() as ticket:
             ticket.take(request.ByteSize())
             try:
-                async with asyncio.timeout(seconds):
-                    return await self._answer(request)
+                with working_for(request.id, str(trace), seconds):
+                    async with asyncio.timeout(seconds):
+                        return await self._answer(request)
             except TimeoutError as error:
                 raise DeadlineExceededError(f"no answer within {seconds:g} s") from error
 

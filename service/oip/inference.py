@@ -139,11 +139,14 @@ async def infer(gateway: Gateway, name: str, version: str, request: InferRequest
         OverloadedError, ModelNotReadyError, DeadlineExceededError: see ``Runtime.infer``.
     """
     timings = Timings()
+    model = find_model(gateway, name, version)
     try:
-        model, inference = await _run(gateway, name, version, request, timings)
+        inference = await _run(gateway, model, request, timings)
     except StaleModelError:
-        # Replaced between finding and asking; its successor is there by now.
-        model, inference = await _run(gateway, name, version, request, timings)
+        # Replaced between finding and asking.
+        await gateway.dataplane.served.successor(model)
+        model = find_model(gateway, name, version)
+        inference = await _run(gateway, model, request, timings)
     timings.queue = inference.queue_seconds
     timings.compute = inference.compute_seconds
     check_finite(inference.outputs)
@@ -152,15 +155,14 @@ async def infer(gateway: Gateway, name: str, version: str, request: InferRequest
 
 
 async def _run(
-    gateway: Gateway, name: str, version: str, request: InferRequest, timings: Timings
-) -> tuple[Model, Inference]:
-    model = find_model(gateway, name, version)
+    gateway: Gateway, model: Model, request: InferRequest, timings: Timings
+) -> Inference:
     _check_outputs(model, request.outputs)
     started = time.perf_counter()
     inputs = await off_loop(request.nbytes, lambda: read_tensors(model.spec, request.inputs))
     timings.decode += time.perf_counter() - started
     try:
-        return model, await gateway.runtime.infer(model, inputs)
+        return await gateway.runtime.infer(model, inputs)
     except RefusedTensorsError as error:
         # Here the caller made the tensors, so the fault is not the model's.
         raise InvalidInputError(

@@ -6,6 +6,7 @@ import asyncio
 import math
 import time
 from collections.abc import Callable, Coroutine
+from contextlib import AbstractContextManager
 from typing import Any, TypeVar
 
 from starlette.requests import Request
@@ -13,7 +14,7 @@ from starlette.responses import Response
 
 from omnivec2.errors import DeadlineExceededError, InvalidParameterError, OmniVecError
 from service.body import Body
-from service.context import working_for
+from service.context import RequestContext, working_for
 from service.dataplane import Answer, Timings
 from service.errors import CLIENT_CLOSED_REQUEST, problem_of
 from service.gateway import Gateway
@@ -95,9 +96,8 @@ async def _respond(request: Request, gateway: Gateway, heads: list[Head]) -> Res
             if several
             else plane.predict(heads[0], asked.inputs, asked.parameters, batched=asked.batched)
         )
-        request_id = request.scope.get("state", {}).get("request_id", "")
         try:
-            with working_for(request_id, request.headers.get(TRACE_HEADER, ""), seconds):
+            with in_context(request, seconds):
                 async with asyncio.timeout(seconds):
                     answer = await unless_disconnected(request, call)
         except TimeoutError as error:
@@ -121,6 +121,12 @@ def _check_query(request: Request, known: set[str]) -> None:
             raise InvalidParameterError(
                 f"expected ?{name}= once, its values separated by commas", field=f"query.{name}"
             )
+
+
+def in_context(request: Request, seconds: float) -> AbstractContextManager[RequestContext]:
+    """Make a request with so many seconds left the current one; for a ``with`` block."""
+    request_id = request.scope.get("state", {}).get("request_id", "")
+    return working_for(request_id, request.headers.get(TRACE_HEADER, ""), seconds)
 
 
 def timeout_seconds(header: str | None, most: float) -> float:

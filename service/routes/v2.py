@@ -20,6 +20,7 @@ from service.oip.http_wire import HEADER_LENGTH, format_answer, parse_request
 from service.oip.tensors import most_values
 from service.routes.predict import (
     TIMEOUT_HEADER,
+    in_context,
     server_timing,
     timeout_seconds,
     unless_disconnected,
@@ -113,8 +114,9 @@ async def _respond(request: Request, gateway: Gateway, model: Model, version: st
         data = await body.read(min(limit, settings.max_body_bytes))
         call = _answer(gateway, model.name, version, data, request.headers.get(HEADER_LENGTH))
         try:
-            async with asyncio.timeout(seconds):
-                response = await unless_disconnected(request, call)
+            with in_context(request, seconds):
+                async with asyncio.timeout(seconds):
+                    response = await unless_disconnected(request, call)
         except TimeoutError as error:
             raise DeadlineExceededError(f"no answer within {seconds:g} s") from error
     return response or Response(status_code=CLIENT_CLOSED_REQUEST)

@@ -22,10 +22,10 @@ from omnivec2.errors import (
 )
 from omnivec2.preprocess import Array
 from service.runtimes.base import Inference, Model
+from tests.support.asgi import ask, run
 from tests.support.oip import binary_body, json_body
 from tests.support.service_fakes import FakeRuntime
 from tests.support.tiny_models import classification
-from tests.unit.service.test_app import ask, run
 
 SENTIMENT = classification("text/sentiment", "no", "yes")
 INFER = "/v2/models/text_sentiment/infer"
@@ -284,3 +284,27 @@ def test_without_a_port_for_it_the_grpc_server_is_not_even_imported() -> None:
         "sys.exit('service.oip.grpc_server' in sys.modules)"
     )
     subprocess.run([sys.executable, "-c", program], check=True)
+
+
+def test_the_network_learns_whose_request_it_works_for() -> None:
+    fake = FakeRuntime(SENTIMENT)
+    trace = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+
+    async def test(app: FastAPI) -> None:
+        await ask(app, INFER, BODY, X_Request_ID="r-1", traceparent=trace, X_Request_Timeout="5")
+        (context,) = fake.contexts
+        assert (context.request_id, context.traceparent) == ("r-1", trace)
+        assert 3 < context.seconds_left < 5
+
+    run(test, fake)
+
+
+def test_tensors_that_meet_a_swap_are_answered_by_the_new_model() -> None:
+    fake = FakeRuntime(SENTIMENT)
+
+    async def test(app: FastAPI) -> None:
+        fake.upcoming = {SENTIMENT.name: Model(SENTIMENT, "8")}
+        reply = await ask(app, INFER, BODY)
+        assert (reply.status, reply.headers["x-model-version"]) == (200, "8")
+
+    run(test, fake, refresh_seconds=0)
