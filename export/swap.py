@@ -67,6 +67,7 @@ class Swap:
 def undone_on_failure(
     repository: Path, staging: Path, servers: Sequence[TritonControl]
 ) -> Iterator[Swap]:
+    """Yield a swap; if anything fails inside, undo it, on the servers too."""
     swap = Swap(repository, staging)
     try:
         yield swap
