@@ -45,7 +45,9 @@ def main() -> int:
     check = parser.parse_args().check
     texts = expected()
     there = {path for place in PLACES.values() for path in place.glob(f"*/{CONFIG_FILE}")}
-    changed = [path for path, text in texts.items() if path not in there or path.read_text() != text]
+    changed = [
+        path for path, text in texts.items() if path not in there or path.read_text() != text
+    ]
     stale = sorted([*changed, *(there - texts.keys())])
     if check:
         for path in stale:

@@ -79,6 +79,14 @@ def serve(
         list[str] | None, typer.Option(help="Load only this head (repeatable).")
     ] = None,
     layout: LayoutOption = None,
+    runtime: Annotated[
+        Literal["embedded", "triton"] | None,
+        typer.Option(help="Where the network runs.  [default: embedded]"),
+    ] = None,
+    triton: Annotated[
+        str | None,
+        typer.Option(metavar="HOST:PORT,...", help="gRPC addresses; implies --runtime triton."),
+    ] = None,
     workers: Annotated[
         int | None, typer.Option(min=0, help="Batches computed at a time.  [default: one per core]")
     ] = None,
@@ -95,6 +103,8 @@ def serve(
         omnivec2 serve
 
         omnivec2 serve --port 9000 --only image/classification --only text/sentiment
+
+        omnivec2 serve --runtime triton --triton 10.0.0.1:8001,10.0.0.2:8001
     """
     from service.serve import serve as run
     from service.settings import Settings
@@ -105,13 +115,18 @@ def serve(
         "port": port,
         "model_repo": model_repo,
         "only": tuple(only) if only else None,
+        "runtime": runtime or ("triton" if triton else None),
+        "triton_endpoints": triton,
         "inference_threads": workers,
         "log_level": log_level,
     }
     with one_line_errors():
         settings = Settings(**{k: v for k, v in given.items() if v is not None})  # type: ignore[arg-type]
-        _assemble(console, checkpoint, settings.model_repo, layout)
-        console.print("loading the models ...")
+        if settings.runtime == "triton":
+            console.print(f"asking Triton at {', '.join(settings.triton_endpoints)} ...")
+        else:
+            _assemble(console, checkpoint, settings.model_repo, layout)
+            console.print("loading the models ...")
         run(settings, _announce(console))
 
 

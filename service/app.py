@@ -23,6 +23,8 @@ Any modality, any task, one network.
 `POST /predict/<modality>/<task>` takes raw bytes with a Content-Type,
 JSON (`{"inputs": …, "parameters": {…}}`) or a form (`file=@…`, repeatable),
 and answers in the Hugging Face task schemas. A list of inputs gets a list of answers.
+
+`POST /predict/<modality>?tasks=<task>,<task>` asks several heads about the same inputs.
 """
 
 
@@ -54,8 +56,12 @@ def create_app(settings: Settings | None = None, runtime: Runtime | None = None)
         redirect_slashes=False,
     )
     app.state.gateway = gateway
-    # A plain route: nothing here needs FastAPI's dependencies, and this path must be quick.
-    app.add_route(predict.PATH, predict.predict, methods=["POST"], include_in_schema=False)
+    # Plain routes: nothing here needs FastAPI's dependencies, and these paths must be quick.
+    for path, route in (
+        (predict.PATH, predict.predict),
+        (predict.TASKS_PATH, predict.predict_tasks),
+    ):
+        app.add_route(path, route, methods=["POST"], include_in_schema=False)
     for router in (models.router, health.router):
         app.include_router(router)
     app.add_middleware(RequestIdMiddleware)

@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+import re
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
+
+# https://www.w3.org/TR/trace-context/#traceparent-header: version 00, and no id of zeros.
+_TRACEPARENT = re.compile(r"00-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}")
 
 
 @dataclass(frozen=True)
@@ -30,3 +36,21 @@ class RequestContext:
 NO_REQUEST = RequestContext()
 CURRENT: ContextVar[RequestContext] = ContextVar("request_context", default=NO_REQUEST)
 """Tasks started while a request is answered inherit its value."""
+
+
+@contextmanager
+def working_for(request_id: str, traceparent: str, seconds: float) -> Iterator[RequestContext]:
+    """Make a request the current one until the block ends.
+
+    Args:
+        request_id: as echoed to the caller.
+        traceparent: the caller's header; one that is not a trace context is left out.
+        seconds: time until nobody waits for the answer any more.
+    """
+    valid = _TRACEPARENT.fullmatch(traceparent) is not None
+    context = RequestContext(request_id, traceparent if valid else "", time.monotonic() + seconds)
+    token = CURRENT.set(context)
+    try:
+        yield context
+    finally:
+        CURRENT.reset(token)

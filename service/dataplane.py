@@ -10,19 +10,21 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import numpy as np
 from pydantic import JsonValue
 from pydantic_core import to_json
 
-from omnivec2.errors import InputError, InvalidParameterError, UnknownModelError
-from omnivec2.postprocess import postprocessor_for
-from omnivec2.preprocess import Array, preprocessor_for
+from omnivec2.errors import InputError, InvalidParameterError, StaleModelError
+from omnivec2.preprocess import Array
+from service.asked import Asked, alike, ask_one, ask_tasks
+from service.concurrency import all_of
+from service.heads import Heads
 from service.runtimes.base import Model, Runtime
 from service.stages import (
     Head,
@@ -30,7 +32,6 @@ from service.stages import (
     Ready,
     check_count,
     check_finite,
-    check_parameters,
     collate_range,
     is_quick,
     postprocess,
@@ -38,6 +39,8 @@ from service.stages import (
 )
 
 T = TypeVar("T")
+
+Ask = Callable[[Sequence[Head]], list[Asked]]
 
 
 @dataclass
@@ -59,49 +62,42 @@ class Answer:
     """The body of a response (JSON), who gave it, and how long each stage took."""
 
     body: bytes
-    model: Model
+    models: Sequence[Model]
     timings: Timings
+
+    @property
+    def model(self) -> Model:
+        """Who gave the answer, where it was one head."""
+        return self.models[0]
 
 
 class DataPlane:
     """Answers inputs with the models of a runtime.
 
     Args:
-        runtime: started; its models are read once.
+        runtime: started.
         host_workers: threads that decode, prepare and post-process.
         chunks_ahead: batches of one input under way at the same time: enough to keep
             every worker busy, few enough that a large input is never wholly in memory.
 
-    Raises:
-        ArtifactError: a model wants another version of its pre-processor.
+    Attributes:
+        served: the heads of the runtime's models.
     """
 
     def __init__(self, runtime: Runtime, host_workers: int, chunks_ahead: int = 4) -> None:
         self._runtime = runtime
         self._chunks_ahead = chunks_ahead
         self._pool = ThreadPoolExecutor(host_workers, "host")
-        self.heads = {
-            model.spec.route: Head(
-                model, preprocessor_for(model.spec), postprocessor_for(model.spec.family)
-            )
-            for model in runtime.models().values()
-        }
+        self.served = Heads(runtime)
+
+    @property
+    def heads(self) -> Mapping[str, Head]:
+        """Route -> head, as of now."""
+        return self.served.by_route
 
     def head(self, modality: str, task: str) -> Head:
-        """The head of a route.
-
-        Raises:
-            UnknownModelError: it is not loaded; ``known`` says what is.
-        """
-        if head := self.heads.get(f"{modality}/{task}"):
-            return head
-        tasks = [r for r, head in self.heads.items() if head.spec.modality.value == modality]
-        if tasks:
-            message = f"{modality} has no task {task!r}; loaded are {', '.join(sorted(tasks))}"
-            raise UnknownModelError(message, known=sorted(tasks))
-        modalities = sorted({head.spec.modality.value for head in self.heads.values()})
-        message = f"no modality {modality!r} is loaded; loaded are {', '.join(modalities)}"
-        raise UnknownModelError(message, known=sorted(self.heads))
+        """The head of a route; see ``Heads.head``."""
+        return self.served.head(modality, task)
 
     async def predict(
         self,
@@ -124,67 +120,139 @@ class DataPlane:
             OverloadedError: too much is waiting.
             ModelNotReadyError: the engine failed.
         """
-        checked = check_parameters(head.postprocessor, parameters)
-        check_count(len(inputs), head.spec)
-        timings = Timings()
-        calls = [
-            self._answer(head, raw, checked, timings, index if batched else None)
-            for index, raw in enumerate(inputs)
-        ]
-        results = [await calls[0]] if len(calls) == 1 else await _all(calls)
-        body = head.postprocessor.combine(results, batched=batched, spec=head.spec)
-        return Answer(to_json(body, inf_nan_mode="null"), head.model, timings)
+        ask = partial(ask_one, parameters=parameters)
+        heads, bodies, timings = await self._predict([head], inputs, ask, batched)
+        return Answer(_json(bodies[0]), [head.model for head in heads], timings)
+
+    async def predict_tasks(
+        self,
+        heads: Sequence[Head],
+        inputs: Sequence[RawInput],
+        parameters: Mapping[str, JsonValue],
+        *,
+        batched: bool,
+    ) -> Answer:
+        """Answer the inputs of one request with several heads of a modality: task -> answer.
+
+        Heads with the same pre-processing decode an input once and ask the runtime once.
+
+        Args:
+            heads: whom to ask; each once.
+            inputs: at least one.
+            parameters: of every head, or task -> those of its head.
+            batched: whether the answers are lists of answers.
+
+        Raises:
+            as ``predict`` does.
+        """
+        ask = partial(ask_tasks, parameters=parameters)
+        heads, bodies, timings = await self._predict(heads, inputs, ask, batched)
+        by_task = {head.spec.task: body for head, body in zip(heads, bodies, strict=True)}
+        return Answer(_json(by_task), [head.model for head in heads], timings)
 
     def close(self) -> None:
         """Stop the host threads; what they run is finished, what waits is dropped."""
         self._pool.shutdown(wait=True, cancel_futures=True)
 
-    async def _answer(
-        self,
-        head: Head,
-        raw: RawInput,
-        parameters: Any,
-        timings: Timings,
-        index: int | None,
-    ) -> JsonValue:
+    async def _predict(
+        self, heads: Sequence[Head], inputs: Sequence[RawInput], ask: Ask, batched: bool
+    ) -> tuple[Sequence[Head], list[JsonValue], Timings]:
+        """Who answered, an answer of each, and the time it took; asked again after a swap."""
+        timings = Timings()
         try:
-            ready = await self._host(timings, partial(prepare, head, raw))
+            return heads, await self._bodies(ask(heads), inputs, batched, timings), timings
+        except StaleModelError:
+            renewed = [await self.served.renewed(head) for head in heads]
+            if all(new is old for new, old in zip(renewed, heads, strict=True)):
+                raise
+        return renewed, await self._bodies(ask(renewed), inputs, batched, timings), timings
+
+    async def _bodies(
+        self, asked: Sequence[Asked], inputs: Sequence[RawInput], batched: bool, timings: Timings
+    ) -> list[JsonValue]:
+        """The answer of each head."""
+        for one in asked:
+            check_count(len(inputs), one.head.spec)
+        groups = alike(asked)
+        calls = [
+            self._answer(group, raw, timings, index if batched else None)
+            for group in groups
+            for index, raw in enumerate(inputs)
+        ]
+        rows = iter([await calls[0]] if len(calls) == 1 else await all_of(calls))
+        results: dict[str, list[JsonValue]] = {}
+        for group in groups:
+            columns = zip(*(next(rows) for _ in inputs), strict=True)
+            results |= {
+                one.head.spec.task: list(column) for one, column in zip(group, columns, strict=True)
+            }
+        return [
+            one.head.postprocessor.combine(
+                results[one.head.spec.task], batched=batched, spec=one.head.spec
+            )
+            for one in asked
+        ]
+
+    async def _answer(
+        self, asked: Sequence[Asked], raw: RawInput, timings: Timings, index: int | None
+    ) -> list[JsonValue]:
+        """Answers of heads that are alike to one input."""
+        try:
+            size = min(one.head.spec.max_batch_size for one in asked)
+            preprocessor = asked[0].head.preprocessor
+            ready = await self._host(timings, partial(prepare, preprocessor, raw, size))
             timings.decode += ready.decode_seconds
             timings.preprocess += ready.preprocess_seconds
-            outputs = await self._infer(head, ready, timings)
-            check_finite(outputs)
-            finish = partial(postprocess, head, outputs, ready.prepared.context, parameters)
-            quick = is_quick(head, outputs)
-            result, seconds = finish() if quick else await self._host(timings, finish)
-            timings.postprocess += seconds
-            return result
+            outputs = await self._infer([one.head for one in asked], ready, size, timings)
+            pairs = zip(asked, outputs, strict=True)
+            return [await self._finish(one, given, ready, timings) for one, given in pairs]
         except InputError as error:
             if index is not None and not isinstance(error, InvalidParameterError):
                 error.field = f"inputs[{index}]{(error.field or '').removeprefix('inputs')}"
             raise
 
-    async def _infer(self, head: Head, ready: Ready, timings: Timings) -> Mapping[str, Array]:
+    async def _finish(
+        self, asked: Asked, outputs: Mapping[str, Array], ready: Ready, timings: Timings
+    ) -> JsonValue:
+        check_finite(outputs)
+        context = ready.prepared.context
+        finish = partial(postprocess, asked.head, outputs, context, asked.parameters)
+        quick = is_quick(asked.head, outputs)
+        result, seconds = finish() if quick else await self._host(timings, finish)
+        timings.postprocess += seconds
+        return result
+
+    async def _infer(
+        self, heads: Sequence[Head], ready: Ready, size: int, timings: Timings
+    ) -> list[Mapping[str, Array]]:
+        """Outputs per head; an input of more than ``size`` samples goes in several batches."""
         if ready.batch is not None:
-            return await self._run(head, ready.batch, timings)
-        samples, size = ready.prepared.samples, head.spec.max_batch_size
+            return await self._run(heads, ready.batch, timings)
+        samples = ready.prepared.samples
         gate = asyncio.Semaphore(self._chunks_ahead)
 
-        async def chunk(start: int) -> Mapping[str, Array]:
+        async def chunk(start: int) -> list[Mapping[str, Array]]:
             async with gate:
                 stop = min(start + size, len(samples))
                 batch = await self._host(timings, partial(collate_range, samples, start, stop))
-                return await self._run(head, batch, timings)
+                return await self._run(heads, batch, timings)
 
-        parts = await _all([chunk(start) for start in range(0, len(samples), size)])
-        return {key: np.concatenate([part[key] for part in parts]) for key in parts[0]}
+        parts = await all_of([chunk(start) for start in range(0, len(samples), size)])
+        return [
+            {key: np.concatenate([part[key] for part in of_head]) for key in of_head[0]}
+            for of_head in zip(*parts, strict=True)
+        ]
 
     async def _run(
-        self, head: Head, batch: Mapping[str, Array], timings: Timings
-    ) -> Mapping[str, Array]:
-        inference = await self._runtime.infer(head.model, batch)
-        timings.queue += inference.queue_seconds
-        timings.compute += inference.compute_seconds
-        return inference.outputs
+        self, heads: Sequence[Head], batch: Mapping[str, Array], timings: Timings
+    ) -> list[Mapping[str, Array]]:
+        if len(heads) == 1:
+            inferences = [await self._runtime.infer(heads[0].model, batch)]
+        else:
+            inferences = await self._runtime.infer_all([head.model for head in heads], batch)
+        timings.queue += sum(inference.queue_seconds for inference in inferences)
+        timings.compute += sum(inference.compute_seconds for inference in inferences)
+        return [inference.outputs for inference in inferences]
 
     async def _host(self, timings: Timings, call: Callable[[], T]) -> T:
         """Run in a host thread; the wait for one counts as queueing."""
@@ -198,11 +266,5 @@ class DataPlane:
         return result
 
 
-async def _all(calls: Sequence[Coroutine[Any, Any, T]]) -> list[T]:
-    """Results in order; the first failure cancels the rest and is raised as it is."""
-    try:
-        async with asyncio.TaskGroup() as group:
-            tasks = [group.create_task(call) for call in calls]
-    except BaseExceptionGroup as failures:
-        raise failures.exceptions[0] from None
-    return [task.result() for task in tasks]
+def _json(body: JsonValue) -> bytes:
+    return to_json(body, inf_nan_mode="null")

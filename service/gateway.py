@@ -6,26 +6,38 @@ import asyncio
 import logging
 from collections.abc import Callable, Mapping
 
-from omnivec2.errors import ModelNotReadyError, OmniVecError
+from omnivec2.errors import ArtifactError, ModelNotReadyError, OmniVecError
 from service.admission import Admission
 from service.dataplane import DataPlane
 from service.metrics import Metrics
 from service.runtimes.base import Health, Runtime
-from service.runtimes.embedded import EmbeddedRuntime
 from service.settings import Settings
 
 _LOG = logging.getLogger(__name__)
 
 RuntimeFactory = Callable[[Settings, Metrics], Runtime]
 
+_START_SECONDS = 0.25
+"""How long to wait before a runtime that is not ready yet is started again."""
+
 
 def _embedded(settings: Settings, metrics: Metrics) -> Runtime:
+    from service.runtimes.embedded import EmbeddedRuntime
+
     runtime = EmbeddedRuntime(settings, metrics.observe_batch)
     metrics.watch("queue_rows", "Samples that wait for a worker.", lambda: runtime.waiting_rows)
     return runtime
 
 
-RUNTIMES: Mapping[str, RuntimeFactory] = {"embedded": _embedded}
+def _triton(settings: Settings, metrics: Metrics) -> Runtime:
+    from service.runtimes.triton import TritonRuntime
+
+    runtime = TritonRuntime(settings)
+    metrics.watch("triton_servers_up", "Triton servers that answer.", lambda: runtime.endpoints_up)
+    return runtime
+
+
+RUNTIMES: Mapping[str, RuntimeFactory] = {"embedded": _embedded, "triton": _triton}
 
 
 class Gateway:
@@ -47,7 +59,9 @@ class Gateway:
         self.runtime = runtime or RUNTIMES[settings.runtime](settings, self.metrics)
         self._dataplane: DataPlane | None = None
         self.failure = ""
+        self._waiting = "the models are being loaded"
         self.loading: asyncio.Task[None] | None = None
+        self._following: asyncio.Task[None] | None = None
         self.metrics.watch(
             "pending_requests", "Requests being worked on.", lambda: self.admission.requests
         )
@@ -60,7 +74,7 @@ class Gateway:
             ModelNotReadyError: the models are still being loaded, or could not be.
         """
         if self._dataplane is None:
-            raise ModelNotReadyError(self.failure or "the models are being loaded; try again soon")
+            raise ModelNotReadyError(self.failure or f"{self._waiting}; try again soon")
         return self._dataplane
 
     async def health(self) -> Health:
@@ -69,8 +83,9 @@ class Gateway:
             return Health(False, self.failure)
         health = await self.runtime.health()
         if self._dataplane is None:
-            return Health(False, health.detail or "the models are being loaded", health.refused)
-        return health
+            return Health(False, health.detail or self._waiting, health.refused)
+        refused = {**health.refused, **self._dataplane.served.refused}
+        return Health(health.ready, health.detail, refused)
 
     def begin(self) -> None:
         """Start to load the models; needs a running event loop."""
@@ -79,24 +94,53 @@ class Gateway:
 
     async def close(self) -> None:
         """Finish what runs and free everything."""
-        if self.loading is not None:
-            self.loading.cancel()
-            await asyncio.wait((self.loading,))
+        for task in (self.loading, self._following):
+            if task is not None:
+                task.cancel()
+                await asyncio.wait((task,))
         if self._dataplane is not None:
             await asyncio.to_thread(self._dataplane.close)
             self._dataplane = None
         await self.runtime.close()
 
     async def _load(self) -> None:
-        await self.runtime.start()
+        await self._start()
         # Codecs are imported here, which takes a while: not in the event loop.
-        self._dataplane = await asyncio.to_thread(
+        plane = await asyncio.to_thread(
             DataPlane,
             self.runtime,
             self.settings.host_workers,
             2 * self.settings.inference_workers,
         )
-        _LOG.info("ready: %s", ", ".join(sorted(self._dataplane.heads)))
+        if not plane.heads:
+            plane.close()
+            reasons = "; ".join(plane.served.refused.values())
+            raise ArtifactError(f"nothing can be served: {reasons}")
+        self._dataplane = plane
+        _LOG.info("ready: %s", ", ".join(sorted(plane.heads)))
+        self._following = asyncio.create_task(self._follow(plane))
+
+    async def _start(self) -> None:
+        """Start the runtime, as often as it takes: what it needs may come up later."""
+        while True:
+            try:
+                await self.runtime.start()
+                return
+            except ModelNotReadyError as error:
+                if self._waiting != str(error):
+                    self._waiting = str(error)
+                    _LOG.warning("waiting: %s", error)
+            await asyncio.sleep(_START_SECONDS)
+
+    async def _follow(self, plane: DataPlane) -> None:
+        """Serve models that come and change, stop to serve those that go."""
+        while seconds := self.settings.refresh_seconds:
+            await asyncio.sleep(seconds)
+            try:
+                await plane.served.refresh()
+            except Exception:
+                # Whatever it is, the next look may succeed, and what is there goes on.
+                _LOG.exception("the models could not be looked at")
 
     def _loaded(self, loading: asyncio.Task[None]) -> None:
         """Remember why loading failed; a defect of ours must not look like slow loading."""

@@ -1,8 +1,8 @@
-"""The OpenAPI document: one operation per loaded modality-task, made from its head spec."""
+"""The OpenAPI document: made from the head specs of what is loaded now."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from fastapi import FastAPI
@@ -55,7 +55,59 @@ def build(app: FastAPI, heads: Mapping[str, Head]) -> Json:
     _add_schema(schemas, Problem)
     for route in sorted(heads):
         document["paths"][f"/predict/{route}"] = {"post": _operation(heads[route], schemas)}
+    for modality, some in _by_modality(heads).items():
+        document["paths"][f"/predict/{modality}"] = {"post": _tasks_operation(some, schemas)}
     return document
+
+
+def _by_modality(heads: Mapping[str, Head]) -> dict[str, list[Head]]:
+    found: dict[str, list[Head]] = {}
+    for route in sorted(heads):
+        found.setdefault(heads[route].spec.modality.value, []).append(heads[route])
+    return found
+
+
+def _tasks_operation(heads: Sequence[Head], schemas: Json) -> Json:
+    """Several heads of one modality, asked about the same inputs."""
+    modality = heads[0].spec.modality.value
+    tasks = [head.spec.task for head in heads]
+    query = {
+        "name": "tasks",
+        "in": "query",
+        "required": True,
+        "description": "Tasks to answer, separated by commas.",
+        "schema": {"type": "array", "minItems": 1, "items": {"type": "string", "enum": tasks}},
+        "style": "form",
+        "explode": False,
+        "example": tasks,
+    }
+    answers = {
+        head.spec.task: _add_schema(schemas, head.postprocessor.response_schema(head.spec))
+        for head in heads
+    }
+    content = _request_content(heads[0], schemas)
+    content[JSON]["schema"]["properties"]["parameters"] = {
+        "type": "object",
+        "description": "Those that every task asked takes; or task -> its own.",
+    }
+    return {
+        "tags": [modality],
+        "operationId": f"{modality}_tasks",
+        "summary": f"{modality}: several tasks on the same inputs",
+        "description": f"An answer per task: {', '.join(tasks)}. What tasks prepare alike is "
+        "prepared once, and parts of the network that they share run once.",
+        "parameters": [query, *_request_headers()],
+        "requestBody": {"required": True, "content": content},
+        "responses": {
+            "200": {
+                "description": "Task -> one answer, or a list of answers in the order of the "
+                "inputs.",
+                "headers": _response_headers(),
+                "content": {JSON: {"schema": {"type": "object", "properties": answers}}},
+            },
+            **_failures(),
+        },
+    }
 
 
 def _operation(head: Head, schemas: Json) -> Json:
@@ -65,10 +117,7 @@ def _operation(head: Head, schemas: Json) -> Json:
         "operationId": spec.name,
         "summary": f"{spec.modality.value}: {spec.task}",
         "description": _description(head),
-        "parameters": [
-            _header("X-Request-ID", "string", "Name of this request; echoed in the response."),
-            _header("X-Request-Timeout", "number", "Seconds the answer may take."),
-        ],
+        "parameters": _request_headers(),
         "requestBody": {"required": True, "content": _request_content(head, schemas)},
         "responses": {
             "200": {
@@ -166,11 +215,19 @@ def _failures() -> Json:
     }
 
 
+def _request_headers() -> list[Json]:
+    return [
+        _header("X-Request-ID", "string", "Name of this request; echoed in the response."),
+        _header("X-Request-Timeout", "number", "Seconds the answer may take."),
+        _header("traceparent", "string", "W3C trace context, passed on to Triton."),
+    ]
+
+
 def _response_headers() -> Json:
     meanings = {
         "X-Request-ID": "name of the request, as sent or made",
-        "X-Model": "model that answered",
-        "X-Model-Version": "version of its files",
+        "X-Model": "model that answered; several are separated by commas",
+        "X-Model-Version": "version of its files, likewise",
         "Server-Timing": "milliseconds of decode, preprocess, queue, compute, postprocess",
     }
     return {

@@ -31,8 +31,17 @@ class Settings(BaseSettings):
     model_repo: Path = Path("model_repo")
     """Model repository to serve: one directory per modality-task."""
 
-    runtime: Literal["embedded"] = "embedded"
-    """Where the network runs: ``embedded`` is ONNX Runtime inside the gateway's process."""
+    runtime: Literal["embedded", "triton"] = "embedded"
+    """Where the network runs: ``embedded`` is ONNX Runtime inside the gateway's process, \
+``triton`` are the servers of ``triton_endpoints``."""
+
+    triton_endpoints: Annotated[tuple[str, ...], NoDecode, Field(min_length=1)] = (
+        "127.0.0.1:8001",
+    )
+    """gRPC addresses of Triton servers, of one repository each (``a:8001,b:8001``)."""
+
+    refresh_seconds: Annotated[float, Field(ge=0)] = 1.0
+    """How often to look for models that came, changed or went; 0 never looks."""
 
     only: Annotated[tuple[str, ...], NoDecode] = ()
     """Load only these models (``image/classification,text/sentiment``); empty loads all."""
@@ -76,7 +85,7 @@ class Settings(BaseSettings):
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     """Least severe messages that are logged."""
 
-    @field_validator("only", "required", mode="before")
+    @field_validator("only", "required", "triton_endpoints", mode="before")
     @classmethod
     def _split_names(cls, value: object) -> object:
         """Comma-separated in the environment, a sequence in code."""

@@ -103,19 +103,19 @@ def check_count(count: int, spec: HeadSpec) -> None:
         )
 
 
-def prepare(head: Head, raw: RawInput) -> Ready:
+def prepare(preprocessor: Preprocessor[Any, Any], raw: RawInput, max_batch_size: int) -> Ready:
     """Decode and prepare one input; a small one is made into a batch right away."""
     started = time.perf_counter()
     if isinstance(raw, FileInput):
-        native = head.preprocessor.decode(raw.data, raw.media_type)
+        native = preprocessor.decode(raw.data, raw.media_type)
     else:
-        native = head.preprocessor.decode_json(raw.value)
+        native = preprocessor.decode_json(raw.value)
     decoded = time.perf_counter()
-    prepared = head.preprocessor.prepare(native)
+    prepared = preprocessor.prepare(native)
     count = len(prepared.samples)
     if count == 0:
         raise InvalidInputError("the input holds no samples", field="inputs")
-    small = count <= head.spec.max_batch_size
+    small = count <= max_batch_size
     batch = collate_range(prepared.samples, 0, count) if small else None
     return Ready(prepared, batch, decoded - started, time.perf_counter() - decoded)
 

@@ -1,11 +1,11 @@
-"""``POST /predict/{modality}/{task}``: one route for every head that is loaded."""
+"""``POST /predict/{modality}/{task}`` and ``/predict/{modality}?tasks=``: every loaded head."""
 
 from __future__ import annotations
 
 import asyncio
 import math
 import time
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar
 
 from starlette.requests import Request
@@ -13,6 +13,7 @@ from starlette.responses import Response
 
 from omnivec2.errors import DeadlineExceededError, InvalidParameterError, OmniVecError
 from service.body import Body
+from service.context import working_for
 from service.dataplane import Answer, Timings
 from service.errors import problem_of
 from service.gateway import Gateway
@@ -22,54 +23,107 @@ from service.stages import Head
 T = TypeVar("T")
 
 TIMEOUT_HEADER = "X-Request-Timeout"
+TRACE_HEADER = "traceparent"
+TASKS = "tasks"
 
 _CLIENT_CLOSED_REQUEST = 499
 """nginx's status for a caller who left; nobody sees it but the metrics."""
 
 PATH = "/predict/{modality}/{task}"
+TASKS_PATH = "/predict/{modality}"
 
 
 async def predict(request: Request) -> Response:
     """Answer the inputs in the body with the head of this route."""
+    return await _predict(request, _head_of)
+
+
+async def predict_tasks(request: Request) -> Response:
+    """Answer the inputs in the body with several heads of a modality: ``?tasks=a,b``."""
+    return await _predict(request, _heads_of)
+
+
+async def _predict(request: Request, find: Callable[[Request, Gateway], list[Head]]) -> Response:
     gateway: Gateway = request.app.state.gateway
-    modality, task = request.path_params["modality"], request.path_params["task"]
     started = time.perf_counter()
-    labels = ("unknown", "unknown")
+    labels = [("unknown", "unknown")]
     try:
-        head = gateway.dataplane.head(modality, task)
-        labels = (modality, task)
-        response = await _respond(request, gateway, head)
+        heads = find(request, gateway)
+        labels = [(head.spec.modality.value, head.spec.task) for head in heads]
+        response = await _respond(request, gateway, heads)
     except OmniVecError as error:
         response = problem_of(request, error)
-    gateway.metrics.observe_request(*labels, response.status_code, time.perf_counter() - started)
+    seconds = time.perf_counter() - started
+    for modality, task in labels:
+        gateway.metrics.observe_request(modality, task, response.status_code, seconds)
     return response
 
 
-async def _respond(request: Request, gateway: Gateway, head: Head) -> Response:
-    settings = gateway.settings
-    if request.query_params:
-        name = next(iter(request.query_params))
+def _head_of(request: Request, gateway: Gateway) -> list[Head]:
+    return [gateway.dataplane.head(request.path_params["modality"], request.path_params["task"])]
+
+
+def _heads_of(request: Request, gateway: Gateway) -> list[Head]:
+    """The heads that ``?tasks=`` names, in its order.
+
+    Raises:
+        UnknownModelError: the modality or a task is not loaded.
+        InvalidParameterError: no task is named, or one twice.
+    """
+    modality = request.path_params["modality"]
+    known = [head.spec.task for head in gateway.dataplane.served.of(modality)]
+    tasks = [task.strip() for task in request.query_params.get(TASKS, "").split(",")]
+    if "" in tasks or len(set(tasks)) < len(tasks):
         raise InvalidParameterError(
-            f"unknown query parameter {name!r}; parameters go into the JSON body or the form",
-            field=f"query.{name}",
+            f"expected ?{TASKS}= with names of tasks, each once and separated by commas",
+            field=f"query.{TASKS}",
+            known=known,
         )
+    return [gateway.dataplane.head(modality, task) for task in tasks]
+
+
+async def _respond(request: Request, gateway: Gateway, heads: list[Head]) -> Response:
+    settings, plane = gateway.settings, gateway.dataplane
+    several = "task" not in request.path_params
+    _check_query(request, {TASKS} if several else set())
     seconds = timeout_seconds(request.headers.get(TIMEOUT_HEADER), settings.request_timeout_seconds)
-    reader = RequestReader(head.preprocessor, settings.max_body_bytes, settings.max_json_values)
+    # Whoever takes least decides how much is read.
+    strictest = min(heads, key=lambda head: head.spec.limits.bytes).preprocessor
+    reader = RequestReader(strictest, settings.max_body_bytes, settings.max_json_values)
     with gateway.admission.enter() as ticket:
         body = Body(request, ticket, settings.upload_timeout_seconds)
         asked = await reader.read(request.headers, body)
-        call = gateway.dataplane.predict(
-            head, asked.inputs, asked.parameters, batched=asked.batched
+        call = (
+            plane.predict_tasks(heads, asked.inputs, asked.parameters, batched=asked.batched)
+            if several
+            else plane.predict(heads[0], asked.inputs, asked.parameters, batched=asked.batched)
         )
+        request_id = request.scope.get("state", {}).get("request_id", "")
         try:
-            async with asyncio.timeout(seconds):
-                answer = await _unless_disconnected(request, call)
+            with working_for(request_id, request.headers.get(TRACE_HEADER, ""), seconds):
+                async with asyncio.timeout(seconds):
+                    answer = await _unless_disconnected(request, call)
         except TimeoutError as error:
             raise DeadlineExceededError(f"no answer within {seconds:g} s") from error
     if answer is None:
         return Response(status_code=_CLIENT_CLOSED_REQUEST)
     gateway.metrics.observe_stages(answer.timings)
     return _response(answer)
+
+
+def _check_query(request: Request, known: set[str]) -> None:
+    """Refuse query parameters that mean nothing here, and known ones given twice."""
+    names = [name for name, _ in request.query_params.multi_items()]
+    for name in names:
+        if name not in known:
+            raise InvalidParameterError(
+                f"unknown query parameter {name!r}; parameters go into the JSON body or the form",
+                field=f"query.{name}",
+            )
+        if names.count(name) > 1:
+            raise InvalidParameterError(
+                f"expected ?{name}= once, its values separated by commas", field=f"query.{name}"
+            )
 
 
 def timeout_seconds(header: str | None, most: float) -> float:
@@ -110,8 +164,8 @@ async def _disconnected(request: Request) -> None:
 
 def _response(answer: Answer) -> Response:
     headers = {
-        "X-Model": answer.model.name,
-        "X-Model-Version": answer.model.version,
+        "X-Model": ",".join(model.name for model in answer.models),
+        "X-Model-Version": ",".join(model.version for model in answer.models),
         "Server-Timing": server_timing(answer.timings),
     }
     return Response(answer.body, headers=headers, media_type="application/json")

@@ -75,10 +75,11 @@ class Runtime(Protocol):
     """Runs the exported graphs of the loaded models."""
 
     async def start(self) -> None:
-        """Load the models; callable once.
+        """Load the models, or find them.
 
         Raises:
             ArtifactError: there is nothing that can be served.
+            ModelNotReadyError: not yet; to be called again.
         """
 
     def models(self) -> Mapping[str, Model]:

@@ -215,5 +215,10 @@ def test_the_examples_of_the_document_are_answered(client: httpx.Client) -> None
         example = item["post"]["requestBody"]["content"]["application/json"]["example"]
         if example["inputs"] == "<the file as base64>":
             continue
-        answer = client.post(path, json=example)
+        query = {
+            parameter["name"]: ",".join(parameter["example"])
+            for parameter in item["post"]["parameters"]
+            if parameter["in"] == "query"
+        }
+        answer = client.post(path, json=example, params=query)
         assert answer.status_code == 200, (path, answer.text)

@@ -8,11 +8,12 @@ from typing import ClassVar
 
 import numpy as np
 
-from omnivec2.errors import UndecodableError
+from omnivec2.errors import StaleModelError, UndecodableError
 from omnivec2.postprocess import postprocessor_for
 from omnivec2.preprocess import Array, Prepared, Preprocessor
 from omnivec2.preprocess.base import Parameters
 from omnivec2.spec import HeadSpec, Limits, Modality, PreprocessSpec, TaskFamily, TensorSpec
+from service.context import CURRENT, RequestContext
 from service.runtimes.base import Health, Inference, Model
 from service.stages import Head
 
@@ -73,12 +74,24 @@ def letters_spec(**fields: object) -> HeadSpec:
 
 
 class FakeRuntime:
-    """Answers every row with (its value, 1); remembers the batches it got."""
+    """Answers every row with (its value, 1); remembers what it was asked.
+
+    Attributes:
+        batches: first values of the rows of every batch.
+        together: names of the models that were asked together.
+        contexts: the request that each batch belonged to.
+        looks: how often it was told to look for other models.
+        upcoming: what it finds at the next look; asking for other models is stale then.
+    """
 
     def __init__(self, *specs: HeadSpec, delay_seconds: float = 0.0) -> None:
         self._models = {spec.name: Model(spec, "7") for spec in specs}
         self._delay_seconds = delay_seconds
         self.batches: list[list[float]] = []
+        self.together: list[list[str]] = []
+        self.contexts: list[RequestContext] = []
+        self.looks = 0
+        self.upcoming: dict[str, Model] | None = None
         self.health_now = Health(True)
         self.failure: Exception | None = None
 
@@ -90,15 +103,23 @@ class FakeRuntime:
         return self._models
 
     async def refresh(self) -> bool:
-        return False
+        self.looks += 1
+        changed = self.upcoming is not None
+        self._models, self.upcoming = self.upcoming or self._models, None
+        return changed
 
     async def infer_all(
         self, models: Sequence[Model], inputs: Mapping[str, Array]
     ) -> list[Inference]:
+        self.together.append([model.name for model in models])
         return [await self.infer(model, inputs) for model in models]
 
     async def infer(self, model: Model, inputs: Mapping[str, Array]) -> Inference:
+        self.contexts.append(CURRENT.get())
         await asyncio.sleep(self._delay_seconds)
+        current = self._models if self.upcoming is None else self.upcoming
+        if current.get(model.name) is not model:
+            raise StaleModelError(f"{model.name} has been replaced")
         values = next(iter(inputs.values()))
         flat = values.reshape(len(values), -1)[:, :1].astype(np.float32)
         self.batches.append(flat[:, 0].tolist())

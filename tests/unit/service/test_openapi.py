@@ -54,6 +54,16 @@ def test_the_parameterised_route_is_not_documented_beside_the_real_ones(
     assert "/predict/{modality}/{task}" not in document["paths"]
 
 
+def test_every_modality_has_an_operation_for_several_tasks(document: dict[str, Any]) -> None:
+    for modality in {head.spec.modality.value for head in HEADS.values()}:
+        operation = document["paths"][f"/predict/{modality}"]["post"]
+        tasks = sorted(h.spec.task for h in HEADS.values() if h.spec.modality.value == modality)
+        (query,) = (p for p in operation["parameters"] if p["in"] == "query")
+        assert query["schema"]["items"]["enum"] == tasks
+        answer = operation["responses"]["200"]["content"]["application/json"]["schema"]
+        assert sorted(answer["properties"]) == tasks
+
+
 def test_every_reference_leads_somewhere(document: dict[str, Any]) -> None:
     schemas = document["components"]["schemas"]
     targets = {ref.removeprefix("#/components/schemas/") for ref in references(document)}

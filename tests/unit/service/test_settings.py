@@ -25,6 +25,13 @@ def test_settings_come_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> 
     assert settings.only == ("text/sentiment", "image/classification")
 
 
+def test_triton_servers_are_separated_by_commas(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OMNIVEC2_TRITON_ENDPOINTS", "a:8001, b:8001")
+    assert Settings().triton_endpoints == ("a:8001", "b:8001")
+    with pytest.raises(ValidationError):
+        Settings(triton_endpoints=())
+
+
 def test_zero_threads_are_one_per_core() -> None:
     assert Settings(inference_threads=0).inference_workers >= 1
     assert Settings(inference_threads=3).inference_workers == 3
