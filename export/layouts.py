@@ -117,7 +117,7 @@ def _plan_shared(source: Checkpoint) -> list[PlannedModel]:
     for head, passport in _exported(source, ensemble_path, Layout.SHARED):
         for name, digest in passport.parts.items():
             if name not in parts:
-                parts[name] = _part(source, name)
+                parts[name] = load_part(source, name)
             if parts[name][1].content_digest != digest:
                 raise PassportError(
                     f"{head.route}: {name} is not the one it was exported with; "
@@ -165,7 +165,12 @@ def _exported(
     return found
 
 
-def _part(source: Checkpoint, name: str) -> tuple[PartSpec, Passport]:
+def load_part(source: Checkpoint, name: str) -> tuple[PartSpec, Passport]:
+    """A part's spec and passport.
+
+    Raises:
+        PassportError: it is not exported, or from other weights.
+    """
     directory = part_directory(source, name)
     try:
         spec = PartSpec.model_validate_json((directory / PART_FILE).read_bytes())

@@ -12,7 +12,8 @@ it copies graphs and hard-links the one weights file.
 from __future__ import annotations
 
 import shutil
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
 
@@ -30,13 +31,21 @@ from omnivec2.atomic import (
     staging_directory,
     write_file,
 )
-from omnivec2.checkpoint import read_checkpoint
+from omnivec2.checkpoint import Checkpoint, read_checkpoint
 from omnivec2.errors import ArtifactError, PassportError
-from omnivec2.passport import PASSPORT_FILE, WEIGHTS_FILE, verify_passport
+from omnivec2.passport import (
+    PASSPORT_FILE,
+    WEIGHTS_FILE,
+    Engine,
+    Precision,
+    load_passport,
+    verify_passport,
+)
 
 VERSION = "1"
+"""Of every model that is assembled; heads that take their place count on from it."""
 DEFAULT_LAYOUT = Layout.SHARED
-MODEL_NAME = r"^[a-z][a-z0-9_]*$"
+Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")]
 _LOCK_FILE = ".lock"
 _WRITTEN_FILE = ".assembled.json"
 _LOCK_TIMEOUT_SECONDS = 300.0
@@ -46,10 +55,10 @@ def assemble(checkpoint: Path, out: Path, layout: Layout | None = None) -> list[
     """Bring a model repository up to date with a checkpoint.
 
     Models that are up to date are left alone, those that the checkpoint or the layout no
-    longer has are removed, and directories somebody else put there are not touched. All
-    that is new is written beside and then moved into place, models after those they need,
-    so that a server never sees half of it. Several processes may call this at once: one
-    works, the others wait.
+    longer has are removed, and directories somebody else put there are not touched; nor are
+    heads that ``export.heads`` added, replaced or removed. All that is new is written beside
+    and then moved into place, models after those they need, so that a server never sees half
+    of it. Several processes may call this at once: one works, the others wait.
 
     Args:
         checkpoint: an exported checkpoint directory.
@@ -66,46 +75,99 @@ def assemble(checkpoint: Path, out: Path, layout: Layout | None = None) -> list[
             be written.
     """
     source = read_checkpoint(checkpoint)
-    written = _written(out)
+    written = read_record(out)
     chosen = layout or written.layout or DEFAULT_LAYOUT
-    models = plan(source, chosen)
+    if written.added and written.layout not in (None, chosen):
+        raise ArtifactError(
+            f"{out}: holds heads that were added to it in the {written.layout} layout "
+            f"({', '.join(written.added)}); choose another directory for the {chosen} one"
+        )
+    if (written.engine, written.precision) != ("onnx", "fp32"):
+        return _built(source, out, written, chosen)
+    models = [model for model in plan(source, chosen) if model.name not in written.kept]
     paths = [out / model.name for model in models]
     gone = sorted(set(written.models) - {model.name for model in models})
     if written.layout == chosen and not gone and all(_is_current(m, out) for m in models):
         return paths
     try:
         out.mkdir(parents=True, exist_ok=True)
-        with FileLock(out / _LOCK_FILE, timeout=_LOCK_TIMEOUT_SECONDS):
-            _update(models, out, chosen)
-    except Timeout as error:
-        raise ArtifactError(
-            f"{out}: another process has been assembling it for {_LOCK_TIMEOUT_SECONDS:.0f} seconds"
-        ) from error
+        with locked(out):
+            write_repository(models, out, layout=chosen)
     except OSError as error:
         raise ArtifactError(f"{out}: cannot be written: {error}") from error
     return paths
 
 
-def _update(models: Sequence[PlannedModel], out: Path, layout: Layout) -> None:
-    for left in out.glob(f"{RETIRED_PREFIX}*"):
-        recover_directory(out / left.name.removeprefix(RETIRED_PREFIX))
-    clear_staging(out)
+def _built(source: Checkpoint, out: Path, written: Record, layout: Layout) -> list[Path]:
+    """A repository that ``export.build`` wrote: it is what it should be, or an error.
+
+    Raises:
+        ArtifactError: it was built from other weights, or in another layout.
+    """
+    heads = [out / head.name for head in source.heads]
+    passports = [load_passport(path / VERSION / PASSPORT_FILE) for path in heads]
+    digests = {passport.checkpoint_digest for passport in passports}
+    if digests != {source.digest} or written.layout != layout:
+        raise ArtifactError(
+            f"{out}: was built for {written.engine} in {written.precision} from other weights or "
+            "in another layout; run `omnivec2 export` with the same options again"
+        )
+    return [out / name for name in written.models]
+
+
+def write_repository(
+    models: Sequence[PlannedModel],
+    out: Path,
+    *,
+    layout: Layout,
+    engine: Engine = "onnx",
+    precision: Precision = "fp32",
+) -> None:
+    """Write what is not there yet, remove what earlier calls wrote and is no longer asked for.
+
+    Args:
+        models: each after those it needs.
+        out: the repository, locked.
+        layout: for the record, as are engine and precision.
+        engine: of all models.
+        precision: of all models.
+    """
     # Checked again: another process may have done the work while this one waited.
     outdated = [model for model in models if not _is_current(model, out)]
     with staging_directory(out) as staging:
         links: dict[Path, Path] = {}
         for model in outdated:
-            _write_model(model, staging / model.name, links)
-        for name in set(_written(out).models) - {model.name for model in models}:
+            write_model(model, staging / model.name, links)
+        for name in set(read_record(out).models) - {model.name for model in models}:
             shutil.rmtree(out / name, ignore_errors=True)
         for model in outdated:
             replace_directory(staging / model.name, out / model.name)
-    record = _Written(layout=layout, models=tuple(model.name for model in models))
-    write_file(out / _WRITTEN_FILE, (record.model_dump_json(indent=1) + "\n").encode())
+    names = tuple(model.name for model in models)
+    how = {"layout": layout, "engine": engine, "precision": precision}
+    write_record(out, read_record(out).model_copy(update={**how, "models": names}))
+
+
+@contextmanager
+def locked(out: Path) -> Iterator[None]:
+    """Be the only process that writes a repository; what a killed one left is cleared away.
+
+    Raises:
+        ArtifactError: another process holds it for minutes.
+    """
+    try:
+        with FileLock(out / _LOCK_FILE, timeout=_LOCK_TIMEOUT_SECONDS):
+            for left in out.glob(f"{RETIRED_PREFIX}*"):
+                recover_directory(out / left.name.removeprefix(RETIRED_PREFIX))
+            clear_staging(out)
+            yield
+    except Timeout as error:
+        raise ArtifactError(
+            f"{out}: another process has been writing it for {_LOCK_TIMEOUT_SECONDS:.0f} seconds"
+        ) from error
 
 
 def _is_current(model: PlannedModel, out: Path) -> bool:
-    """Whether a model is what ``_write_model`` would write."""
+    """Whether a model is what ``write_model`` would write."""
     target = out / model.name
     try:
         wanted = model.files[PASSPORT_FILE].read_bytes()
@@ -119,35 +181,65 @@ def _is_current(model: PlannedModel, out: Path) -> bool:
     return True
 
 
-def _write_model(model: PlannedModel, target: Path, links: dict[Path, Path]) -> None:
+def write_model(
+    model: PlannedModel, target: Path, links: dict[Path, Path], version: int = 1
+) -> None:
     """Write one model; a file that several models have is on the disk once if possible.
 
     Args:
         model: what to write.
         target: its directory.
         links: file -> where it was put before, for disks that the checkpoint is not on.
+        version: name of its version directory.
+
+    Raises:
+        PassportError: a file of the checkpoint is not the one its passport was written for.
     """
-    version = target / VERSION
-    version.mkdir(parents=True)
+    directory = target / str(version)
+    directory.mkdir(parents=True)
     (target / CONFIG_FILE).write_text(model.config, "utf-8")
     for name, file in model.files.items():
         if name == WEIGHTS_FILE:
-            link_or_copy(links.get(file, file), version / name)
-            links[file] = version / name
+            link_or_copy(links.get(file, file), directory / name)
+            links[file] = directory / name
         else:
-            shutil.copyfile(file, version / name)
-    verify_passport(version)
+            shutil.copyfile(file, directory / name)
+    verify_passport(directory)
 
 
-class _Written(BaseModel):
-    """What an earlier run wrote here; nothing if it cannot be read."""
+class Record(BaseModel):
+    """What was written into a repository; nothing if that cannot be read.
+
+    Attributes:
+        layout: of everything in it, as are engine and precision.
+        engine: what runs it.
+        precision: it computes in.
+        models: what ``assemble`` wrote.
+        added: heads and parts that were put in, or put in the place of others, by themselves.
+        removed: heads of the checkpoint that were taken out.
+    """
 
     layout: Layout | None = None
-    models: tuple[Annotated[str, Field(pattern=MODEL_NAME)], ...] = ()
+    engine: Engine = "onnx"
+    precision: Precision = "fp32"
+    models: tuple[Name, ...] = ()
+    added: tuple[Name, ...] = ()
+    removed: tuple[Name, ...] = ()
+
+    @property
+    def kept(self) -> frozenset[str]:
+        """Names that ``assemble`` leaves as they are."""
+        return frozenset(self.added) | frozenset(self.removed)
 
 
-def _written(out: Path) -> _Written:
+def read_record(out: Path) -> Record:
+    """The record of a repository."""
     try:
-        return _Written.model_validate_json((out / _WRITTEN_FILE).read_bytes())
+        return Record.model_validate_json((out / _WRITTEN_FILE).read_bytes())
     except (OSError, ValidationError):
-        return _Written()
+        return Record()
+
+
+def write_record(out: Path, record: Record) -> None:
+    """Replace the record of a repository."""
+    write_file(out / _WRITTEN_FILE, (record.model_dump_json(indent=1) + "\n").encode())

@@ -54,7 +54,7 @@ def export_shared(
     # All heads are cut, because how parts are named depends on all of them.
     compositions = Cutting(network, exporter.source.heads).compositions
     wanted = [compositions[head.route] for head in heads]
-    bench = _Bench(wanted)
+    bench = Bench(wanted)
     done: dict[str, bool] = {}
     for part, cases in bench.parts():
         target = part_directory(exporter.source, part.spec.name)
@@ -70,7 +70,7 @@ def export_shared(
                 on_result(_certify(network, exporter, composition, session))
 
 
-class _Bench:
+class Bench:
     """Parts in the order they run, with the batches that reach them."""
 
     def __init__(self, compositions: Sequence[Composition]) -> None:
@@ -116,7 +116,7 @@ def _case(part: Part, case: Case, tensors: Batch) -> Case:
 
 
 @dataclass(frozen=True)
-class _Chain:
+class Chain:
     """The exported parts of a head, run one behind the other."""
 
     sessions: Sequence[ort.InferenceSession]
@@ -141,7 +141,7 @@ def _certify(
     names = [part.spec.name for part in composition.parts]
 
     def measure() -> tuple[ParityEntry, ...]:
-        chain = _Chain([session(name) for name in names])
+        chain = Chain([session(name) for name in names])
         return check_parity(traceable_route(network, head), chain, cases_of(head))
 
     digests = {name: _content_digest(exporter.source, name) for name in names}

@@ -107,3 +107,17 @@ def link_or_copy(source: Path, target: Path) -> None:
         os.link(source, target)
     except OSError:
         shutil.copyfile(source, target)
+
+
+def link_tree(source: Path, target: Path) -> None:
+    """Make a directory like another, of links to its files, or of copies of them.
+
+    Raises:
+        OSError: the source is missing, or the target exists or cannot be written.
+    """
+    target.mkdir()
+    for entry in source.iterdir():
+        if entry.is_dir():
+            link_tree(entry, target / entry.name)
+        else:
+            link_or_copy(entry, target / entry.name)

@@ -15,7 +15,7 @@ import typer
 from rich.console import Console
 
 from omnivec2.cli_support import needs_extra, one_line_errors, parse_parameters, read_input
-from omnivec2.cli_tables import heads_table, print_answers
+from omnivec2.cli_tables import deployed_table, heads_table, print_answers
 from omnivec2.terminal import make_console
 
 if TYPE_CHECKING:
@@ -36,6 +36,11 @@ app = typer.Typer(
     "Start with `omnivec2 serve`, or `omnivec2 predict image/classification cat.jpg`.",
 )
 
+heads_app = typer.Typer(
+    no_args_is_help=True, help="Add heads to a running deployment, remove them, list them."
+)
+app.add_typer(heads_app, name="head")
+
 CheckpointOption = Annotated[
     Path, typer.Option("--checkpoint", "-c", help="Checkpoint directory.", show_default=True)
 ]
@@ -49,6 +54,16 @@ DataOption = Annotated[
         envvar="OMNIVEC2_DATA",
         default_factory=lambda: next((p for p in DATA_PLACES if p.is_dir()), DATA_PLACES[0]),
         show_default="data, or ../shared/data",
+    ),
+]
+ServedRepositoryOption = Annotated[
+    Path, typer.Option("--model-repo", help="The model repository that is being served.")
+]
+TritonOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="HOST:PORT",
+        help="Triton server of this repository, in explicit model control mode (repeatable).",
     ),
 ]
 LayoutOption = Annotated[
@@ -285,11 +300,25 @@ def export(
     out: Annotated[
         Path | None, typer.Option(help="Write a Triton model repository of all heads here.")
     ] = None,
+    engine: Annotated[
+        Literal["onnx", "tensorrt"], typer.Option(help="What will run the repository's models.")
+    ] = "onnx",
+    precision: Annotated[
+        Literal["fp32", "fp16", "bf16"], typer.Option(help="What they compute in.")
+    ] = "fp32",
+    version_compatible: Annotated[
+        bool, typer.Option(help="TensorRT: plans that later releases load too.")
+    ] = False,
+    timing_cache: Annotated[
+        Path | None, typer.Option(help="TensorRT: file that makes the next build quicker.")
+    ] = None,
     force: Annotated[bool, typer.Option("--force", help="Export what is up to date too.")] = False,
 ) -> None:
     """Write ONNX graphs and compare them with PyTorch; a difference fails.
 
-    Graphs go into the checkpoint, whole (`fused`) and in parts (`shared`).
+    Graphs go into the checkpoint, whole (`fused`) and in parts (`shared`). With `--out` they
+    become a model repository for Triton or `omnivec2 serve`, built for another engine or
+    precision if asked for; TensorRT needs the GPU that will serve.
 
     Examples:
         omnivec2 export
@@ -297,17 +326,102 @@ def export(
         omnivec2 export image/classification --checkpoint checkpoints/first --force
 
         omnivec2 export --layout shared --out model_repo
+
+        omnivec2 export --layout fused --engine tensorrt --precision fp16 --out plans
     """
+    converted = (engine, precision) != ("onnx", "fp32")
+    if converted and out is None:
+        raise typer.BadParameter("--engine and --precision are of a repository: give its --out")
     with one_line_errors(), needs_extra("export"):
+        from export.build import build_repository, make_target
         from export.layouts import Layout
         from export.repository import assemble
         from export.run import export_checkpoint, require_ok
 
+        target = make_target(
+            engine, precision, version_compatible=version_compatible, timing_cache=timing_cache
+        )
         layouts = [Layout(layout)] if layout else list(Layout)
         require_ok(export_checkpoint(checkpoint, only=routes or None, layouts=layouts, force=force))
-        if out is not None:
+        if out is None:
+            return
+        if converted:
+            models = build_repository(checkpoint, out, Layout(layout or "shared"), target)
+        else:
             models = assemble(checkpoint, out, Layout(layout) if layout else None)
-            typer.echo(f"{len(models)} models in {out}")
+        typer.echo(f"{len(models)} models in {out}")
+
+
+@heads_app.command("add")
+def head_add(
+    route: Annotated[str, typer.Argument(help="modality/task, e.g. image/classification.")],
+    checkpoint: CheckpointOption = DEFAULT_CHECKPOINT,
+    model_repo: ServedRepositoryOption = DEFAULT_REPOSITORY,
+    triton: TritonOption = None,
+    gateway: Annotated[
+        str | None, typer.Option(help="Wait until this gateway serves it, or say why not.")
+    ] = None,
+) -> None:
+    """Put a head into a running deployment, or in the place of the one of its name.
+
+    It is written beside what runs, tried, loaded, compared, and only then switched to; a
+    head that fails is refused with the reason, and what was served goes on being served.
+
+    Examples:
+        omnivec2 head add image/defects --checkpoint checkpoints/mine
+
+        omnivec2 head add image/defects -c checkpoints/mine --triton 127.0.0.1:8001
+    """
+    with one_line_errors():
+        from export.heads import add_head
+        from export.triton_control import TritonControl
+        from service.oneshot import wait_for_version
+
+        servers = [TritonControl(address) for address in triton or []]
+        added = add_head(checkpoint, route, model_repo, servers, typer.echo)
+        if gateway is not None:
+            wait_for_version(gateway, route, str(added.version))
+        typer.echo(f"{route} is version {added.version} in {model_repo}")
+
+
+@heads_app.command("remove")
+def head_remove(
+    route: Annotated[str, typer.Argument(help="modality/task, e.g. image/classification.")],
+    model_repo: ServedRepositoryOption = DEFAULT_REPOSITORY,
+    triton: TritonOption = None,
+) -> None:
+    """Take a head out of a running deployment, with the parts that no other head uses.
+
+    Examples:
+        omnivec2 head remove image/defects --triton 127.0.0.1:8001
+    """
+    with one_line_errors():
+        from export.heads import remove_head
+        from export.triton_control import TritonControl
+
+        servers = [TritonControl(address) for address in triton or []]
+        gone = remove_head(route, model_repo, servers)
+        typer.echo(f"removed {', '.join(gone)}")
+
+
+@heads_app.command("list")
+def head_list(
+    model_repo: ServedRepositoryOption = DEFAULT_REPOSITORY,
+    as_json: Annotated[bool, typer.Option("--json", help="Print as JSON.")] = False,
+) -> None:
+    """List the heads of a model repository with their versions and parts.
+
+    Examples:
+        omnivec2 head list
+    """
+    with one_line_errors():
+        from export.deployed import list_heads, read_deployed
+
+        rows = list_heads(read_deployed(model_repo))
+    if as_json:
+        typer.echo(json.dumps(rows))
+        return
+    make_console().print(deployed_table(str(model_repo), rows))
 
 
 def _announce(console: Console) -> Callable[[str, Gateway], None]:

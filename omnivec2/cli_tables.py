@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from pydantic import JsonValue
 from rich.console import Console
@@ -27,6 +27,25 @@ def heads_table(title: str, heads: Sequence[HeadSpec]) -> Table:
             f"{first.name} {first.value:.4g}" if first else "-",
             f"{first.dataset} ({first.samples:,})" if first else "-",
             "; ".join(f"{source.name}: {source.licence}" for source in head.data) or "-",
+        )
+    return table
+
+
+def deployed_table(title: str, heads: Sequence[Mapping[str, JsonValue]]) -> Table:
+    """One row per head of a model repository: version, parts, parity, checkpoint."""
+    table = Table(title=f"{title}: {len(heads)} heads")
+    for column in ("route", "version", "parts", "precision", "parity", "checkpoint"):
+        table.add_column(column)
+    for head in heads:
+        parts = head["parts"]
+        named = parts.items() if isinstance(parts, dict) else ()
+        table.add_row(
+            str(head["route"]),
+            str(head["version"]),
+            ", ".join(f"{name} {version}" for name, version in named) or "in one piece",
+            str(head["precision"]),
+            f"{head['max_relative_error']:.0e}",
+            str(head["checkpoint"]),
         )
     return table
 

@@ -6,6 +6,7 @@ import asyncio
 import json
 import mimetypes
 import re
+import time
 import urllib.error
 import urllib.request
 import uuid
@@ -20,6 +21,7 @@ from service.runtimes.embedded import EmbeddedRuntime
 from service.settings import Settings
 from service.stages import FileInput
 
+_POLL_SECONDS = 0.2
 _INPUT = re.compile(r"inputs\[(\d+)\]")
 
 
@@ -103,6 +105,28 @@ def predict_there(
     except (OSError, ValueError) as error:
         raise ModelNotReadyError(f"{url} does not answer ({error}); does it run?") from error
     return value
+
+
+def wait_for_version(url: str, route: str, version: str, seconds: float = 60.0) -> None:
+    """Wait until a running gateway serves a version of a head.
+
+    Raises:
+        OmniVecError: it refuses it, does not take it up in time, or cannot be reached.
+    """
+    name = route.replace("/", "_")
+    last = time.monotonic() + seconds
+    while time.monotonic() < last:
+        try:
+            with urllib.request.urlopen(f"{url.rstrip('/')}/models", timeout=seconds) as response:
+                listed = json.load(response)
+        except (OSError, ValueError) as error:
+            raise ModelNotReadyError(f"{url} does not answer ({error}); does it run?") from error
+        if any(m["name"] == name and m["version"] == version for m in listed["models"]):
+            return
+        if refused := [r["reason"] for r in listed["refused"] if r["name"] == name]:
+            raise OmniVecError(f"{url} refuses {route}: {refused[0]}")
+        time.sleep(_POLL_SECONDS)
+    raise ModelNotReadyError(f"{url} does not serve version {version} of {route} yet")
 
 
 def _form(files: Sequence[NamedFile], parameters: Mapping[str, JsonValue]) -> tuple[str, bytes]:

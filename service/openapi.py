@@ -79,7 +79,8 @@ def _tasks_operation(heads: Sequence[Head], schemas: Json) -> Json:
         "schema": {"type": "array", "minItems": 1, "items": {"type": "string", "enum": tasks}},
         "style": "form",
         "explode": False,
-        "example": tasks,
+        # One example input suits those that prepare it as the first does.
+        "example": [h.spec.task for h in heads if h.spec.preprocess == heads[0].spec.preprocess],
     }
     answers = {
         head.spec.task: _add_schema(schemas, head.postprocessor.response_schema(head.spec))

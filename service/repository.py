@@ -21,6 +21,8 @@ from service.runtimes.base import Step
 CONFIG_FILE = "config.pbtxt"
 HEAD_SPEC_PARAMETER = "head_spec"
 
+_BACKEND = "onnxruntime"
+
 _LOG = logging.getLogger(__name__)
 
 
@@ -183,6 +185,8 @@ def _read_part(root: Path, step: Step, ensemble: Passport) -> StoredGraph:
 
 
 def _graph(version: Path, config: ModelConfig) -> StoredGraph:
+    if config.backend != _BACKEND:
+        raise ArtifactError(f"{version}: is for Triton's backend {config.backend!r} only")
     return StoredGraph(
         version.parent.name,
         version.name,

@@ -35,11 +35,21 @@ class RunningServer:
 
 @contextmanager
 def running_server(
-    *options: str, settings: Mapping[str, object] | None = None, wait_seconds: float = 120
+    *options: str,
+    settings: Mapping[str, object] | None = None,
+    port: int = 0,
+    wait_seconds: float = 120,
 ) -> Iterator[RunningServer]:
-    """Run ``omnivec2 serve`` with the given options until the block ends."""
+    """Run ``omnivec2 serve`` with the given options until the block ends.
+
+    Args:
+        options: of the command.
+        settings: in the environment.
+        port: where to listen; given one, it is not waited for.
+        wait_seconds: longest until it is ready.
+    """
     variables = {f"OMNIVEC2_{name.upper()}": str(value) for name, value in (settings or {}).items()}
-    command = [sys.executable, "-m", "omnivec2.cli", "serve", "--port", "0", *options]
+    command = [sys.executable, "-m", "omnivec2.cli", "serve", "--port", str(port), *options]
     with tempfile.TemporaryFile() as log:
         process = subprocess.Popen(
             command,
@@ -49,7 +59,8 @@ def running_server(
             stderr=log,
         )
         try:
-            yield RunningServer(_wait(process, log.fileno(), wait_seconds), process)
+            url = f"http://127.0.0.1:{port}" if port else _wait(process, log.fileno(), wait_seconds)
+            yield RunningServer(url, process)
         finally:
             process.terminate()
             process.wait(30)

@@ -30,7 +30,7 @@ class TritonServer:
     """
 
     def __init__(self, model_repo: Path, options: tuple[str, ...], log: IO[bytes]) -> None:
-        http, grpc, metrics = _free_ports(3)
+        http, grpc, metrics = free_ports(3)
         self.http = f"http://127.0.0.1:{http}"
         self.grpc = f"127.0.0.1:{grpc}"
         self._log = log
@@ -111,7 +111,8 @@ def running_triton(
             server.stop()
 
 
-def _free_ports(count: int) -> list[int]:
+def free_ports(count: int) -> list[int]:
+    """Ports of loopback that nobody listens on now."""
     sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
     ports: list[int] = [s.getsockname()[1] for s in sockets]
     for s in sockets:

@@ -115,7 +115,8 @@ def test_what_training_and_export_import_is_declared() -> None:
     assert _third_party("omnivec2/network", "omnivec2/training") - declared <= _declared(
         extras["train"]
     )
-    assert _third_party("export") - declared <= _declared(extras["export"])
+    exporting = _declared(extras["export"]) | _declared(extras["gpu"])
+    assert _third_party("export") - declared <= exporting
 
 
 def test_no_locked_package_is_under_the_gpl() -> None:
@@ -123,6 +124,7 @@ def test_no_locked_package_is_under_the_gpl() -> None:
         *_locked("requirements.lock"),
         *_locked("requirements-dev.lock"),
         *_locked("requirements-weights.lock"),
+        *_locked("requirements-tensorrt.lock"),
     }
     installed = [d for d in distributions() if canonicalize_name(d.name) in locked]
     assert installed

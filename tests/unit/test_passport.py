@@ -11,7 +11,13 @@ import pytest
 
 from omnivec2 import digest as digest_module
 from omnivec2.errors import PassportError
-from omnivec2.passport import ParityEntry, Passport, load_passport, verify_passport
+from omnivec2.passport import (
+    PARITY_TOLERANCES,
+    ParityEntry,
+    Passport,
+    load_passport,
+    verify_passport,
+)
 
 
 def sha256(data: bytes) -> str:
@@ -90,8 +96,22 @@ def test_recorded_parity_worse_than_its_tolerance_is_refused(version: Path) -> N
 
 def test_a_tolerance_widened_to_fit_is_refused(version: Path) -> None:
     change(version, tolerance=1.0)
-    with pytest.raises(PassportError, match=r"an fp32 model needs 0\.0001"):
+    with pytest.raises(PassportError, match=r"fp32 allows 0\.0001"):
         verify_passport(version)
+
+
+def test_each_precision_has_its_own_tolerance(version: Path) -> None:
+    parity = [{"batch_size": 1, "worst_output": "logits", "max_relative_error": 5e-3}]
+    change(version, precision="fp16", tolerance=PARITY_TOLERANCES["fp16"], parity=parity)
+    verify_passport(version)
+    change(version, tolerance=PARITY_TOLERANCES["bf16"])
+    with pytest.raises(PassportError, match="fp16 allows"):
+        verify_passport(version)
+
+
+def test_a_passport_from_before_there_were_plans_is_of_an_onnx_graph(version: Path) -> None:
+    passport = load_passport(version / "passport.json")
+    assert (passport.engine, passport.gpu, passport.layer_precisions) == ("onnx", "", {})
 
 
 @pytest.mark.parametrize(

@@ -84,14 +84,21 @@ def test_requests_are_batched_and_a_full_queue_refuses() -> None:
     assert policy.timeout_action == triton.ModelQueuePolicy.REJECT
 
 
-def test_models_run_on_the_cpu_their_parity_was_measured_on_unless_asked_otherwise() -> None:
+def test_graphs_run_on_the_cpu_their_parity_was_measured_on() -> None:
     group = parse(model_config(make_head(), PASSPORT)).instance_group[0]
     assert group.kind == triton.ModelInstanceGroup.KIND_CPU
-    other = parse(model_config(make_head(), PASSPORT, instance_kind="KIND_GPU")).instance_group[0]
-    assert other.kind == triton.ModelInstanceGroup.KIND_GPU
 
 
 @pytest.mark.parametrize("text", ["name: [", 'name: "x"', "surprise: 1"])
 def test_a_config_without_a_head_spec_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match=r"model config|HeadSpec"):
         read_head_spec(text)
+
+
+def test_a_plan_runs_on_tensorrts_backend_and_on_a_gpu() -> None:
+    plan = PASSPORT.model_copy(update={"engine": "tensorrt"})
+    config = parse(model_config(make_head(), plan))
+    assert (config.platform, config.backend) == ("tensorrt_plan", "tensorrt")
+    assert config.default_model_filename == "model.plan"
+    assert config.instance_group[0].kind == triton.ModelInstanceGroup.KIND_GPU
+    assert parse(model_config(make_head(), PASSPORT)).platform == ""

@@ -1,0 +1,145 @@
+"""Every exported graph through NVIDIA's own parser and builder, which needs no GPU.
+
+TensorRT for RTX builds on any machine. What its engines answer, and which kernels they
+use, only a GPU can tell.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import onnx
+import pytest
+import tensorrt_rtx_bindings as trt
+from onnx import TensorProto, helper
+
+from export.inline_weights import load_inlined
+from export.parity import check_parity
+from export.precision import convert
+from export.profiles import Range
+from export.rounding import rounded_session
+from export.tensorrt import build_engine, write_plan
+from omnivec2.checkpoint import read_checkpoint
+from omnivec2.errors import ExportError, ParityError
+from omnivec2.network.load import load_network
+from omnivec2.network.omnivec2 import OmniVec2
+from omnivec2.passport import PARITY_TOLERANCE, PARITY_TOLERANCES, Precision
+from tests.support.exported import REFERENCE, Exported, reference_graphs
+
+GRAPHS = reference_graphs()
+ONE_OF_EACH_KIND = {
+    "graph_solubility",  # masks, indices, regression
+    "image_detection",  # a stem, boxes
+    "text_embedding",  # a large table, dynamic length
+    "timeseries_forecast",  # instance normalisation, undone at the end
+}
+SMALL = {"x": Range((1, 8), (2, 8), (4, 8))}
+
+
+@pytest.mark.parametrize("exported", GRAPHS, ids=lambda exported: exported.name)
+def test_every_graph_is_built_in_fp16(exported: Exported, tmp_path: Path) -> None:
+    path = tmp_path / "model.plan"
+    plan = write_plan(exported.graph, exported.weights, path, exported.profile, "fp16", trt=trt)
+    layers = plan.layer_precisions
+    assert layers["HALF"] > 0.85 * (layers["HALF"] + layers["FLOAT"])
+    assert "BF16" not in layers
+    assert path.stat().st_size == plan.bytes
+    # Half of the weights' float32 size and some megabytes of kernels: no float32 beside them.
+    assert plan.bytes < 0.75 * float32_bytes(exported)
+    assert [file.name for file in tmp_path.iterdir()] == ["model.plan"]
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+@pytest.mark.parametrize(
+    "exported", [g for g in GRAPHS if g.name in ONE_OF_EACH_KIND], ids=lambda graph: graph.name
+)
+def test_the_layers_of_a_plan_compute_in_what_was_asked(
+    exported: Exported, precision: Precision, tmp_path: Path
+) -> None:
+    plan = write_plan(
+        exported.graph, exported.weights, tmp_path / "p", exported.profile, precision, trt=trt
+    )
+    dtype, others = {
+        "fp32": ("FLOAT", {"HALF", "BF16"}),
+        "bf16": ("BF16", {"HALF"}),
+    }[precision]
+    assert not others & set(plan.layer_precisions)
+    floats = plan.layer_precisions["FLOAT"] + plan.layer_precisions.get("BF16", 0)
+    assert plan.layer_precisions[dtype] > 0.85 * floats
+
+
+@pytest.mark.parametrize("route", ["graph/solubility", "image/detection", "timeseries/forecast"])
+def test_half_precision_answers_like_the_network_within_its_tolerance(
+    route: str, network: OmniVec2
+) -> None:
+    head = next(head for head in read_checkpoint(REFERENCE).heads if head.route == route)
+    exported = next(graph for graph in GRAPHS if graph.name == head.name)
+    rounded = rounded_session(exported.graph, exported.weights, "fp16")
+    entries = check_parity(
+        network, rounded, head, batch_sizes=(1, 3), tolerance=PARITY_TOLERANCES["fp16"]
+    )
+    assert entries
+    with pytest.raises(ParityError, match="differs from PyTorch"):
+        check_parity(network, rounded, head, batch_sizes=(1, 3), tolerance=PARITY_TOLERANCE)
+
+
+@pytest.mark.parametrize(("op", "domain"), [("Frobnicate", "local"), ("Det", "")])
+def test_a_node_that_tensorrt_lacks_is_named(op: str, domain: str, tmp_path: Path) -> None:
+    graph = write_two_nodes(tmp_path, op, domain)
+    with pytest.raises(ExportError, match=rf"cannot parse model\.onnx: node culprit \({op}\): \w+"):
+        build_engine(graph, SMALL, "fp32", trt=trt)
+
+
+def test_a_graph_of_another_precision_than_asked_is_refused(tmp_path: Path) -> None:
+    exported = next(graph for graph in GRAPHS if graph.name == "imu_activity")
+    graph = tmp_path / "model.onnx"
+    convert(exported.graph, exported.weights, graph, "fp32")
+    with pytest.raises(ExportError, match=r"\(MATRIX_MULTIPLY\) computes in FLOAT, fp16"):
+        build_engine(graph, exported.profile, "fp16", trt=trt)
+
+
+def test_a_profile_that_does_not_fit_the_graph_is_refused(tmp_path: Path) -> None:
+    graph = write_two_nodes(tmp_path, "Relu", "")
+    with pytest.raises(ExportError, match="but not input x"):
+        build_engine(graph, {"other": SMALL["x"]}, "fp32", trt=trt)
+    wrong = {"x": Range((1, 9), (2, 9), (4, 9))}
+    with pytest.raises(ExportError, match=r"built no engine.*tensor x.*profile has min=9"):
+        build_engine(graph, wrong, "fp32", trt=trt)
+
+
+# TensorRT for RTX measures no kernels: only its calls are those of TensorRT.
+@pytest.mark.filterwarnings("ignore:.*Timing cache operations are no-ops:DeprecationWarning")
+def test_the_timing_cache_is_written_and_taken_again(tmp_path: Path) -> None:
+    graph = write_two_nodes(tmp_path, "Relu", "")
+    cache = tmp_path / "caches" / "timing.cache"
+    for _ in range(2):
+        build_engine(graph, SMALL, "fp32", trt=trt, timing_cache=cache)
+        assert cache.read_bytes()
+
+
+def float32_bytes(exported: Exported) -> int:
+    model = load_inlined(exported.graph, exported.weights)
+    return sum(value.const_value.nbytes for value in model.graph.initializers.values())
+
+
+def write_two_nodes(directory: Path, op: str, domain: str) -> Path:
+    nodes = [
+        helper.make_node("Relu", ["x"], ["first"], name="fine"),
+        helper.make_node(op, ["first"], ["y"], name="culprit", domain=domain),
+    ]
+    graph = helper.make_graph(
+        nodes,
+        "graph",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, ["batch", 8])],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, None)],
+    )
+    opsets = [helper.make_opsetid("", 20), helper.make_opsetid("local", 1)]
+    onnx.save(
+        helper.make_model(graph, opset_imports=opsets, ir_version=10), directory / "model.onnx"
+    )
+    return directory / "model.onnx"
+
+
+@pytest.fixture(scope="module")
+def network() -> OmniVec2:
+    return load_network(REFERENCE)
