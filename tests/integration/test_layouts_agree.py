@@ -90,9 +90,7 @@ def expected(tmp_path_factory: pytest.TempPathFactory) -> Answers:
     params=[("embedded", Layout.SHARED), ("triton", Layout.FUSED), ("triton", Layout.SHARED)],
     ids="-".join,
 )
-def answers(
-    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
-) -> Answers:
+def answers(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Answers:
     """What it answers otherwise; one server after the other."""
     return ask(*request.param, tmp_path_factory.mktemp("other"))
 
