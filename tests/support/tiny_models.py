@@ -21,7 +21,7 @@ from safetensors.numpy import save_file
 from export.config import ensemble_config, model_config, part_config
 from export.layouts import Layout
 from omnivec2.digest import file_digest
-from omnivec2.parts import PartSpec
+from omnivec2.parts import TRUNK, PartSpec
 from omnivec2.passport import (
     GRAPH_FILE,
     PARITY_TOLERANCE,
@@ -29,6 +29,7 @@ from omnivec2.passport import (
     WEIGHTS_FILE,
     ParityEntry,
     Passport,
+    load_passport,
 )
 from omnivec2.preprocess import preprocessor_type
 from omnivec2.spec import (
@@ -42,6 +43,9 @@ from omnivec2.spec import (
     TensorSpec,
 )
 from tests.support.tiny_graphs import head_part, tiny_graph, tokenizer_part, trunk_part
+
+_PART_FILE = "part.json"
+"""For these tests only: a runtime does not look at it."""
 
 COLUMNS = [
     {"name": "age", "kind": "number", "mean": 40.0, "std": 10.0},
@@ -150,26 +154,34 @@ def write_repository(
         layout: both answer alike.
         scale: multiplies all outputs.
     """
-    if layout is Layout.FUSED:
-        for head in heads:
-            write_model(root, head, scale)
-        return root
-    parts = [write_part(root, *trunk_part())]
-    tokenizers: dict[object, WrittenPart] = {}
+    if layout is Layout.SHARED:
+        write_part(root, *trunk_part())
     for head in heads:
-        key = (head.modality, head.inputs)
-        if key not in tokenizers:
-            names = [part.spec.name for part in tokenizers.values()]
-            name = f"tokenizer_{head.modality}"
-            name = name if name not in names else f"tokenizer_{head.name}"
-            tokenizers[key] = write_part(root, *tokenizer_part(name, head))
-        own = write_part(root, *head_part(head, scale))
-        write_ensemble(root, head, [tokenizers[key], *parts, own])
+        add_head(root, head, layout, scale)
     return root
 
 
+def add_head(root: Path, head: HeadSpec, layout: Layout, scale: float = 1.0) -> Path:
+    """Write one more head, or another in its place, with a tokenizer if it needs a new one."""
+    if layout is Layout.FUSED:
+        return write_model(root, head, scale)
+    own = write_part(root, *head_part(head, scale))
+    return write_ensemble(root, head, [_tokenizer(root, head), read_part(root, TRUNK), own])
+
+
+def _tokenizer(root: Path, head: HeadSpec) -> WrittenPart:
+    """The tokenizer of a head's inputs, written if no other head has written it."""
+    for name in (f"tokenizer_{head.modality}", f"tokenizer_{head.name}"):
+        if not (root / name).exists():
+            return write_part(root, *tokenizer_part(name, head))
+        if (there := read_part(root, name)).spec.inputs == head.inputs:
+            return there
+    raise AssertionError(f"{head.name} was written with other inputs before")
+
+
 def write_model(root: Path, head: HeadSpec, scale: float = 1.0) -> Path:
-    """Write one model in one piece; ``scale`` multiplies its outputs."""
+    """Write one model in one piece; ``scale`` multiplies its outputs; what it replaces goes."""
+    shutil.rmtree(root / head.name, ignore_errors=True)
     files = _write_graph(root / head.name / "1", tiny_graph(head, scale))
     head = head.model_copy(update={"checkpoint_digest": files[WEIGHTS_FILE]})
     passport = _passport(head.name, files[WEIGHTS_FILE], files=files)
@@ -184,6 +196,13 @@ class WrittenPart:
     passport: Passport
 
 
+def read_part(root: Path, name: str) -> WrittenPart:
+    """A part that was written before."""
+    version = root / name / "1"
+    spec = PartSpec.model_validate_json((version / _PART_FILE).read_bytes())
+    return WrittenPart(spec, load_passport(version / PASSPORT_FILE))
+
+
 def write_part(root: Path, spec: PartSpec, graph: onnx.ModelProto) -> WrittenPart:
     """Write a part of models that are put together; what it replaces goes."""
     shutil.rmtree(root / spec.name, ignore_errors=True)
@@ -191,6 +210,7 @@ def write_part(root: Path, spec: PartSpec, graph: onnx.ModelProto) -> WrittenPar
     content = hashlib.sha256("".join(sorted(files.values())).encode()).hexdigest()
     passport = _passport(spec.name, files[WEIGHTS_FILE], files=files, content_digest=content)
     _write_config(root / spec.name, part_config(spec, passport), passport)
+    (root / spec.name / "1" / _PART_FILE).write_text(spec.model_dump_json())
     return WrittenPart(spec, passport)
 
 
