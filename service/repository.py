@@ -115,7 +115,9 @@ def read_repository(root: Path, only: Iterable[str] = ()) -> Repository:
     if not root.is_dir():
         raise ArtifactError(f"{root}: no model repository; `omnivec2 serve` makes one")
     wanted = {route.replace("/", "_") for route in only}
-    found = {path.parent.name: path.parent for path in sorted(root.glob(f"*/{CONFIG_FILE}"))}
+    # What is being written, or was just replaced, begins with a dot.
+    places = sorted(root.glob(f"[!.]*/{CONFIG_FILE}"))
+    found = {path.parent.name: path.parent for path in places}
     if missing := wanted - found.keys():
         raise ArtifactError(f"{root}: no model named {', '.join(sorted(missing))}")
     repository = Repository({}, {})

@@ -52,6 +52,13 @@ class Engine(Protocol):
     def max_rows(self) -> int:
         """Most rows of one batch."""
 
+    @property
+    def pads(self) -> bool:
+        """Whether rows of different lengths may be padded to meet in a batch.
+
+        Not where an output is as long as an input: it would come back with the padding on.
+        """
+
     def run(self, inputs: Batch) -> Batch:
         """Compute a batch; called in a worker thread."""
 
@@ -213,7 +220,9 @@ def merge(batches: Sequence[Batch]) -> Batch:
 
 
 def _bucket(engine: Engine, inputs: Batch) -> Hashable:
-    """Jobs of one bucket may meet: padding at most doubles any of their axes."""
+    """Jobs of one bucket may meet: padding, if any, at most doubles any of their axes."""
+    if not engine.pads:
+        return id(engine), tuple(array.shape[1:] for array in inputs.values())
     return id(engine), tuple(
         tuple((size - 1).bit_length() for size in array.shape[1:]) for array in inputs.values()
     )

@@ -172,7 +172,10 @@ class EmbeddedRuntime:
                 refused[name] = str(error)
         there = repository.models.keys() | repository.refused.keys()
         kept = {name: model for name, model in self._models.items() if name in there}
-        self._models, self._refused, self._seen = kept | loaded, refused, seen
+        self._refused, self._seen = refused, seen
+        # Another mapping only if it says otherwise: that is what ``refresh`` tells.
+        if (models := kept | loaded) != self._models:
+            self._models = models
         if loaded:
             _LOG.info("%d models loaded", len(loaded))
 

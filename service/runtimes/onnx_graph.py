@@ -51,6 +51,7 @@ class Graph:
         self._session = ort.InferenceSession(
             stored.directory / GRAPH_FILE, options, providers=["CPUExecutionProvider"]
         )
+        self.pads = _pads(self._session)
         self._outputs = list(stored.outputs)
         self._takes = frozenset(node.name for node in self._session.get_inputs())
         gives = frozenset(node.name for node in self._session.get_outputs())
@@ -77,3 +78,10 @@ class Graph:
             _LOG.error("%s failed: %s", self.name, error)
             raise ModelNotReadyError(f"the engine failed to run {self.name}") from error
         return dict(zip(self._outputs, values, strict=True))
+
+
+def _pads(session: ort.InferenceSession) -> bool:
+    """Whether no output has a length that is an input's, or that nobody knows."""
+    lengths = {size for node in session.get_inputs() for size in node.shape[1:]}
+    given = {size for node in session.get_outputs() for size in node.shape[1:]}
+    return not any(size is None or (isinstance(size, str) and size in lengths) for size in given)

@@ -7,16 +7,39 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.servers import RunningServer, running_server
+from export.layouts import Layout
+from tests.support.servers import RunningServer, running_server, triton_gateway
 from tests.support.tiny_models import tiny_heads, write_repository
 
 
 @pytest.fixture(scope="session")
-def tiny_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
-    """A server of tiny graphs: right in form, meaningless in content."""
+def embedded_tiny(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
+    """A server of tiny graphs in one piece: right in form, meaningless in content."""
     root = write_repository(tmp_path_factory.mktemp("repository"), tiny_heads())
     options = ("--model-repo", str(root), "--checkpoint", "none", "--grpc-port", "0")
     with running_server(*options) as server:
+        yield server
+
+
+@pytest.fixture(
+    scope="session",
+    params=[("embedded", layout) for layout in Layout] + [("triton", layout) for layout in Layout],
+    ids="-".join,
+)
+def tiny_server(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[RunningServer]:
+    """A server of tiny graphs, by every runtime and in every layout, one after the other."""
+    runtime, layout = request.param
+    if (runtime, layout) == ("embedded", Layout.FUSED):
+        yield request.getfixturevalue("embedded_tiny")
+        return
+    root = write_repository(tmp_path_factory.mktemp("repository"), tiny_heads(), layout)
+    if runtime == "triton":
+        with triton_gateway(root) as server:
+            yield server
+        return
+    with running_server("--model-repo", str(root), "--checkpoint", "none") as server:
         yield server
 
 

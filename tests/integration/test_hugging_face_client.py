@@ -19,7 +19,7 @@ TABLE = ROOT / "tests" / "data" / "tabular" / "adult_table.json"
 SOUND = ROOT / "tests" / "data" / "audio" / "dog_bark.ogg"
 
 
-@pytest.fixture(scope="module", params=["tiny_server", "reference"])
+@pytest.fixture(scope="module", params=["embedded_tiny", "reference"])
 def url(request: pytest.FixtureRequest) -> str:
     server: RunningServer = request.getfixturevalue(request.param)
     return server.url

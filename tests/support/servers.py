@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tests.support.documents import ROOT
+from tests.support.triton import running_triton
 
 _ADDRESS = re.compile(r"heads at (http://\S+)")
 _GRPC_ADDRESS = re.compile(r"gRPC at (\S+)")
@@ -67,6 +68,16 @@ def running_server(
         finally:
             process.terminate()
             process.wait(30)
+
+
+@contextmanager
+def triton_gateway(model_repo: Path) -> Iterator[RunningServer]:
+    """Run Triton on a model repository and ``omnivec2 serve`` before it."""
+    with (
+        running_triton(model_repo) as triton,
+        running_server("--runtime", "triton", "--triton", triton.grpc) as server,
+    ):
+        yield server
 
 
 def _wait(

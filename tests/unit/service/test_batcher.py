@@ -38,6 +38,7 @@ class Lane:
     """One of the two."""
 
     max_rows = 8
+    pads = True
 
     def __init__(self, engine: Engine, name: str) -> None:
         self.engine, self.name = engine, name
@@ -120,6 +121,20 @@ def test_requests_of_very_different_length_do_not_meet() -> None:
         short, long = {"x": np.zeros((1, 5), np.float32)}, {"x": np.zeros((1, 100), np.float32)}
         await pile_up(batcher, engine, ("a", short), ("a", long), ("a", short))
         assert engine.batches[1:] == [("a", 2), ("a", 1)]
+
+    run(test)
+
+
+def test_lengths_meet_only_where_padding_does_not_show_in_the_answer() -> None:
+    async def test(batcher: Batcher, engine: Engine) -> None:
+        short, long = ({"x": np.ones((1, size), np.float32)} for size in (130, 190))
+        jobs = [("a", short), ("a", long), ("a", short)]
+        answers = await pile_up(batcher, engine, *jobs)
+        assert [answer.outputs["y"].shape for answer in answers] == [(1, 190)] * 3
+        engine.lanes["a"].pads = False
+        answers = await pile_up(batcher, engine, *jobs)
+        assert [answer.outputs["y"].shape for answer in answers] == [(1, 130), (1, 190), (1, 130)]
+        assert sorted(engine.batches[-2:]) == [("a", 1), ("a", 2)]
 
     run(test)
 

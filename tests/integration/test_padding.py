@@ -1,0 +1,167 @@
+"""Requests that share batches are answered as if each were alone, and never one for another.
+
+The network that ships, in the shared layout, where requests of all modalities meet in the
+trunk: padded to common lengths, in rows of one batch.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import httpx
+import numpy as np
+import pytest
+
+from export.layouts import Layout
+from export.repository import assemble
+from export.samples import random_inputs
+from omnivec2.checkpoint import read_checkpoint
+from service.runtimes.batcher import merge
+from tests.support.documents import ROOT
+from tests.support.runtimes import RunningRuntime, Tensors, relative_error, running_runtime
+
+CHECKPOINT = ROOT / "checkpoints" / "reference"
+HEADS = {head.name: head for head in read_checkpoint(CHECKPOINT).heads}
+TOLERANCE = 1e-5
+DISTINCT = 1e-3
+MIXED_BATCHES = 200
+CLIENTS = 64
+ROUNDS = 3
+
+# Either side of every bucket up to 132, and lengths that nearly double in one.
+TEXT_LENGTHS = (2, 9, 20, 21, 33, 40, 41, 67, 69, 100)
+FIXED = (
+    "tabular_income",
+    "tabular_marketing",
+    "imu_activity",
+    "timeseries_forecast",
+    "image_classification",
+    "image_embedding",
+    "infrared_objects",
+    "hyperspectral_landcover",
+)
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One row, as long as it is, that a model is asked about."""
+
+    model: str
+    inputs: Tensors
+
+
+@dataclass
+class Server:
+    """A running runtime, and how often requests met in its trunk."""
+
+    running: RunningRuntime
+    batches: Counter[int] = field(default_factory=Counter)
+
+    def rows_and_batches(self) -> tuple[int, int]:
+        """Rows that the trunk computed so far, and in how many batches."""
+        if self.running.triton is None:
+            return sum(rows * n for rows, n in self.batches.items()), self.batches.total()
+        url = f"{self.running.triton.http}/v2/models/trunk/stats"
+        (stats,) = httpx.get(url, timeout=10).json()["model_stats"]
+        return stats["inference_count"], stats["execution_count"]
+
+
+@pytest.fixture(scope="module", params=["embedded", "triton"])
+def server(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Server]:
+    root: Path = tmp_path_factory.mktemp("repository")
+    assemble(CHECKPOINT, root, Layout.SHARED)
+    batches: Counter[int] = Counter()
+
+    def on_batch(name: str, rows: int, _: float) -> None:
+        batches[rows] += name == "trunk"
+
+    # One batch at a time, so that what waits meets.
+    with running_runtime(request.param, root, on_batch, inference_threads=1) as running:
+        yield Server(running, batches)
+
+
+def make_sample(model: str, seed: int, **lengths: int) -> Sample:
+    return Sample(model, random_inputs(HEADS[model], 1, lengths, np.random.default_rng(seed)))
+
+
+@pytest.fixture(scope="module")
+def pool() -> list[Sample]:
+    """Rows of many models and lengths."""
+    texts = itertools.product(("text_sentiment", "text_paraphrase", "text_embedding"), TEXT_LENGTHS)
+    molecules = itertools.product(("graph_solubility", "graph_embedding"), (1, 5, 12, 38), (1, 11))
+    return [
+        *(make_sample(model, length, tokens=length) for model, length in texts),
+        *(make_sample(model, n, nodes=n, edges=edges) for model, n, edges in molecules),
+        *(make_sample(model, seed) for model in FIXED for seed in range(3)),
+        make_sample("image_detection", 0),
+    ]
+
+
+@pytest.fixture(scope="module")
+def alone(server: Server, pool: list[Sample]) -> list[Tensors]:
+    """What each row is answered when it is the only one."""
+    return server.running.answers([(sample.model, sample.inputs) for sample in pool])
+
+
+def mixed_batch(pool: list[Sample], rng: np.random.Generator) -> list[list[int]]:
+    """Requests of one to three rows each; as numbers of samples."""
+    requests = []
+    for first in rng.integers(0, len(pool), rng.integers(3, 8)):
+        alike = [i for i, sample in enumerate(pool) if sample.model == pool[first].model]
+        requests.append([int(first), *map(int, rng.choice(alike, rng.integers(0, 3)))])
+    return requests
+
+
+def test_rows_of_mixed_batches_are_answered_as_if_alone(
+    server: Server, pool: list[Sample], alone: list[Tensors]
+) -> None:
+    rng = np.random.default_rng(0)
+    before, asked, worst = server.rows_and_batches(), 0, 0.0
+    for _ in range(MIXED_BATCHES):
+        requests = mixed_batch(pool, rng)
+        asked += len(requests)
+        answers = server.running.answers(
+            [(pool[rows[0]].model, merge([pool[i].inputs for i in rows])) for rows in requests],
+            together=len(requests),
+        )
+        for rows, answer in zip(requests, answers, strict=True):
+            for place, i in enumerate(rows):
+                assert answer.keys() == alone[i].keys()
+                for name, wanted in alone[i].items():
+                    error = relative_error(answer[name][place : place + 1], wanted)
+                    assert error < TOLERANCE, (pool[i].model, name, rows)
+                    worst = max(worst, error)
+    _, batches = np.subtract(server.rows_and_batches(), before)
+    print(f"{asked} requests in {batches} batches of the trunk, largest difference {worst:.1e}")
+    assert batches < asked  # otherwise nobody met
+
+
+def test_many_clients_at_once_get_their_own_answers(
+    server: Server, pool: list[Sample], alone: list[Tensors]
+) -> None:
+    clients = np.random.default_rng(1).permutation(len(pool))[:CLIENTS]
+    assert len(clients) == CLIENTS
+    for i, j in itertools.combinations(clients, 2):
+        if pool[i].model == pool[j].model:
+            assert differ(alone[i], alone[j]), "these clients could not tell"
+    before = server.rows_and_batches()
+    asked = [(pool[i].model, pool[i].inputs) for i in clients]
+    for _ in range(ROUNDS):
+        answers = server.running.answers(asked, together=CLIENTS)
+        for i, answer in zip(clients, answers, strict=True):
+            for name, wanted in alone[i].items():
+                assert relative_error(answer[name], wanted) < TOLERANCE, (pool[i].model, name)
+    rows, batches = np.subtract(server.rows_and_batches(), before)
+    assert rows == ROUNDS * CLIENTS
+    assert batches < rows / 2
+
+
+def differ(one: Tensors, other: Tensors) -> bool:
+    """Whether two answers of a model are further apart than rounding could bring them."""
+    return any(relative_error(one[name], other[name]) > DISTINCT for name in one)
