@@ -39,7 +39,8 @@ def tiny_server(
         with triton_gateway(root) as server:
             yield server
         return
-    with running_server("--model-repo", str(root), "--checkpoint", "none") as server:
+    options = ("--model-repo", str(root), "--checkpoint", "none", "--grpc-port", "0")
+    with running_server(*options) as server:
         yield server
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 import time
@@ -19,25 +18,29 @@ import tritonclient.grpc
 import tritonclient.http
 from tritonclient.utils import InferenceServerException, np_to_triton_dtype, triton_to_np_dtype
 
+from export.repository import assemble
 from tests.support.documents import ROOT, TENSOR_ADDRESSES, Example, examples
 from tests.support.servers import RunningServer, running_server
 from tests.support.tiny_models import classification, write_repository
+from tests.support.triton import running_triton
 
 Arrays = Mapping[str, np.ndarray]
 
 EXAMPLES = examples(ROOT / "docs" / "http-api.md", "run tensors")
 
 
-@pytest.fixture(scope="module")
-def tensor_addresses(request: pytest.FixtureRequest) -> tuple[str, str]:
-    """(HTTP, gRPC) of a server of the network that ships.
-
-    $TENSOR_ADDRESSES names another, say Triton's: ``127.0.0.1:8000,127.0.0.1:8001``.
-    """
-    if given := os.environ.get("TENSOR_ADDRESSES"):
-        http, grpc_address = given.split(",")
-        return http, grpc_address
-    return _addresses(request.getfixturevalue("reference"))
+@pytest.fixture(scope="module", params=["gateway", "triton"])
+def tensor_addresses(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[tuple[str, str]]:
+    """(HTTP, gRPC) of a gateway of the network that ships, and of Triton itself."""
+    if request.param == "gateway":
+        yield _addresses(request.getfixturevalue("reference"))
+        return
+    repository = tmp_path_factory.mktemp("tensors") / "repository"
+    assemble(ROOT / "checkpoints" / "reference", repository)
+    with running_triton(repository) as triton:
+        yield triton.http.removeprefix("http://"), triton.grpc
 
 
 def _addresses(server: RunningServer) -> tuple[str, str]:

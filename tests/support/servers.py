@@ -75,7 +75,9 @@ def triton_gateway(model_repo: Path) -> Iterator[RunningServer]:
     """Run Triton on a model repository and ``omnivec2 serve`` before it."""
     with (
         running_triton(model_repo) as triton,
-        running_server("--runtime", "triton", "--triton", triton.grpc) as server,
+        running_server(
+            "--runtime", "triton", "--triton", triton.grpc, "--grpc-port", "0"
+        ) as server,
     ):
         yield server
 
