@@ -1,0 +1,159 @@
+"""What the measurements share: a gateway to measure, clients that load it, reports."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import platform
+import statistics
+import subprocess
+import sys
+import threading
+import time
+import urllib.request
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from datetime import date
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from omnivec2 import __version__
+
+ROOT = Path(__file__).resolve().parents[1]
+CHECKPOINT = ROOT / "checkpoints" / "reference"
+REPORTS = ROOT / "loadtests" / "reports"
+CORES = len(os.sched_getaffinity(0))
+
+
+class Gateway:
+    """The real gateway, as ``omnivec2 serve`` starts it, on loopback."""
+
+    def __init__(self, *options: str) -> None:
+        self._command = [
+            *(sys.executable, "-m", "omnivec2.cli", "serve", "--port", "0"),
+            *("--log-level", "warning", *options),
+        ]
+        self.port = 0
+
+    def __enter__(self) -> Gateway:
+        self._process = subprocess.Popen(self._command, cwd=ROOT, stderr=subprocess.PIPE, text=True)
+        assert self._process.stderr is not None
+        for line in self._process.stderr:
+            if "heads at http://127.0.0.1:" in line:
+                self.port = int(line.split("http://127.0.0.1:")[1].split()[0].split("/")[0])
+                break
+        else:
+            raise RuntimeError("the gateway stopped before it was ready")
+        threading.Thread(target=self._process.stderr.read, daemon=True).start()
+        with urllib.request.urlopen(f"http://127.0.0.1:{self.port}/readyz", timeout=60):
+            return self
+
+    def __exit__(self, *_: object) -> None:
+        self._process.terminate()
+        self._process.wait(timeout=30)
+
+
+@dataclass(frozen=True)
+class Load:
+    """What a number of clients saw.
+
+    Attributes:
+        rate: answers per second.
+        seconds: latency of every answer.
+    """
+
+    rate: float
+    seconds: Sequence[float]
+
+    def percentile_ms(self, percent: float) -> float:
+        """Latency in milliseconds that so many answers do not exceed."""
+        ordered = sorted(self.seconds)
+        return 1000 * ordered[min(len(ordered) - 1, int(len(ordered) * percent / 100))]
+
+
+Ask = Callable[[], Awaitable[None]]
+
+
+async def closed_loop(clients: Sequence[Ask], seconds: float) -> Load:
+    """Clients that each ask again as soon as they are answered."""
+    latencies: list[float] = []
+    stop = time.perf_counter() + seconds
+
+    async def work(ask: Ask) -> None:
+        while (started := time.perf_counter()) < stop:
+            await ask()
+            latencies.append(time.perf_counter() - started)
+
+    started = time.perf_counter()
+    await asyncio.gather(*(work(client) for client in clients))
+    return Load(len(latencies) / (time.perf_counter() - started), latencies)
+
+
+class HttpClient:
+    """One keep-alive connection that posts the same body again and again."""
+
+    def __init__(self, port: int, path: str, body: bytes, content_type: str) -> None:
+        self._port = port
+        self._request = (
+            f"POST {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: {content_type}\r\n"
+            f"Content-Length: {len(body)}\r\n\r\n"
+        ).encode() + body
+        self._reader: asyncio.StreamReader | None = None
+        self._writer: asyncio.StreamWriter | None = None
+
+    async def ask(self) -> None:
+        """Post, and read the answer.
+
+        Raises:
+            RuntimeError: it is not 200.
+        """
+        if self._reader is None or self._writer is None:
+            self._reader, self._writer = await asyncio.open_connection("127.0.0.1", self._port)
+        self._writer.write(self._request)
+        head = await self._reader.readuntil(b"\r\n\r\n")
+        length = next(
+            int(line.split(b":")[1])
+            for line in head.lower().split(b"\r\n")
+            if line.startswith(b"content-length:")
+        )
+        body = await self._reader.readexactly(length)
+        if head[9:12] != b"200":
+            raise RuntimeError(f"answered {head[9:12]!r}: {body[:200]!r}")
+
+    def close(self) -> None:
+        """Hang up."""
+        if self._writer is not None:
+            self._writer.close()
+
+
+def median(values: Sequence[float]) -> float:
+    """The middle of the rounds: one disturbed round does not count."""
+    return statistics.median(values)
+
+
+def hardware() -> str:
+    """Cores and processor, as part of a file's name."""
+    names = [
+        line.partition(":")[2].strip()
+        for line in Path("/proc/cpuinfo").read_text().splitlines()
+        if line.startswith("model name")
+    ]
+    return f"{CORES}-cores-{(names[0] if names else platform.machine()).replace(' ', '-')}"
+
+
+def write_report(directory: Path, name: str, content: dict[str, Any]) -> Path:
+    """A JSON file named by what was measured, hardware and date, with versions."""
+    directory.mkdir(parents=True, exist_ok=True)
+    path = directory / f"{name}_{hardware()}_{date.today().isoformat()}.json"
+    versions = {
+        "omnivec2-serve": __version__,
+        "onnxruntime": version("onnxruntime"),
+        "tritonclient": version("tritonclient"),
+        "python": platform.python_version(),
+    }
+    load = os.getloadavg()[0]
+    whole = {**content, "load_average_at_the_end": round(load, 1), "versions": versions}
+    path.write_text(json.dumps(whole, indent=1) + "\n")
+    return path
