@@ -184,7 +184,8 @@ def test_the_bucket_of_a_traced_length_is_that_of_a_number() -> None:
 def test_parts_can_be_traced_with_lengths_left_open(
     compositions: dict[str, Composition],
 ) -> None:
-    for part in compositions["graph/solubility"].parts:
+    graph = compositions["graph/solubility"]
+    for part in (graph.tokenizer, graph.own):
         traceable = part.traceable
         dims = {
             name: torch.export.Dim(name, min=low, max=high)
