@@ -44,9 +44,9 @@ def tiny_server(
 
 @pytest.fixture(scope="session")
 def reference(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
-    """A server of the network that ships."""
+    """A server of the network that ships, in the shared layout."""
     root: Path = tmp_path_factory.mktemp("reference")
-    with running_server("--model-repo", str(root)) as server:
+    with running_server("--model-repo", str(root), "--layout", "shared") as server:
         yield server
 
 

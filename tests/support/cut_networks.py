@@ -24,6 +24,7 @@ MAX_TOKENS = 150
 ROUTES = {
     **HEADS,
     "image/embedding": HeadConfig(family=TaskFamily.EMBEDDING, tokenizer="image"),
+    "imu/embedding": HeadConfig(family=TaskFamily.EMBEDDING, tokenizer="imu"),
     "timeseries/embedding": HeadConfig(family=TaskFamily.EMBEDDING, tokenizer="timeseries"),
     "graph/embedding": HeadConfig(family=TaskFamily.EMBEDDING, tokenizer="graph"),
 }
@@ -56,8 +57,8 @@ def cut_network() -> OmniVec2:
 
 
 def cut_heads(network: OmniVec2) -> list[HeadSpec]:
-    """A spec for every route, its shapes as the network has them."""
-    return [_head(network, route) for route in ROUTES]
+    """A spec for every route of a network, its shapes as the network has them."""
+    return [_head(network, route) for route in network.config.heads]
 
 
 def _head(network: OmniVec2, route: str) -> HeadSpec:
