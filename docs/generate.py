@@ -106,7 +106,9 @@ def _specs() -> list[HeadSpec]:
 
 
 def _default(value: object) -> str:
-    return "empty" if value == () else f"`{value}`"
+    if isinstance(value, tuple):
+        return f"`{','.join(map(str, value))}`" if value else "empty"
+    return f"`{value}`"
 
 
 def _limits(limits: Limits) -> str:

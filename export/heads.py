@@ -15,11 +15,11 @@ from __future__ import annotations
 
 import contextlib
 import shutil
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from export.config import CONFIG_FILE, ensemble_config
+from export.config import ensemble_config
 from export.deployed import DeployedModel, read_deployed, users_of
 from export.layouts import Layout, PlannedModel, load_part, plan
 from export.repository import (
@@ -30,9 +30,10 @@ from export.repository import (
     write_model,
     write_record,
 )
+from export.swap import CANDIDATE_PREFIX, Swap, undone_on_failure
 from export.triton_control import TritonControl
 from export.tryout import Location, Tryout
-from omnivec2.atomic import link_tree, replace_directory, staging_directory
+from omnivec2.atomic import link_tree, staging_directory
 from omnivec2.checkpoint import Checkpoint, read_checkpoint
 from omnivec2.errors import ExportError, OmniVecError, UnknownModelError
 from omnivec2.parts import TRUNK
@@ -40,8 +41,6 @@ from omnivec2.passport import PASSPORT_FILE, load_passport
 from omnivec2.spec import HeadSpec
 
 _VERSIONS_KEPT = 2
-CANDIDATE_PREFIX = "head_candidate_"
-"""Of a model that is tried in Triton before it takes the place of another."""
 
 
 @dataclass(frozen=True)
@@ -104,7 +103,7 @@ def add_head(
         tell(f"written beside: {', '.join(f'{n.model.name} {n.version}' for n in new)}")
         tryout = Tryout(head, where, _whole(source, head))
         tell(f"tried here: largest error {tryout.error:.1e}")
-        with _undone_on_failure(repository, staging, servers) as swap:
+        with undone_on_failure(repository, staging, servers) as swap:
             _switch(new, head, servers, tryout, swap, tell)
         names = [entry.model.name for entry in new]
         write_record(repository, _with_added(record, names))
@@ -237,75 +236,12 @@ def _whole(source: Checkpoint, head: HeadSpec) -> Path:
     return source.model_directory(head)
 
 
-class _Swap:
-    """Directories that were moved into place, and how to move them back."""
-
-    def __init__(self, repository: Path, staging: Path) -> None:
-        self._repository, self._staging = repository, staging
-        self.placed: list[str] = []
-
-    def place(self, name: str) -> None:
-        """Put a directory into the repository; the one of its name is kept aside."""
-        there = self._repository / name
-        if there.exists():
-            link_tree(there, self._aside(name))
-        self.placed.append(name)
-        replace_directory(self._staging / name, there)
-
-    def place_candidate(self, name: str, config: str) -> None:
-        """Put a copy of what is staged into the repository under a name of its own."""
-        target = self._staging / f"{CANDIDATE_PREFIX}{name}"
-        link_tree(self._staging / name, target)
-        (target / CONFIG_FILE).unlink()
-        (target / CONFIG_FILE).write_text(config, "utf-8")
-        for passport in target.glob(f"*/{PASSPORT_FILE}"):
-            own = load_passport(passport).model_copy(update={"model": target.name})
-            passport.unlink()
-            passport.write_text(own.model_dump_json(), "utf-8")
-        replace_directory(target, self._repository / target.name)
-
-    def remove_candidate(self, name: str) -> None:
-        """Take it out again."""
-        shutil.rmtree(self._repository / f"{CANDIDATE_PREFIX}{name}", ignore_errors=True)
-
-    def undo(self) -> list[str]:
-        """Put everything back; the names that were there before."""
-        before = []
-        for name in reversed(self.placed):
-            if self._aside(name).exists():
-                replace_directory(self._aside(name), self._repository / name)
-                before.append(name)
-            else:
-                shutil.rmtree(self._repository / name, ignore_errors=True)
-        return before
-
-    def _aside(self, name: str) -> Path:
-        return self._staging / f"old-{name}"
-
-
-@contextlib.contextmanager
-def _undone_on_failure(
-    repository: Path, staging: Path, servers: Sequence[TritonControl]
-) -> Iterator[_Swap]:
-    swap = _Swap(repository, staging)
-    try:
-        yield swap
-    except BaseException:
-        before = swap.undo()
-        for server in servers:
-            for name in swap.placed:
-                # A server that is gone, or never had it: nothing is left to put right there.
-                with contextlib.suppress(OmniVecError):
-                    server.load(name) if name in before else server.unload(name)
-        raise
-
-
 def _switch(
     new: Sequence[_New],
     head: HeadSpec,
     servers: Sequence[TritonControl],
     tryout: Tryout,
-    swap: _Swap,
+    swap: Swap,
     tell: Callable[[str], None],
 ) -> None:
     """Load and compare what nobody is sent to yet; then the head's own model."""
@@ -327,7 +263,7 @@ def _switch(
         tell(f"switched on {server.address}")
 
 
-def _try_candidate(own: _New, server: TritonControl, tryout: Tryout, swap: _Swap) -> None:
+def _try_candidate(own: _New, server: TritonControl, tryout: Tryout, swap: Swap) -> None:
     """Load a head in one piece under another name, compare its answers, unload it."""
     name = own.model.name
     candidate = f"{CANDIDATE_PREFIX}{name}"

@@ -86,7 +86,7 @@ def assemble(checkpoint: Path, out: Path, layout: Layout | None = None) -> list[
         return _built(source, out, written, chosen)
     models = [model for model in plan(source, chosen) if model.name not in written.kept]
     paths = [out / model.name for model in models]
-    gone = sorted(set(written.models) - {model.name for model in models})
+    gone = _gone(written, models)
     if written.layout == chosen and not gone and all(_is_current(m, out) for m in models):
         return paths
     try:
@@ -138,13 +138,18 @@ def write_repository(
         links: dict[Path, Path] = {}
         for model in outdated:
             write_model(model, staging / model.name, links)
-        for name in set(read_record(out).models) - {model.name for model in models}:
+        for name in _gone(read_record(out), models):
             shutil.rmtree(out / name, ignore_errors=True)
         for model in outdated:
             replace_directory(staging / model.name, out / model.name)
     names = tuple(model.name for model in models)
     how = {"layout": layout, "engine": engine, "precision": precision}
     write_record(out, read_record(out).model_copy(update={**how, "models": names}))
+
+
+def _gone(record: Record, models: Sequence[PlannedModel]) -> set[str]:
+    """What an earlier call wrote and is no longer asked for."""
+    return set(record.models) - {model.name for model in models} - record.kept
 
 
 @contextmanager

@@ -12,7 +12,8 @@
     │       └── InvalidParameterError    422  a request parameter is wrong
     ├── OverloadedError                  429  come back later
     ├── ModelNotReadyError               503  the model is known but cannot answer now
-    │   └── StaleModelError              503  another version has taken its place; ask that one
+    │   ├── StaleModelError              503  another version has taken its place; ask that one
+    │   └── RefusedTensorsError          503  the engine cannot take these values
     ├── DeadlineExceededError            504  no answer within the time allowed
     └── ArtifactError                    files on disk are wrong; seen at start, not by callers
         ├── CheckpointError              a checkpoint directory is incomplete or altered
@@ -92,6 +93,13 @@ class ModelNotReadyError(OmniVecError):
 
 class StaleModelError(ModelNotReadyError):
     """Another version of the model has taken its place since the request was prepared."""
+
+
+class RefusedTensorsError(ModelNotReadyError):
+    """The engine cannot take the values it was given, such as an index outside of a table.
+
+    Whose fault that is depends on who made the tensors: the gateway (503) or its caller (422).
+    """
 
 
 class DeadlineExceededError(OmniVecError):

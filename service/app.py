@@ -10,10 +10,11 @@ from fastapi import FastAPI
 from fastapi_offline import FastAPIOffline
 
 from omnivec2 import __version__
+from omnivec2.errors import ArtifactError
 from service import errors, openapi
 from service.gateway import Gateway
 from service.middleware.request_id import RequestIdMiddleware
-from service.routes import health, models, predict
+from service.routes import health, models, predict, v2
 from service.runtimes.base import Runtime
 from service.settings import Settings
 
@@ -41,7 +42,8 @@ def create_app(settings: Settings | None = None, runtime: Runtime | None = None)
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         gateway.begin()
         try:
-            yield
+            async with _grpc(gateway):
+                yield
         finally:
             await gateway.close()
 
@@ -62,7 +64,7 @@ def create_app(settings: Settings | None = None, runtime: Runtime | None = None)
         (predict.TASKS_PATH, predict.predict_tasks),
     ):
         app.add_route(path, route, methods=["POST"], include_in_schema=False)
-    for router in (models.router, health.router):
+    for router in (models.router, health.router, v2.router):
         app.include_router(router)
     app.add_middleware(RequestIdMiddleware)
     errors.install(app)
@@ -73,3 +75,24 @@ def create_app(settings: Settings | None = None, runtime: Runtime | None = None)
 
     app.openapi = document  # type: ignore[method-assign]
     return app
+
+
+@asynccontextmanager
+async def _grpc(gateway: Gateway) -> AsyncIterator[None]:
+    """Serve gRPC too, if it has a port; without one, nothing of its server is loaded."""
+    if gateway.settings.grpc_port is None:
+        yield
+        return
+    from service.oip.grpc_server import GrpcServer
+
+    server = GrpcServer(gateway)
+    try:
+        await server.start()
+    except ArtifactError as error:
+        # Reported as models are that cannot be loaded: by /readyz, and the command ends.
+        gateway.failure = str(error)
+    gateway.grpc_address = server.address
+    try:
+        yield
+    finally:
+        await server.close()

@@ -162,9 +162,10 @@ class DataPlane:
         try:
             return heads, await self._bodies(ask(heads), inputs, batched, timings), timings
         except StaleModelError:
-            renewed = [await self.served.renewed(head) for head in heads]
-            if all(new is old for new, old in zip(renewed, heads, strict=True)):
+            found = [await self.served.successor(head.model) for head in heads]
+            if not any(found):
                 raise
+            renewed = [new or old for new, old in zip(found, heads, strict=True)]
         return renewed, await self._bodies(ask(renewed), inputs, batched, timings), timings
 
     async def _bodies(

@@ -1,4 +1,4 @@
-"""The one place where failures become HTTP: RFC 9457 problem documents.
+"""The one place where failures become HTTP (RFC 9457 problem documents) and gRPC codes.
 
 Every body has ``type``, ``title``, ``status``, ``detail`` and ``instance``, and also
 ``error``, which Hugging Face clients print. ``field`` names the part of the request
@@ -38,10 +38,30 @@ _STATUS: Mapping[type[errors.OmniVecError], HTTPStatus] = {
     errors.DeadlineExceededError: HTTPStatus.GATEWAY_TIMEOUT,
 }
 
+# The same for gRPC, by the names of its codes: grpc itself is imported by those who serve it.
+_GRPC_CODE: Mapping[type[errors.OmniVecError], str] = {
+    errors.OmniVecError: "INTERNAL",
+    errors.InputError: "INVALID_ARGUMENT",
+    errors.UnknownModelError: "NOT_FOUND",
+    errors.OverloadedError: "RESOURCE_EXHAUSTED",
+    errors.ModelNotReadyError: "UNAVAILABLE",
+    errors.DeadlineExceededError: "DEADLINE_EXCEEDED",
+}
+
+CLIENT_CLOSED_REQUEST = 499
+"""nginx's status for a caller who left; nobody sees it but the metrics."""
+
+OUR_FAULT = "the service failed; the request was not at fault"
+
 
 def status_of(kind: type[errors.OmniVecError]) -> HTTPStatus:
     """HTTP status of an error class: its own, or that of its nearest listed ancestor."""
     return next(_STATUS[base] for base in kind.__mro__ if base in _STATUS)
+
+
+def grpc_code_of(kind: type[errors.OmniVecError]) -> str:
+    """Name of the gRPC status code of an error class, found as ``status_of`` finds its own."""
+    return next(_GRPC_CODE[base] for base in kind.__mro__ if base in _GRPC_CODE)
 
 
 def problem(
@@ -83,7 +103,7 @@ def problem_of(request: Request, error: errors.OmniVecError) -> Response:
     detail = str(error)
     if status is HTTPStatus.INTERNAL_SERVER_ERROR:
         _LOG.error("%s: %s", type(error).__name__, error)
-        detail = "the service failed; the request was not at fault"
+        detail = OUR_FAULT
     return problem(
         request,
         status,
@@ -129,7 +149,7 @@ async def _on_anything(request: Request, error: Exception) -> Response:
         request,
         HTTPStatus.INTERNAL_SERVER_ERROR,
         HTTPStatus.INTERNAL_SERVER_ERROR.phrase,
-        "the service failed; the request was not at fault",
+        OUR_FAULT,
         headers={"X-Request-ID": request_id} if request_id else None,
     )
 

@@ -49,6 +49,7 @@ class Gateway:
 
     Attributes:
         failure: why the models could not be loaded; empty if they could or still may.
+        grpc_address: where gRPC is served, if it is.
         loading: the task that loads them, once begun.
     """
 
@@ -60,6 +61,7 @@ class Gateway:
         self._dataplane: DataPlane | None = None
         self.failure = ""
         self._waiting = "the models are being loaded"
+        self.grpc_address = ""
         self.loading: asyncio.Task[None] | None = None
         self._following: asyncio.Task[None] | None = None
         self.metrics.watch(

@@ -43,14 +43,16 @@ class Heads:
         async with self._renewing:
             await self._refresh()
 
-    async def renewed(self, head: Head) -> Head:
-        """The head that has taken another's place, or that one itself if none has."""
-        route = head.spec.route
+    async def successor(self, model: Model) -> Head | None:
+        """The head that has taken the place of a model's, if one has."""
+        route = model.spec.route
         async with self._renewing:
             # Many requests may fail by one swap; the first of them looks for all.
-            if self.by_route.get(route) is head:
+            known = self.by_route.get(route)
+            if known is not None and known.model is model:
                 await self._refresh()
-        return self.by_route.get(route, head)
+        head = self.by_route.get(route)
+        return None if head is None or head.model is model else head
 
     def head(self, modality: str, task: str) -> Head:
         """The head of a route.

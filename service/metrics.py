@@ -22,7 +22,7 @@ class Metrics:
         self.registry = CollectorRegistry()
         self._requests = Counter(
             "omnivec2_requests_total",
-            "Answered requests to /predict; unknown routes are labelled 'unknown'.",
+            "Answered requests for a model; unknown routes are labelled 'unknown'.",
             ("modality", "task", "status"),
             registry=self.registry,
         )

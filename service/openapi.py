@@ -12,16 +12,20 @@ from pydantic import BaseModel, Field, TypeAdapter
 from omnivec2 import errors
 from omnivec2.spec import HeadSpec
 from service.errors import PROBLEM_JSON, status_of
+from service.oip.http_wire import HEADER_LENGTH, WireRequest, WireResponse
 from service.requests import JSON, MULTIPART
+from service.routes import v2
 from service.stages import Head
 
 Json = dict[str, Any]
+
+OCTETS = "application/octet-stream"
 
 _REFERENCE = "#/components/schemas/{model}"
 
 _FILE_EXAMPLE = "<the file as base64>"
 
-# The failures a caller of /predict may see, in the order of their status.
+# The failures a caller of /predict or /v2 may see, in the order of their status.
 _FAILURES = (
     errors.UnknownModelError,
     errors.TooLargeError,
@@ -57,6 +61,7 @@ def build(app: FastAPI, heads: Mapping[str, Head]) -> Json:
         document["paths"][f"/predict/{route}"] = {"post": _operation(heads[route], schemas)}
     for modality, some in _by_modality(heads).items():
         document["paths"][f"/predict/{modality}"] = {"post": _tasks_operation(some, schemas)}
+    _complete_infer(document["paths"][v2.INFER_PATH]["post"], schemas)
     return document
 
 
@@ -108,6 +113,28 @@ def _tasks_operation(heads: Sequence[Head], schemas: Json) -> Json:
             },
             **_failures(),
         },
+    }
+
+
+def _complete_infer(operation: Json, schemas: Json) -> None:
+    """Say what the Open Inference Protocol's operation takes and gives."""
+    binary = {"schema": {"type": "string", "format": "binary"}}
+    raw = f"JSON, then raw tensors; `{HEADER_LENGTH}` says how many bytes are JSON."
+    operation["parameters"] += [
+        *_request_headers(),
+        _header(HEADER_LENGTH, "integer", "Bytes of JSON, if raw tensors follow."),
+    ]
+    operation["requestBody"] = {
+        "required": True,
+        "content": {JSON: {"schema": _add_schema(schemas, WireRequest)}, OCTETS: binary},
+    }
+    operation["responses"] = {
+        "200": {
+            "description": f"The outputs: JSON, or {raw}",
+            "headers": _response_headers(),
+            "content": {JSON: {"schema": _add_schema(schemas, WireResponse)}, OCTETS: binary},
+        },
+        **_failures(),
     }
 
 

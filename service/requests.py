@@ -211,20 +211,10 @@ class RequestReader:
         return value
 
     def _parse(self, data: bytes) -> JsonValue:
-        self._check_values(data)
-        try:
-            value: JsonValue = from_json(data, allow_inf_nan=False)
-        except ValueError as error:
-            raise UndecodableError(f"not valid JSON: {error}", field="body") from error
-        return value
+        return parse_json(data, self.max_json_values)
 
     def _check_values(self, data: bytes) -> None:
-        # Every value but the first follows one of these; counting them is far
-        # cheaper than the objects they would become.
-        if sum(map(data.count, (b",", b"[", b"{"))) > self.max_json_values:
-            raise TooLargeError(
-                f"the JSON body holds more than {self.max_json_values:,} values", field="body"
-            )
+        check_json_values(data, self.max_json_values)
 
     def _unsupported(self, media_type: str) -> UnsupportedMediaTypeError:
         known = [*self.preprocessor.media_types, JSON, MULTIPART]
@@ -235,6 +225,31 @@ class RequestReader:
             field="Content-Type",
             known=list(dict.fromkeys(known)),
         )
+
+
+def parse_json(data: bytes, max_values: int) -> JsonValue:
+    """A JSON document.
+
+    Raises:
+        TooLargeError: it holds more than ``max_values`` values.
+        UndecodableError: it is not JSON.
+    """
+    check_json_values(data, max_values)
+    try:
+        value: JsonValue = from_json(data, allow_inf_nan=False)
+    except ValueError as error:
+        raise UndecodableError(f"not valid JSON: {error}", field="body") from error
+    return value
+
+
+def check_json_values(data: bytes, most: int) -> None:
+    """Refuse JSON of more than ``most`` values (TooLargeError) without parsing it.
+
+    Every value but the first follows one of three signs; counting them is far cheaper
+    than the objects they would become.
+    """
+    if sum(map(data.count, (b",", b"[", b"{"))) > most:
+        raise TooLargeError(f"the JSON body holds more than {most:,} values", field="body")
 
 
 class _InMemoryParser(MultiPartParser):

@@ -28,6 +28,9 @@ class Settings(BaseSettings):
     port: Annotated[int, Field(ge=0, le=65535)] = 8080
     """Port to listen on; 0 takes a free one."""
 
+    grpc_port: Annotated[int, Field(ge=0, le=65535)] | None = None
+    """Port for the Open Inference Protocol over gRPC; 0 takes a free one, none serves none."""
+
     model_repo: Path = Path("model_repo")
     """Model repository to serve: one directory per modality-task."""
 
@@ -38,7 +41,7 @@ class Settings(BaseSettings):
     triton_endpoints: Annotated[tuple[str, ...], NoDecode, Field(min_length=1)] = (
         "127.0.0.1:8001",
     )
-    """gRPC addresses of Triton servers, of one repository each (``a:8001,b:8001``)."""
+    """gRPC addresses of Triton servers (``a:8001,b:8001``); each may have all or some models."""
 
     refresh_seconds: Annotated[float, Field(ge=0)] = 1.0
     """How often to look for models that came, changed or went; 0 never looks."""

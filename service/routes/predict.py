@@ -6,6 +6,7 @@ import asyncio
 import math
 import time
 from collections.abc import Callable, Coroutine
+from contextlib import AbstractContextManager
 from typing import Any, TypeVar
 
 from starlette.requests import Request
@@ -13,9 +14,9 @@ from starlette.responses import Response
 
 from omnivec2.errors import DeadlineExceededError, InvalidParameterError, OmniVecError
 from service.body import Body
-from service.context import working_for
+from service.context import RequestContext, working_for
 from service.dataplane import Answer, Timings
-from service.errors import problem_of
+from service.errors import CLIENT_CLOSED_REQUEST, problem_of
 from service.gateway import Gateway
 from service.requests import RequestReader
 from service.stages import Head
@@ -25,9 +26,6 @@ T = TypeVar("T")
 TIMEOUT_HEADER = "X-Request-Timeout"
 TRACE_HEADER = "traceparent"
 TASKS = "tasks"
-
-_CLIENT_CLOSED_REQUEST = 499
-"""nginx's status for a caller who left; nobody sees it but the metrics."""
 
 PATH = "/predict/{modality}/{task}"
 TASKS_PATH = "/predict/{modality}"
@@ -98,15 +96,14 @@ async def _respond(request: Request, gateway: Gateway, heads: list[Head]) -> Res
             if several
             else plane.predict(heads[0], asked.inputs, asked.parameters, batched=asked.batched)
         )
-        request_id = request.scope.get("state", {}).get("request_id", "")
         try:
-            with working_for(request_id, request.headers.get(TRACE_HEADER, ""), seconds):
+            with in_context(request, seconds):
                 async with asyncio.timeout(seconds):
-                    answer = await _unless_disconnected(request, call)
+                    answer = await unless_disconnected(request, call)
         except TimeoutError as error:
             raise DeadlineExceededError(f"no answer within {seconds:g} s") from error
     if answer is None:
-        return Response(status_code=_CLIENT_CLOSED_REQUEST)
+        return Response(status_code=CLIENT_CLOSED_REQUEST)
     gateway.metrics.observe_stages(answer.timings)
     return _response(answer)
 
@@ -124,6 +121,12 @@ def _check_query(request: Request, known: set[str]) -> None:
             raise InvalidParameterError(
                 f"expected ?{name}= once, its values separated by commas", field=f"query.{name}"
             )
+
+
+def in_context(request: Request, seconds: float) -> AbstractContextManager[RequestContext]:
+    """Make a request with so many seconds left the current one; for a ``with`` block."""
+    request_id = request.scope.get("state", {}).get("request_id", "")
+    return working_for(request_id, request.headers.get(TRACE_HEADER, ""), seconds)
 
 
 def timeout_seconds(header: str | None, most: float) -> float:
@@ -145,7 +148,7 @@ def timeout_seconds(header: str | None, most: float) -> float:
     return min(asked, most)
 
 
-async def _unless_disconnected(request: Request, call: Coroutine[Any, Any, T]) -> T | None:
+async def unless_disconnected(request: Request, call: Coroutine[Any, Any, T]) -> T | None:
     """The result of a call, or None if the caller hung up before; the call is then cancelled."""
     work = asyncio.create_task(call)
     gone = asyncio.create_task(_disconnected(request))

@@ -98,6 +98,7 @@ class Runtime(Protocol):
         Raises:
             OverloadedError: too many rows are waiting.
             StaleModelError: another version has taken the model's place.
+            RefusedTensorsError: the engine cannot take these values.
             ModelNotReadyError: the model went, or the engine failed.
             DeadlineExceededError: the time allowed has passed.
         """

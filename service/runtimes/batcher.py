@@ -16,7 +16,12 @@ from typing import Protocol
 
 import numpy as np
 
-from omnivec2.errors import ModelNotReadyError, OmniVecError, OverloadedError
+from omnivec2.errors import (
+    ModelNotReadyError,
+    OmniVecError,
+    OverloadedError,
+    RefusedTensorsError,
+)
 from omnivec2.preprocess import Array
 from service.runtimes.base import Inference
 
@@ -177,6 +182,11 @@ class Batcher:
         try:
             outputs = jobs[0].engine.run(merge([job.inputs for job in jobs]))
         except _BATCH_ERRORS as error:
+            if isinstance(error, RefusedTensorsError) and len(jobs) > 1:
+                # One request's values must not fail those it happened to meet.
+                for job in jobs:
+                    self._run([job])
+                return
             for job in jobs:
                 _settle(job, error)
             return

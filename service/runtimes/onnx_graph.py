@@ -8,7 +8,7 @@ from collections.abc import Mapping
 import onnxruntime as ort
 from onnxruntime.capi import onnxruntime_pybind11_state as ort_errors
 
-from omnivec2.errors import ArtifactError, ModelNotReadyError
+from omnivec2.errors import ArtifactError, ModelNotReadyError, RefusedTensorsError
 from omnivec2.passport import GRAPH_FILE
 from omnivec2.preprocess import Array
 from service.repository import StoredGraph
@@ -21,6 +21,9 @@ ENGINE_ERRORS: tuple[type[Exception], ...] = tuple(
     for kind in vars(ort_errors).values()
     if isinstance(kind, type) and issubclass(kind, Exception)
 )
+
+# What operators raise at an index outside of a table, and at sizes that do not go together.
+_REFUSALS = (ort_errors.InvalidArgument, ort_errors.Fail)
 
 
 class Graph:
@@ -62,11 +65,15 @@ class Graph:
         """Run a batch; inputs the graph does not use are left out.
 
         Raises:
+            RefusedTensorsError: an operator cannot take these values.
             ModelNotReadyError: ONNX Runtime cannot run it.
         """
         used = {name: array for name, array in inputs.items() if name in self._takes}
         try:
             values = self._session.run(self._outputs, used)
+        except _REFUSALS as error:
+            _LOG.warning("%s refused its inputs: %s", self.name, error)
+            raise RefusedTensorsError(f"{self.name} cannot take these values") from error
         except ENGINE_ERRORS as error:
             _LOG.error("%s failed: %s", self.name, error)
             raise ModelNotReadyError(f"the engine failed to run {self.name}") from error

@@ -179,7 +179,9 @@ class TritonRuntime:
                     endpoint.models.pop(model.name, None)
             if not failure.elsewhere:
                 break
-        if any(self._models.get(model.name) is not model for model in models):
+        # A server that answers but lost the model a moment ago may have a newer version of it.
+        lost = failure is None and self.endpoints_up > 0
+        if lost or any(self._models.get(model.name) is not model for model in models):
             raise StaleModelError(f"{name} has been replaced, or is not loaded any more")
         raise for_caller(name, failure or TritonError(Cause.DOWN, "every server is left out"))
 

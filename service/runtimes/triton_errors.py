@@ -13,6 +13,7 @@ from omnivec2.errors import (
     ModelNotReadyError,
     OmniVecError,
     OverloadedError,
+    RefusedTensorsError,
     StaleModelError,
 )
 
@@ -26,6 +27,7 @@ class Cause(Enum):
     LATE = "the time has passed"
     ABSENT = "it does not have the model, or not that version"
     DOWN = "it cannot be reached"
+    REFUSED = "the model cannot take these values"
     FAILED = "it could not run the model"
 
 
@@ -45,6 +47,11 @@ _WORDS = (
     ("stream removed", Cause.DOWN),
     ("connection reset", Cause.DOWN),
     ("socket closed", Cause.DOWN),
+    # ONNX Runtime's codes FAIL and INVALID_ARGUMENT, as Triton's backend and ours print them.
+    ("onnx runtime error 1:", Cause.REFUSED),
+    ("onnx runtime error 2:", Cause.REFUSED),
+    ("[onnxruntimeerror] : 1 :", Cause.REFUSED),
+    ("[onnxruntimeerror] : 2 :", Cause.REFUSED),
 )
 _STATUS = {
     str(grpc.StatusCode.DEADLINE_EXCEEDED): Cause.LATE,
@@ -52,6 +59,7 @@ _STATUS = {
     str(grpc.StatusCode.RESOURCE_EXHAUSTED): Cause.FULL,
     str(grpc.StatusCode.UNAVAILABLE): Cause.DOWN,
     str(grpc.StatusCode.CANCELLED): Cause.DOWN,
+    str(grpc.StatusCode.INVALID_ARGUMENT): Cause.REFUSED,
 }
 
 
@@ -89,5 +97,8 @@ def for_caller(name: str, error: TritonError) -> OmniVecError:
         return StaleModelError(f"{name} is not loaded any more, or not in this version")
     if error.cause is Cause.DOWN:
         return ModelNotReadyError(f"no Triton server that has {name} can be reached")
+    if error.cause is Cause.REFUSED:
+        _LOG.warning("%s refused its inputs in Triton: %s", name, error)
+        return RefusedTensorsError(f"{name} cannot take these values")
     _LOG.error("%s failed in Triton: %s", name, error)
     return ModelNotReadyError(f"Triton failed to run {name}")

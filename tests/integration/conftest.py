@@ -16,7 +16,8 @@ from tests.support.tiny_models import tiny_heads, write_repository
 def embedded_tiny(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
     """A server of tiny graphs in one piece: right in form, meaningless in content."""
     root = write_repository(tmp_path_factory.mktemp("repository"), tiny_heads())
-    with running_server("--model-repo", str(root), "--checkpoint", "none") as server:
+    options = ("--model-repo", str(root), "--checkpoint", "none", "--grpc-port", "0")
+    with running_server(*options) as server:
         yield server
 
 
@@ -38,7 +39,8 @@ def tiny_server(
         with triton_gateway(root) as server:
             yield server
         return
-    with running_server("--model-repo", str(root), "--checkpoint", "none") as server:
+    options = ("--model-repo", str(root), "--checkpoint", "none", "--grpc-port", "0")
+    with running_server(*options) as server:
         yield server
 
 
@@ -46,7 +48,8 @@ def tiny_server(
 def reference(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
     """A server of the network that ships, in the shared layout."""
     root: Path = tmp_path_factory.mktemp("reference")
-    with running_server("--model-repo", str(root), "--layout", "shared") as server:
+    options = ("--model-repo", str(root), "--layout", "shared", "--grpc-port", "0")
+    with running_server(*options) as server:
         yield server
 
 

@@ -12,15 +12,19 @@ DOCUMENTS = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")])
 ADDRESS = "http://127.0.0.1:8080"
 """Where examples expect the service: the default of ``make serve``."""
 
+TENSOR_ADDRESSES = ("127.0.0.1:8080", "127.0.0.1:8001")
+"""Where examples that bring tensors expect HTTP and gRPC."""
+
 _FENCE = re.compile(
-    r"^```(?P<language>bash|python) run\n(?P<code>.*?)^```$", re.DOTALL | re.MULTILINE
+    r"^```(?P<language>bash|python) (?P<mark>run|run tensors)\n(?P<code>.*?)^```$",
+    re.DOTALL | re.MULTILINE,
 )
 _LINK = re.compile(r"!?\[[^\]]*\]\(([^)\s]+)\)")
 
 
 @dataclass(frozen=True)
 class Example:
-    """One fenced block marked ``run``."""
+    """One fenced block marked ``run``, or ``run tensors`` if it works against Triton too."""
 
     document: str
     line: int
@@ -38,13 +42,14 @@ class Example:
         return re.findall(r"/predict/([a-z]+/[a-z_0-9]+)", self.code)
 
 
-def examples(path: Path) -> list[Example]:
-    """The runnable examples of a document, in its order."""
+def examples(path: Path, mark: str = "run") -> list[Example]:
+    """The runnable examples of a document that are marked so, in its order."""
     text = path.read_text()
     document = path.relative_to(ROOT).as_posix()
     return [
         Example(document, text.count("\n", 0, m.start()) + 1, m["language"], m["code"])
         for m in _FENCE.finditer(text)
+        if m["mark"] == mark
     ]
 
 

@@ -5,10 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from export.plan_inputs import plan_spec
-from export.profiles import Profile, head_profile
-from omnivec2.checkpoint import read_checkpoint
-from omnivec2.passport import GRAPH_FILE, WEIGHTS_FILE
+from export.layouts import PART_FILE, PARTS_DIRECTORY, load_part
+from export.plan_inputs import plan_spec, plan_tensor
+from export.profiles import Profile, head_profile, make_profile
+from export.samples import batch_axes, dynamic_axes
+from export.traceable import LENGTH
+from omnivec2.checkpoint import Checkpoint, read_checkpoint
+from omnivec2.parts import LENGTH_BUCKETS
+from omnivec2.passport import GRAPH_FILE
 
 REFERENCE = Path("checkpoints/reference")
 
@@ -31,14 +35,35 @@ class Exported:
 
 
 def reference_graphs() -> list[Exported]:
-    """The graphs of all heads."""
+    """The graphs of both layouts: all heads in one piece, then all parts."""
     source = read_checkpoint(REFERENCE)
-    return [
+    heads = [
         Exported(
             head.name,
             source.model_directory(head) / GRAPH_FILE,
-            source.directory / WEIGHTS_FILE,
+            source.weights_path,
             head_profile(plan_spec(head)),
         )
         for head in source.heads
     ]
+    return heads + [_part(source, path.parent) for path in _part_files(source)]
+
+
+def _part_files(source: Checkpoint) -> list[Path]:
+    return sorted((source.directory / PARTS_DIRECTORY).glob(f"*/{PART_FILE}"))
+
+
+def _part(source: Checkpoint, directory: Path) -> Exported:
+    spec, _ = load_part(source, directory.name)
+    if spec.kind == "tokenizer":
+        names = {tuple(t.name for t in head.inputs): head for head in source.heads}
+        head = names[tuple(tensor.name for tensor in spec.inputs)]
+        axes, limits = dynamic_axes(head), batch_axes(head)
+    else:
+        axes = {t.name: {0: "batch"} | ({1: LENGTH} if -1 in t.shape else {}) for t in spec.inputs}
+        limits = {LENGTH: (LENGTH_BUCKETS[0], LENGTH_BUCKETS[-1])}
+    inputs = [plan_tensor(tensor) for tensor in spec.inputs]
+    limits = {**limits, "batch": (1, spec.max_batch_size)}
+    return Exported(
+        spec.name, directory / GRAPH_FILE, source.weights_path, make_profile(inputs, axes, limits)
+    )

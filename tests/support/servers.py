@@ -17,14 +17,16 @@ from tests.support.documents import ROOT
 from tests.support.triton import running_triton
 
 _ADDRESS = re.compile(r"heads at (http://\S+)")
+_GRPC_ADDRESS = re.compile(r"gRPC at (\S+)")
 
 
 @dataclass(frozen=True)
 class RunningServer:
-    """A gateway that said that it is ready."""
+    """A gateway that said that it is ready; its gRPC address is empty if it serves none."""
 
     url: str
     process: subprocess.Popen[bytes]
+    grpc_address: str = ""
 
     @property
     def rss_bytes(self) -> int:
@@ -59,8 +61,10 @@ def running_server(
             stderr=log,
         )
         try:
-            url = f"http://127.0.0.1:{port}" if port else _wait(process, log.fileno(), wait_seconds)
-            yield RunningServer(url, process)
+            if port:
+                yield RunningServer(f"http://127.0.0.1:{port}", process)
+            else:
+                yield RunningServer(*_wait(process, log.fileno(), wait_seconds))
         finally:
             process.terminate()
             process.wait(30)
@@ -71,18 +75,23 @@ def triton_gateway(model_repo: Path) -> Iterator[RunningServer]:
     """Run Triton on a model repository and ``omnivec2 serve`` before it."""
     with (
         running_triton(model_repo) as triton,
-        running_server("--runtime", "triton", "--triton", triton.grpc) as server,
+        running_server(
+            "--runtime", "triton", "--triton", triton.grpc, "--grpc-port", "0"
+        ) as server,
     ):
         yield server
 
 
-def _wait(process: subprocess.Popen[bytes], log: int, seconds: float) -> str:
-    """The address that the server prints once it is ready."""
+def _wait(
+    process: subprocess.Popen[bytes], log: int, seconds: float
+) -> tuple[str, subprocess.Popen[bytes], str]:
+    """The addresses that the server prints once it is ready."""
     last = time.monotonic() + seconds
     while time.monotonic() < last:
         text = os.pread(log, 2**20, 0).decode(errors="replace")
         if found := _ADDRESS.search(text):
-            return found[1]
+            grpc = _GRPC_ADDRESS.search(text)
+            return found[1], process, grpc[1] if grpc else ""
         if process.poll() is not None:
             raise AssertionError(f"the server ended with {process.returncode}:\n{text}")
         time.sleep(0.1)

@@ -15,7 +15,7 @@ from omnivec2.cli import app
 from omnivec2.cli_tables import brief
 from tests.support.tiny_models import classification, tiny_heads, write_repository
 
-COMMANDS = ("serve", "predict", "models", "train", "evaluate", "export")
+COMMANDS = ("serve", "predict", "models", "head", "train", "evaluate", "export")
 HEADS = [head for head in tiny_heads() if head.modality.value == "text"]
 
 
@@ -113,6 +113,16 @@ def test_serving_on_a_taken_port_says_what_to_do(repository: Path) -> None:
         result = run("serve", "--port", port, *options)
     assert result.exit_code == 1
     assert "--port" in result.stderr
+
+
+def test_serving_from_triton_assembles_no_repository(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        options = ("--model-repo", tmp_path / "repo", "--triton", "127.0.0.1:9,127.0.0.1:10")
+        result = run("serve", "--port", port, *options)
+    assert "asking Triton at 127.0.0.1:9, 127.0.0.1:10" in result.stderr
+    assert "--port" in result.stderr
+    assert not (tmp_path / "repo").exists()
 
 
 def test_serving_without_a_checkpoint_says_what_is_missing(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ import pytest
 
 from export.config import read_head_spec
 from export.layouts import Layout
-from export.repository import assemble
+from export.repository import assemble, read_record, write_record
 from omnivec2.atomic import replace_directory
 from omnivec2.errors import ArtifactError, PassportError
 from omnivec2.passport import verify_passport
@@ -188,6 +188,37 @@ def test_processes_that_start_together_do_not_fight(checkpoint: Path, tmp_path: 
     for path in answers[0]:
         verify_passport(path / "1")
     assert not list(out.rglob(".staging-*"))
+
+
+def test_heads_that_were_replaced_or_removed_by_hand_stay_as_they_are(
+    checkpoint: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "repo"
+    assemble_fused(checkpoint, out)
+    shutil.rmtree(out / "imu_gesture")
+    (out / "imu_activity" / "config.pbtxt").write_text("theirs")
+    record = read_record(out)
+    added = {"added": ("imu_activity",), "removed": ("imu_gesture",)}
+    write_record(out, record.model_copy(update=added))
+    assert assemble_fused(checkpoint, out) == []
+    assert (out / "imu_activity" / "config.pbtxt").read_text() == "theirs"
+    assert not (out / "imu_gesture").exists()
+    with pytest.raises(ArtifactError, match="imu_activity"):
+        assemble(checkpoint, out, Layout.SHARED)
+
+
+def test_a_repository_built_in_another_precision_is_kept_or_refused_but_never_overwritten(
+    checkpoint: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "repo"
+    assemble_fused(checkpoint, out)
+    write_record(out, read_record(out).model_copy(update={"precision": "fp16"}))
+    before = times(out)
+    assert len(assemble(checkpoint, out)) == 2
+    assert times(out) == before
+    make_checkpoint(checkpoint, "activity", "gesture", fill=2.0)
+    with pytest.raises(ArtifactError, match="other weights"):
+        assemble(checkpoint, out)
 
 
 # --- the shared layout -------------------------------------------------------------------

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import numpy as np
 import pytest
 
-from omnivec2.errors import ModelNotReadyError, OverloadedError
+from omnivec2.errors import ModelNotReadyError, OverloadedError, RefusedTensorsError
 from omnivec2.preprocess import Array
 from service.runtimes.batcher import Batcher, merge
 
@@ -27,6 +27,8 @@ class Engine:
         self.entered.set()
         assert self.gate.wait(5)
         self.batches.append((name, len(inputs["x"])))
+        if (inputs["x"] < 0).any():
+            raise RefusedTensorsError("no negative ones")
         if self.failure is not None:
             raise self.failure
         return {"y": inputs["x"] * 2}
@@ -153,6 +155,17 @@ def test_a_failing_batch_fails_its_requests_and_not_the_next() -> None:
             await batcher.submit(engine.lanes["a"], rows(1))
         engine.failure = None
         assert (await batcher.submit(engine.lanes["a"], rows(1))).outputs["y"].item() == 2
+
+    run(test)
+
+
+def test_values_the_engine_refuses_fail_their_own_request_only() -> None:
+    async def test(batcher: Batcher, engine: Engine) -> None:
+        jobs = [("a", rows(1)), ("a", rows(-1)), ("a", rows(2, 3))]
+        answers = await pile_up(batcher, engine, *jobs)
+        assert engine.batches[1:] == [("a", 4), ("a", 1), ("a", 1), ("a", 2)]
+        assert isinstance(answers[1], RefusedTensorsError)
+        assert [answers[i].outputs["y"].ravel().tolist() for i in (0, 2)] == [[2], [4, 6]]
 
     run(test)
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from export.layouts import Layout
-from omnivec2.errors import ArtifactError, ModelNotReadyError
+from omnivec2.errors import ArtifactError, ModelNotReadyError, RefusedTensorsError
 from omnivec2.spec import TaskFamily, TensorSpec
 from service.repository import StoredGraph
 from service.runtimes.base import Model
@@ -58,6 +58,18 @@ def test_models_answer_in_the_shapes_of_their_spec(tmp_path: Path) -> None:
         assert answer.outputs["embedding"].shape == (2, 4)
 
     run(write_repository(tmp_path, [SENTIMENT, EMBEDDING]), test)
+
+
+def test_tensors_the_engine_cannot_take_are_told_from_an_engine_that_failed(
+    tmp_path: Path,
+) -> None:
+    async def test(runtime: EmbeddedRuntime) -> None:
+        await runtime.start()
+        inputs = {name: array[None] for name, array in tokens([1, 2]).items()}
+        with pytest.raises(RefusedTensorsError, match="text_sentiment"):
+            await runtime.infer(runtime.models()["text_sentiment"], inputs)
+
+    run(write_repository(tmp_path, [SENTIMENT]), test)
 
 
 def test_a_row_is_answered_alike_alone_and_in_a_batch(tmp_path: Path) -> None:

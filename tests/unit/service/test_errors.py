@@ -3,11 +3,12 @@ from __future__ import annotations
 import inspect
 import json
 
+import grpc
 import pytest
 from starlette.requests import Request
 
 from omnivec2 import errors
-from service.errors import problem_of, status_of
+from service.errors import grpc_code_of, problem_of, status_of
 
 ALL = [
     kind
@@ -26,6 +27,22 @@ def body_of(error: errors.OmniVecError) -> dict[str, object]:
 @pytest.mark.parametrize("kind", ALL)
 def test_every_error_has_a_status(kind: type[errors.OmniVecError]) -> None:
     assert status_of(kind) in {404, 413, 415, 422, 429, 500, 503, 504}
+
+
+@pytest.mark.parametrize("kind", ALL)
+def test_every_error_has_a_grpc_code_of_the_same_meaning(kind: type[errors.OmniVecError]) -> None:
+    meanings = {
+        404: "NOT_FOUND",
+        413: "INVALID_ARGUMENT",
+        415: "INVALID_ARGUMENT",
+        422: "INVALID_ARGUMENT",
+        429: "RESOURCE_EXHAUSTED",
+        500: "INTERNAL",
+        503: "UNAVAILABLE",
+        504: "DEADLINE_EXCEEDED",
+    }
+    assert grpc_code_of(kind) == meanings[status_of(kind)]
+    assert grpc_code_of(kind) in vars(grpc.StatusCode)
 
 
 @pytest.mark.parametrize("kind", [k for k in ALL if issubclass(k, errors.InputError)])

@@ -64,6 +64,16 @@ def test_every_modality_has_an_operation_for_several_tasks(document: dict[str, A
         assert sorted(answer["properties"]) == tasks
 
 
+def test_the_operation_that_takes_tensors_is_documented(document: dict[str, Any]) -> None:
+    operation = document["paths"]["/v2/models/{name}/infer"]["post"]
+    both = {"application/json", "application/octet-stream"}
+    assert set(operation["requestBody"]["content"]) == both
+    assert set(operation["responses"]["200"]["content"]) == both
+    assert {"404", "413", "415", "422", "429", "503", "504"} < set(operation["responses"])
+    names = {parameter["name"] for parameter in operation["parameters"]}
+    assert {"name", "X-Request-Timeout", "Inference-Header-Content-Length"} <= names
+
+
 def test_every_reference_leads_somewhere(document: dict[str, Any]) -> None:
     schemas = document["components"]["schemas"]
     targets = {ref.removeprefix("#/components/schemas/") for ref in references(document)}

@@ -14,6 +14,7 @@ from omnivec2.errors import (
     ModelNotReadyError,
     OmniVecError,
     OverloadedError,
+    RefusedTensorsError,
     StaleModelError,
 )
 from service.context import working_for
@@ -130,8 +131,15 @@ def test_the_time_of_a_request_ends_at_its_deadline() -> None:
         (Code.UNAVAILABLE, "unknown model: 'm' has no available versions", StaleModelError, 2),
         (Code.UNAVAILABLE, "Socket closed", ModelNotReadyError, 2),
         (Code.INTERNAL, "Received RST_STREAM with error code 2", ModelNotReadyError, 2),
-        (Code.INTERNAL, "onnx runtime error 2", ModelNotReadyError, 1),
-        (Code.INVALID_ARGUMENT, "unexpected shape", ModelNotReadyError, 1),
+        (Code.INTERNAL, "onnx runtime error 6: out of memory", ModelNotReadyError, 1),
+        (Code.INTERNAL, "onnx runtime error 2: an index", RefusedTensorsError, 1),
+        (
+            Code.INTERNAL,
+            "ONNX Runtime: [ONNXRuntimeError] : 2 : INVALID_ARGUMENT : an index",
+            RefusedTensorsError,
+            1,
+        ),
+        (Code.INVALID_ARGUMENT, "unexpected shape", RefusedTensorsError, 1),
     ],
 )
 def test_every_failure_of_triton_has_a_meaning(

@@ -1,0 +1,157 @@
+"""``omnivec2 train | evaluate | export``: what needs torch, or the data."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from omnivec2.cli_options import (
+    DEFAULT_CHECKPOINT,
+    CheckpointOption,
+    DataOption,
+    LayoutOption,
+    RoutesArgument,
+    assemble_quietly,
+)
+from omnivec2.cli_support import needs_extra, one_line_errors
+from omnivec2.terminal import make_console
+
+
+def train(
+    data: DataOption,
+    recipe: Annotated[str, typer.Argument(help="Name of a recipe, or a YAML file.")] = "reference",
+    run: Annotated[Path, typer.Option(help="State of the run; resumed if it exists.")] = Path(
+        "runs/reference"
+    ),
+    checkpoint: CheckpointOption = DEFAULT_CHECKPOINT,
+    stop_after: Annotated[
+        int | None, typer.Option(min=1, help="Stop at this step; run again to go on.")
+    ] = None,
+) -> None:
+    """Train a network by a recipe; a run that was stopped goes on where it was.
+
+    Examples:
+        omnivec2 train reference --data /data --run runs/first --checkpoint checkpoints/first
+
+        omnivec2 train my-recipe.yaml --data /data --stop-after 100
+    """
+    with one_line_errors(), needs_extra("train"):
+        from omnivec2.training.recipe import load_recipe
+        from omnivec2.training.run import Paths
+        from omnivec2.training.run import train as run_training
+
+        paths = Paths(data=data, run=run, checkpoint=checkpoint)
+        run_training(load_recipe(recipe), paths, stop_after_steps=stop_after)
+
+
+def evaluate(
+    data: DataOption,
+    routes: RoutesArgument = None,
+    checkpoint: CheckpointOption = DEFAULT_CHECKPOINT,
+    model_repo: Annotated[
+        Path, typer.Option(help="Model repository of whole graphs; made from the checkpoint.")
+    ] = Path(".cache/evaluated"),
+    split: Annotated[str, typer.Option(help="test is for final figures only.")] = "test",
+    most_samples: Annotated[
+        int | None, typer.Option(min=1, help="Measure on so many, for a quick look.")
+    ] = None,
+    save: Annotated[
+        bool, typer.Option("--save", help="Write the figures into the checkpoint's head specs.")
+    ] = False,
+    json_file: Annotated[
+        Path | None, typer.Option("--json", help="Write the figures to this file as well.")
+    ] = None,
+) -> None:
+    """Measure heads through their exported graphs, beside simple models on the same arrays.
+
+    Examples:
+        omnivec2 evaluate --data /data
+
+        omnivec2 evaluate image/classification --split val --most-samples 200
+    """
+    console = make_console()
+    with one_line_errors(), needs_extra("train"):
+        from omnivec2.checkpoint import read_checkpoint, write_head
+        from omnivec2.training.evaluation import evaluate_checkpoint
+        from omnivec2.training.report import results_table, write_json
+
+        # Whole graphs are what figures are measured on; the parts are held to answer alike.
+        assemble_quietly(console, checkpoint, model_repo, "fused")
+        results = evaluate_checkpoint(
+            checkpoint,
+            data,
+            model_repo,
+            only=routes or None,
+            split=split,
+            most_samples=most_samples,
+            console=console,
+        )
+        console.print(results_table(results))
+        if json_file is not None:
+            write_json(results, json_file)
+        if save:
+            measured = {result.route: result.as_metric() for result in results}
+            for head in read_checkpoint(checkpoint).heads:
+                if metric := measured.get(head.route):
+                    write_head(checkpoint, head.model_copy(update={"metrics": (metric,)}))
+
+
+def export(
+    routes: RoutesArgument = None,
+    checkpoint: CheckpointOption = DEFAULT_CHECKPOINT,
+    layout: LayoutOption = None,
+    out: Annotated[
+        Path | None, typer.Option(help="Write a Triton model repository of all heads here.")
+    ] = None,
+    engine: Annotated[
+        Literal["onnx", "tensorrt"], typer.Option(help="What will run the repository's models.")
+    ] = "onnx",
+    precision: Annotated[
+        Literal["fp32", "fp16", "bf16"], typer.Option(help="What they compute in.")
+    ] = "fp32",
+    version_compatible: Annotated[
+        bool, typer.Option(help="TensorRT: plans that later releases load too.")
+    ] = False,
+    timing_cache: Annotated[
+        Path | None, typer.Option(help="TensorRT: file that makes the next build quicker.")
+    ] = None,
+    force: Annotated[bool, typer.Option("--force", help="Export what is up to date too.")] = False,
+) -> None:
+    """Write ONNX graphs and compare them with PyTorch; a difference fails.
+
+    Graphs go into the checkpoint, whole (`fused`) and in parts (`shared`). With `--out` they
+    become a model repository for Triton or `omnivec2 serve`, built for another engine or
+    precision if asked for; TensorRT needs the GPU that will serve.
+
+    Examples:
+        omnivec2 export
+
+        omnivec2 export image/classification --checkpoint checkpoints/first --force
+
+        omnivec2 export --layout shared --out model_repo
+
+        omnivec2 export --layout fused --engine tensorrt --precision fp16 --out plans
+    """
+    converted = (engine, precision) != ("onnx", "fp32")
+    if converted and out is None:
+        raise typer.BadParameter("--engine and --precision are of a repository: give its --out")
+    with one_line_errors(), needs_extra("export"):
+        from export.build import build_repository, make_target
+        from export.layouts import Layout
+        from export.repository import assemble
+        from export.run import export_checkpoint, require_ok
+
+        target = make_target(
+            engine, precision, version_compatible=version_compatible, timing_cache=timing_cache
+        )
+        layouts = [Layout(layout)] if layout else list(Layout)
+        require_ok(export_checkpoint(checkpoint, only=routes or None, layouts=layouts, force=force))
+        if out is None:
+            return
+        if converted:
+            models = build_repository(checkpoint, out, Layout(layout or "shared"), target)
+        else:
+            models = assemble(checkpoint, out, Layout(layout) if layout else None)
+        typer.echo(f"{len(models)} models in {out}")

@@ -1,0 +1,197 @@
+"""``inference.GRPCInferenceService`` on a port of the gateway.
+
+Methods that are not listed here (the model repository's, shared memory, logging, tracing,
+statistics) are answered UNIMPLEMENTED by gRPC itself.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import grpc
+from google.protobuf.json_format import ParseDict
+from google.protobuf.message import DecodeError
+from tritonclient.grpc import model_config_pb2, service_pb2
+
+from omnivec2 import __version__
+from omnivec2.errors import ArtifactError, DeadlineExceededError, OmniVecError, UndecodableError
+from service.context import working_for
+from service.errors import CLIENT_CLOSED_REQUEST, OUR_FAULT, grpc_code_of, status_of
+from service.gateway import Gateway
+from service.oip import inference
+from service.oip.grpc_wire import format_answer, parse_request
+
+SERVICE = "inference.GRPCInferenceService"
+
+_LOG = logging.getLogger(__name__)
+
+_TRACE_KEY = "traceparent"
+
+_GRACE_SECONDS = 5.0
+
+_CONNECTION_AGE_MS = 5 * 60 * 1000
+"""After this, a connection is asked to be made anew, which also spreads clients over gateways."""
+
+Handler = Callable[[Any, Any], Awaitable[Any]]
+
+
+class GrpcServer:
+    """Serves the protocol beside the HTTP application, in the same event loop.
+
+    Args:
+        gateway: whom the answers come from.
+    """
+
+    def __init__(self, gateway: Gateway) -> None:
+        self._gateway = gateway
+        self._server: Any = None
+        self.address = ""
+
+    async def start(self) -> None:
+        """Listen on the settings' host and gRPC port; 0 takes a free one.
+
+        Raises:
+            ArtifactError: the port cannot be listened on.
+        """
+        settings = self._gateway.settings
+        most = settings.max_body_bytes
+        age = settings.upload_timeout_seconds + settings.request_timeout_seconds
+        self._server = grpc.aio.server(
+            maximum_concurrent_rpcs=settings.max_pending_requests,
+            options=[
+                ("grpc.max_receive_message_length", most),
+                ("grpc.max_send_message_length", -1),
+                ("grpc.so_reuseport", 0),
+                ("grpc.max_connection_age_ms", _CONNECTION_AGE_MS),
+                ("grpc.max_connection_age_grace_ms", int(age * 1000)),
+            ],
+        )
+        methods = {
+            "ServerLive": (self._server_live, service_pb2.ServerLiveRequest),
+            "ServerReady": (self._server_ready, service_pb2.ServerReadyRequest),
+            "ModelReady": (self._model_ready, service_pb2.ModelReadyRequest),
+            "ServerMetadata": (self._server_metadata, service_pb2.ServerMetadataRequest),
+            "ModelMetadata": (self._model_metadata, service_pb2.ModelMetadataRequest),
+            "ModelConfig": (self._model_config, service_pb2.ModelConfigRequest),
+            "ModelInfer": (self._model_infer, service_pb2.ModelInferRequest),
+        }
+        handlers = {
+            name: grpc.unary_unary_rpc_method_handler(
+                _guarded(method, kind),
+                response_serializer=lambda message: message.SerializeToString(),
+            )
+            for name, (method, kind) in methods.items()
+        }
+        handler = grpc.method_handlers_generic_handler(SERVICE, handlers)
+        self._server.add_generic_rpc_handlers((handler,))
+        host = f"[{settings.host}]" if ":" in settings.host else settings.host
+        try:
+            port = self._server.add_insecure_port(f"{host}:{settings.grpc_port}")
+        except RuntimeError as error:
+            raise ArtifactError(
+                f"cannot listen on {host}:{settings.grpc_port} for gRPC; "
+                "choose another with --grpc-port"
+            ) from error
+        await self._server.start()
+        self.address = f"{host}:{port}"
+        _LOG.info("gRPC on %s", self.address)
+
+    async def close(self) -> None:
+        """Take no more calls, and give those that run a moment to end."""
+        await self._server.stop(_GRACE_SECONDS)
+
+    async def _server_live(self, _: Any, __: Any) -> Any:
+        return service_pb2.ServerLiveResponse(live=True)
+
+    async def _server_ready(self, _: Any, __: Any) -> Any:
+        ready = await inference.is_ready(self._gateway)
+        return service_pb2.ServerReadyResponse(ready=ready)
+
+    async def _model_ready(self, request: Any, _: Any) -> Any:
+        ready = inference.is_model_ready(self._gateway, request.name, request.version)
+        return service_pb2.ModelReadyResponse(ready=ready)
+
+    async def _server_metadata(self, _: Any, __: Any) -> Any:
+        return service_pb2.ServerMetadataResponse(
+            name=inference.SERVER_NAME, version=__version__, extensions=inference.EXTENSIONS
+        )
+
+    async def _model_metadata(self, request: Any, _: Any) -> Any:
+        model = inference.find_model(self._gateway, request.name, request.version)
+        metadata = inference.model_metadata(model)
+        return ParseDict(metadata, service_pb2.ModelMetadataResponse())
+
+    async def _model_config(self, request: Any, _: Any) -> Any:
+        model = inference.find_model(self._gateway, request.name, request.version)
+        config = ParseDict(inference.model_config(model), model_config_pb2.ModelConfig())
+        return service_pb2.ModelConfigResponse(config=config)
+
+    async def _model_infer(self, request: Any, context: Any) -> Any:
+        started = time.perf_counter()
+        labels = ("unknown", "unknown")
+        status = 500
+        try:
+            model = inference.find_model(self._gateway, request.model_name, request.model_version)
+            labels = (model.spec.modality.value, model.spec.task)
+            response = await self._infer(request, context)
+            status = 200
+            return response
+        except asyncio.CancelledError:
+            status = CLIENT_CLOSED_REQUEST
+            raise
+        except OmniVecError as error:
+            status = int(status_of(type(error)))
+            raise
+        finally:
+            seconds = time.perf_counter() - started
+            self._gateway.metrics.observe_request(*labels, status, seconds)
+
+    async def _infer(self, request: Any, context: Any) -> Any:
+        seconds_left = context.time_remaining()
+        trace = dict(context.invocation_metadata()).get(_TRACE_KEY, "")
+        most = self._gateway.settings.request_timeout_seconds
+        seconds = most if seconds_left is None else min(most, seconds_left)
+        with self._gateway.admission.enter() as ticket:
+            ticket.take(request.ByteSize())
+            try:
+                with working_for(request.id, str(trace), seconds):
+                    async with asyncio.timeout(seconds):
+                        return await self._answer(request)
+            except TimeoutError as error:
+                raise DeadlineExceededError(f"no answer within {seconds:g} s") from error
+
+    async def _answer(self, request: Any) -> Any:
+        asked = await inference.off_loop(request.ByteSize(), lambda: parse_request(request))
+        answer = await inference.infer(
+            self._gateway, request.model_name, request.model_version, asked
+        )
+        return await inference.off_loop(answer.nbytes, lambda: format_answer(asked, answer))
+
+
+def _guarded(method: Handler, kind: Any) -> Handler:
+    """Read a message of a kind, and answer failures with their code; a defect is not shown."""
+
+    async def call(data: bytes, context: Any) -> Any:
+        try:
+            return await method(_decode(data, kind), context)
+        except OmniVecError as error:
+            code = grpc.StatusCode[grpc_code_of(type(error))]
+            detail = OUR_FAULT if code is grpc.StatusCode.INTERNAL else str(error)
+        except Exception:
+            _LOG.exception("a gRPC call failed")
+            code, detail = grpc.StatusCode.INTERNAL, OUR_FAULT
+        await context.abort(code, detail)
+
+    return call
+
+
+def _decode(data: bytes, kind: Any) -> Any:
+    try:
+        return kind.FromString(data)
+    except DecodeError as error:
+        message = f"the bytes are no {kind.DESCRIPTOR.name}"
+        raise UndecodableError(message, field="body") from error

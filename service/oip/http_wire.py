@@ -1,0 +1,176 @@
+"""The protocol over HTTP: JSON, and JSON followed by raw tensors (Triton's binary extension)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic_core import to_json
+
+from omnivec2.errors import InvalidInputError
+from service.oip.inference import InferAnswer, InferRequest
+from service.oip.tensors import DATATYPES, Tensor, check_served, to_bytes
+from service.requests import parse_json
+
+HEADER_LENGTH = "Inference-Header-Content-Length"
+
+
+class _Wire(BaseModel):
+    # What is not known is ignored, as Triton does; the protocol grows.
+    model_config = ConfigDict(strict=True)
+
+
+class WireTensor(_Wire):
+    """A tensor: its values in ``data``, or their number of bytes behind the JSON."""
+
+    name: str
+    datatype: str = Field(description="BOOL, UINT8, INT8, INT16, UINT16, INT32, INT64, FP16, FP32")
+    shape: list[int] = Field(description="rows, then the shape the model's metadata has")
+    data: list[Any] | None = Field(default=None, description="values, flat or nested")
+    parameters: dict[str, Any] = Field(default={}, description="binary_data_size")
+
+
+class WireOutput(_Wire):
+    """An output that is wanted."""
+
+    name: str
+    parameters: dict[str, Any] = Field(default={}, description="binary_data")
+
+
+class WireRequest(_Wire):
+    """The body of ``POST /v2/models/{name}/infer``."""
+
+    id: str = ""
+    inputs: list[WireTensor]
+    outputs: list[WireOutput] = Field(default=[], description="which are wanted; default all")
+    parameters: dict[str, Any] = Field(default={}, description="binary_data_output")
+
+
+class WireResponse(_Wire):
+    """An answer; a raw output has no ``data`` but the parameter ``binary_data_size``."""
+
+    id: str | None = None
+    model_name: str
+    model_version: str
+    outputs: list[WireTensor]
+
+
+@dataclass(frozen=True)
+class HttpRequest:
+    """A request, and which outputs are to be raw.
+
+    Attributes:
+        infer: what is asked.
+        binary: output name -> whether its values come raw behind the JSON.
+        binary_default: the same for outputs that were not named.
+    """
+
+    infer: InferRequest
+    binary: Mapping[str, bool]
+    binary_default: bool
+
+
+def parse_request(body: bytes, header_length: str | None, max_values: int) -> HttpRequest:
+    """Read a body.
+
+    Args:
+        body: JSON, perhaps followed by raw tensors.
+        header_length: bytes of JSON, if raw tensors follow.
+        max_values: most values in the JSON.
+
+    Raises:
+        TooLargeError: too many values.
+        InputError: the body is not what the protocol says.
+    """
+    stop = _json_length(header_length, len(body))
+    value = parse_json(body[:stop], max_values)
+    try:
+        wire = WireRequest.model_validate(value)
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_context=False, include_input=False)[0]
+        where = ".".join(map(str, first["loc"]))[:80] or "body"
+        raise InvalidInputError(f"{where}: {first['msg']}", field=where) from error
+    default = _flag(wire.parameters, "binary_data_output", "parameters") or False
+    binary = {}
+    for output in wire.outputs:
+        flag = _flag(output.parameters, "binary_data", "outputs")
+        binary[output.name] = default if flag is None else flag
+        check_served(output.parameters, "outputs")
+    names = tuple(output.name for output in wire.outputs)
+    inputs = _tensors(wire, memoryview(body)[stop:])
+    return HttpRequest(InferRequest(inputs, names, wire.id, len(body)), binary, default)
+
+
+def format_answer(asked: HttpRequest, answer: InferAnswer) -> tuple[bytes, int | None]:
+    """The body of a response, and how many bytes of it are JSON if raw tensors follow."""
+    outputs: list[dict[str, Any]] = []
+    raw: list[bytes] = []
+    for name, array in answer.outputs.items():
+        output: dict[str, Any] = {
+            "name": name,
+            "datatype": DATATYPES[array.dtype.name],
+            "shape": list(array.shape),
+        }
+        if asked.binary.get(name, asked.binary_default):
+            raw.append(to_bytes(array))
+            output["parameters"] = {"binary_data_size": len(raw[-1])}
+        else:
+            output["data"] = array.ravel().tolist()
+        outputs.append(output)
+    head: dict[str, Any] = {"id": asked.infer.id} if asked.infer.id else {}
+    head |= {"model_name": answer.model.name, "model_version": answer.model.version}
+    json = to_json({**head, "outputs": outputs})
+    return b"".join([json, *raw]), len(json) if raw else None
+
+
+def _json_length(header: str | None, size: int) -> int:
+    if header is None:
+        return size
+    # More digits than the size has cannot be a part of it.
+    if header.isascii() and header.isdigit() and len(header) <= len(str(size)):
+        length = int(header)
+        if length <= size:
+            return length
+    raise InvalidInputError(
+        f"{HEADER_LENGTH}: expected a number of bytes up to the body's {size:,}",
+        field=HEADER_LENGTH,
+    )
+
+
+def _tensors(wire: WireRequest, raw: memoryview) -> list[Tensor]:
+    """The inputs with their values; raw ones lie behind the JSON in the order of the inputs."""
+    tensors = []
+    start = 0
+    for index, one in enumerate(wire.inputs):
+        where = f"inputs[{index}]"
+        check_served(one.parameters, where)
+        size = one.parameters.get("binary_data_size")
+        if (size is None) == (one.data is None):
+            message = f'{where}: expected either "data" or the parameter "binary_data_size"'
+            raise InvalidInputError(message, field=where)
+        data: list[Any] | memoryview
+        if one.data is not None:
+            data = one.data
+        elif isinstance(size, int) and not isinstance(size, bool) and 0 <= size <= len(raw) - start:
+            data = raw[start : start + size]
+            start += size
+        else:
+            raise InvalidInputError(
+                f"{where}: binary_data_size: expected a number of bytes up to the "
+                f"{len(raw) - start:,} that are left of the body",
+                field=where,
+            )
+        tensors.append(Tensor(one.name, one.datatype, tuple(one.shape), data))
+    if start != len(raw):
+        message = f"{len(raw) - start:,} bytes of the body belong to no input"
+        raise InvalidInputError(message, field="body")
+    return tensors
+
+
+def _flag(parameters: Mapping[str, Any], name: str, where: str) -> bool | None:
+    value = parameters.get(name)
+    if not isinstance(value, bool | None):
+        raise InvalidInputError(f"{where}: {name} must be true or false", field=where)
+    return value

@@ -1,0 +1,265 @@
+"""Heads put into a running deployment and taken out of it, under load, in every combination."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import httpx
+import numpy as np
+import pytest
+import torch
+from typer.testing import CliRunner
+
+from export.layouts import Layout
+from export.repository import assemble
+from export.run import export_checkpoint, require_ok
+from omnivec2.cli import app
+from omnivec2.network.config import PRESETS, HeadConfig, ImuTokenizerConfig, NetworkConfig
+from omnivec2.network.load import save_network
+from omnivec2.network.omnivec2 import OmniVec2
+from omnivec2.spec import HeadSpec, TaskFamily
+from tests.support.servers import RunningServer, running_server
+from tests.support.tiny_models import classification
+from tests.support.triton import TritonServer, running_triton
+
+SIGNAL = {"inputs": np.linspace(-1, 1, 64 * 9).reshape(64, 9).tolist()}
+ACTIVITY, GESTURE = "imu/activity", "imu/gesture"
+SECONDS = 5.0
+COMBINATIONS = [(layout, runtime) for layout in Layout for runtime in ("embedded", "triton")]
+
+
+def make_checkpoint(directory: Path, *routes: str, sign: float = 1.0, trunk: int = 0) -> Path:
+    """A tiny network; its heads differ by a sign, its trunk by a seed."""
+    heads: list[HeadSpec] = [classification(route, "a", "b") for route in routes]
+    heads = [head.model_copy(update={"network": "tiny"}) for head in heads]
+    config = PRESETS["tiny"].model_dump() | {
+        "tokenizers": {"imu": ImuTokenizerConfig()},
+        "heads": {
+            route: HeadConfig(family=TaskFamily.CLASSIFICATION, tokenizer="imu", outputs=2)
+            for route in routes
+        },
+    }
+    torch.manual_seed(0)
+    network = OmniVec2(NetworkConfig.model_validate(config))
+    state = dict(network.state_dict())
+    for name, value in state.items():
+        torch.manual_seed(sum(name.encode()) + (trunk if name.startswith("trunk.") else 0))
+        if ".weight" in name and "norm" not in name:
+            state[name] = torch.randn_like(value) * 0.2
+    for route in routes:
+        state[f"heads.{route.replace('/', '_')}.output.linear.weight"] *= 3 * sign
+    network.load_state_dict(state)
+    save_network(directory, network, state, heads)
+    require_ok(export_checkpoint(directory, layouts=list(Layout)))
+    return directory
+
+
+@pytest.fixture(scope="module")
+def first(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_checkpoint(tmp_path_factory.mktemp("first") / "checkpoint", ACTIVITY)
+
+
+@pytest.fixture(scope="module")
+def second(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same trunk, another head of the same name, and a new one."""
+    directory = tmp_path_factory.mktemp("second") / "checkpoint"
+    return make_checkpoint(directory, ACTIVITY, GESTURE, sign=-1.0)
+
+
+@pytest.fixture(scope="module")
+def foreign(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_checkpoint(tmp_path_factory.mktemp("foreign") / "checkpoint", GESTURE, trunk=1)
+
+
+class Deployment:
+    """A gateway over one repository, and the Triton server behind it if there is one."""
+
+    def __init__(self, repository: Path, gateway: RunningServer, triton: TritonServer | None):
+        self.repository, self.gateway, self.triton = repository, gateway, triton
+
+    def head(self, *words: str) -> tuple[int, str]:
+        """Run ``omnivec2 head``."""
+        options = ["--model-repo", str(self.repository)]
+        if self.triton is not None:
+            options += ["--triton", self.triton.grpc]
+        outcome = CliRunner().invoke(app, ["head", *words, *options])
+        return outcome.exit_code, outcome.output
+
+    def ask(self, route: str) -> httpx.Response:
+        return httpx.post(f"{self.gateway.url}/predict/{route}", json=SIGNAL, timeout=30)
+
+
+@pytest.fixture(params=COMBINATIONS, ids=lambda pair: f"{pair[0]}-{pair[1]}")
+def deployment(request: pytest.FixtureRequest, first: Path, tmp_path: Path) -> Iterator[Deployment]:
+    layout, runtime = request.param
+    repository = tmp_path / "repository"
+    assemble(first, repository, layout)
+    if runtime == "embedded":
+        # As an operator would: the repository came from elsewhere, there is no checkpoint.
+        options = ("--model-repo", str(repository), "--checkpoint", str(tmp_path / "none"))
+        with running_server(*options) as gateway:
+            yield Deployment(repository, gateway, None)
+        return
+    with (
+        running_triton(repository, "--model-control-mode", "explicit") as triton,
+        running_server("--runtime", "triton", "--triton", triton.grpc) as gateway,
+    ):
+        yield Deployment(repository, gateway, triton)
+
+
+@contextmanager
+def load(deployment: Deployment, route: str) -> Iterator[list[httpx.Response]]:
+    """Ask all the time from four threads; every answer is kept."""
+    answers: list[httpx.Response] = []
+    stop = threading.Event()
+
+    def work() -> None:
+        with httpx.Client(base_url=deployment.gateway.url, timeout=30) as client:
+            while not stop.is_set():
+                answers.append(client.post(f"/predict/{route}", json=SIGNAL))
+
+    threads = [threading.Thread(target=work) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    try:
+        time.sleep(0.3)
+        yield answers
+        time.sleep(0.3)
+    finally:
+        stop.set()
+        for thread in threads:
+            thread.join(30)
+
+
+def wait_for(condition: Callable[[], bool], seconds: float = SECONDS) -> float:
+    """Seconds until something holds."""
+    started = time.monotonic()
+    while not condition():
+        assert time.monotonic() - started < seconds, f"not within {seconds:g} s"
+        time.sleep(0.05)
+    return time.monotonic() - started
+
+
+def scores(answer: httpx.Response) -> dict[str, float]:
+    assert answer.status_code == 200, answer.text
+    return {entry["label"]: entry["score"] for entry in answer.json()}
+
+
+def test_heads_are_added_replaced_and_removed_under_load_without_a_failed_response(
+    deployment: Deployment, second: Path
+) -> None:
+    before = scores(deployment.ask(ACTIVITY))
+    assert deployment.ask(GESTURE).status_code == 404
+    with load(deployment, ACTIVITY) as answers:
+        code, output = deployment.head("add", GESTURE, "--checkpoint", str(second))
+        assert code == 0, output
+        wait_for(lambda: deployment.ask(GESTURE).status_code == 200)
+        code, output = deployment.head("add", ACTIVITY, "--checkpoint", str(second))
+        assert code == 0, output
+        wait_for(lambda: deployment.ask(ACTIVITY).headers["X-Model-Version"] == "2")
+        after = scores(deployment.ask(ACTIVITY))
+        code, output = deployment.head("remove", GESTURE)
+        assert code == 0, output
+        wait_for(lambda: deployment.ask(GESTURE).status_code == 404)
+    assert [answer.text for answer in answers if answer.status_code != 200] == []
+    assert len(answers) > 20
+    assert max(abs(after[label] - before[label]) for label in before) > 0.01
+    # Whichever version a request met, it was answered wholly by that one.
+    wanted = {"1": before, "2": after}
+    for answer in answers:
+        expected = wanted[answer.headers["X-Model-Version"]]
+        assert scores(answer) == pytest.approx(expected, abs=1e-4)
+    listed = json.loads(CliRunner().invoke(
+        app, ["head", "list", "--json", "--model-repo", str(deployment.repository)]
+    ).output)  # fmt: skip
+    assert [(head["route"], head["version"]) for head in listed] == [(ACTIVITY, 2)]
+
+
+def _truncate(checkpoint: Path) -> None:
+    for graph in [*checkpoint.glob("models/*/model.onnx"), *checkpoint.glob("parts/*/model.onnx")]:
+        graph.write_bytes(graph.read_bytes()[:-100])
+
+
+def _other_passport(checkpoint: Path) -> None:
+    for file in [
+        *checkpoint.glob("models/*/passport.json"),
+        *checkpoint.glob("models/*/ensemble.json"),
+        *checkpoint.glob("parts/head_*/passport.json"),
+    ]:
+        passport = json.loads(file.read_text())
+        file.write_text(json.dumps(passport | {"model": "imu_other"}))
+
+
+def _other_outputs(checkpoint: Path) -> None:
+    """A head spec, and a part's, that say three classes where the graph has two."""
+    files = [*checkpoint.glob("models/*/head.json"), *checkpoint.glob("parts/head_*/part.json")]
+    for file in files:
+        spec = json.loads(file.read_text())
+        for tensor in spec["outputs"]:
+            tensor["shape"] = [3]
+        file.write_text(json.dumps(spec))
+
+
+@pytest.mark.parametrize(
+    "damage", [_truncate, _other_passport, _other_outputs], ids=lambda damage: damage.__name__
+)
+def test_a_bad_head_is_refused_with_the_reason_and_the_old_one_keeps_answering(
+    deployment: Deployment, second: Path, tmp_path: Path, damage: Callable[[Path], None]
+) -> None:
+    bad = tmp_path / "bad"
+    shutil.copytree(second, bad)
+    damage(bad)
+    before = scores(deployment.ask(ACTIVITY))
+    with load(deployment, ACTIVITY) as answers:
+        code, output = deployment.head("add", ACTIVITY, "--checkpoint", str(bad))
+        assert code != 0
+        assert "imu" in output
+        time.sleep(1.5)  # longer than a gateway takes to look at its models
+    assert {answer.status_code for answer in answers} == {200}
+    assert {answer.headers["X-Model-Version"] for answer in answers} == {"1"}
+    assert scores(answers[-1]) == pytest.approx(before, abs=1e-6)
+
+
+def test_a_new_version_that_is_bad_on_disk_is_refused_and_the_old_head_answers(
+    deployment: Deployment,
+) -> None:
+    before = scores(deployment.ask(ACTIVITY))
+    directories = [deployment.repository / name for name in ("head_imu_activity", "imu_activity")]
+    owner = next(d for d in directories if (d / "1" / "model.onnx").exists())
+    shutil.copytree(owner / "1", owner / "2")
+    graph = owner / "2" / "model.onnx"
+    graph.write_bytes(graph.read_bytes()[:-100])
+    if deployment.triton is not None:
+        load = f"{deployment.triton.http}/v2/repository/models/{owner.name}/load"
+        assert httpx.post(load, timeout=60).status_code == 400
+    elif owner.name == "head_imu_activity":
+        config = deployment.repository / "imu_activity" / "config.pbtxt"
+        text = config.read_text()
+        step = text.index('model_name: "head_imu_activity"')
+        changed = text[step:].replace("model_version: 1", "model_version: 2", 1)
+        config.write_text(text[:step] + changed)
+    time.sleep(2.0)
+    assert scores(deployment.ask(ACTIVITY)) == pytest.approx(before, abs=1e-6)
+    if deployment.triton is None:
+        refused = httpx.get(f"{deployment.gateway.url}/readyz").json()["refused"]
+        assert "model.onnx" in refused["imu_activity"]
+
+
+def test_a_head_of_another_trunk_is_refused_in_the_shared_layout(
+    deployment: Deployment, foreign: Path
+) -> None:
+    code, output = deployment.head("add", GESTURE, "--checkpoint", str(foreign))
+    shared = (deployment.repository / "trunk").exists()
+    if shared:
+        assert code != 0
+        assert "another trunk" in " ".join(output.split())
+        assert deployment.ask(GESTURE).status_code == 404
+    else:
+        assert code == 0, output
+        wait_for(lambda: deployment.ask(GESTURE).status_code == 200)
