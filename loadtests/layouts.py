@@ -6,7 +6,7 @@ in front of Triton. The gateways get what people send (a JPEG, a sentence), so t
 hold decoding, pre- and post-processing and HTTP as well. All rows of a round are measured in
 turns, in one run; the medians of the rounds count::
 
-    python loadtests/layouts.py
+    python -m loadtests.layouts
 """
 
 from __future__ import annotations
