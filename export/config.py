@@ -19,6 +19,12 @@ PASSPORT_PARAMETER = "passport"
 
 InstanceKind = Literal["KIND_CPU", "KIND_GPU", "KIND_AUTO"]
 
+_INSTANCES = 2
+"""With a queue policy Triton's batcher hands out work only while an instance waits for it, and
+having missed the moment sleeps for half a second (github.com/triton-inference-server/core,
+pull request 237). With one instance a lone caller met that in every tenth request."""
+_SHARED_SESSION = {"share_session_between_instances": "true"}
+"""Instances of the C++ backend use one session: a second one costs no second set of weights."""
 _QUEUE_DELAY_US = 500
 """Longest a request waits for company: well under the milliseconds of one inference."""
 _QUEUE_TIMEOUT_US = 10_000_000
@@ -49,6 +55,7 @@ _BACKENDS: dict[Engine, dict[str, str]] = {
         "default_model_filename": PLAN_FILE,
     },
 }
+_BACKEND_PARAMETERS: dict[Engine, dict[str, str]] = {"onnx": _SHARED_SESSION, "tensorrt": {}}
 _INSTANCE_KINDS: dict[Engine, InstanceKind] = {"onnx": "KIND_CPU", "tensorrt": "KIND_GPU"}
 """Parity of ONNX graphs was measured on a CPU. ONNX Runtime on a GPU multiplies in TF32
 unless told otherwise, whose error is above the gate's; a GPU deserves a plan of its own."""
@@ -134,14 +141,14 @@ def _graph_model(
     rows: int,
     engine: Engine,
 ) -> triton.ModelConfig:
-    """One instance: an engine uses all there is for one, and the batcher keeps it fed."""
+    """A model of one graph or plan, its batching, and what it is warmed up with."""
     return triton.ModelConfig(
         name=name,
         **_BACKENDS[engine],
         max_batch_size=rows,
         input=[triton.ModelInput(**_tensor(tensor)) for tensor in inputs],
         output=[triton.ModelOutput(**_tensor(tensor)) for tensor in outputs],
-        instance_group=[triton.ModelInstanceGroup(count=1, kind=_INSTANCE_KINDS[engine])],
+        instance_group=[triton.ModelInstanceGroup(count=_INSTANCES, kind=_INSTANCE_KINDS[engine])],
         dynamic_batching=triton.ModelDynamicBatching(
             preferred_batch_size=sorted({max(1, rows // 4), max(1, rows // 2), rows}),
             max_queue_delay_microseconds=_QUEUE_DELAY_US,
@@ -162,6 +169,10 @@ def _graph_model(
         ],
         # The same input twice is rare, and a cache of answers is memory nobody asked for.
         response_cache=triton.ModelResponseCache(enable=False),
+        parameters={
+            name: triton.ModelParameter(string_value=value)
+            for name, value in _BACKEND_PARAMETERS[engine].items()
+        },
     )
 
 

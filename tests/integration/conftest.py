@@ -46,9 +46,10 @@ def tiny_server(
 
 @pytest.fixture(scope="session")
 def reference(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
-    """A server of the network that ships."""
+    """A server of the network that ships, in the shared layout."""
     root: Path = tmp_path_factory.mktemp("reference")
-    with running_server("--model-repo", str(root), "--grpc-port", "0") as server:
+    options = ("--model-repo", str(root), "--layout", "shared", "--grpc-port", "0")
+    with running_server(*options) as server:
         yield server
 
 

@@ -28,8 +28,10 @@ CHECKPOINT = ROOT / "checkpoints" / "reference"
 HEADS = {head.name: head for head in read_checkpoint(CHECKPOINT).heads}
 TOLERANCE = 1e-5
 DISTINCT = 1e-3
-MIXED_BATCHES = 200
+MIXED_BATCHES = {"embedded": 200, "triton": 60}
+"""Triton's Python-based backend takes about four times as long for the same."""
 CLIENTS = 64
+SHORT = 42
 ROUNDS = 3
 
 # Either side of every bucket up to 132, and lengths that nearly double in one.
@@ -48,10 +50,11 @@ FIXED = (
 
 @dataclass(frozen=True)
 class Sample:
-    """One row, as long as it is, that a model is asked about."""
+    """One row that a model is asked about; unpadded, and how long that is if that may vary."""
 
     model: str
     inputs: Tensors
+    length: int
 
 
 @dataclass
@@ -87,7 +90,8 @@ def server(
 
 
 def make_sample(model: str, seed: int, **lengths: int) -> Sample:
-    return Sample(model, random_inputs(HEADS[model], 1, lengths, np.random.default_rng(seed)))
+    inputs = random_inputs(HEADS[model], 1, lengths, np.random.default_rng(seed))
+    return Sample(model, inputs, sum(lengths.values()))
 
 
 @pytest.fixture(scope="module")
@@ -98,7 +102,7 @@ def pool() -> list[Sample]:
     return [
         *(make_sample(model, length, tokens=length) for model, length in texts),
         *(make_sample(model, n, nodes=n, edges=edges) for model, n, edges in molecules),
-        *(make_sample(model, seed) for model in FIXED for seed in range(3)),
+        *(make_sample(model, seed) for model in FIXED for seed in range(4)),
         make_sample("image_detection", 0),
     ]
 
@@ -118,12 +122,13 @@ def mixed_batch(pool: list[Sample], rng: np.random.Generator) -> list[list[int]]
     return requests
 
 
+@pytest.mark.timeout(900)  # minutes where other work takes the cores
 def test_rows_of_mixed_batches_are_answered_as_if_alone(
     server: Server, pool: list[Sample], alone: list[Tensors]
 ) -> None:
     rng = np.random.default_rng(0)
     before, asked, worst = server.rows_and_batches(), 0, 0.0
-    for _ in range(MIXED_BATCHES):
+    for _ in range(MIXED_BATCHES["triton" if server.running.triton else "embedded"]):
         requests = mixed_batch(pool, rng)
         asked += len(requests)
         answers = server.running.answers(
@@ -145,7 +150,9 @@ def test_rows_of_mixed_batches_are_answered_as_if_alone(
 def test_many_clients_at_once_get_their_own_answers(
     server: Server, pool: list[Sample], alone: list[Tensors]
 ) -> None:
-    clients = np.random.default_rng(1).permutation(len(pool))[:CLIENTS]
+    # Not the longest, so that a busy machine answers all of them in time.
+    short = [i for i, sample in enumerate(pool) if sample.length < SHORT]
+    clients = np.random.default_rng(1).permutation(short)[:CLIENTS]
     assert len(clients) == CLIENTS
     for i, j in itertools.combinations(clients, 2):
         if pool[i].model == pool[j].model:

@@ -6,7 +6,8 @@ import pytest
 from google.protobuf import text_format
 from tritonclient.grpc import model_config_pb2 as triton
 
-from export.config import model_config, read_head_spec
+from export.config import ensemble_config, model_config, part_config, read_head_spec
+from omnivec2.parts import PartSpec
 from omnivec2.passport import ParityEntry, Passport
 from omnivec2.spec import HeadSpec, Modality, PreprocessSpec, TaskFamily, TensorSpec
 
@@ -102,3 +103,104 @@ def test_a_plan_runs_on_tensorrts_backend_and_on_a_gpu() -> None:
     assert config.default_model_filename == "model.plan"
     assert config.instance_group[0].kind == triton.ModelInstanceGroup.KIND_GPU
     assert parse(model_config(make_head(), PASSPORT)).platform == ""
+
+
+# --- the shared layout -------------------------------------------------------------------
+
+_IDS = TensorSpec(name="input_ids", dtype="int32", shape=(-1,))
+_LEVEL = TensorSpec(name="level", dtype="uint8", shape=())
+_TOKENS = TensorSpec(name="tokens", dtype="float32", shape=(-1, 8))
+_MASK = TensorSpec(name="mask", dtype="bool", shape=(-1,))
+_SCALE = TensorSpec(name="scale", dtype="float32", shape=(1,))
+_UNUSED = TensorSpec(name="unused", dtype="float32", shape=(1,))
+_FEATURES = TensorSpec(name="features", dtype="float32", shape=(-1, 4))
+_LOGITS = TensorSpec(name="logits", dtype="float32", shape=(2,))
+TOKENIZER = PartSpec(
+    name="tokenizer_text",
+    kind="tokenizer",
+    inputs=(_IDS, _LEVEL),
+    outputs=(_TOKENS, _MASK, _SCALE, _UNUSED),
+)
+TRUNK = PartSpec(name="trunk", kind="trunk", inputs=(_TOKENS, _MASK), outputs=(_FEATURES,))
+OWN = PartSpec(
+    name="head_text_sentiment", kind="head", inputs=(_FEATURES, _SCALE), outputs=(_LOGITS,)
+)
+PARTS = (TOKENIZER, TRUNK, OWN)
+
+
+def test_an_ensemble_hands_each_part_what_it_takes_and_keeps_what_is_needed_later() -> None:
+    config = parse(ensemble_config(make_head(), PARTS, PASSPORT))
+    assert (config.name, config.platform, config.backend) == ("text_sentiment", "ensemble", "")
+    assert config.max_batch_size == 16
+    steps = config.ensemble_scheduling.step
+    assert [(step.model_name, step.model_version) for step in steps] == [
+        ("tokenizer_text", 1),
+        ("trunk", 1),
+        ("head_text_sentiment", 1),
+    ]
+    maps = [(sorted(step.input_map.items()), sorted(step.output_map.items())) for step in steps]
+    assert maps == [
+        (same("input_ids", "level"), same("mask", "scale", "tokens")),
+        (same("mask", "tokens"), same("features")),
+        (same("features", "scale"), same("logits")),
+    ]
+    assert not config.HasField("dynamic_batching")
+
+
+def same(*names: str) -> list[tuple[str, str]]:
+    """Tensors that keep their names."""
+    return [(name, name) for name in names]
+
+
+def test_an_ensemble_names_the_versions_of_the_parts_it_was_exported_with() -> None:
+    config = parse(ensemble_config(make_head(), PARTS, PASSPORT, versions={"trunk": 7}))
+    versions = [step.model_version for step in config.ensemble_scheduling.step]
+    assert versions == [1, 7, 1]
+
+
+def test_an_ensemble_carries_head_spec_and_passport() -> None:
+    text = ensemble_config(make_head(), PARTS, PASSPORT)
+    assert read_head_spec(text) == make_head()
+    passport = parse(text).parameters["passport"].string_value
+    assert Passport.model_validate_json(passport) == PASSPORT
+
+
+def test_a_part_keeps_its_last_version_and_carries_no_head_spec() -> None:
+    config = parse(part_config(TRUNK, PASSPORT))
+    assert (config.name, config.backend, config.max_batch_size) == ("trunk", "onnxruntime", 32)
+    assert config.version_policy.latest.num_versions == 2
+    assert set(config.parameters) == {"passport"}
+    assert [list(tensor.dims) for tensor in config.input] == [[-1, 8], [-1]]
+    assert config.input[1].data_type == triton.TYPE_BOOL
+
+
+@pytest.mark.parametrize(
+    "text", [model_config(make_head(), PASSPORT), part_config(TOKENIZER, PASSPORT)]
+)
+def test_a_graph_is_warmed_up_with_all_of_its_inputs_at_two_batch_sizes(text: str) -> None:
+    config = parse(text)
+    rows = config.max_batch_size
+    assert [warm_up.batch_size for warm_up in config.model_warmup] == [1, rows // 4]
+    for warm_up in config.model_warmup:
+        assert {name: list(tensor.dims) for name, tensor in warm_up.inputs.items()} == {
+            "input_ids": [16],
+            "level": [1],
+        }
+        assert all(tensor.zero_data for tensor in warm_up.inputs.values())
+        assert warm_up.inputs["level"].data_type == triton.TYPE_UINT8
+
+
+@pytest.mark.parametrize(
+    ("rows", "preferred", "warmed"), [(32, [8, 16, 32], [1, 8]), (2, [1, 2], [1]), (1, [1], [1])]
+)
+def test_preferred_and_warmed_batches_follow_the_largest(
+    rows: int, preferred: list[int], warmed: list[int]
+) -> None:
+    config = parse(model_config(make_head(max_batch_size=rows), PASSPORT))
+    assert list(config.dynamic_batching.preferred_batch_size) == preferred
+    assert [warm_up.batch_size for warm_up in config.model_warmup] == warmed
+
+
+def test_answers_are_not_cached() -> None:
+    for text in (model_config(make_head(), PASSPORT), part_config(TRUNK, PASSPORT)):
+        assert not parse(text).response_cache.enable

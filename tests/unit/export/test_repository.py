@@ -1,69 +1,23 @@
 from __future__ import annotations
 
-import datetime
-import hashlib
 import multiprocessing
 import os
 import shutil
 from pathlib import Path
 
-import numpy as np
 import pytest
 
 from export.config import read_head_spec
 from export.layouts import Layout
 from export.repository import assemble, read_record, write_record
-from omnivec2.checkpoint import Checkpoint, write_checkpoint
+from omnivec2.atomic import replace_directory
 from omnivec2.errors import ArtifactError, PassportError
-from omnivec2.passport import ParityEntry, Passport, verify_passport
-from omnivec2.spec import HeadSpec, Modality, PreprocessSpec, TaskFamily, TensorSpec
+from omnivec2.passport import verify_passport
+from tests.support.pretend_exports import make_checkpoint
 
 
 def assemble_fused(checkpoint: Path, out: Path) -> list[Path]:
     return assemble(checkpoint, out, Layout.FUSED)
-
-
-def make_head(task: str) -> HeadSpec:
-    return HeadSpec(
-        modality=Modality.IMU,
-        task=task,
-        family=TaskFamily.CLASSIFICATION,
-        inputs=(TensorSpec(name="signal", dtype="float32", shape=(64, 9)),),
-        outputs=(TensorSpec(name="logits", dtype="float32", shape=(2,)),),
-        preprocess=PreprocessSpec(name=Modality.IMU, version=1),
-        network="tiny",
-    )
-
-
-def pretend_export(checkpoint: Checkpoint) -> None:
-    """Graphs and passports as the exporter leaves them, around a graph of any bytes."""
-    for head in checkpoint.heads:
-        graph = head.route.encode()
-        directory = checkpoint.model_directory(head)
-        (directory / "model.onnx").write_bytes(graph)
-        passport = Passport(
-            model=head.name,
-            exporter="test",
-            opset=20,
-            versions={},
-            precision="fp32",
-            checkpoint_digest=checkpoint.digest,
-            files={
-                "model.onnx": hashlib.sha256(graph).hexdigest(),
-                "weights.safetensors": checkpoint.digest,
-            },
-            tolerance=1e-4,
-            parity=(ParityEntry(batch_size=1, worst_output="logits", max_relative_error=0),),
-            created=datetime.date(2026, 1, 2),
-        )
-        (directory / "passport.json").write_text(passport.model_dump_json())
-
-
-def make_checkpoint(directory: Path, *tasks: str, fill: float = 1.0) -> Path:
-    tensors = {"w": np.full((4, 4), fill, np.float32)}
-    heads = [make_head(task) for task in tasks]
-    pretend_export(write_checkpoint(directory, config={}, tensors=tensors, heads=heads))
-    return directory
 
 
 def times(out: Path) -> dict[str, int]:
@@ -265,3 +219,93 @@ def test_a_repository_built_in_another_precision_is_kept_or_refused_but_never_ov
     make_checkpoint(checkpoint, "activity", "gesture", fill=2.0)
     with pytest.raises(ArtifactError, match="other weights"):
         assemble(checkpoint, out)
+
+
+# --- the shared layout -------------------------------------------------------------------
+
+SHARED = [
+    "trunk",
+    "head_imu_activity",
+    "head_imu_gesture",
+    "tokenizer_imu",
+    "imu_activity",
+    "imu_gesture",
+]
+
+
+def names(out: Path) -> set[str]:
+    return {path.name for path in out.iterdir() if path.name[0] != "."}
+
+
+def test_the_shared_layout_has_every_part_once_and_parts_before_what_is_made_of_them(
+    checkpoint: Path, tmp_path: Path
+) -> None:
+    models = assemble(checkpoint, tmp_path / "repo", Layout.SHARED)
+    assert [path.name for path in models] == SHARED
+    assert names(tmp_path / "repo") == set(SHARED)
+    for path in models:
+        verify_passport(path / "1")
+    assert [p.name for p in (tmp_path / "repo" / "imu_activity" / "1").iterdir()] == [
+        "passport.json"
+    ]
+    weights = [path / "1" / "weights.safetensors" for path in models[:4]]
+    assert len({path.stat().st_ino for path in weights}) == 1
+
+
+def test_models_are_put_in_place_after_the_parts_they_need(
+    checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    placed: list[str] = []
+
+    def place(source: Path, target: Path) -> None:
+        placed.append(target.name)
+        replace_directory(source, target)
+
+    monkeypatch.setattr("export.repository.replace_directory", place)
+    assemble(checkpoint, tmp_path / "repo", Layout.SHARED)
+    assert placed == SHARED
+
+
+def test_another_layout_takes_the_place_of_the_one_before(checkpoint: Path, tmp_path: Path) -> None:
+    out = tmp_path / "repo"
+    (out / "their_model").mkdir(parents=True)
+    assemble(checkpoint, out, Layout.SHARED)
+    assemble(checkpoint, out, Layout.FUSED)
+    assert names(out) == {"imu_activity", "imu_gesture", "their_model"}
+    for name in ("imu_activity", "imu_gesture"):
+        assert (out / name / "1" / "model.onnx").exists()
+    assemble(checkpoint, out, Layout.SHARED)
+    assert names(out) == {*SHARED, "their_model"}
+    for name in ("imu_activity", "imu_gesture"):
+        assert not (out / name / "1" / "model.onnx").exists()
+
+
+def test_without_a_wish_a_repository_keeps_its_layout_and_a_new_one_is_shared(
+    checkpoint: Path, tmp_path: Path
+) -> None:
+    assemble_fused(checkpoint, tmp_path / "fused")
+    assemble(checkpoint, tmp_path / "fused")
+    assert names(tmp_path / "fused") == {"imu_activity", "imu_gesture"}
+    assemble(checkpoint, tmp_path / "new")
+    assert names(tmp_path / "new") == set(SHARED)
+
+
+def test_a_head_that_is_gone_takes_its_part_with_it(checkpoint: Path, tmp_path: Path) -> None:
+    out = tmp_path / "repo"
+    assemble(checkpoint, out, Layout.SHARED)
+    before = times(out)
+    shutil.rmtree(checkpoint / "models" / "imu_activity")
+    assemble(checkpoint, out, Layout.SHARED)
+    assert names(out) == {"trunk", "tokenizer_imu", "head_imu_gesture", "imu_gesture"}
+    assert times(out).items() <= before.items()
+
+
+def test_a_damaged_part_is_mended_and_the_rest_left_alone(checkpoint: Path, tmp_path: Path) -> None:
+    out = tmp_path / "repo"
+    assemble(checkpoint, out, Layout.SHARED)
+    before = times(out)
+    (out / "trunk" / "1" / "model.onnx").write_bytes(b"damaged")
+    assemble(checkpoint, out, Layout.SHARED)
+    verify_passport(out / "trunk" / "1")
+    changed = {path for path, time in times(out).items() if before[path] != time}
+    assert {Path(path).parent.parent.name for path in changed} == {"trunk"}

@@ -27,6 +27,7 @@ from tests.support.tiny_models import (
 
 SENTIMENT = classification("text/sentiment", "no", "yes")
 TOPIC = classification("text/topic", "a", "b", "c")
+ACTIVITY = classification("imu/activity", "walking", "sitting")
 EMBEDDING = head_spec("text/embedding", TaskFamily.EMBEDDING, {"embedding": (4,)})
 
 
@@ -313,18 +314,30 @@ def test_several_models_on_one_input_share_the_steps_they_have_in_common(tmp_pat
     asyncio.run(main())
 
 
-def test_requests_of_all_lengths_meet_and_get_their_own_answers(tmp_path: Path) -> None:
+def test_requests_of_all_models_and_lengths_meet_and_get_their_own_answers(tmp_path: Path) -> None:
     lengths = [3, 100, 3, 17, 19, 21, 39, 41, 250, 130, 100]
+    met: list[int] = []
 
-    async def test(runtime: EmbeddedRuntime) -> None:
+    async def main() -> None:
+        root = write_repository(tmp_path, [EMBEDDING, ACTIVITY], Layout.SHARED)
+        runtime = EmbeddedRuntime(
+            Settings(model_repo=root, inference_threads=1),
+            lambda name, rows, _: met.append(rows) if name == "trunk" else None,
+        )
         await runtime.start()
-        model = runtime.models()["text_embedding"]
-        asked = [tokens(list(range(i, i + n))) for i, n in enumerate(lengths)]
-        alone = [await runtime.infer(model, one) for one in asked]
-        together = await asyncio.gather(*(runtime.infer(model, one) for one in asked * 5))
+        models = runtime.models()
+        signal = {"signal": np.ones((1, *ACTIVITY.inputs[0].shape), np.float32)}
+        asked = [(models["imu_activity"], signal)]
+        for start, length in enumerate(lengths):
+            rows = list(range(start, start + length))
+            asked.append((models["text_embedding"], tokens(rows)))
+        alone = [await runtime.infer(*one) for one in asked]
+        met.clear()
+        together = await asyncio.gather(*(runtime.infer(*one) for one in asked * 5))
+        assert len(met) < len(together) / 2
         for one, other in zip(alone * 5, together, strict=True):
-            np.testing.assert_allclose(
-                one.outputs["embedding"], other.outputs["embedding"], rtol=1e-6
-            )
+            for name, array in one.outputs.items():
+                np.testing.assert_allclose(array, other.outputs[name], rtol=1e-6)
+        await runtime.close()
 
-    run(write_repository(tmp_path, HEADS, Layout.SHARED), test, inference_threads=1)
+    asyncio.run(main())
