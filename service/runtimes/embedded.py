@@ -17,6 +17,7 @@ from omnivec2.preprocess import Array
 from service.repository import StoredGraph, StoredModel, read_repository, signatures
 from service.runtimes.base import Health, Inference, Model
 from service.runtimes.batcher import Batcher
+from service.runtimes.heap import compact_heap
 from service.runtimes.onnx_graph import ENGINE_ERRORS, Graph
 from service.runtimes.steps import check_steps, walk
 from service.settings import Settings, available_cores
@@ -158,18 +159,8 @@ class EmbeddedRuntime:
             if name not in self._models
             or _signature(stored, seen) != _signature(stored, self._seen)
         ]
-        graphs = await self._load(
-            {(graph.directory, seen[graph.name]): graph for m in changed for graph in m.graphs}
-        )
-        refused = dict(repository.refused)
-        loaded: dict[str, Model] = {}
-        for stored in changed:
-            name = stored.spec.name
-            try:
-                loaded[name] = await asyncio.to_thread(self._make, stored, graphs, seen)
-            except _LOAD_ERRORS as error:
-                _LOG.error("%s is not served as it is now: %s", name, error)
-                refused[name] = str(error)
+        loaded, failed = await self._load_models(changed, seen) if changed else ({}, {})
+        refused = dict(repository.refused) | failed
         there = repository.models.keys() | repository.refused.keys()
         kept = {name: model for name, model in self._models.items() if name in there}
         self._refused, self._seen = refused, seen
@@ -178,6 +169,25 @@ class EmbeddedRuntime:
             self._models = models
         if loaded:
             _LOG.info("%d models loaded", len(loaded))
+
+    async def _load_models(
+        self, changed: Sequence[StoredModel], seen: Mapping[str, object]
+    ) -> tuple[dict[str, Model], dict[str, str]]:
+        """Name -> model that answered once, and name -> why it did not."""
+        loaded: dict[str, Model] = {}
+        failed: dict[str, str] = {}
+        with compact_heap():
+            graphs = await self._load(
+                {(graph.directory, seen[graph.name]): graph for m in changed for graph in m.graphs}
+            )
+            for stored in changed:
+                name = stored.spec.name
+                try:
+                    loaded[name] = await asyncio.to_thread(self._make, stored, graphs, seen)
+                except _LOAD_ERRORS as error:
+                    _LOG.error("%s is not served as it is now: %s", name, error)
+                    failed[name] = str(error)
+        return loaded, failed
 
     async def _load(
         self, wanted: Mapping[tuple[Path, object], StoredGraph]

@@ -1,0 +1,191 @@
+"""What the models take of memory, against the bytes of their weights, in both layouts.
+
+Every figure comes from a process of its own: everything is imported, memory is read, the
+models are loaded, memory is read again. The difference is compared with the float32 bytes of
+trunk, tokenizers and heads, each tensor counted once. Resident memory is what counts, which
+is the strictest: it holds the pages of the engine's library too. With ``--paper``, the same
+for the paper's sizes with 20 heads on random weights; its fused layout is computed from the
+sizes, not measured::
+
+    python loadtests/memory.py --paper
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import math
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import onnx
+from rich.table import Table
+
+from export.layouts import Layout
+from export.repository import assemble
+from loadtests.support import CHECKPOINT, REPORTS, ROOT, write_report
+from omnivec2.checkpoint import SCALE_SUFFIX
+from omnivec2.passport import GRAPH_FILE
+from omnivec2.terminal import make_console
+from service.repository import read_repository
+
+MIB = 2**20
+USED_ROWS = 8
+"""Rows of the batch that every head computes, twice, for the figure of memory in use."""
+
+Row = dict[str, Any]
+
+
+def main() -> int:
+    """Measure, print a table, write a report; exit code 1 if the ratio is too high."""
+    options = _options()
+    if options.measure:
+        print(json.dumps(asyncio.run(measure(options.measure, use=not options.quick))))
+        return 0
+    console = make_console()
+    rows: list[Row] = []
+    with tempfile.TemporaryDirectory() as directory:
+        for layout in (Layout.SHARED,) if options.quick else Layout:
+            console.print(f"reference network, {layout} ...")
+            repository = Path(directory) / layout
+            assemble(CHECKPOINT, repository, layout)
+            rows.append({"network": "reference", **_row(repository, layout, options.quick)})
+    if options.paper:
+        from loadtests.paper import paper_repository
+
+        console.print("paper sizes, shared ... (made on first use, in minutes)")
+        repository = paper_repository(console)
+        rows.append({"network": "paper", **_row(repository, Layout.SHARED, options.quick)})
+        rows.append({"network": "paper", **computed_fused(repository)})
+    console.print(_table(rows))
+    content = {"what": "memory of the embedded runtime against the bytes of the weights"}
+    print_bytes = {"used_rows": USED_ROWS, "rows": rows}
+    console.print(f"wrote {write_report(options.reports, 'memory', content | print_bytes)}")
+    shared = [row["ratio"] for row in rows if row["layout"] == Layout.SHARED]
+    return 0 if max(shared) <= options.at_most else 1
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--at-most", type=float, default=1.3, help="ratio that passes (shared)")
+    parser.add_argument("--quick", action="store_true", help="shared layout only, just loaded")
+    parser.add_argument("--paper", action="store_true", help="the paper's sizes too (minutes)")
+    parser.add_argument("--reports", type=Path, default=REPORTS)
+    parser.add_argument("--measure", type=Path, help=argparse.SUPPRESS)
+    return parser.parse_args()
+
+
+def _row(repository: Path, layout: Layout, quick: bool) -> Row:
+    """Figures of one repository, from a fresh process."""
+    command = [sys.executable, __file__, "--measure", str(repository)]
+    done = subprocess.run(
+        [*command, *(["--quick"] if quick else [])],
+        cwd=ROOT, stdout=subprocess.PIPE, text=True, check=True,
+    )  # fmt: skip
+    figures: Row = json.loads(done.stdout.splitlines()[-1])
+    once = sum(weights(repository).values())
+    return {
+        "layout": layout.value,
+        "how": "measured",
+        "weights_bytes": once,
+        **figures,
+        "ratio": round(figures["resident_bytes"] / once, 3),
+    }
+
+
+async def measure(repository: Path, *, use: bool) -> Row:
+    """Load a repository in this process; bytes beyond those before it."""
+    import numpy as np
+
+    import service.app  # noqa: F401  what a gateway has imported when it begins to load
+    from export.samples import length_cases, random_inputs
+    from service.runtimes.embedded import EmbeddedRuntime
+    from service.settings import Settings
+
+    rng = np.random.default_rng(0)
+    runtime = EmbeddedRuntime(Settings(model_repo=repository))
+    before = memory()
+    await runtime.start()
+    loaded = memory()
+    models = list(runtime.models().values())
+    row: Row = {
+        "heads": len(models),
+        "empty_resident_bytes": before["Rss"],
+        "resident_bytes": loaded["Rss"] - before["Rss"],
+        "proportional_bytes": loaded["Pss"] - before["Pss"],
+    }
+    for model in [model for model in models for _ in range(2)] if use else ():
+        rows = min(USED_ROWS, model.spec.max_batch_size)
+        inputs = random_inputs(model.spec, rows, length_cases(model.spec)[-1], rng)
+        await runtime.infer(model, inputs)
+    if use:
+        row["used_resident_bytes"] = memory()["Rss"] - before["Rss"]
+    await runtime.close()
+    return row
+
+
+def memory() -> dict[str, int]:
+    """``Rss`` and ``Pss`` of this process in bytes."""
+    lines = [line.split() for line in Path("/proc/self/smaps_rollup").read_text().splitlines()[1:]]
+    sizes = {words[0].rstrip(":"): int(words[1]) * 1024 for words in lines}
+    return {name: sizes[name] for name in ("Rss", "Pss")}
+
+
+def weights(repository: Path) -> dict[str, int]:
+    """Tensor of the checkpoint that some graph reads -> its bytes in float32."""
+    return {
+        name: size
+        for graph in repository.glob(f"*/*/{GRAPH_FILE}")
+        for name, size in _reads(graph).items()
+    }
+
+
+def _reads(graph: Path) -> dict[str, int]:
+    """The same of one graph: what lies in the weights file, without the scales of int8 rows."""
+    initializers = onnx.load(graph, load_external_data=False).graph.initializer
+    return {
+        tensor.name: 4 * math.prod(tensor.dims)
+        for tensor in initializers
+        if tensor.external_data and not tensor.name.endswith(SCALE_SUFFIX)
+    }
+
+
+def computed_fused(repository: Path) -> Row:
+    """What heads put together from parts would take with a copy of the parts each."""
+    models = read_repository(repository, ()).models.values()
+    whole = [sum(sum(_reads(p.directory / GRAPH_FILE).values()) for p in m.graphs) for m in models]
+    return {
+        "layout": Layout.FUSED.value,
+        "how": "computed: its weights alone",
+        "weights_bytes": sum(weights(repository).values()),
+        "heads": len(whole),
+        "resident_bytes": sum(whole),
+        "ratio": round(sum(whole) / sum(weights(repository).values()), 3),
+    }
+
+
+def _table(rows: list[Row]) -> Table:
+    table = Table(title="Memory of the models, MiB")
+    columns = {
+        "weights_bytes": "weights, once",
+        "resident_bytes": "resident",
+        "proportional_bytes": "proportional",
+        "used_resident_bytes": f"resident, after batches of {USED_ROWS}",
+    }
+    for column in ("network", "layout", "heads", *columns.values(), "resident / weights", "how"):
+        table.add_column(column, justify="right")
+    for row in rows:
+        sizes = [f"{row[key] / MIB:.0f}" if key in row else "-" for key in columns]
+        names = (row["network"], row["layout"], str(row["heads"]))
+        table.add_row(*names, *sizes, f"{row['ratio']:.2f}", row["how"])
+    return table
+
+
+if __name__ == "__main__":
+    sys.exit(main())
