@@ -1,4 +1,7 @@
-"""Heads put into a running deployment and taken out of it, under load, in every combination."""
+"""Heads put into a running deployment and taken out of it, under load, in every combination.
+
+The tests of a combination share its servers, in this order: what is refused comes first.
+"""
 
 from __future__ import annotations
 
@@ -95,14 +98,17 @@ class Deployment:
         return httpx.post(f"{self.gateway.url}/predict/{route}", json=SIGNAL, timeout=30)
 
 
-@pytest.fixture(params=COMBINATIONS, ids=lambda pair: f"{pair[0]}-{pair[1]}")
-def deployment(request: pytest.FixtureRequest, first: Path, tmp_path: Path) -> Iterator[Deployment]:
+@pytest.fixture(scope="module", params=COMBINATIONS, ids=lambda pair: f"{pair[0]}-{pair[1]}")
+def deployment(
+    request: pytest.FixtureRequest, first: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Deployment]:
     layout, runtime = request.param
-    repository = tmp_path / "repository"
+    directory = tmp_path_factory.mktemp(f"{layout}-{runtime}")
+    repository = directory / "repository"
     assemble(first, repository, layout)
     if runtime == "embedded":
         # As an operator would: the repository came from elsewhere, there is no checkpoint.
-        options = ("--model-repo", str(repository), "--checkpoint", str(tmp_path / "none"))
+        options = ("--model-repo", str(repository), "--checkpoint", str(directory / "none"))
         with running_server(*options) as gateway:
             yield Deployment(repository, gateway, None)
         return
@@ -151,36 +157,6 @@ def scores(answer: httpx.Response) -> dict[str, float]:
     return {entry["label"]: entry["score"] for entry in answer.json()}
 
 
-def test_heads_are_added_replaced_and_removed_under_load_without_a_failed_response(
-    deployment: Deployment, second: Path
-) -> None:
-    before = scores(deployment.ask(ACTIVITY))
-    assert deployment.ask(GESTURE).status_code == 404
-    with load(deployment, ACTIVITY) as answers:
-        code, output = deployment.head("add", GESTURE, "--checkpoint", str(second))
-        assert code == 0, output
-        wait_for(lambda: deployment.ask(GESTURE).status_code == 200)
-        code, output = deployment.head("add", ACTIVITY, "--checkpoint", str(second))
-        assert code == 0, output
-        wait_for(lambda: deployment.ask(ACTIVITY).headers["X-Model-Version"] == "2")
-        after = scores(deployment.ask(ACTIVITY))
-        code, output = deployment.head("remove", GESTURE)
-        assert code == 0, output
-        wait_for(lambda: deployment.ask(GESTURE).status_code == 404)
-    assert [answer.text for answer in answers if answer.status_code != 200] == []
-    assert len(answers) > 20
-    assert max(abs(after[label] - before[label]) for label in before) > 0.01
-    # Whichever version a request met, it was answered wholly by that one.
-    wanted = {"1": before, "2": after}
-    for answer in answers:
-        expected = wanted[answer.headers["X-Model-Version"]]
-        assert scores(answer) == pytest.approx(expected, abs=1e-4)
-    listed = json.loads(CliRunner().invoke(
-        app, ["head", "list", "--json", "--model-repo", str(deployment.repository)]
-    ).output)  # fmt: skip
-    assert [(head["route"], head["version"]) for head in listed] == [(ACTIVITY, 2)]
-
-
 def _truncate(checkpoint: Path) -> None:
     for graph in [*checkpoint.glob("models/*/model.onnx"), *checkpoint.glob("parts/*/model.onnx")]:
         graph.write_bytes(graph.read_bytes()[:-100])
@@ -226,31 +202,6 @@ def test_a_bad_head_is_refused_with_the_reason_and_the_old_one_keeps_answering(
     assert scores(answers[-1]) == pytest.approx(before, abs=1e-6)
 
 
-def test_a_new_version_that_is_bad_on_disk_is_refused_and_the_old_head_answers(
-    deployment: Deployment,
-) -> None:
-    before = scores(deployment.ask(ACTIVITY))
-    directories = [deployment.repository / name for name in ("head_imu_activity", "imu_activity")]
-    owner = next(d for d in directories if (d / "1" / "model.onnx").exists())
-    shutil.copytree(owner / "1", owner / "2")
-    graph = owner / "2" / "model.onnx"
-    graph.write_bytes(graph.read_bytes()[:-100])
-    if deployment.triton is not None:
-        load = f"{deployment.triton.http}/v2/repository/models/{owner.name}/load"
-        assert httpx.post(load, timeout=60).status_code == 400
-    elif owner.name == "head_imu_activity":
-        config = deployment.repository / "imu_activity" / "config.pbtxt"
-        text = config.read_text()
-        step = text.index('model_name: "head_imu_activity"')
-        changed = text[step:].replace("model_version: 1", "model_version: 2", 1)
-        config.write_text(text[:step] + changed)
-    time.sleep(2.0)
-    assert scores(deployment.ask(ACTIVITY)) == pytest.approx(before, abs=1e-6)
-    if deployment.triton is None:
-        refused = httpx.get(f"{deployment.gateway.url}/readyz").json()["refused"]
-        assert "model.onnx" in refused["imu_activity"]
-
-
 def test_a_head_of_another_trunk_is_refused_in_the_shared_layout(
     deployment: Deployment, foreign: Path
 ) -> None:
@@ -263,3 +214,62 @@ def test_a_head_of_another_trunk_is_refused_in_the_shared_layout(
     else:
         assert code == 0, output
         wait_for(lambda: deployment.ask(GESTURE).status_code == 200)
+        assert deployment.head("remove", GESTURE)[0] == 0
+        wait_for(lambda: deployment.ask(GESTURE).status_code == 404)
+
+
+def test_heads_are_added_replaced_and_removed_under_load_without_a_failed_response(
+    deployment: Deployment, second: Path
+) -> None:
+    before = scores(deployment.ask(ACTIVITY))
+    assert deployment.ask(GESTURE).status_code == 404
+    with load(deployment, ACTIVITY) as answers:
+        code, output = deployment.head("add", GESTURE, "--checkpoint", str(second))
+        assert code == 0, output
+        wait_for(lambda: deployment.ask(GESTURE).status_code == 200)
+        code, output = deployment.head("add", ACTIVITY, "--checkpoint", str(second))
+        assert code == 0, output
+        wait_for(lambda: deployment.ask(ACTIVITY).headers["X-Model-Version"] == "2")
+        after = scores(deployment.ask(ACTIVITY))
+        code, output = deployment.head("remove", GESTURE)
+        assert code == 0, output
+        wait_for(lambda: deployment.ask(GESTURE).status_code == 404)
+    assert [answer.text for answer in answers if answer.status_code != 200] == []
+    assert len(answers) > 20
+    assert max(abs(after[label] - before[label]) for label in before) > 0.01
+    # Whichever version a request met, it was answered wholly by that one.
+    wanted = {"1": before, "2": after}
+    for answer in answers:
+        expected = wanted[answer.headers["X-Model-Version"]]
+        assert scores(answer) == pytest.approx(expected, abs=1e-4)
+    listed = json.loads(CliRunner().invoke(
+        app, ["head", "list", "--json", "--model-repo", str(deployment.repository)]
+    ).output)  # fmt: skip
+    assert [(head["route"], head["version"]) for head in listed] == [(ACTIVITY, 2)]
+
+
+def test_a_new_version_that_is_bad_on_disk_is_refused_and_the_old_head_answers(
+    deployment: Deployment,
+) -> None:
+    before = scores(deployment.ask(ACTIVITY))
+    directories = [deployment.repository / name for name in ("head_imu_activity", "imu_activity")]
+    owner = next(d for d in directories if list(d.glob("*/model.onnx")))
+    newest = max(int(path.name) for path in owner.iterdir() if path.is_dir())
+    shutil.copytree(owner / str(newest), owner / str(newest + 1))
+    graph = owner / str(newest + 1) / "model.onnx"
+    graph.write_bytes(graph.read_bytes()[:-100])
+    if deployment.triton is not None:
+        load = f"{deployment.triton.http}/v2/repository/models/{owner.name}/load"
+        assert httpx.post(load, timeout=60).status_code == 400
+    elif owner.name == "head_imu_activity":
+        config = deployment.repository / "imu_activity" / "config.pbtxt"
+        text = config.read_text()
+        step = text.index('model_name: "head_imu_activity"')
+        version = "model_version: {}".format
+        changed = text[step:].replace(version(newest), version(newest + 1), 1)
+        config.write_text(text[:step] + changed)
+    time.sleep(2.0)
+    assert scores(deployment.ask(ACTIVITY)) == pytest.approx(before, abs=1e-6)
+    if deployment.triton is None:
+        refused = httpx.get(f"{deployment.gateway.url}/readyz").json()["refused"]
+        assert "model.onnx" in refused["imu_activity"]
