@@ -27,7 +27,8 @@ _SHARED_SESSION = {"share_session_between_instances": "true"}
 """Instances of the C++ backend use one session: a second one costs no second set of weights."""
 _QUEUE_DELAY_US = 500
 """Longest a request waits for company: well under the milliseconds of one inference."""
-_QUEUE_TIMEOUT_US = 10_000_000
+_QUEUE_TIMEOUT_US = 30_000_000
+"""A gateway's default deadline; a request may ask for less, not for more."""
 _QUEUE_SIZE = 256
 """Beyond this Triton refuses at once, which a gateway answers as 429."""
 

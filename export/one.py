@@ -12,8 +12,8 @@ from enum import StrEnum
 from pathlib import Path
 
 import onnxruntime as ort
-from onnxruntime.capi import onnxruntime_pybind11_state as ort_state
 
+from export.agreement import ENGINE_ERRORS
 from export.external_weights import check_folded
 from export.onnx_graph import Graph, export_graph
 from export.parity import Case, check_parity
@@ -25,16 +25,7 @@ from omnivec2.checkpoint import Checkpoint
 from omnivec2.errors import ArtifactError
 from omnivec2.passport import GRAPH_FILE, PASSPORT_FILE, WEIGHTS_FILE, ParityEntry
 
-RUNTIME_ERRORS = (
-    ort_state.Fail,
-    ort_state.InvalidArgument,
-    ort_state.InvalidGraph,
-    ort_state.InvalidProtobuf,
-    ort_state.NoSuchFile,
-    ort_state.NotImplemented,
-    ort_state.RuntimeException,
-)
-"""What ONNX Runtime raises for a graph it cannot load or run; they have no common base."""
+_FAILURES: tuple[type[Exception], ...] = (ArtifactError, OSError, *ENGINE_ERRORS)
 
 
 class Outcome(StrEnum):
@@ -161,7 +152,7 @@ class _Progress:
         """Turn what may go wrong with one graph into a result."""
         try:
             yield
-        except (ArtifactError, OSError, *RUNTIME_ERRORS) as error:
+        except _FAILURES as error:
             self.failure, self.parity = str(error), ()
 
     def result(self) -> ExportResult:

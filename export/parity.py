@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
-import numpy.typing as npt
 
+from export.agreement import Array, relative_error
 from export.samples import length_cases, random_inputs
 from export.traceable import Traceable
 from omnivec2.errors import ParityError
@@ -16,12 +16,10 @@ from omnivec2.passport import PARITY_TOLERANCE, ParityEntry
 from omnivec2.preprocess import collate
 from omnivec2.spec import HeadSpec
 
-Array = npt.NDArray[Any]
 Batch = Mapping[str, Array]
 Kind = Literal["random", "sample"]
 
 BATCH_SIZES = (1, 3, 8)
-_SMALLEST_SCALE = 1e-6
 
 
 @dataclass(frozen=True)
@@ -99,14 +97,6 @@ def compare(traceable: Traceable, run: Run, batch: Batch) -> dict[str, float]:
             )
         errors[name] = relative_error(answer, expected[name])
     return errors
-
-
-def relative_error(answer: Array, expected: Array) -> float:
-    """max|a-b| / max(max|b|, 1e-6); infinite if either is not finite."""
-    if not (np.isfinite(answer).all() and np.isfinite(expected).all()):
-        return float("inf")
-    difference = np.abs(answer.astype(np.float64) - expected).max(initial=0)
-    return float(difference / max(np.abs(expected).max(initial=0), _SMALLEST_SCALE))
 
 
 def cases_of(

@@ -9,12 +9,11 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
-import numpy.typing as npt
 import onnxruntime as ort
 from google.protobuf import text_format
-from onnxruntime.capi import onnxruntime_pybind11_state as ort_state
 from tritonclient.grpc import model_config_pb2 as triton
 
+from export.agreement import ENGINE_ERRORS, Array, relative_error
 from export.config import HEAD_SPEC_PARAMETER
 from export.samples import length_cases, random_inputs
 from omnivec2.atomic import link_or_copy
@@ -22,15 +21,7 @@ from omnivec2.errors import ParityError
 from omnivec2.passport import GRAPH_FILE, PARITY_TOLERANCE, WEIGHTS_FILE
 from omnivec2.spec import HeadSpec
 
-Array = npt.NDArray[Any]
-
 BATCH_SIZES = (1, 3)
-_SMALLEST_SCALE = 1e-6
-_ENGINE_ERRORS: tuple[type[Exception], ...] = tuple(
-    kind
-    for kind in vars(ort_state).values()
-    if isinstance(kind, type) and issubclass(kind, Exception)
-)
 
 
 @dataclass(frozen=True)
@@ -94,7 +85,7 @@ class Tryout:
             sessions = [ort.InferenceSession(place.directory / GRAPH_FILE) for place in locations]
             self._runs = [_run(locations, sessions, batch) for batch in self._batches]
             self.error = self._compare_with(whole) if (whole / GRAPH_FILE).exists() else 0.0
-        except _ENGINE_ERRORS as error:
+        except ENGINE_ERRORS as error:
             raise ParityError(f"{head.route}: cannot be run: {error}") from error
         for batch, run in zip(self._batches, self._runs, strict=True):
             self._check_shapes(len(next(iter(batch.values()))), run[-1].outputs)
@@ -194,13 +185,3 @@ def _run(
         stages.append(_Stage(place, inputs, answers))
         tensors |= answers
     return stages
-
-
-def relative_error(answer: Array | None, expected: Array) -> float:
-    """max|a-b| / max(max|b|, 1e-6); infinite where shapes differ or a value is not finite."""
-    if answer is None or answer.shape != expected.shape or not np.isfinite(answer).all():
-        return float("inf")
-    difference = np.abs(answer.astype(np.float64) - expected.astype(np.float64)).max(initial=0)
-    return float(
-        difference / max(np.abs(expected).astype(np.float64).max(initial=0), _SMALLEST_SCALE)
-    )

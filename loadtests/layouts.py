@@ -6,8 +6,8 @@ in front of Triton. The gateways get what people send (a JPEG, a sentence), so t
 hold decoding, pre- and post-processing and HTTP as well. All rows of a round are measured in
 turns, in one run; the medians of the rounds count::
 
-    python loadtests/layouts.py
-    python loadtests/layouts.py --ways "Triton, tensors" "Triton, shared memory" --rounds 15 \
+    python -m loadtests.layouts
+    python -m loadtests.layouts --ways "Triton, tensors" "Triton, shared memory" --rounds 15 \
         --seconds 1 --name shared-memory
 """
 

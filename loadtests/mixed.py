@@ -5,7 +5,7 @@ its own: in the fused layout every model computes one sample at a time. In the s
 the trunk sees the samples of all tasks whose tokens fall into the same length bucket.
 Triton's own statistics count samples and executions (differences, because warm-ups count)::
 
-    python loadtests/mixed.py
+    python -m loadtests.mixed
 """
 
 from __future__ import annotations

@@ -4,7 +4,7 @@
 reference network has no three heads with the same pre-processing, so two copies of the head
 of image/classification are put beside it, as ``omnivec2 head add`` would put other heads::
 
-    python loadtests/tasks.py
+    python -m loadtests.tasks
 """
 
 from __future__ import annotations

@@ -10,57 +10,62 @@ Three things answer the same JPEG with the same graph, in turns, in one run:
 The ratio is the service against the faster of the two loops, round by round; the median
 counts. Run it on a quiet machine::
 
-    python loadtests/throughput.py
+    python -m loadtests.throughput
 """
 
 from __future__ import annotations
 
 import argparse
 import asyncio
-import json
-import os
-import platform
 import statistics
-import subprocess
 import sys
+import tempfile
 import threading
 import time
-import urllib.request
-from datetime import date
+from contextlib import ExitStack
 from pathlib import Path
 
 import numpy as np
 import onnxruntime as ort
 from rich.table import Table
 
+from export.layouts import Layout
 from export.repository import assemble
-from omnivec2 import __version__
+from loadtests.support import (
+    CHECKPOINT,
+    CORES,
+    REPORTS,
+    ROOT,
+    Gateway,
+    HttpClient,
+    closed_loop,
+    write_report,
+)
 from omnivec2.checkpoint import read_checkpoint
 from omnivec2.preprocess import Preprocessor, collate, preprocessor_for
 from omnivec2.spec import HeadSpec
 from omnivec2.terminal import make_console
-
-ROOT = Path(__file__).resolve().parents[1]
-CORES = len(os.sched_getaffinity(0))
 
 
 def main() -> int:
     """Measure, print a table, write a report; exit code 1 if the ratio misses ``--at-least``."""
     options = _options()
     console = make_console()
-    checkpoint = ROOT / "checkpoints" / "reference"
-    assemble(checkpoint, options.model_repo)
-    head = next(h for h in read_checkpoint(checkpoint).heads if h.route == options.route)
+    head = next(h for h in read_checkpoint(CHECKPOINT).heads if h.route == options.route)
     picture = options.file.read_bytes()
-    graph = options.model_repo / head.name / "1" / "model.onnx"
     rounds: list[dict[str, float]] = []
-    with Server(options.model_repo, options.route) as server:
+    with ExitStack() as stack:
+        whole = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        served_from = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        assemble(CHECKPOINT, whole, Layout.FUSED)
+        assemble(CHECKPOINT, served_from, Layout(options.layout))
+        graph = whole / head.name / "1" / "model.onnx"
+        serving = ("--model-repo", str(served_from), "--checkpoint", str(served_from / "none"))
+        server = stack.enter_context(Gateway(*serving, "--only", options.route))
         for number in range(options.rounds):
             one = loop_rate(graph, head, picture, options.seconds, threads=1)
             each = loop_rate(graph, head, picture, options.seconds, threads=CORES)
-            served = asyncio.run(
-                service_rate(server.port, options.route, picture, options.seconds, options.clients)
-            )
+            served = asyncio.run(service_rate(server.port, options, picture))
             rounds.append({"one loop": one, "loop per core": each, "service": served})
             console.print(f"round {number + 1} of {options.rounds}: {_line(rounds[-1])}")
     ratio = statistics.median(r["service"] / max(r["one loop"], r["loop per core"]) for r in rounds)
@@ -72,7 +77,21 @@ def main() -> int:
         table.add_row(str(number), *(f"{v:.1f}" for v in row.values()), f"{share:.2f}")
     console.print(table)
     console.print(f"median ratio {ratio:.2f} (wanted: at least {options.at_least})")
-    report = write_report(options, head, rounds, ratio)
+    report = write_report(
+        options.reports,
+        f"throughput-{head.name}",
+        {
+            "what": "throughput of the service against bare ONNX Runtime loops",
+            "route": head.route,
+            "layout": options.layout,
+            "checkpoint": head.checkpoint_digest,
+            "clients": options.clients,
+            "seconds": options.seconds,
+            "picture": options.file.name,
+            "rounds": [{k: round(v, 1) for k, v in row.items()} for row in rounds],
+            "median_ratio": round(ratio, 3),
+        },
+    )
     console.print(f"wrote {report}")
     return 0 if ratio >= options.at_least else 1
 
@@ -89,8 +108,8 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--seconds", type=float, default=6.0, help="of each measurement")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--at-least", type=float, default=0.85, help="ratio that passes")
-    parser.add_argument("--model-repo", type=Path, default=ROOT / "model_repo")
-    parser.add_argument("--reports", type=Path, default=ROOT / "loadtests" / "reports")
+    parser.add_argument("--layout", choices=[*Layout], default=Layout.SHARED)
+    parser.add_argument("--reports", type=Path, default=REPORTS)
     return parser.parse_args()
 
 
@@ -129,106 +148,14 @@ def _session(graph: Path, threads: int) -> ort.InferenceSession:
     return ort.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
 
 
-async def service_rate(
-    port: int, route: str, picture: bytes, seconds: float, clients: int
-) -> float:
+async def service_rate(port: int, options: argparse.Namespace, picture: bytes) -> float:
     """Answers per second of keep-alive clients that each wait for their answer."""
-    request = (
-        f"POST /predict/{route} HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: image/jpeg\r\n"
-        f"Content-Length: {len(picture)}\r\n\r\n"
-    ).encode() + picture
-    stop = time.perf_counter() + seconds
-
-    async def client() -> int:
-        reader, writer = await asyncio.open_connection("127.0.0.1", port)
-        answers = 0
-        while time.perf_counter() < stop:
-            writer.write(request)
-            head = await reader.readuntil(b"\r\n\r\n")
-            status = int(head[9:12])
-            length = next(
-                int(line.split(b":")[1])
-                for line in head.lower().split(b"\r\n")
-                if line.startswith(b"content-length:")
-            )
-            body = await reader.readexactly(length)
-            if status != 200:
-                raise RuntimeError(f"the service answered {status}: {body[:200]!r}")
-            answers += 1
-        writer.close()
-        return answers
-
-    started = time.perf_counter()
-    total = sum(await asyncio.gather(*(client() for _ in range(clients))))
-    return total / (time.perf_counter() - started)
-
-
-class Server:
-    """The real server, as ``omnivec2 serve`` starts it, with one head loaded."""
-
-    def __init__(self, repository: Path, route: str) -> None:
-        self._command = [
-            sys.executable, "-m", "omnivec2.cli", "serve", "--port", "0",
-            "--model-repo", str(repository), "--only", route, "--log-level", "warning",
-        ]  # fmt: skip
-        self.port = 0
-
-    def __enter__(self) -> Server:
-        self._process = subprocess.Popen(self._command, cwd=ROOT, stderr=subprocess.PIPE, text=True)
-        assert self._process.stderr is not None
-        for line in self._process.stderr:
-            if "http://127.0.0.1:" in line:
-                self.port = int(line.split("http://127.0.0.1:")[1].split()[0].split("/")[0])
-                break
-        else:
-            raise RuntimeError("the server stopped before it was ready")
-        threading.Thread(target=self._process.stderr.read, daemon=True).start()
-        with urllib.request.urlopen(f"http://127.0.0.1:{self.port}/readyz", timeout=60):
-            return self
-
-    def __exit__(self, *_: object) -> None:
-        self._process.terminate()
-        self._process.wait(timeout=30)
-
-
-def write_report(
-    options: argparse.Namespace, head: HeadSpec, rounds: list[dict[str, float]], ratio: float
-) -> Path:
-    """A JSON file named by model, hardware and date, with versions."""
-    hardware = f"{CORES}-cores-{_processor()}"
-    options.reports.mkdir(parents=True, exist_ok=True)
-    path: Path = options.reports / f"{head.name}_{hardware}_{date.today().isoformat()}.json"
-    path.write_text(
-        json.dumps(
-            {
-                "what": "throughput of the service against bare ONNX Runtime loops",
-                "route": head.route,
-                "checkpoint": head.checkpoint_digest,
-                "clients": options.clients,
-                "seconds": options.seconds,
-                "picture": options.file.name,
-                "rounds": [{k: round(v, 1) for k, v in row.items()} for row in rounds],
-                "median_ratio": round(ratio, 3),
-                "versions": {
-                    "omnivec2-serve": __version__,
-                    "onnxruntime": ort.__version__,
-                    "python": platform.python_version(),
-                },
-            },
-            indent=1,
-        )
-        + "\n"
-    )
-    return path
-
-
-def _processor() -> str:
-    names = [
-        line.partition(":")[2].strip()
-        for line in Path("/proc/cpuinfo").read_text().splitlines()
-        if line.startswith("model name")
-    ]
-    return (names[0] if names else platform.machine()).replace(" ", "-")
+    path = f"/predict/{options.route}"
+    clients = [HttpClient(port, path, picture, "image/jpeg") for _ in range(options.clients)]
+    load = await closed_loop([client.ask for client in clients], options.seconds)
+    for client in clients:
+        client.close()
+    return load.rate
 
 
 if __name__ == "__main__":

@@ -178,7 +178,11 @@ class EmbeddedRuntime:
         failed: dict[str, str] = {}
         with compact_heap():
             graphs = await self._load(
-                {(graph.directory, seen[graph.name]): graph for m in changed for graph in m.graphs}
+                {
+                    (graph.directory, seen.get(graph.name)): graph
+                    for m in changed
+                    for graph in m.graphs
+                }
             )
             for stored in changed:
                 name = stored.spec.name
@@ -223,7 +227,7 @@ class EmbeddedRuntime:
         """
         graphs: dict[tuple[str, str], Graph] = {}
         for part in stored.graphs:
-            graph = loaded[part.directory, seen[part.name]]
+            graph = loaded[part.directory, seen.get(part.name)]
             if isinstance(graph, Exception):
                 raise graph
             graphs[part.name, part.version] = graph

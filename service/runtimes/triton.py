@@ -250,7 +250,9 @@ class TritonRuntime:
 
 
 def _as_column(tensor: TensorSpec, array: Array) -> Array:
-    return array if tensor.shape else array.reshape(-1, 1)
+    # TensorRT has no 16-bit integers: a plan's head spec says int32 where pixels are uint16.
+    typed = array.astype(tensor.dtype, copy=False)
+    return typed if tensor.shape else typed.reshape(-1, 1)
 
 
 def _without_columns(model: Model, answer: Inference) -> Inference:

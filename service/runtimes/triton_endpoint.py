@@ -178,7 +178,8 @@ class Endpoint:
         self._ready = ready
         self.models = {}
         self.refused = {
-            entry.name: f"{entry.name}: {entry.reason}"
+            # A backend's traceback follows the first line.
+            entry.name: f"{entry.name}: {entry.reason.strip().partition(chr(10))[0]}"
             for entry in index
             if entry.state == "UNAVAILABLE"
             and entry.reason not in _INTENDED

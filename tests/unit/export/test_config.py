@@ -169,7 +169,8 @@ def test_a_part_keeps_its_last_version_and_carries_no_head_spec() -> None:
     config = parse(part_config(TRUNK, PASSPORT))
     assert (config.name, config.backend, config.max_batch_size) == ("trunk", "onnxruntime", 32)
     assert config.version_policy.latest.num_versions == 2
-    assert set(config.parameters) == {"passport"}
+    assert "head_spec" not in config.parameters
+    assert config.parameters["passport"].string_value == PASSPORT.model_dump_json()
     assert [list(tensor.dims) for tensor in config.input] == [[-1, 8], [-1]]
     assert config.input[1].data_type == triton.TYPE_BOOL
 
@@ -204,3 +205,9 @@ def test_preferred_and_warmed_batches_follow_the_largest(
 def test_answers_are_not_cached() -> None:
     for text in (model_config(make_head(), PASSPORT), part_config(TRUNK, PASSPORT)):
         assert not parse(text).response_cache.enable
+
+
+def test_two_instances_of_a_graph_share_one_set_of_weights() -> None:
+    config = parse(model_config(make_head(), PASSPORT))
+    assert config.instance_group[0].count == 2
+    assert config.parameters["share_session_between_instances"].string_value == "true"

@@ -7,13 +7,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from export.agreement import relative_error
 from export.deployed import list_heads, read_deployed, users_of
 from export.heads import remove_head
 from export.layouts import Layout
 from export.repository import Record, read_record, write_record
 from export.swap import CANDIDATE_PREFIX, Swap, undone_on_failure
 from export.triton_control import TritonControl
-from export.tryout import Tryout, relative_error
+from export.tryout import Tryout
 from omnivec2.errors import ArtifactError, UnknownModelError
 from service.repository import read_repository
 from tests.support.tiny_models import classification, write_repository

@@ -8,7 +8,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from export.parity import cases_of, check_parity, relative_error
+from export.agreement import relative_error
+from export.parity import cases_of, check_parity
 from export.traceable import traceable_route
 from omnivec2.errors import ParityError
 from omnivec2.spec import HeadSpec, Modality, PreprocessSpec, TaskFamily, TensorSpec

@@ -85,6 +85,18 @@ def test_a_batch_is_answered_row_by_row() -> None:
     run(test)
 
 
+def test_tensors_travel_in_the_types_of_the_head_spec() -> None:
+    """A plan takes int32 where the pre-processor makes uint16."""
+
+    async def test(runtime: TritonRuntime, model: Model, server: FakeTriton) -> None:
+        wide = {name: array.astype(np.float64) for name, array in LETTERS.items()}
+        answer, expected = await runtime.infer(model, wide), await runtime.infer(model, LETTERS)
+        for name, array in expected.outputs.items():
+            np.testing.assert_array_equal(answer.outputs[name], array)
+
+    run(test)
+
+
 def test_request_id_trace_and_deadline_are_passed_on() -> None:
     async def test(runtime: TritonRuntime, model: Model, server: FakeTriton) -> None:
         with working_for("me-1", TRACE, 2.0):
