@@ -1,4 +1,4 @@
-"""One table of both layouts and all ways to reach the network: throughput, p50 and p99.
+r"""One table of both layouts and all ways to reach the network: throughput, p50 and p99.
 
 Rows: a bare ONNX Runtime session on prepared arrays, the embedded gateway, Triton asked for
 tensors over gRPC, the same with inputs and outputs in system shared memory, and the gateway
@@ -7,6 +7,8 @@ hold decoding, pre- and post-processing and HTTP as well. All rows of a round ar
 turns, in one run; the medians of the rounds count::
 
     python -m loadtests.layouts
+    python -m loadtests.layouts --ways "Triton, tensors" "Triton, shared memory" --rounds 15 \
+        --seconds 1 --name shared-memory
 """
 
 from __future__ import annotations
@@ -62,6 +64,10 @@ INPUTS: Mapping[str, tuple[bytes, str]] = {
     "text/sentiment": (json.dumps({"inputs": SENTENCE}).encode(), "application/json"),
 }
 CLIENTS = (1, 8)
+WAYS = (
+    *("bare session", "embedded gateway", "Triton, tensors", "Triton, shared memory"),
+    "gateway before Triton",
+)
 _NAMES = itertools.count()
 
 Array = np.ndarray[Any, Any]
@@ -83,7 +89,7 @@ def main() -> int:
     heads = {h.route: h for h in read_checkpoint(CHECKPOINT).heads if h.route in INPUTS}
     seen: dict[tuple[str, int, str, str], list[Load]] = {}
     with ExitStack() as stack:
-        ways = _ways(stack, list(heads))
+        ways = [way for way in _ways(stack, list(heads)) if way.name in options.ways]
         plan = list(itertools.product(range(options.rounds), heads, CLIENTS, ways))
         for _, route, clients, way in track(plan, "measuring", console=console):
             with way.clients(heads[route], clients) as callers:
@@ -94,7 +100,10 @@ def main() -> int:
         console.print(_table(route, [row for row in rows if row["route"] == route]))
     report = {"what": "throughput and latency of every way to the network, both layouts"}
     content = report | {"seconds": options.seconds, "rounds": options.rounds, "rows": rows}
-    console.print(f"wrote {write_report(options.reports, 'layouts', content)}")
+    if gains := shared_memory_gains(rows):
+        content["shared_memory_gains"] = gains
+        console.print(f"shared memory: {median(gains):.2f} times the answers/s of tensors (median)")
+    console.print(f"wrote {write_report(options.reports, options.name, content)}")
     return 0
 
 
@@ -104,6 +113,9 @@ def _options() -> argparse.Namespace:
     )
     parser.add_argument("--seconds", type=float, default=2.0, help="of each measurement")
     parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--ways", nargs="+", choices=WAYS, default=WAYS, metavar="WAY",
+                        help=f"rows to measure: {', '.join(WAYS)}")  # fmt: skip
+    parser.add_argument("--name", default="layouts", help="of the report")
     parser.add_argument("--reports", type=Path, default=REPORTS)
     return parser.parse_args()
 
@@ -123,6 +135,16 @@ def _row(route: str, clients: int, way: str, layout: str, loads: list[Load]) -> 
         "p50_ms": round(median([load.percentile_ms(50) for load in loads]), 2),
         "p99_ms": round(median([load.percentile_ms(99) for load in loads]), 2),
     }
+
+
+def shared_memory_gains(rows: list[dict[str, Any]]) -> list[float]:
+    """Answers per second with shared memory against without: a ratio per route, clients, layout."""
+    rates: dict[str, dict[tuple[Any, ...], float]] = {}
+    for row in rows:
+        case = row["route"], row["clients"], row["layout"]
+        rates.setdefault(row["way"], {})[case] = row["rate"]
+    without, shared = rates.get(WAYS[2], {}), rates.get(WAYS[3], {})
+    return [round(shared[case] / without[case], 3) for case in shared if case in without]
 
 
 def _table(route: str, rows: list[dict[str, Any]]) -> Table:
@@ -150,12 +172,12 @@ def _ways(stack: ExitStack, routes: list[str]) -> list[Way]:
         embedded = stack.enter_context(Gateway(*mine))
         before = stack.enter_context(Gateway("--triton", triton.grpc))
         if layout is Layout.FUSED:
-            ways.append(Way("bare session", layout, _bare(repository)))
+            ways.append(Way(WAYS[0], layout, _bare(repository)))
         ways += [
-            Way("embedded gateway", layout, _http(embedded.port)),
-            Way("Triton, tensors", layout, _tensors(triton.grpc, shared=False)),
-            Way("Triton, shared memory", layout, _tensors(triton.grpc, shared=True)),
-            Way("gateway before Triton", layout, _http(before.port)),
+            Way(WAYS[1], layout, _http(embedded.port)),
+            Way(WAYS[2], layout, _tensors(triton.grpc, shared=False)),
+            Way(WAYS[3], layout, _tensors(triton.grpc, shared=True)),
+            Way(WAYS[4], layout, _http(before.port)),
         ]
     return ways
 

@@ -7,7 +7,7 @@ is the strictest: it holds the pages of the engine's library too. With ``--paper
 for the paper's sizes with 20 heads on random weights; its fused layout is computed from the
 sizes, not measured::
 
-    python loadtests/memory.py --paper
+    python -m loadtests.memory --paper
 """
 
 from __future__ import annotations
@@ -62,9 +62,12 @@ def main() -> int:
         rows.append({"network": "paper", **_row(repository, Layout.SHARED, options.quick)})
         rows.append({"network": "paper", **computed_fused(repository)})
     console.print(_table(rows))
-    content = {"what": "memory of the embedded runtime against the bytes of the weights"}
-    print_bytes = {"used_rows": USED_ROWS, "rows": rows}
-    console.print(f"wrote {write_report(options.reports, 'memory', content | print_bytes)}")
+    content = {
+        "what": "memory of the embedded runtime against the bytes of the weights",
+        "used_rows": USED_ROWS,
+        "rows": rows,
+    }
+    console.print(f"wrote {write_report(options.reports, 'memory', content)}")
     shared = [row["ratio"] for row in rows if row["layout"] == Layout.SHARED]
     return 0 if max(shared) <= options.at_most else 1
 
@@ -83,7 +86,7 @@ def _options() -> argparse.Namespace:
 
 def _row(repository: Path, layout: Layout, quick: bool) -> Row:
     """Figures of one repository, from a fresh process."""
-    command = [sys.executable, __file__, "--measure", str(repository)]
+    command = [sys.executable, "-m", "loadtests.memory", "--measure", str(repository)]
     done = subprocess.run(
         [*command, *(["--quick"] if quick else [])],
         cwd=ROOT, stdout=subprocess.PIPE, text=True, check=True,

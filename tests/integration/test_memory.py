@@ -16,11 +16,9 @@ WORDS_BYTES = 30_522 * 384 * 4
 def test_all_heads_of_the_shared_layout_take_little_more_than_their_weights_once(
     tmp_path: Path,
 ) -> None:
-    script = ROOT / "loadtests" / "memory.py"
     done = subprocess.run(
-        [sys.executable, str(script), "--quick", "--reports", str(tmp_path)],
+        [sys.executable, "-m", "loadtests.memory", "--quick", "--reports", str(tmp_path)],
         cwd=ROOT,
-        env={"PYTHONPATH": str(ROOT)},
         capture_output=True,
         text=True,
         check=False,
