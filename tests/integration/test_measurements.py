@@ -1,0 +1,68 @@
+"""The measurements of ``loadtests``, each as short as it can be."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+from tests.support.documents import ROOT
+
+# Bytes of the embedding of 30,522 word pieces, 384 wide: of all tensors the largest.
+WORDS_BYTES = 30_522 * 384 * 4
+
+
+def report(name: str, directory: Path, *options: str) -> Any:
+    """Run a measurement that must pass; the one report that it writes."""
+    done = subprocess.run(
+        [sys.executable, "-m", f"loadtests.{name}", "--reports", str(directory), *options],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    (path,) = directory.glob("*.json")
+    return json.loads(path.read_text())
+
+
+def test_all_heads_of_the_shared_layout_take_little_more_than_their_weights_once(
+    tmp_path: Path,
+) -> None:
+    (row,) = report("memory", tmp_path, "--quick")["rows"]
+    assert row["heads"] == 30
+    assert row["weights_bytes"] > WORDS_BYTES
+    # Less than the weights once cannot be: something would not have been loaded.
+    assert 1.0 < row["ratio"] <= 1.3
+
+
+def test_throughput_is_told_against_bare_loops(tmp_path: Path) -> None:
+    options = ("--rounds", "1", "--seconds", "0.5", "--clients", "2", "--at-least", "0")
+    (measured,) = report("throughput", tmp_path, *options)["rounds"]
+    assert len(measured) == 3
+    assert min(measured.values()) > 0
+
+
+def test_several_tasks_are_told_against_one(tmp_path: Path) -> None:
+    options = ("--no-triton", "--rounds", "1", "--seconds", "0.3", "--at-most", "100")
+    rows = report("tasks", tmp_path, *options)["rows"]
+    assert [row["runtime"] for row in rows] == ["embedded", "embedded"]
+    assert all(row["one_ms"] > 0 and row["several_ms"] > 0 for row in rows)
+
+
+def test_batches_are_counted_in_both_runtimes_and_layouts(tmp_path: Path) -> None:
+    options = ("--seconds", "1", "--at-least", "1", "--tasks", "imu/activity", "tabular/income")
+    rows = report("mixed", tmp_path, *options)["rows"]
+    assert len({(row["runtime"], row["layout"]) for row in rows}) == 4
+    assert all(row["rate"] > 0 for row in rows)
+    assert all((row["trunk"] >= 1) == (row["layout"] == "shared") for row in rows)
+
+
+def test_every_way_to_the_network_is_measured(tmp_path: Path) -> None:
+    written = report("layouts", tmp_path, "--rounds", "1", "--seconds", "0.2")
+    # 2 routes, 1 and 8 clients; 4 ways in 2 layouts, and the bare session in one.
+    assert len(written["rows"]) == 2 * 2 * 9
+    assert all(row["rate"] > 0 for row in written["rows"])
+    assert len(written["shared_memory_gains"]) == 2 * 2 * 2
