@@ -11,6 +11,7 @@ from service.admission import Admission
 from service.dataplane import DataPlane
 from service.metrics import Metrics
 from service.runtimes.base import Health, Runtime
+from service.runtimes.heap import release_free
 from service.settings import Settings
 
 _LOG = logging.getLogger(__name__)
@@ -19,6 +20,8 @@ RuntimeFactory = Callable[[Settings, Metrics], Runtime]
 
 _START_SECONDS = 0.25
 """How long to wait before a runtime that is not ready yet is started again."""
+_RELEASE_SECONDS = 5.0
+"""Pages that are given back and needed again must be zeroed: not more often than this."""
 
 
 def _embedded(settings: Settings, metrics: Metrics) -> Runtime:
@@ -35,6 +38,13 @@ def _triton(settings: Settings, metrics: Metrics) -> Runtime:
     runtime = TritonRuntime(settings)
     metrics.watch("triton_servers_up", "Triton servers that answer.", lambda: runtime.endpoints_up)
     return runtime
+
+
+async def _keep_small() -> None:
+    """Now and then give back what decoding and inference left free in the heap."""
+    while True:
+        await asyncio.sleep(_RELEASE_SECONDS)
+        await asyncio.to_thread(release_free)
 
 
 RUNTIMES: Mapping[str, RuntimeFactory] = {"embedded": _embedded, "triton": _triton}
@@ -63,7 +73,7 @@ class Gateway:
         self._waiting = "the models are being loaded"
         self.grpc_address = ""
         self.loading: asyncio.Task[None] | None = None
-        self._following: asyncio.Task[None] | None = None
+        self._upkeep: list[asyncio.Task[None]] = []
         self.metrics.watch(
             "pending_requests", "Requests being worked on.", lambda: self.admission.requests
         )
@@ -96,7 +106,7 @@ class Gateway:
 
     async def close(self) -> None:
         """Finish what runs and free everything."""
-        for task in (self.loading, self._following):
+        for task in (self.loading, *self._upkeep):
             if task is not None:
                 task.cancel()
                 await asyncio.wait((task,))
@@ -120,7 +130,7 @@ class Gateway:
             raise ArtifactError(f"nothing can be served: {reasons}")
         self._dataplane = plane
         _LOG.info("ready: %s", ", ".join(sorted(plane.heads)))
-        self._following = asyncio.create_task(self._follow(plane))
+        self._upkeep = [asyncio.create_task(c) for c in (self._follow(plane), _keep_small())]
 
     async def _start(self) -> None:
         """Start the runtime, as often as it takes: what it needs may come up later."""

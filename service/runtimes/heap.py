@@ -34,8 +34,13 @@ def compact_heap() -> Iterator[None]:
         yield
     finally:
         _set_thresholds(_SERVING_BYTES)
-        if trim := getattr(ctypes.CDLL(None), "malloc_trim", None):
-            trim(0)
+        release_free()
+
+
+def release_free() -> None:
+    """Give whole free pages back to the system; takes milliseconds, so not in the event loop."""
+    if trim := getattr(ctypes.CDLL(None), "malloc_trim", None):
+        trim(0)
 
 
 def _set_thresholds(mapped: int) -> None:
