@@ -30,7 +30,13 @@ from collections.abc import Sequence
 
 
 class OmniVecError(Exception):
-    """Root of the tree. ``str(error)`` is safe to show to a caller."""
+    """Root of the tree. ``str(error)`` is safe to show to a caller.
+
+    Attributes:
+        reason: a word for the metrics, if the request was turned away whatever it asks.
+    """
+
+    reason: str = ""
 
 
 class InputError(OmniVecError):
@@ -80,11 +86,15 @@ class OverloadedError(OmniVecError):
     Args:
         message: what is full.
         retry_after_seconds: when trying again makes sense.
+        reason: the same in one word, for the metrics.
     """
 
-    def __init__(self, message: str, *, retry_after_seconds: float = 1.0) -> None:
+    def __init__(
+        self, message: str, *, retry_after_seconds: float = 1.0, reason: str = "overloaded"
+    ) -> None:
         super().__init__(message)
         self.retry_after_seconds = retry_after_seconds
+        self.reason = reason
 
 
 class ModelNotReadyError(OmniVecError):

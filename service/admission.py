@@ -28,7 +28,8 @@ class Admission:
             OverloadedError: there are as many as may be.
         """
         if self.requests >= self._max_requests:
-            raise OverloadedError(f"{self.requests:,} requests are being worked on already")
+            message = f"{self.requests:,} requests are being worked on already"
+            raise OverloadedError(message, reason="requests")
         return Ticket(self)
 
     def take(self, count: int) -> None:
@@ -38,7 +39,8 @@ class Admission:
             OverloadedError: bodies hold as much memory as they may.
         """
         if self.bytes + count > self._max_bytes:
-            raise OverloadedError(f"request bodies hold {self.bytes:,} bytes already")
+            message = f"request bodies hold {self.bytes:,} bytes already"
+            raise OverloadedError(message, reason="bytes")
         self.bytes += count
 
 

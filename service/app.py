@@ -7,16 +7,21 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 from fastapi import FastAPI
+from fastapi.telemetry import TelemetryConfig
 from fastapi_offline import FastAPIOffline
 
 from omnivec2 import __version__
 from omnivec2.errors import ArtifactError
 from service import errors, openapi
 from service.gateway import Gateway
+from service.metrics_server import metrics_server
 from service.middleware.request_id import RequestIdMiddleware
-from service.routes import health, models, predict, v2
+from service.routes import health, metrics, models, predict, v2
 from service.runtimes.base import Runtime
 from service.settings import Settings
+
+_UNTRACED = frozenset({"/healthz", "/readyz", "/metrics", "/v2/health/live", "/v2/health/ready"})
+"""Asked every few seconds by machines; spans of these would bury the others."""
 
 _DESCRIPTION = """
 Any modality, any task, one network.
@@ -42,7 +47,7 @@ def create_app(settings: Settings | None = None, runtime: Runtime | None = None)
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         gateway.begin()
         try:
-            async with _grpc(gateway):
+            async with _grpc(gateway), metrics_server(gateway):
                 yield
         finally:
             await gateway.close()
@@ -56,6 +61,7 @@ def create_app(settings: Settings | None = None, runtime: Runtime | None = None)
         description=_DESCRIPTION,
         lifespan=lifespan,
         redirect_slashes=False,
+        telemetry=_telemetry(gateway),
     )
     app.state.gateway = gateway
     # Plain routes: nothing here needs FastAPI's dependencies, and these paths must be quick.
@@ -66,7 +72,14 @@ def create_app(settings: Settings | None = None, runtime: Runtime | None = None)
         app.add_route(path, route, methods=["POST"], include_in_schema=False)
     for router in (models.router, health.router, v2.router):
         app.include_router(router)
+    if gateway.settings.metrics_port is None:
+        app.include_router(metrics.router)
     app.add_middleware(RequestIdMiddleware)
+    if gateway.recorder is not None:
+        from service.middleware.tracing import TracingMiddleware
+
+        # Around what sets the headers that it reads.
+        app.add_middleware(TracingMiddleware, recorder=gateway.recorder)
     errors.install(app)
 
     def document() -> dict[str, Any]:
@@ -75,6 +88,20 @@ def create_app(settings: Settings | None = None, runtime: Runtime | None = None)
 
     app.openapi = document  # type: ignore[method-assign]
     return app
+
+
+def _telemetry(gateway: Gateway) -> TelemetryConfig:
+    """What FastAPI records: a server span of each request if traces are wanted, else nothing."""
+    recorder = gateway.recorder
+    off: TelemetryConfig = {"metrics": False, "logs": False, "auto_configure": False}
+    if recorder is None:
+        return {"tracing": False, **off}
+    return {
+        "tracer_provider": recorder.provider,
+        "operation_spans": False,
+        "exclude": lambda scope: scope["path"] in _UNTRACED,
+        **off,
+    }
 
 
 @asynccontextmanager

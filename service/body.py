@@ -71,6 +71,7 @@ class Body:
                 if received > limit:
                     raise _too_large(limit)
                 self._ticket.take(len(chunk))
+                self._request.state.received_bytes = received
                 yield chunk
         except TimeoutError as error:
             message = f"the body did not arrive within {self._timeout_seconds:g} s"

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from contextvars import ContextVar
 from dataclasses import dataclass
+from typing import Protocol
 
 # https://www.w3.org/TR/trace-context/#traceparent-header: version 00, and no id of zeros.
+TRACEPARENT = "traceparent"
 _TRACEPARENT = re.compile(r"00-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}")
 
 
@@ -36,6 +38,47 @@ class RequestContext:
 NO_REQUEST = RequestContext()
 CURRENT: ContextVar[RequestContext] = ContextVar("request_context", default=NO_REQUEST)
 """Tasks started while a request is answered inherit its value."""
+
+
+class Spans(Protocol):
+    """Where a request says what it spent its time on, if its trace is recorded."""
+
+    def stage(self, name: str, started: float, seconds: float, model: str = "") -> None:
+        """Record a stage that is over.
+
+        Args:
+            name: of the stage, as in ``Server-Timing``.
+            started: ``time.perf_counter()`` at its start.
+            seconds: its length.
+            model: the model or part it was for, if it was for one.
+        """
+
+    def work(self, name: str, model: str) -> AbstractContextManager[None]:
+        """Record a block as a stage; what is recorded within it lies below it."""
+
+    def call(self, model: str, address: str) -> AbstractContextManager[Mapping[str, str]]:
+        """Record a block that asks a server; the value goes along as headers."""
+
+
+SPANS: ContextVar[Spans | None] = ContextVar("spans", default=None)
+"""Of the current request; none where traces are off. Inherited as ``CURRENT`` is."""
+
+
+def working(name: str, model: str) -> AbstractContextManager[None]:
+    """A block of the current request as a stage of its trace; see ``Spans.work``."""
+    spans = SPANS.get()
+    return spans.work(name, model) if spans else nullcontext()
+
+
+def calling(model: str, address: str) -> AbstractContextManager[Mapping[str, str]]:
+    """A block that asks a server; its value are the headers of the request's trace context.
+
+    Where traces are off these are the caller's own; see ``Spans.call``.
+    """
+    if spans := SPANS.get():
+        return spans.call(model, address)
+    given = CURRENT.get().traceparent
+    return nullcontext({TRACEPARENT: given} if given else {})
 
 
 @contextmanager

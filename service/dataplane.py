@@ -24,6 +24,7 @@ from omnivec2.errors import InputError, InvalidParameterError, StaleModelError
 from omnivec2.preprocess import Array
 from service.asked import Asked, alike, ask_one, ask_tasks
 from service.concurrency import all_of
+from service.context import SPANS
 from service.heads import Heads
 from service.runtimes.base import Model, Runtime
 from service.stages import (
@@ -55,6 +56,18 @@ class Timings:
     queue: float = 0.0
     compute: float = 0.0
     postprocess: float = 0.0
+
+    def add(self, stage: str, started: float, seconds: float) -> None:
+        """Add to a stage, and tell the trace of it.
+
+        Args:
+            stage: one of the fields.
+            started: ``time.perf_counter()`` at the start.
+            seconds: spent.
+        """
+        setattr(self, stage, getattr(self, stage) + seconds)
+        if spans := SPANS.get():
+            spans.stage(stage, started, seconds)
 
 
 @dataclass(frozen=True)
@@ -202,8 +215,9 @@ class DataPlane:
             size = min(one.head.spec.max_batch_size for one in asked)
             preprocessor = asked[0].head.preprocessor
             ready = await self._host(timings, partial(prepare, preprocessor, raw, size))
-            timings.decode += ready.decode_seconds
-            timings.preprocess += ready.preprocess_seconds
+            timings.add("decode", ready.started, ready.decode_seconds)
+            decoded = ready.started + ready.decode_seconds
+            timings.add("preprocess", decoded, ready.preprocess_seconds)
             outputs = await self._infer([one.head for one in asked], ready, size, timings)
             pairs = zip(asked, outputs, strict=True)
             return [await self._finish(one, given, ready, timings) for one, given in pairs]
@@ -220,7 +234,7 @@ class DataPlane:
         finish = partial(postprocess, asked.head, outputs, context, asked.parameters)
         quick = is_quick(asked.head, outputs)
         result, seconds = finish() if quick else await self._host(timings, finish)
-        timings.postprocess += seconds
+        timings.add("postprocess", time.perf_counter() - seconds, seconds)
         return result
 
     async def _infer(
@@ -251,6 +265,7 @@ class DataPlane:
             inferences = [await self._runtime.infer(heads[0].model, batch)]
         else:
             inferences = await self._runtime.infer_all([head.model for head in heads], batch)
+        # Spans of these are made by the runtime, which knows of the parts.
         timings.queue += sum(inference.queue_seconds for inference in inferences)
         timings.compute += sum(inference.compute_seconds for inference in inferences)
         return [inference.outputs for inference in inferences]
@@ -263,7 +278,7 @@ class DataPlane:
             return time.perf_counter() - submitted, call()
 
         waited, result = await asyncio.get_running_loop().run_in_executor(self._pool, run)
-        timings.queue += waited
+        timings.add("queue", submitted, waited)
         return result
 
 

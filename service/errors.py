@@ -98,6 +98,8 @@ def problem_of(request: Request, error: errors.OmniVecError) -> Response:
             extra["field"] = error.field
         if error.known:
             extra["known"] = list(error.known)
+    if error.reason and "app" in request.scope:
+        request.app.state.gateway.metrics.observe_rejection(error.reason)
     if isinstance(error, errors.OverloadedError):
         headers["Retry-After"] = str(max(1, math.ceil(error.retry_after_seconds)))
     detail = str(error)

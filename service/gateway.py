@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Mapping
+import time
+from collections.abc import Callable, Mapping, Sequence
 
 from omnivec2.errors import ArtifactError, ModelNotReadyError, OmniVecError
+from service import tracing
 from service.admission import Admission
 from service.dataplane import DataPlane
 from service.metrics import Metrics
 from service.runtimes.base import Health, Runtime
 from service.runtimes.heap import release_free
 from service.settings import Settings
+from service.stages import Head
 
 _LOG = logging.getLogger(__name__)
 
@@ -20,6 +23,7 @@ RuntimeFactory = Callable[[Settings, Metrics], Runtime]
 
 _START_SECONDS = 0.25
 """How long to wait before a runtime that is not ready yet is started again."""
+_FEEL_SECONDS = 0.5
 _RELEASE_SECONDS = 5.0
 """Pages that are given back and needed again must be zeroed: not more often than this."""
 
@@ -29,6 +33,7 @@ def _embedded(settings: Settings, metrics: Metrics) -> Runtime:
 
     runtime = EmbeddedRuntime(settings, metrics.observe_batch)
     metrics.watch("queue_rows", "Samples that wait for a worker.", lambda: runtime.waiting_rows)
+    metrics.limit("queue_rows", settings.max_queue_rows)
     return runtime
 
 
@@ -60,6 +65,8 @@ class Gateway:
     Attributes:
         failure: why the models could not be loaded; empty if they could or still may.
         grpc_address: where gRPC is served, if it is.
+        metrics_address: where metrics are served, if on a port of their own.
+        recorder: of traces, if they are wanted.
         loading: the task that loads them, once begun.
     """
 
@@ -72,11 +79,12 @@ class Gateway:
         self.failure = ""
         self._waiting = "the models are being loaded"
         self.grpc_address = ""
+        self.metrics_address = ""
+        self.recorder = tracing.start()
         self.loading: asyncio.Task[None] | None = None
         self._upkeep: list[asyncio.Task[None]] = []
-        self.metrics.watch(
-            "pending_requests", "Requests being worked on.", lambda: self.admission.requests
-        )
+        self._refreshed = time.monotonic()
+        self._watch()
 
     @property
     def dataplane(self) -> DataPlane:
@@ -103,6 +111,7 @@ class Gateway:
         """Start to load the models; needs a running event loop."""
         self.loading = asyncio.create_task(self._load())
         self.loading.add_done_callback(self._loaded)
+        self._upkeep = [asyncio.create_task(self._feel())]
 
     async def close(self) -> None:
         """Finish what runs and free everything."""
@@ -114,6 +123,33 @@ class Gateway:
             await asyncio.to_thread(self._dataplane.close)
             self._dataplane = None
         await self.runtime.close()
+        if self.recorder is not None:
+            await asyncio.to_thread(self.recorder.close)
+
+    def _watch(self) -> None:
+        """Report what is read when the metrics are."""
+        watch, settings = self.metrics.watch, self.settings
+        watch("pending_requests", "Requests being worked on.", lambda: self.admission.requests)
+        watch("pending_bytes", "Bytes of request bodies held.", lambda: self.admission.bytes)
+        for what in ("pending_requests", "pending_bytes"):
+            self.metrics.limit(what, getattr(settings, f"max_{what}"))
+        watch(
+            "models_refresh_age_seconds",
+            "Time since the models were last looked at.",
+            lambda: time.monotonic() - self._refreshed,
+        )
+        self.metrics.watch_models(lambda: [head.model for head in self._heads()])
+
+    def _heads(self) -> Sequence[Head]:
+        return list(self._dataplane.heads.values()) if self._dataplane else []
+
+    async def _feel(self) -> None:
+        """Measure how late the event loop is, and whether the service is ready."""
+        while True:
+            due = time.perf_counter() + _FEEL_SECONDS
+            await asyncio.sleep(_FEEL_SECONDS)
+            self.metrics.observe_lag(max(0.0, time.perf_counter() - due))
+            self.metrics.set_ready((await self.health()).ready)
 
     async def _load(self) -> None:
         await self._start()
@@ -130,7 +166,8 @@ class Gateway:
             raise ArtifactError(f"nothing can be served: {reasons}")
         self._dataplane = plane
         _LOG.info("ready: %s", ", ".join(sorted(plane.heads)))
-        self._upkeep = [asyncio.create_task(c) for c in (self._follow(plane), _keep_small())]
+        self._refreshed = time.monotonic()
+        self._upkeep += [asyncio.create_task(c) for c in (self._follow(plane), _keep_small())]
 
     async def _start(self) -> None:
         """Start the runtime, as often as it takes: what it needs may come up later."""
@@ -150,6 +187,7 @@ class Gateway:
             await asyncio.sleep(seconds)
             try:
                 await plane.served.refresh()
+                self._refreshed = time.monotonic()
             except Exception:
                 # Whatever it is, the next look may succeed, and what is there goes on.
                 _LOG.exception("the models could not be looked at")

@@ -31,6 +31,12 @@ class Settings(BaseSettings):
     grpc_port: Annotated[int, Field(ge=0, le=65535)] | None = None
     """Port for the Open Inference Protocol over gRPC; 0 takes a free one, none serves none."""
 
+    metrics_port: Annotated[int, Field(ge=0, le=65535)] | None = None
+    """Port for ``/metrics``, which the main port then has no more; 0 takes a free one."""
+
+    metrics_host: str | None = None
+    """Address for ``/metrics`` on a port of its own; that of the service if left out."""
+
     model_repo: Path = Path("model_repo")
     """Model repository to serve: one directory per modality-task."""
 

@@ -58,12 +58,17 @@ class Head:
 
 @dataclass
 class Ready:
-    """An input whose samples wait for the network."""
+    """An input whose samples wait for the network.
+
+    Attributes:
+        started: ``time.perf_counter()`` when it began to be decoded.
+    """
 
     prepared: Prepared
     batch: Mapping[str, Array] | None
     decode_seconds: float
     preprocess_seconds: float
+    started: float
 
 
 def check_parameters(postprocessor: Postprocessor, parameters: Mapping[str, JsonValue]) -> Any:
@@ -117,7 +122,7 @@ def prepare(preprocessor: Preprocessor[Any, Any], raw: RawInput, max_batch_size:
         raise InvalidInputError("the input holds no samples", field="inputs")
     small = count <= max_batch_size
     batch = collate_range(prepared.samples, 0, count) if small else None
-    return Ready(prepared, batch, decoded - started, time.perf_counter() - decoded)
+    return Ready(prepared, batch, decoded - started, time.perf_counter() - decoded, started)
 
 
 def collate_range(samples: Sequence[Sample], start: int, stop: int) -> dict[str, Array]:

@@ -131,9 +131,24 @@ class GrpcServer:
         return service_pb2.ModelConfigResponse(config=config)
 
     async def _model_infer(self, request: Any, context: Any) -> Any:
+        if (recorder := self._gateway.recorder) is None:
+            return await self._counted(request, context)
+        attributes = {
+            "rpc.system": "grpc",
+            "rpc.service": SERVICE,
+            "rpc.method": "ModelInfer",
+            "omnivec2.model": request.model_name,
+            "omnivec2.request_id": request.id,
+        }
+        headers = {key: str(value) for key, value in context.invocation_metadata()}
+        with recorder.rpc(headers, attributes):
+            return await self._counted(request, context)
+
+    async def _counted(self, request: Any, context: Any) -> Any:
         started = time.perf_counter()
         labels = ("unknown", "unknown")
         status = 500
+        response = None
         try:
             model = inference.find_model(self._gateway, request.model_name, request.model_version)
             labels = (model.spec.modality.value, model.spec.task)
@@ -145,10 +160,15 @@ class GrpcServer:
             raise
         except OmniVecError as error:
             status = int(status_of(type(error)))
+            if error.reason:
+                self._gateway.metrics.observe_rejection(error.reason)
             raise
         finally:
             seconds = time.perf_counter() - started
             self._gateway.metrics.observe_request(*labels, status, seconds)
+            if response is not None:
+                sizes = request.ByteSize(), response.ByteSize()
+                self._gateway.metrics.observe_bytes(*labels, *sizes)
 
     async def _infer(self, request: Any, context: Any) -> Any:
         seconds_left = context.time_remaining()
@@ -169,6 +189,8 @@ class GrpcServer:
         answer = await inference.infer(
             self._gateway, request.model_name, request.model_version, asked
         )
+        spec = answer.model.spec
+        self._gateway.metrics.observe_stages(spec.modality.value, spec.task, answer.timings)
         return await inference.off_loop(answer.nbytes, lambda: format_answer(asked, answer))
 
 

@@ -160,7 +160,7 @@ async def _run(
     _check_outputs(model, request.outputs)
     started = time.perf_counter()
     inputs = await off_loop(request.nbytes, lambda: read_tensors(model.spec, request.inputs))
-    timings.decode += time.perf_counter() - started
+    timings.add("decode", started, time.perf_counter() - started)
     try:
         return await gateway.runtime.infer(model, inputs)
     except RefusedTensorsError as error:

@@ -1,4 +1,4 @@
-"""Is the process alive, are the models there, and how is it going."""
+"""Is the process alive, and are the models there."""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ from starlette.responses import JSONResponse, Response
 
 from service.errors import problem
 from service.gateway import Gateway
-from service.metrics import CONTENT_TYPE
 
 router = APIRouter(tags=["operations"])
 
@@ -39,10 +38,3 @@ async def readyz(request: Request) -> Response:
         )
     body = {"status": "ready", "models": len(gateway.dataplane.heads), "refused": refused}
     return JSONResponse(body)
-
-
-@router.get("/metrics", summary="Prometheus metrics", response_model=None)
-async def metrics(request: Request) -> Response:
-    """Traffic, latency per stage, batching and load in Prometheus' text format."""
-    gateway: Gateway = request.app.state.gateway
-    return Response(gateway.metrics.exposition(), media_type=CONTENT_TYPE)

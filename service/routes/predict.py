@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import math
 import time
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from contextlib import AbstractContextManager
 from typing import Any, TypeVar
 
@@ -14,7 +14,7 @@ from starlette.responses import Response
 
 from omnivec2.errors import DeadlineExceededError, InvalidParameterError, OmniVecError
 from service.body import Body
-from service.context import RequestContext, working_for
+from service.context import TRACEPARENT, RequestContext, working_for
 from service.dataplane import Answer, Timings
 from service.errors import CLIENT_CLOSED_REQUEST, problem_of
 from service.gateway import Gateway
@@ -24,8 +24,9 @@ from service.stages import Head
 T = TypeVar("T")
 
 TIMEOUT_HEADER = "X-Request-Timeout"
-TRACE_HEADER = "traceparent"
 TASKS = "tasks"
+SEVERAL = "several"
+"""Label of the task where a request asked several."""
 
 PATH = "/predict/{modality}/{task}"
 TASKS_PATH = "/predict/{modality}"
@@ -54,7 +55,14 @@ async def _predict(request: Request, find: Callable[[Request, Gateway], list[Hea
     seconds = time.perf_counter() - started
     for modality, task in labels:
         gateway.metrics.observe_request(modality, task, response.status_code, seconds)
+    size = received_bytes(request)
+    gateway.metrics.observe_bytes(*_one_label(labels), size, len(response.body))
     return response
+
+
+def _one_label(labels: Sequence[tuple[str, str]]) -> tuple[str, str]:
+    """Modality and task that a request's bytes and stages count for; several tasks share them."""
+    return labels[0] if len(labels) == 1 else (labels[0][0], SEVERAL)
 
 
 def _head_of(request: Request, gateway: Gateway) -> list[Head]:
@@ -104,7 +112,8 @@ async def _respond(request: Request, gateway: Gateway, heads: list[Head]) -> Res
             raise DeadlineExceededError(f"no answer within {seconds:g} s") from error
     if answer is None:
         return Response(status_code=CLIENT_CLOSED_REQUEST)
-    gateway.metrics.observe_stages(answer.timings)
+    labels = [(model.spec.modality.value, model.spec.task) for model in answer.models]
+    gateway.metrics.observe_stages(*_one_label(labels), answer.timings)
     return _response(answer)
 
 
@@ -126,7 +135,7 @@ def _check_query(request: Request, known: set[str]) -> None:
 def in_context(request: Request, seconds: float) -> AbstractContextManager[RequestContext]:
     """Make a request with so many seconds left the current one; for a ``with`` block."""
     request_id = request.scope.get("state", {}).get("request_id", "")
-    return working_for(request_id, request.headers.get(TRACE_HEADER, ""), seconds)
+    return working_for(request_id, request.headers.get(TRACEPARENT, ""), seconds)
 
 
 def timeout_seconds(header: str | None, most: float) -> float:
@@ -146,6 +155,11 @@ def timeout_seconds(header: str | None, most: float) -> float:
             f"{TIMEOUT_HEADER}: expected a positive number of seconds", field=TIMEOUT_HEADER
         )
     return min(asked, most)
+
+
+def received_bytes(request: Request) -> int:
+    """How much of a request's body was read."""
+    return getattr(request.state, "received_bytes", 0)
 
 
 async def unless_disconnected(request: Request, call: Coroutine[Any, Any, T]) -> T | None:

@@ -21,6 +21,7 @@ from service.oip.tensors import most_values
 from service.routes.predict import (
     TIMEOUT_HEADER,
     in_context,
+    received_bytes,
     server_timing,
     timeout_seconds,
     unless_disconnected,
@@ -102,6 +103,7 @@ async def infer(request: Request, name: str, version: str = "") -> Response:
     except OmniVecError as error:
         response = problem_of(request, error)
     gateway.metrics.observe_request(*labels, response.status_code, time.perf_counter() - started)
+    gateway.metrics.observe_bytes(*labels, received_bytes(request), len(response.body))
     return response
 
 
@@ -130,6 +132,8 @@ async def _answer(
         len(data), lambda: parse_request(data, header_length, max_values)
     )
     answer = await inference.infer(gateway, name, version, asked.infer)
+    spec = answer.model.spec
+    gateway.metrics.observe_stages(spec.modality.value, spec.task, answer.timings)
     body, json_bytes = await inference.off_loop(answer.nbytes, lambda: format_answer(asked, answer))
     headers = {
         "X-Model": answer.model.name,

@@ -129,7 +129,8 @@ class Batcher:
             if self._closed:
                 raise ModelNotReadyError("the service is shutting down")
             if self._waiting_rows + rows > self._capacity:
-                raise OverloadedError(f"{self._waiting_rows:,} samples are waiting already")
+                message = f"{self._waiting_rows:,} samples are waiting already"
+                raise OverloadedError(message, reason="queue")
             self._queues.setdefault(_bucket(engine, inputs), deque()).append(job)
             self._waiting_rows += rows
             self._changed.notify()

@@ -14,6 +14,7 @@ import numpy as np
 
 from omnivec2.errors import ArtifactError, ModelNotReadyError
 from omnivec2.preprocess import Array
+from service.context import SPANS
 from service.repository import StoredGraph, StoredModel, read_repository, signatures
 from service.runtimes.base import Health, Inference, Model
 from service.runtimes.batcher import Batcher
@@ -144,7 +145,13 @@ class EmbeddedRuntime:
     ) -> Inference:
         if self._batcher is None:
             raise ModelNotReadyError("the service is shutting down")
-        return await self._batcher.submit(graphs[name, version], inputs)
+        started = time.perf_counter()
+        inference = await self._batcher.submit(graphs[name, version], inputs)
+        if spans := SPANS.get():
+            spans.stage("queue", started, inference.queue_seconds, name)
+            taken = started + inference.queue_seconds
+            spans.stage("compute", taken, inference.compute_seconds, name)
+        return inference
 
     async def _take_in(self) -> None:
         """Load what is new or changed, forget what went; keep what cannot be replaced."""

@@ -15,7 +15,7 @@ from omnivec2.errors import DeadlineExceededError, ModelNotReadyError, StaleMode
 from omnivec2.preprocess import Array
 from omnivec2.spec import TensorSpec
 from service.concurrency import all_of
-from service.context import CURRENT
+from service.context import CURRENT, working
 from service.runtimes.base import Health, Inference, Model
 from service.runtimes.steps import walk
 from service.runtimes.triton_endpoint import Endpoint
@@ -165,7 +165,8 @@ class TritonRuntime:
             if seconds <= 0:
                 raise DeadlineExceededError(f"no time is left to ask {name}")
             try:
-                answer = await endpoint.infer(name, version, inputs, outputs, seconds)
+                with working("compute", name):
+                    answer = await endpoint.infer(name, version, inputs, outputs, seconds)
                 return Inference(answer, 0.0, time.perf_counter() - started)
             except TritonError as error:
                 failure = error

@@ -14,7 +14,7 @@ from tritonclient.utils import InferenceServerException, np_to_triton_dtype
 
 from omnivec2.errors import ArtifactError
 from omnivec2.preprocess import Array
-from service.context import CURRENT
+from service.context import CURRENT, calling
 from service.runtimes.base import Model
 from service.runtimes.triton_errors import Cause, TritonError
 from service.runtimes.triton_models import Described, describe, same
@@ -129,22 +129,22 @@ class Endpoint:
         Raises:
             TritonError: no answer, or that of another version.
         """
-        context = CURRENT.get()
         self.busy += 1
         try:
-            result = await _answer(
-                self._client.infer(
-                    name,
-                    [_tensor(*item) for item in inputs.items()],
-                    model_version=version,
-                    outputs=[InferRequestedOutput(output) for output in outputs],
-                    request_id=context.request_id,
-                    # Triton drops what has waited this long (in microseconds).
-                    timeout=max(1, int(seconds * 1e6)),
-                    client_timeout=seconds,
-                    headers={"traceparent": context.traceparent} if context.traceparent else None,
+            with calling(name, self.address) as headers:
+                result = await _answer(
+                    self._client.infer(
+                        name,
+                        [_tensor(*item) for item in inputs.items()],
+                        model_version=version,
+                        outputs=[InferRequestedOutput(output) for output in outputs],
+                        request_id=CURRENT.get().request_id,
+                        # Triton drops what has waited this long (in microseconds).
+                        timeout=max(1, int(seconds * 1e6)),
+                        client_timeout=seconds,
+                        headers=dict(headers) or None,
+                    )
                 )
-            )
         finally:
             self.busy -= 1
         answered = result.get_response().model_version

@@ -90,7 +90,7 @@ class TritonError(Exception):
 def for_caller(name: str, error: TritonError) -> OmniVecError:
     """What a failure is to the caller of the gateway; no address of a server is in it."""
     if error.cause is Cause.FULL:
-        return OverloadedError(f"too many requests wait for {name}")
+        return OverloadedError(f"too many requests wait for {name}", reason="triton")
     if error.cause is Cause.LATE:
         return DeadlineExceededError(f"{name} did not answer within the time allowed")
     if error.cause is Cause.ABSENT:

@@ -17,16 +17,25 @@ from tests.support.documents import ROOT
 from tests.support.triton import running_triton
 
 _ADDRESS = re.compile(r"heads at (http://\S+)")
+_METRICS_URL = re.compile(r"metrics at (\S+)")
 _GRPC_ADDRESS = re.compile(r"gRPC at (\S+)")
 
 
 @dataclass(frozen=True)
 class RunningServer:
-    """A gateway that said that it is ready; its gRPC address is empty if it serves none."""
+    """A gateway that said that it is ready.
+
+    Attributes:
+        url: where it answers.
+        process: that it runs in.
+        grpc_address: empty if it serves none.
+        metrics_url: empty if metrics have no port of their own.
+    """
 
     url: str
     process: subprocess.Popen[bytes]
     grpc_address: str = ""
+    metrics_url: str = ""
 
     @property
     def rss_bytes(self) -> int:
@@ -39,6 +48,7 @@ class RunningServer:
 def running_server(
     *options: str,
     settings: Mapping[str, object] | None = None,
+    environment: Mapping[str, str] | None = None,
     port: int = 0,
     wait_seconds: float = 120,
 ) -> Iterator[RunningServer]:
@@ -46,7 +56,8 @@ def running_server(
 
     Args:
         options: of the command.
-        settings: in the environment.
+        settings: of the gateway, in the environment.
+        environment: further variables.
         port: where to listen; given one, it is not waited for.
         wait_seconds: longest until it is ready.
     """
@@ -56,7 +67,7 @@ def running_server(
         process = subprocess.Popen(
             command,
             cwd=ROOT,
-            env={**os.environ, "COLUMNS": "200", **variables},
+            env={**os.environ, "COLUMNS": "200", **variables, **(environment or {})},
             stdout=log,
             stderr=log,
         )
@@ -84,14 +95,15 @@ def triton_gateway(model_repo: Path) -> Iterator[RunningServer]:
 
 def _wait(
     process: subprocess.Popen[bytes], log: int, seconds: float
-) -> tuple[str, subprocess.Popen[bytes], str]:
+) -> tuple[str, subprocess.Popen[bytes], str, str]:
     """The addresses that the server prints once it is ready."""
     last = time.monotonic() + seconds
     while time.monotonic() < last:
         text = os.pread(log, 2**20, 0).decode(errors="replace")
         if found := _ADDRESS.search(text):
             grpc = _GRPC_ADDRESS.search(text)
-            return found[1], process, grpc[1] if grpc else ""
+            metrics = _METRICS_URL.search(text)
+            return found[1], process, grpc[1] if grpc else "", metrics[1] if metrics else ""
         if process.poll() is not None:
             raise AssertionError(f"the server ended with {process.returncode}:\n{text}")
         time.sleep(0.1)

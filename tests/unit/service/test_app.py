@@ -234,7 +234,8 @@ def test_metrics_count_requests_and_time_stages() -> None:
         text = (await ask(app, "/metrics", method="GET")).body.decode()
         assert 'requests_total{modality="text",status="200",task="sentiment"} 1.0' in text
         assert 'requests_total{modality="unknown",status="404",task="unknown"} 1.0' in text
-        assert 'stage_seconds_count{stage="compute"} 1.0' in text
+        labels = 'modality="text",stage="compute",task="sentiment"'
+        assert f"stage_seconds_count{{{labels}}} 1.0" in text
         assert "made" not in text
 
     run(test)

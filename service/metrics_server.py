@@ -1,0 +1,47 @@
+"""``/metrics`` on a port of its own, so that who reaches the service does not see them."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from prometheus_client import start_http_server
+
+from service.gateway import Gateway
+
+_LOG = logging.getLogger(__name__)
+
+
+@asynccontextmanager
+async def metrics_server(gateway: Gateway) -> AsyncIterator[None]:
+    """Serve the metrics beside the application, if they have a port.
+
+    In a thread: they are answered also while the event loop is held up, which is when they
+    are wanted most. A port that is taken is reported as models that cannot be loaded are.
+    """
+    settings = gateway.settings
+    if settings.metrics_port is None:
+        yield
+        return
+    host = settings.metrics_host or settings.host
+    try:
+        server, thread = start_http_server(settings.metrics_port, host, gateway.metrics.registry)
+    except OSError as error:
+        gateway.failure = (
+            f"cannot listen on {host}:{settings.metrics_port} for metrics ({error.strerror}); "
+            "choose another with OMNIVEC2_METRICS_PORT"
+        )
+        yield
+        return
+    shown = f"[{host}]" if ":" in host else host
+    gateway.metrics_address = f"http://{shown}:{server.server_port}/metrics"
+    _LOG.info("metrics at %s", gateway.metrics_address)
+    try:
+        yield
+    finally:
+        # Waits for the serving thread's next turn, half a second at most.
+        await asyncio.to_thread(server.shutdown)
+        server.server_close()
+        await asyncio.to_thread(thread.join)
