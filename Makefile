@@ -97,6 +97,8 @@ check: $(DEV_READY)  ## Lint, format, types, import rules, generated tables
 	$(DEV)/bin/lint-imports
 	$(DEV)/bin/python docs/generate.py --check
 	$(DEV)/bin/python -m export.configs --check
+	$(DEV)/bin/python deploy/grafana/dashboards.py --check
+	$(DEV)/bin/mypy deploy/grafana/dashboards.py
 
 .PHONY: test
 test: test-unit test-integration  ## All tests
@@ -150,6 +152,10 @@ docs: $(DEV_READY)  ## Write the tables of the documents anew
 .PHONY: configs
 configs: $(DEV_READY)  ## Write the checked-in config.pbtxt anew
 	$(DEV)/bin/python -m export.configs
+
+.PHONY: dashboards
+dashboards: $(DEV_READY)  ## Write Grafana's dashboards anew
+	$(DEV)/bin/python deploy/grafana/dashboards.py
 
 .PHONY: clean
 clean:  ## Remove environments and everything generated

@@ -6,7 +6,10 @@ import uuid
 from collections.abc import Iterator
 
 import httpx
+import numpy as np
 import pytest
+from tritonclient.grpc import InferenceServerClient, InferInput
+from tritonclient.utils import np_to_triton_dtype
 
 from export.layouts import Layout
 from tests.support.otlp import CLIENT_KIND, SERVER_KIND, Collector, Span, running_collector
@@ -110,3 +113,61 @@ def test_one_request_is_one_trace_through_the_gateway_and_triton(
     tops = [span for span in theirs if span.parent_id not in by_id]
     assert [top.parent_id for top in tops] == list(calls)
     assert "text_sentiment" in {span.attributes.get("triton.model_name") for span in theirs}
+
+
+def test_a_call_over_grpc_is_one_trace_too(behind: RunningServer, collector: Collector) -> None:
+    trace = uuid.uuid4().hex
+    (head,) = (head for head in HEADS if head.task == "sentiment")
+    inputs = []
+    for tensor in head.inputs:
+        # Any size does for a dynamic axis.
+        array = np.zeros((1, *(size if size > 0 else 8 for size in tensor.shape)), tensor.dtype)
+        datatype = np_to_triton_dtype(array.dtype)
+        inputs.append(InferInput(tensor.name, list(array.shape), datatype))
+        inputs[-1].set_data_from_numpy(array)
+    with InferenceServerClient(behind.grpc_address) as client:
+        client.infer(head.name, inputs, headers={"traceparent": parent_of(trace)})
+    ours = of_trace(collector, trace, GATEWAY, 4)
+    (root,) = (span for span in ours if span.kind == SERVER_KIND)
+    assert (root.name, root.parent_id) == (
+        "inference.GRPCInferenceService/ModelInfer",
+        "5" * 16,
+    )
+    (call,) = (span for span in ours if span.kind == CLIENT_KIND)
+    theirs = of_trace(collector, trace, TRITON, 3)
+    assert call.span_id in {span.parent_id for span in theirs}
+
+
+def test_the_gateway_records_no_trace_that_its_caller_does_not_record(
+    behind: RunningServer, collector: Collector
+) -> None:
+    unwanted, wanted = uuid.uuid4().hex, uuid.uuid4().hex
+    for trace, flags in ((unwanted, "00"), (wanted, "01")):
+        headers = {"traceparent": f"00-{trace}-{'5' * 16}-{flags}"}
+        answer = httpx.post(behind.url + ROUTE, json=BODY, headers=headers, timeout=30)
+        assert answer.status_code == 200
+    ours = of_trace(collector, wanted, GATEWAY, 2 + len(STAGES))
+    assert len(ours) >= 2 + len(STAGES)
+    # Triton 2.51 records it all the same: it looks at its own rate only.
+    assert unwanted not in {s.trace_id for s in collector.spans if s.service == GATEWAY}
+
+
+def test_several_tasks_show_each_part_of_the_network_once(
+    collector: Collector, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    heads = [head for head in HEADS if head.task in ("sentiment", "embedding")]
+    root = write_repository(tmp_path_factory.mktemp("repository"), heads, Layout.SHARED)
+    trace = uuid.uuid4().hex
+    options = ("--model-repo", str(root), "--checkpoint", "none")
+    with running_server(*options, environment=sending(collector)) as server:
+        answer = httpx.post(
+            f"{server.url}/predict/text?tasks=sentiment,embedding",
+            json=BODY,
+            headers={"traceparent": parent_of(trace)},
+            timeout=30,
+        )
+        assert answer.status_code == 200
+    # Stopping the server sent what was left.
+    spans = [span for span in collector.spans if span.trace_id == trace]
+    computed = sorted(s.attributes["omnivec2.model"] for s in spans if s.name == "compute")
+    assert computed == ["head_text_embedding", "head_text_sentiment", "tokenizer_text", "trunk"]

@@ -27,12 +27,14 @@ class TritonServer:
     Attributes:
         http: address with its scheme, e.g. ``http://127.0.0.1:8000``.
         grpc: address without one, as gRPC clients take it.
+        metrics: address without one, as Prometheus takes it.
     """
 
     def __init__(self, model_repo: Path, options: tuple[str, ...], log: IO[bytes]) -> None:
         http, grpc, metrics = free_ports(3)
         self.http = f"http://127.0.0.1:{http}"
         self.grpc = f"127.0.0.1:{grpc}"
+        self.metrics = f"127.0.0.1:{metrics}"
         self._log = log
         self._process: subprocess.Popen[bytes] | None = None
         self._command = [

@@ -1,0 +1,158 @@
+"""Every query of every dashboard, and every alert, by a Prometheus that scrapes real servers."""
+
+from __future__ import annotations
+
+import json
+import re
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import httpx
+import pytest
+import yaml
+
+from tests.support.documents import ROOT
+from tests.support.prometheus import FOLDER, Prometheus, running_prometheus
+from tests.support.servers import running_server
+from tests.support.tiny_models import tiny_heads, write_repository
+from tests.support.triton import running_triton
+
+DASHBOARDS = sorted((ROOT / "deploy" / "grafana" / "dashboards").glob("*.json"))
+ROUTES = ("text/sentiment", "text/embedding", "image/classification", "timeseries/forecast")
+PLACES = 3
+"""Requests that a gateway of this test takes at the same time."""
+
+_REPLACED = {"$__rate_interval": "10s", "$instance": ".*", "$modality": ".*", "$task": ".*"}
+_REPLACED |= {"$model": ".*"}
+
+
+class Callers:
+    """People who ask a gateway all the time: sensibly, wrongly, and all at once."""
+
+    def __init__(self, url: str) -> None:
+        self._client = httpx.Client(base_url=url, timeout=20)
+        self._address = urlsplit(url).hostname, urlsplit(url).port
+        self._over = threading.Event()
+        self._thread = threading.Thread(target=self._run)
+        self.statuses: set[int] = set()
+
+    def __enter__(self) -> Callers:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._over.set()
+        self._thread.join(20)
+        self._client.close()
+
+    def _run(self) -> None:
+        image = (ROOT / "tests" / "data" / "image" / "blood_smear.jpg").read_bytes()
+        series = {"target": [float(n % 24) for n in range(96)]}
+        while not self._over.wait(0.1):
+            self._ask("text/sentiment", json={"inputs": "a moving, honest film"})
+            self._ask("image/classification", content=image)
+            self._ask("timeseries/forecast", json={"inputs": series})
+            self._ask("text?tasks=sentiment,embedding", json={"inputs": "one"})
+            self._ask("text/nonsense", json={"inputs": "one"})
+            self._ask("image/classification", content=b"no picture")
+            with self._crowd():
+                self._ask("text/sentiment", json={"inputs": "too many"})
+
+    def _ask(self, route: str, **body: Any) -> None:
+        self.statuses.add(self._client.post(f"/predict/{route}", **body).status_code)
+
+    @contextmanager
+    def _crowd(self) -> Iterator[None]:
+        """Others take every place: they begin to send a body, and go on waiting."""
+        head = b"POST /predict/text/sentiment HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\nhalf"
+        with ExitStack() as stack:
+            for _ in range(PLACES):
+                one = stack.enter_context(socket.create_connection(self._address))
+                one.sendall(head)
+            # Until they are known of: a request may be overtaken.
+            time.sleep(0.05)
+            yield
+
+
+@pytest.fixture(scope="module")
+def prometheus(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Prometheus]:
+    """It scrapes an embedded gateway, one before Triton, and Triton, all of them in use."""
+    heads = [head for head in tiny_heads() if head.route in ROUTES]
+    root = write_repository(tmp_path_factory.mktemp("repository"), heads)
+    settings = {"metrics_port": 0, "max_pending_requests": PLACES}
+    embedded = ("--model-repo", str(root), "--checkpoint", "none")
+    with (
+        running_triton(root) as triton,
+        running_server(*embedded, settings=settings) as one,
+        running_server("--triton", triton.grpc, settings=settings) as other,
+        Callers(one.url) as first,
+        Callers(other.url) as second,
+    ):
+        gateways = [urlsplit(server.metrics_url).netloc for server in (one, other)]
+        targets = {"gateway": gateways, "triton": [triton.metrics]}
+        with running_prometheus(targets, tmp_path_factory.mktemp("prometheus")) as prometheus:
+            until(lambda: len(prometheus.query("rate(up[10s]) >= 0")) == 3, "three targets")
+            assert len(prometheus.query("up == 1")) == 3
+            until(
+                lambda: {200, 404, 422, 429} <= first.statuses & second.statuses,
+                "answers of every kind",
+            )
+            yield prometheus
+
+
+def until(condition: Callable[[], bool], what: str, seconds: float = 20) -> None:
+    last = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < last, f"not within {seconds:g} s: {what}"
+        time.sleep(0.25)
+
+
+def targets(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Panel's title and query of a dashboard."""
+    for panel in json.loads(path.read_text())["panels"]:
+        for target in panel["targets"]:
+            yield panel["title"], target
+
+
+@pytest.mark.parametrize("path", DASHBOARDS, ids=lambda path: path.stem)
+def test_every_query_of_a_dashboard_has_data(prometheus: Prometheus, path: Path) -> None:
+    for title, target in targets(path):
+        expression = target["expr"]
+        for variable, value in _REPLACED.items():
+            expression = expression.replace(variable, value)
+        assert "$" not in expression
+        until(lambda e=expression: bool(prometheus.query(e)), f"{title}: {expression}")
+        labels = set(re.findall(r"{{(\w+)}}", target.get("legendFormat", ""))) - {"gpu_uuid"}
+        for series in prometheus.query(expression):
+            assert labels <= series["metric"].keys(), f"{title}: {series['metric']}"
+
+
+@pytest.mark.parametrize("path", DASHBOARDS, ids=lambda path: path.stem)
+def test_every_choice_of_a_dashboard_has_values(prometheus: Prometheus, path: Path) -> None:
+    for variable in json.loads(path.read_text())["templating"]["list"][1:]:
+        found = re.fullmatch(r"label_values\((\w+)({.*}), (\w+)\)", variable["query"])
+        assert found, variable["query"]
+        match = found[1] + re.sub(r"\$\w+", ".*", found[2])
+        assert prometheus.get(f"label/{found[3]}/values", **{"match[]": match})
+
+
+def test_every_alert_is_evaluated_and_none_is_raised_without_reason(
+    prometheus: Prometheus,
+) -> None:
+    def evaluated() -> bool:
+        rules = prometheus.get("rules")["groups"][0]["rules"]
+        return all(rule["health"] == "ok" for rule in rules)
+
+    until(evaluated, "every alert is evaluated")
+    names = {rule["name"] for rule in prometheus.get("rules")["groups"][0]["rules"]}
+    written = yaml.safe_load((FOLDER / "alerts.yml").read_text())["groups"][0]["rules"]
+    assert names == {rule["alert"] for rule in written}
+    # These callers are turned away and make mistakes, but nothing is down and nothing fails.
+    active = {series["metric"]["alertname"] for series in prometheus.query("ALERTS")}
+    assert active <= {"OmniVec2Rejecting", "OmniVec2Slow", "OmniVec2EventLoopLate"}
