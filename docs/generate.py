@@ -7,16 +7,21 @@ Each stands between ``<!-- generated: NAME -->`` and ``<!-- end: NAME -->``. Run
 from __future__ import annotations
 
 import argparse
+import json
 import re
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
+from prometheus_client.core import Metric as Family
+
 from omnivec2.preprocess import preprocessor_type
 from omnivec2.spec import HeadSpec, Limits, Metric, Modality, TaskFamily
+from service.gateway import Gateway
 from service.settings import Settings
 
 ROOT = Path(__file__).resolve().parent.parent
+DASHBOARDS = ROOT / "deploy" / "grafana" / "dashboards"
 HEADS = ROOT / "checkpoints" / "reference" / "models"
 
 
@@ -36,6 +41,43 @@ def settings() -> str:
         meaning = " ".join((field.description or "").replace("``", "`").split())
         rows.append([f"`{prefix}{name.upper()}`", default, meaning])
     return table(["variable", "default", "meaning"], rows)
+
+
+def metrics() -> str:
+    """Every metric of a gateway, with either runtime."""
+    runtimes = ("embedded", "triton")
+    gateways = [Gateway(Settings(runtime=runtime)).metrics for runtime in runtimes]
+    described = {one.name: one for gateway in gateways for one in gateway.described}
+    rows = [
+        [f"`{one.name}`", one.kind, ", ".join(one.labels), one.meaning]
+        for one in described.values()
+    ]
+    families = gateways[0].registry.collect()
+    rows += [
+        [f"`{_scraped(family)}`", family.type, "", family.documentation]
+        for family in families
+        if family.name.startswith("process_")
+    ]
+    return table(["metric", "kind", "labels", "meaning"], rows)
+
+
+def _scraped(family: Family) -> str:
+    return f"{family.name}_total" if family.type == "counter" else family.name
+
+
+def dashboards() -> str:
+    """Every dashboard, with the panels on it."""
+    pages = [json.loads(path.read_text()) for path in sorted(DASHBOARDS.glob("*.json"))]
+    rows = [
+        [
+            page["title"],
+            page["description"],
+            ", ".join(v["name"] for v in page["templating"]["list"][1:]),
+            "; ".join(panel["title"] for panel in page["panels"]),
+        ]
+        for page in pages
+    ]
+    return table(["dashboard", "what it shows", "choices", "panels"], rows)
 
 
 def formats() -> str:
@@ -140,6 +182,8 @@ SECTIONS: Mapping[str, tuple[str, Callable[[], str]]] = {
     "figures": ("docs/model-card.md", figures),
     "data": ("docs/model-card.md", data),
     "settings": ("docs/operations.md", settings),
+    "metrics": ("docs/operations.md", metrics),
+    "dashboards": ("docs/operations.md", dashboards),
     "formats": ("docs/http-api.md", formats),
 }
 

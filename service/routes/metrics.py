@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import Response
@@ -16,4 +18,6 @@ router = APIRouter(tags=["operations"])
 async def metrics(request: Request) -> Response:
     """Traffic, latency per stage, batching and load in Prometheus' text format."""
     gateway: Gateway = request.app.state.gateway
-    return Response(gateway.metrics.exposition(), media_type=CONTENT_TYPE)
+    # Some ten milliseconds where many models are used: not in the event loop.
+    text = await asyncio.to_thread(gateway.metrics.exposition)
+    return Response(text, media_type=CONTENT_TYPE)

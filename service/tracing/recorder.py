@@ -165,16 +165,20 @@ class _OneAMinute(logging.Handler):
         super().__init__(logging.WARNING)
         self._next = 0.0
         self._logger = logging.getLogger("opentelemetry")
+        self._sdk = logging.getLogger("opentelemetry.sdk")
 
     def attach(self) -> None:
         """Take the messages instead of the process's own handlers."""
         self._logger.addHandler(self)
         self._logger.propagate = False
+        # It warns of every span that it drops, which costs more than the span did.
+        self._sdk.setLevel(logging.ERROR)
 
     def detach(self) -> None:
         """Let them go their own way again."""
         self._logger.removeHandler(self)
         self._logger.propagate = True
+        self._sdk.setLevel(logging.NOTSET)
 
     def emit(self, record: logging.LogRecord) -> None:
         """Log the message as ours, unless there was one within the minute."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import uuid
 from collections.abc import Iterator
 
@@ -12,11 +13,14 @@ from tritonclient.grpc import InferenceServerClient, InferInput
 from tritonclient.utils import np_to_triton_dtype
 
 from export.layouts import Layout
+from tests.support.documents import ROOT
 from tests.support.otlp import CLIENT_KIND, SERVER_KIND, Collector, Span, running_collector
 from tests.support.servers import RunningServer, running_server
 from tests.support.tiny_models import tiny_heads, write_repository
 from tests.support.triton import running_triton
 
+OPERATIONS = ROOT / "docs" / "operations.md"
+DOCUMENTED_URL = "http://127.0.0.1:4318/v1/traces"
 GATEWAY = "omnivec2-gateway"
 TRITON = "triton-inference-server"
 ROUTE = "/predict/text/sentiment"
@@ -38,14 +42,11 @@ def behind(
     """A gateway before a Triton server; both send their spans to the collector."""
     root = write_repository(tmp_path_factory.mktemp("repository"), HEADS, request.param)
     url = f"{collector.endpoint}/v1/traces"
-    # As docs/operations.md tells Triton to.
-    options = (
-        "--trace-config=mode=opentelemetry",
-        "--trace-config=level=TIMESTAMPS",
-        "--trace-config=rate=1",
-        f"--trace-config=opentelemetry,url={url}",
-        "--trace-config=opentelemetry,bsp_schedule_delay=100",
-    )
+    documented = re.findall(r"--trace-config=[^ \"]+", OPERATIONS.read_text())
+    assert f"--trace-config=opentelemetry,url={DOCUMENTED_URL}" in documented
+    options = [option.replace(DOCUMENTED_URL, url) for option in documented]
+    # So that a test need not wait for five seconds.
+    options.append("--trace-config=opentelemetry,bsp_schedule_delay=100")
     with (
         running_triton(root, "--", *options) as triton,
         running_server(
