@@ -14,7 +14,7 @@ from omnivec2.errors import ArtifactError
 from service import errors, openapi
 from service.gateway import Gateway
 from service.middleware.request_id import RequestIdMiddleware
-from service.routes import health, models, predict, v2
+from service.routes import health, models, predict, try_page, v2
 from service.runtimes.base import Runtime
 from service.settings import Settings
 
@@ -66,6 +66,8 @@ def create_app(settings: Settings | None = None, runtime: Runtime | None = None)
         app.add_route(path, route, methods=["POST"], include_in_schema=False)
     for router in (models.router, health.router, v2.router):
         app.include_router(router)
+    if gateway.settings.try_page:
+        try_page.install(app)
     app.add_middleware(RequestIdMiddleware)
     errors.install(app)
 
