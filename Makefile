@@ -149,6 +149,14 @@ lock: $(DEV_READY)  ## Write the lock files anew (UPGRADE=--upgrade for newer ve
 docs: $(DEV_READY)  ## Write the tables of the documents anew
 	$(DEV)/bin/python docs/generate.py
 
+.PHONY: web
+web:  ## Copy the try page's libraries from npm, at the locked versions
+	$(PYTHON) web/vendor.py
+
+.PHONY: web-check
+web-check:  ## Compare the try page's libraries with npm's packages
+	$(PYTHON) web/vendor.py --check
+
 .PHONY: configs
 configs: $(DEV_READY)  ## Write the checked-in config.pbtxt anew
 	$(DEV)/bin/python -m export.configs

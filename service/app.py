@@ -16,7 +16,7 @@ from service import errors, openapi
 from service.gateway import Gateway
 from service.metrics_server import metrics_server
 from service.middleware.request_id import RequestIdMiddleware
-from service.routes import health, metrics, models, predict, v2
+from service.routes import health, metrics, models, predict, try_page, v2
 from service.runtimes.base import Runtime
 from service.settings import Settings
 
@@ -74,6 +74,8 @@ def create_app(settings: Settings | None = None, runtime: Runtime | None = None)
         app.include_router(router)
     if gateway.settings.metrics_port is None:
         app.include_router(metrics.router)
+    if gateway.settings.try_page:
+        try_page.install(app)
     app.add_middleware(RequestIdMiddleware)
     if gateway.recorder is not None:
         from service.middleware.tracing import TracingMiddleware

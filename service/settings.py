@@ -49,6 +49,9 @@ class Settings(BaseSettings):
     )
     """gRPC addresses of Triton servers (``a:8001,b:8001``); each may have all or some models."""
 
+    try_page: bool = True
+    """Serve the page at ``/`` on which people try the models; it calls the API as anybody does."""
+
     refresh_seconds: Annotated[float, Field(ge=0)] = 1.0
     """How often to look for models that came, changed or went; 0 never looks."""
 

@@ -1,0 +1,40 @@
+/** Everything the page knows, in one object; a change draws the page again. */
+
+export const state = {
+  models: null, //        heads as GET /models lists them; null before the first answer
+  samples: [], //         as GET /try/samples lists them
+  unreachable: "", //     why there are no models
+  modality: "",
+  task: "",
+  input: null, //         what will be sent: {name, file} or {name, json}, perhaps {sample}
+  shown: null, //         the same, decoded for the eye: {kind, …} (see inputs/)
+  busy: false,
+  result: null, //        {answer, timings, milliseconds, model, requestId} (see api.js)
+  problem: null, //       why there is no answer (api.js: Problem)
+  previous: null, //      the embedding before this one: {name, vector}
+  key: sessionStorage.getItem("omnivec2-key") ?? "",
+  askKey: false,
+};
+
+let draw = () => {};
+let waiting = false;
+
+/** Call `listener` after every change, once for changes made together. */
+export function onChange(listener) {
+  draw = listener;
+}
+
+export function set(changes) {
+  Object.assign(state, changes);
+  if (waiting) return;
+  waiting = true;
+  queueMicrotask(() => {
+    waiting = false;
+    draw();
+  });
+}
+
+/** The head that is chosen, or undefined. */
+export function chosen() {
+  return state.models?.find((m) => m.modality === state.modality && m.task === state.task);
+}
