@@ -66,7 +66,12 @@ class Gateway:
     def __init__(self, settings: Settings, runtime: Runtime | None = None) -> None:
         self.settings = settings
         self.metrics = Metrics()
-        self.admission = Admission(settings.max_pending_requests, settings.max_pending_bytes)
+        self.admission = Admission(
+            settings.max_pending_requests,
+            settings.max_pending_bytes,
+            max_queue_seconds=settings.max_queue_seconds,
+            workers=settings.inference_workers,
+        )
         self.runtime = runtime or RUNTIMES[settings.runtime](settings, self.metrics)
         self._dataplane: DataPlane | None = None
         self.failure = ""
@@ -76,6 +81,11 @@ class Gateway:
         self._upkeep: list[asyncio.Task[None]] = []
         self.metrics.watch(
             "pending_requests", "Requests being worked on.", lambda: self.admission.requests
+        )
+        self.metrics.watch(
+            "wait_seconds",
+            "Time that a request which came now would wait for those before it.",
+            lambda: self.admission.wait_seconds,
         )
 
     @property

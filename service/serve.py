@@ -16,6 +16,7 @@ from service.app import create_app
 from service.gateway import Gateway
 from service.settings import Settings
 from service.stages import Head
+from service.threads import settle_heap, switch_often
 
 _POLL_SECONDS = 0.1
 _SHUTDOWN_SECONDS = 10
@@ -34,6 +35,7 @@ def serve(settings: Settings, announce: Callable[[str, Gateway], None]) -> None:
     logging.basicConfig(
         level=settings.log_level.upper(), format="%(asctime)s %(levelname)s %(name)s: %(message)s"
     )
+    switch_often()
     listener = _listen(settings)
     app = create_app(settings)
     gateway: Gateway = app.state.gateway
@@ -53,6 +55,7 @@ def serve(settings: Settings, announce: Callable[[str, Gateway], None]) -> None:
                 server.should_exit = True
                 break
             if (await gateway.health()).ready:
+                settle_heap()
                 announce(_address(settings, listener), gateway)
                 break
             await asyncio.sleep(_POLL_SECONDS)

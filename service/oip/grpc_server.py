@@ -19,11 +19,13 @@ from tritonclient.grpc import model_config_pb2, service_pb2
 
 from omnivec2 import __version__
 from omnivec2.errors import ArtifactError, DeadlineExceededError, OmniVecError, UndecodableError
+from service.concurrency import off_loop
 from service.context import working_for
 from service.errors import CLIENT_CLOSED_REQUEST, OUR_FAULT, grpc_code_of, status_of
 from service.gateway import Gateway
 from service.oip import inference
 from service.oip.grpc_wire import format_answer, parse_request
+from service.runtimes.base import Model
 
 SERVICE = "inference.GRPCInferenceService"
 
@@ -137,7 +139,7 @@ class GrpcServer:
         try:
             model = inference.find_model(self._gateway, request.model_name, request.model_version)
             labels = (model.spec.modality.value, model.spec.task)
-            response = await self._infer(request, context)
+            response = await self._infer(request, context, model)
             status = 200
             return response
         except asyncio.CancelledError:
@@ -150,26 +152,31 @@ class GrpcServer:
             seconds = time.perf_counter() - started
             self._gateway.metrics.observe_request(*labels, status, seconds)
 
-    async def _infer(self, request: Any, context: Any) -> Any:
+    async def _infer(self, request: Any, context: Any, model: Model) -> Any:
         seconds_left = context.time_remaining()
         trace = dict(context.invocation_metadata()).get(_TRACE_KEY, "")
         most = self._gateway.settings.request_timeout_seconds
         seconds = most if seconds_left is None else min(most, seconds_left)
-        with self._gateway.admission.enter() as ticket:
-            ticket.take(request.ByteSize())
+        nbytes = request.ByteSize()
+        admission = self._gateway.admission
+        with admission.enter([model.spec], inference.FORM, nbytes, seconds) as ticket:
+            ticket.take(nbytes)
+            ticket.begin()
             try:
                 with working_for(request.id, str(trace), seconds):
                     async with asyncio.timeout(seconds):
-                        return await self._answer(request)
+                        response = await self._answer(request)
             except TimeoutError as error:
                 raise DeadlineExceededError(f"no answer within {seconds:g} s") from error
+            ticket.succeed()
+            return response
 
     async def _answer(self, request: Any) -> Any:
-        asked = await inference.off_loop(request.ByteSize(), lambda: parse_request(request))
+        asked = await off_loop(request.ByteSize(), lambda: parse_request(request))
         answer = await inference.infer(
             self._gateway, request.model_name, request.model_version, asked
         )
-        return await inference.off_loop(answer.nbytes, lambda: format_answer(asked, answer))
+        return await off_loop(answer.nbytes, lambda: format_answer(asked, answer))
 
 
 def _guarded(method: Handler, kind: Any) -> Handler:

@@ -13,12 +13,12 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from omnivec2.errors import DeadlineExceededError, InvalidParameterError, OmniVecError
-from service.body import Body
+from service.body import Body, declared_length
 from service.context import RequestContext, working_for
 from service.dataplane import Answer, Timings
 from service.errors import CLIENT_CLOSED_REQUEST, problem_of
 from service.gateway import Gateway
-from service.requests import RequestReader
+from service.requests import RequestReader, form_of
 from service.stages import Head
 
 T = TypeVar("T")
@@ -88,9 +88,12 @@ async def _respond(request: Request, gateway: Gateway, heads: list[Head]) -> Res
     # Whoever takes least decides how much is read.
     strictest = min(heads, key=lambda head: head.spec.limits.bytes).preprocessor
     reader = RequestReader(strictest, settings.max_body_bytes, settings.max_json_values)
-    with gateway.admission.enter() as ticket:
+    specs = [head.spec for head in heads]
+    form, nbytes = form_of(request.headers), declared_length(request.headers)
+    with gateway.admission.enter(specs, form, nbytes, seconds) as ticket:
         body = Body(request, ticket, settings.upload_timeout_seconds)
         asked = await reader.read(request.headers, body)
+        ticket.begin()
         call = (
             plane.predict_tasks(heads, asked.inputs, asked.parameters, batched=asked.batched)
             if several
@@ -102,8 +105,9 @@ async def _respond(request: Request, gateway: Gateway, heads: list[Head]) -> Res
                     answer = await unless_disconnected(request, call)
         except TimeoutError as error:
             raise DeadlineExceededError(f"no answer within {seconds:g} s") from error
-    if answer is None:
-        return Response(status_code=CLIENT_CLOSED_REQUEST)
+        if answer is None:
+            return Response(status_code=CLIENT_CLOSED_REQUEST)
+        ticket.succeed()
     gateway.metrics.observe_stages(answer.timings)
     return _response(answer)
 
