@@ -7,12 +7,14 @@ import logging
 from collections.abc import Callable, Mapping
 
 from omnivec2.errors import ArtifactError, ModelNotReadyError, OmniVecError
+from service.access import Access
 from service.admission import Admission
 from service.dataplane import DataPlane
 from service.metrics import Metrics
 from service.runtimes.base import Health, Runtime
 from service.runtimes.heap import release_free
 from service.settings import Settings
+from service.stopping import Stopping
 
 _LOG = logging.getLogger(__name__)
 
@@ -58,6 +60,8 @@ class Gateway:
         runtime: instead of the one the settings name.
 
     Attributes:
+        access: the API keys; None if everybody may ask.
+        stopping: how far the process is on its way out.
         failure: why the models could not be loaded; empty if they could or still may.
         grpc_address: where gRPC is served, if it is.
         loading: the task that loads them, once begun.
@@ -72,6 +76,8 @@ class Gateway:
             max_queue_seconds=settings.max_queue_seconds,
             workers=settings.inference_workers,
         )
+        self.stopping = Stopping()
+        self.access = Access(settings.api_keys_file) if settings.api_keys_file else None
         self.runtime = runtime or RUNTIMES[settings.runtime](settings, self.metrics)
         self._dataplane: DataPlane | None = None
         self.failure = ""
@@ -101,6 +107,8 @@ class Gateway:
 
     async def health(self) -> Health:
         """The runtime's health, or why it did not come up."""
+        if self.stopping.begun:
+            return Health(False, "the service is stopping")
         if self.failure:
             return Health(False, self.failure)
         health = await self.runtime.health()
@@ -161,7 +169,8 @@ class Gateway:
             try:
                 await plane.served.refresh()
             except Exception:
-                # Whatever it is, the next look may succeed, and what is there goes on.
+                # A runtime looks at disks and servers of others: whatever they do to it, even
+                # a defect of ours, must not end this loop, or no later change would be seen.
                 _LOG.exception("the models could not be looked at")
 
     def _loaded(self, loading: asyncio.Task[None]) -> None:

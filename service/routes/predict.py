@@ -13,6 +13,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from omnivec2.errors import DeadlineExceededError, InvalidParameterError, OmniVecError
+from service.access import check_heads
 from service.body import Body, declared_length
 from service.context import RequestContext, working_for
 from service.dataplane import Answer, Timings
@@ -45,9 +46,12 @@ async def _predict(request: Request, find: Callable[[Request, Gateway], list[Hea
     gateway: Gateway = request.app.state.gateway
     started = time.perf_counter()
     labels = [("unknown", "unknown")]
+    state = request.scope.setdefault("state", {})
+    state["route"] = PATH if "task" in request.path_params else TASKS_PATH
     try:
         heads = find(request, gateway)
         labels = [(head.spec.modality.value, head.spec.task) for head in heads]
+        state["model"] = ",".join(head.model.name for head in heads)
         response = await _respond(request, gateway, heads)
     except OmniVecError as error:
         response = problem_of(request, error)
@@ -82,13 +86,14 @@ def _heads_of(request: Request, gateway: Gateway) -> list[Head]:
 
 async def _respond(request: Request, gateway: Gateway, heads: list[Head]) -> Response:
     settings, plane = gateway.settings, gateway.dataplane
+    specs = [head.spec for head in heads]
+    check_heads(specs)
     several = "task" not in request.path_params
     _check_query(request, {TASKS} if several else set())
     seconds = timeout_seconds(request.headers.get(TIMEOUT_HEADER), settings.request_timeout_seconds)
     # Whoever takes least decides how much is read.
     strictest = min(heads, key=lambda head: head.spec.limits.bytes).preprocessor
     reader = RequestReader(strictest, settings.max_body_bytes, settings.max_json_values)
-    specs = [head.spec for head in heads]
     form, nbytes = form_of(request.headers), declared_length(request.headers)
     with gateway.admission.enter(specs, form, nbytes, seconds) as ticket:
         body = Body(request, ticket, settings.upload_timeout_seconds)

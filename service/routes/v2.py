@@ -12,6 +12,7 @@ from starlette.responses import Response
 
 from omnivec2 import __version__
 from omnivec2.errors import DeadlineExceededError, ModelNotReadyError, OmniVecError
+from service.access import check_heads
 from service.body import Body, declared_length
 from service.concurrency import off_loop
 from service.errors import CLIENT_CLOSED_REQUEST, problem_of
@@ -99,6 +100,7 @@ async def infer(request: Request, name: str, version: str = "") -> Response:
     try:
         model = inference.find_model(gateway, name, version)
         labels = (model.spec.modality.value, model.spec.task)
+        request.scope.setdefault("state", {})["model"] = model.name
         response = await _respond(request, gateway, model, version)
     except OmniVecError as error:
         response = problem_of(request, error)
@@ -108,6 +110,7 @@ async def infer(request: Request, name: str, version: str = "") -> Response:
 
 async def _respond(request: Request, gateway: Gateway, model: Model, version: str) -> Response:
     settings = gateway.settings
+    check_heads([model.spec])
     seconds = timeout_seconds(request.headers.get(TIMEOUT_HEADER), settings.request_timeout_seconds)
     limit = most_values(model.spec) * _JSON_BYTES_PER_VALUE + _OVERHEAD_BYTES
     nbytes = declared_length(request.headers)
