@@ -14,8 +14,13 @@ _STAGING, RETIRED_PREFIX = ".staging-", ".retired-"
 _GRACE_SECONDS = 0.2
 
 
-def write_file(path: Path, data: bytes) -> None:
+def write_file(path: Path, data: bytes, mode: int = 0o644) -> None:
     """Write a file beside its place and rename it there.
+
+    Args:
+        path: of the file.
+        data: all of it.
+        mode: its permissions; by default servers of other users can read it.
 
     Raises:
         OSError: the directory is missing, read-only or full; the old file is untouched.
@@ -26,7 +31,7 @@ def write_file(path: Path, data: bytes) -> None:
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
-        os.chmod(name, 0o644)  # mkstemp's 0600 would lock out a server of another user
+        os.chmod(name, mode)
         os.replace(name, path)
     except BaseException:
         Path(name).unlink(missing_ok=True)

@@ -1,4 +1,4 @@
-"""One command for everything: ``omnivec2 serve | predict | models | head | train | ...``.
+"""One command for everything: ``omnivec2 serve | predict | models | head | key | train | ...``.
 
 Heavy packages are imported by the command that needs them, so that ``--help`` is
 quick and a serving installation works without torch.
@@ -15,6 +15,7 @@ import typer
 from rich.console import Console
 
 from omnivec2.cli_heads import heads_app
+from omnivec2.cli_keys import keys_app
 from omnivec2.cli_network import evaluate, export, train
 from omnivec2.cli_options import (
     DEFAULT_CHECKPOINT,
@@ -195,6 +196,7 @@ def _announce(console: Console) -> Callable[[str, Gateway], None]:
 for _command in (train, evaluate, export):
     app.command()(_command)
 app.add_typer(heads_app, name="head")
+app.add_typer(keys_app, name="key")
 
 
 def main() -> None:

@@ -50,6 +50,21 @@ def deployed_table(title: str, heads: Sequence[Mapping[str, JsonValue]]) -> Tabl
     return table
 
 
+def keys_table(title: str, keys: Sequence[Mapping[str, JsonValue]]) -> Table:
+    """API keys with their limits; a dash where there is none."""
+    table = Table(title=title)
+    columns = ("name", "requests_per_second", "burst", "max_concurrent", "expires", "heads")
+    for column in columns:
+        table.add_column(column.replace("_", " "))
+    for key in keys:
+        table.add_row(*("-" if key[c] is None else _listed(key[c]) for c in columns))
+    return table
+
+
+def _listed(value: JsonValue) -> str:
+    return ", ".join(map(str, value)) if isinstance(value, list) else str(value)
+
+
 def print_answers(console: Console, names: Sequence[str], answer: JsonValue) -> None:
     """Print the answer of each input: a table where it is a list of objects, else a line."""
     answers = answer if len(names) > 1 and isinstance(answer, list) else [answer]

@@ -10,6 +10,9 @@
     │   ├── UndecodableError             422  bytes that are not what they claim to be
     │   └── InvalidInputError            422  decoded, but a field or value is wrong
     │       └── InvalidParameterError    422  a request parameter is wrong
+    ├── AccessError                      who asks, not what
+    │   ├── UnauthenticatedError         401  no API key, or one that is not known
+    │   └── ForbiddenError               403  a key that may not do this
     ├── OverloadedError                  429  come back later
     ├── ModelNotReadyError               503  the model is known but cannot answer now
     │   ├── StaleModelError              503  another version has taken its place; ask that one
@@ -78,6 +81,31 @@ class InvalidInputError(InputError):
 
 class InvalidParameterError(InvalidInputError):
     """A request parameter is unknown, of the wrong type or out of range."""
+
+
+class AccessError(OmniVecError):
+    """The caller may not ask this."""
+
+
+class UnauthenticatedError(AccessError):
+    """The caller did not say who it is.
+
+    Args:
+        message: what is expected.
+        invalid: there was a key, but not one that is known.
+    """
+
+    reason = "unauthenticated"
+
+    def __init__(self, message: str, *, invalid: bool = False) -> None:
+        super().__init__(message)
+        self.invalid = invalid
+
+
+class ForbiddenError(AccessError):
+    """The caller is known, but may not do this."""
+
+    reason = "forbidden"
 
 
 class OverloadedError(OmniVecError):

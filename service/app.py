@@ -9,14 +9,21 @@ from typing import Any
 from fastapi import FastAPI
 from fastapi.telemetry import TelemetryConfig
 from fastapi_offline import FastAPIOffline
+from starlette.middleware.cors import CORSMiddleware
 
 from omnivec2 import __version__
 from omnivec2.errors import ArtifactError
 from service import errors, openapi
 from service.gateway import Gateway
 from service.metrics_server import metrics_server
+from service.middleware.access import API_KEY_HEADER, AccessMiddleware
+from service.middleware.access_log import AccessLogMiddleware
 from service.middleware.request_id import RequestIdMiddleware
-from service.routes import health, metrics, models, predict, try_page, v2
+from service.middleware.security_headers import SecurityHeadersMiddleware
+from service.middleware.stopping import StoppingMiddleware
+from service.middleware.unread import UnreadBodyMiddleware
+from service.oip.http_wire import HEADER_LENGTH
+from service.routes import docs_page, health, metrics, models, predict, try_page, v2
 from service.runtimes.base import Runtime
 from service.settings import Settings
 
@@ -32,6 +39,29 @@ and answers in the Hugging Face task schemas. A list of inputs gets a list of an
 
 `POST /predict/<modality>?tasks=<task>,<task>` asks several heads about the same inputs.
 """
+
+
+_REQUEST_HEADERS = (
+    "Authorization",
+    "Content-Type",
+    API_KEY_HEADER,
+    "X-Request-ID",
+    "X-Request-Timeout",
+    "traceparent",
+    HEADER_LENGTH,
+)
+"""That a page of another origin may send."""
+
+_RESPONSE_HEADERS = (
+    "X-Request-ID",
+    "X-Model",
+    "X-Model-Version",
+    "Server-Timing",
+    "Retry-After",
+    "WWW-Authenticate",
+    HEADER_LENGTH,
+)
+"""That a page of another origin may read."""
 
 
 def create_app(settings: Settings | None = None, runtime: Runtime | None = None) -> FastAPI:
@@ -54,7 +84,7 @@ def create_app(settings: Settings | None = None, runtime: Runtime | None = None)
 
     # Swagger's files come from a package: /docs works where there is no internet.
     app: FastAPI = FastAPIOffline(
-        docs_url="/docs",
+        docs_url=None,
         redoc_url=None,
         title="OmniVec2 Serve",
         version=__version__,
@@ -70,23 +100,19 @@ def create_app(settings: Settings | None = None, runtime: Runtime | None = None)
         (predict.TASKS_PATH, predict.predict_tasks),
     ):
         app.add_route(path, route, methods=["POST"], include_in_schema=False)
+    app.add_route("/docs", docs_page.docs, methods=["GET"], include_in_schema=False)
     for router in (models.router, health.router, v2.router):
         app.include_router(router)
     if gateway.settings.metrics_port is None:
         app.include_router(metrics.router)
     if gateway.settings.try_page:
         try_page.install(app)
-    app.add_middleware(RequestIdMiddleware)
-    if gateway.recorder is not None:
-        from service.middleware.tracing import TracingMiddleware
-
-        # Around what sets the headers that it reads.
-        app.add_middleware(TracingMiddleware, recorder=gateway.recorder)
+    _add_middleware(app, gateway)
     errors.install(app)
 
     def document() -> dict[str, Any]:
         # Never cached before the models are there.
-        return openapi.build(app, gateway.dataplane.heads)
+        return openapi.build(app, gateway.dataplane.heads, keys=gateway.access is not None)
 
     app.openapi = document  # type: ignore[method-assign]
     return app
@@ -104,6 +130,32 @@ def _telemetry(gateway: Gateway) -> TelemetryConfig:
         "exclude": lambda scope: scope["path"] in _UNTRACED,
         **off,
     }
+
+
+def _add_middleware(app: FastAPI, gateway: Gateway) -> None:
+    """What every request goes through; the last one added is the first to see it."""
+    if gateway.access is not None:
+        app.add_middleware(AccessMiddleware, access=gateway.access)
+    app.add_middleware(StoppingMiddleware, stopping=gateway.stopping)
+    app.add_middleware(UnreadBodyMiddleware)
+    if gateway.settings.cors_origins:
+        # Around the keys: a browser asks first whether it may ask, without one.
+        app.add_middleware(
+            CORSMiddleware,
+            allow_origins=gateway.settings.cors_origins,
+            allow_methods=("GET", "POST"),
+            allow_headers=_REQUEST_HEADERS,
+            expose_headers=_RESPONSE_HEADERS,
+        )
+    app.add_middleware(SecurityHeadersMiddleware)
+    if gateway.settings.access_log:
+        app.add_middleware(AccessLogMiddleware)
+    app.add_middleware(RequestIdMiddleware)
+    if gateway.recorder is not None:
+        from service.middleware.tracing import TracingMiddleware
+
+        # Around what sets the headers that it reads.
+        app.add_middleware(TracingMiddleware, recorder=gateway.recorder)
 
 
 @asynccontextmanager

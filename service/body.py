@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator
 
+from starlette.datastructures import Headers
 from starlette.requests import ClientDisconnect, Request
 
 from omnivec2.errors import (
@@ -78,6 +79,12 @@ class Body:
             raise DeadlineExceededError(message) from error
         except ClientDisconnect as error:
             raise InvalidInputError("the connection was closed within the body") from error
+
+
+def declared_length(headers: Headers) -> int | None:
+    """What ``Content-Length`` says, if it says a number that may be true."""
+    length = headers.get("content-length", "")
+    return int(length) if length.isascii() and length.isdigit() and len(length) < 16 else None
 
 
 def _check_declared(length: str | None, limit: int) -> None:

@@ -3,10 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from typing import Any, TypeVar
 
 T = TypeVar("T")
+
+
+_QUICK_BYTES = 64 * 2**10
+"""Content that is read or written in the event loop: a thread would cost more than the work."""
+
+
+async def off_loop(nbytes: int, call: Callable[[], T]) -> T:
+    """The result of a call, in a thread if it handles many bytes."""
+    return call() if nbytes <= _QUICK_BYTES else await asyncio.to_thread(call)
 
 
 async def all_of(calls: Sequence[Coroutine[Any, Any, T]]) -> list[T]:

@@ -35,6 +35,9 @@ class RequestContext:
         return max(0.0, self.deadline - time.monotonic())
 
 
+REQUEST_ID: ContextVar[str] = ContextVar("request_id", default="")
+"""Of the request that is being answered, from its first line to its last: log lines carry it."""
+
 NO_REQUEST = RequestContext()
 CURRENT: ContextVar[RequestContext] = ContextVar("request_context", default=NO_REQUEST)
 """Tasks started while a request is answered inherit its value."""

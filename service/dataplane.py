@@ -12,6 +12,7 @@ import asyncio
 import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextvars import copy_context
 from dataclasses import dataclass
 from functools import partial
 from typing import TypeVar
@@ -38,6 +39,8 @@ from service.stages import (
     postprocess,
     prepare,
 )
+from service.threads import give_way
+from service.work import WORK, tokens_of, tokens_of_sample
 
 T = TypeVar("T")
 
@@ -100,7 +103,7 @@ class DataPlane:
     def __init__(self, runtime: Runtime, host_workers: int, chunks_ahead: int = 4) -> None:
         self._runtime = runtime
         self._chunks_ahead = chunks_ahead
-        self._pool = ThreadPoolExecutor(host_workers, "host")
+        self._pool = ThreadPoolExecutor(host_workers, "host", initializer=give_way)
         self.served = Heads(runtime)
 
     @property
@@ -193,6 +196,7 @@ class DataPlane:
             for group in groups
             for index, raw in enumerate(inputs)
         ]
+        WORK.get().expect(len(calls))
         rows = iter([await calls[0]] if len(calls) == 1 else await all_of(calls))
         results: dict[str, list[JsonValue]] = {}
         for group in groups:
@@ -218,6 +222,7 @@ class DataPlane:
             timings.add("decode", ready.started, ready.decode_seconds)
             decoded = ready.started + ready.decode_seconds
             timings.add("preprocess", decoded, ready.preprocess_seconds)
+            WORK.get().found(_tokens(asked[0].head, ready))
             outputs = await self._infer([one.head for one in asked], ready, size, timings)
             pairs = zip(asked, outputs, strict=True)
             return [await self._finish(one, given, ready, timings) for one, given in pairs]
@@ -268,18 +273,37 @@ class DataPlane:
         # Spans of these are made by the runtime, which knows of the parts.
         timings.queue += sum(inference.queue_seconds for inference in inferences)
         timings.compute += sum(inference.compute_seconds for inference in inferences)
+        WORK.get().spend(sum(inference.own_seconds for inference in inferences))
         return [inference.outputs for inference in inferences]
 
     async def _host(self, timings: Timings, call: Callable[[], T]) -> T:
-        """Run in a host thread; the wait for one counts as queueing."""
+        """Run in a host thread, as a part of the request; the wait for one counts as queueing."""
         submitted = time.perf_counter()
+        took: list[float] = []
 
         def run() -> tuple[float, T]:
-            return time.perf_counter() - submitted, call()
+            started = time.perf_counter()
+            try:
+                return started - submitted, call()
+            finally:
+                took.append(time.perf_counter() - started)
 
-        waited, result = await asyncio.get_running_loop().run_in_executor(self._pool, run)
+        # What is logged in the thread names the request too.
+        work = partial(copy_context().run, run)
+        try:
+            waited, result = await asyncio.get_running_loop().run_in_executor(self._pool, work)
+        finally:
+            WORK.get().spend(sum(took))
         timings.add("queue", submitted, waited)
         return result
+
+
+def _tokens(head: Head, ready: Ready) -> int:
+    if ready.batch is not None:
+        return tokens_of(head.spec, ready.batch)
+    # Many samples may be a lazy sequence: only the first of them is made to be looked at.
+    samples = ready.prepared.samples
+    return len(samples) * tokens_of_sample(head.spec, samples[0])
 
 
 def _json(body: JsonValue) -> bytes:

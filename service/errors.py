@@ -11,6 +11,7 @@ import logging
 import math
 import re
 from collections.abc import Mapping
+from functools import cache
 from http import HTTPStatus
 
 from fastapi import FastAPI
@@ -33,6 +34,8 @@ _STATUS: Mapping[type[errors.OmniVecError], HTTPStatus] = {
     errors.UnknownModelError: HTTPStatus.NOT_FOUND,
     errors.TooLargeError: HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
     errors.UnsupportedMediaTypeError: HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
+    errors.AccessError: HTTPStatus.FORBIDDEN,
+    errors.UnauthenticatedError: HTTPStatus.UNAUTHORIZED,
     errors.OverloadedError: HTTPStatus.TOO_MANY_REQUESTS,
     errors.ModelNotReadyError: HTTPStatus.SERVICE_UNAVAILABLE,
     errors.DeadlineExceededError: HTTPStatus.GATEWAY_TIMEOUT,
@@ -43,6 +46,8 @@ _GRPC_CODE: Mapping[type[errors.OmniVecError], str] = {
     errors.OmniVecError: "INTERNAL",
     errors.InputError: "INVALID_ARGUMENT",
     errors.UnknownModelError: "NOT_FOUND",
+    errors.AccessError: "PERMISSION_DENIED",
+    errors.UnauthenticatedError: "UNAUTHENTICATED",
     errors.OverloadedError: "RESOURCE_EXHAUSTED",
     errors.ModelNotReadyError: "UNAVAILABLE",
     errors.DeadlineExceededError: "DEADLINE_EXCEEDED",
@@ -50,6 +55,8 @@ _GRPC_CODE: Mapping[type[errors.OmniVecError], str] = {
 
 CLIENT_CLOSED_REQUEST = 499
 """nginx's status for a caller who left; nobody sees it but the metrics."""
+
+_CHALLENGE = 'Bearer realm="omnivec2"'
 
 OUR_FAULT = "the service failed; the request was not at fault"
 
@@ -90,7 +97,7 @@ def problem(
 def problem_of(request: Request, error: errors.OmniVecError) -> Response:
     """The problem document of one of this project's errors."""
     status = status_of(type(error))
-    words = re.sub(r"(?<!^)(?=[A-Z])", " ", type(error).__name__.removesuffix("Error"))
+    words = _words(type(error).__name__)
     headers: dict[str, str] = {}
     extra: dict[str, JsonValue] = {}
     if isinstance(error, errors.InputError):
@@ -100,6 +107,9 @@ def problem_of(request: Request, error: errors.OmniVecError) -> Response:
             extra["known"] = list(error.known)
     if error.reason and "app" in request.scope:
         request.app.state.gateway.metrics.observe_rejection(error.reason)
+    if isinstance(error, errors.UnauthenticatedError):
+        # https://www.rfc-editor.org/rfc/rfc6750#section-3
+        headers["WWW-Authenticate"] = _CHALLENGE + (', error="invalid_token"' * error.invalid)
     if isinstance(error, errors.OverloadedError):
         headers["Retry-After"] = str(max(1, math.ceil(error.retry_after_seconds)))
     detail = str(error)
@@ -115,6 +125,12 @@ def problem_of(request: Request, error: errors.OmniVecError) -> Response:
         headers=headers,
         extra=extra,
     )
+
+
+@cache
+def _words(kind: str) -> str:
+    """``UnknownModelError`` -> ``Unknown Model``."""
+    return re.sub(r"(?<!^)(?=[A-Z])", " ", kind.removesuffix("Error"))
 
 
 async def _on_ours(request: Request, error: Exception) -> Response:

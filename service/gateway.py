@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 from omnivec2.errors import ArtifactError, ModelNotReadyError, OmniVecError
 from service import tracing
+from service.access import Access
 from service.admission import Admission
 from service.dataplane import DataPlane
 from service.metrics import Metrics
@@ -16,6 +17,7 @@ from service.runtimes.base import Health, Runtime
 from service.runtimes.heap import release_free
 from service.settings import Settings
 from service.stages import Head
+from service.stopping import Stopping
 
 _LOG = logging.getLogger(__name__)
 
@@ -63,6 +65,8 @@ class Gateway:
         runtime: instead of the one the settings name.
 
     Attributes:
+        access: the API keys; None if everybody may ask.
+        stopping: how far the process is on its way out.
         failure: why the models could not be loaded; empty if they could or still may.
         grpc_address: where gRPC is served, if it is.
         metrics_address: where metrics are served, if on a port of their own.
@@ -73,7 +77,14 @@ class Gateway:
     def __init__(self, settings: Settings, runtime: Runtime | None = None) -> None:
         self.settings = settings
         self.metrics = Metrics()
-        self.admission = Admission(settings.max_pending_requests, settings.max_pending_bytes)
+        self.admission = Admission(
+            settings.max_pending_requests,
+            settings.max_pending_bytes,
+            max_queue_seconds=settings.max_queue_seconds,
+            workers=settings.inference_workers,
+        )
+        self.stopping = Stopping()
+        self.access = Access(settings.api_keys_file) if settings.api_keys_file else None
         self.runtime = runtime or RUNTIMES[settings.runtime](settings, self.metrics)
         self._dataplane: DataPlane | None = None
         self.failure = ""
@@ -99,6 +110,8 @@ class Gateway:
 
     async def health(self) -> Health:
         """The runtime's health, or why it did not come up."""
+        if self.stopping.begun:
+            return Health(False, "the service is stopping")
         if self.failure:
             return Health(False, self.failure)
         health = await self.runtime.health()
@@ -131,6 +144,11 @@ class Gateway:
         watch, settings = self.metrics.watch, self.settings
         watch("pending_requests", "Requests being worked on.", lambda: self.admission.requests)
         watch("pending_bytes", "Bytes of request bodies held.", lambda: self.admission.bytes)
+        watch(
+            "wait_seconds",
+            "Time that a request which came now would wait for those before it.",
+            lambda: self.admission.wait_seconds,
+        )
         for what in ("pending_requests", "pending_bytes"):
             self.metrics.limit(what, getattr(settings, f"max_{what}"))
         watch(
@@ -189,7 +207,8 @@ class Gateway:
                 await plane.served.refresh()
                 self._refreshed = time.monotonic()
             except Exception:
-                # Whatever it is, the next look may succeed, and what is there goes on.
+                # A runtime looks at disks and servers of others: whatever they do to it, even
+                # a defect of ours, must not end this loop, or no later change would be seen.
                 _LOG.exception("the models could not be looked at")
 
     def _loaded(self, loading: asyncio.Task[None]) -> None:

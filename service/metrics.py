@@ -31,7 +31,10 @@ _ROWS = (1, 2, 4, 8, 16, 32, 64, 128)
 _BYTES = tuple(4**power for power in range(4, 14))  # 256 bytes to 64 MiB
 
 # Known ones, so that their rates are there before the first of them is.
-_REASONS = ("requests", "bytes", "queue", "triton")
+_REASONS = (
+    *("work", "model", "requests", "bytes", "queue", "triton"),  # too much to do
+    *("key", "unauthenticated", "forbidden"),  # who asks
+)
 
 _ROUTE = ("modality", "task")
 

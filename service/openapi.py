@@ -12,6 +12,7 @@ from pydantic import BaseModel, Field, TypeAdapter
 from omnivec2 import errors
 from omnivec2.spec import HeadSpec
 from service.errors import PROBLEM_JSON, status_of
+from service.middleware.access import API_KEY_HEADER, is_open
 from service.oip.http_wire import HEADER_LENGTH, WireRequest, WireResponse
 from service.requests import JSON, MULTIPART
 from service.routes import v2
@@ -24,6 +25,13 @@ OCTETS = "application/octet-stream"
 _REFERENCE = "#/components/schemas/{model}"
 
 _FILE_EXAMPLE = "<the file as base64>"
+
+_SECURITY: Json = {
+    "bearer": {"type": "http", "scheme": "bearer"},
+    "key": {"type": "apiKey", "in": "header", "name": API_KEY_HEADER},
+}
+
+_ACCESS = (errors.UnauthenticatedError, errors.ForbiddenError)
 
 # The failures a caller of /predict or /v2 may see, in the order of their status.
 _FAILURES = (
@@ -50,8 +58,14 @@ class Problem(BaseModel):
     known: list[str] | None = Field(default=None, description="what would have been accepted")
 
 
-def build(app: FastAPI, heads: Mapping[str, Head]) -> Json:
-    """The document of an application whose runtime has loaded ``heads`` (route -> head)."""
+def build(app: FastAPI, heads: Mapping[str, Head], *, keys: bool = False) -> Json:
+    """The document of an application.
+
+    Args:
+        app: whose routes are documented.
+        heads: route -> head that its runtime has loaded.
+        keys: whether it asks for API keys.
+    """
     document = get_openapi(
         title=app.title, version=app.version, description=app.description, routes=app.routes
     )
@@ -62,7 +76,23 @@ def build(app: FastAPI, heads: Mapping[str, Head]) -> Json:
     for modality, some in _by_modality(heads).items():
         document["paths"][f"/predict/{modality}"] = {"post": _tasks_operation(some, schemas)}
     _complete_infer(document["paths"][v2.INFER_PATH]["post"], schemas)
+    if keys:
+        _add_access(document)
     return document
+
+
+def _add_access(document: Json) -> None:
+    """Say which operations need a key, and what a caller without one gets."""
+    document["components"]["securitySchemes"] = _SECURITY
+    refusals = _failures(_ACCESS)
+    # A key may be used up anywhere; the operations of models say so already.
+    refusals |= _failures((errors.OverloadedError,))
+    for path, operations in document["paths"].items():
+        if is_open(path):
+            continue
+        for operation in operations.values():
+            operation["security"] = [{name: []} for name in _SECURITY]
+            operation["responses"] = {**operation["responses"], **refusals}
 
 
 def _by_modality(heads: Mapping[str, Head]) -> dict[str, list[Head]]:
@@ -232,14 +262,14 @@ def _add_schema(schemas: Json, kind: Any, spec: HeadSpec | None = None) -> Json:
     return {"$ref": _REFERENCE.format(model=name)}
 
 
-def _failures() -> Json:
+def _failures(kinds: Sequence[type[errors.OmniVecError]] = _FAILURES) -> Json:
     reference = {"$ref": _REFERENCE.format(model=Problem.__name__)}
     return {
         str(int(status_of(kind))): {
             "description": (kind.__doc__ or "").partition("\n")[0],
             "content": {PROBLEM_JSON: {"schema": reference}},
         }
-        for kind in _FAILURES
+        for kind in kinds
     }
 
 

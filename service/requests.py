@@ -20,6 +20,7 @@ from omnivec2.errors import (
 )
 from omnivec2.preprocess import Preprocessor
 from service.body import Body
+from service.concurrency import off_loop
 from service.stages import FileInput, JsonInput, RawInput
 
 JSON = "application/json"
@@ -73,14 +74,15 @@ class RequestReader:
         if declared == MULTIPART:
             return await self._read_multipart(headers, body)
         if declared == JSON:
-            return self._from_json(await body.read(self._json_limit))
+            data = await body.read(self._json_limit)
+            return await off_loop(len(data), lambda: self._from_json(data))
         if declared not in _SAYS_NOTHING and declared not in self.preprocessor.media_types:
             raise self._unsupported(declared)
         says_nothing = declared in _SAYS_NOTHING
         limit = self._json_limit if says_nothing else self._file_limit
         data = await body.read(limit)
-        if says_nothing and self._looks_like_request(data):
-            return self._from_json(data)
+        if says_nothing and await off_loop(len(data), lambda: self._looks_like_request(data)):
+            return await off_loop(len(data), lambda: self._from_json(data))
         return PredictRequest([self._file(data, None if says_nothing else declared)])
 
     @property
@@ -225,6 +227,12 @@ class RequestReader:
             field="Content-Type",
             known=list(dict.fromkeys(known)),
         )
+
+
+def form_of(headers: Headers) -> str:
+    """Which form a request has, as its head says."""
+    declared = _media_type(headers.get("content-type", ""))
+    return {JSON: "json", MULTIPART: "form"}.get(declared, "file")
 
 
 def parse_json(data: bytes, max_values: int) -> JsonValue:

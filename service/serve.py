@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import math
+import os
 import socket
 from collections.abc import Callable, Mapping
 
@@ -12,13 +14,16 @@ import uvicorn
 
 from omnivec2.errors import ArtifactError
 from omnivec2.spec import TaskFamily
+from service import logs
 from service.app import create_app
 from service.gateway import Gateway
+from service.protocol import limited
+from service.server import Server
 from service.settings import Settings
 from service.stages import Head
+from service.threads import settle_heap, switch_often
 
 _POLL_SECONDS = 0.1
-_SHUTDOWN_SECONDS = 10
 
 
 def serve(settings: Settings, announce: Callable[[str, Gateway], None]) -> None:
@@ -31,9 +36,8 @@ def serve(settings: Settings, announce: Callable[[str, Gateway], None]) -> None:
     Raises:
         ArtifactError: the address cannot be listened on, or nothing can be served.
     """
-    logging.basicConfig(
-        level=settings.log_level.upper(), format="%(asctime)s %(levelname)s %(name)s: %(message)s"
-    )
+    logs.configure(settings.log_level, settings.log_format)
+    switch_often()
     listener = _listen(settings)
     app = create_app(settings)
     gateway: Gateway = app.state.gateway
@@ -42,9 +46,12 @@ def serve(settings: Settings, announce: Callable[[str, Gateway], None]) -> None:
         log_config=None,
         access_log=False,
         server_header=False,
-        timeout_graceful_shutdown=_SHUTDOWN_SECONDS,
+        http=limited(settings.max_header_bytes, settings.header_timeout_seconds),
+        ws="none",
+        timeout_keep_alive=settings.keep_alive_seconds,
+        timeout_graceful_shutdown=math.ceil(settings.drain_seconds),
     )
-    server = uvicorn.Server(config)
+    server = Server(config, gateway.stopping, settings.drain_delay_seconds)
 
     async def run() -> None:
         serving = asyncio.create_task(server.serve(sockets=[listener]))
@@ -52,7 +59,10 @@ def serve(settings: Settings, announce: Callable[[str, Gateway], None]) -> None:
             if gateway.failure:
                 server.should_exit = True
                 break
+            if gateway.stopping.begun:
+                break
             if (await gateway.health()).ready:
+                settle_heap()
                 announce(_address(settings, listener), gateway)
                 break
             await asyncio.sleep(_POLL_SECONDS)
@@ -60,6 +70,10 @@ def serve(settings: Settings, announce: Callable[[str, Gateway], None]) -> None:
 
     with asyncio.Runner(loop_factory=config.get_loop_factory()) as runner:
         runner.run(run())
+    if server.force_exit:
+        # Threads may still be at work, and Python would wait for them.
+        logging.shutdown()
+        os._exit(1)
     if gateway.failure:
         raise ArtifactError(gateway.failure)
 

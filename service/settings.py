@@ -79,6 +79,10 @@ class Settings(BaseSettings):
     max_pending_requests: Annotated[int, Field(ge=1)] = 256
     """Requests worked on at the same time; beyond it, requests are answered 429."""
 
+    max_queue_seconds: Annotated[float, Field(gt=0)] = 1.0
+    """Longest that a request may have to wait for those before it, as far as can be told from \
+what they are; beyond it, or beyond half of its own deadline, requests are answered 429."""
+
     max_pending_bytes: Annotated[int, Field(ge=1)] = 512 * 2**20
     """Bytes of request bodies held at the same time; beyond it, requests are answered 429."""
 
@@ -97,7 +101,35 @@ class Settings(BaseSettings):
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     """Least severe messages that are logged."""
 
-    @field_validator("only", "required", "triton_endpoints", mode="before")
+    log_format: Literal["text", "json"] = "text"
+    """``json`` writes an object per line, for what collects logs."""
+
+    access_log: bool = True
+    """Whether every request is logged; health checks and metrics are for ``debug`` only."""
+
+    api_keys_file: Path | None = None
+    """API keys (``omnivec2 key create``); without such a file everybody may ask."""
+
+    cors_origins: Annotated[tuple[str, ...], NoDecode] = ()
+    """Origins whose pages may ask from a browser (``https://a.example,https://b.example``)."""
+
+    max_header_bytes: Annotated[int, Field(ge=1024)] = 32 * 2**10
+    """Longest head of a request: its first line and its headers."""
+
+    header_timeout_seconds: Annotated[float, Field(gt=0)] = 10.0
+    """Time in which the head of a request must arrive."""
+
+    keep_alive_seconds: Annotated[int, Field(ge=1)] = 75
+    """How long a connection is kept for the next request: longer than a balancer before it does."""
+
+    drain_delay_seconds: Annotated[float, Field(ge=0)] = 0.0
+    """How long to go on as before once told to stop, except that ``/readyz`` says no: the time \
+in which balancers notice."""
+
+    drain_seconds: Annotated[float, Field(gt=0)] = 30.0
+    """Time in which requests under way may finish once the service has stopped to listen."""
+
+    @field_validator("only", "required", "triton_endpoints", "cors_origins", mode="before")
     @classmethod
     def _split_names(cls, value: object) -> object:
         """Comma-separated in the environment, a sequence in code."""

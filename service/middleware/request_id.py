@@ -8,6 +8,8 @@ import uuid
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from service.context import REQUEST_ID
+
 HEADER = "X-Request-ID"
 
 # Short and of harmless characters, because it ends up in logs and headers.
@@ -28,6 +30,8 @@ class RequestIdMiddleware:
         given = Headers(scope=scope).get(HEADER, "")
         request_id = given if _SANE.fullmatch(given) else uuid.uuid4().hex
         scope.setdefault("state", {})["request_id"] = request_id
+        # Not taken back: the server has a task per request, and logs in it what went wrong.
+        REQUEST_ID.set(request_id)
 
         async def send_named(message: Message) -> None:
             if message["type"] == "http.response.start":

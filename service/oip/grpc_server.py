@@ -9,21 +9,23 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Callable
 from typing import Any
 
 import grpc
 from google.protobuf.json_format import ParseDict
-from google.protobuf.message import DecodeError
 from tritonclient.grpc import model_config_pb2, service_pb2
 
 from omnivec2 import __version__
-from omnivec2.errors import ArtifactError, DeadlineExceededError, OmniVecError, UndecodableError
+from omnivec2.errors import ArtifactError, DeadlineExceededError, OmniVecError
+from service.access import check_heads
+from service.concurrency import off_loop
 from service.context import working_for
-from service.errors import CLIENT_CLOSED_REQUEST, OUR_FAULT, grpc_code_of, status_of
+from service.errors import CLIENT_CLOSED_REQUEST, status_of
 from service.gateway import Gateway
 from service.oip import inference
+from service.oip.grpc_guard import Guard
 from service.oip.grpc_wire import format_answer, parse_request
+from service.runtimes.base import Model
 
 SERVICE = "inference.GRPCInferenceService"
 
@@ -31,12 +33,11 @@ _LOG = logging.getLogger(__name__)
 
 _TRACE_KEY = "traceparent"
 
-_GRACE_SECONDS = 5.0
-
 _CONNECTION_AGE_MS = 5 * 60 * 1000
 """After this, a connection is asked to be made anew, which also spreads clients over gateways."""
 
-Handler = Callable[[Any, Any], Awaitable[Any]]
+_ROOM_FOR_HEALTH = 64
+"""Calls beside the requests that may be worked on; those over the limit are refused by us."""
 
 
 class GrpcServer:
@@ -49,6 +50,7 @@ class GrpcServer:
     def __init__(self, gateway: Gateway) -> None:
         self._gateway = gateway
         self._server: Any = None
+        self._stopping: asyncio.Task[None] | None = None
         self.address = ""
 
     async def start(self) -> None:
@@ -61,7 +63,7 @@ class GrpcServer:
         most = settings.max_body_bytes
         age = settings.upload_timeout_seconds + settings.request_timeout_seconds
         self._server = grpc.aio.server(
-            maximum_concurrent_rpcs=settings.max_pending_requests,
+            maximum_concurrent_rpcs=settings.max_pending_requests + _ROOM_FOR_HEALTH,
             options=[
                 ("grpc.max_receive_message_length", most),
                 ("grpc.max_send_message_length", -1),
@@ -70,6 +72,7 @@ class GrpcServer:
                 ("grpc.max_connection_age_grace_ms", int(age * 1000)),
             ],
         )
+        guard = Guard(self._gateway)
         methods = {
             "ServerLive": (self._server_live, service_pb2.ServerLiveRequest),
             "ServerReady": (self._server_ready, service_pb2.ServerReadyRequest),
@@ -81,7 +84,7 @@ class GrpcServer:
         }
         handlers = {
             name: grpc.unary_unary_rpc_method_handler(
-                _guarded(method, kind),
+                guard.wrap(name, method, kind),
                 response_serializer=lambda message: message.SerializeToString(),
             )
             for name, (method, kind) in methods.items()
@@ -98,11 +101,19 @@ class GrpcServer:
             ) from error
         await self._server.start()
         self.address = f"{host}:{port}"
+        self._stopping = asyncio.create_task(self._stop_with_http())
         _LOG.info("gRPC on %s", self.address)
 
     async def close(self) -> None:
-        """Take no more calls, and give those that run a moment to end."""
-        await self._server.stop(_GRACE_SECONDS)
+        """Take no more calls, and give those that run the time to end."""
+        if self._stopping is not None and not self._gateway.stopping.listens_no_more.is_set():
+            self._stopping.cancel()
+        await self._server.stop(self._gateway.settings.drain_seconds)
+
+    async def _stop_with_http(self) -> None:
+        """Stop as soon as HTTP does, so that both finish what runs in the same time."""
+        await self._gateway.stopping.listens_no_more.wait()
+        await self._server.stop(self._gateway.settings.drain_seconds)
 
     async def _server_live(self, _: Any, __: Any) -> Any:
         return service_pb2.ServerLiveResponse(live=True)
@@ -152,7 +163,8 @@ class GrpcServer:
         try:
             model = inference.find_model(self._gateway, request.model_name, request.model_version)
             labels = (model.spec.modality.value, model.spec.task)
-            response = await self._infer(request, context)
+            check_heads([model.spec])
+            response = await self._infer(request, context, model)
             status = 200
             return response
         except asyncio.CancelledError:
@@ -170,50 +182,30 @@ class GrpcServer:
                 sizes = request.ByteSize(), response.ByteSize()
                 self._gateway.metrics.observe_bytes(*labels, *sizes)
 
-    async def _infer(self, request: Any, context: Any) -> Any:
+    async def _infer(self, request: Any, context: Any, model: Model) -> Any:
         seconds_left = context.time_remaining()
         trace = dict(context.invocation_metadata()).get(_TRACE_KEY, "")
         most = self._gateway.settings.request_timeout_seconds
         seconds = most if seconds_left is None else min(most, seconds_left)
-        with self._gateway.admission.enter() as ticket:
-            ticket.take(request.ByteSize())
+        nbytes = request.ByteSize()
+        admission = self._gateway.admission
+        with admission.enter([model.spec], inference.FORM, nbytes, seconds) as ticket:
+            ticket.take(nbytes)
+            ticket.begin()
             try:
                 with working_for(request.id, str(trace), seconds):
                     async with asyncio.timeout(seconds):
-                        return await self._answer(request)
+                        response = await self._answer(request)
             except TimeoutError as error:
                 raise DeadlineExceededError(f"no answer within {seconds:g} s") from error
+            ticket.succeed()
+            return response
 
     async def _answer(self, request: Any) -> Any:
-        asked = await inference.off_loop(request.ByteSize(), lambda: parse_request(request))
+        asked = await off_loop(request.ByteSize(), lambda: parse_request(request))
         answer = await inference.infer(
             self._gateway, request.model_name, request.model_version, asked
         )
         spec = answer.model.spec
         self._gateway.metrics.observe_stages(spec.modality.value, spec.task, answer.timings)
-        return await inference.off_loop(answer.nbytes, lambda: format_answer(asked, answer))
-
-
-def _guarded(method: Handler, kind: Any) -> Handler:
-    """Read a message of a kind, and answer failures with their code; a defect is not shown."""
-
-    async def call(data: bytes, context: Any) -> Any:
-        try:
-            return await method(_decode(data, kind), context)
-        except OmniVecError as error:
-            code = grpc.StatusCode[grpc_code_of(type(error))]
-            detail = OUR_FAULT if code is grpc.StatusCode.INTERNAL else str(error)
-        except Exception:
-            _LOG.exception("a gRPC call failed")
-            code, detail = grpc.StatusCode.INTERNAL, OUR_FAULT
-        await context.abort(code, detail)
-
-    return call
-
-
-def _decode(data: bytes, kind: Any) -> Any:
-    try:
-        return kind.FromString(data)
-    except DecodeError as error:
-        message = f"the bytes are no {kind.DESCRIPTOR.name}"
-        raise UndecodableError(message, field="body") from error
+        return await off_loop(answer.nbytes, lambda: format_answer(asked, answer))

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any
 
 from omnivec2.errors import (
     InvalidInputError,
@@ -17,21 +16,20 @@ from omnivec2.errors import (
 )
 from omnivec2.preprocess import Array
 from omnivec2.spec import TensorSpec
+from service.concurrency import off_loop
 from service.dataplane import Timings
 from service.gateway import Gateway
 from service.oip.tensors import DATATYPES, Tensor, read_tensors
 from service.runtimes.base import Inference, Model
 from service.stages import check_finite
-
-T = TypeVar("T")
+from service.work import WORK, tokens_of
 
 SERVER_NAME = "omnivec2-serve"
 EXTENSIONS = ("binary_tensor_data", "model_configuration")
+FORM = "tensors"
+"""How inputs come, to the admission: no decoding, so a kind of work of its own."""
 PLATFORM = "omnivec2"
 """Which engine runs a model is the runtime's affair; to a caller it is this gateway."""
-
-_QUICK_BYTES = 64 * 2**10
-"""Content that is read or written in the event loop: a thread would cost more than the work."""
 
 
 @dataclass(frozen=True)
@@ -161,8 +159,11 @@ async def _run(
     started = time.perf_counter()
     inputs = await off_loop(request.nbytes, lambda: read_tensors(model.spec, request.inputs))
     timings.add("decode", started, time.perf_counter() - started)
+    work = WORK.get()
+    work.expect(1)
+    work.found(tokens_of(model.spec, inputs))
     try:
-        return await gateway.runtime.infer(model, inputs)
+        answer = await gateway.runtime.infer(model, inputs)
     except RefusedTensorsError as error:
         # Here the caller made the tensors, so the fault is not the model's.
         raise InvalidInputError(
@@ -170,6 +171,8 @@ async def _run(
             "or axes that belong together differ in length",
             field="inputs",
         ) from error
+    work.spend(answer.own_seconds)
+    return answer
 
 
 def _check_outputs(model: Model, names: Sequence[str]) -> None:
@@ -182,8 +185,3 @@ def _check_outputs(model: Model, names: Sequence[str]) -> None:
         )
     if len(set(names)) != len(names):
         raise InvalidInputError("an output is asked for twice", field="outputs", known=known)
-
-
-async def off_loop(nbytes: int, call: Callable[[], T]) -> T:
-    """The result of a call, in a thread if it handles many bytes."""
-    return call() if nbytes <= _QUICK_BYTES else await asyncio.to_thread(call)

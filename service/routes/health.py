@@ -26,7 +26,12 @@ async def readyz(request: Request) -> Response:
     """200 once the required models are loaded, else 503; lists the refused models."""
     gateway: Gateway = request.app.state.gateway
     health = await gateway.health()
-    refused: JsonValue = dict(health.refused)
+    extra: dict[str, JsonValue] = {"refused": dict(health.refused)}
+    if gateway.access is not None:
+        gateway.access.refresh()
+        if gateway.access.failure:
+            # Not to everybody, who may read this, what the file holds or where it is.
+            extra["keys"] = "the file of API keys cannot be used; the keys before it still are"
     if not health.ready:
         return problem(
             request,
@@ -34,7 +39,7 @@ async def readyz(request: Request) -> Response:
             "Not ready",
             health.detail,
             headers={"Retry-After": "1"},
-            extra={"refused": refused},
+            extra=extra,
         )
-    body = {"status": "ready", "models": len(gateway.dataplane.heads), "refused": refused}
+    body = {"status": "ready", "models": len(gateway.dataplane.heads), **extra}
     return JSONResponse(body)

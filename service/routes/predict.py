@@ -13,12 +13,13 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from omnivec2.errors import DeadlineExceededError, InvalidParameterError, OmniVecError
-from service.body import Body
+from service.access import check_heads
+from service.body import Body, declared_length
 from service.context import TRACEPARENT, RequestContext, working_for
 from service.dataplane import Answer, Timings
 from service.errors import CLIENT_CLOSED_REQUEST, problem_of
 from service.gateway import Gateway
-from service.requests import RequestReader
+from service.requests import RequestReader, form_of
 from service.stages import Head
 
 T = TypeVar("T")
@@ -46,9 +47,12 @@ async def _predict(request: Request, find: Callable[[Request, Gateway], list[Hea
     gateway: Gateway = request.app.state.gateway
     started = time.perf_counter()
     labels = [("unknown", "unknown")]
+    state = request.scope.setdefault("state", {})
+    state["route"] = PATH if "task" in request.path_params else TASKS_PATH
     try:
         heads = find(request, gateway)
         labels = [(head.spec.modality.value, head.spec.task) for head in heads]
+        state["model"] = ",".join(head.model.name for head in heads)
         response = await _respond(request, gateway, heads)
     except OmniVecError as error:
         response = problem_of(request, error)
@@ -90,15 +94,19 @@ def _heads_of(request: Request, gateway: Gateway) -> list[Head]:
 
 async def _respond(request: Request, gateway: Gateway, heads: list[Head]) -> Response:
     settings, plane = gateway.settings, gateway.dataplane
+    specs = [head.spec for head in heads]
+    check_heads(specs)
     several = "task" not in request.path_params
     _check_query(request, {TASKS} if several else set())
     seconds = timeout_seconds(request.headers.get(TIMEOUT_HEADER), settings.request_timeout_seconds)
     # Whoever takes least decides how much is read.
     strictest = min(heads, key=lambda head: head.spec.limits.bytes).preprocessor
     reader = RequestReader(strictest, settings.max_body_bytes, settings.max_json_values)
-    with gateway.admission.enter() as ticket:
+    form, nbytes = form_of(request.headers), declared_length(request.headers)
+    with gateway.admission.enter(specs, form, nbytes, seconds) as ticket:
         body = Body(request, ticket, settings.upload_timeout_seconds)
         asked = await reader.read(request.headers, body)
+        ticket.begin()
         call = (
             plane.predict_tasks(heads, asked.inputs, asked.parameters, batched=asked.batched)
             if several
@@ -110,8 +118,9 @@ async def _respond(request: Request, gateway: Gateway, heads: list[Head]) -> Res
                     answer = await unless_disconnected(request, call)
         except TimeoutError as error:
             raise DeadlineExceededError(f"no answer within {seconds:g} s") from error
-    if answer is None:
-        return Response(status_code=CLIENT_CLOSED_REQUEST)
+        if answer is None:
+            return Response(status_code=CLIENT_CLOSED_REQUEST)
+        ticket.succeed()
     labels = [(model.spec.modality.value, model.spec.task) for model in answer.models]
     gateway.metrics.observe_stages(*_one_label(labels), answer.timings)
     return _response(answer)

@@ -12,7 +12,9 @@ from starlette.responses import Response
 
 from omnivec2 import __version__
 from omnivec2.errors import DeadlineExceededError, ModelNotReadyError, OmniVecError
-from service.body import Body
+from service.access import check_heads
+from service.body import Body, declared_length
+from service.concurrency import off_loop
 from service.errors import CLIENT_CLOSED_REQUEST, problem_of
 from service.gateway import Gateway
 from service.oip import inference
@@ -99,6 +101,7 @@ async def infer(request: Request, name: str, version: str = "") -> Response:
     try:
         model = inference.find_model(gateway, name, version)
         labels = (model.spec.modality.value, model.spec.task)
+        request.scope.setdefault("state", {})["model"] = model.name
         response = await _respond(request, gateway, model, version)
     except OmniVecError as error:
         response = problem_of(request, error)
@@ -109,11 +112,14 @@ async def infer(request: Request, name: str, version: str = "") -> Response:
 
 async def _respond(request: Request, gateway: Gateway, model: Model, version: str) -> Response:
     settings = gateway.settings
+    check_heads([model.spec])
     seconds = timeout_seconds(request.headers.get(TIMEOUT_HEADER), settings.request_timeout_seconds)
     limit = most_values(model.spec) * _JSON_BYTES_PER_VALUE + _OVERHEAD_BYTES
-    with gateway.admission.enter() as ticket:
+    nbytes = declared_length(request.headers)
+    with gateway.admission.enter([model.spec], inference.FORM, nbytes, seconds) as ticket:
         body = Body(request, ticket, settings.upload_timeout_seconds)
         data = await body.read(min(limit, settings.max_body_bytes))
+        ticket.begin()
         call = _answer(gateway, model.name, version, data, request.headers.get(HEADER_LENGTH))
         try:
             with in_context(request, seconds):
@@ -121,20 +127,21 @@ async def _respond(request: Request, gateway: Gateway, model: Model, version: st
                     response = await unless_disconnected(request, call)
         except TimeoutError as error:
             raise DeadlineExceededError(f"no answer within {seconds:g} s") from error
-    return response or Response(status_code=CLIENT_CLOSED_REQUEST)
+        if response is None:
+            return Response(status_code=CLIENT_CLOSED_REQUEST)
+        ticket.succeed()
+    return response
 
 
 async def _answer(
     gateway: Gateway, name: str, version: str, data: bytes, header_length: str | None
 ) -> Response:
     max_values = gateway.settings.max_json_values
-    asked = await inference.off_loop(
-        len(data), lambda: parse_request(data, header_length, max_values)
-    )
+    asked = await off_loop(len(data), lambda: parse_request(data, header_length, max_values))
     answer = await inference.infer(gateway, name, version, asked.infer)
     spec = answer.model.spec
     gateway.metrics.observe_stages(spec.modality.value, spec.task, answer.timings)
-    body, json_bytes = await inference.off_loop(answer.nbytes, lambda: format_answer(asked, answer))
+    body, json_bytes = await off_loop(answer.nbytes, lambda: format_answer(asked, answer))
     headers = {
         "X-Model": answer.model.name,
         "X-Model-Version": answer.model.version,

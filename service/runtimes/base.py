@@ -55,11 +55,18 @@ class Inference:
         outputs: name -> array (batch, ...).
         queue_seconds: time spent waiting for a worker.
         compute_seconds: time of the batch the rows were computed in.
+        work_seconds: the rows' share of that time; None if it is not known.
     """
 
     outputs: Mapping[str, Array]
     queue_seconds: float
     compute_seconds: float
+    work_seconds: float | None = None
+
+    @property
+    def own_seconds(self) -> float:
+        """Time that the rows took, without those that they met in the batch, if it is known."""
+        return self.compute_seconds if self.work_seconds is None else self.work_seconds
 
 
 @dataclass(frozen=True)

@@ -24,6 +24,7 @@ from omnivec2.errors import (
 )
 from omnivec2.preprocess import Array
 from service.runtimes.base import Inference
+from service.threads import give_way
 
 Batch = Mapping[str, Array]
 
@@ -149,30 +150,34 @@ class Batcher:
             _settle(job, ModelNotReadyError("the service is shutting down"))
 
     def _work(self) -> None:
-        while jobs := self._take():
+        give_way()
+        while (jobs := self._take()) is not None:
             self._run(jobs)
 
-    def _take(self) -> list[_Job]:
-        """Wait for jobs; an empty list means closed."""
+    def _take(self) -> list[_Job] | None:
+        """Wait for jobs, of which none may be left to be done; None means closed."""
         with self._changed:
             self._idle += 1
             while not self._queues and not self._closed:
                 self._changed.wait()
             self._idle -= 1
             if self._closed:
-                return []
+                return None
             key, queue = min(self._queues.items(), key=lambda item: item[1][0].arrived)
             waiting = sum(job.rows for job in queue)
             # Rows are shared out evenly when other workers have nothing to do.
             share = min(-(-waiting // (self._idle + 1)), queue[0].engine.max_rows)
-            jobs = [queue.popleft()]
-            rows = jobs[0].rows
-            while queue and rows + queue[0].rows <= share:
-                jobs.append(queue.popleft())
-                rows += jobs[-1].rows
+            jobs: list[_Job] = []
+            rows = 0
+            while queue and (not rows or rows + queue[0].rows <= share):
+                job = queue.popleft()
+                self._waiting_rows -= job.rows
+                # Nobody waits for it any more: it must not take a place in the batch.
+                if not job.future.cancelled():
+                    jobs.append(job)
+                    rows += job.rows
             if not queue:
                 del self._queues[key]
-            self._waiting_rows -= rows
             return jobs
 
     def _run(self, jobs: Sequence[_Job]) -> None:
@@ -192,12 +197,14 @@ class Batcher:
                 _settle(job, error)
             return
         seconds = time.perf_counter() - started
-        self._on_batch(jobs[0].engine.name, sum(job.rows for job in jobs), seconds)
+        total = sum(job.rows for job in jobs)
+        self._on_batch(jobs[0].engine.name, total, seconds)
         start = 0
         for job in jobs:
             rows = slice(start, start := start + job.rows)
             own = {name: array[rows] for name, array in outputs.items()}
-            _settle(job, Inference(own, started - job.arrived, seconds))
+            share = seconds * job.rows / total
+            _settle(job, Inference(own, started - job.arrived, seconds, share))
 
 
 def merge(batches: Sequence[Batch]) -> Batch:

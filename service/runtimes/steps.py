@@ -92,6 +92,7 @@ async def walk(
             {name: await value(origin) for name, origin in plan.outputs.items()},
             sum(running[node].result().queue_seconds for node in nodes),
             sum(running[node].result().compute_seconds for node in nodes),
+            sum(running[node].result().own_seconds for node in nodes),
         )
         for plan, nodes in zip(plans, owned, strict=True)
     ]

@@ -15,6 +15,7 @@ from omnivec2.errors import (
 )
 from service.admission import Admission
 from service.body import Body
+from tests.support.service_fakes import letters_spec
 
 
 class Stream:
@@ -46,7 +47,7 @@ def read(
     request = Request({"type": "http", "headers": raw}, stream)
 
     async def main() -> bytes:
-        with Admission(1, max_bytes).enter() as ticket:
+        with Admission(1, max_bytes).enter([letters_spec()], "file", None, 30) as ticket:
             return await Body(request, ticket, timeout_seconds).read(limit)
 
     return asyncio.run(main())

@@ -26,12 +26,14 @@ def body_of(error: errors.OmniVecError) -> dict[str, object]:
 
 @pytest.mark.parametrize("kind", ALL)
 def test_every_error_has_a_status(kind: type[errors.OmniVecError]) -> None:
-    assert status_of(kind) in {404, 413, 415, 422, 429, 500, 503, 504}
+    assert status_of(kind) in {401, 403, 404, 413, 415, 422, 429, 500, 503, 504}
 
 
 @pytest.mark.parametrize("kind", ALL)
 def test_every_error_has_a_grpc_code_of_the_same_meaning(kind: type[errors.OmniVecError]) -> None:
     meanings = {
+        401: "UNAUTHENTICATED",
+        403: "PERMISSION_DENIED",
         404: "NOT_FOUND",
         413: "INVALID_ARGUMENT",
         415: "INVALID_ARGUMENT",

@@ -195,7 +195,7 @@ def test_requests_go_to_the_less_busy_server() -> None:
     async def test(
         runtime: TritonRuntime, model: Model, one: FakeTriton, other: FakeTriton
     ) -> None:
-        one.delay_seconds = 1.0
+        one.delay_seconds = 3.0
         slow = [asyncio.create_task(runtime.infer(model, LETTERS)) for _ in range(2)]
         await until(lambda: len(one.calls) + len(other.calls) == 2)
         for _ in range(10):

@@ -1,0 +1,100 @@
+"""``omnivec2 key create | list | revoke``: who may ask a gateway."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from omnivec2.cli_support import one_line_errors
+from omnivec2.cli_tables import keys_table
+from omnivec2.terminal import make_console
+
+keys_app = typer.Typer(no_args_is_help=True, help="Make API keys, list them, revoke them.")
+
+_DEFAULT_FILE = Path("api_keys.json")
+
+FileOption = Annotated[
+    Path, typer.Option("--file", envvar="OMNIVEC2_API_KEYS_FILE", help="The file of API keys.")
+]
+NameArgument = Annotated[str, typer.Argument(help="Of the caller; appears in logs.")]
+
+
+@keys_app.command("create")
+def key_create(
+    name: NameArgument,
+    file: FileOption = _DEFAULT_FILE,
+    rate: Annotated[
+        float | None, typer.Option(help="Requests per second, on average.  [default: no limit]")
+    ] = None,
+    burst: Annotated[
+        int | None, typer.Option(help="Requests at once.  [default: those of a second]")
+    ] = None,
+    concurrent: Annotated[
+        int | None, typer.Option(help="Requests at the same time.  [default: no limit]")
+    ] = None,
+    expires: Annotated[
+        str | None, typer.Option(help="When it ends, e.g. 2027-01-01T00:00:00Z.")
+    ] = None,
+    head: Annotated[
+        list[str] | None, typer.Option(help="Only this head (repeatable).  [default: all]")
+    ] = None,
+) -> None:
+    """Make a key and print it, this once; the file gets its hash.
+
+    Gateways read the file anew within seconds.
+
+    Examples:
+        omnivec2 key create alice
+
+        omnivec2 key create batch --rate 5 --concurrent 2 --head image/classification
+    """
+    from service.keys import create_key
+
+    given = {
+        "requests_per_second": rate,
+        "burst": burst,
+        "max_concurrent": concurrent,
+        "expires": expires,
+        "heads": tuple(head) if head else None,
+    }
+    with one_line_errors():
+        limits = {field: value for field, value in given.items() if value is not None}
+        typer.echo(create_key(file, name, **limits))
+
+
+@keys_app.command("list")
+def key_list(
+    file: FileOption = _DEFAULT_FILE,
+    as_json: Annotated[bool, typer.Option("--json", help="Print as JSON.")] = False,
+) -> None:
+    """List the keys of a file with their limits; the keys themselves are not in it.
+
+    Examples:
+        omnivec2 key list
+    """
+    from service.keys import read_keys
+
+    with one_line_errors():
+        keys = read_keys(file).keys
+    rows = [key.model_dump(mode="json", exclude={"sha256"}) for key in keys]
+    if as_json:
+        typer.echo(json.dumps(rows))
+        return
+    make_console().print(keys_table(str(file), rows))
+
+
+@keys_app.command("revoke")
+def key_revoke(name: NameArgument, file: FileOption = _DEFAULT_FILE) -> None:
+    """Take a key out of a file; gateways refuse it within seconds.
+
+    Examples:
+        omnivec2 key revoke alice
+    """
+    from service.keys import revoke_key
+
+    with one_line_errors():
+        revoke_key(file, name)
+    typer.echo(f"revoked {name}")

@@ -1,0 +1,151 @@
+"""API keys: who may ask, whom, and how often.
+
+A key is 256 random bits in a form that is easy to find in logs and code (``ov2_…``). The
+file holds its SHA-256 and never the key. A plain hash is right here: salts and slow hashes
+protect passwords, which can be guessed; nobody guesses 256 random bits, and a request must
+not cost a slow hash.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import secrets
+import tomllib
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated
+
+from filelock import FileLock
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
+
+from omnivec2.atomic import write_file
+from omnivec2.errors import ArtifactError, InvalidInputError
+
+PREFIX = "ov2_"
+_KEY_BYTES = 32
+
+
+class Key(BaseModel):
+    """One caller.
+
+    Attributes:
+        name: appears in logs; never the key.
+        sha256: of the key, in hexadecimal digits.
+        requests_per_second: on average; None is as many as the service can.
+        burst: requests at once after a pause; as many as a second's, at least 1, if not given.
+        max_concurrent: requests at the same time.
+        expires: after that the key is none.
+        heads: routes it may ask (``text/sentiment``); None is all, an empty list none.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._@-]{0,63}$")]
+    sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+    requests_per_second: Annotated[float, Field(gt=0)] | None = None
+    burst: Annotated[int, Field(ge=1)] | None = None
+    max_concurrent: Annotated[int, Field(ge=1)] | None = None
+    expires: AwareDatetime | None = None
+    heads: tuple[str, ...] | None = None
+
+    def expired(self) -> bool:
+        """Whether its time is over."""
+        return self.expires is not None and self.expires <= datetime.now(UTC)
+
+
+class KeysFile(BaseModel):
+    """All of them."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    keys: tuple[Key, ...] = ()
+
+
+def digest(key: str) -> str:
+    """SHA-256 of a key in hexadecimal digits."""
+    return hashlib.sha256(key.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def read_keys(path: Path) -> KeysFile:
+    """The keys in a JSON file, or in a TOML file if it is named so.
+
+    Raises:
+        ArtifactError: the file cannot be read, or a key in it is not as it should be.
+    """
+    try:
+        text = path.read_text("utf-8")
+        content = tomllib.loads(text) if path.suffix == ".toml" else json.loads(text)
+        keys = KeysFile.model_validate(content)
+    except OSError as error:
+        raise ArtifactError(f"the keys in {path} cannot be read: {error.strerror}") from error
+    except ValidationError as error:
+        # Without the values: one may be a key that somebody put where its hash belongs.
+        first = error.errors(include_input=False, include_url=False)[0]
+        where = ".".join(map(str, first["loc"]))
+        raise ArtifactError(f"{path}: {where}: {first['msg']}") from error
+    except ValueError as error:
+        raise ArtifactError(f"{path} is not valid: {error}") from error
+    for values in ([key.name for key in keys.keys], [key.sha256 for key in keys.keys]):
+        if len(set(values)) < len(values):
+            raise ArtifactError(f"{path}: two keys have the same name or hash")
+    return keys
+
+
+def create_key(path: Path, name: str, **limits: object) -> str:
+    """Make a key, add its hash to a file, and return it; nobody can read it again.
+
+    Args:
+        path: a JSON file; made if it is not there.
+        name: of the caller.
+        limits: further fields of ``Key``.
+
+    Raises:
+        InvalidInputError: there is a key of that name, or a limit is none.
+        ArtifactError: the file cannot be read or written.
+    """
+    secret = PREFIX + secrets.token_urlsafe(_KEY_BYTES)
+    try:
+        key = Key.model_validate({"name": name, "sha256": digest(secret), **limits})
+    except ValidationError as error:
+        first = error.errors(include_input=False, include_url=False)[0]
+        raise InvalidInputError(f"{'.'.join(map(str, first['loc']))}: {first['msg']}") from error
+    with _locked(path):
+        there = read_keys(path).keys if path.exists() else ()
+        if any(one.name == name for one in there):
+            raise InvalidInputError(f"{path} has a key named {name} already")
+        _write(path, KeysFile(keys=(*there, key)))
+    return secret
+
+
+def revoke_key(path: Path, name: str) -> None:
+    """Take a key out of a file.
+
+    Raises:
+        InvalidInputError: there is none of that name.
+        ArtifactError: the file cannot be read or written.
+    """
+    with _locked(path):
+        there = read_keys(path).keys
+        left = tuple(key for key in there if key.name != name)
+        if len(left) == len(there):
+            raise InvalidInputError(
+                f"{path} has no key named {name}", known=[k.name for k in there]
+            )
+        _write(path, KeysFile(keys=left))
+
+
+def _locked(path: Path) -> FileLock:
+    if path.suffix == ".toml":
+        raise InvalidInputError(f"{path}: only files in JSON are written; edit this one by hand")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    return FileLock(path.with_name(f".{path.name}.lock"), mode=0o600)
+
+
+def _write(path: Path, keys: KeysFile) -> None:
+    """Replace the file at once, so that nobody reads half of it; for its owner only."""
+    text = json.dumps(keys.model_dump(mode="json", exclude_none=True), indent=2) + "\n"
+    try:
+        write_file(path, text.encode(), mode=0o600)
+    except OSError as error:
+        raise ArtifactError(f"{path} cannot be written: {error.strerror}") from error

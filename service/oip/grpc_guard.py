@@ -1,0 +1,134 @@
+"""What stands around every gRPC call: the key, the size of the message, failures, a log line."""
+
+from __future__ import annotations
+
+import logging
+import re
+import time
+import uuid
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+import grpc
+from google.protobuf.message import DecodeError
+
+from omnivec2.errors import OmniVecError, UndecodableError
+from service.access import KEY
+from service.concurrency import off_loop
+from service.context import REQUEST_ID
+from service.errors import OUR_FAULT, grpc_code_of
+from service.gateway import Gateway
+from service.middleware import access_log
+
+Handler = Callable[[Any, Any], Awaitable[Any]]
+
+_LOG = logging.getLogger(__name__)
+
+_OPEN = frozenset({"ServerLive", "ServerReady"})
+"""Is the process alive: answered to everybody, and never for want of room."""
+
+_INFER = "ModelInfer"
+
+_SANE = re.compile(r"[A-Za-z0-9._:/+=@-]{1,128}")
+
+
+class Guard:
+    """Wraps the methods of a service.
+
+    Args:
+        gateway: whose keys and room are asked for.
+    """
+
+    def __init__(self, gateway: Gateway) -> None:
+        self._gateway = gateway
+
+    def wrap(self, name: str, method: Handler, kind: Any) -> Handler:
+        """A handler of raw messages.
+
+        Args:
+            name: of the method.
+            method: takes a message and gRPC's context, and gives a message.
+            kind: of the message that it takes.
+        """
+
+        async def call(data: bytes, context: Any) -> Any:
+            metadata = {k: str(v) for k, v in context.invocation_metadata() if _is_text(k)}
+            given = metadata.get("x-request-id", "")
+            REQUEST_ID.set(given if _SANE.fullmatch(given) else uuid.uuid4().hex)
+            with self._logged(name, context, len(data)) as outcome:
+                try:
+                    with self._allowed(name, metadata):
+                        message = await off_loop(len(data), lambda: _decode(data, kind))
+                        response = await method(message, context)
+                    outcome.update(status="OK", bytes_out=response.ByteSize())
+                    return response
+                except OmniVecError as error:
+                    code = grpc.StatusCode[grpc_code_of(type(error))]
+                    detail = OUR_FAULT if code is grpc.StatusCode.INTERNAL else str(error)
+                except Exception:
+                    # The outermost place of ours: whatever a defect raises, gRPC would show it
+                    # to the caller.
+                    _LOG.exception("a gRPC call failed")
+                    code, detail = grpc.StatusCode.INTERNAL, OUR_FAULT
+                outcome["status"] = code.name
+            await context.abort(code, detail)
+
+        return call
+
+    @contextmanager
+    def _allowed(self, name: str, metadata: Mapping[str, str]) -> Iterator[None]:
+        """Make the caller's key the current one, and count the call among its own."""
+        access = self._gateway.access
+        if access is None or name in _OPEN:
+            self._check_room(name)
+            yield
+            return
+        key = access.recognise(metadata.get("authorization", ""), metadata.get("x-api-key", ""))
+        # A call is a task of its own, which nobody else's key can get into.
+        KEY.set(key)
+        with access.entered(key):
+            self._check_room(name)
+            yield
+
+    def _check_room(self, name: str) -> None:
+        """Before the message is decoded; how much work it is can only be told from it."""
+        if name == _INFER:
+            self._gateway.admission.check()
+
+    @contextmanager
+    def _logged(self, name: str, context: Any, bytes_in: int) -> Iterator[dict[str, Any]]:
+        """Log the call as HTTP requests are; what it came to is put into the yielded mapping."""
+        outcome: dict[str, Any] = {"status": "CANCELLED", "bytes_out": 0}
+        started = time.perf_counter()
+        try:
+            yield outcome
+        finally:
+            level = logging.DEBUG if name in _OPEN else logging.INFO
+            if self._gateway.settings.access_log and access_log.is_on(level):
+                key = KEY.get()
+                access_log.log(
+                    level,
+                    "grpc",
+                    method=name,
+                    status=outcome["status"],
+                    bytes_in=bytes_in,
+                    bytes_out=outcome["bytes_out"],
+                    duration_ms=round((time.perf_counter() - started) * 1000, 2),
+                    client=context.peer(),
+                    key=key.name if key is not None else "",
+                    request_id=REQUEST_ID.get(),
+                )
+
+
+def _is_text(name: str) -> bool:
+    """Whether a value is text: names of bytes end otherwise in gRPC."""
+    return not name.endswith("-bin")
+
+
+def _decode(data: bytes, kind: Any) -> Any:
+    try:
+        return kind.FromString(data)
+    except DecodeError as error:
+        message = f"the bytes are no {kind.DESCRIPTOR.name}"
+        raise UndecodableError(message, field="body") from error
