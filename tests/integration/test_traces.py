@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import httpx
 import numpy as np
@@ -26,6 +26,8 @@ TRITON = "triton-inference-server"
 ROUTE = "/predict/text/sentiment"
 BODY = {"inputs": "a moving, honest film"}
 HEADS = [head for head in tiny_heads() if head.modality.value == "text"]
+CALLER = "5" * 16
+REQUESTS = 20
 STAGES = {"decode", "preprocess", "queue", "compute", "postprocess"}
 
 
@@ -70,54 +72,66 @@ def of_trace(collector: Collector, trace: str, service: str, count: int) -> list
 
 
 def parent_of(trace: str) -> str:
-    return f"00-{trace}-{'5' * 16}-01"
+    return f"00-{trace}-{CALLER}-01"
+
+
+def joined(collector: Collector, ask: Callable[[str], object]) -> str:
+    """A trace that Triton took part in, after several requests.
+
+    Triton reads a header of gRPC beyond its end (``GrpcServerCarrier::Get``, in its newest source
+    too): where the memory behind it is not zero, it begins a trace of its own.
+    """
+
+    def entered(spans: list[Span]) -> list[str]:
+        return [span.trace_id for span in spans if span.name == "InferRequest"]
+
+    traces = [uuid.uuid4().hex for _ in range(REQUESTS)]
+    before = len(entered(collector.spans))
+    for trace in traces:
+        ask(trace)
+    seen = entered(collector.wait(lambda spans: len(entered(spans)) >= before + REQUESTS))
+    found = [trace for trace in traces if trace in seen]
+    assert len(found) >= REQUESTS * 0.7
+    return found[0]
 
 
 def test_one_request_is_one_trace_through_the_gateway_and_triton(
     behind: RunningServer, collector: Collector
 ) -> None:
-    trace = uuid.uuid4().hex
-    answer = httpx.post(
-        behind.url + ROUTE,
-        json=BODY,
-        headers={"traceparent": parent_of(trace), "X-Request-ID": "r-1"},
-        timeout=30,
-    )
-    assert answer.status_code == 200
-    (root,) = (
-        span
-        for span in of_trace(collector, trace, GATEWAY, 1 + len(STAGES))
-        if span.kind == SERVER_KIND
-    )
-    assert (root.name, root.parent_id) == ("POST /predict/{modality}/{task}", "5" * 16)
-    assert (
-        root.attributes
-        | {
-            "http.request.method": "POST",
-            "http.route": "/predict/{modality}/{task}",
-            "http.response.status_code": 200,
-            "omnivec2.modality": "text",
-            "omnivec2.task": "sentiment",
-            "omnivec2.model": "text_sentiment",
-            "omnivec2.model.version": answer.headers["x-model-version"],
-            "omnivec2.request_id": "r-1",
-        }
-        == root.attributes
-    )
-    ours = of_trace(collector, trace, GATEWAY, 1 + len(STAGES))
+    versions = set()
+
+    def ask(trace: str) -> None:
+        headers = {"traceparent": parent_of(trace), "X-Request-ID": "r-1"}
+        answer = httpx.post(behind.url + ROUTE, json=BODY, headers=headers, timeout=30)
+        assert answer.status_code == 200
+        versions.add(answer.headers["x-model-version"])
+
+    trace = joined(collector, ask)
+    # The stages, the call of Triton, and the request itself.
+    ours = of_trace(collector, trace, GATEWAY, len(STAGES) + 2)
+    (root,) = (span for span in ours if span.kind == SERVER_KIND)
+    assert (root.name, root.parent_id) == ("POST /predict/{modality}/{task}", CALLER)
+    said = {
+        "http.request.method": "POST",
+        "http.route": "/predict/{modality}/{task}",
+        "http.response.status_code": 200,
+        "omnivec2.modality": "text",
+        "omnivec2.task": "sentiment",
+        "omnivec2.model": "text_sentiment",
+        "omnivec2.model.version": versions.pop(),
+        "omnivec2.request_id": "r-1",
+    }
+    assert {name: root.attributes.get(name) for name in said} == said
     assert {span.name for span in ours if span.parent_id == root.span_id} == STAGES
     assert all(root.start_ns <= span.start_ns <= span.end_ns for span in ours)
-    calls = {span.span_id: span for span in ours if span.kind == CLIENT_KIND}
-    assert len(calls) == 1
+    (call,) = (span for span in ours if span.kind == CLIENT_KIND)
     theirs = of_trace(collector, trace, TRITON, 3)
-    by_id = {span.span_id: span for span in theirs}
-    tops = [span for span in theirs if span.parent_id not in by_id]
-    assert [top.parent_id for top in tops] == list(calls)
+    inner = {span.span_id for span in theirs}
+    assert [span.parent_id for span in theirs if span.parent_id not in inner] == [call.span_id]
     assert "text_sentiment" in {span.attributes.get("triton.model_name") for span in theirs}
 
 
 def test_a_call_over_grpc_is_one_trace_too(behind: RunningServer, collector: Collector) -> None:
-    trace = uuid.uuid4().hex
     (head,) = (head for head in HEADS if head.task == "sentiment")
     inputs = []
     for tensor in head.inputs:
@@ -127,13 +141,16 @@ def test_a_call_over_grpc_is_one_trace_too(behind: RunningServer, collector: Col
         inputs.append(InferInput(tensor.name, list(array.shape), datatype))
         inputs[-1].set_data_from_numpy(array)
     with InferenceServerClient(behind.grpc_address) as client:
-        client.infer(head.name, inputs, headers={"traceparent": parent_of(trace)})
+        trace = joined(
+            collector,
+            lambda one: client.infer(head.name, inputs, headers={"traceparent": parent_of(one)}),
+        )
+    # The request, two stages of the gateway, and the call of Triton.
     ours = of_trace(collector, trace, GATEWAY, 4)
     (root,) = (span for span in ours if span.kind == SERVER_KIND)
-    assert (root.name, root.parent_id) == (
-        "inference.GRPCInferenceService/ModelInfer",
-        "5" * 16,
-    )
+    assert root.name == "inference.GRPCInferenceService/ModelInfer"
+    assert root.parent_id == CALLER
+    assert {span.name for span in ours if span.parent_id == root.span_id} == {"decode", "compute"}
     (call,) = (span for span in ours if span.kind == CLIENT_KIND)
     theirs = of_trace(collector, trace, TRITON, 3)
     assert call.span_id in {span.parent_id for span in theirs}
@@ -144,11 +161,10 @@ def test_the_gateway_records_no_trace_that_its_caller_does_not_record(
 ) -> None:
     unwanted, wanted = uuid.uuid4().hex, uuid.uuid4().hex
     for trace, flags in ((unwanted, "00"), (wanted, "01")):
-        headers = {"traceparent": f"00-{trace}-{'5' * 16}-{flags}"}
+        headers = {"traceparent": f"00-{trace}-{CALLER}-{flags}"}
         answer = httpx.post(behind.url + ROUTE, json=BODY, headers=headers, timeout=30)
         assert answer.status_code == 200
-    ours = of_trace(collector, wanted, GATEWAY, 2 + len(STAGES))
-    assert len(ours) >= 2 + len(STAGES)
+    assert of_trace(collector, wanted, GATEWAY, len(STAGES) + 2)
     # Triton 2.51 records it all the same: it looks at its own rate only.
     assert unwanted not in {s.trace_id for s in collector.spans if s.service == GATEWAY}
 

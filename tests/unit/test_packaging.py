@@ -7,7 +7,12 @@ import re
 import sys
 import tomllib
 from collections.abc import Iterator
-from importlib.metadata import Distribution, distributions, packages_distributions
+from importlib.metadata import (
+    Distribution,
+    distribution,
+    distributions,
+    packages_distributions,
+)
 from pathlib import Path
 
 import pytest
@@ -43,23 +48,39 @@ def _declared(requirements: list[str]) -> set[str]:
 
 
 def _imports(folder: str) -> Iterator[str]:
-    """Top-level names imported anywhere under a folder, also inside functions."""
+    """Modules imported anywhere under a folder, also inside functions."""
     for path in (ROOT / folder).rglob("*.py"):
         if folder == "omnivec2" and path.relative_to(ROOT).as_posix().startswith(NOT_SERVING):
             continue
         for node in ast.walk(ast.parse(path.read_text())):
             if isinstance(node, ast.Import):
-                yield from (alias.name.partition(".")[0] for alias in node.names)
+                yield from (alias.name for alias in node.names)
             elif isinstance(node, ast.ImportFrom) and not node.level and node.module:
-                yield node.module.partition(".")[0]
+                yield node.module
 
 
 def _third_party(*folders: str) -> set[str]:
     """Distributions that the code of these folders imports."""
     owners = packages_distributions()
+    known = OURS | set(sys.stdlib_module_names)
     names = {name for folder in folders for name in _imports(folder)}
-    names -= OURS | set(sys.stdlib_module_names)
-    return {canonicalize_name(owners.get(name, [name])[0]) for name in names}
+    return {
+        canonicalize_name(_owner(name, owners.get(top, [top])))
+        for name in names
+        if (top := name.partition(".")[0]) not in known
+    }
+
+
+def _owner(module: str, owners: list[str]) -> str:
+    """The distribution a module is of; several may share its top-level name."""
+    if len(set(owners)) == 1:
+        return owners[0]
+    path = module.replace(".", "/")
+    for owner in owners:
+        files = [str(file) for file in distribution(owner).files or ()]
+        if any(file.startswith((f"{path}/", f"{path}.")) for file in files):
+            return owner
+    raise AssertionError(f"none of {', '.join(owners)} has {module}")
 
 
 def test_the_serving_lock_names_neither_torch_nor_a_cuda_library() -> None:
