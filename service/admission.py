@@ -78,6 +78,10 @@ class Admission:
         self.work_seconds = 0.0
         self.drain = DrainRate(float(workers))
 
+    def now(self) -> float:
+        """Of the clock."""
+        return self._clock()
+
     @property
     def wait_seconds(self) -> float:
         """How long a request that came now would wait."""
@@ -248,7 +252,7 @@ class Ticket:
     def succeed(self) -> None:
         """The request is answered: learn from it."""
         if self._found:
-            self._cost.learn(self._bytes, self._found, self._spent)
+            self._cost.learn(self._bytes, self._found, self._spent, self._admission.now())
 
     def __enter__(self) -> Ticket:
         self._admission.requests += 1

@@ -24,8 +24,12 @@ _FIXED_TOKENS = LENGTH_BUCKETS[3]
 _BYTES_PER_TOKEN = 4.0
 """Of a head whose inputs have no fixed length and that has not answered yet."""
 
-_FORGET = 0.95
-"""Weight of what was learned before, at every new answer: about twenty answers are remembered."""
+_MEMORY_SECONDS = 4.0
+"""Costs and the drain rate are remembered as long: what slows all requests down for a moment is
+in both, and so not in the time that a request would wait."""
+
+_LEAST_ANSWERS = 20
+"""Are remembered even if they are older."""
 
 
 class Work(Protocol):
@@ -89,6 +93,7 @@ class Cost:
         self._fixed = all(map(is_fixed, specs))
         self.seconds_per_token = _SECONDS_PER_TOKEN * len(specs)
         self._answers = 0
+        self._learned_at = 0.0
         # Sums of the weighted least squares of tokens over bytes, and what follows from them.
         self._count = self._x = self._y = self._xx = self._xy = 0.0
         self._base = self._slope = 0.0
@@ -104,23 +109,28 @@ class Cost:
             return max(1.0, self._y / self._count)
         return max(1.0, self._base + self._slope * nbytes)
 
-    def learn(self, nbytes: int, tokens: float, seconds: float) -> None:
+    def learn(self, nbytes: int, tokens: float, seconds: float, now: float) -> None:
         """A request was answered.
 
         Args:
             nbytes: length of its body.
             tokens: of all its inputs.
             seconds: of work it took, by all threads together.
+            now: when that was, in seconds of any clock.
         """
         self._answers += 1
+        aged = 1.0 - math.exp((self._learned_at - now) / _MEMORY_SECONDS)
+        self._learned_at = now
         # At first the mean of what there is: a guess must not outlive the first answers.
-        weight = max(1.0 / self._answers, 1.0 - _FORGET)
+        first = 1.0 / self._answers if self._answers <= _LEAST_ANSWERS else 0.0
+        weight = max(first, min(aged, 1.0 / _LEAST_ANSWERS))
         self.seconds_per_token += weight * (seconds / max(tokens, 1.0) - self.seconds_per_token)
-        self._count = self._count * _FORGET + 1.0
-        self._x = self._x * _FORGET + nbytes
-        self._y = self._y * _FORGET + tokens
-        self._xx = self._xx * _FORGET + float(nbytes) * nbytes
-        self._xy = self._xy * _FORGET + nbytes * tokens
+        keep = 1.0 - min(aged, 1.0 / _LEAST_ANSWERS)
+        self._count = self._count * keep + 1.0
+        self._x = self._x * keep + nbytes
+        self._y = self._y * keep + tokens
+        self._xx = self._xx * keep + float(nbytes) * nbytes
+        self._xy = self._xy * keep + nbytes * tokens
         self._fit()
 
     def _fit(self) -> None:
@@ -142,10 +152,8 @@ class DrainRate:
         initial: until something has been measured.
     """
 
-    _MEMORY_SECONDS = 4.0
-
     def __init__(self, initial: float) -> None:
-        self._busy = self._MEMORY_SECONDS / 4
+        self._busy = _MEMORY_SECONDS / 4
         self._done = initial * self._busy
         # However slow it looks, for example while one long input is decoded.
         self._least = initial / 4
@@ -157,7 +165,7 @@ class DrainRate:
 
     def advance(self, busy_seconds: float) -> None:
         """Time has passed in which there was work."""
-        keep = math.exp(-busy_seconds / self._MEMORY_SECONDS)
+        keep = math.exp(-busy_seconds / _MEMORY_SECONDS)
         self._busy = self._busy * keep + busy_seconds
         self._done *= keep
 

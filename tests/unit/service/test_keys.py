@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import json
+import re
+import shlex
 import stat
 from pathlib import Path
 
@@ -10,6 +12,7 @@ from typer.testing import CliRunner
 from omnivec2.cli import app
 from omnivec2.errors import ArtifactError, InvalidInputError
 from service.keys import create_key, digest, read_keys, revoke_key
+from tests.support.documents import ROOT
 
 
 def test_a_key_is_in_the_file_as_its_hash_only_and_only_its_owner_reads_it(tmp_path: Path) -> None:
@@ -109,3 +112,16 @@ def test_keys_are_made_listed_and_revoked_on_the_command_line(tmp_path: Path) ->
     assert read_keys(path).keys == ()
     assert run(app, ["key", "revoke", "alice", *options]).exit_code == 2
     assert run(app, ["key", "list", "--file", str(tmp_path / "none.json")]).exit_code == 1
+
+
+def test_documented_commands_do_what_they_say(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text = (ROOT / "docs" / "operations.md").read_text()
+    commands = re.findall(r"^omnivec2 (key .*)$", text, flags=re.MULTILINE)
+    assert len(commands) >= 4
+    monkeypatch.chdir(tmp_path)
+    for command in commands:
+        done = CliRunner().invoke(app, shlex.split(command))
+        assert done.exit_code == 0, f"{command}: {done.output}"
+    assert [key.name for key in read_keys(tmp_path / "api_keys.json").keys] == ["batch"]

@@ -1,11 +1,16 @@
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 import pytest
 
 from omnivec2.spec import TensorSpec
 from service.work import Cost, DrainRate, tokens_of
 from tests.support.service_fakes import letters_spec
+
+NOW = itertools.count()
+"""A clock: each answer comes a second after the one before."""
 
 FIXED = letters_spec()
 IDS = TensorSpec(name="ids", dtype="int32", shape=(-1,))
@@ -41,7 +46,7 @@ def test_before_the_first_answer_a_longer_text_is_more_work() -> None:
 def test_the_first_answers_replace_what_was_guessed() -> None:
     cost = Cost([FIXED])
     for _ in range(5):
-        cost.learn(1000, 10, 0.5)
+        cost.learn(1000, 10, 0.5, next(NOW))
     assert cost.seconds_per_token == pytest.approx(0.05)
     assert cost.tokens(1000) == pytest.approx(10)
     assert cost.tokens(None) == pytest.approx(10)
@@ -50,14 +55,14 @@ def test_the_first_answers_replace_what_was_guessed() -> None:
 def test_tokens_follow_the_length_of_the_body_where_they_do() -> None:
     cost = Cost([SEQUENCE])
     for length in (100, 200, 300, 400):
-        cost.learn(length, 10 + length // 4, 0.01)
+        cost.learn(length, 10 + length // 4, 0.01, next(NOW))
     assert cost.tokens(1000) == pytest.approx(260, rel=0.01)
 
 
 def test_tokens_do_not_follow_the_length_of_the_body_where_they_do_not() -> None:
     cost = Cost([FIXED])
     for length in (100_000, 20_000, 500_000, 80_000):
-        cost.learn(length, 1, 0.01)
+        cost.learn(length, 1, 0.01, next(NOW))
     assert cost.tokens(10_000_000) == pytest.approx(1)
     assert cost.tokens(1) == pytest.approx(1)
 
@@ -65,16 +70,16 @@ def test_tokens_do_not_follow_the_length_of_the_body_where_they_do_not() -> None
 def test_bodies_of_one_length_are_no_reason_to_guess_about_others() -> None:
     cost = Cost([SEQUENCE])
     for _ in range(200):
-        cost.learn(123, 77, 0.01)
+        cost.learn(123, 77, 0.01, next(NOW))
     assert cost.tokens(100_000) == pytest.approx(77)
 
 
 def test_what_was_learned_is_forgotten_when_it_changes() -> None:
     cost = Cost([FIXED])
     for _ in range(200):
-        cost.learn(100, 1, 0.5)
+        cost.learn(100, 1, 0.5, next(NOW))
     for _ in range(100):
-        cost.learn(100, 4, 0.04)
+        cost.learn(100, 4, 0.04, next(NOW))
     assert cost.seconds_per_token == pytest.approx(0.01, rel=0.3)
     assert cost.tokens(100) == pytest.approx(4, rel=0.1)
 
@@ -91,3 +96,12 @@ def test_the_drain_rate_never_looks_like_none() -> None:
     rate = DrainRate(2.0)
     rate.advance(1000.0)
     assert rate.value == 0.5
+
+
+def test_many_answers_of_a_moment_do_not_outweigh_the_seconds_before() -> None:
+    cost = Cost([FIXED])
+    for second in range(100):
+        cost.learn(100, 1, 0.01, second / 10)
+    for stalled in range(100):
+        cost.learn(100, 1, 0.1, 10 + stalled / 1000)
+    assert cost.seconds_per_token < 0.02
