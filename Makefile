@@ -151,6 +151,8 @@ lock: $(DEV_READY)  ## Write the lock files anew (UPGRADE=--upgrade for newer ve
 		--constraint $(DEV)/triton-pins.txt -o requirements-triton.lock requirements-triton.in
 	$(LOCK_COMMAND) $(LOCK) $(UPGRADE) --generate-hashes --allow-unsafe --no-annotate \
 		--constraint $(DEV)/serving-pins.txt -o requirements-build.lock requirements-build.in
+	$(LOCK_COMMAND) $(LOCK) $(UPGRADE) --generate-hashes --allow-unsafe --no-annotate \
+		--constraint requirements-dev.lock -o requirements-engines.lock requirements-engines.in
 
 .PHONY: docs
 docs: $(DEV_READY)  ## Write the tables of the documents anew

@@ -8,6 +8,7 @@ writing nothing, when one is out of date.
 from __future__ import annotations
 
 import argparse
+import json
 import re
 import sys
 import textwrap
@@ -66,6 +67,31 @@ def _passed() -> dict[str, FieldInfo]:
     prefix = Settings.model_config["env_prefix"]
     fields = {f"{prefix}{name.upper()}": field for name, field in Settings.model_fields.items()}
     return {name: field for name, field in fields.items() if given.get(name) is None}
+
+
+def compose() -> str:
+    """What the stack of docker-compose.yml takes, from the newest report of its verification."""
+    reports = sorted((ROOT / "loadtests" / "reports").glob("compose_*.json"), key=_date)
+    report = json.loads(reports[-1].read_text())
+    size, idle = report["images_mb"], report["idle_memory_mb"]
+    header = ["", "gateway", "Triton (the development image)"]
+    measured = table(
+        header,
+        [
+            ["image on the disk", f"{size['gateway']:,} MB", f"{size['triton']:,} MB"],
+            ["memory, idle", f"{idle['gateway']:,.0f} MB", f"{idle['triton']:,.0f} MB"],
+        ],
+    )
+    hardware, day = reports[-1].stem.split("_")[1:]
+    ready, recovery = report["start_to_ready_seconds"], report["recovery_seconds"]
+    return (
+        f"{measured}\n\nFrom `up` to ready: {ready:.0f} s; from Triton's crash to the next answer: "
+        f"{recovery:.0f} s ({hardware}, {day}, load average {report['load_average_at_the_end']})."
+    )
+
+
+def _date(path: Path) -> str:
+    return path.stem.rpartition("_")[2]
 
 
 def formats() -> str:
@@ -175,6 +201,7 @@ SECTIONS: Mapping[str, tuple[str, Callable[[], str]]] = {
     "figures": ("docs/model-card.md", figures),
     "data": ("docs/model-card.md", data),
     "settings": ("docs/operations.md", settings),
+    "compose": ("docs/operations.md", compose),
     "variables": (".env.example", variables),
     "passed": ("docker-compose.yml", passed),
     "formats": ("docs/http-api.md", formats),

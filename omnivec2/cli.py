@@ -15,7 +15,7 @@ import typer
 from rich.console import Console
 
 from omnivec2.cli_heads import heads_app
-from omnivec2.cli_network import evaluate, export, train
+from omnivec2.cli_network import engines, evaluate, export, train
 from omnivec2.cli_options import (
     DEFAULT_CHECKPOINT,
     DEFAULT_REPOSITORY,
@@ -212,7 +212,7 @@ def _announce(console: Console) -> Callable[[str, Gateway], None]:
     return announce
 
 
-for _command in (train, evaluate, export):
+for _command in (train, evaluate, export, engines):
     app.command()(_command)
 app.add_typer(heads_app, name="head")
 

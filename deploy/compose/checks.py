@@ -12,6 +12,7 @@ from typing import Any
 from prometheus_client.parser import text_string_to_metric_families
 
 from deploy.compose.engine import VerifyError, inside, inspect, run
+from deploy.compose.images import ENGINES
 from deploy.compose.load import SAMPLES, Outcome, ask, check_answer, steady_load
 from deploy.compose.stack import Stack, wait_for
 
@@ -74,6 +75,18 @@ def has_no_torch(stack: Stack) -> None:
     found = inside(stack.container("gateway"), "python", "-c", code).split()
     if found:
         raise VerifyError(f"the gateway's image has {', '.join(found)}")
+
+
+def engines_lack_only_tensorrt() -> str:
+    """Built on another image than NVIDIA's, the exporter runs until it asks for TensorRT."""
+    options = ["--rm", "--network=none", "--read-only", "--tmpfs=/tmp", "--cap-drop=ALL"]
+    try:
+        run(["docker", "run", *options, ENGINES.tag])
+    except VerifyError as error:
+        if "No module named 'tensorrt'" in str(error):
+            return "it says so, and imports all else without torch"
+        raise
+    raise VerifyError("plans were built without TensorRT")
 
 
 def survives_a_crash(stack: Stack) -> tuple[str, float]:

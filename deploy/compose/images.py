@@ -32,6 +32,7 @@ LOCKS = (
     "requirements.lock",
     "requirements-triton.lock",
     "requirements-triton-server.lock",
+    "requirements-engines.lock",
 )
 _LEFT_OUT = (
     "./usr/share/doc/*",
@@ -68,6 +69,8 @@ GATEWAY = Recipe(
     ("BUILD_PACKAGES=g++ python3-dev",),
 )
 TRITON = Recipe("omnivec2-triton-cpu:verify", "deploy/triton/Dockerfile.cpu")
+ENGINES = Recipe("omnivec2-engines:verify", "deploy/tensorrt/Dockerfile")
+"""Without NVIDIA's image below it: everything in it but TensorRT."""
 
 
 def base_image(cache: Path) -> tuple[str, str]:
@@ -158,7 +161,7 @@ def build(recipe: Recipe, base: str, packages: str) -> str:
         VerifyError: it cannot be built; with the end of the builder's output.
     """
     arguments = [
-        f"PYTHON_IMAGE={base}",
+        f"{'TENSORRT' if recipe is ENGINES else 'PYTHON'}_IMAGE={base}",
         "PIP_NO_INDEX=1",
         f"PIP_FIND_LINKS={packages}",
         *recipe.arguments,

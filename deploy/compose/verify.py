@@ -103,9 +103,10 @@ def build_images(base: str | None) -> None:
         say("OK", 0, f"a base image: {how}")
     wheels = step("packages are fetched", lambda: images.fetch_wheels(CACHE), lambda _: "by hash")
     with images.served(wheels) as address:
-        for recipe in (images.GATEWAY, images.TRITON):
+        for recipe in (images.GATEWAY, images.TRITON, images.ENGINES):
             made = lambda recipe=recipe: images.build(recipe, base, address)  # noqa: E731
             step(f"{recipe.dockerfile} builds", made)
+    step("the image that builds plans lacks only TensorRT", checks.engines_lack_only_tensorrt)
 
 
 def run_checks(stack: Stack, *, bridge: bool) -> dict[str, Any]:

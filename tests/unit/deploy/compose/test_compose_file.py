@@ -110,6 +110,8 @@ def test_dockerfiles_are_built_on_the_images_that_compose_names() -> None:
     defaults = dict(VARIABLE.findall(TEXT))
     for path in ("deploy/gateway/Dockerfile", "deploy/triton/Dockerfile.cpu"):
         assert f"ARG PYTHON_IMAGE={defaults['PYTHON_IMAGE']}\n" in (ROOT / path).read_text()
+    engines = (ROOT / "deploy/tensorrt/Dockerfile").read_text()
+    assert f"ARG TENSORRT_IMAGE={defaults['TENSORRT_IMAGE']}\n" in engines
 
 
 def test_the_example_of_env_has_every_variable_with_its_default() -> None:
