@@ -63,8 +63,7 @@ triton-install: $(TRITON_READY)  ## Install a Triton server for development into
 
 .PHONY: triton
 triton: $(SERVE_READY) $(TRITON_READY)  ## Serve the reference checkpoint with Triton, on loopback
-	@$(SERVE)/bin/python -c 'from pathlib import Path; from export.repository import assemble; \
-		assemble(Path("$(CHECKPOINT)"), Path("$(MODEL_REPO)"))'
+	@$(SERVE)/bin/omnivec2 assemble --checkpoint $(CHECKPOINT) --model-repo $(MODEL_REPO)
 	@exec $(TRITON)/bin/python deploy/triton/serve.py --model-repo $(MODEL_REPO) $(ARGS)
 
 # --- development --------------------------------------------------------------------------
@@ -94,6 +93,7 @@ check: $(DEV_READY)  ## Lint, format, types, import rules, generated tables
 	$(DEV)/bin/ruff format --check .
 	$(DEV)/bin/mypy
 	$(DEV)/bin/mypy deploy/triton/*.py deploy/triton/backends/*/model.py
+	$(DEV)/bin/mypy -p deploy.compose -p deploy.gateway
 	$(DEV)/bin/lint-imports
 	$(DEV)/bin/python docs/generate.py --check
 	$(DEV)/bin/python -m export.configs --check
@@ -111,6 +111,13 @@ test-unit: $(DEV_READY)  ## Unit tests only (JOBS=2 at a time)
 .PHONY: test-integration
 test-integration: $(DEV_READY) $(TRITON_READY)  ## Tests against real servers only
 	$(DEV)/bin/python -m pytest tests/integration $(ARGS)
+
+# --- Docker -------------------------------------------------------------------------------
+
+# Builds the images and runs the whole stack for a few minutes; root where no engine is installed.
+.PHONY: compose-verify
+compose-verify: $(DEV_READY)  ## Build the images, run docker-compose.yml and check what it does
+	$(DEV)/bin/python -m deploy.compose.verify $(ARGS)
 
 # --- the network --------------------------------------------------------------------------
 
@@ -144,6 +151,10 @@ lock: $(DEV_READY)  ## Write the lock files anew (UPGRADE=--upgrade for newer ve
 	grep '^onnxruntime==' $(DEV)/serving-pins.txt > $(DEV)/triton-pins.txt
 	$(LOCK_COMMAND) $(LOCK) $(UPGRADE) --generate-hashes --no-annotate \
 		--constraint $(DEV)/triton-pins.txt -o requirements-triton.lock requirements-triton.in
+	$(LOCK_COMMAND) $(LOCK) $(UPGRADE) --generate-hashes --allow-unsafe --no-annotate \
+		--constraint $(DEV)/serving-pins.txt -o requirements-build.lock requirements-build.in
+	$(LOCK_COMMAND) $(LOCK) $(UPGRADE) --generate-hashes --allow-unsafe --no-annotate \
+		--constraint requirements-dev.lock -o requirements-engines.lock requirements-engines.in
 
 .PHONY: docs
 docs: $(DEV_READY)  ## Write the tables of the documents anew

@@ -1,7 +1,8 @@
-"""Write the tables of the documents that say what the code says.
+"""Write the tables of the documents, and the lists of files, that say what the code says.
 
-Each stands between ``<!-- generated: NAME -->`` and ``<!-- end: NAME -->``. Run with
-``--check`` to fail, writing nothing, when a table is out of date.
+Each stands between ``<!-- generated: NAME -->`` and ``<!-- end: NAME -->``, outside of
+Markdown between ``# generated: NAME`` and ``# end: NAME``. Run with ``--check`` to fail,
+writing nothing, when one is out of date.
 """
 
 from __future__ import annotations
@@ -10,10 +11,13 @@ import argparse
 import json
 import re
 import sys
+import textwrap
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
+import yaml
 from prometheus_client.core import Metric as Family
+from pydantic.fields import FieldInfo
 
 from omnivec2.preprocess import preprocessor_type
 from omnivec2.spec import HeadSpec, Limits, Metric, Modality, TaskFamily
@@ -78,6 +82,56 @@ def dashboards() -> str:
         for page in pages
     ]
     return table(["dashboard", "what it shows", "choices", "panels"], rows)
+
+
+def variables() -> str:
+    """Every setting that compose passes to the gateway, as a comment with its default."""
+    lines = []
+    for name, field in _passed().items():
+        lines += textwrap.wrap(
+            field.description or "", 96, initial_indent="# ", subsequent_indent="# "
+        )
+        default = field.get_default(call_default_factory=True)
+        lines += [f"#{name}={'' if default is None else _plain(default)}", ""]
+    return "\n".join(lines).replace("``", "").strip()
+
+
+def passed() -> str:
+    """The keys of the same settings, without values: compose takes these from where it runs."""
+    return "\n".join(f"  {name}:" for name in _passed())
+
+
+def _passed() -> dict[str, FieldInfo]:
+    """Variable -> setting, of those that docker-compose.yml does not fix itself."""
+    given = yaml.safe_load((ROOT / "docker-compose.yml").read_text())["x-gateway"]["environment"]
+    prefix = Settings.model_config["env_prefix"]
+    fields = {f"{prefix}{name.upper()}": field for name, field in Settings.model_fields.items()}
+    return {name: field for name, field in fields.items() if given.get(name) is None}
+
+
+def compose() -> str:
+    """What the stack of docker-compose.yml takes, from the newest report of its verification."""
+    reports = sorted((ROOT / "loadtests" / "reports").glob("compose_*.json"), key=_date)
+    report = json.loads(reports[-1].read_text())
+    size, idle = report["images_mb"], report["idle_memory_mb"]
+    header = ["", "gateway", "Triton (the development image)"]
+    measured = table(
+        header,
+        [
+            ["image on the disk", f"{size['gateway']:,} MB", f"{size['triton']:,} MB"],
+            ["memory, idle", f"{idle['gateway']:,.0f} MB", f"{idle['triton']:,.0f} MB"],
+        ],
+    )
+    hardware, day = reports[-1].stem.split("_")[1:]
+    ready, recovery = report["start_to_ready_seconds"], report["recovery_seconds"]
+    return (
+        f"{measured}\n\nFrom `up` to ready: {ready:.0f} s; from Triton's crash to the next answer: "
+        f"{recovery:.0f} s ({hardware}, {day}, load average {report['load_average_at_the_end']})."
+    )
+
+
+def _date(path: Path) -> str:
+    return path.stem.rpartition("_")[2]
 
 
 def formats() -> str:
@@ -148,9 +202,14 @@ def _specs() -> list[HeadSpec]:
 
 
 def _default(value: object) -> str:
+    return f"`{_plain(value)}`" if value != () else "empty"
+
+
+def _plain(value: object) -> str:
+    """A default as one would write it into the environment."""
     if isinstance(value, tuple):
-        return f"`{','.join(map(str, value))}`" if value else "empty"
-    return f"`{value}`"
+        return ",".join(map(str, value))
+    return str(value)
 
 
 def _limits(limits: Limits) -> str:
@@ -184,6 +243,9 @@ SECTIONS: Mapping[str, tuple[str, Callable[[], str]]] = {
     "settings": ("docs/operations.md", settings),
     "metrics": ("docs/operations.md", metrics),
     "dashboards": ("docs/operations.md", dashboards),
+    "compose": ("docs/operations.md", compose),
+    "variables": (".env.example", variables),
+    "passed": ("docker-compose.yml", passed),
     "formats": ("docs/http-api.md", formats),
 }
 
@@ -194,10 +256,17 @@ def stale(*, write: bool) -> list[str]:
     for name, (path, make) in SECTIONS.items():
         document = ROOT / path
         text = document.read_text()
-        pattern = rf"(?<=<!-- generated: {name} -->\n).*?(?=<!-- end: {name} -->)"
-        content = f"\n{make()}\n\n"
+        if document.suffix == ".md":
+            begin, content, end = f"<!-- generated: {name} -->\n", f"\n{make()}\n\n", "<!-- end: "
+        else:
+            begin, content, end = f"# generated: {name}\n", f"{make()}\n", " *# end: "
         # A function, because a replacement string would have its backslashes read.
-        fresh, found = re.subn(pattern, lambda _: content, text, flags=re.DOTALL)  # noqa: B023
+        fresh, found = re.subn(
+            f"({begin}).*?({end}{name}\\b)",
+            lambda m: m[1] + content + m[2],  # noqa: B023
+            text,
+            flags=re.DOTALL,
+        )
         if found != 1:
             raise SystemExit(f"{path}: expected one generated section {name!r}, found {found}")
         if fresh != text:

@@ -1,7 +1,8 @@
 """A model repository in another precision, or of TensorRT plans: built, not assembled.
 
-The graphs are those of the checkpoint, converted; nothing is traced again. Each is compared
-with PyTorch with every half value rounded as an engine rounds it (``export.rounding``).
+The graphs are those of the checkpoint, converted; nothing is traced again and torch is not
+needed. Each is compared with the graph it was made from, with every half value rounded as an
+engine rounds it (``export.rounding``); what that graph errs from PyTorch is added.
 """
 
 from __future__ import annotations
@@ -17,22 +18,26 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from export.config import ensemble_config, model_config, part_config
-from export.layouts import Layout, PlannedModel, ensemble_path, part_directory
+from export.exported import (
+    TRUNK_BATCHES,
+    Chain,
+    ExportedGraph,
+    ExportedParts,
+    Route,
+    whole_graph,
+)
+from export.layouts import Layout, PlannedModel
 from export.parity import Case, cases_of, check_parity
-from export.parts import Composition, Cutting
 from export.passport import write_passport
 from export.plan_inputs import plan_spec, plan_tensor
 from export.precision import convert, require_runnable
 from export.profiles import make_profile
 from export.repository import locked, write_repository
 from export.rounding import rounded_session
-from export.shared import Bench, Chain
 from export.tensorrt import load_tensorrt, write_plan
-from export.traceable import Traceable, traceable_route
 from omnivec2.atomic import staging_directory
 from omnivec2.checkpoint import Checkpoint, read_checkpoint
 from omnivec2.digest import file_digest
-from omnivec2.network.load import load_network
 from omnivec2.parts import PartSpec
 from omnivec2.passport import (
     GRAPH_FILE,
@@ -40,9 +45,10 @@ from omnivec2.passport import (
     PARITY_TOLERANCES,
     PASSPORT_FILE,
     Engine,
+    ParityEntry,
     Passport,
     Precision,
-    load_passport,
+    check_bounds,
 )
 from omnivec2.spec import HeadSpec
 from omnivec2.terminal import make_console
@@ -104,7 +110,9 @@ def build_repository(
         The model directories, each after those it needs.
 
     Raises:
-        ExportError: a graph cannot be converted or built, or answers too far from PyTorch.
+        ExportError: a graph cannot be converted or built.
+        ParityError: a graph answers too far from the one it was made from.
+        PassportError: too far from PyTorch, or not exported in this layout.
     """
     source = read_checkpoint(checkpoint)
     out.mkdir(parents=True, exist_ok=True)
@@ -129,149 +137,168 @@ class _Builder:
 
     def __init__(self, source: Checkpoint, target: Target, root: Path) -> None:
         self.source, self.target = source, target
-        self.network = load_network(source.directory)
         self._root = root
+        self._sessions: dict[str, ort.InferenceSession] = {}
         self._tolerance = PARITY_TOLERANCES[target.precision]
 
-    def session(self, exported: Path) -> ort.InferenceSession:
-        """A session that answers as the target does."""
-        return rounded_session(
-            exported / GRAPH_FILE, self.source.weights_path, self.target.precision
-        )
-
     def graph(
-        self,
-        traceable: Traceable,
-        cases: Iterable[Case],
-        exported: Path,
-        rows: int,
-        session: ort.InferenceSession,
+        self, exported: ExportedGraph, parity: tuple[ParityEntry, ...]
     ) -> tuple[Passport, dict[str, Path]]:
         """Convert one exported graph, and build its plan if asked for.
 
         Args:
-            traceable: what it was traced from.
-            cases: batches to compare at.
-            exported: directory of the checkpoint with its graph and passport.
-            rows: most rows of one batch.
-            session: as ``session`` makes it.
+            exported: by the exporter.
+            parity: how far the converted graph lies from it.
 
         Returns:
             Its passport, and its files by their names in the repository.
+
+        Raises:
+            ExportError: see ``build_repository``.
         """
-        target = self.target
-        parity = check_parity(traceable, session.run, cases, tolerance=self._tolerance)
-        before = load_passport(exported / PASSPORT_FILE)
+        target, before = self.target, exported.passport
         directory = self._root / before.model
         directory.mkdir()
         path = directory / MODEL_FILES[target.engine]
         changes: dict[str, object] = {"storage": {}}
-        weights = self.source.weights_path
         if target.trt is None:
-            convert(exported / GRAPH_FILE, weights, path, target.precision)
+            convert(exported.directory / GRAPH_FILE, exported.weights, path, target.precision)
         else:
-            limits = {**traceable.bounds, "batch": (1, rows)}
-            inputs = [plan_tensor(tensor) for tensor in traceable.inputs]
-            plan = write_plan(
-                exported / GRAPH_FILE,
-                weights,
-                path,
-                make_profile(inputs, traceable.axes, limits),
-                target.precision,
-                trt=target.trt,
-                gpu=target.gpu,
-                version_compatible=target.version_compatible,
-                timing_cache=target.timing_cache,
-            )
-            changes |= {
-                "layer_precisions": dict(plan.layer_precisions),
-                "gpu": plan.gpu,
-                "versions": before.versions | {"tensorrt": plan.tensorrt_version},
-            }
+            changes |= self._plan(exported, path, target.trt)
         passport = self._passport(
             before, parity, changes | {"files": {path.name: file_digest(path)}}
         )
         written = write_passport(passport, directory / PASSPORT_FILE)
         return passport, {path.name: path, PASSPORT_FILE: written}
 
+    def parity(self, exported: ExportedGraph, cases: Iterable[Case]) -> tuple[ParityEntry, ...]:
+        """How far a converted graph lies from the one it is made from.
+
+        Raises:
+            ParityError: further than the precision allows.
+        """
+        run = self.session(exported).run
+        return check_parity(exported, run, cases, tolerance=self._tolerance)
+
+    def trunk_parity(self, parts: ExportedParts) -> tuple[ParityEntry, ...]:
+        """What converting the trunk alone changes in the answers of every head.
+
+        Its own outputs are no answers: single features move further than any answer does.
+
+        Raises:
+            ParityError: further than the precision allows.
+        """
+        entries: list[ParityEntry] = []
+        for route in parts.routes:
+            tokenizer, trunk, own = route.parts
+            run = Chain([tokenizer.session, self.session(trunk), own.session])
+            cases = (case for case in cases_of(route.head) if case.size in TRUNK_BATCHES)
+            entries += check_parity(route, run, cases, tolerance=self._tolerance)
+        return tuple(entries)
+
+    def session(self, exported: ExportedGraph) -> ort.InferenceSession:
+        """A session that answers as the target does; made once."""
+        if exported.name not in self._sessions:
+            self._sessions[exported.name] = rounded_session(
+                exported.directory / GRAPH_FILE, exported.weights, self.target.precision
+            )
+        return self._sessions[exported.name]
+
     def ensemble(
-        self,
-        composition: Composition,
-        sessions: Sequence[ort.InferenceSession],
-        parts: Sequence[Passport],
+        self, route: Route, built: Sequence[Passport], run: Chain
     ) -> tuple[Passport, dict[str, Path]]:
         """The passport of a head put together from built parts, measured end to end."""
-        head = composition.head
-        parity = check_parity(
-            traceable_route(self.network, head),
-            Chain(sessions),
-            cases_of(head),
-            tolerance=self._tolerance,
-        )
-        before = load_passport(ensemble_path(self.source, head))
-        digests = {part.model: part.content_digest for part in parts}
-        passport = self._passport(before, parity, {"parts": digests})
-        directory = self._root / head.name
+        parity = check_parity(route, run, cases_of(route.head), tolerance=self._tolerance)
+        digests = {part.model: part.content_digest for part in built}
+        passport = self._passport(route.passport, parity, {"parts": digests})
+        directory = self._root / route.name
         directory.mkdir()
         return passport, {PASSPORT_FILE: write_passport(passport, directory / PASSPORT_FILE)}
 
+    def _plan(self, exported: ExportedGraph, path: Path, trt: ModuleType) -> dict[str, object]:
+        """Build a plan; what its passport says besides."""
+        target = self.target
+        plan = write_plan(
+            exported.directory / GRAPH_FILE,
+            exported.weights,
+            path,
+            make_profile(
+                [plan_tensor(tensor) for tensor in exported.inputs],
+                exported.axes,
+                {**exported.bounds, "batch": (1, exported.rows)},
+            ),
+            target.precision,
+            trt=trt,
+            gpu=target.gpu,
+            version_compatible=target.version_compatible,
+            timing_cache=target.timing_cache,
+        )
+        return {
+            "layer_precisions": dict(plan.layer_precisions),
+            "gpu": plan.gpu,
+            "versions": exported.passport.versions | {"tensorrt": plan.tensorrt_version},
+        }
+
     def _passport(
-        self, before: Passport, parity: tuple[object, ...], changes: dict[str, object]
+        self, before: Passport, parity: tuple[ParityEntry, ...], changes: dict[str, object]
     ) -> Passport:
         digest = before.content_digest
         if digest is not None:
             # A part in another precision is another part.
             text = f"{digest} {self.target.engine} {self.target.precision}"
             digest = hashlib.sha256(text.encode()).hexdigest()
-        return before.model_copy(
+        passport = before.model_copy(
             update={
                 "engine": self.target.engine,
                 "precision": self.target.precision,
                 "tolerance": self._tolerance,
-                "parity": parity,
+                "parity": tuple(_from_pytorch(entry, before) for entry in parity),
                 "content_digest": digest,
                 **changes,
             }
         )
+        check_bounds(passport)
+        return passport
+
+
+def _from_pytorch(entry: ParityEntry, before: Passport) -> ParityEntry:
+    """The most that a graph can err from PyTorch: its reference errs as well."""
+    error = entry.max_relative_error + before.max_relative_error
+    return entry.model_copy(update={"max_relative_error": error})
 
 
 def _build_fused(builder: _Builder) -> Iterator[PlannedModel]:
     for head in builder.source.heads:
-        exported = builder.source.model_directory(head)
-        passport, files = builder.graph(
-            traceable_route(builder.network, head),
-            cases_of(head),
-            exported,
-            head.max_batch_size,
-            builder.session(exported),
-        )
+        exported = whole_graph(builder.source, head)
+        passport, files = builder.graph(exported, builder.parity(exported, cases_of(head)))
         yield PlannedModel(head.name, model_config(_served(head, builder.target), passport), files)
 
 
 def _build_shared(builder: _Builder) -> Iterator[PlannedModel]:
-    cutting = Cutting(builder.network, builder.source.heads)
-    compositions = list(cutting.compositions.values())
-    sessions: dict[str, ort.InferenceSession] = {}
+    parts = ExportedParts(builder.source)
     built: dict[str, tuple[PartSpec, Passport]] = {}
-    for part, cases in Bench(compositions).parts():
-        name = part.spec.name
-        exported = part_directory(builder.source, name)
-        sessions[name] = builder.session(exported)
-        passport, files = builder.graph(
-            part.traceable, cases(), exported, part.spec.max_batch_size, sessions[name]
-        )
-        spec = _taken(part.spec, builder.target)
+    for exported, parity in _measured(builder, parts):
+        name = exported.name
+        passport, files = builder.graph(exported, parity)
+        spec = _taken(parts.specs[name], builder.target)
         built[name] = spec, passport
         yield PlannedModel(name, part_config(spec, passport), files)
-    for composition in compositions:
-        names = [part.spec.name for part in composition.parts]
-        passports = [built[name][1] for name in names]
-        passport, files = builder.ensemble(
-            composition, [sessions[name] for name in names], passports
-        )
-        head = _served(composition.head, builder.target)
+    for route in parts.routes:
+        names = [part.name for part in route.parts]
+        run = Chain([builder.session(part) for part in route.parts])
+        passport, files = builder.ensemble(route, [built[name][1] for name in names], run)
+        head = _served(route.head, builder.target)
         chain = [built[name][0] for name in names]
         yield PlannedModel(head.name, ensemble_config(head, chain, passport), files)
+
+
+def _measured(
+    builder: _Builder, parts: ExportedParts
+) -> Iterator[tuple[ExportedGraph, tuple[ParityEntry, ...]]]:
+    """Every part with how far it lies from the exported one, converted."""
+    for exported, cases in parts.around_the_trunk():
+        yield exported, builder.parity(exported, cases)
+    yield parts.trunk, builder.trunk_parity(parts)
 
 
 _BUILDS: dict[Layout, Callable[[_Builder], Iterator[PlannedModel]]] = {

@@ -16,12 +16,12 @@ from onnx_ir.passes import common as passes
 from onnxscript import optimizer
 
 from export.external_weights import externalise
-from export.traceable import LENGTH, Traceable
+from export.traceable import Traceable
 from export.weight_ranges import StoredWeights
 from omnivec2.errors import ExportError
+from omnivec2.parts import LENGTH
 from omnivec2.spec import TensorSpec
 
-EXPORTER = "torch.onnx (dynamo)"
 DEFAULT_OPSET = 20
 MAX_OPSET = 23
 """TensorRT's ceiling."""

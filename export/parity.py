@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Literal, Protocol
 
 import numpy as np
 
 from export.agreement import Array, relative_error
 from export.samples import length_cases, random_inputs
-from export.traceable import Traceable
 from omnivec2.errors import ParityError
 from omnivec2.passport import PARITY_TOLERANCE, ParityEntry
 from omnivec2.preprocess import collate
@@ -20,6 +19,17 @@ Batch = Mapping[str, Array]
 Kind = Literal["random", "sample"]
 
 BATCH_SIZES = (1, 3, 8)
+
+
+class Answering(Protocol):
+    """What a graph is compared with: a module in PyTorch, or the graph it was made from."""
+
+    @property
+    def name(self) -> str:
+        """For messages."""
+
+    def answer(self, batch: Batch) -> dict[str, Array]:
+        """Output -> its value."""
 
 
 @dataclass(frozen=True)
@@ -41,16 +51,16 @@ Run = Callable[[Sequence[str], Batch], Sequence[Array]]
 
 
 def check_parity(
-    traceable: Traceable,
+    reference: Answering,
     run: Run,
     cases: Iterable[Case],
     *,
     tolerance: float = PARITY_TOLERANCE,
 ) -> tuple[ParityEntry, ...]:
-    """Compare a graph with PyTorch eager.
+    """Compare a graph with PyTorch eager, or with the graph it was made from.
 
     Args:
-        traceable: in eval mode, float32, with the weights the graph reads.
+        reference: float32, with the weights the graph reads; a module is in eval mode.
         run: runs the graph.
         cases: batches to compare at.
         tolerance: largest allowed max|a-b| / max|b| of any output.
@@ -60,11 +70,11 @@ def check_parity(
     """
     entries: list[ParityEntry] = []
     for case in cases:
-        errors = compare(traceable, run, case.batch)
+        errors = compare(reference, run, case.batch)
         worst = max(errors, key=errors.__getitem__)
         if not errors[worst] <= tolerance:
             raise ParityError(
-                f"{traceable.name}: output {worst} differs from PyTorch by {errors[worst]:.1e} of "
+                f"{reference.name}: output {worst} differs from PyTorch by {errors[worst]:.1e} of "
                 f"its largest value (allowed {tolerance:.0e}) on {case.kind} inputs, "
                 f"batch {case.size}"
                 + "".join(f", {length} {name}" for name, length in case.lengths.items())
@@ -81,18 +91,18 @@ def check_parity(
     return tuple(entries)
 
 
-def compare(traceable: Traceable, run: Run, batch: Batch) -> dict[str, float]:
+def compare(reference: Answering, run: Run, batch: Batch) -> dict[str, float]:
     """Output name -> relative error of the graph on one batch.
 
     Raises:
         ParityError: the outputs have different shapes.
     """
-    expected = traceable.answer(batch)
+    expected = reference.answer(batch)
     errors: dict[str, float] = {}
     for name, answer in zip(expected, run(list(expected), dict(batch)), strict=True):
         if answer.shape != expected[name].shape:
             raise ParityError(
-                f"{traceable.name}: output {name} has shape {list(answer.shape)}, "
+                f"{reference.name}: output {name} has shape {list(answer.shape)}, "
                 f"PyTorch gives {list(expected[name].shape)}"
             )
         errors[name] = relative_error(answer, expected[name])

@@ -16,11 +16,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from export.exported import part_axes, part_bounds
 from export.samples import batch_axes, dynamic_axes, example_inputs
-from export.traceable import LENGTH, Batch, Traceable, in_order
+from export.traceable import Batch, Traceable, in_order
 from omnivec2.network.layers import Tokens
 from omnivec2.network.omnivec2 import OmniVec2
-from omnivec2.parts import FEATURES, LENGTH_BUCKETS, MASK, TOKENS, TRUNK, PartSpec, bucket_of
+from omnivec2.parts import FEATURES, MASK, TOKENS, TRUNK, PartSpec, bucket_of
 from omnivec2.spec import HeadSpec, TaskFamily, TensorSpec
 
 _EXAMPLE_ROWS = 3
@@ -220,15 +221,9 @@ class Cutting:
         outputs: tuple[TensorSpec, ...],
         example: Batch,
     ) -> Part:
-        axes: dict[str, Mapping[int, str]] = {
-            tensor.name: {0: "batch"} | ({1: LENGTH} if -1 in tensor.shape else {})
-            for tensor in inputs
-        }
-        bounds = {"batch": (1, 1024)}
-        if any(len(named) > 1 for named in axes.values()):
-            bounds[LENGTH] = (2, LENGTH_BUCKETS[-1])
         largest = max(head.max_batch_size for head in self._heads)
         spec = _spec(name, kind, inputs, outputs, largest)
+        axes, bounds = part_axes(inputs), part_bounds(inputs)
         return Part(spec, Traceable(name, module, inputs, outputs, axes, bounds, example))
 
 

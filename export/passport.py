@@ -6,8 +6,8 @@ import datetime
 from collections.abc import Mapping
 from importlib.metadata import version
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from export.onnx_graph import EXPORTER, Graph
 from omnivec2 import __version__
 from omnivec2.atomic import write_file
 from omnivec2.digest import file_digest
@@ -19,6 +19,10 @@ from omnivec2.passport import (
     Passport,
 )
 
+if TYPE_CHECKING:
+    from export.onnx_graph import Graph
+
+EXPORTER = "torch.onnx (dynamo)"
 _LIBRARIES = ("torch", "onnx", "onnx-ir", "onnxscript", "onnxruntime", "numpy")
 
 

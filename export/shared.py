@@ -10,13 +10,13 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import onnxruntime as ort
 import torch
 
+from export.exported import TRUNK_BATCHES, Chain
 from export.layouts import PART_FILE, ensemble_path, part_directory
 from export.one import Exporter, ExportResult
 from export.parity import Case, cases_of, check_parity
@@ -33,8 +33,6 @@ from omnivec2.passport import (
     load_passport,
 )
 from omnivec2.spec import HeadSpec
-
-_TRUNK_BATCHES = (1, 3)
 
 
 def export_shared(
@@ -98,7 +96,7 @@ class Bench:
     def _of_trunk(self, compositions: Sequence[Composition]) -> Iterator[Case]:
         for composition in compositions:
             for case, tensors in self._tokenized(composition):
-                if case.size in _TRUNK_BATCHES:
+                if case.size in TRUNK_BATCHES:
                     yield _case(composition.trunk, case, tensors)
 
     def _of_head(self, composition: Composition) -> Iterator[Case]:
@@ -113,22 +111,6 @@ def _behind(composition: Composition, batch: Batch) -> Batch:
 
 def _case(part: Part, case: Case, tensors: Batch) -> Case:
     return replace(case, batch={tensor.name: tensors[tensor.name] for tensor in part.spec.inputs})
-
-
-@dataclass(frozen=True)
-class Chain:
-    """The exported parts of a head, run one behind the other."""
-
-    sessions: Sequence[ort.InferenceSession]
-
-    def __call__(self, names: Sequence[str], batch: Batch) -> list[Array]:
-        """Outputs of the last by name."""
-        tensors: dict[str, Any] = dict(batch)
-        for session in self.sessions:
-            inputs = {node.name: tensors[node.name] for node in session.get_inputs()}
-            outputs = [node.name for node in session.get_outputs()]
-            tensors |= dict(zip(outputs, session.run(outputs, inputs), strict=True))
-        return [tensors[name] for name in names]
 
 
 def _certify(

@@ -18,9 +18,6 @@ from omnivec2.spec import HeadSpec, TensorSpec
 Array = npt.NDArray[Any]
 Batch = Mapping[str, Array]
 
-LENGTH = "length"
-"""Name of the axis along which the tokens of a part lie."""
-
 
 @dataclass(frozen=True)
 class Traceable:

@@ -16,7 +16,7 @@ from rich.console import Console
 
 from omnivec2.cli_heads import heads_app
 from omnivec2.cli_keys import keys_app
-from omnivec2.cli_network import evaluate, export, train
+from omnivec2.cli_network import engines, evaluate, export, train
 from omnivec2.cli_options import (
     DEFAULT_CHECKPOINT,
     DEFAULT_REPOSITORY,
@@ -180,6 +180,26 @@ def models(
     make_console().print(heads_table(f"{checkpoint}: {len(heads)} heads", heads))
 
 
+@app.command()
+def assemble(
+    checkpoint: CheckpointOption = DEFAULT_CHECKPOINT,
+    model_repo: RepositoryOption = DEFAULT_REPOSITORY,
+    layout: LayoutOption = None,
+) -> None:
+    """Write the model repository of an exported checkpoint for Triton, if it changed.
+
+    Needs neither torch nor a network; models that are up to date are left alone.
+
+    Examples:
+        omnivec2 assemble
+
+        omnivec2 assemble --layout fused --model-repo /srv/models
+    """
+    with one_line_errors():
+        assemble_quietly(make_console(stderr=True), checkpoint, model_repo, layout)
+        typer.echo(f"{len(list(model_repo.glob('*/config.pbtxt')))} models in {model_repo}")
+
+
 def _announce(console: Console) -> Callable[[str, Gateway], None]:
     from service.serve import curl_line
 
@@ -193,7 +213,7 @@ def _announce(console: Console) -> Callable[[str, Gateway], None]:
     return announce
 
 
-for _command in (train, evaluate, export):
+for _command in (train, evaluate, export, engines):
     app.command()(_command)
 app.add_typer(heads_app, name="head")
 app.add_typer(keys_app, name="key")

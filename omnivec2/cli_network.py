@@ -1,4 +1,4 @@
-"""``omnivec2 train | evaluate | export``: what needs torch, or the data."""
+"""``omnivec2 train | evaluate | export | engines``: what needs more than serving does."""
 
 from __future__ import annotations
 
@@ -9,9 +9,11 @@ import typer
 
 from omnivec2.cli_options import (
     DEFAULT_CHECKPOINT,
+    DEFAULT_REPOSITORY,
     CheckpointOption,
     DataOption,
     LayoutOption,
+    RepositoryOption,
     RoutesArgument,
     assemble_quietly,
 )
@@ -155,3 +157,32 @@ def export(
         else:
             models = assemble(checkpoint, out, Layout(layout) if layout else None)
         typer.echo(f"{len(models)} models in {out}")
+
+
+def engines(
+    checkpoint: CheckpointOption = DEFAULT_CHECKPOINT,
+    model_repo: RepositoryOption = DEFAULT_REPOSITORY,
+    layout: LayoutOption = None,
+    precision: Annotated[
+        Literal["fp32", "fp16", "bf16"], typer.Option(help="What the plans compute in.")
+    ] = "fp16",
+) -> None:
+    """Build TensorRT plans of an exported checkpoint on this machine's GPU, if need be.
+
+    Plans that are there are kept while the graphs, the GPU and TensorRT are the same. Needs
+    no torch.
+
+    Examples:
+        omnivec2 engines --model-repo /plans
+
+        omnivec2 engines --precision bf16 --model-repo /plans
+    """
+    with one_line_errors(), needs_extra("engines"):
+        from export.build import make_target
+        from export.engines import ensure_engines
+        from export.layouts import Layout
+
+        target = make_target("tensorrt", precision)
+        chosen = Layout(layout or "shared")
+        built = ensure_engines(checkpoint, model_repo, chosen, target)
+        typer.echo(f"plans in {model_repo}: {f'built: {built}' if built else 'up to date'}")

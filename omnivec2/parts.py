@@ -22,6 +22,8 @@ TRUNK = "trunk"
 PART_PREFIXES = ("tokenizer_", "head_")
 """How names of parts begin; no modality is named so."""
 TOKENS, MASK, FEATURES = "tokens", "mask", "features"
+LENGTH = "length"
+"""Name of the axis along which the tokens of a part lie."""
 
 LENGTH_BUCKETS = (20, 40, 68, 132, 196, 260, 516, 1028, 2052)
 """Token counts that sequences are padded to, so that different tasks meet in a batch.

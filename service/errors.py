@@ -112,6 +112,8 @@ def problem_of(request: Request, error: errors.OmniVecError) -> Response:
         headers["WWW-Authenticate"] = _CHALLENGE + (', error="invalid_token"' * error.invalid)
     if isinstance(error, errors.OverloadedError):
         headers["Retry-After"] = str(max(1, math.ceil(error.retry_after_seconds)))
+    elif isinstance(error, errors.ModelNotReadyError):
+        headers["Retry-After"] = "1"
     detail = str(error)
     if status is HTTPStatus.INTERNAL_SERVER_ERROR:
         _LOG.error("%s: %s", type(error).__name__, error)

@@ -9,9 +9,8 @@ from export.layouts import PART_FILE, PARTS_DIRECTORY, load_part
 from export.plan_inputs import plan_spec, plan_tensor
 from export.profiles import Profile, head_profile, make_profile
 from export.samples import batch_axes, dynamic_axes
-from export.traceable import LENGTH
 from omnivec2.checkpoint import Checkpoint, read_checkpoint
-from omnivec2.parts import LENGTH_BUCKETS
+from omnivec2.parts import LENGTH, LENGTH_BUCKETS
 from omnivec2.passport import GRAPH_FILE
 
 REFERENCE = Path("checkpoints/reference")

@@ -77,5 +77,10 @@ def test_an_overloaded_service_says_when_to_come_back() -> None:
     assert (response.status_code, response.headers["retry-after"]) == (429, "2")
 
 
+def test_a_service_without_the_model_says_when_to_come_back() -> None:
+    response = problem_of(REQUEST, errors.ModelNotReadyError("Triton cannot be reached"))
+    assert (response.status_code, response.headers["retry-after"]) == (503, "1")
+
+
 def test_what_is_wrong_with_files_of_the_service_is_not_shown_to_callers() -> None:
     assert "/secret" not in str(body_of(errors.CheckpointError("/secret/path is missing")))

@@ -1,0 +1,180 @@
+"""Bring up the stack of docker-compose.yml on this machine and check that it does what it says.
+
+Needs root and Debian's mirror where no Docker engine is installed yet, and Python 3.11; no
+registry. Builds both images, starts the stack (on loopback of this machine where containers
+have no network of their own), posts a real file of every modality, kills Triton, stops
+everything under load, and removes it again::
+
+    python -m deploy.compose.verify
+
+Prints a line per step. With OMNIVEC2_SKIP_COMPOSE=1 it does nothing, and says so; otherwise a
+machine on which no engine can run is a failure.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from typing import Any, TypeVar
+
+from deploy.compose import checks, engine, images
+from deploy.compose.engine import VerifyError
+from deploy.compose.images import ROOT
+from deploy.compose.stack import Ports, Stack
+from loadtests.support import REPORTS, write_report
+from tests.support.triton import free_ports
+
+CACHE = ROOT / ".cache" / "compose"
+SKIP = "OMNIVEC2_SKIP_COMPOSE"
+_IDLE_SECONDS = 10
+
+T = TypeVar("T")
+
+
+def main() -> int:
+    """Run every step; 1 if one failed."""
+    arguments = parse(sys.argv[1:])
+    if os.environ.get(SKIP) == "1":
+        say("SKIPPED", 0, f"compose is not verified: {SKIP}=1")
+        return 0
+    began = time.monotonic()
+    try:
+        with ExitStack() as cleanup:
+            report = verify(arguments, cleanup)
+    except VerifyError as error:
+        say("FAIL", time.monotonic() - began, str(error))
+        return 1
+    say("OK", time.monotonic() - began, "everything")
+    print_table(report)
+    path = write_report(REPORTS if arguments.save else CACHE, "compose", report)
+    sys.stdout.write(f"written: {path.relative_to(ROOT)}\n")
+    return 0
+
+
+def parse(words: list[str]) -> argparse.Namespace:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "--python-image",
+        metavar="IMAGE",
+        help="base image to build on; by default one is made with debootstrap",
+    )
+    parser.add_argument(
+        "--save", action="store_true", help="write the report into loadtests/reports/"
+    )
+    return parser.parse_args(words)
+
+
+def verify(arguments: argparse.Namespace, cleanup: ExitStack) -> dict[str, Any]:
+    """All steps, one after the other.
+
+    Args:
+        arguments: of the command line.
+        cleanup: what is started is stopped with it.
+
+    Returns:
+        What was measured.
+
+    Raises:
+        VerifyError: a step failed; its line is printed.
+    """
+    step("a Docker engine is installed", engine.install)
+    log = CACHE / "dockerd.log"
+    step("it answers", lambda: cleanup.enter_context(engine.running(log)))
+    build_images(arguments.python_image)
+    bridge = engine.has_bridge()
+    stack = Stack(CACHE, Ports(*free_ports(5)), bridge=bridge)
+    stack.down()
+    cleanup.callback(stack.down)
+    with logs_of_failure(stack):
+        return run_checks(stack, bridge=bridge)
+
+
+def build_images(base: str | None) -> None:
+    """Build the gateway and the small Triton, on a base image of this machine if none is given."""
+    if base is None:
+        base, how = images.base_image(CACHE)
+        say("OK", 0, f"a base image: {how}")
+    wheels = step("packages are fetched", lambda: images.fetch_wheels(CACHE), lambda _: "by hash")
+    with images.served(wheels) as address:
+        for recipe in (images.GATEWAY, images.TRITON, images.ENGINES):
+            made = lambda recipe=recipe: images.build(recipe, base, address)  # noqa: E731
+            step(f"{recipe.dockerfile} builds", made)
+    step("the image that builds plans lacks only TensorRT", checks.engines_lack_only_tensorrt)
+
+
+def run_checks(stack: Stack, *, bridge: bool) -> dict[str, Any]:
+    """Bring the stack up and check it."""
+    where = "in networks of its own" if bridge else "on this machine's loopback"
+    ready = step("the stack comes up", stack.up, lambda s: f"ready after {s:.0f} s, {where}")
+    time.sleep(_IDLE_SECONDS)
+    idle = checks.memory_mb()
+    step("every modality is answered", lambda: checks.answers_every_modality(stack))
+    step("containers are hardened", lambda: checks.is_hardened(stack))
+    _, recovery = step(
+        "Triton is killed and comes back", lambda: checks.survives_a_crash(stack), lambda r: r[0]
+    )
+    step("a stop under load drops nothing", lambda: checks.stops_cleanly(stack))
+    return {
+        "what": "the stack of docker-compose.yml with the development Triton, idle and restarted",
+        "images_mb": {
+            "gateway": round(images.image_bytes(images.GATEWAY.tag) / 1e6),
+            "triton": round(images.image_bytes(images.TRITON.tag) / 1e6),
+        },
+        "start_to_ready_seconds": round(ready, 1),
+        "idle_memory_mb": dict(idle),
+        "recovery_seconds": round(recovery, 1),
+        "network": "bridge" if bridge else "host",
+    }
+
+
+def step(name: str, work: Callable[[], T], show: Callable[[T], str] = str) -> T:
+    """Do one step and print how it went.
+
+    Raises:
+        VerifyError: it failed.
+    """
+    began = time.monotonic()
+    try:
+        result = work()
+    except VerifyError as error:
+        raise VerifyError(f"{name}: {error}") from error
+    say("OK", time.monotonic() - began, f"{name}: {show(result)}")
+    return result
+
+
+def say(status: str, seconds: float, text: str) -> None:
+    """One line of the log, at once."""
+    sys.stdout.write(f"{status:<8}{seconds:6.1f} s  {text}\n")
+    sys.stdout.flush()
+
+
+@contextmanager
+def logs_of_failure(stack: Stack) -> Iterator[None]:
+    """Print the containers' last lines if the block fails."""
+    try:
+        yield
+    except BaseException:
+        sys.stdout.write(stack.logs())
+        raise
+
+
+def print_table(report: dict[str, Any]) -> None:
+    """The figures, for people."""
+    rows = [("", "gateway", "triton (development)")]
+    size, idle = report["images_mb"], report["idle_memory_mb"]
+    rows.append(("image, MB", f"{size['gateway']}", f"{size['triton']}"))
+    rows.append(("idle memory, MB", f"{idle['gateway']:.0f}", f"{idle['triton']:.0f}"))
+    for row in rows:
+        sys.stdout.write("  ".join(f"{cell:<22}" for cell in row).rstrip() + "\n")
+    sys.stdout.write(f"start to ready: {report['start_to_ready_seconds']} s\n")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,56 @@
+"""Remove from an environment what nothing needs at run time: tests, headers, stubs.
+
+Run when an image is built. Prints what the environment takes before and after.
+"""
+
+from __future__ import annotations
+
+import argparse
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+_DIRECTORIES = frozenset({"tests", "include", "__pycache__"})
+_SUFFIXES = frozenset({".a", ".c", ".cmake", ".cpp", ".cc", ".h", ".hpp", ".pxd", ".pyi", ".pyx"})
+_UNUSED = ("pyarrow/*_flight*.so*", "pyarrow/libarrow_s3.so*", "pyarrow/_s3fs*.so")
+"""Arrow's network clients; here it reads Parquet from memory. No other library needs them."""
+
+
+def main() -> None:
+    """Slim the environment named on the command line."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("environment", type=Path, help="a virtual environment; altered")
+    environment: Path = parser.parse_args().environment
+    before = size(environment)
+    for packages in environment.glob("lib/python3.*/site-packages"):
+        slim(packages)
+    print(f"{environment}: {before / 2**20:.0f} MiB before, {size(environment) / 2**20:.0f} after")
+
+
+def slim(packages: Path) -> None:
+    """Remove tests, headers, sources, stubs and unused libraries below ``site-packages``."""
+    for path in list(unneeded(packages)):
+        path.unlink()
+    for directory in sorted(packages.rglob("*"), reverse=True):
+        if directory.is_dir() and not any(directory.iterdir()):
+            shutil.rmtree(directory)
+
+
+def unneeded(packages: Path) -> Iterator[Path]:
+    """The files that ``slim`` removes."""
+    for path in packages.rglob("*"):
+        if path.is_dir() and not path.is_symlink():
+            continue
+        below = path.relative_to(packages)
+        unused = any(below.match(pattern) for pattern in _UNUSED)
+        if unused or _DIRECTORIES & set(below.parts[:-1]) or path.suffix in _SUFFIXES:
+            yield path
+
+
+def size(directory: Path) -> int:
+    """Bytes of all files below a directory."""
+    return sum(path.lstat().st_size for path in directory.rglob("*") if not path.is_dir())
+
+
+if __name__ == "__main__":
+    main()
