@@ -21,7 +21,7 @@ from collections.abc import Callable, Sequence
 from contextvars import Token
 from types import TracebackType
 
-from omnivec2.errors import OverloadedError
+from omnivec2.errors import InputError, ModelNotReadyError, OverloadedError
 from omnivec2.spec import HeadSpec
 from service.work import WORK, Cost, DrainRate, Work
 
@@ -193,6 +193,15 @@ class Admission:
         self._tick()
         self.drain.add(seconds)
 
+    def _settle(self, held: float, since: float) -> None:
+        """A request failed, nobody knows how late: count at most its share of the time it was in.
+
+        Otherwise many that fail would look like a service that does nothing.
+        """
+        self._tick()
+        share = (self._ticked_at - since) * self._workers / self._working
+        self.drain.add(min(held, share))
+
     def _leave(self, *, worked: bool) -> None:
         self._tick()
         self._working -= worked
@@ -219,6 +228,7 @@ class Ticket:
         self._late: asyncio.TimerHandle | None = None
         self._told: Token[Work] | None = None
         self._begun = False
+        self._began_at = 0.0
 
     def take(self, count: int) -> None:
         """Account for ``count`` more bytes of this request's body; see ``Admission.take``."""
@@ -229,6 +239,7 @@ class Ticket:
         """The body is there and the work on it begins."""
         self._stop_waiting()
         self._begun = True
+        self._began_at = self._admission.now()
         self._admission._start()
         self._hold()
 
@@ -270,6 +281,9 @@ class Ticket:
         self._stop_waiting()
         if self._told is not None:
             WORK.reset(self._told)
+        if self._begun and isinstance(error, (InputError, ModelNotReadyError)):
+            # It took its turn, however far it came: what it held is no more to be done.
+            self._admission._settle(self._held, self._began_at)
         self._change_to(0.0)
         self._admission.bytes -= self._bytes
         self._admission._leave(worked=self._begun)

@@ -13,7 +13,7 @@ from typing import Any
 import grpc
 from google.protobuf.message import DecodeError
 
-from omnivec2.errors import OmniVecError, UndecodableError
+from omnivec2.errors import ModelNotReadyError, OmniVecError, UndecodableError
 from service.access import KEY
 from service.concurrency import off_loop
 from service.context import REQUEST_ID
@@ -79,6 +79,8 @@ class Guard:
     @contextmanager
     def _allowed(self, name: str, metadata: Mapping[str, str]) -> Iterator[None]:
         """Make the caller's key the current one, and count the call among its own."""
+        if self._gateway.stopping.listens_no_more.is_set() and name not in _OPEN:
+            raise ModelNotReadyError("the service is stopping")
         access = self._gateway.access
         if access is None or name in _OPEN:
             self._check_room(name)

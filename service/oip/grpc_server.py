@@ -36,6 +36,8 @@ _TRACE_KEY = "traceparent"
 _CONNECTION_AGE_MS = 5 * 60 * 1000
 """After this, a connection is asked to be made anew, which also spreads clients over gateways."""
 
+_LINGER_SECONDS = 1.0
+
 _ROOM_FOR_HEALTH = 64
 """Calls beside the requests that may be worked on; those over the limit are refused by us."""
 
@@ -111,8 +113,13 @@ class GrpcServer:
         await self._server.stop(self._gateway.settings.drain_seconds)
 
     async def _stop_with_http(self) -> None:
-        """Stop as soon as HTTP does, so that both finish what runs in the same time."""
+        """Stop as soon as HTTP does, so that both finish what runs in the same time.
+
+        gRPC itself would cancel calls that it is just taking; until it is told, new ones are
+        refused by the guard as unavailable, upon which clients go elsewhere.
+        """
         await self._gateway.stopping.listens_no_more.wait()
+        await asyncio.sleep(_LINGER_SECONDS)
         await self._server.stop(self._gateway.settings.drain_seconds)
 
     async def _server_live(self, _: Any, __: Any) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import socket
 import threading
@@ -174,6 +175,29 @@ def test_grpc_asks_for_a_key_too(server: RunningServer, key: str) -> None:
             assert refused.value.status() == "StatusCode.UNAUTHENTICATED"
         for headers in ({"authorization": f"Bearer {key}"}, {"x-api-key": key}):
             assert client.get_model_metadata("text_sentiment", headers=headers).name
+    finally:
+        client.close()
+
+
+def test_grpc_holds_a_key_to_its_heads_and_its_rate(server: RunningServer, keys: Path) -> None:
+    other = {"x-api-key": create_key(keys, "other", heads=("image/classification",))}
+    slow = {"x-api-key": create_key(keys, "slow", requests_per_second=0.01)}
+    client = triton.InferenceServerClient(server.grpc_address)
+    try:
+        last = time.monotonic() + 10
+        while time.monotonic() < last:
+            time.sleep(0.3)
+            with contextlib.suppress(triton.InferenceServerException):
+                client.get_server_metadata(headers=other)
+                break
+        for headers, status in ((other, "PERMISSION_DENIED"), (slow, "RESOURCE_EXHAUSTED")):
+            statuses = []
+            for _ in range(2):
+                try:
+                    client.infer("text_sentiment", [], headers=headers)
+                except triton.InferenceServerException as error:
+                    statuses.append(error.status())
+            assert statuses[-1] == f"StatusCode.{status}"
     finally:
         client.close()
 

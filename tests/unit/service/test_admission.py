@@ -6,7 +6,7 @@ from contextlib import ExitStack
 
 import pytest
 
-from omnivec2.errors import OverloadedError
+from omnivec2.errors import InvalidInputError, OverloadedError
 from omnivec2.spec import HeadSpec
 from service.admission import Admission, Ticket
 from service.work import WORK
@@ -268,5 +268,27 @@ def test_the_work_of_a_request_is_told_to_its_ticket_only_while_it_is_in() -> No
         with enter(admission) as ticket:
             assert WORK.get() is ticket
         assert WORK.get() is outside
+
+    on_a_loop(test)
+
+
+def test_requests_that_fail_do_not_make_the_service_look_slow() -> None:
+    async def test() -> None:
+        clock = Clock()
+        admission = Admission(10, 10**9, workers=2, clock=clock)
+        for _ in range(30):
+            answer(admission, clock, 0.1)
+
+        def fail() -> None:
+            with enter(admission) as ticket:
+                ticket.begin()
+                clock.now += 0.1
+                raise InvalidInputError("as it is meant to be")
+
+        for _ in range(1000):
+            with pytest.raises(InvalidInputError):
+                fail()
+        # One at a time, each its own second of work per second.
+        assert 0.9 <= admission.drain.value <= 2.1
 
     on_a_loop(test)

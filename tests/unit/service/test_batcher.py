@@ -188,6 +188,25 @@ def test_a_cancelled_request_is_not_computed() -> None:
     run(test)
 
 
+def test_cancelled_requests_take_no_place_in_a_batch() -> None:
+    async def test(batcher: Batcher, engine: Engine) -> None:
+        engine.gate.clear()
+        engine.entered.clear()
+        busy = asyncio.create_task(batcher.submit(engine.lanes["b"], rows(0)))
+        await asyncio.to_thread(engine.entered.wait, 5)
+        tasks = [asyncio.create_task(batcher.submit(engine.lanes["a"], rows(i))) for i in range(16)]
+        await asyncio.sleep(0)
+        for task in tasks[:8]:
+            task.cancel()
+        await asyncio.gather(*tasks[:8], return_exceptions=True)
+        engine.gate.set()
+        await asyncio.gather(busy, *tasks[8:])
+        assert engine.batches[1:] == [("a", 8)]
+        assert batcher.waiting_rows == 0
+
+    run(test)
+
+
 def test_closing_refuses_what_waits_and_what_comes() -> None:
     async def test(batcher: Batcher, engine: Engine) -> None:
         engine.gate.clear()
