@@ -110,6 +110,14 @@ test-unit: $(DEV_READY)  ## Unit tests only (JOBS=2 at a time)
 test-integration: $(DEV_READY) $(TRITON_READY)  ## Tests against real servers only
 	$(DEV)/bin/python -m pytest tests/integration $(ARGS)
 
+# --- load and made-up requests ------------------------------------------------------------
+
+BUDGET ?= 600
+
+.PHONY: fuzz
+fuzz: $(DEV_READY)  ## Ask a service made-up requests, by its OpenAPI document (BUDGET=600 seconds)
+	$(DEV)/bin/python -m loadtests.fuzz --seconds $(BUDGET) $(ARGS)
+
 # --- the network --------------------------------------------------------------------------
 
 .PHONY: train
