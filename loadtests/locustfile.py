@@ -18,7 +18,7 @@ from typing import Any, ClassVar
 import gevent
 from locust import FastHttpUser, LoadTestShape, events, task
 from locust.env import Environment
-from locust.runners import MasterRunner, WorkerRunner
+from locust.runners import WorkerRunner
 
 from loadtests.traffic.answers import Answers, WrongAnswerError, stages_ms
 from loadtests.traffic.corpus import (
@@ -189,8 +189,6 @@ def _judge(environment: Environment, **_: Any) -> None:
     for failure in runner.exceptions.values():
         messages.append(f"a user failed {failure['count']} times: {failure['msg']}")
     summary["broken"] = messages
-    if isinstance(runner, MasterRunner):
-        summary["workers"] = runner.worker_count
     if options.summary:
         Path(options.summary).write_text(json.dumps(summary, indent=1) + "\n")
     for message in messages:

@@ -25,7 +25,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from rich.table import Table
 
@@ -234,26 +234,31 @@ def _normal_again(after: Sequence[Exchange], normal: float) -> float | None:
     return None
 
 
-def _start(job: Job) -> subprocess.Popen[bytes]:
+Running = tuple[subprocess.Popen[bytes], IO[bytes]]
+
+
+def _start(job: Job) -> Running:
+    """A process that does a job; it leaves its result in the file."""
+    written = tempfile.TemporaryFile()  # noqa: SIM115 (_finish closes it)
     process = subprocess.Popen(
         [sys.executable, "-m", "loadtests.traffic.flood"],
         cwd=ROOT,
         stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
+        stdout=written,
     )
     assert process.stdin is not None
     process.stdin.write(job.model_dump_json().encode())
     process.stdin.close()
-    return process
+    return process, written
 
 
-def _finish(process: subprocess.Popen[bytes]) -> Result:
-    assert process.stdout is not None
-    with process:
-        result = process.stdout.read()
-    if process.returncode:
-        raise RuntimeError(f"a generator of load ended with {process.returncode}")
-    return Result.model_validate_json(result)
+def _finish(running: Running) -> Result:
+    process, written = running
+    with written:
+        if process.wait():
+            raise RuntimeError(f"a generator of load ended with {process.returncode}")
+        written.seek(0)
+        return Result.model_validate_json(written.read())
 
 
 @contextmanager
@@ -272,9 +277,11 @@ def _watching(pid: int | None) -> Iterator[list[int]]:
 
     thread = threading.Thread(target=watch)
     thread.start()
-    yield seen
-    done.set()
-    thread.join()
+    try:
+        yield seen
+    finally:
+        done.set()
+        thread.join()
 
 
 def _memory(seen: Sequence[int]) -> tuple[int, int, int]:
