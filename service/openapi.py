@@ -12,6 +12,7 @@ from pydantic import BaseModel, Field, TypeAdapter
 from omnivec2 import errors
 from omnivec2.spec import HeadSpec
 from service import openapi_routes
+from service.errors import PROBLEM_JSON, status_of
 from service.oip.http_wire import HEADER_LENGTH, WireRequest, WireResponse
 from service.requests import JSON, MULTIPART
 from service.routes import v2
@@ -22,8 +23,6 @@ Json = dict[str, Any]
 OCTETS = "application/octet-stream"
 
 _REFERENCE = "#/components/schemas/{model}"
-
-_PROBLEM = {"$ref": _REFERENCE.format(model="Problem")}
 
 _FILE_EXAMPLE = "<the file as base64>"
 
@@ -59,7 +58,7 @@ def build(app: FastAPI, heads: Mapping[str, Head]) -> Json:
     )
     schemas: Json = document.setdefault("components", {}).setdefault("schemas", {})
     _add_schema(schemas, Problem)
-    openapi_routes.complete(document, heads, _PROBLEM)
+    openapi_routes.complete(document, heads, _failures)
     for route in sorted(heads):
         document["paths"][f"/predict/{route}"] = {"post": _operation(heads[route], schemas)}
     for modality, some in _by_modality(heads).items():
@@ -241,8 +240,15 @@ def _add_schema(schemas: Json, kind: Any, spec: HeadSpec | None = None) -> Json:
     return {"$ref": _REFERENCE.format(model=name)}
 
 
-def _failures() -> Json:
-    return openapi_routes.failures(_FAILURES, _PROBLEM)
+def _failures(kinds: Sequence[type[errors.OmniVecError]] = _FAILURES) -> Json:
+    reference = {"$ref": _REFERENCE.format(model=Problem.__name__)}
+    return {
+        str(int(status_of(kind))): {
+            "description": (kind.__doc__ or "").partition("\n")[0],
+            "content": {PROBLEM_JSON: {"schema": reference}},
+        }
+        for kind in kinds
+    }
 
 
 def _request_headers() -> list[Json]:

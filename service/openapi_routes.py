@@ -7,16 +7,17 @@ now, is added here.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from omnivec2 import errors
-from service.errors import PROBLEM_JSON, status_of
+from service.errors import status_of
 from service.oip.tensors import DATATYPES
 from service.requests import JSON
 from service.stages import Head
 
 Json = dict[str, Any]
+Failures = Callable[[Sequence[type[errors.OmniVecError]]], Json]
 
 _FASTAPIS = ("HTTPValidationError", "ValidationError")
 """Schemas of failures that are answered otherwise here."""
@@ -25,18 +26,18 @@ _ALWAYS_ANSWERED = ("/healthz", "/metrics", "/v2", "/v2/health/live")
 """Paths that need no model."""
 
 
-def complete(document: Json, heads: Mapping[str, Head], problem: Json) -> None:
+def complete(document: Json, heads: Mapping[str, Head], failures: Failures) -> None:
     """Add failures, names of loaded models and the example of tensors.
 
     Args:
         document: OpenAPI, with the routes that FastAPI found.
         heads: loaded now, by route.
-        problem: schema of a failure.
+        failures: responses, by status, of an operation that fails in some ways.
     """
     for path, item in document["paths"].items():
         for operation in item.values():
             operation["responses"].pop(str(int(status_of(errors.InputError))), None)
-            operation["responses"].update(failures(_failures_of(path), problem))
+            operation["responses"].update(failures(_failures_of(path)))
             for parameter in operation.get("parameters", ()):
                 _name_loaded(parameter, heads)
     for name in _FASTAPIS:
@@ -45,17 +46,6 @@ def complete(document: Json, heads: Mapping[str, Head], problem: Json) -> None:
         metrics["get"]["responses"]["200"]["content"] = {
             "text/plain": {"schema": {"type": "string"}}
         }
-
-
-def failures(kinds: tuple[type[errors.OmniVecError], ...], problem: Json) -> Json:
-    """Responses of an operation that fails in these ways, by status."""
-    return {
-        str(int(status_of(kind))): {
-            "description": (kind.__doc__ or "").partition("\n")[0],
-            "content": {PROBLEM_JSON: {"schema": problem}},
-        }
-        for kind in kinds
-    }
 
 
 def add_tensor_example(operation: Json, heads: Mapping[str, Head]) -> None:
