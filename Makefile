@@ -119,6 +119,22 @@ test-integration: $(DEV_READY) $(TRITON_READY)  ## Tests against real servers on
 compose-verify: $(DEV_READY)  ## Build the images, run docker-compose.yml and check what it does
 	$(DEV)/bin/python -m deploy.compose.verify $(ARGS)
 
+# --- load and made-up requests ------------------------------------------------------------
+
+HOST_URL ?= http://127.0.0.1:8080
+PROFILE ?= mixed
+RUN_TIME ?= 60s
+BUDGET ?= 600
+
+.PHONY: loadtest
+loadtest: $(DEV_READY)  ## Load a started service (HOST_URL=, PROFILE=mixed, RUN_TIME=60s, BASELINE=)
+	$(DEV)/bin/python -m loadtests.load --url $(HOST_URL) --profile $(PROFILE) \
+		--run-time $(RUN_TIME) $(if $(BASELINE),--baseline $(BASELINE)) $(ARGS)
+
+.PHONY: fuzz
+fuzz: $(DEV_READY)  ## Ask a service made-up requests, by its OpenAPI document (BUDGET=600 seconds)
+	$(DEV)/bin/python -m loadtests.fuzz --seconds $(BUDGET) $(ARGS)
+
 # --- the network --------------------------------------------------------------------------
 
 .PHONY: train

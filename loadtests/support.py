@@ -50,6 +50,11 @@ class Gateway:
         with urllib.request.urlopen(f"http://127.0.0.1:{self.port}/readyz", timeout=60):
             return self
 
+    @property
+    def pid(self) -> int:
+        """The gateway's process."""
+        return self._process.pid
+
     def __exit__(self, *_: object) -> None:
         self._process.terminate()
         self._process.wait(timeout=30)

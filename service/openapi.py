@@ -11,6 +11,7 @@ from pydantic import BaseModel, Field, TypeAdapter
 
 from omnivec2 import errors
 from omnivec2.spec import HeadSpec
+from service import openapi_routes
 from service.errors import PROBLEM_JSON, status_of
 from service.middleware.access import API_KEY_HEADER, is_open
 from service.oip.http_wire import HEADER_LENGTH, WireRequest, WireResponse
@@ -71,11 +72,14 @@ def build(app: FastAPI, heads: Mapping[str, Head], *, keys: bool = False) -> Jso
     )
     schemas: Json = document.setdefault("components", {}).setdefault("schemas", {})
     _add_schema(schemas, Problem)
+    openapi_routes.complete(document, heads, _failures)
     for route in sorted(heads):
         document["paths"][f"/predict/{route}"] = {"post": _operation(heads[route], schemas)}
     for modality, some in _by_modality(heads).items():
         document["paths"][f"/predict/{modality}"] = {"post": _tasks_operation(some, schemas)}
-    _complete_infer(document["paths"][v2.INFER_PATH]["post"], schemas)
+    infer = document["paths"][v2.INFER_PATH]["post"]
+    _complete_infer(infer, schemas)
+    openapi_routes.add_tensor_example(infer, heads)
     if keys:
         _add_access(document)
     return document
@@ -117,10 +121,7 @@ def _tasks_operation(heads: Sequence[Head], schemas: Json) -> Json:
         # One example input suits those that prepare it as the first does.
         "example": [h.spec.task for h in heads if h.spec.preprocess == heads[0].spec.preprocess],
     }
-    answers = {
-        head.spec.task: _add_schema(schemas, head.postprocessor.response_schema(head.spec))
-        for head in heads
-    }
+    answers = {head.spec.task: _answer_schema(head, schemas) for head in heads}
     content = _request_content(heads[0], schemas)
     content[JSON]["schema"]["properties"]["parameters"] = {
         "type": "object",
@@ -181,9 +182,7 @@ def _operation(head: Head, schemas: Json) -> Json:
             "200": {
                 "description": "One answer, or a list of answers in the order of the inputs.",
                 "headers": _response_headers(),
-                "content": {
-                    JSON: {"schema": _add_schema(schemas, head.postprocessor.response_schema(spec))}
-                },
+                "content": {JSON: {"schema": _answer_schema(head, schemas)}},
             },
             **_failures(),
         },
@@ -247,6 +246,15 @@ def _request_content(head: Head, schemas: Json) -> Json:
     return {JSON: content.pop(JSON), **content}
 
 
+def _answer_schema(head: Head, schemas: Json) -> Json:
+    """The answer to one input, or to a list of them."""
+    kinds = [head.postprocessor.response_schema(head.spec)]
+    if (several := head.postprocessor.batch_schema(head.spec)) not in kinds:
+        kinds.append(several)
+    one, *others = [_add_schema(schemas, kind) for kind in kinds]
+    return {"anyOf": [one, *others]} if others else one
+
+
 def _add_schema(schemas: Json, kind: Any, spec: HeadSpec | None = None) -> Json:
     """Put a type's schema among the components and refer to it.
 
@@ -276,7 +284,7 @@ def _failures(kinds: Sequence[type[errors.OmniVecError]] = _FAILURES) -> Json:
 def _request_headers() -> list[Json]:
     return [
         _header("X-Request-ID", "string", "Name of this request; echoed in the response."),
-        _header("X-Request-Timeout", "number", "Seconds the answer may take."),
+        _header("X-Request-Timeout", "number", "Seconds the answer may take.", exclusiveMinimum=0),
         _header("traceparent", "string", "W3C trace context, passed on to Triton."),
     ]
 
@@ -294,5 +302,6 @@ def _response_headers() -> Json:
     }
 
 
-def _header(name: str, kind: str, description: str) -> Json:
-    return {"name": name, "in": "header", "description": description, "schema": {"type": kind}}
+def _header(name: str, kind: str, description: str, **limits: float) -> Json:
+    schema = {"type": kind, **limits}
+    return {"name": name, "in": "header", "description": description, "schema": schema}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar
+from typing import Any, ClassVar, cast
 
 import numpy.typing as npt
 from pydantic import BaseModel, ConfigDict, JsonValue
@@ -65,3 +65,7 @@ class Postprocessor(ABC):
     @abstractmethod
     def response_schema(self, spec: HeadSpec) -> type[Any]:
         """Type of the response body to one input, for the OpenAPI document."""
+
+    def batch_schema(self, spec: HeadSpec) -> type[Any]:
+        """Type of the response body to a list of inputs."""
+        return cast(type[Any], list[self.response_schema(spec)])  # type: ignore[misc]

@@ -78,6 +78,10 @@ class ClassificationPostprocessor(Postprocessor):
             return cast(type[Any], list[list[LabelScore]] | list[str])
         return cast(type[Any], list[LabelScore])
 
+    def batch_schema(self, spec: HeadSpec) -> type[Any]:
+        """Type of the response body to a list of inputs; one text is answered like many."""
+        return self.response_schema(spec) if _is_text(spec) else super().batch_schema(spec)
+
 
 _FUNCTIONS: dict[str, Callable[[Floats], Floats]] = {
     "softmax": softmax,

@@ -65,6 +65,10 @@ class EmbeddingPostprocessor(Postprocessor):
         """Type of the response body to one input."""
         return cast(type[Any], list[list[float]])
 
+    def batch_schema(self, spec: HeadSpec) -> type[Any]:
+        """The same: vectors of all inputs follow each other."""
+        return self.response_schema(spec)
+
 
 def _check(parameters: EmbeddingParameters, size: int) -> None:
     if parameters.prompt_name is not None:

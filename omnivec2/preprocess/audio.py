@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 import soundfile
 import soxr
+from pydantic import JsonValue
 
 from omnivec2.errors import (
     InvalidInputError,
@@ -23,6 +24,7 @@ from omnivec2.errors import (
     UndecodableError,
     UnsupportedMediaTypeError,
 )
+from omnivec2.preprocess import example_files
 from omnivec2.preprocess.base import Parameters, Prepared, Preprocessor
 from omnivec2.preprocess.fbank import FilterBanks
 from omnivec2.preprocess.windows import window_starts
@@ -93,6 +95,11 @@ class AudioPreprocessor(Preprocessor[AudioParameters, Audio]):
         """``fbank`` float32 (frames, mel bins), natural logarithm of mel energies."""
         shape = (self.parameters.frames, self.parameters.mel_bins)
         return (TensorSpec(name="fbank", dtype="float32", shape=shape),)
+
+    @property
+    def json_example(self) -> JsonValue:
+        """A short tone as a base64 WAV."""
+        return example_files.tone()
 
     def sniff(self, data: bytes) -> str | None:
         """The content type by magic bytes; MP3 by its ID3 tag or frame sync."""

@@ -70,6 +70,11 @@ class HyperspectralPreprocessor(Preprocessor[HyperspectralParameters, Array]):
             ),
         )
 
+    @property
+    def json_example(self) -> JsonValue:
+        """The spectrum of one pixel."""
+        return [1000 + 10 * band for band in range(self.parameters.bands)]
+
     def sniff(self, data: bytes) -> str | None:
         """Tell by magic numbers."""
         return looks_like(data)

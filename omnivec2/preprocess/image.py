@@ -8,9 +8,10 @@ from typing import ClassVar
 import numpy as np
 import numpy.typing as npt
 from PIL import Image
+from pydantic import JsonValue
 
 from omnivec2.errors import InvalidInputError
-from omnivec2.preprocess import raster
+from omnivec2.preprocess import example_files, raster
 from omnivec2.preprocess.base import Parameters, Prepared, Preprocessor
 from omnivec2.preprocess.guard import format_of, undecodable
 from omnivec2.spec import Limits, Modality, TensorSpec
@@ -73,6 +74,11 @@ class ImagePreprocessor(
         """``pixels`` uint8 (height, width, 3), RGB."""
         shape = (self.parameters.height, self.parameters.width, 3)
         return (TensorSpec(name="pixels", dtype="uint8", shape=shape),)
+
+    @property
+    def json_example(self) -> JsonValue:
+        """A small picture as a base64 PNG."""
+        return example_files.picture()
 
     def sniff(self, data: bytes) -> str | None:
         """The content type by magic bytes."""

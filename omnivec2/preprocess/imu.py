@@ -85,6 +85,15 @@ class ImuPreprocessor(TablePreprocessor[ImuParameters, Recording]):
         shape = (self.parameters.window, len(self.parameters.channels))
         return (TensorSpec(name="signal", dtype="float32", shape=shape),)
 
+    @property
+    def json_example(self) -> JsonValue:
+        """A window of rest: one axis feels gravity, the others nothing."""
+        count = self.parameters.window
+        return {
+            name: [1.0 if number == 2 else 0.0] * count
+            for number, name in enumerate(self.parameters.channels)
+        }
+
     def split(self, value: JsonValue) -> list[JsonValue] | None:
         """A list of rows, named or not, is one recording; a list of recordings is a batch."""
         if isinstance(value, list) and all(_is_unnamed_row(row) for row in value):

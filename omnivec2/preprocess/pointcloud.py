@@ -93,6 +93,11 @@ class PointCloudPreprocessor(Preprocessor[PointCloudParameters, Points]):
             ),
         )
 
+    @property
+    def json_example(self) -> JsonValue:
+        """The corners of a cube."""
+        return [[x, y, z] for x in (0.0, 1.0) for y in (0.0, 1.0) for z in (0.0, 1.0)]
+
     def sniff(self, data: bytes) -> str | None:
         """Tell by magic numbers; text must begin with a number."""
         return looks_like(data)

@@ -67,6 +67,14 @@ class TimeseriesPreprocessor(TablePreprocessor[TimeseriesParameters, Series]):
         shape = (self.parameters.context_length,)
         return (TensorSpec(name="values", dtype="float32", shape=shape),)
 
+    @property
+    def json_example(self) -> JsonValue:
+        """As many values as the head looks at, with the rise and fall of a day."""
+        values: list[JsonValue] = [
+            float(hour % 24) for hour in range(self.parameters.context_length)
+        ]
+        return dict.fromkeys(self.parameters.columns or ("target",), values)
+
     def decode_json(self, value: JsonValue) -> Series:
         """A list of numbers, ``{"target": [...]}``, columns, or row objects."""
         if isinstance(value, dict) and any(isinstance(item, list) for item in value.values()):

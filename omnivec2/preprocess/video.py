@@ -14,9 +14,10 @@ from av.container import InputContainer
 from av.error import FFmpegError
 from av.video.stream import VideoStream
 from PIL import Image
+from pydantic import JsonValue
 
 from omnivec2.errors import InvalidInputError, TooLargeError, UndecodableError
-from omnivec2.preprocess import clip, container, raster
+from omnivec2.preprocess import clip, container, example_files, raster
 from omnivec2.preprocess.base import Parameters, Prepared, Preprocessor
 from omnivec2.preprocess.guard import check_frames, check_pixels, format_of, undecodable
 from omnivec2.preprocess.sequence import uniform_frames
@@ -76,6 +77,11 @@ class VideoPreprocessor(Preprocessor[VideoParameters, Clip | Frames]):
         p = self.parameters
         shape = (p.frames, p.height, p.width, 3)
         return (TensorSpec(name="frames", dtype="uint8", shape=shape),)
+
+    @property
+    def json_example(self) -> JsonValue:
+        """Two small frames as a base64 GIF."""
+        return example_files.clip()
 
     def sniff(self, data: bytes) -> str | None:
         """The content type by magic bytes."""

@@ -6,9 +6,10 @@ from typing import ClassVar
 
 import numpy as np
 from PIL import Image
+from pydantic import JsonValue
 
 from omnivec2.errors import InvalidInputError
-from omnivec2.preprocess import raster
+from omnivec2.preprocess import example_files, raster
 from omnivec2.preprocess.base import Array, Parameters, Prepared, Preprocessor
 from omnivec2.preprocess.dicom import is_dicom, read_dicom
 from omnivec2.preprocess.guard import format_of
@@ -47,6 +48,11 @@ class XrayPreprocessor(Preprocessor[XrayParameters, Array]):
         """``pixels`` uint8 (height, width, 1)."""
         shape = (self.parameters.height, self.parameters.width, 1)
         return (TensorSpec(name="pixels", dtype="uint8", shape=shape),)
+
+    @property
+    def json_example(self) -> JsonValue:
+        """A small picture as a base64 PNG."""
+        return example_files.picture()
 
     def sniff(self, data: bytes) -> str | None:
         """The content type by magic bytes."""

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import math
 import re
 from typing import Any
 
@@ -72,6 +73,36 @@ def test_the_operation_that_takes_tensors_is_documented(document: dict[str, Any]
     assert {"404", "413", "415", "422", "429", "503", "504"} < set(operation["responses"])
     names = {parameter["name"] for parameter in operation["parameters"]}
     assert {"name", "X-Request-Timeout", "Inference-Header-Content-Length"} <= names
+
+
+def test_a_list_of_inputs_is_answered_as_documented(document: dict[str, Any]) -> None:
+    def answer(route: str) -> dict[str, Any]:
+        response = document["paths"][f"/predict/{route}"]["post"]["responses"]["200"]
+        return response["content"]["application/json"]["schema"]
+
+    one, several = answer("image/detection")["anyOf"]
+    assert several == {"type": "array", "items": one}
+    assert answer("text/sentiment")["type"] == "array"
+    assert answer("image/embedding")["type"] == "array"
+
+
+def test_routes_of_models_name_the_loaded_ones_and_their_failures(document: dict[str, Any]) -> None:
+    operation = document["paths"]["/v2/models/{name}"]["get"]
+    (name,) = (p for p in operation["parameters"] if p["name"] == "name")
+    assert name["schema"]["enum"] == sorted(head.spec.name for head in HEADS.values())
+    assert operation["responses"].keys() == {"200", "404", "503"}
+    assert document["paths"]["/healthz"]["get"]["responses"].keys() == {"200"}
+
+
+def test_the_example_of_tensors_fits_its_model(document: dict[str, Any]) -> None:
+    operation = document["paths"]["/v2/models/{name}/infer"]["post"]
+    (name,) = (p["example"] for p in operation["parameters"] if "example" in p)
+    (spec,) = (head.spec for head in HEADS.values() if head.spec.name == name)
+    inputs = operation["requestBody"]["content"]["application/json"]["example"]["inputs"]
+    assert [(i["name"], i["shape"]) for i in inputs] == [
+        (tensor.name, [1, *tensor.shape]) for tensor in spec.inputs
+    ]
+    assert all(len(i["data"]) == math.prod(i["shape"]) for i in inputs)
 
 
 def test_every_reference_leads_somewhere(document: dict[str, Any]) -> None:

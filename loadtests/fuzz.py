@@ -1,0 +1,54 @@
+"""Ask the service everything that its OpenAPI document allows, and much that it does not.
+
+Starts the gateway with the reference network and runs schemathesis against it, with the checks
+of ``schemathesis.toml``, until the time is over or a check fails::
+
+    python -m loadtests.fuzz --seconds 600
+"""
+
+from __future__ import annotations
+
+import argparse
+import subprocess
+import sys
+import tempfile
+from contextlib import ExitStack
+from pathlib import Path
+
+from loadtests.support import ROOT, Gateway
+
+_SCHEMATHESIS = Path(sys.executable).with_name("st")
+
+
+def main() -> int:
+    """Run, and answer with schemathesis' exit code."""
+    options = _options()
+    with ExitStack() as stack:
+        directory = stack.enter_context(tempfile.TemporaryDirectory())
+        url = options.url
+        if url is None:
+            port = stack.enter_context(Gateway("--model-repo", directory)).port
+            url = f"http://127.0.0.1:{port}"
+        command = [
+            *(str(_SCHEMATHESIS), "--config-file", str(ROOT / "schemathesis.toml")),
+            *("run", f"{url}/openapi.json", "--no-color"),
+            *("--continue-on-failure", "--generation-database", "none"),
+            *("--max-time", str(options.seconds)),
+        ]
+        if options.seed is not None:
+            command += ["--seed", str(options.seed)]
+        return subprocess.run(command, cwd=directory, check=False).returncode
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--seconds", type=int, default=600, help="time budget of the whole run")
+    parser.add_argument("--url", help="ask this service, and start none")
+    parser.add_argument("--seed", type=int, help="for a run that can be repeated")
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,66 @@
+"""Is an answer what the service's own OpenAPI document says? A status alone proves nothing."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+import jsonschema_rs
+from pydantic_core import from_json
+
+_JSON, _PROBLEM = "application/json", "application/problem+json"
+_TIMING = re.compile(r"([a-z_]+);dur=([0-9.]+)")
+
+
+class WrongAnswerError(Exception):
+    """The service said something that its document does not say."""
+
+
+class Answers:
+    """Checks answers against an OpenAPI document, whose schemas are compiled once.
+
+    Args:
+        document: of the service, as ``/openapi.json`` gives it.
+    """
+
+    def __init__(self, document: Mapping[str, Any]) -> None:
+        self._schemas: dict[tuple[str, int], Any] = {}
+        components = document["components"]
+        for path, item in document["paths"].items():
+            for status, response in item.get("post", {}).get("responses", {}).items():
+                for content in response.get("content", {}).values():
+                    if not status.isdigit() or "schema" not in content:
+                        continue
+                    schema = {**content["schema"], "components": components}
+                    self._schemas[path, int(status)] = jsonschema_rs.validator_for(schema)
+
+    def check(self, path: str, status: int, headers: Mapping[str, str], body: bytes) -> None:
+        """Raise WrongAnswerError unless status, type, headers and body are as documented.
+
+        Args:
+            path: as the document has it.
+            status: of the answer.
+            headers: their names in small letters.
+            body: the answer.
+        """
+        validator = self._schemas.get((path, status))
+        if validator is None:
+            raise WrongAnswerError(f"{status} is not documented: {body[:120]!r}")
+        expected = _JSON if status == 200 else _PROBLEM
+        got = headers.get("content-type", "")
+        if got.partition(";")[0] != expected:
+            raise WrongAnswerError(f"{status} as {got!r}, not {expected}")
+        try:
+            validator.validate(from_json(body))
+        except (ValueError, jsonschema_rs.ValidationError) as error:
+            reason = str(error).partition("\n")[0][:200]
+            raise WrongAnswerError(f"{status} of a wrong schema: {reason}") from error
+        needed = {200: ("x-request-id", "x-model", "server-timing"), 429: ("retry-after",)}
+        if missing := [name for name in needed.get(status, ()) if name not in headers]:
+            raise WrongAnswerError(f"{status} without {', '.join(missing)}")
+
+
+def stages_ms(server_timing: str) -> dict[str, float]:
+    """``Server-Timing`` -> milliseconds of each stage."""
+    return {stage: float(ms) for stage, ms in _TIMING.findall(server_timing)}

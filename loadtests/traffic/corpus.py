@@ -1,0 +1,154 @@
+"""What is asked: the heads a service has loaded, and files that each of them takes."""
+
+from __future__ import annotations
+
+import json
+import os
+import urllib.error
+import urllib.request
+from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from ipaddress import ip_address
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+API_KEY_VARIABLE = "OMNIVEC2_API_KEY"
+
+_REFUSED = (413, 415, 422)
+"""Statuses by which a head says that a file is not for it: a table of other columns."""
+_TIMEOUT_SECONDS = 60.0
+_TRIED_AT_ONCE = 4
+
+
+class LoadTestError(Exception):
+    """The load test cannot be started; the message says what to do."""
+
+
+@dataclass(frozen=True)
+class Sample:
+    """A file as it is posted."""
+
+    name: str
+    body: bytes
+    headers: Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class Target:
+    """A loaded head, the files it takes and those it refused."""
+
+    route: str
+    modality: str
+    samples: tuple[Sample, ...]
+    refused: tuple[str, ...] = field(default=())
+
+    @property
+    def path(self) -> str:
+        """Where it is asked."""
+        return f"/predict/{self.route}"
+
+
+def own_headers() -> dict[str, str]:
+    """The caller's API key, if the environment has one."""
+    key = os.environ.get(API_KEY_VARIABLE)
+    return {"Authorization": f"Bearer {key}"} if key else {}
+
+
+def check_address(url: str, *, allow_remote: bool) -> None:
+    """Refuse to load a machine that is not this one, unless that is meant (LoadTestError)."""
+    host = urlsplit(url).hostname or ""
+    try:
+        here = host == "localhost" or ip_address(host).is_loopback
+    except ValueError:
+        here = False
+    if not (here or allow_remote):
+        raise LoadTestError(f"{url} is not this machine; give --allow-remote if you mean it")
+
+
+def fetch(url: str) -> Any:
+    """A JSON document of the service (LoadTestError if none answers)."""
+    request = urllib.request.Request(url, headers=own_headers())
+    try:
+        with urllib.request.urlopen(request, timeout=_TIMEOUT_SECONDS) as response:
+            return json.load(response)
+    except urllib.error.HTTPError as error:
+        with error:
+            raise LoadTestError(f"{url} answered {error.code}") from error
+    except (urllib.error.URLError, OSError) as error:
+        raise LoadTestError(
+            f"no service answers at {url}; start one with `make serve`, or name another with "
+            "HOST_URL="
+        ) from error
+
+
+def find_targets(url: str, data: Path, mix: Mapping[str, float]) -> list[Target]:
+    """The loaded heads that a mix asks, each with the files that it takes.
+
+    Args:
+        url: of the service.
+        data: folder with ``<modality>/<file>``, or ``<modality>/<task>/<file>``.
+        mix: as a profile has it.
+
+    Raises:
+        LoadTestError: no service answers, the mix names what is not loaded, or a head takes no
+            file.
+    """
+    models = fetch(f"{url}/models")["models"]
+    routes = {f"{m['modality']}/{m['task']}": m["modality"] for m in models}
+    unknown = mix.keys() - routes.keys() - set(routes.values())
+    if unknown:
+        raise LoadTestError(f"the mix asks {', '.join(sorted(unknown))}, which is not loaded")
+    asked = [item for item in sorted(routes.items()) if weight_of(item[0], mix, routes) > 0]
+    with ThreadPoolExecutor(_TRIED_AT_ONCE) as pool:
+        targets = list(pool.map(lambda item: _try_files(url, *item, data), asked))
+    if empty := [target.route for target in targets if not target.samples]:
+        raise LoadTestError(f"no file under {data} is taken by {', '.join(empty)}")
+    return targets
+
+
+def weight_of(route: str, mix: Mapping[str, float], routes: Mapping[str, str]) -> float:
+    """Share of a head in the load, in the mix's own unit; ``routes``: route -> modality."""
+    if not mix:
+        return 1.0
+    if route in mix:
+        return mix[route]
+    modality = routes[route]
+    alike = [r for r, other in routes.items() if other == modality and r not in mix]
+    return mix.get(modality, 0.0) / len(alike)
+
+
+def _try_files(url: str, route: str, modality: str, data: Path) -> Target:
+    """Post every file once: what the head refuses is left out, anything else must be right."""
+    samples: list[Sample] = []
+    refused: list[str] = []
+    for path in _files(data / modality, route.partition("/")[2]):
+        types = {"Content-Type": "application/json"} if path.suffix == ".json" else {}
+        sample = Sample(path.name, path.read_bytes(), types)
+        status = _post(f"{url}/predict/{route}", sample)
+        if status in _REFUSED:
+            refused.append(path.name)
+        elif status == 200:
+            samples.append(sample)
+        else:
+            raise LoadTestError(f"{route} answered {status} to {path}, before any load")
+    return Target(route, modality, tuple(samples), tuple(refused))
+
+
+def _files(folder: Path, task: str) -> Iterator[Path]:
+    own = folder / task
+    for path in sorted((own if own.is_dir() else folder).glob("*")):
+        if path.is_file() and path.suffix != ".md":
+            yield path
+
+
+def _post(url: str, sample: Sample) -> int:
+    headers = {"Content-Type": "application/octet-stream", **sample.headers, **own_headers()}
+    request = urllib.request.Request(url, sample.body, headers, method="POST")
+    try:
+        with urllib.request.urlopen(request, timeout=_TIMEOUT_SECONDS) as response:
+            return int(response.status)
+    except urllib.error.HTTPError as error:
+        with error:
+            return error.code

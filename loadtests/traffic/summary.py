@@ -1,0 +1,75 @@
+"""What a run came to: Locust's rows, merged by modality and stage."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from locust.stats import RequestStats, StatsEntry
+
+from loadtests.traffic.profile import Profile
+from loadtests.traffic.thresholds import Summary
+
+ASK, SHED, STAGE = "POST", "429", "stage"
+"""Kinds of rows in the reports: answered 200 or failed; told to come back; a stage of answers."""
+
+
+def summarise(stats: RequestStats, profile: Profile, seconds: float, expected: float) -> Summary:
+    """Figures of a run.
+
+    Args:
+        stats: Locust's, of all users together.
+        profile: what was asked.
+        seconds: that it took.
+        expected: arrivals that an open shape had; 0 for a closed one.
+    """
+    modalities = {name.split("/")[2] for name, kind in stats.entries if kind == ASK}
+    asked, shed = _merged(stats, ASK), _merged(stats, SHED)
+    total = asked.num_requests + shed.num_requests
+    answered = asked.num_requests - asked.num_failures
+    return {
+        "requests": total,
+        "answered": answered,
+        "failed": asked.num_failures,
+        "shed": shed.num_requests,
+        "seconds": round(seconds, 1),
+        "rate": round(answered / seconds, 2) if seconds else 0.0,
+        "error_rate": asked.num_failures / total if total else 1.0,
+        "shed_rate": shed.num_requests / total if total else 0.0,
+        "arrivals_held": round(total / expected, 3) if expected else None,
+        **_latencies(asked),
+        "modalities": {
+            name: _latencies(_merged(stats, ASK, f"/predict/{name}/"))
+            | {"shed": _shed(stats, name)}
+            for name in sorted(modalities)
+        },
+        "stages": {
+            name: _latencies(entry)
+            for (name, kind), entry in sorted(stats.entries.items())
+            if kind == STAGE and "/" not in name
+        },
+        "errors": {
+            f"{error.method} {error.name}: {error.error}": error.occurrences
+            for error in stats.errors.values()
+        },
+        "profile": profile.model_dump(mode="json"),
+    }
+
+
+def _merged(stats: RequestStats, kind: str, prefix: str = "") -> StatsEntry:
+    whole = StatsEntry(None, prefix or "all", kind)
+    for (name, method), entry in stats.entries.items():
+        if method == kind and name.startswith(prefix):
+            whole.extend(entry)
+    return whole
+
+
+def _shed(stats: RequestStats, modality: str) -> int:
+    return _merged(stats, SHED, f"/predict/{modality}/").num_requests
+
+
+def _latencies(entry: StatsEntry) -> Mapping[str, float]:
+    percentiles = {"p50_ms": 0.5, "p95_ms": 0.95, "p99_ms": 0.99}
+    return {"count": entry.num_requests} | {
+        name: float(entry.get_response_time_percentile(share)) if entry.num_requests else 0.0
+        for name, share in percentiles.items()
+    }

@@ -1,0 +1,36 @@
+"""Ten times the sustainable load on the real gateway, for ten seconds instead of a minute."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.integration.test_measurements import report
+
+# A machine that does other things besides answers less and later; what must never happen (5xx,
+# broken connections, 429 without Retry-After) has no allowance.
+ALLOWANCES = (
+    *("--at-least", "0.7", "--health-share", "0.95", "--memory-ratio", "1.3"),
+    *("--normal-within", "7"),
+)
+
+
+@pytest.mark.timeout(400)
+@pytest.mark.parametrize(
+    "routes",
+    [
+        (),
+        ("--routes", "image/classification"),
+        ("--routes", "text/sentiment", "tabular/income"),
+    ],
+    ids=["many heads", "pictures", "small requests"],
+)
+def test_what_can_be_answered_is_answered_and_the_rest_is_told_when_to_come_back(
+    routes: tuple[str, ...], tmp_path: Path
+) -> None:
+    times = ("--seconds", "10", "--sustain-seconds", "5")
+    seen = report("overload", tmp_path, *times, *ALLOWANCES, *routes)
+    assert seen["statuses"].keys() == {"200", "429"}
+    assert all(promise["ok"] for promise in seen["promises"])
+    assert len(seen["promises"]) == 7
