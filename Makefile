@@ -82,6 +82,18 @@ $(DEV_READY): requirements-dev.lock requirements-weights.lock requirements-tenso
 .PHONY: install-dev
 install-dev: $(DEV_READY)  ## Install everything for development into .venv-dev
 
+# What tests drive besides Python; each says what to install where it is missing.
+SYSTEM_PACKAGES := chromium prometheus
+
+.PHONY: install-system
+install-system:  ## Install Chromium and Prometheus for the tests (Debian or Ubuntu, as root)
+	@missing=; for name in $(SYSTEM_PACKAGES); do command -v $$name >/dev/null || missing="$$missing $$name"; done; \
+	if [ -n "$$missing" ]; then \
+		echo "Installing$$missing ..."; \
+		apt-get -qq update && DEBIAN_FRONTEND=noninteractive \
+			apt-get -qq install -y --no-install-recommends $$missing >/dev/null; \
+	fi
+
 .PHONY: format
 format: $(DEV_READY)  ## Format the code and fix what ruff can fix
 	$(DEV)/bin/ruff check --fix .
