@@ -99,8 +99,7 @@ def verify(arguments: argparse.Namespace, cleanup: ExitStack) -> dict[str, Any]:
 def build_images(base: str | None) -> None:
     """Build the gateway and the small Triton, on a base image of this machine if none is given."""
     if base is None:
-        base, how = images.base_image(CACHE)
-        say("OK", 0, f"a base image: {how}")
+        base, _ = step("a base image", lambda: images.base_image(CACHE), lambda made: made[1])
     wheels = step("packages are fetched", lambda: images.fetch_wheels(CACHE), lambda _: "by hash")
     with images.served(wheels) as address:
         for recipe in (images.GATEWAY, images.TRITON, images.ENGINES):
