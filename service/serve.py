@@ -11,6 +11,7 @@ import socket
 from collections.abc import Callable, Mapping
 
 import uvicorn
+from pydantic import JsonValue
 
 from omnivec2.errors import ArtifactError
 from omnivec2.spec import TaskFamily
@@ -83,7 +84,7 @@ def curl_line(address: str, heads: Mapping[str, Head]) -> str:
     bodies = {
         route: json.dumps({"inputs": head.preprocessor.json_example}, ensure_ascii=False)
         for route, head in sorted(heads.items())
-        if head.preprocessor.json_example is not None
+        if _can_be_read(head.preprocessor.json_example)
     }
     if not bodies:
         return f"curl --data-binary @FILE {address}/predict/{min(heads)}"
@@ -92,6 +93,12 @@ def curl_line(address: str, heads: Mapping[str, Head]) -> str:
     route = min(bodies, key=lambda name: (heads[name].spec.family is unread, len(bodies[name])))
     body = bodies[route].replace("'", "'\\''")
     return f"curl -H 'Content-Type: application/json' -d '{body}' {address}/predict/{route}"
+
+
+def _can_be_read(example: JsonValue) -> bool:
+    """Whether an example suits a terminal: neither a file as base64 nor long lists of numbers."""
+    is_file = isinstance(example, str) and len(example) > 100
+    return example is not None and not is_file and len(json.dumps(example)) < 500
 
 
 def _listen(settings: Settings) -> socket.socket:

@@ -8,11 +8,12 @@ import pytest
 
 from tests.integration.test_measurements import report
 
-# A machine that does other things besides answers less and later; what must never happen (5xx,
-# broken connections, 429 without Retry-After) has no allowance.
+# A machine that does other things besides answers less and later, and where it pauses, a few of
+# those admitted miss their deadline (504). What must never happen (another 5xx, a broken
+# connection, a 429 without Retry-After) has no allowance.
 ALLOWANCES = (
     *("--at-least", "0.7", "--health-share", "0.95", "--memory-ratio", "1.3"),
-    *("--normal-within", "7"),
+    *("--normal-within", "7", "--late-share", "0.01"),
 )
 
 
@@ -31,6 +32,6 @@ def test_what_can_be_answered_is_answered_and_the_rest_is_told_when_to_come_back
 ) -> None:
     times = ("--seconds", "10", "--sustain-seconds", "5")
     seen = report("overload", tmp_path, *times, *ALLOWANCES, *routes)
-    assert seen["statuses"].keys() == {"200", "429"}
+    assert {"200", "429"} <= seen["statuses"].keys() <= {"200", "429", "504"}
     assert all(promise["ok"] for promise in seen["promises"])
-    assert len(seen["promises"]) == 7
+    assert len(seen["promises"]) == 8
