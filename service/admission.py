@@ -144,8 +144,9 @@ class Admission:
             return None
         rate = self.drain.value
         wait = self.work_seconds / rate
-        # Half of the deadline: an estimate is wrong by that much, and a late answer is lost work.
-        longest = min(self._max_queue_seconds, seconds / 2)
+        # A third of the deadline: answers took up to twice as long as estimated, and a late one
+        # is lost work.
+        longest = min(self._max_queue_seconds, seconds / 3)
         if wait > longest or wait + work / rate > seconds:
             ahead = f"a request would wait {wait:.2f} s for those before it"
             return "work", f"{ahead}, at most {longest:g} s"

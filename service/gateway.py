@@ -28,6 +28,8 @@ _START_SECONDS = 0.25
 _FEEL_SECONDS = 0.5
 _RELEASE_SECONDS = 5.0
 """Pages that are given back and needed again must be zeroed: not more often than this."""
+_RELEASE_BUSY_SECONDS = 20.0
+"""The same while there is work: whoever allocates meanwhile waits, a tenth of a second at worst."""
 
 
 def _embedded(settings: Settings, metrics: Metrics) -> Runtime:
@@ -47,11 +49,14 @@ def _triton(settings: Settings, metrics: Metrics) -> Runtime:
     return runtime
 
 
-async def _keep_small() -> None:
+async def _keep_small(busy: Callable[[], bool]) -> None:
     """Now and then give back what decoding and inference left free in the heap."""
+    released = time.monotonic()
     while True:
         await asyncio.sleep(_RELEASE_SECONDS)
-        await asyncio.to_thread(release_free)
+        if not busy() or time.monotonic() - released >= _RELEASE_BUSY_SECONDS:
+            await asyncio.to_thread(release_free)
+            released = time.monotonic()
 
 
 RUNTIMES: Mapping[str, RuntimeFactory] = {"embedded": _embedded, "triton": _triton}
@@ -158,6 +163,9 @@ class Gateway:
         )
         self.metrics.watch_models(lambda: [head.model for head in self._heads()])
 
+    def _is_busy(self) -> bool:
+        return self.admission.requests > 0
+
     def _heads(self) -> Sequence[Head]:
         return list(self._dataplane.heads.values()) if self._dataplane else []
 
@@ -185,7 +193,8 @@ class Gateway:
         self._dataplane = plane
         _LOG.info("ready: %s", ", ".join(sorted(plane.heads)))
         self._refreshed = time.monotonic()
-        self._upkeep += [asyncio.create_task(c) for c in (self._follow(plane), _keep_small())]
+        upkeep = (self._follow(plane), _keep_small(self._is_busy))
+        self._upkeep += [asyncio.create_task(call) for call in upkeep]
 
     async def _start(self) -> None:
         """Start the runtime, as often as it takes: what it needs may come up later."""

@@ -79,9 +79,9 @@ class Settings(BaseSettings):
     max_pending_requests: Annotated[int, Field(ge=1)] = 256
     """Requests worked on at the same time; beyond it, requests are answered 429."""
 
-    max_queue_seconds: Annotated[float, Field(gt=0)] = 1.0
+    max_queue_seconds: Annotated[float, Field(gt=0)] = 0.5
     """Longest that a request may have to wait for those before it, as far as can be told from \
-what they are; beyond it, or beyond half of its own deadline, requests are answered 429."""
+what they are; beyond it, or beyond a third of its own deadline, requests are answered 429."""
 
     max_pending_bytes: Annotated[int, Field(ge=1)] = 512 * 2**20
     """Bytes of request bodies held at the same time; beyond it, requests are answered 429."""
