@@ -128,10 +128,13 @@ def embedding_route(modality: Modality) -> str:
     return f"{modality.value}/{TaskFamily.EMBEDDING.value}"
 
 
-def network_config(preset: str, tasks: Sequence[TaskData]) -> NetworkConfig:
+def network_config(
+    preset: str, tasks: Sequence[TaskData], *, literal: bool = False
+) -> NetworkConfig:
     """A preset with the tokenizers and heads of tasks, and an embedding per modality.
 
-    A modality's embedding uses the tokenizer of the first of its tasks.
+    A modality's embedding uses the tokenizer of the first of its tasks. ``literal`` gives
+    the trunk the paper's wording (ReLU after all three fully connected layers).
     """
     tokenizers: dict[str, TokenizerConfig] = {}
     heads: dict[str, HeadConfig] = {}
@@ -144,6 +147,7 @@ def network_config(preset: str, tasks: Sequence[TaskData]) -> NetworkConfig:
             HeadConfig(family=TaskFamily.EMBEDDING, tokenizer=name),
         )
     base = PRESETS[preset].model_dump()
+    base["trunk"]["literal"] = literal
     return NetworkConfig.model_validate(base | {"tokenizers": tokenizers, "heads": heads})
 
 
