@@ -143,12 +143,18 @@ class Training:
         last = run.progress.stage == len(self.recipe.of_stages()) - 1
         specs = []
         if stage.trains_heads:
-            served = {r for r in stage.tasks if self.recipe.tasks[r].served}
+            served = self._trained(run.progress.stage)
             tasks = list(self.tasks.values())
             specs = head_specs(self.network, tasks, served, self.warm_starts)
         elif not last:
             return
         save_network(self.paths.checkpoint, self.network, run.average.state(self.network), specs)
+
+    def _trained(self, stage: int) -> set[str]:
+        """Tasks whose heads a supervised stage up to this one trained, and that are to ship."""
+        done = self.recipe.of_stages()[: stage + 1]
+        trained = {r for part in done if STAGES[part.kind].trains_heads for r in part.routes()}
+        return {route for route in trained if self.recipe.tasks[route].served}
 
 
 def build(recipe: Recipe, tasks: Mapping[str, TaskData]) -> tuple[OmniVec2, dict[str, str]]:

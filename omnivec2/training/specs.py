@@ -41,10 +41,20 @@ def _visual(
     blocks: int = 8,
     tubelet: tuple[int, int, int] = (1, 1, 1),
 ) -> Callable[[TaskData], TokenizerConfig]:
-    config = VisualTokenizerConfig.model_validate(
-        {"modality": modality, "stem_blocks": blocks, "tubelet": tubelet, "grid": grid}
-    )
-    return lambda _: config
+    def config(task: TaskData) -> TokenizerConfig:
+        """Position tables for ``grid``, or for the task's own pictures where they are larger."""
+        (array,) = task.splits["train"].samples[0].values()
+        frames = len(array) if modality is Modality.VIDEO else 1
+        rows, columns = array.shape[:2] if modality is not Modality.VIDEO else array.shape[1:3]
+        own = (frames, rows // STRIDE, columns // STRIDE)
+        largest = tuple(
+            max(cells, size // step) for cells, size, step in zip(grid, own, tubelet, strict=True)
+        )
+        return VisualTokenizerConfig.model_validate(
+            {"modality": modality, "stem_blocks": blocks, "tubelet": tubelet, "grid": largest}
+        )
+
+    return config
 
 
 def _tabular(task: TaskData) -> TokenizerConfig:

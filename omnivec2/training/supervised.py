@@ -7,11 +7,16 @@ zero, so that the network ends as the single stream that is exported.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 import torch
 from torch import Tensor
 
+from omnivec2.errors import ArtifactError
+from omnivec2.network.omnivec2 import OmniVec2
 from omnivec2.spec import TaskFamily
+from omnivec2.training.data.base import TaskData
 from omnivec2.training.losses import losses_of
 from omnivec2.training.recipe import Recipe
 from omnivec2.training.sampling import PairSampler, Sampler, StepBatch
@@ -35,6 +40,17 @@ class SupervisedStage(TrainingStage):
     """Pairs of tasks with their labels."""
 
     trains_heads = True
+
+    def __init__(
+        self, network: OmniVec2, recipe: Recipe, tasks: Mapping[str, TaskData], seed: int
+    ) -> None:
+        super().__init__(network, recipe, tasks, seed)
+        known = losses_of()
+        if unlabelled := [route for route, task in tasks.items() if task.family not in known]:
+            raise ArtifactError(
+                f"{unlabelled[0]} has no labels and can only take part in masked stages; "
+                "name the other tasks in `only` of the supervised stage"
+            )
 
     def target_scales(self) -> dict[str, Tensor]:
         """Deviation of the targets of every regression task."""

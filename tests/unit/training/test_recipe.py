@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
 from omnivec2.errors import ArtifactError
 from omnivec2.spec import Modality
 from omnivec2.training.data import routes
+from omnivec2.training.masked.masking import RATIOS
 from omnivec2.training.recipe import load_recipe
+from tests.support.documents import ROOT
 
 
 def test_the_reference_recipe_trains_all_thirteen_modalities_on_data_there_is():
@@ -101,6 +105,31 @@ def test_a_stage_is_the_recipe_with_what_it_sets_for_itself(tmp_path):
 def test_an_error_names_file_line_and_field(tmp_path, old, new, expected):
     assert old in STAGED
     assert expected in _complaint(tmp_path, STAGED.replace(old, new))
+
+
+def test_the_documented_stages_are_a_recipe(tmp_path):
+    text = (ROOT / "docs" / "training.md").read_text()
+    (example,) = re.findall(r"```yaml\n(.*?)```", text, flags=re.DOTALL)
+    recipe = _recipe(tmp_path, example)
+    assert [stage.kind for stage in recipe.of_stages()] == ["masked", "masked-pairs", "supervised"]
+
+
+def test_the_documented_shares_of_hidden_tokens_are_those_in_use():
+    text = (ROOT / "docs" / "training.md").read_text()
+    table = dict(re.findall(r"^\| (.+?) \| (\d\d %(?:, \d\d %)?)", text, flags=re.MULTILINE))
+    named = {
+        "image, X-ray, infrared, depth": ("image", "xray", "infrared", "depth"),
+        "video, audio": ("video", "audio"),
+        "text": ("text",),
+        "point cloud": ("pointcloud",),
+        "time series": ("timeseries",),
+        "IMU, hyperspectral": ("imu", "hyperspectral"),
+        "tabular": ("tabular",),
+        "graph": ("graph",),
+    }
+    for row, modalities in named.items():
+        shares = [f"{RATIOS[Modality(m)]:.0%}".replace("%", " %") for m in modalities]
+        assert table[row] == ", ".join(dict.fromkeys(shares)), row
 
 
 def test_a_file_that_is_no_recipe_at_all_is_named(tmp_path):
