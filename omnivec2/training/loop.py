@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor
+from torch import nn
 
 from omnivec2.training.balancing import Balance
 from omnivec2.training.journal import Journal
+from omnivec2.training.machine import Machine
 from omnivec2.training.optimisation import (
     WeightAverage,
     clip_part,
@@ -33,6 +35,8 @@ class StageRun:
 
     Attributes:
         stage: gives batches and losses.
+        machine: where it computes.
+        module: the stage as it is called: in several processes, what joins their gradients.
         optimiser: AdamW over what the stage trains.
         average: moving average of the network's weights.
         progress: how far it has come.
@@ -40,22 +44,24 @@ class StageRun:
     """
 
     stage: TrainingStage
+    machine: Machine
+    module: nn.Module
     optimiser: torch.optim.Optimizer
     average: WeightAverage
     progress: Progress
     balance: Balance
 
 
-def start_stage(stage: TrainingStage, progress: Progress) -> StageRun:
+def start_stage(stage: TrainingStage, progress: Progress, machine: Machine) -> StageRun:
     """A stage with a fresh optimiser, average and balance."""
     recipe, network = stage.recipe, stage.network
     groups = parameter_groups(network, recipe, stage.decoders)
-    optimiser = torch.optim.AdamW(groups, betas=(0.9, 0.98), fused=True)
+    adamw = torch.optim.AdamW(groups, betas=(0.9, 0.98), fused=True)
+    module, optimiser = machine.prepare(stage, adamw)
     weighs = stage.trains_heads and recipe.balancing == "dwa"
     balance = Balance(stage.tasks, literal=recipe.literal.balancing, enabled=weighs)
-    return StageRun(
-        stage, optimiser, WeightAverage(network, recipe.average_decay), progress, balance
-    )
+    average = WeightAverage(network, recipe.average_decay)
+    return StageRun(stage, machine, module, optimiser, average, progress, balance)
 
 
 def train_step(run: StageRun, batch: StepBatch) -> dict[str, float]:
@@ -64,23 +70,35 @@ def train_step(run: StageRun, batch: StepBatch) -> dict[str, float]:
     factor = learning_rate(recipe, batch.step)
     for group in run.optimiser.param_groups:
         group["lr"] = group["peak"] * factor
-    losses = stage(batch.to(stage.device))
-    weights = run.balance.weights()
-    total = torch.stack([weights[route] * loss for route, loss in losses]).sum()
     run.optimiser.zero_grad(set_to_none=True)
-    total.backward()  # type: ignore[no-untyped-call]
+    losses = gradients(run, batch)
     if all([clip_part(part, recipe.gradient_clip) for part in stage.parts()]):
         run.optimiser.step()
     run.average.update(stage.network, batch.step)
-    return _means([(route, loss.detach()) for route, loss in losses])
+    return losses
 
 
-def _means(losses: list[tuple[str, Tensor]]) -> dict[str, float]:
-    """Loss by route: a task that is paired with itself has two."""
-    found = defaultdict(list)
-    for route, loss in losses:
-        found[route].append(float(loss))
-    return {route: sum(values) / len(values) for route, values in found.items()}
+def gradients(run: StageRun, batch: StepBatch) -> dict[str, float]:
+    """Gradients of a whole step, part by part and process by process; every task's loss."""
+    machine, weights = run.machine, run.balance.weights()
+    parts = [batch]
+    if (count := machine.processes * run.stage.recipe.accumulation) > 1:
+        parts = batch.parts(count)[machine.index :: machine.processes]
+    streams = [stream.route for stream in batch.streams]
+    losses = dict.fromkeys(streams, 0.0)
+    for part in parts:
+        with nullcontext() if part is parts[-1] else machine.alone(run.module):
+            found = run.module(part.to(machine.device))
+            shares = part.shares() or [1.0] * len(found)
+            scaled = [
+                loss * (weights[route] * share * machine.processes)
+                for (route, loss), share in zip(found, shares, strict=True)
+            ]
+            machine.backward(torch.stack(scaled).sum())
+        for (route, loss), share in zip(found, shares, strict=True):
+            # A task that is paired with itself has two losses.
+            losses[route] += float(loss.detach()) * share / streams.count(route)
+    return machine.sums(losses)
 
 
 def run_stage(run: StageRun, last: int, journal: Journal, save: Callable[[], None]) -> None:

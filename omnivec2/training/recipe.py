@@ -81,6 +81,9 @@ class Schedule(_Recipe):
     frozen_trunk: bool = Field(
         default=False, description="train tokenizers and heads on a trunk that stays as it is"
     )
+    accumulation: int = Field(
+        default=1, gt=0, description="parts in which a step's batch is computed, to spare memory"
+    )
     mask_ratios: dict[Modality, Annotated[float, Field(gt=0, lt=1)]] = Field(
         default={}, description="stages 1 and 2: share of hidden tokens, where not the usual one"
     )

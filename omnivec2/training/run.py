@@ -19,6 +19,7 @@ from omnivec2.training.data import load_task
 from omnivec2.training.data.base import TaskData
 from omnivec2.training.journal import Journal
 from omnivec2.training.loop import StageRun, run_stage, start_stage
+from omnivec2.training.machine import Machine
 from omnivec2.training.masked.stages import MaskedPairStage, MaskedStage
 from omnivec2.training.optimisation import freeze_stems
 from omnivec2.training.recipe import Recipe, StageKind
@@ -71,7 +72,7 @@ def train(
     Raises:
         ArtifactError: data is missing, or the run directory belongs to another recipe.
     """
-    return Training(recipe, paths, make_console(), device).run(stop_after_steps)
+    return Training(recipe, paths, make_console(), Machine(device)).run(stop_after_steps)
 
 
 class Training:
@@ -81,23 +82,26 @@ class Training:
         recipe: what to train, and how.
         paths: where from and to.
         console: where the run tells how it goes.
-        device: where to compute: ``cpu``, ``cuda``, or ``auto``.
+        machine: where it computes.
     """
 
-    def __init__(self, recipe: Recipe, paths: Paths, console: Console, device: str) -> None:
-        self.recipe, self.paths, self.console = recipe, paths, console
+    def __init__(self, recipe: Recipe, paths: Paths, console: Console, machine: Machine) -> None:
+        self.recipe, self.paths, self.machine = recipe, paths, machine
+        # One of several processes speaks and writes.
+        self.console = console if machine.main else Console(quiet=True)
         self.header = recipe.model_dump(mode="json")
         paths.run.mkdir(parents=True, exist_ok=True)
         self.state = paths.run / "state"
         self.progress = read_progress(self.state, self.header)
+        machine.wait()
         torch.manual_seed(recipe.seed)
         self.tasks: dict[str, TaskData] = {}
         for route in recipe.tasks:
-            console.print(f"reading {route}")
+            self.console.print(f"reading {route}")
             self.tasks[route] = load_task(route, paths.data)
         self.network, self.warm_starts = build(recipe, self.tasks)
         self.fixed = {n for n, p in self.network.named_parameters() if not p.requires_grad}
-        self.network.to(pick_device(device))
+        self.network.to(machine.device)
 
     def run(self, stop_after_steps: int | None = None) -> Path:
         """All stages from where the run stands, or up to a number of steps."""
@@ -122,8 +126,8 @@ class Training:
         freeze(self.network, recipe, self.fixed)
         seed = self.recipe.seed + _SEEDS_APART * index
         stage = STAGES[recipe.kind](self.network, recipe, tasks, seed)
-        stage.to(next(self.network.parameters()).device)
-        run = start_stage(stage, Progress(stage=index))
+        stage.to(self.machine.device)
+        run = start_stage(stage, Progress(stage=index), self.machine)
         if self.progress is not None and self.progress.stage == index:
             run.progress = self.progress
             run.balance.restore(self.progress.balance)
@@ -131,13 +135,19 @@ class Training:
             self.console.print(f"resuming at step {before + run.progress.step}")
         name = f"{index + 1}-{recipe.kind}"
         steps = (run.progress.step, last)
-        with Journal(self.paths.run, name, self.console, before, steps) as journal:
+        place = self.paths.run
+        if not self.machine.main:
+            place = place / f"process-{self.machine.index}"
+            place.mkdir(exist_ok=True)
+        with Journal(place, name, self.console, before, steps) as journal:
             run_stage(run, last, journal, lambda: self._save(run))
         # What is averaged is what the next stage goes on from, as it is what would ship.
         self.network.load_state_dict(run.average.state(self.network))
 
     def _save(self, run: StageRun) -> None:
         """The state of the run, and a checkpoint: without heads before they are trained."""
+        if not self.machine.main:
+            return
         stage = run.stage
         save_state(self.state, stage, run.average.values, run.optimiser, run.progress, self.header)
         last = run.progress.stage == len(self.recipe.of_stages()) - 1
@@ -181,10 +191,3 @@ def freeze(network: OmniVec2, recipe: Recipe, fixed: set[str]) -> None:
     freeze_stems(network, recipe.frozen_stem_blocks if recipe.warm_start else 0)
     if recipe.frozen_trunk:
         network.trunk.requires_grad_(False)
-
-
-def pick_device(name: str) -> torch.device:
-    """``auto`` is the first GPU if there is one."""
-    if name == "auto":
-        name = "cuda" if torch.cuda.is_available() else "cpu"
-    return torch.device(name)

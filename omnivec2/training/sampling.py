@@ -18,6 +18,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from omnivec2.errors import ArtifactError
 from omnivec2.preprocess import collate
 from omnivec2.spec import Modality
 from omnivec2.training.data.base import Split, TaskData
@@ -46,14 +47,61 @@ class Batch:
         inputs = {name: array.to(device, non_blocking=True) for name, array in self.inputs.items()}
         return replace(self, inputs=inputs)
 
+    def take(self, start: int, stop: int) -> Batch:
+        """Some of its samples."""
+        scale = self.scale.scale
+        if scale is not None and scale.ndim == 2:  # one per sample
+            scale = scale[start:stop]
+        return Batch(
+            self.route,
+            {name: array[start:stop] for name, array in self.inputs.items()},
+            self.targets[start:stop],
+            LossScale(scale),
+        )
+
 
 @dataclass(frozen=True)
 class StepBatch:
-    """The streams of a step, and how many samples each task has given after it."""
+    """The streams of a step, and how many samples each task has given after it.
+
+    Attributes:
+        drawn: samples of each task up to and with this step.
+        part: number of the part, where a step is computed in parts.
+        rows: samples of every stream of the whole step that are in this part.
+        sizes: samples of every stream of the whole step.
+    """
 
     step: int
     streams: tuple[Batch, ...]
     drawn: Mapping[str, int]
+    part: int = 0
+    rows: tuple[tuple[int, int], ...] = ()
+    sizes: tuple[int, ...] = ()
+
+    def parts(self, count: int) -> list[StepBatch]:
+        """The step cut into parts, an even share of every stream in each.
+
+        Raises:
+            ArtifactError: a stream has fewer samples than there are parts.
+        """
+        sizes = tuple(len(stream.targets) for stream in self.streams)
+        if min(sizes) < count:
+            raise ArtifactError(
+                f"a batch of {min(sizes)} samples cannot be computed in {count} parts; "
+                "use larger batch sizes, less accumulation or fewer processes"
+            )
+        found = []
+        for part in range(count):
+            rows = tuple((size * part // count, size * (part + 1) // count) for size in sizes)
+            streams = tuple(s.take(*own) for s, own in zip(self.streams, rows, strict=True))
+            found.append(replace(self, streams=streams, part=part, rows=rows, sizes=sizes))
+        return found
+
+    def shares(self) -> list[float]:
+        """How much of every stream of the whole step is in this part."""
+        return [
+            (stop - start) / size for (start, stop), size in zip(self.rows, self.sizes, strict=True)
+        ]
 
     def to(self, device: torch.device) -> StepBatch:
         """The same batches with their arrays on a device."""

@@ -70,9 +70,15 @@ class TrainingStage(nn.Module, ABC):
         own = [*network.tokenizers.values(), *network.heads.values(), network.trunk, network.fusion]
         return own if self.decoders is None else [*own, *self.decoders.children()]
 
-    def generator(self, step: int) -> torch.Generator:
-        """Chance of a step: the same whenever and wherever the step is run."""
-        return torch.Generator().manual_seed(self.seed * 1_000_003 + step)
+    def generator(self, batch: StepBatch, *, by_part: bool = False) -> torch.Generator:
+        """Chance of a step: the same whenever and wherever the step is run.
+
+        Args:
+            batch: the step.
+            by_part: another chance for every part of it.
+        """
+        part = batch.part * 15_485_863 if by_part else 0
+        return torch.Generator().manual_seed(self.seed * 1_000_003 + batch.step + part)
 
     def autocast(self) -> torch.autocast:
         """Matrix products in bfloat16, if the recipe says so."""
@@ -81,9 +87,14 @@ class TrainingStage(nn.Module, ABC):
     def gates(
         self, batch: StepBatch, keep: float, generator: torch.Generator
     ) -> tuple[Tensor, Tensor]:
-        """M of every sample of both streams: 1 with probability ``keep``."""
+        """Whether each sample looks at the other stream: m is 1 with probability ``keep``.
+
+        They are drawn for the whole step, so that its parts add up to it.
+        """
+        sizes = batch.sizes or [len(stream.targets) for stream in batch.streams]
+        rows = batch.rows or [(0, size) for size in sizes]
         first, second = (
-            torch.bernoulli(torch.full((len(s.targets),), keep), generator=generator)
-            for s in batch.streams
+            torch.bernoulli(torch.full((size,), keep), generator=generator)[start:stop]
+            for size, (start, stop) in zip(sizes, rows, strict=True)
         )
         return first.to(self.device), second.to(self.device)

@@ -69,7 +69,7 @@ class SupervisedStage(TrainingStage):
         """Both losses; the second forward path is the single stream once all gates are shut."""
         first, second = batch.streams
         keep = keep_probability(self.recipe, batch.step)
-        gates = self.gates(batch, keep, self.generator(batch.step))
+        gates = self.gates(batch, keep, self.generator(batch))
         with self.autocast():
             if keep == 0.0:
                 outputs = (

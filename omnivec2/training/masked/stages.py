@@ -54,7 +54,8 @@ class MaskedStage(_MaskedStage):
         """The loss of one batch; its targets are not looked at."""
         (stream,) = batch.streams
         with self.autocast():
-            loss = self.objective.single(stream.route, stream.inputs, self.generator(batch.step))
+            generator = self.generator(batch, by_part=True)
+            loss = self.objective.single(stream.route, stream.inputs, generator)
         return [(stream.route, loss)]
 
 
@@ -70,8 +71,9 @@ class MaskedPairStage(_MaskedStage):
     def forward(self, batch: StepBatch) -> Losses:
         """Both losses; targets are not looked at."""
         first, second = batch.streams
-        generator = self.generator(batch.step)
-        gates = self.gates(batch, 1.0 - self.recipe.cross_attention_drop, generator)
+        keep = 1.0 - self.recipe.cross_attention_drop
+        gates = self.gates(batch, keep, self.generator(batch))
+        generator = self.generator(batch, by_part=True)
         with self.autocast():
             losses = self.objective.pair(
                 (first.route, second.route), (first.inputs, second.inputs), gates, generator

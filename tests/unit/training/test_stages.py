@@ -10,6 +10,7 @@ import torch
 from omnivec2.errors import ArtifactError
 from omnivec2.spec import TaskFamily
 from omnivec2.training.loop import start_stage, train_step
+from omnivec2.training.machine import Machine
 from omnivec2.training.masked.stages import MaskedPairStage, MaskedStage
 from omnivec2.training.recipe import LiteralSwitches, Recipe, TaskRecipe
 from omnivec2.training.run import build, freeze
@@ -62,7 +63,7 @@ def test_masked_stages_never_look_at_labels(kind):
 )
 def test_a_stage_trains_what_it_reaches_and_nothing_else(kind, still):
     stage = _stage(kind)
-    run = start_stage(stage, Progress())
+    run = start_stage(stage, Progress(), Machine("cpu"))
     before = {name: p.detach().clone() for name, p in stage.named_parameters()}
     for batch in stage.sampler().stream(0, 6, {}):
         train_step(run, batch)
@@ -80,7 +81,7 @@ def test_a_stage_trains_what_it_reaches_and_nothing_else(kind, still):
 def test_the_loss_of_every_masked_stage_falls_over_its_steps():
     for kind in (MaskedStage, MaskedPairStage):
         stage = _stage(kind)
-        run = start_stage(stage, Progress())
+        run = start_stage(stage, Progress(), Machine("cpu"))
         # The same few batches again and again, with the same tokens hidden.
         batches = list(stage.sampler().stream(0, 6, {}))
         rounds = [sum(sum(train_step(run, b).values()) for b in batches) for _ in range(8)]
@@ -96,7 +97,7 @@ def test_a_task_without_labels_is_refused_where_labels_are_needed():
 
 def test_weights_of_tasks_multiply_their_losses_but_not_what_is_reported():
     stage = _stage(SupervisedStage)
-    run = start_stage(stage, Progress())
+    run = start_stage(stage, Progress(), Machine("cpu"))
     batch = _first_batch(stage)
     grads = []
     for weight in (1.0, 2.0):
@@ -114,10 +115,10 @@ def test_switches_of_the_papers_wording_reach_what_they_name():
     stage = _stage(MaskedStage, recipe)
     assert stage.network.trunk.f.literal
     assert stage.objective.ratios["image"] == 0.95
-    supervised = start_stage(_stage(SupervisedStage, recipe), Progress())
+    supervised = start_stage(_stage(SupervisedStage, recipe), Progress(), Machine("cpu"))
     assert supervised.balance.literal
-    assert start_stage(_stage(SupervisedStage), Progress()).balance.enabled
-    assert not start_stage(stage, Progress()).balance.enabled
+    assert start_stage(_stage(SupervisedStage), Progress(), Machine("cpu")).balance.enabled
+    assert not start_stage(stage, Progress(), Machine("cpu")).balance.enabled
 
 
 def test_a_frozen_trunk_of_one_stage_moves_again_in_the_next():
