@@ -31,6 +31,12 @@ def train(
     stop_after: Annotated[
         int | None, typer.Option(min=1, help="Stop at this step; run again to go on.")
     ] = None,
+    device: Annotated[
+        Literal["auto", "cpu", "cuda"], typer.Option(help="Where to compute; auto: a GPU if any.")
+    ] = "auto",
+    then_evaluate: Annotated[
+        bool, typer.Option("--evaluate", help="Then export, measure on the test parts, report.")
+    ] = False,
 ) -> None:
     """Train a network by a recipe; a run that was stopped goes on where it was.
 
@@ -38,6 +44,8 @@ def train(
         omnivec2 train reference --data /data --run runs/first --checkpoint checkpoints/first
 
         omnivec2 train my-recipe.yaml --data /data --stop-after 100
+
+        omnivec2 train my-recipe.yaml --data /data --evaluate
     """
     with one_line_errors(), needs_extra("train"):
         from omnivec2.training.recipe import load_recipe
@@ -45,7 +53,32 @@ def train(
         from omnivec2.training.run import train as run_training
 
         paths = Paths(data=data, run=run, checkpoint=checkpoint)
-        run_training(load_recipe(recipe), paths, stop_after_steps=stop_after)
+        run_training(load_recipe(recipe), paths, stop_after_steps=stop_after, device=device)
+    if then_evaluate:
+        with one_line_errors(), needs_extra("export"):
+            _export_and_measure(run, data, checkpoint)
+
+
+def _export_and_measure(run: Path, data: Path, checkpoint: Path) -> None:
+    """Figures of a trained checkpoint on the test parts, into its head specs and a report."""
+    from export.layouts import Layout
+    from export.run import export_checkpoint, require_ok
+    from omnivec2.checkpoint import read_checkpoint
+    from omnivec2.errors import CheckpointError
+    from omnivec2.training.evaluation import evaluate_checkpoint, save_metrics
+    from omnivec2.training.report import results_table
+    from omnivec2.training.run_report import write_run_report
+
+    console = make_console()
+    if not read_checkpoint(checkpoint).heads:
+        raise CheckpointError(f"{checkpoint} has no heads to measure: no supervised stage was run")
+    require_ok(export_checkpoint(checkpoint, layouts=[Layout.FUSED], force=False))
+    repository = run / "model_repo"
+    assemble_quietly(console, checkpoint, repository, "fused")
+    results = evaluate_checkpoint(checkpoint, data, repository, console=console)
+    save_metrics(checkpoint, results)
+    console.print(results_table(results))
+    console.print(f"wrote {write_run_report(run, results)}")
 
 
 def evaluate(
@@ -75,8 +108,7 @@ def evaluate(
     """
     console = make_console()
     with one_line_errors(), needs_extra("train"):
-        from omnivec2.checkpoint import read_checkpoint, write_head
-        from omnivec2.training.evaluation import evaluate_checkpoint
+        from omnivec2.training.evaluation import evaluate_checkpoint, save_metrics
         from omnivec2.training.report import results_table, write_json
 
         # Whole graphs are what figures are measured on; the parts are held to answer alike.
@@ -94,10 +126,7 @@ def evaluate(
         if json_file is not None:
             write_json(results, json_file)
         if save:
-            measured = {result.route: result.as_metric() for result in results}
-            for head in read_checkpoint(checkpoint).heads:
-                if metric := measured.get(head.route):
-                    write_head(checkpoint, head.model_copy(update={"metrics": (metric,)}))
+            save_metrics(checkpoint, results)
 
 
 def export(

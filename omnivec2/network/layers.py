@@ -58,13 +58,21 @@ class Attention(nn.Module):
         self.output = nn.Linear(width, width)
 
     def forward(self, x_BND: Tensor, y_BMD: Tensor, mask_BM: Tensor | None = None) -> Tensor:
-        """Attend from ``x`` to ``y``; masked tokens of ``y`` get no weight."""
+        """Attend from ``x`` to ``y``; masked tokens of ``y`` get no weight.
+
+        Args:
+            x_BND: queries.
+            y_BMD: keys and values.
+            mask_BM: real tokens of ``y``; (B, N, M) where that differs by query.
+        """
         batch, _, width = x_BND.shape
         split = (batch, -1, self.heads, width // self.heads)
         q = self.query(x_BND).reshape(split).transpose(1, 2)
         k = self.key(y_BMD).reshape(split).transpose(1, 2)
         v = self.value(y_BMD).reshape(split).transpose(1, 2)
-        bias = None if mask_BM is None else mask_BM[:, None, None, :]
+        bias = mask_BM
+        if mask_BM is not None:
+            bias = mask_BM[:, None, None, :] if mask_BM.ndim == 2 else mask_BM[:, None]
         mixed = F.scaled_dot_product_attention(q, k, v, attn_mask=bias)
         return self.output(mixed.transpose(1, 2).reshape(batch, -1, width))
 

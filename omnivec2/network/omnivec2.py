@@ -83,14 +83,24 @@ class OmniVec2(nn.Module):
             gates: m of every sample of each stream, shape (B,).
         """
         narrowed = [self.trunk.f(self.tokenize(r, x)) for r, x in zip(routes, inputs, strict=True)]
-        outputs = []
+        first, second = self.fuse((narrowed[0], narrowed[1]), gates)
+        return self.answer(routes[0], first), self.answer(routes[1], second)
+
+    def fuse(
+        self, narrowed: tuple[Tokens, Tokens], gates: tuple[Tensor, Tensor]
+    ) -> tuple[Tokens, Tokens]:
+        """A, g and A again: what f gives of two streams -> features of both.
+
+        Args:
+            narrowed: the tokens of each stream after f.
+            gates: m of every sample of each stream, shape (B,).
+        """
+        features = []
         for i, j in ((0, 1), (1, 0)):
             fused = self.fusion.before_g(narrowed[i], narrowed[j], gates[i])
-            features = self.trunk.g(fused)
             # The second site looks back at the sample's own tokens, as in the paper.
-            features = self.fusion.before_heads(features, narrowed[i], gates[i])
-            outputs.append(self.answer(routes[i], features))
-        return outputs[0], outputs[1]
+            features.append(self.fusion.before_heads(self.trunk.g(fused), narrowed[i], gates[i]))
+        return features[0], features[1]
 
 
 def module_name(route: str) -> str:

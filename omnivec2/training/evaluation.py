@@ -16,6 +16,7 @@ import onnxruntime as ort
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
+from omnivec2.checkpoint import read_checkpoint, write_head
 from omnivec2.errors import ArtifactError, CheckpointError, UnknownModelError
 from omnivec2.preprocess import Array, Sample, collate
 from omnivec2.spec import HeadSpec, Metric, TaskFamily
@@ -117,6 +118,14 @@ def evaluate_checkpoint(
             else:
                 results.append(_measure(model, task, split, most_samples, cache, advance))
     return results
+
+
+def save_metrics(checkpoint: Path, results: Sequence[HeadResult]) -> None:
+    """Write measured figures into the head specs of a checkpoint."""
+    measured = {result.route: result.as_metric() for result in results}
+    for head in read_checkpoint(checkpoint).heads:
+        if metric := measured.get(head.route):
+            write_head(checkpoint, head.model_copy(update={"metrics": (metric,)}))
 
 
 def _expected(spec: HeadSpec, task: TaskData, split: str, most_samples: int | None) -> int:

@@ -32,8 +32,9 @@ class LossScale:
 def classification_loss(outputs: Outputs, targets: Sequence[Any], scale: LossScale) -> Tensor:
     """Cross-entropy with a little label smoothing; targets are class indices."""
     del scale
-    wanted = torch.as_tensor(np.asarray(targets), dtype=torch.long)
-    return F.cross_entropy(outputs["logits"].float(), wanted, label_smoothing=0.05)
+    logits = outputs["logits"].float()
+    wanted = torch.as_tensor(np.asarray(targets), dtype=torch.long, device=logits.device)
+    return F.cross_entropy(logits, wanted, label_smoothing=0.05)
 
 
 def regression_loss(outputs: Outputs, targets: Sequence[Any], scale: LossScale) -> Tensor:
@@ -47,8 +48,9 @@ def forecasting_loss(outputs: Outputs, targets: Sequence[Any], scale: LossScale)
 
 
 def _scaled_square_error(found: Tensor, targets: Sequence[Any], scale: LossScale) -> Tensor:
-    error = found.float() - torch.as_tensor(np.stack(targets), dtype=torch.float32)
-    return (error if scale.scale is None else error / scale.scale).square().mean()
+    wanted = torch.as_tensor(np.stack(targets), dtype=torch.float32, device=found.device)
+    error = found.float() - wanted
+    return (error if scale.scale is None else error / scale.scale.to(error)).square().mean()
 
 
 def segmentation_loss(outputs: Outputs, targets: Sequence[Any], scale: LossScale) -> Tensor:
@@ -56,7 +58,7 @@ def segmentation_loss(outputs: Outputs, targets: Sequence[Any], scale: LossScale
     logits = outputs["logits"].float()
     if logits.ndim == 2:
         return classification_loss(outputs, targets, scale)
-    masks = torch.as_tensor(np.stack(targets), dtype=torch.long)
+    masks = torch.as_tensor(np.stack(targets), dtype=torch.long, device=logits.device)
     logits = F.interpolate(logits, size=masks.shape[-2:], mode="bilinear", align_corners=False)
     entropy = F.cross_entropy(logits, masks, ignore_index=IGNORE)
     real = (masks != IGNORE)[:, None]
@@ -68,23 +70,37 @@ def segmentation_loss(outputs: Outputs, targets: Sequence[Any], scale: LossScale
     return entropy + 0.5 * dice.mean()
 
 
+def one_hot_loss(outputs: Outputs, targets: Sequence[Any], scale: LossScale) -> Tensor:
+    """The paper's: l2 between probabilities and one-hot masks, pixel by pixel."""
+    logits = outputs["logits"].float()
+    if logits.ndim == 2:
+        return classification_loss(outputs, targets, scale)
+    masks = torch.as_tensor(np.stack(targets), dtype=torch.long, device=logits.device)
+    logits = F.interpolate(logits, size=masks.shape[-2:], mode="bilinear", align_corners=False)
+    real = (masks != IGNORE)[:, None]
+    wanted = F.one_hot(masks.clamp(max=logits.shape[1] - 1), logits.shape[1]).movedim(-1, 1)
+    error = (logits.softmax(dim=1) - wanted).square().sum(dim=1, keepdim=True)
+    return (error * real).sum() / real.sum().clamp(min=1)
+
+
 def detection_loss(outputs: Outputs, targets: Sequence[Any], scale: LossScale) -> Tensor:
     """Set matching as in DETR: one query per object, the rest are "no object"."""
     del scale
     logits, boxes = outputs["logits"].float(), outputs["boxes"].float()
     classes = logits.shape[-1]
-    wanted = torch.full(logits.shape[:2], classes - 1, dtype=torch.long)
+    device = logits.device
+    wanted = torch.full(logits.shape[:2], classes - 1, dtype=torch.long, device=device)
     matched_boxes, real_boxes = [], []
     for index, target in enumerate(targets):
-        real = torch.as_tensor(target["boxes"])
-        labels = torch.as_tensor(target["labels"])
+        real = torch.as_tensor(target["boxes"], device=device)
+        labels = torch.as_tensor(target["labels"], device=device)
         if len(labels) == 0:
             continue
         rows, columns = match(logits[index], boxes[index], labels, real)
         wanted[index, rows] = labels[columns]
         matched_boxes.append(boxes[index, rows])
         real_boxes.append(real[columns])
-    weight = torch.ones(classes)
+    weight = torch.ones(classes, device=device)
     weight[-1] = NO_OBJECT_WEIGHT
     loss = F.cross_entropy(logits.flatten(0, 1), wanted.flatten(), weight=weight)
     if not matched_boxes:
@@ -111,7 +127,7 @@ def match(logits: Tensor, boxes: Tensor, labels: Tensor, real: Tensor) -> tuple[
     distance = torch.cdist(boxes, real, p=1)
     overlap = generalised_iou(corners(boxes), corners(real))
     cost = -likelihood + L1_WEIGHT * distance - GIOU_WEIGHT * overlap
-    rows, columns = linear_sum_assignment(cost.numpy())
+    rows, columns = linear_sum_assignment(cost.cpu().numpy())
     return torch.as_tensor(rows), torch.as_tensor(columns)
 
 
@@ -139,3 +155,8 @@ LOSSES: dict[TaskFamily, Loss] = {
     TaskFamily.SEGMENTATION: segmentation_loss,
     TaskFamily.DETECTION: detection_loss,
 }
+
+
+def losses_of(*, literal: bool = False) -> dict[TaskFamily, Loss]:
+    """Loss by family; ``literal``: the paper's l2 for pixel-wise prediction."""
+    return {**LOSSES, TaskFamily.SEGMENTATION: one_hot_loss} if literal else LOSSES

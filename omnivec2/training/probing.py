@@ -75,13 +75,13 @@ def _some(split: Split, most: int) -> Split:
 
 
 def _right(known: Any, asked: Any, train: Split, test: Split) -> float:
-    model = KNeighborsClassifier(NEIGHBOURS, metric="cosine", algorithm="brute")
+    model = KNeighborsClassifier(min(NEIGHBOURS, len(train)), metric="cosine", algorithm="brute")
     model.fit(known, np.asarray(train.targets[:]))
     return float(model.score(asked, np.asarray(test.targets[:])))
 
 
 def _value_error(known: Any, asked: Any, train: Split, test: Split) -> float:
-    model = KNeighborsRegressor(NEIGHBOURS, metric="cosine", algorithm="brute")
+    model = KNeighborsRegressor(min(NEIGHBOURS, len(train)), metric="cosine", algorithm="brute")
     model.fit(known, np.stack(list(train.targets)))
     error = model.predict(asked) - np.stack(list(test.targets))
     return float(np.sqrt(np.mean(np.square(error))))

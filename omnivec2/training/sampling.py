@@ -9,15 +9,18 @@ from __future__ import annotations
 
 import queue
 import threading
+from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from omnivec2.errors import ArtifactError
 from omnivec2.preprocess import collate
+from omnivec2.spec import Modality
 from omnivec2.training.data.base import Split, TaskData
 from omnivec2.training.losses import LossScale
 
@@ -39,22 +42,77 @@ class Batch:
     targets: list[Any]
     scale: LossScale
 
+    def to(self, device: torch.device) -> Batch:
+        """The same batch with its arrays on a device."""
+        inputs = {name: array.to(device, non_blocking=True) for name, array in self.inputs.items()}
+        return replace(self, inputs=inputs)
+
+    def take(self, start: int, stop: int) -> Batch:
+        """Some of its samples."""
+        scale = self.scale.scale
+        if scale is not None and scale.ndim == 2:  # one per sample
+            scale = scale[start:stop]
+        return Batch(
+            self.route,
+            {name: array[start:stop] for name, array in self.inputs.items()},
+            self.targets[start:stop],
+            LossScale(scale),
+        )
+
 
 @dataclass(frozen=True)
-class PairBatch:
-    """Both streams of a step, and how many samples each task has given after it."""
+class StepBatch:
+    """The streams of a step, and how many samples each task has given after it.
+
+    Attributes:
+        drawn: samples of each task up to and with this step.
+        part: number of the part, where a step is computed in parts.
+        rows: samples of every stream of the whole step that are in this part.
+        sizes: samples of every stream of the whole step.
+    """
 
     step: int
-    streams: tuple[Batch, Batch]
+    streams: tuple[Batch, ...]
     drawn: Mapping[str, int]
+    part: int = 0
+    rows: tuple[tuple[int, int], ...] = ()
+    sizes: tuple[int, ...] = ()
+
+    def parts(self, count: int) -> list[StepBatch]:
+        """The step cut into parts, an even share of every stream in each.
+
+        Raises:
+            ArtifactError: a stream has fewer samples than there are parts.
+        """
+        sizes = tuple(len(stream.targets) for stream in self.streams)
+        if min(sizes) < count:
+            raise ArtifactError(
+                f"a batch of {min(sizes)} samples cannot be computed in {count} parts; "
+                "use larger batch sizes, less accumulation or fewer processes"
+            )
+        found = []
+        for part in range(count):
+            rows = tuple((size * part // count, size * (part + 1) // count) for size in sizes)
+            streams = tuple(s.take(*own) for s, own in zip(self.streams, rows, strict=True))
+            found.append(replace(self, streams=streams, part=part, rows=rows, sizes=sizes))
+        return found
+
+    def shares(self) -> list[float]:
+        """How much of every stream of the whole step is in this part."""
+        return [
+            (stop - start) / size for (start, stop), size in zip(self.rows, self.sizes, strict=True)
+        ]
+
+    def to(self, device: torch.device) -> StepBatch:
+        """The same batches with their arrays on a device."""
+        return replace(self, streams=tuple(stream.to(device) for stream in self.streams))
 
 
-class PairSampler:
-    """Draws two tasks of different modalities per step, by weight.
+class Sampler(ABC):
+    """Makes the batches of a run; a subclass draws the tasks of each step.
 
     Args:
         tasks: route -> data.
-        weights: route -> how often, relative to the others.
         batch_sizes: route -> samples of one stream.
         seed: decides everything.
         scales: route -> deviation of the targets (regression).
@@ -63,30 +121,20 @@ class PairSampler:
     def __init__(
         self,
         tasks: Mapping[str, TaskData],
-        weights: Mapping[str, float],
         batch_sizes: Mapping[str, int],
         seed: int,
-        scales: Mapping[str, Tensor],
+        scales: Mapping[str, Tensor] | None = None,
     ) -> None:
         self.tasks = dict(tasks)
         self.routes = list(tasks)
-        self.weights = np.array([weights[route] for route in self.routes])
         self.batch_sizes = batch_sizes
         self.seed = seed
-        self.scales = scales
+        self.scales = scales or {}
         self._orders: dict[tuple[str, int], np.ndarray] = {}
 
-    def pair(self, step: int) -> tuple[str, str]:
-        """The two tasks of a step."""
-        generator = np.random.default_rng((self.seed, 1, step))
-        first = generator.choice(len(self.routes), p=self.weights / self.weights.sum())
-        modality = self.tasks[self.routes[first]].modality
-        other = np.array([self.tasks[route].modality is not modality for route in self.routes])
-        rest = self.weights * other
-        if not rest.any():  # a single modality: it is paired with itself
-            rest = self.weights
-        second = generator.choice(len(self.routes), p=rest / rest.sum())
-        return self.routes[first], self.routes[second]
+    @abstractmethod
+    def draw(self, step: int) -> tuple[str, ...]:
+        """The tasks of a step, one per stream."""
 
     def indices(self, route: str, start: int, count: int) -> list[int]:
         """Samples ``start`` to ``start + count`` of a task's endless walk."""
@@ -127,12 +175,12 @@ class PairSampler:
             return LossScale(torch.as_tensor(np.asarray(split.scales)[chosen])[:, None])
         return LossScale(self.scales.get(route))
 
-    def stream(self, first_step: int, steps: int, drawn: Mapping[str, int]) -> Iterator[PairBatch]:
+    def stream(self, first_step: int, steps: int, drawn: Mapping[str, int]) -> Iterator[StepBatch]:
         """The batches of steps ``first_step`` to ``steps``, made ahead in a thread."""
-        ready: queue.Queue[PairBatch | BaseException | None] = queue.Queue(_AHEAD)
+        ready: queue.Queue[StepBatch | BaseException | None] = queue.Queue(_AHEAD)
         stop = threading.Event()
 
-        def put(item: PairBatch | BaseException | None) -> None:
+        def put(item: StepBatch | BaseException | None) -> None:
             while not stop.is_set():
                 try:
                     ready.put(item, timeout=0.2)
@@ -146,13 +194,12 @@ class PairSampler:
                 for step in range(first_step, steps):
                     if stop.is_set():
                         return
-                    routes = self.pair(step)
                     streams = []
-                    for route in routes:
+                    for route in self.draw(step):
                         start, count = position.get(route, 0), self.batch_sizes[route]
                         streams.append(self.batch(route, start, count))
                         position[route] = start + count
-                    put(PairBatch(step, (streams[0], streams[1]), dict(position)))
+                    put(StepBatch(step, tuple(streams), dict(position)))
                 put(None)
             except BaseException as error:  # handed to the consumer, which raises it
                 put(error)
@@ -167,6 +214,97 @@ class PairSampler:
         finally:
             stop.set()
             thread.join(timeout=10)
+
+
+class PairSampler(Sampler):
+    """Stage 3: two tasks of different modalities per step, by weight.
+
+    Args:
+        tasks: route -> data.
+        weights: route -> how often, relative to the others.
+        batch_sizes: route -> samples of one stream.
+        seed: decides everything.
+        scales: route -> deviation of the targets (regression).
+    """
+
+    def __init__(
+        self,
+        tasks: Mapping[str, TaskData],
+        weights: Mapping[str, float],
+        batch_sizes: Mapping[str, int],
+        seed: int,
+        scales: Mapping[str, Tensor],
+    ) -> None:
+        super().__init__(tasks, batch_sizes, seed, scales)
+        self.weights = np.array([weights[route] for route in self.routes])
+
+    def draw(self, step: int) -> tuple[str, ...]:
+        """The two tasks of a step."""
+        generator = np.random.default_rng((self.seed, 1, step))
+        first = generator.choice(len(self.routes), p=self.weights / self.weights.sum())
+        modality = self.tasks[self.routes[first]].modality
+        other = np.array([self.tasks[route].modality is not modality for route in self.routes])
+        rest = self.weights * other
+        if not rest.any():  # a single modality: it is paired with itself
+            rest = self.weights
+        second = generator.choice(len(self.routes), p=rest / rest.sum())
+        return self.routes[first], self.routes[second]
+
+
+class ModalitySampler(Sampler):
+    """Stages 1 and 2: modalities first, then one of the data sets of each.
+
+    Data sets of a modality are drawn with a chance in proportion to the root of their size.
+    """
+
+    def __init__(
+        self, tasks: Mapping[str, TaskData], batch_sizes: Mapping[str, int], seed: int
+    ) -> None:
+        super().__init__(tasks, batch_sizes, seed)
+        self.sizes = {route: len(task.splits["train"]) for route, task in tasks.items()}
+        self.modalities = list(dict.fromkeys(task.modality for task in tasks.values()))
+
+    def members(self, modality: Modality) -> list[str]:
+        """The routes of a modality."""
+        return [route for route in self.routes if self.tasks[route].modality is modality]
+
+    def modality_chances(self) -> np.ndarray:
+        """In proportion to the root of the samples of all of a modality's data sets."""
+        sizes = [sum(self.sizes[r] for r in self.members(m)) for m in self.modalities]
+        roots: np.ndarray = np.sqrt(sizes)
+        return np.asarray(roots / roots.sum())
+
+    def data_set(self, modality: Modality, generator: np.random.Generator) -> str:
+        """One of a modality's routes."""
+        routes = self.members(modality)
+        roots = np.sqrt([self.sizes[route] for route in routes])
+        return routes[int(generator.choice(len(routes), p=roots / roots.sum()))]
+
+
+class AlternatingSampler(ModalitySampler):
+    """Stage 1: one modality per step, all of them in turn, in a fresh order each round."""
+
+    def draw(self, step: int) -> tuple[str, ...]:
+        """The data set of a step."""
+        turn, place = divmod(step, len(self.modalities))
+        order = np.random.default_rng((self.seed, 4, turn)).permutation(len(self.modalities))
+        modality = self.modalities[int(order[place])]
+        return (self.data_set(modality, np.random.default_rng((self.seed, 5, step))),)
+
+
+class RootPairSampler(ModalitySampler):
+    """Stage 2: two modalities per step, each drawn by the root of its size; data unpaired."""
+
+    def draw(self, step: int) -> tuple[str, ...]:
+        """The two data sets of a step."""
+        generator = np.random.default_rng((self.seed, 6, step))
+        chances = self.modality_chances()
+        first = int(generator.choice(len(chances), p=chances))
+        if len(chances) > 1:
+            chances[first] = 0.0
+        second = int(generator.choice(len(chances), p=chances / chances.sum()))
+        pair = (self.modalities[first], self.modalities[second])
+        return self.data_set(pair[0], generator), self.data_set(pair[1], generator)
 
 
 def tensors(arrays: Mapping[str, np.ndarray]) -> dict[str, Tensor]:

@@ -41,10 +41,20 @@ def _visual(
     blocks: int = 8,
     tubelet: tuple[int, int, int] = (1, 1, 1),
 ) -> Callable[[TaskData], TokenizerConfig]:
-    config = VisualTokenizerConfig.model_validate(
-        {"modality": modality, "stem_blocks": blocks, "tubelet": tubelet, "grid": grid}
-    )
-    return lambda _: config
+    def config(task: TaskData) -> TokenizerConfig:
+        """Position tables for ``grid``, or for the task's own pictures where they are larger."""
+        (array,) = task.splits["train"].samples[0].values()
+        frames = len(array) if modality is Modality.VIDEO else 1
+        rows, columns = array.shape[:2] if modality is not Modality.VIDEO else array.shape[1:3]
+        own = (frames, rows // STRIDE, columns // STRIDE)
+        largest = tuple(
+            max(cells, size // step) for cells, size, step in zip(grid, own, tubelet, strict=True)
+        )
+        return VisualTokenizerConfig.model_validate(
+            {"modality": modality, "stem_blocks": blocks, "tubelet": tubelet, "grid": largest}
+        )
+
+    return config
 
 
 def _tabular(task: TaskData) -> TokenizerConfig:
@@ -128,10 +138,13 @@ def embedding_route(modality: Modality) -> str:
     return f"{modality.value}/{TaskFamily.EMBEDDING.value}"
 
 
-def network_config(preset: str, tasks: Sequence[TaskData]) -> NetworkConfig:
+def network_config(
+    preset: str, tasks: Sequence[TaskData], *, literal: bool = False
+) -> NetworkConfig:
     """A preset with the tokenizers and heads of tasks, and an embedding per modality.
 
-    A modality's embedding uses the tokenizer of the first of its tasks.
+    A modality's embedding uses the tokenizer of the first of its tasks. ``literal`` gives
+    the trunk the paper's wording (ReLU after all three fully connected layers).
     """
     tokenizers: dict[str, TokenizerConfig] = {}
     heads: dict[str, HeadConfig] = {}
@@ -144,6 +157,7 @@ def network_config(preset: str, tasks: Sequence[TaskData]) -> NetworkConfig:
             HeadConfig(family=TaskFamily.EMBEDDING, tokenizer=name),
         )
     base = PRESETS[preset].model_dump()
+    base["trunk"]["literal"] = literal
     return NetworkConfig.model_validate(base | {"tokenizers": tokenizers, "heads": heads})
 
 

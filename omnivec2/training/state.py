@@ -3,16 +3,18 @@
 ::
 
     state.safetensors    model., average., adam.<moment>. tensors
-    state.json           step, positions of the tasks, recipe, steps of every parameter
+    state.json           stage, step, positions and losses of the tasks, recipe, steps of AdamW
 
-Both are written into a new directory that then takes the old one's place.
+Both are written into a new directory that then takes the old one's place. Nothing else is
+needed to go on bit for bit: what is drawn (batches, augmentation, masks, gates) follows from
+the seed and the step, and new modules of a stage from the seed and the stage.
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -21,9 +23,11 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from omnivec2.atomic import recover_directory, replacing_directory
+from omnivec2.atomic import clear_staging, recover_directory, replacing_directory
 from omnivec2.errors import CheckpointError
 
+_LAYOUT = 2
+"""Raised whenever states written before could no longer be read."""
 _MOMENTS = ("exp_avg", "exp_avg_sq")
 
 
@@ -32,80 +36,109 @@ class Progress:
     """How far a run has come.
 
     Attributes:
-        step: the next step to run.
-        drawn: samples each task has given.
-        first_losses: each task's first smoothed loss, and ``losses`` its present one.
+        stage: index of the present stage.
+        step: its next step.
+        drawn: samples each task has given in it.
+        losses: each task's smoothed loss in it.
+        balance: what weighs the tasks, see :class:`omnivec2.training.balancing.Balance`.
     """
 
-    step: int
-    drawn: dict[str, int]
-    losses: dict[str, float]
+    stage: int = 0
+    step: int = 0
+    drawn: dict[str, int] = field(default_factory=dict)
+    losses: dict[str, float] = field(default_factory=dict)
+    balance: dict[str, dict[str, Any]] = field(default_factory=dict)
 
 
 def save_state(
     directory: Path,
-    network: nn.Module,
+    model: nn.Module,
     average: Mapping[str, Tensor],
     optimiser: torch.optim.Optimizer,
     progress: Progress,
     recipe: Mapping[str, Any],
 ) -> None:
     """Write the whole state of a run."""
-    names = {id(p): name for name, p in network.named_parameters()}
-    tensors = {f"model.{k}": v for k, v in network.state_dict().items()}
+    names = {id(p): name for name, p in model.named_parameters()}
+    tensors = {f"model.{k}": v for k, v in model.state_dict().items()}
     tensors |= {f"average.{k}": v for k, v in average.items()}
     steps: dict[str, float] = {}
     for parameter, state in optimiser.state.items():
         name = names[id(parameter)]
         steps[name] = float(state["step"])
         tensors |= {f"adam.{m}.{name}": state[m] for m in _MOMENTS}
-    header = {
-        "step": progress.step,
-        "drawn": progress.drawn,
-        "losses": progress.losses,
-        "adam_steps": steps,
-        "recipe": recipe,
-    }
+    header = {"layout": _LAYOUT, **vars(progress), "adam_steps": steps, "recipe": recipe}
     with replacing_directory(directory) as staging:
-        save_file({k: v.contiguous() for k, v in tensors.items()}, staging / "state.safetensors")
+        # A copy each: tensors of one module may share memory, which safetensors refuses.
+        own = {k: v.detach().cpu().contiguous().clone() for k, v in tensors.items()}
+        save_file(own, staging / "state.safetensors")
         (staging / "state.json").write_text(json.dumps(header, indent=1))
 
 
-def load_state(
-    directory: Path,
-    network: nn.Module,
-    average: dict[str, Tensor],
-    optimiser: torch.optim.Optimizer,
-    recipe: Mapping[str, Any],
-) -> Progress:
-    """Restore a run written by :func:`save_state`.
+def read_progress(directory: Path, recipe: Mapping[str, Any]) -> Progress | None:
+    """How far a run had come when it was last saved; None if it never was.
 
     Raises:
         CheckpointError: the state is damaged, or belongs to another recipe.
     """
     recover_directory(directory)
-    try:
-        header = json.loads((directory / "state.json").read_text())
-        tensors = load_file(directory / "state.safetensors")
-    except (OSError, ValueError, SafetensorError) as error:
-        raise CheckpointError(f"{directory} holds no readable training state: {error}") from error
+    if directory.parent.is_dir():
+        clear_staging(directory.parent)  # what a killed run was writing
+    if not directory.exists():
+        return None
+    header = _read_header(directory)
+    if header.get("layout") != _LAYOUT:
+        raise CheckpointError(
+            f"{directory} was written by another version; give another --run, or remove it"
+        )
     if header["recipe"] != recipe:
         raise CheckpointError(
             f"{directory} was trained by another recipe; give another --run, or remove it"
         )
-    network.load_state_dict(
+    return Progress(**{name: header[name] for name in vars(Progress())})
+
+
+def load_state(
+    directory: Path,
+    model: nn.Module,
+    average: Mapping[str, Tensor],
+    optimiser: torch.optim.Optimizer,
+) -> None:
+    """Restore weights and moments written by :func:`save_state`.
+
+    Raises:
+        CheckpointError: the state is damaged.
+    """
+    steps = _read_header(directory)["adam_steps"]
+    try:
+        tensors = load_file(directory / "state.safetensors")
+    except (OSError, SafetensorError) as error:
+        raise _unreadable(directory, error) from error
+    model.load_state_dict(
         {k.removeprefix("model."): v for k, v in tensors.items() if k.startswith("model.")}
     )
     for name, value in average.items():
         value.copy_(tensors[f"average.{name}"])
-    for name, parameter in network.named_parameters():
-        if name in header["adam_steps"]:
+    for name, parameter in model.named_parameters():
+        if name in steps:
+            device = parameter.device
             optimiser.state[parameter] = {
-                "step": torch.tensor(header["adam_steps"][name]),
+                "step": torch.tensor(steps[name], device=device),
                 # The fused optimiser walks through memory: moments lie as parameters do.
                 **{
                     m: torch.empty_like(parameter).copy_(tensors[f"adam.{m}.{name}"]).detach()
                     for m in _MOMENTS
                 },
             }
-    return Progress(header["step"], header["drawn"], header["losses"])
+
+
+def _read_header(directory: Path) -> dict[str, Any]:
+    try:
+        header: dict[str, Any] = json.loads((directory / "state.json").read_text())
+    except (OSError, ValueError) as error:
+        raise _unreadable(directory, error) from error
+    return header
+
+
+def _unreadable(directory: Path, error: Exception) -> CheckpointError:
+    return CheckpointError(f"{directory} holds no readable training state: {error}")

@@ -17,6 +17,8 @@ from omnivec2.network.layers import Tokens
 from omnivec2.network.tokenizers.base import Inputs, Tokenizer
 
 _OCTAVES = 4
+GROUP_GAIN = 10.0
+"""Neighbours lie within a tenth of the unit sphere: this brings them to about one."""
 
 
 class FourierFeatures(nn.Module):
@@ -54,8 +56,7 @@ class PointCloudTokenizer(Tokenizer):
 
     def forward(self, inputs: Inputs) -> Tokens:
         """One token per group, indifferent to the order of its points."""
-        # Neighbours lie within a tenth of the unit sphere: bring them to about one.
-        points = self.point(inputs["groups"] * 10.0)
+        points = self.point(inputs["groups"] * GROUP_GAIN)
         summary = points.amax(dim=2, keepdim=True).expand_as(points)
         grouped = self.group(F.gelu(torch.cat([points, summary], dim=-1))).amax(dim=2)
         return self.finish(self.project(grouped) + self.centre(inputs["centres"]))

@@ -32,16 +32,23 @@ class TimeSeriesTokenizer(Tokenizer):
 
     def forward(self, inputs: Inputs) -> Tokens:
         """Normalise each series by itself, cut, project."""
-        values = inputs["values"]
+        location, scale, series = self.normalised(inputs["values"])
+        tokens = self.finish(self.project(self.patches(series)) + self.positions((self.count,)))
+        tokens.extras = {"location": location, "scale": scale, "series": series}
+        return tokens
+
+    @staticmethod
+    def normalised(values: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Mean and deviation of each series, (B, 1), and the series in these units."""
         location = values.mean(dim=1, keepdim=True)
         centred = values - location
         scale = torch.sqrt((centred * centred).mean(dim=1, keepdim=True) + 1e-8)
-        series = centred / scale
+        return location, scale, centred / scale
+
+    def patches(self, series: Tensor) -> Tensor:
+        """Cut (B, context) into overlapping patches: (B, tokens, patch)."""
         padded = torch.cat([series, series[:, -1:].expand(-1, self.stride)], dim=1)
-        patches = padded.unfold(1, self.patch, self.stride)
-        tokens = self.finish(self.project(patches) + self.positions((self.count,)))
-        tokens.extras = {"location": location, "scale": scale, "series": series}
-        return tokens
+        return padded.unfold(1, self.patch, self.stride)
 
 
 class ImuTokenizer(Tokenizer):
@@ -61,9 +68,13 @@ class ImuTokenizer(Tokenizer):
 
     def forward(self, inputs: Inputs) -> Tokens:
         """One token per run of samples over all channels."""
-        scaled = (inputs["signal"] - self.mean) / self.std
-        runs = scaled.reshape(scaled.shape[0], self.count, -1)
+        runs = self.runs(inputs["signal"])
         return self.finish(self.project(runs) + self.positions((self.count,)))
+
+    def runs(self, signal: Tensor) -> Tensor:
+        """Scale each channel and cut: (B, window, channels) -> (B, tokens, patch * channels)."""
+        scaled = (signal - self.mean) / self.std
+        return scaled.reshape(scaled.shape[0], self.count, -1)
 
 
 class HyperspectralTokenizer(Tokenizer):
@@ -89,11 +100,15 @@ class HyperspectralTokenizer(Tokenizer):
 
     def forward(self, inputs: Inputs) -> Tokens:
         """Fill holes, scale to -1..1, group bands, project each group."""
-        window = inputs["window"]
+        groups = self.groups(inputs["window"])
+        return self.finish(self.project(groups) + self.positions((self.count,)))
+
+    def groups(self, window: Tensor) -> Tensor:
+        """(B, 7, 7, bands) in sensor values -> (B, tokens, 7 * 7 * bands of a group)."""
         middle = slice(window.shape[1] // 2, window.shape[1] // 2 + 1)
         measured = (window != 0).any(dim=3, keepdim=True)
         window = torch.where(measured, window, window[:, middle, middle])
         scaled = (window - self.low) / self.span * 2.0 - 1.0
         scaled = F.pad(scaled, (0, self.padding))
         groups = scaled.reshape(*scaled.shape[:3], self.count, self.group).permute(0, 3, 1, 2, 4)
-        return self.finish(self.project(groups.flatten(2)) + self.positions((self.count,)))
+        return groups.flatten(2)

@@ -47,6 +47,8 @@ def load_task(route: str, root: Path, *, cache: Path | None = None) -> TaskData:
     """
     modality = route.partition("/")[0]
     loader = _loaders(Modality(modality)).get(route) if modality in set(Modality) else None
+    # Imported late: it is made of the same parts as the modules of the modalities.
+    loader = loader or import_module(f"{__name__}.paper").loader_of(route)
     if loader is None:
         known = ", ".join(routes())
         raise UnknownModelError(f"no data for {route!r}; there is data for {known}")

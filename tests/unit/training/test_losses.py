@@ -7,7 +7,14 @@ import pytest
 import torch
 
 from omnivec2.spec import TaskFamily
-from omnivec2.training.losses import LOSSES, LossScale, corners, generalised_iou, match
+from omnivec2.training.losses import (
+    LOSSES,
+    LossScale,
+    corners,
+    generalised_iou,
+    losses_of,
+    match,
+)
 
 
 def test_right_classes_cost_less_than_wrong_ones():
@@ -65,3 +72,18 @@ def test_generalised_iou_is_one_for_equal_boxes_and_negative_far_apart():
     overlap = generalised_iou(boxes, boxes)
     assert overlap.diagonal().tolist() == pytest.approx([1.0, 1.0])
     assert overlap[0, 1] < -0.5
+
+
+def test_the_papers_loss_for_masks_is_the_distance_from_one_hot():
+    mask = np.zeros((4, 4), dtype=np.uint8)
+    loss = losses_of(literal=True)[TaskFamily.SEGMENTATION]
+    undecided = loss({"logits": torch.zeros(1, 2, 4, 4)}, [mask], LossScale())
+    assert undecided.item() == pytest.approx(0.25 + 0.25)
+    sure = torch.zeros(1, 2, 4, 4)
+    sure[:, 0] = 20.0
+    assert loss({"logits": sure}, [mask], LossScale()).item() == pytest.approx(0.0, abs=1e-6)
+    mask[:, 2:] = 255
+    wrong = torch.zeros(1, 2, 4, 4)
+    wrong[:, 0, :, :2] = 20.0
+    wrong[:, 1, :, 2:] = 20.0
+    assert loss({"logits": wrong}, [mask], LossScale()).item() == pytest.approx(0.0, abs=1e-6)

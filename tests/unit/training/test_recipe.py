@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
 from omnivec2.errors import ArtifactError
 from omnivec2.spec import Modality
 from omnivec2.training.data import routes
+from omnivec2.training.masked.masking import RATIOS
 from omnivec2.training.recipe import load_recipe
+from tests.support.documents import ROOT
 
 
 def test_the_reference_recipe_trains_all_thirteen_modalities_on_data_there_is():
@@ -34,3 +38,99 @@ def test_damaged_yaml_is_named_as_such(tmp_path):
     path.write_text("preset: [tiny\n")
     with pytest.raises(ArtifactError, match="not valid YAML"):
         load_recipe(path)
+
+
+STAGED = """\
+preset: tiny
+seed: 3
+weight_decay: 0.1
+stages:
+  - {kind: masked, steps: 5, mask_ratios: {image: 0.6}}
+  - kind: masked-pairs
+    steps: 6
+    batch_sizes: {imu/activity: 8}
+  - {kind: supervised, steps: 7, weight_decay: 0.2, only: [imu/activity]}
+tasks:
+  imu/activity: {weight: 1, batch_size: 4}
+  tabular/income: {weight: 2, batch_size: 4}
+"""
+
+
+def _recipe(tmp_path, text):
+    path = tmp_path / "r.yaml"
+    path.write_text(text)
+    return load_recipe(path)
+
+
+def _complaint(tmp_path, text):
+    with pytest.raises(ArtifactError) as error:
+        _recipe(tmp_path, text)
+    return str(error.value)
+
+
+def test_a_recipe_without_stages_is_one_supervised_stage():
+    (stage,) = load_recipe("reference").of_stages()
+    assert (stage.kind, stage.steps) == ("supervised", 1750)
+
+
+def test_a_stage_is_the_recipe_with_what_it_sets_for_itself(tmp_path):
+    recipe = _recipe(tmp_path, STAGED)
+    first, second, third = recipe.of_stages()
+    assert [s.kind for s in (first, second, third)] == ["masked", "masked-pairs", "supervised"]
+    assert recipe.total_steps == 18
+    assert first.mask_ratios == {Modality.IMAGE: 0.6}
+    assert [s.weight_decay for s in (first, second, third)] == [0.1, 0.1, 0.2]
+    assert [s.batch_size("imu/activity") for s in (first, second, third)] == [4, 8, 4]
+    assert first.routes() == ["imu/activity", "tabular/income"]
+    assert third.routes() == ["imu/activity"]
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "expected"),
+    [
+        ("steps: 5", "steps: 0", "r.yaml:5: stages.0.steps: "),
+        ("steps: 6", "stepz: 6", "r.yaml:7: stages.1.stepz: "),
+        ("steps: 6", "stepz: 6", "r.yaml:6: stages.1.steps: Field required"),
+        ("kind: masked-pairs", "kind: paired", "r.yaml:6: stages.1.kind: "),
+        ("image: 0.6", "image: 1.5", "r.yaml:5: stages.0.mask_ratios.image: "),
+        ("only: [imu/activity]", "only: [imu/x]", "stages.2: imu/x is none of the tasks"),
+        ("weight_decay: 0.2", "mask_ratios: {imu: 0.5}", "means nothing in a stage of kind sup"),
+        ("preset: tiny", "preset: huge", "'huge' is none of tiny, reference, paper"),
+        ("seed: 3", "steps: 3", "give either steps (one stage) or stages"),
+        ("  tabular/income: {weight: 2", "  tabular/income: {weight: no", "r.yaml:12: tasks.tab"),
+        ("seed: 3", "preset: tiny", "r.yaml:2: preset is given twice"),
+        ("seed: 3", "seed: [3", "r.yaml:3: not valid YAML"),
+    ],
+)
+def test_an_error_names_file_line_and_field(tmp_path, old, new, expected):
+    assert old in STAGED
+    assert expected in _complaint(tmp_path, STAGED.replace(old, new))
+
+
+def test_the_documented_stages_are_a_recipe(tmp_path):
+    text = (ROOT / "docs" / "training.md").read_text()
+    (example,) = re.findall(r"```yaml\n(.*?)```", text, flags=re.DOTALL)
+    recipe = _recipe(tmp_path, example)
+    assert [stage.kind for stage in recipe.of_stages()] == ["masked", "masked-pairs", "supervised"]
+
+
+def test_the_documented_shares_of_hidden_tokens_are_those_in_use():
+    text = (ROOT / "docs" / "training.md").read_text()
+    table = dict(re.findall(r"^\| (.+?) \| (\d\d %(?:, \d\d %)?)", text, flags=re.MULTILINE))
+    named = {
+        "image, X-ray, infrared, depth": ("image", "xray", "infrared", "depth"),
+        "video, audio": ("video", "audio"),
+        "text": ("text",),
+        "point cloud": ("pointcloud",),
+        "time series": ("timeseries",),
+        "IMU, hyperspectral": ("imu", "hyperspectral"),
+        "tabular": ("tabular",),
+        "graph": ("graph",),
+    }
+    for row, modalities in named.items():
+        shares = [f"{RATIOS[Modality(m)]:.0%}".replace("%", " %") for m in modalities]
+        assert table[row] == ", ".join(dict.fromkeys(shares)), row
+
+
+def test_a_file_that_is_no_recipe_at_all_is_named(tmp_path):
+    assert "expected fields" in _complaint(tmp_path, "- just\n- a list\n")

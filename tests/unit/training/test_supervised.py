@@ -6,15 +6,15 @@ import pytest
 import torch
 from torch import nn
 
-from omnivec2.training.recipe import Recipe, TaskRecipe
-from omnivec2.training.supervised import (
+from omnivec2.training.optimisation import (
     WeightAverage,
     clip_part,
     freeze_stems,
-    keep_probability,
     learning_rate,
     parameter_groups,
 )
+from omnivec2.training.recipe import Recipe, TaskRecipe
+from omnivec2.training.supervised import keep_probability
 from tests.support.networks import tiny_network
 
 RECIPE = Recipe(preset="tiny", steps=1000, tasks={"a/b": TaskRecipe(weight=1)})

@@ -1,0 +1,95 @@
+"""What every stage's steps share: rates, groups of weights, clipping, averaged weights."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor, nn
+
+from omnivec2.network.omnivec2 import OmniVec2
+from omnivec2.network.tokenizers.stem import Stem
+from omnivec2.network.tokenizers.text import TextTokenizer
+from omnivec2.training.recipe import Recipe
+
+
+def learning_rate(recipe: Recipe, step: int) -> float:
+    """Factor on the peak rates: linear warm-up, then a cosine to one hundredth."""
+    if step < recipe.warmup_steps:
+        return (step + 1) / recipe.warmup_steps
+    done = (step - recipe.warmup_steps) / max(1, recipe.steps - recipe.warmup_steps)
+    return 0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * min(1.0, done)))
+
+
+def parameter_groups(
+    network: OmniVec2, recipe: Recipe, decoders: nn.Module | None = None
+) -> list[dict[str, object]]:
+    """AdamW's groups: by kind of weights, matrices with decay and vectors without."""
+    rates = recipe.learning_rates
+    kinds = {
+        id(p): rates.trunk for part in (network.trunk, network.fusion) for p in part.parameters()
+    }
+    for module in network.modules():
+        if isinstance(module, Stem):
+            kinds |= {id(p): rates.stem for p in module.parameters()}
+        if isinstance(module, TextTokenizer) and recipe.warm_start:
+            kinds |= {id(p): rates.pretrained for p in module.parameters()}
+    if recipe.warm_start:
+        kinds |= {id(p): rates.pretrained for p in network.trunk.f.transformer.parameters()}
+    groups: dict[tuple[float, float], list[nn.Parameter]] = {}
+    for parameter in [*network.parameters(), *(decoders.parameters() if decoders else ())]:
+        if parameter.requires_grad:
+            decay = recipe.weight_decay if parameter.ndim > 1 else 0.0
+            key = (kinds.get(id(parameter), rates.fresh), decay)
+            groups.setdefault(key, []).append(parameter)
+    return [
+        {"params": params, "lr": rate, "peak": rate, "weight_decay": decay}
+        for (rate, decay), params in groups.items()
+    ]
+
+
+def freeze_stems(network: OmniVec2, blocks: int) -> None:
+    """Keep the first blocks of every stem as they are: ImageNet's edges serve everywhere.
+
+    They are also the largest pictures, so this halves the cost of a visual sample.
+    """
+    for module in network.modules():
+        if isinstance(module, Stem):
+            module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+            if blocks:
+                for frozen in (module.first, *module.blocks[:blocks]):
+                    frozen.requires_grad_(False)
+
+
+def clip_part(part: nn.Module, most: float) -> bool:
+    """Shorten a part's gradient to ``most``; False if it is not a number."""
+    found = [p for p in part.parameters() if p.grad is not None]
+    return bool(torch.isfinite(nn.utils.clip_grad_norm_(found, most)))
+
+
+class WeightAverage:
+    """Exponential moving average of a network's parameters: what is evaluated and shipped.
+
+    Args:
+        network: whose weights are followed; buffers are constants and are not averaged.
+        decay: per step; early steps use a shorter memory.
+        every: steps between updates, to spare memory bandwidth.
+    """
+
+    def __init__(self, network: nn.Module, decay: float, every: int = 5) -> None:
+        self.decay, self.every = decay, every
+        self.values = {n: p.detach().clone() for n, p in network.named_parameters()}
+
+    @torch.no_grad()
+    def update(self, network: nn.Module, step: int) -> None:
+        """Move towards the present weights."""
+        if step % self.every:
+            return
+        decay = min(self.decay**self.every, (1 + step) / (10 + step))
+        for name, parameter in network.named_parameters():
+            if parameter.requires_grad:
+                self.values[name].lerp_(parameter.detach(), 1 - decay)
+
+    def state(self, network: nn.Module) -> dict[str, Tensor]:
+        """A state dict with averaged parameters and the network's buffers."""
+        return {**network.state_dict(), **self.values}
