@@ -161,10 +161,12 @@ def _strip(model: ir.Model) -> None:
     model.doc_string, graph.doc_string = None, None
     model.metadata_props.clear()
     graph.metadata_props.clear()
-    keep: set[ir.Value] = {*graph.inputs, *graph.outputs, *graph.initializers.values()}
-    for value in keep:
+    keep: set[ir.Value] = {*graph.inputs, *graph.outputs}
+    for value in (*keep, *graph.initializers.values()):
         value.metadata_props.clear()
         value.doc_string = None
+    for value in graph.initializers.values():
+        value.type, value.shape = None, None  # their tensors say it
     for index, node in enumerate(graph):
         node.doc_string = None
         node.metadata_props.clear()

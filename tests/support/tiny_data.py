@@ -118,6 +118,16 @@ def mrpc(root: Path) -> None:
         _gzip(root / "text_mrpc" / f"msr-para-{part}.tsv.gz", head + rows)
 
 
+def sick(root: Path) -> None:
+    head = "pair_ID\tsentence_A\tsentence_B\trelatedness_score\tentailment_judgment\n"
+    rows = "".join(
+        f"{number}\tIt rains.\tThe street is wet.\t3.{number}\t{judgement}\n"
+        for number, judgement in enumerate(("ENTAILMENT", "NEUTRAL", "CONTRADICTION"))
+    )
+    for part in ("train", "trial", "test_annotated"):
+        _gzip(root / "text_sick_nli" / f"SICK_{part}.txt.gz", head + rows)
+
+
 def utdmhad(root: Path) -> None:
     folder = root / "depth_utdmhad"
     folder.mkdir()
@@ -247,6 +257,7 @@ TINY: dict[str, Callable[[Path], None]] = {
     "audio/events": esc10,
     "text/sentiment": sst2,
     "text/paraphrase": mrpc,
+    "text/entailment": sick,
     "depth/action": utdmhad,
     "pointcloud/classification": modelnet10,
     "timeseries/forecast": etth1,

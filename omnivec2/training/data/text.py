@@ -1,4 +1,4 @@
-"""Text: sentiment of film reviews (SST-2) and paraphrases in the news (MRPC)."""
+"""Text: sentiment (SST-2), paraphrases (MRPC) and entailment (SICK) of English sentences."""
 
 from __future__ import annotations
 
@@ -93,6 +93,45 @@ def load_mrpc(at: Location) -> TaskData:
     )
 
 
+def load_sick(at: Location) -> TaskData:
+    """Sentences Involving Compositional Knowledge, with the split of SemEval 2014."""
+    folder = at.find("text_sick_nli")
+    spec = preprocess_spec(Modality.TEXT, max_tokens=256, pair=True)
+    files = {"train": "SICK_train", "val": "SICK_trial", "test": "SICK_test_annotated"}
+    labels = ("entailment", "neutral", "contradiction")
+
+    def read(path: Path) -> _Labelled:
+        rows = [line.split("\t") for line in _lines(path)[1:]]
+        return [
+            ({"text": row[1], "text_pair": row[2]}, labels.index(row[4].strip().lower()))
+            for row in rows
+        ]
+
+    return TaskData(
+        route="text/entailment",
+        family=TaskFamily.CLASSIFICATION,
+        preprocess=spec,
+        splits={
+            part: _split(
+                at, f"text-sick-{part}", spec, path := folder / f"{name}.txt.gz", read(path)
+            )
+            for part, name in files.items()
+        },
+        metric="accuracy",
+        test_name="SICK test (public half)",
+        sources=(
+            DataSource(
+                name="SICK (Marelli et al. 2014)",
+                licence="CC BY-NC-SA 3.0",
+                source="github.com/brmson/dataset-sts",
+            ),
+        ),
+        labels=labels,
+        description="Whether the second of two English sentences follows from the first, "
+        "contradicts it, or neither.",
+    )
+
+
 def _lines(path: Path) -> list[str]:
     with gzip.open(path, "rt", encoding="utf-8-sig") as file:
         return file.read().rstrip("\n").split("\n")
@@ -109,4 +148,8 @@ def _split(at: Location, name: str, spec: PreprocessSpec, path: Path, rows: _Lab
     return Split(samples, np.array([label for _, label in rows], dtype=np.int64))
 
 
-TASKS: dict[str, Loader] = {"text/sentiment": load_sst2, "text/paraphrase": load_mrpc}
+TASKS: dict[str, Loader] = {
+    "text/sentiment": load_sst2,
+    "text/paraphrase": load_mrpc,
+    "text/entailment": load_sick,
+}

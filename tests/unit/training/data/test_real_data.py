@@ -16,6 +16,7 @@ SIZES = {
     "audio/events": (208, 32, 80),
     "text/sentiment": (6920, 872, 911),
     "text/paraphrase": (3576, 500, 863),
+    "text/entailment": (4500, 500, 2464),
     "timeseries/forecast": (57463, 19495, 19495),
     "tabular/income": (29305, 3256, 8141),
     "tabular/marketing": (32552, 4069, 4069),
