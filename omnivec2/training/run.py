@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -72,7 +73,12 @@ def train(
     Raises:
         ArtifactError: data is missing, or the run directory belongs to another recipe.
     """
-    return Training(recipe, paths, make_console(), Machine(device)).run(stop_after_steps)
+    machine = Machine(device)
+    if int(os.environ.get("WORLD_SIZE", "1")) > 1:  # torchrun or accelerate launch started it
+        from omnivec2.training.processes import Processes
+
+        machine = Processes(device)
+    return Training(recipe, paths, make_console(), machine).run(stop_after_steps)
 
 
 class Training:

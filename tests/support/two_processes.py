@@ -1,0 +1,47 @@
+"""One step's gradients in every process of a group: run by ``torchrun``, twice."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import torch
+from safetensors.torch import save_file
+
+from omnivec2.training.loop import gradients, start_stage
+from omnivec2.training.machine import Machine
+from omnivec2.training.processes import Processes
+from omnivec2.training.recipe import Recipe, TaskRecipe
+from omnivec2.training.run import build
+from omnivec2.training.state import Progress
+from omnivec2.training.supervised import SupervisedStage
+from tests.support import tiny_tasks
+
+
+def main(out: Path, accumulation: int, processes: int) -> None:
+    """Write every parameter's gradient after one step, in the first process."""
+    tasks = {t.route: t for t in (tiny_tasks.classification(), tiny_tasks.forecasting())}
+    recipe = Recipe(
+        preset="tiny",
+        steps=50,
+        bf16=False,
+        warm_start=False,
+        accumulation=accumulation,
+        tasks={route: TaskRecipe(weight=1, batch_size=8) for route in tasks},
+    )
+    torch.manual_seed(0)
+    network, _ = build(recipe, tasks)
+    machine = Processes("cpu") if processes > 1 else Machine("cpu")
+    run = start_stage(SupervisedStage(network, recipe, tasks, 0), Progress(), machine)
+    batch = next(run.stage.sampler().stream(0, 1, {}))
+    losses = gradients(run, batch)
+    found = {n: p.grad for n, p in run.stage.named_parameters() if p.grad is not None}
+    if machine.main:
+        save_file(found | {f"loss/{r}": torch.tensor(v) for r, v in losses.items()}, out)
+    machine.wait()
+    if torch.distributed.is_initialized():
+        torch.distributed.destroy_process_group()
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3]))
