@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 from rich.console import Console
 
+from omnivec2.cli_adapt import adapt
 from omnivec2.cli_heads import heads_app
 from omnivec2.cli_network import evaluate, export, train
 from omnivec2.cli_options import (
@@ -192,7 +193,7 @@ def _announce(console: Console) -> Callable[[str, Gateway], None]:
     return announce
 
 
-for _command in (train, evaluate, export):
+for _command in (train, adapt, evaluate, export):
     app.command()(_command)
 app.add_typer(heads_app, name="head")
 
