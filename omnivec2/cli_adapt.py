@@ -64,7 +64,7 @@ def adapt(
     ),
     export: Annotated[bool, typer.Option("--export", help="Export the head as well.")] = False,
     json_file: Annotated[
-        Path | None, typer.Option("--json", help="Write the figures to this file as well.")
+        Path | None, typer.Option("--json", help="Put the figures into this file of results, too.")
     ] = None,
 ) -> None:
     """Freeze the network, train two layers on labelled data, and write them as a head.
@@ -106,7 +106,7 @@ def adapt(
         if json_file is not None:
             import torch
 
-            write_json([result], json_file, threads=torch.get_num_threads())
+            write_json(result, json_file, threads=torch.get_num_threads())
     if export:
         _export(target)
 

@@ -39,10 +39,13 @@ class FullyConnectedHead(nn.Module):
     """Summaries of the features, standardised; linear, GELU, linear.
 
     ``mean`` and ``std`` are those of the summaries over the training samples, ``location``
-    and ``scale`` those of regression targets: both are constants of the data.
+    and ``scale`` those of regression targets: both are constants of the data. A checkpoint
+    rounds numbers to 11 bits; where summaries vary by less than that, ``mean_rest``, the
+    mean's own rounding error, keeps them apart.
     """
 
     mean: Tensor
+    mean_rest: Tensor
     std: Tensor
     location: Tensor
     scale: Tensor
@@ -55,6 +58,7 @@ class FullyConnectedHead(nn.Module):
         self.is_regression = config.family is TaskFamily.REGRESSION
         size = width * len(config.summaries)
         self.register_buffer("mean", torch.zeros(size))
+        self.register_buffer("mean_rest", torch.zeros(size))
         self.register_buffer("std", torch.ones(size))
         if self.is_regression:
             self.register_buffer("location", torch.zeros(config.outputs))
@@ -68,7 +72,8 @@ class FullyConnectedHead(nn.Module):
 
     def layers(self, summary_BS: Tensor) -> Tensor:
         """Summaries -> answers in standard units (B, outputs)."""
-        return self.second(F.gelu(self.first((summary_BS - self.mean) / self.std)))
+        standard_BS = (summary_BS - self.mean - self.mean_rest) / self.std
+        return self.second(F.gelu(self.first(standard_BS)))
 
     def answer(self, summary_BS: Tensor) -> dict[str, Tensor]:
         """Summaries -> ``logits``, or ``values`` in real units."""

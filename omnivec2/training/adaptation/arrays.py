@@ -46,10 +46,10 @@ def load_arrays(path: Path) -> dict[str, Array]:
             return {key: np.asarray(v) for key, v in found.items() if not key.startswith("__")}
         if name.endswith("-ubyte"):
             return {_ONLY: _read_idx(path)}
-        loaded = np.load(path, allow_pickle=False)
-        if isinstance(loaded, np.ndarray):
-            return {_ONLY: loaded}
-        with loaded:
+        with path.open("rb") as file:
+            loaded = np.load(file, allow_pickle=False)
+            if isinstance(loaded, np.ndarray):
+                return {_ONLY: loaded}
             return {key: loaded[key] for key in loaded.files}
     except (OSError, ValueError, EOFError, struct.error, zipfile.BadZipFile) as error:
         raise InvalidInputError(f"{path}: not readable arrays: {error}") from error

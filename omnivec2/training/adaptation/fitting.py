@@ -29,7 +29,7 @@ MEMBERS = 4
 """Starts that the written layers are the mean of."""
 
 _ALL_FOLDS_BELOW = 2000
-_DECAYS = (0.1, 3.0, 30.0)
+_DECAYS = (0.1, 1.5, 15.0)
 _STEPS = 300
 _STEPS_OF_MANY = 1000
 _MEASURED_EVERY = 5
@@ -292,7 +292,8 @@ def constants_of(summaries: Tensor) -> tuple[Tensor, Tensor]:
 def standardise(head: FullyConnectedHead, summaries: Tensor) -> None:
     """Set the head's constants to those of some summaries."""
     mean, std = constants_of(summaries)
-    head.mean.copy_(mean)
+    head.mean.copy_(mean.half())
+    head.mean_rest.copy_(mean - head.mean)
     head.std.copy_(std)
 
 

@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-_RATE = 1e-3
+_RATE = 2e-3
 _DROPOUT = 0.2
 _BATCH = 256
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import datetime
 import json
-import os
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
@@ -14,6 +13,7 @@ from pydantic import JsonValue
 from rich.table import Table
 
 from omnivec2.atomic import write_file
+from omnivec2.errors import InvalidInputError
 from omnivec2.spec import Metric
 from omnivec2.training.baselines import LINEAR, TRIVIAL
 from omnivec2.training.metrics import METRICS
@@ -36,7 +36,7 @@ class Adapted:
         baselines: simple model -> its value with the same labels.
         chosen: what was fitted with, and whether there is a tokenizer of its own.
         skipped: inputs that could not be decoded.
-        seconds: what took how long.
+        seconds: what took how long, in ``total``, and of processors in ``cpu``.
         seed: of everything random.
         base: digest of the checkpoint that was adapted.
     """
@@ -84,7 +84,7 @@ def adapted_table(results: Sequence[Adapted]) -> Table:
     """A row per adaptation; gains in green, losses in red."""
     table = Table(caption="gain: over the better simple model with the same labels")
     columns = ("head", "labels", "of", "test", "metric", "majority/mean", "linear", "ours",
-               "gain", "seconds")  # fmt: skip
+               "gain", "seconds", "CPU s")  # fmt: skip
     for column in columns:
         table.add_column(column, justify="left" if column in ("head", "metric") else "right")
     for result in results:
@@ -100,23 +100,44 @@ def adapted_table(results: Sequence[Adapted]) -> Table:
             f"{result.value:.3f}",
             f"[{colour}]{result.gain:+.3f}[/]",
             f"{result.seconds['total']:.0f}",
+            f"{result.seconds['cpu']:.0f}",
         )
     return table
 
 
-def write_json(results: Sequence[Adapted], path: Path, *, threads: int) -> None:
-    """Results with what they were measured on: date, hardware, versions."""
+def write_json(result: Adapted, path: Path, *, threads: int) -> None:
+    """Put a result, with what it was measured on, into a file of them, one per route.
+
+    Raises:
+        InvalidInputError: the file holds something else.
+    """
     where = environment()
     versions = where["versions"]
     assert isinstance(versions, dict)
-    kept: dict[str, JsonValue] = {**versions, "torch": version("torch")}
-    document = {
+    entry: dict[str, JsonValue] = asdict(result) | {
+        "gain": result.gain,
         "created": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         "hardware": where["hardware"],
         "threads": threads,
-        "niceness": os.nice(0),
-        "versions": kept,
-        "results": [asdict(result) | {"gain": result.gain} for result in results],
+        "versions": {**versions, "torch": version("torch")},
     }
+    kept = [other for other in read_json(path) if other["route"] != result.route]
     path.parent.mkdir(parents=True, exist_ok=True)
-    write_file(path, (json.dumps(document, indent=1) + "\n").encode())
+    write_file(path, (json.dumps([*kept, entry], indent=1) + "\n").encode())
+
+
+def read_json(path: Path) -> list[dict[str, JsonValue]]:
+    """The results in a file; none if there is no such file.
+
+    Raises:
+        InvalidInputError: the file holds something else.
+    """
+    if not path.exists():
+        return []
+    try:
+        found = json.loads(path.read_text())
+    except ValueError as error:
+        raise InvalidInputError(f"{path}: not JSON: {error}") from error
+    if not isinstance(found, list) or not all(isinstance(e, dict) and "route" in e for e in found):
+        raise InvalidInputError(f"{path}: expected a list of results of adaptations")
+    return found

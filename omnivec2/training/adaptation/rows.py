@@ -68,5 +68,5 @@ def quantity(cell: Any, where: str) -> float:
     except (TypeError, ValueError):
         number = np.nan
     if not np.isfinite(number):
-        raise InvalidInputError(f"{where}: expected a finite number as the target, got {cell!r}")
+        raise InvalidInputError(f"{where}: expected a finite number as its label, got {cell!r}")
     return number

@@ -65,10 +65,10 @@ def _read_tsv(data: bytes) -> Frame:
     return make_frame(names, columns, named=named)
 
 
-def _is_number(cell: str) -> bool:
+def _is_number(cell: Any) -> bool:
     try:
         float(cell)
-    except ValueError:
+    except (TypeError, ValueError):
         return False
     return True
 
@@ -161,7 +161,8 @@ def _value(
         row: dict[str, JsonValue] = {n: _json(c) for n, c in zip(inputs, cells, strict=True)}
         return [row]
     if modality is Modality.HYPERSPECTRAL and len(inputs) > 1:
-        return np.array([cells], dtype=np.float64)
+        # What is no number is found as such, with its row, when the spectrum is decoded.
+        return np.array([[float(c) if _is_number(c) else np.nan for c in cells]])
     if modality in _TEXTS:
         texts = ["" if cell is None else str(cell) for cell in cells]
         return texts[0] if len(texts) == 1 else {"text": texts[0], "text_pair": texts[1]}
@@ -194,14 +195,18 @@ def _recordings(
     kept = list(part.input) or [
         name for name in frame.columns if name not in {*label, group, *part.only}
     ]
+    columns = {
+        column: frame.numbers(column) if frame.is_numeric(column) else frame.columns[column]
+        for column in kept
+    }
     rows = []
     for name, indices in members.items():
         where = f"{path.name}, {group} {name}"
         labels = {_label(frame, label, index, where, regression) for index in indices}
         if len(labels) > 1:
             raise InvalidInputError(f"{where}: one recording has {len(labels)} different labels")
-        columns: JsonValue = {
-            column: [_json(frame.columns[column][index]) for index in indices] for column in kept
+        value: JsonValue = {
+            column: [_json(cells[index]) for index in indices] for column, cells in columns.items()
         }
-        rows.append(Row(where, columns, labels.pop()))
+        rows.append(Row(where, value, labels.pop()))
     return rows
