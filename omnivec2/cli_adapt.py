@@ -38,6 +38,10 @@ def adapt(
     group: Annotated[
         str | None, typer.Option(help="IMU tables: column that tells recordings apart.")
     ] = None,
+    lengths: Annotated[
+        str | None,
+        typer.Option(help="Arrays: key of the lengths of recordings laid end to end."),
+    ] = None,
     test: Annotated[
         Path | None, typer.Option(help="Test part, of the same form.  [default: 20 % held out]")
     ] = None,
@@ -91,7 +95,7 @@ def adapt(
         if recipe is not None:
             request = _from_recipe(recipe, data, given)
         else:
-            part = {"label": labels, "input": inputs or (), "group": group}
+            part = {"label": labels, "input": inputs or (), "group": group, "lengths": lengths}
             request = _from_options(modality, task, data, test, part, {
                 "family": task_family,
                 "targets": [{"name": labels or "value", "unit": unit}],

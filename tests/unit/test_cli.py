@@ -15,7 +15,7 @@ from omnivec2.cli import app
 from omnivec2.cli_tables import brief
 from tests.support.tiny_models import classification, tiny_heads, write_repository
 
-COMMANDS = ("serve", "predict", "models", "head", "train", "evaluate", "export")
+COMMANDS = ("serve", "predict", "models", "head", "train", "adapt", "evaluate", "export")
 HEADS = [head for head in tiny_heads() if head.modality.value == "text"]
 
 

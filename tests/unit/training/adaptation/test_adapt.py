@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from omnivec2.errors import InvalidInputError, InvalidParameterError, UnknownMod
 from omnivec2.network.load import load_network
 from omnivec2.spec import Modality
 from omnivec2.training.adaptation.request import read_recipe, recipe_names, request_of
-from omnivec2.training.adaptation.result import Adapted, adapted_table
+from omnivec2.training.adaptation.result import Adapted, adapted_table, read_json, write_json
 from omnivec2.training.adaptation.run import Places, adapt
 from tests.support import adapt_data
 
@@ -179,6 +180,21 @@ def test_a_gain_is_over_the_better_simple_model() -> None:
     )  # fmt: skip
     assert lower.gain == -0.5
     assert adapted_table([lower]).row_count == 1
+
+
+def test_results_are_kept_one_per_route(tmp_path: Path) -> None:
+    file = tmp_path / "figures.json"
+    result = Adapted(
+        "graph/x", "x", 1, 10, 5, "rmse", 2.0, 2.0, {"majority": 4.0, "linear": 1.5}, "", 0,
+        {"total": 1.0, "cpu": 1.0}, 0, "",
+    )  # fmt: skip
+    for route, value in (("graph/x", 2.0), ("graph/y", 3.0), ("graph/x", 1.0)):
+        write_json(replace(result, route=route, value=value), file, threads=2)
+    found = [(entry["route"], entry["value"], entry["gain"]) for entry in read_json(file)]
+    assert found == [("graph/y", 3.0, -1.5), ("graph/x", 1.0, 0.5)]
+    file.write_text("{}")
+    with pytest.raises(InvalidInputError, match="expected a list"):
+        read_json(file)
 
 
 @pytest.mark.parametrize("name", recipe_names())
