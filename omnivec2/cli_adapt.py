@@ -98,7 +98,10 @@ def adapt(
             part = {"label": labels, "input": inputs or (), "group": group, "lengths": lengths}
             request = _from_options(modality, task, data, test, part, {
                 "family": task_family,
-                "targets": [{"name": labels or "value", "unit": unit}],
+                "targets": [
+                    {"name": each.strip(), "unit": unit}
+                    for each in (labels or "value").split(",")
+                ],
                 "sources": [{"name": name or _name_of(data), "licence": licence}],
                 "description": description,
                 **given,

@@ -23,7 +23,7 @@ from omnivec2.network.omnivec2 import OmniVec2, module_name
 from omnivec2.preprocess import Array, collate
 from omnivec2.spec import Modality
 from omnivec2.training.adaptation.base import Base
-from omnivec2.training.adaptation.fitting import Fit, answers_of, mean_by_item, standardise
+from omnivec2.training.adaptation.fitting import answers_of, standardise
 from omnivec2.training.adaptation.samples import Prepared
 from omnivec2.training.constants import input_constants
 from omnivec2.training.data import augment
@@ -184,9 +184,10 @@ class _Tuning:
         head = self.head
         for layer in (head.first, head.second):
             layer.reset_parameters()
+        self.scale = scale_of(data.labels)
         if not classes:
             head.location.copy_(torch.from_numpy(data.labels.mean(axis=0)))
-            head.scale.copy_(torch.from_numpy(np.maximum(data.labels.std(axis=0), 1e-6)))
+            head.scale.copy_(torch.from_numpy(self.scale))
         standardise(head, self._summaries(data))
         trained = (self.network.tokenizers, self.network.heads)
         self.parameters = [p for part in trained for p in part.requires_grad_(True).parameters()]
@@ -236,17 +237,9 @@ class _Tuning:
     @torch.no_grad()
     def measure(self, data: Prepared, metric: str) -> tuple[float, float]:
         """Loss per input and the metric on inputs that were not fitted to."""
-        summaries = self._summaries(data)
-        predicted = answers_of(self.head, summaries, data.item)[1]
-        outputs = self.head.answer(summaries)
-        if self.classes:
-            wanted = torch.from_numpy(data.labels[data.item])
-            each = F.cross_entropy(outputs["logits"], wanted, reduction="none")
-        else:
-            error = outputs["values"] - torch.from_numpy(data.labels[data.item])
-            each = (error / self.head.scale).square().mean(dim=1)
-        loss = mean_by_item(each[:, None].numpy(), data.item)[1].mean()
-        return float(loss), METRICS[metric].measure(predicted, data.labels)
+        predicted = answers_of(self.head, self._summaries(data), data.item)[1]
+        value = METRICS[metric].measure(predicted, data.labels)
+        return loss_of(predicted, data.labels, self.scale), value
 
 
 def _augment_of(modality: Modality, data: Prepared) -> Augment | None:
@@ -258,10 +251,13 @@ def _augment_of(modality: Modality, data: Prepared) -> Augment | None:
     return None
 
 
-def loss_in_fold(found: Fit, data: Prepared, held: Array) -> float:
-    """Loss per input of fitted layers on the same inputs that a tuned tokenizer is measured on."""
-    predicted, labels = found.predicted[held], data.labels[held]
+def loss_of(predicted: Array, labels: Array, scale: Array) -> float:
+    """Loss per input: of probabilities [n, classes], or of values in units of ``scale``."""
     if labels.ndim == 1:
-        return float(-np.log(np.maximum(predicted[np.arange(len(held)), labels], 1e-9)).mean())
-    scale = np.maximum(data.labels.std(axis=0), 1e-6)
+        return float(-np.log(np.maximum(predicted[np.arange(len(labels)), labels], 1e-9)).mean())
     return float(np.square((predicted - labels) / scale).mean())
+
+
+def scale_of(labels: Array) -> Array:
+    """Deviation of quantities, kept away from 0; not used for classes."""
+    return np.asarray(np.maximum(labels.std(axis=0), 1e-6))

@@ -70,6 +70,11 @@ def read_parts(request: AdaptRequest) -> Parts:
         pool, test = [pool[i] for i in kept], [pool[i] for i in held]
     train = [pool[i] for i in choose(pool, request.fraction, seed=request.seed)]
     classes = () if regression else _classes(pool, test)
+    if classes and max(Counter(row.label for row in train).values()) < 2:
+        raise InvalidInputError(
+            f"{len(train)} labelled inputs of {len(classes)} classes are too few: choosing by "
+            "validation needs a class with two"
+        )
     if len(train) < 2:
         raise InvalidInputError(
             f"{len(train)} labelled inputs are too few; there are {len(pool)}, of which "

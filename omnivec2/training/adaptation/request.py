@@ -7,7 +7,15 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import yaml
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, JsonValue, ValidationError
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    JsonValue,
+    ValidationError,
+    field_validator,
+)
 
 from omnivec2.errors import ArtifactError, InvalidParameterError
 from omnivec2.spec import DataSource, Modality, Target, TaskFamily
@@ -76,6 +84,13 @@ class AdaptRequest(_Config):
     sources: tuple[DataSource, ...] = Field(min_length=1)
     test_name: str = "held-out share"
     description: str = ""
+
+    @field_validator("route")
+    @classmethod
+    def _modality_is_known(cls, route: str) -> str:
+        if route.partition("/")[0] not in set(Modality):
+            raise ValueError(f"expected one of {', '.join(Modality)} before the slash")
+        return route
 
     @property
     def modality(self) -> Modality:

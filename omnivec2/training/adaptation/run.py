@@ -33,7 +33,8 @@ from omnivec2.training.adaptation.inputs import (
 from omnivec2.training.adaptation.linear import baselines
 from omnivec2.training.adaptation.own_tokenizer import (
     Tuned,
-    loss_in_fold,
+    loss_of,
+    scale_of,
     start_tokenizer,
     tune,
 )
@@ -272,8 +273,8 @@ class _Work:
                 metric=request.metric_name, steps=request.tokenizer_steps, seed=request.seed,
                 advance=lambda steps: self.progress.advance(bar, steps),
             )  # fmt: skip
-        better = tuned.loss < loss_in_fold(found, train, held)
-        return found, tuned if better else None
+        as_it_is = loss_of(found.predicted[held], train.labels[held], scale_of(train.labels))
+        return found, tuned if tuned.loss < as_it_is else None
 
     def _set_summaries(self, network: OmniVec2, found: Fit) -> None:
         """Give the network's head the form that was chosen."""

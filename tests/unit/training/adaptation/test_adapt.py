@@ -161,7 +161,7 @@ def test_what_two_layers_cannot_answer_is_refused(base: Path, tmp_path: Path) ->
 
 
 def test_another_picture_size_than_the_tokenizers_is_refused(base: Path, tmp_path: Path) -> None:
-    train = {"path": adapt_data.picture_folder(tmp_path / "pictures", 2)}
+    train = {"path": adapt_data.picture_folder(tmp_path / "pictures", 4)}
     with pytest.raises(InvalidParameterError, match=r"takes pixels \(32, 32, 3\)"):
         run(base, tmp_path, "image/light", train, preprocess={"height": 64})
 

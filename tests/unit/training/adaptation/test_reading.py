@@ -185,3 +185,14 @@ def test_a_single_class_is_refused(tmp_path: Path) -> None:
     path.write_text("text,label\n" + "word word,a\n" * 10)
     with pytest.raises(InvalidInputError, match="expected two or more classes"):
         read_parts(request({"path": path}))
+
+
+def test_one_label_of_each_class_is_too_few_to_choose_by(tmp_path: Path) -> None:
+    path = adapt_data.text_table(tmp_path / "texts.csv", 20)
+    with pytest.raises(InvalidInputError, match="needs a class with two"):
+        read_parts(request({"path": path, "label": "topic"}, fraction=0.01))
+
+
+def test_an_unknown_modality_is_refused_with_those_there_are() -> None:
+    with pytest.raises(InvalidInputError, match=r"route: .*expected one of image, video"):
+        request({"path": "x"}, route="smell/food")
