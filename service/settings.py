@@ -79,7 +79,7 @@ class Settings(BaseSettings):
     max_pending_requests: Annotated[int, Field(ge=1)] = 256
     """Requests worked on at the same time; beyond it, requests are answered 429."""
 
-    max_queue_seconds: Annotated[float, Field(gt=0)] = 0.5
+    max_queue_seconds: Annotated[float, Field(gt=0)] = 2.5
     """Longest that a request may have to wait for those before it, as far as can be told from \
 what they are; beyond it, or beyond a third of its own deadline, requests are answered 429."""
 

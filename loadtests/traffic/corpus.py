@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import os
+import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from http import HTTPStatus
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
@@ -20,6 +22,7 @@ _REFUSED = (413, 415, 422)
 """Statuses by which a head says that a file is not for it: a table of other columns."""
 _TIMEOUT_SECONDS = 60.0
 _TRIED_AT_ONCE = 4
+_TRIES = 5
 
 
 class LoadTestError(Exception):
@@ -143,7 +146,8 @@ def _files(folder: Path, task: str) -> Iterator[Path]:
             yield path
 
 
-def _post(url: str, sample: Sample) -> int:
+def _post(url: str, sample: Sample, tries: int = _TRIES) -> int:
+    """The status of an answer; one of 429 is asked for again when it says so."""
     headers = {"Content-Type": "application/octet-stream", **sample.headers, **own_headers()}
     request = urllib.request.Request(url, sample.body, headers, method="POST")
     try:
@@ -151,4 +155,8 @@ def _post(url: str, sample: Sample) -> int:
             return int(response.status)
     except urllib.error.HTTPError as error:
         with error:
+            if error.code == HTTPStatus.TOO_MANY_REQUESTS and tries > 1:
+                # A service that has only just started does not know yet what requests cost.
+                time.sleep(float(error.headers.get("Retry-After", 1)))
+                return _post(url, sample, tries - 1)
             return error.code
