@@ -190,7 +190,10 @@ class RequestReader:
 
     async def _part(self, part: UploadFile | str) -> FileInput:
         if isinstance(part, str):
-            return self._file(part.encode("utf-8", "surrogatepass"), None)
+            # Some tools write null or a list into a field as text: that is no input.
+            raise InvalidInputError(
+                'expected a file in the field "file" (curl -F file=@NAME), got text', field="file"
+            )
         data = await part.read()
         declared = _media_type(part.content_type or "")
         if declared in _SAYS_NOTHING:

@@ -195,6 +195,7 @@ def test_a_form_with_a_file_of_another_type_is_refused() -> None:
     [
         ([], {"parameters": "{}"}),
         ([("image", ("a", b"abc"))], {}),
+        ([("file", (None, b"null"))], {}),
         ([("file", ("a", b"abc"))], {"parameters": "{"}),
         ([("file", ("a", b"abc"))], {"parameters": "[1]"}),
         ([("file", ("a", b"abc"))], {"top_k": "1"}),
