@@ -10,9 +10,10 @@ from tests.integration.test_measurements import report
 
 # A machine that does other things besides answers less and later, and where it pauses, a few of
 # those admitted miss their deadline (504). What must never happen (another 5xx, a broken
-# connection, a 429 without Retry-After) has no allowance.
+# connection, a 429 without Retry-After) has no allowance. Under load heaps are trimmed every
+# 20 seconds, so within ten memory only grows, to what so many requests take.
 ALLOWANCES = (
-    *("--at-least", "0.7", "--health-share", "0.95", "--memory-ratio", "1.3"),
+    *("--at-least", "0.7", "--health-share", "0.95", "--memory-ratio", "1.6"),
     *("--normal-within", "7", "--late-share", "0.01"),
 )
 
