@@ -60,6 +60,14 @@ def read_all(connection: socket.socket) -> bytes:
         return b""
 
 
+def read_answer(connection: socket.socket) -> http.client.HTTPResponse:
+    """One whole answer, which may come in pieces, and nothing after it."""
+    answer = http.client.HTTPResponse(connection)
+    answer.begin()
+    answer.read()
+    return answer
+
+
 def test_a_head_in_one_piece_that_is_too_long_is_refused(server: RunningServer) -> None:
     reply = requests.get(f"{server.url}/healthz", headers={"X-Long": "x" * 5000})
     assert reply.status_code == 431
@@ -96,7 +104,7 @@ def test_a_head_that_does_not_arrive_ends_the_connection(
 def test_a_second_head_that_does_not_arrive_ends_the_connection(server: RunningServer) -> None:
     with connect(server) as connection:
         connection.sendall(b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n")
-        assert connection.recv(65536).startswith(b"HTTP/1.1 200")
+        assert read_answer(connection).status == 200
         connection.sendall(b"GET /heal")
         started = time.monotonic()
         assert read_all(connection) == b""
@@ -157,7 +165,7 @@ def test_a_skipped_body_that_does_not_end_ends_the_connection(server: RunningSer
     head = f"POST {ROUTE} HTTP/1.1\r\nHost: x\r\nContent-Length: 4000\r\n\r\n"
     with connect(server) as connection:
         connection.sendall(head.encode())
-        assert b" 401 " in connection.recv(65536)
+        assert read_answer(connection).status == 401
         connection.sendall(b"x")
         started = time.monotonic()
         assert read_all(connection) == b""

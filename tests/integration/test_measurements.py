@@ -14,15 +14,22 @@ from tests.support.documents import ROOT
 WORDS_BYTES = 30_522 * 384 * 4
 
 
-def report(name: str, directory: Path, *options: str) -> Any:
-    """Run a measurement that must pass; the one report that it writes."""
-    done = subprocess.run(
-        [sys.executable, "-m", f"loadtests.{name}", "--reports", str(directory), *options],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+def report(name: str, directory: Path, *options: str, attempts: int = 1) -> Any:
+    """Run a measurement that must pass; the one report that it writes.
+
+    More attempts are for promises about milliseconds, on machines whose cores others use too: a
+    service that breaks one breaks it each time.
+    """
+    for _ in range(attempts):
+        done = subprocess.run(
+            [sys.executable, "-m", f"loadtests.{name}", "--reports", str(directory), *options],
+            cwd=ROOT,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        if done.returncode == 0:
+            break
     assert done.returncode == 0, done.stdout + done.stderr
     (path,) = directory.glob("*.json")
     return json.loads(path.read_text())

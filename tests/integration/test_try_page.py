@@ -14,7 +14,7 @@ import requests
 from playwright.sync_api import Browser, Page, Route
 
 from omnivec2.spec import Modality
-from tests.support.browser import Visit, chromium
+from tests.support.browser import Visit, chromium, wait_until
 from tests.support.documents import ROOT
 
 DATA = ROOT / "tests" / "data"
@@ -95,10 +95,8 @@ def _vector(page: Page, answer: Any) -> None:
 
 def _traces(page: Page, selector: str) -> list[dict[str, Any]]:
     """Name, kind and number of values of what Plotly has drawn."""
-    page.wait_for_function(
-        "plot => plot.querySelector('.main-svg, canvas')",
-        arg=page.wait_for_selector(selector),
-    )
+    plot = page.wait_for_selector(selector)
+    wait_until(page, "plot => !!plot.querySelector('.main-svg, canvas')", plot)
     traces: list[dict[str, Any]] = page.locator(selector).evaluate(
         "p => p.data.map(t => ({name: t.name, type: t.type, length: t.y.length}))"
     )
@@ -118,7 +116,7 @@ def _canvases(count: int) -> Callable[[Page], None]:
 
 
 def _player(page: Page) -> None:
-    page.wait_for_function("() => document.querySelector('video').readyState === 4")
+    wait_until(page, "() => document.querySelector('video').readyState === 4")
 
 
 def _wave(page: Page) -> None:
@@ -327,7 +325,7 @@ def test_a_file_can_be_dropped(visit: Visit) -> None:
           document.querySelector(".drop").dispatchEvent(new DragEvent("drop", options));
         }"""
     )
-    page.wait_for_function("() => document.querySelector('textarea').value === 'a dull film'")
+    wait_until(page, "() => document.querySelector('textarea').value === 'a dull film'")
     assert visit.run().json()[0][0]["label"] == "negative"
 
 
@@ -355,7 +353,7 @@ def test_masks_can_be_hidden(visit: Visit) -> None:
     page.wait_for_selector(".masks[data-drawn]")
     for box in page.locator(".answer .legend input").all():
         box.uncheck()
-    page.wait_for_function(f"!({_PAINTED})(document.querySelector('.masks'))")
+    wait_until(page, f"() => !({_PAINTED})(document.querySelector('.masks'))")
 
 
 # --- the same from a terminal -------------------------------------------------------------

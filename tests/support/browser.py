@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import shutil
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -52,6 +53,19 @@ def chromium() -> Iterator[Browser]:
             yield browser
         finally:
             browser.close()
+
+
+def wait_until(page: Page, expression: str, argument: Any = None) -> None:
+    """Wait until JavaScript is true in a page.
+
+    Not `wait_for_function`: after the first look it evaluates from within the page, which the
+    page's content security policy forbids.
+    """
+    ends = time.monotonic() + ANSWER_MILLISECONDS / 1000
+    while not page.evaluate(expression, argument):
+        if time.monotonic() > ends:
+            pytest.fail(f"still not true after {ANSWER_MILLISECONDS} ms: {expression}")
+        page.wait_for_timeout(50)
 
 
 class Visit:
