@@ -92,4 +92,8 @@ class WeightAverage:
 
     def state(self, network: nn.Module) -> dict[str, Tensor]:
         """A state dict with averaged parameters and the network's buffers."""
-        return {**network.state_dict(), **self.values}
+        state = network.state_dict()
+        first = {id(parameter): name for name, parameter in network.named_parameters()}
+        for name, parameter in network.named_parameters(remove_duplicate=False):
+            state[name] = self.values[first[id(parameter)]]  # tied weights have several names
+        return state

@@ -1,0 +1,197 @@
+"""Variants of a network: one tokenizer, or one head, for all of its modalities.
+
+::
+
+    image --> 16x16 patches --+
+    audio --> 16x16 patches --+--> numbers, padded with 0 --> one linear map --> f
+    imu   --> runs of samples +
+
+A variant replaces tokenizers or heads of a network that has its constants fitted, so that all
+variants see the same numbers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, Literal
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from omnivec2.errors import ArtifactError
+from omnivec2.network.heads import Classification, Outputs
+from omnivec2.network.layers import GridPositions, Tokens, Transformer
+from omnivec2.network.omnivec2 import OmniVec2, module_name
+from omnivec2.network.tokenizers.base import Inputs, Tokenizer
+from omnivec2.network.tokenizers.visual import AUDIOSET_MEAN, AUDIOSET_STD
+from omnivec2.spec import Modality, TaskFamily
+
+Tokenizers = Literal["own", "patches", "unified"]
+"""Own tokenizers; a linear map of raw patches for each modality; one such map for all."""
+
+Heads = Literal["own", "unified"]
+"""A head per task, or one whose outputs are the classes of all tasks."""
+
+_SIDE = 16
+
+
+def alter(network: OmniVec2, tokenizers: Tokenizers, heads: Heads) -> None:
+    """Turn a network into a variant, in place.
+
+    Raises:
+        ArtifactError: there is no such variant of one of its modalities or tasks.
+    """
+    if tokenizers != "own":
+        _replace_tokenizers(network, unified=tokenizers == "unified")
+    if heads == "unified":
+        _replace_heads(network)
+
+
+# --- tokenizers ---------------------------------------------------------------------------
+
+
+def _image(own: Any, inputs: Inputs) -> Tensor:
+    return _patches(own.frames(inputs["pixels"]))
+
+
+def _audio(_: Any, inputs: Inputs) -> Tensor:
+    return _patches(((inputs["fbank"] - AUDIOSET_MEAN) / (2 * AUDIOSET_STD))[:, None])
+
+
+def _gray(own: Any, inputs: Inputs) -> Tensor:
+    pixels = inputs["pixels"].movedim(-1, -3).to(own.cls.dtype)
+    return _patches(pixels / 127.5 - 1.0)
+
+
+def _imu(own: Any, inputs: Inputs) -> Tensor:
+    runs: Tensor = own.runs(inputs["signal"])
+    return runs
+
+
+def _spectra(own: Any, inputs: Inputs) -> Tensor:
+    groups: Tensor = own.groups(inputs["window"])
+    return groups
+
+
+RAW: Mapping[Modality, Callable[[Any, Inputs], Tensor]] = {
+    Modality.IMAGE: _image,
+    Modality.AUDIO: _audio,
+    Modality.XRAY: _gray,
+    Modality.INFRARED: _gray,
+    Modality.IMU: _imu,
+    Modality.HYPERSPECTRAL: _spectra,
+}
+"""The modality's own tokenizer and arrays -> numbers in standard units, (B, N, numbers)."""
+
+
+def _patches(pictures: Tensor) -> Tensor:
+    """(B, C, H, W) -> (B, rows x columns, C x 16 x 16)."""
+    return F.unfold(pictures, _SIDE, stride=_SIDE).transpose(1, 2)
+
+
+class RawTokenizer(Tokenizer):
+    """Numbers (B, N, up to ``numbers``) -> tokens: a linear map and positions in a row."""
+
+    def __init__(self, numbers: int, most_tokens: int, width: int) -> None:
+        super().__init__(width)
+        self.numbers = numbers
+        self.project = nn.Linear(numbers, width)
+        self.positions = GridPositions((most_tokens,), width)
+
+    def forward(self, x_BNn: Tensor) -> Tokens:
+        """Pad with 0, project."""
+        padded = F.pad(x_BNn, (0, self.numbers - x_BNn.shape[2]))
+        return self.finish(self.project(padded) + self.positions((x_BNn.shape[1],)))
+
+
+class _FromRaw(nn.Module):
+    """A modality's arrays through a raw tokenizer, its own or that of all modalities."""
+
+    def __init__(self, modality: Modality, own: nn.Module, raw: RawTokenizer) -> None:
+        super().__init__()
+        self.modality = modality
+        self.own = own.requires_grad_(False)  # its constants are used, its weights are not
+        self.raw = raw
+
+    def forward(self, inputs: Inputs) -> Tokens:
+        """Arrays -> tokens."""
+        tokens: Tokens = self.raw(RAW[self.modality](self.own, inputs))
+        return tokens
+
+
+def _replace_tokenizers(network: OmniVec2, *, unified: bool) -> None:
+    config, width = network.config, network.config.trunk.f.width
+    modalities = {name: tokenizer.modality for name, tokenizer in config.tokenizers.items()}
+    if missing := [m for m in modalities.values() if m not in RAW]:
+        raise ArtifactError(
+            f"{missing[0].value} has no raw patches; modalities that have: {', '.join(RAW)}"
+        )
+    sizes = (_MOST_NUMBERS, _MOST_TOKENS, width)
+    shared = RawTokenizer(*sizes)
+    for name, modality in modalities.items():
+        raw = shared if unified else RawTokenizer(*sizes)
+        network.tokenizers[name] = _FromRaw(modality, network.tokenizers[name], raw)
+
+
+_MOST_NUMBERS = 3 * _SIDE**2
+"""Of a patch in colour; of a spectrum's band group they are 588."""
+_MOST_TOKENS = 512
+
+
+# --- heads --------------------------------------------------------------------------------
+
+
+class UnifiedHead(nn.Module):
+    """One projection, one ViT-Tiny and one output layer for the classes of all tasks."""
+
+    def __init__(self, network: OmniVec2, classes: int) -> None:
+        super().__init__()
+        blocks, width = network.config.head, network.config.trunk.g.width
+        first = next(iter(network.config.heads.values()))
+        self.project = nn.Linear(width, blocks.width)
+        self.blocks = Transformer(blocks, norm="pre")
+        self.output = Classification(first.model_copy(update={"outputs": classes}), blocks.width)
+
+    def forward(self, features: Tokens) -> Tensor:
+        """Features -> logits (B, classes of all tasks)."""
+        x = self.blocks(self.project(features.x_BND), features.mask_BN)
+        logits: Tensor = self.output(features.with_x(x))["logits"]
+        return logits
+
+
+class _Share(nn.Module):
+    """The classes of one task."""
+
+    def __init__(self, head: UnifiedHead, start: int, count: int) -> None:
+        super().__init__()
+        self.head = head
+        self.classes = slice(start, start + count)
+
+    def forward(self, features: Tokens) -> Outputs:
+        """Features -> ``logits`` (B, classes)."""
+        return {"logits": self.head(features)[:, self.classes]}
+
+
+def _replace_heads(network: OmniVec2) -> None:
+    heads = {
+        route: head
+        for route, head in network.config.heads.items()
+        if head.family is not TaskFamily.EMBEDDING
+    }
+    for route, head in heads.items():
+        if head.family is not TaskFamily.CLASSIFICATION:
+            raise ArtifactError(f"{route}: only heads of classes can be one head")
+    unified = UnifiedHead(network, sum(head.outputs for head in heads.values()))
+    start = 0
+    for route, head in heads.items():
+        network.heads[module_name(route)] = _Share(unified, start, head.outputs)
+        start += head.outputs
+
+
+@torch.no_grad()
+def parameters_in_use(network: OmniVec2) -> int:
+    """Weights that a variant has of its own, shared ones counted once."""
+    kept = {id(p) for t in network.tokenizers.values() if isinstance(t, _FromRaw)
+            for p in t.own.parameters()}  # fmt: skip
+    return sum(p.numel() for p in network.parameters() if id(p) not in kept)
