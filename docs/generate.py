@@ -21,12 +21,14 @@ from pydantic.fields import FieldInfo
 
 from omnivec2.preprocess import preprocessor_type
 from omnivec2.spec import HeadSpec, Limits, Metric, Modality, TaskFamily
+from omnivec2.training.metrics import METRICS
 from service.gateway import Gateway
 from service.settings import Settings
 
 ROOT = Path(__file__).resolve().parent.parent
 DASHBOARDS = ROOT / "deploy" / "grafana" / "dashboards"
 HEADS = ROOT / "checkpoints" / "reference" / "models"
+ADAPTATION = ROOT / "docs" / "adaptation.json"
 
 
 def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
@@ -194,6 +196,34 @@ def data() -> str:
     return table(["head", "data", "licence as stated", "warm starts"], rows)
 
 
+def adaptation() -> str:
+    """Heads fitted to a tenth of the labels, beside a linear model with the same labels."""
+    results = sorted(json.loads(ADAPTATION.read_text()), key=lambda result: result["route"])
+    rows = [
+        [
+            f"`{r['route']}`",
+            r["dataset"],
+            f"{r['labelled']:,}",
+            f"{r['samples']:,}",
+            r["metric"] + ("" if METRICS[r["metric"]].higher_is_better else " (lower is better)"),
+            *(_number(value) for value in r["baselines"].values()),
+            f"**{_number(r['value'])}**",
+            f"{r['gain']:+.3g}",
+            f"{r['seconds']['cpu']:.0f}",
+        ]
+        for r in results
+    ]
+    header = ["head", "test set", "labels", "samples", "metric", "majority/mean", "linear", "ours",
+              "gain", "CPU s"]  # fmt: skip
+    conditions = dict.fromkeys(
+        f"{r['created'][:10]}, {r['hardware']}, {r['threads']} thread(s), seed {r['seed']}, "
+        f"checkpoint {r['base'][:12]}, "
+        + ", ".join(f"{name} {number}" for name, number in r["versions"].items())
+        for r in results
+    )
+    return table(header, rows) + "\n\nMeasured: " + "; ".join(conditions) + "."
+
+
 def _specs() -> list[HeadSpec]:
     """Head specs of the reference checkpoint, in the order of modalities."""
     specs = [HeadSpec.model_validate_json(p.read_text()) for p in HEADS.glob("*/head.json")]
@@ -240,6 +270,7 @@ SECTIONS: Mapping[str, tuple[str, Callable[[], str]]] = {
     "heads": ("README.md", heads),
     "figures": ("docs/model-card.md", figures),
     "data": ("docs/model-card.md", data),
+    "adaptation": ("docs/adaptation.md", adaptation),
     "settings": ("docs/operations.md", settings),
     "metrics": ("docs/operations.md", metrics),
     "dashboards": ("docs/operations.md", dashboards),

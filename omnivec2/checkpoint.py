@@ -78,6 +78,7 @@ def write_checkpoint(
     config: Mapping[str, JsonValue],
     tensors: Mapping[str, Array],
     heads: Sequence[HeadSpec],
+    stored: Mapping[str, Array] | None = None,
 ) -> Checkpoint:
     """Write a checkpoint, replacing what is there only once all of it is written.
 
@@ -88,6 +89,8 @@ def write_checkpoint(
         config: JSON value the network is built from.
         tensors: name -> array, any dtype safetensors knows; floats are quantised.
         heads: their ``checkpoint_digest`` is filled in.
+        stored: tensors of another checkpoint as they are stored there, kept bit for bit, so
+            that graphs of both compute the same with them.
 
     Raises:
         CheckpointError: a tensor is not finite or not storable, or a name is taken twice.
@@ -96,7 +99,7 @@ def write_checkpoint(
     names = [head.name for head in heads]
     if twice := sorted({name for name in names if names.count(name) > 1}):
         raise CheckpointError(f"{directory}: two heads are named {', '.join(twice)}")
-    weights = save(quantise(tensors))
+    weights = save({**(stored or {}), **quantise(tensors)})
     digest = hashlib.sha256(weights).hexdigest()
     directory.parent.mkdir(parents=True, exist_ok=True)
     with replacing_directory(directory) as staging:

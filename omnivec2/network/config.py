@@ -157,6 +157,10 @@ TokenizerConfig = Annotated[
 ]
 
 
+Summary = Literal["cls", "mean", "sum"]
+"""A way to make one vector of all tokens: the first one, or the mean or sum of real ones."""
+
+
 class HeadConfig(_Config):
     """One modality-task: which tokenizer feeds it, its family and the size of its answer."""
 
@@ -174,6 +178,13 @@ class HeadConfig(_Config):
     quantiles: int = Field(default=0, description="forecasting: quantiles beside the mean")
     tokens: int = Field(default=0, description="forecasting: tokens of one series")
     context: int = Field(default=0, description="forecasting: steps of one series")
+    layers: Literal["vit", "fc"] = Field(
+        default="vit", description="ViT-Tiny blocks, or two fully connected layers (adaptation)"
+    )
+    hidden: int = Field(default=0, description="fc: width between the two layers")
+    summaries: tuple[Summary, ...] = Field(
+        default=("cls", "mean"), description="fc: what the first layer sees of all tokens"
+    )
 
 
 class NetworkConfig(_Config):

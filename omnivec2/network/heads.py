@@ -12,6 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from omnivec2.network.config import HeadConfig, TransformerConfig
+from omnivec2.network.fc_head import FullyConnectedHead
 from omnivec2.network.layers import Pool, Tokens, Transformer, masked_mean
 from omnivec2.spec import TaskFamily
 
@@ -185,6 +186,8 @@ OUTPUT_LAYERS: dict[TaskFamily, Any] = {
 }
 
 
-def build_head(config: HeadConfig, width: int, blocks: TransformerConfig) -> Head:
+def build_head(config: HeadConfig, width: int, blocks: TransformerConfig) -> nn.Module:
     """The head of a task on features of ``width``."""
+    if config.layers == "fc":
+        return FullyConnectedHead(config, width)
     return Head(OUTPUT_LAYERS[config.family](config, blocks.width), width, blocks)

@@ -32,7 +32,7 @@ def fit_constants(network: OmniVec2, tasks: Sequence[TaskData]) -> None:
         if isinstance(tokenizer, VisualTokenizer):
             _standardise_projection(tokenizer, task)
         buffers = dict(network.tokenizers[tokenizer_name(task)].named_buffers(recurse=False))
-        for name, value in _CONSTANTS.get(task.modality, _nothing)(task).items():
+        for name, value in input_constants(task).items():
             buffers[name].copy_(torch.as_tensor(value))
         if task.family is TaskFamily.FORECASTING:
             _fit_residual(network, task)
@@ -85,6 +85,11 @@ def _fit_residual(network: OmniVec2, task: TaskData) -> None:
     # It is the best line there is: gradient steps on small batches only move it away.
     fitted_whole = horizon == output.get_parameter("residual.bias").shape[0]
     output.get_submodule("residual").requires_grad_(not fitted_whole)
+
+
+def input_constants(task: TaskData) -> Mapping[str, np.ndarray]:
+    """Scaling constants of a task's tokenizer: buffer -> value; none for most modalities."""
+    return _CONSTANTS.get(task.modality, _nothing)(task)
 
 
 def _output_layer(network: OmniVec2, task: TaskData) -> nn.Module:

@@ -34,7 +34,9 @@ def feature_matrix(modality: Modality, samples: Sequence[Sample]) -> Any:
 
 
 def pooled(array: Array, *sizes: int) -> Array:
-    """Means over equal blocks of the first axes, so that they get ``sizes``."""
+    """Means over equal blocks of the first axes, so that they get ``sizes``; rests are cut."""
+    whole = [length // size * size for length, size in zip(array.shape, sizes, strict=False)]
+    array = array[tuple(slice(length) for length in whole)]
     shape: list[int] = []
     for length, size in zip(array.shape, sizes, strict=False):
         shape += [size, length // size]

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 from scipy.stats import rankdata
+from sklearn.metrics import matthews_corrcoef
 
 from omnivec2.preprocess import Array
 
@@ -50,6 +51,18 @@ def auc(scores: Array, labels: Sequence[int]) -> float:
     ranks = rankdata(scores[:, 1].astype(np.float64) - scores[:, 0])
     hits, misses = int(positive.sum()), int((~positive).sum())
     return float((ranks[positive].sum() - hits * (hits + 1) / 2) / (hits * misses))
+
+
+def mcc(scores: Array, labels: Sequence[int]) -> float:
+    """Matthews correlation of classes and those with the highest score; 0 for a constant answer.
+
+    The metric of CoLA: unlike accuracy it gives nothing for always naming the larger class.
+
+    Args:
+        scores: [n, classes], any monotone scores.
+        labels: [n] class indices.
+    """
+    return float(matthews_corrcoef(np.asarray(labels), np.argmax(scores, axis=1)))
 
 
 def rmse(values: Array, targets: Sequence[Array]) -> float:
@@ -151,6 +164,7 @@ def _high(boxes: Array) -> Array:
 METRICS: dict[str, MetricKind] = {
     "accuracy": MetricKind(accuracy),
     "auc": MetricKind(auc),
+    "mcc": MetricKind(mcc),
     "rmse": MetricKind(rmse, higher_is_better=False),
     "mse": MetricKind(mse, higher_is_better=False),
     "miou": MetricKind(miou),

@@ -274,3 +274,17 @@ def test_importing_checkpoint_and_passport_imports_neither_torch_nor_onnx() -> N
     )
     ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert ran.stdout.strip() == "[]"
+
+
+def test_tensors_of_another_checkpoint_are_kept_bit_for_bit(
+    directory: Path, tmp_path: Path
+) -> None:
+    stored = load_stored_tensors(directory)
+    write_checkpoint(
+        tmp_path / "second", config={}, tensors={"head.weight": np.ones(3)}, heads=[], stored=stored
+    )
+    again = load_stored_tensors(tmp_path / "second")
+    assert again.keys() == stored.keys() | {"head.weight"}
+    for name, array in stored.items():
+        assert again[name].dtype == array.dtype, name
+        assert again[name].tobytes() == array.tobytes(), name

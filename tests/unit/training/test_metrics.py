@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from sklearn.metrics import roc_auc_score
 
-from omnivec2.training.metrics import METRICS, accuracy, ap50, auc, miou, mse, overlap, rmse
+from omnivec2.training.metrics import METRICS, accuracy, ap50, auc, mcc, miou, mse, overlap, rmse
 
 
 def _boxes(*rows):
@@ -26,6 +26,7 @@ def test_every_metric_says_which_way_is_better():
     assert {name: kind.higher_is_better for name, kind in METRICS.items()} == {
         "accuracy": True,
         "auc": True,
+        "mcc": True,
         "rmse": False,
         "mse": False,
         "miou": True,
@@ -49,6 +50,14 @@ def test_auc_is_that_of_scikit_learn_also_with_ties():
 
 def test_auc_of_one_answer_for_all_is_a_half():
     assert auc(np.zeros((4, 2)), [0, 1, 1, 0]) == 0.5
+
+
+def test_mcc_gives_nothing_for_always_naming_the_larger_class():
+    labels = [1, 1, 1, 0]
+    assert mcc(np.tile([0.1, 0.9], (4, 1)), labels) == 0.0
+    right = np.array([[0.2, 0.8], [0.2, 0.8], [0.2, 0.8], [0.9, 0.1]])
+    assert mcc(right, labels) == 1.0
+    assert mcc(right[:, ::-1], labels) == -1.0
 
 
 def test_errors_are_in_the_units_of_the_values():

@@ -1,0 +1,162 @@
+"""``omnivec2 adapt``: a head for somebody's own data, in minutes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import typer
+
+from omnivec2.cli_options import DEFAULT_CHECKPOINT, CheckpointOption
+from omnivec2.cli_support import needs_extra, one_line_errors
+from omnivec2.spec import Modality
+from omnivec2.terminal import make_console
+
+
+def adapt(
+    recipe: Annotated[
+        str | None, typer.Argument(help="Name of a recipe, or a YAML file, instead of options.")
+    ] = None,
+    modality: Annotated[Modality | None, typer.Option(help="What the inputs are.")] = None,
+    task: Annotated[
+        str, typer.Option(help="Name of the new head: it answers at MODALITY/TASK.")
+    ] = "adapted",
+    data: Annotated[
+        list[Path] | None,
+        typer.Option(help="Folder, CSV, TSV, Parquet, NPZ, NPY or MAT; a recipe's directory."),
+    ] = None,
+    labels: Annotated[
+        str | None,
+        typer.Option(
+            help="Label column or array, or a CSV of file and label.  [default: sub-folders, label]"
+        ),
+    ] = None,
+    inputs: Annotated[
+        list[str] | None,
+        typer.Option("--input", help="Column or array of the inputs; two for text pairs."),
+    ] = None,
+    group: Annotated[
+        str | None, typer.Option(help="IMU tables: column that tells recordings apart.")
+    ] = None,
+    lengths: Annotated[
+        str | None,
+        typer.Option(help="Arrays: key of the lengths of recordings laid end to end."),
+    ] = None,
+    test: Annotated[
+        Path | None, typer.Option(help="Test part, of the same form.  [default: 20 % held out]")
+    ] = None,
+    fraction: Annotated[
+        float | None, typer.Option(help="Share of the labels to learn from.  [default: all]")
+    ] = None,
+    task_family: Annotated[
+        Literal["classification", "regression"], typer.Option(help="What is answered.")
+    ] = "classification",
+    unit: Annotated[str, typer.Option(help="Regression: unit of the quantity.")] = "",
+    name: Annotated[str | None, typer.Option(help="Name of the data set.")] = None,
+    licence: Annotated[str, typer.Option(help="Licence of the data.")] = "not stated",
+    description: Annotated[str, typer.Option(help="What the head answers, for people.")] = "",
+    skip_bad: Annotated[
+        int | None, typer.Option(min=0, help="Inputs that may fail to decode.")
+    ] = None,
+    seed: Annotated[int | None, typer.Option(help="Of everything random.  [default: 0]")] = None,
+    checkpoint: CheckpointOption = DEFAULT_CHECKPOINT,
+    out: Annotated[
+        Path | None, typer.Option(help="Checkpoint to write.  [default: checkpoints/MODALITY_TASK]")
+    ] = None,
+    run: Annotated[Path, typer.Option(help="Where features are kept for the next time.")] = Path(
+        "runs/adapt"
+    ),
+    export: Annotated[bool, typer.Option("--export", help="Export the head as well.")] = False,
+    json_file: Annotated[
+        Path | None, typer.Option("--json", help="Put the figures into this file of results, too.")
+    ] = None,
+) -> None:
+    """Freeze the network, train two layers on labelled data, and write them as a head.
+
+    Inputs come as a folder with a sub-folder of files per class, as a table with a path or the
+    values and a label column, or as arrays; docs/adaptation.md has an example of each. What is
+    written is a checkpoint for `omnivec2 export` and `omnivec2 head add`.
+
+    Examples:
+        omnivec2 adapt --modality image --task defects --data pictures --export
+
+        omnivec2 adapt --modality text --task topic --data texts.csv --labels topic --fraction 0.1
+
+        omnivec2 adapt rte --data DATA
+    """
+    console = make_console()
+    with one_line_errors(), needs_extra("train"):
+        from omnivec2.training.adaptation.result import adapted_table, write_json
+        from omnivec2.training.adaptation.run import Places
+        from omnivec2.training.adaptation.run import adapt as run_adaptation
+
+        changed = {"fraction": fraction, "skip_bad": skip_bad, "seed": seed}
+        given = {key: value for key, value in changed.items() if value is not None}
+        if recipe is not None:
+            request = _from_recipe(recipe, data, given)
+        else:
+            part = {"label": labels, "input": inputs or (), "group": group, "lengths": lengths}
+            request = _from_options(modality, task, data, test, part, {
+                "family": task_family,
+                "targets": [
+                    {"name": each.strip(), "unit": unit}
+                    for each in (labels or "value").split(",")
+                ],
+                "sources": [{"name": name or _name_of(data), "licence": licence}],
+                "description": description,
+                **given,
+            })  # fmt: skip
+        target = out or Path("checkpoints") / request.route.replace("/", "_")
+        result = run_adaptation(request, Places(checkpoint, run, target), console)
+        console.print(adapted_table([result]))
+        console.print(f"fitted with {result.chosen}; wrote {target}", markup=False)
+        if json_file is not None:
+            import torch
+
+            write_json(result, json_file, threads=torch.get_num_threads())
+    if export:
+        _export(target)
+
+
+def _from_recipe(recipe: str, data: list[Path] | None, given: dict[str, Any]) -> Any:
+    from omnivec2.training.adaptation.request import read_recipe, request_of, under
+
+    request = request_of(read_recipe(recipe) | given, recipe)
+    root = data[0] if data else Path()
+    test = None if request.test is None else under(request.test, root)
+    return request.model_copy(update={"train": under(request.train, root), "test": test})
+
+
+def _from_options(
+    modality: Modality | None,
+    task: str,
+    data: list[Path] | None,
+    test: Path | None,
+    part: dict[str, Any],
+    fields: dict[str, Any],
+) -> Any:
+    from omnivec2.training.adaptation.request import request_of, under
+
+    if modality is None or not data:
+        raise typer.BadParameter("give --modality and --data, or a recipe")
+    values = fields | {"route": f"{modality.value}/{task}", "train": {"path": data, **part}}
+    if modality is Modality.HYPERSPECTRAL and fields["family"] == "classification":
+        values["family"] = "segmentation"  # a class per pixel
+    if test is not None:
+        values["test"] = {"path": [test], **part}
+        values["test_name"] = test.name
+    request = request_of(values, "the options")
+    held = None if request.test is None else under(request.test, Path())
+    return request.model_copy(update={"train": under(request.train, Path()), "test": held})
+
+
+def _name_of(data: list[Path] | None) -> str:
+    return data[0].name if data else ""
+
+
+def _export(checkpoint: Path) -> None:
+    with one_line_errors(), needs_extra("export"):
+        from export.layouts import Layout
+        from export.run import export_checkpoint, require_ok
+
+        require_ok(export_checkpoint(checkpoint, layouts=list(Layout)))

@@ -1,0 +1,87 @@
+"""The head of an adaptation: two fully connected layers on what a frozen network makes.
+
+The paper adapts to a data set it has not seen with 10 % of the labels, a frozen network and
+two fully connected layers; nothing else of the network is touched.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from omnivec2.network.config import HeadConfig, Summary
+from omnivec2.network.layers import Tokens, masked_mean
+from omnivec2.spec import TaskFamily
+
+FAMILIES = (TaskFamily.CLASSIFICATION, TaskFamily.SEGMENTATION, TaskFamily.REGRESSION)
+"""What two layers can answer: a class or quantities per sample (a pixel, where it is one)."""
+
+
+def _sum(tokens: Tokens) -> Tensor:
+    """Sum over real tokens: what grows with a molecule is lost in a mean."""
+    x_BND = tokens.x_BND
+    if tokens.mask_BN is None:
+        return x_BND.sum(dim=1)
+    return (x_BND * tokens.mask_BN[..., None].to(x_BND.dtype)).sum(dim=1)
+
+
+SUMMARIES: dict[Summary, Callable[[Tokens], Tensor]] = {
+    "cls": lambda tokens: tokens.x_BND[:, 0],
+    "mean": lambda tokens: masked_mean(tokens.x_BND, tokens.mask_BN),
+    "sum": _sum,
+}
+
+
+class FullyConnectedHead(nn.Module):
+    """Summaries of the features, standardised; linear, GELU, linear.
+
+    ``mean`` and ``std`` are those of the summaries over the training samples, ``location``
+    and ``scale`` those of regression targets: both are constants of the data. A checkpoint
+    rounds numbers to 11 bits; where summaries vary by less than that, ``mean_rest``, the
+    mean's own rounding error, keeps them apart.
+    """
+
+    mean: Tensor
+    mean_rest: Tensor
+    std: Tensor
+    location: Tensor
+    scale: Tensor
+
+    def __init__(self, config: HeadConfig, width: int) -> None:
+        super().__init__()
+        if config.family not in FAMILIES:
+            raise ValueError(f"two fully connected layers cannot answer {config.family.value}")
+        self.summaries = config.summaries
+        self.is_regression = config.family is TaskFamily.REGRESSION
+        size = width * len(config.summaries)
+        self.register_buffer("mean", torch.zeros(size))
+        self.register_buffer("mean_rest", torch.zeros(size))
+        self.register_buffer("std", torch.ones(size))
+        if self.is_regression:
+            self.register_buffer("location", torch.zeros(config.outputs))
+            self.register_buffer("scale", torch.ones(config.outputs))
+        self.first = nn.Linear(size, config.hidden)
+        self.second = nn.Linear(config.hidden, config.outputs)
+
+    def summarise(self, tokens: Tokens) -> Tensor:
+        """Features (B, N, D) -> (B, D x summaries), not yet standardised."""
+        return torch.cat([SUMMARIES[name](tokens) for name in self.summaries], dim=-1)
+
+    def layers(self, summary_BS: Tensor) -> Tensor:
+        """Summaries -> answers in standard units (B, outputs)."""
+        standard_BS = (summary_BS - self.mean - self.mean_rest) / self.std
+        return self.second(F.gelu(self.first(standard_BS)))
+
+    def answer(self, summary_BS: Tensor) -> dict[str, Tensor]:
+        """Summaries -> ``logits``, or ``values`` in real units."""
+        found = self.layers(summary_BS)
+        if self.is_regression:
+            return {"values": found * self.scale + self.location}
+        return {"logits": found}
+
+    def forward(self, features: Tokens) -> dict[str, Tensor]:
+        """Features (B, N, g width) -> named outputs."""
+        return self.answer(self.summarise(features))

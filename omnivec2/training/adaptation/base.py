@@ -1,0 +1,119 @@
+"""The frozen network: what of a checkpoint an adaptation builds on."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from pydantic import ValidationError
+from torch import nn
+
+from omnivec2.checkpoint import (
+    Checkpoint,
+    dequantise,
+    load_stored_tensors,
+    read_checkpoint,
+)
+from omnivec2.errors import CheckpointError, UnknownModelError
+from omnivec2.network.config import HeadConfig, NetworkConfig, TokenizerConfig
+from omnivec2.network.load import TRAINING_ONLY
+from omnivec2.network.omnivec2 import OmniVec2
+from omnivec2.preprocess import Array
+from omnivec2.spec import HeadSpec, Modality, TaskFamily
+
+TRUNK_PREFIX = "trunk."
+
+
+@dataclass(frozen=True)
+class Base:
+    """A checkpoint as seen from one modality.
+
+    Attributes:
+        checkpoint: its specs.
+        config: of its network.
+        head: a head of the modality: its pre-processing is what the tokenizer is used to.
+        stored: all tensors as they are stored.
+    """
+
+    checkpoint: Checkpoint
+    config: NetworkConfig
+    head: HeadSpec
+    stored: dict[str, Array]
+
+    @property
+    def tokenizer(self) -> str:
+        """Name of the tokenizer that the modality's head uses."""
+        return self.config.heads[self.head.route].tokenizer
+
+    def part(self, prefix: str) -> dict[str, Array]:
+        """The stored tensors whose names begin so, scales included."""
+        return {name: array for name, array in self.stored.items() if name.startswith(prefix)}
+
+
+def load_base(directory: Path, modality: Modality) -> Base:
+    """The base of an adaptation.
+
+    Raises:
+        CheckpointError: the checkpoint is incomplete or altered.
+        UnknownModelError: it has no head of the modality, hence no tokenizer.
+    """
+    checkpoint = read_checkpoint(directory)
+    try:
+        config = NetworkConfig.model_validate(checkpoint.config)
+    except ValidationError as error:
+        raise CheckpointError(f"{directory}: config.json is not a network: {error}") from error
+    heads = [head for head in checkpoint.heads if head.modality is modality]
+    if not heads:
+        known = sorted({head.modality.value for head in checkpoint.heads})
+        raise UnknownModelError(
+            f"{directory} has no head for {modality.value}; it has {', '.join(known)}"
+        )
+    # A modality's embedding has the input that its tokenizer was trained with first.
+    head = min(heads, key=lambda head: (head.family is not TaskFamily.EMBEDDING, head.name))
+    return Base(checkpoint, config, head, load_stored_tensors(directory))
+
+
+def build_network(
+    base: Base, route: str, head: HeadConfig, tokenizer: TokenizerConfig | None
+) -> OmniVec2:
+    """The trunk of a base with one head, in evaluation mode, its weights frozen.
+
+    Args:
+        base: gives the trunk, and the tokenizer if it is kept.
+        route: of the new head.
+        head: names its tokenizer.
+        tokenizer: a new one, which keeps its own start; None keeps the base's.
+    """
+    config = base.config.model_copy(
+        update={
+            "tokenizers": {head.tokenizer: tokenizer or base.config.tokenizers[head.tokenizer]},
+            "heads": {route: head},
+        }
+    )
+    network = OmniVec2(config)
+    parts = base.part(TRUNK_PREFIX)
+    if tokenizer is None:
+        parts |= base.part(f"tokenizers.{head.tokenizer}.")
+    load_into(network, dequantise(parts))
+    return network.requires_grad_(False).eval()
+
+
+def load_into(network: nn.Module, tensors: dict[str, Array]) -> None:
+    """Take over tensors by name.
+
+    Raises:
+        CheckpointError: one is unknown to the network or of another shape.
+    """
+    state: dict[str, Any] = {
+        name: torch.from_numpy(np.ascontiguousarray(array)) for name, array in tensors.items()
+    }
+    try:
+        outcome = network.load_state_dict(state, strict=False)
+    except RuntimeError as error:  # torch's only word for a tensor of the wrong shape
+        raise CheckpointError(f"weights do not fit config.json: {error}") from error
+    unexpected = [name for name in outcome.unexpected_keys if not name.startswith(TRAINING_ONLY)]
+    if unexpected:
+        raise CheckpointError(f"weights do not fit config.json (unexpected {unexpected[:3]})")

@@ -1,0 +1,112 @@
+"""Many pairs of fully connected layers trained at once, as one batch of matrices.
+
+Choosing by validation means fitting the same small layers dozens of times; side by side
+they take a tenth of the time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+_RATE = 2e-3
+_DROPOUT = 0.2
+_BATCH = 256
+
+
+class Layers:
+    """``K`` pairs of layers, K models x D summaries x H hidden x C outputs.
+
+    Args:
+        x_SD: standardised summaries of all samples.
+        y_S: classes, or quantities in standard units (S, C).
+        weights_KS: how much each sample counts in each model; 0 leaves it out.
+        decays: weight decay of each model.
+        hidden: H.
+        outputs: C.
+        seed: of the starts (alike unless ``apart``) and of the order.
+        apart: give every model its own start.
+    """
+
+    def __init__(
+        self, x_SD: Tensor, y_S: Tensor, weights_KS: Tensor, decays: Sequence[float],
+        *, hidden: int, outputs: int, seed: int, apart: bool = False,
+    ) -> None:  # fmt: skip
+        self.x_SD, self.y_S, self.weights_KS = x_SD, y_S, weights_KS
+        self.decay_K11 = torch.tensor(decays)[:, None, None]
+        self.generator = torch.Generator().manual_seed(seed)
+        models, size = len(decays), x_SD.shape[1]
+
+        def drawn(fan_in: int, *shape: int) -> Tensor:
+            """Uniform as in torch.nn.Linear."""
+            starts = models if apart else 1
+            uniform = torch.rand(starts, *shape, generator=self.generator) * 2 - 1
+            values: Tensor = (uniform / fan_in**0.5).expand(models, *shape).clone()
+            return values.requires_grad_(True)
+
+        self.first_KDH, self.first_bias = drawn(size, size, hidden), drawn(size, 1, hidden)
+        self.second_KHC, self.second_bias = (
+            drawn(hidden, hidden, outputs),
+            drawn(hidden, 1, outputs),
+        )
+        parameters = [self.first_KDH, self.first_bias, self.second_KHC, self.second_bias]
+        self.optimiser = torch.optim.Adam(parameters, lr=_RATE)
+        self._order = torch.empty(0, dtype=torch.long)
+        self._used = torch.nonzero(weights_KS.amax(dim=0) > 0)[:, 0]
+
+    def step(self) -> None:
+        """One batch of samples, the same for all models; decay is decoupled, as in AdamW."""
+        rows = self._next_rows()
+        weights_KB = self.weights_KS[:, rows]
+        losses_KB = self.losses(self.answers(self.x_SD[rows], dropout=_DROPOUT), self.y_S[rows])
+        # Models do not share weights: the gradient of their sum is that of each.
+        loss = ((losses_KB * weights_KB).sum(1) / weights_KB.sum(1).clamp(min=1e-9)).sum()
+        self.optimiser.zero_grad(set_to_none=True)
+        loss.backward()  # type: ignore[no-untyped-call]
+        with torch.no_grad():
+            for weight in (self.first_KDH, self.second_KHC):
+                weight.mul_(1.0 - _RATE * self.decay_K11)
+        self.optimiser.step()
+
+    def _next_rows(self) -> Tensor:
+        if len(self._used) <= _BATCH:
+            return self._used
+        if len(self._order) < _BATCH:
+            order = torch.randperm(len(self._used), generator=self.generator)
+            self._order = self._used[order]
+        rows, self._order = self._order[:_BATCH], self._order[_BATCH:]
+        return rows
+
+    def answers(self, x_BD: Tensor, dropout: float = 0.0) -> Tensor:
+        """(K, B, C) of summaries (B, D)."""
+        x_KBD = F.dropout(x_BD.expand(len(self.decay_K11), *x_BD.shape), dropout)
+        hidden_KBH = F.gelu(torch.baddbmm(self.first_bias, x_KBD, self.first_KDH))
+        return torch.baddbmm(self.second_bias, F.dropout(hidden_KBH, dropout), self.second_KHC)
+
+    @staticmethod
+    def losses(found_KBC: Tensor, wanted: Tensor) -> Tensor:
+        """Cross-entropy, or squared error where quantities are wanted: (K, B)."""
+        models, samples, outputs = found_KBC.shape
+        if wanted.ndim == 2:
+            return (found_KBC - wanted).square().mean(dim=2)
+        repeated = wanted.expand(models, samples).reshape(-1)
+        flat = F.cross_entropy(found_KBC.reshape(-1, outputs), repeated, reduction="none")
+        return flat.reshape(models, samples)
+
+    @torch.no_grad()
+    def merged(self) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """The mean of all models as one pair of layers, K times as wide.
+
+        Returns:
+            weight and bias of the first, weight and bias of the second, as torch.nn.Linear's.
+        """
+        models = len(self.decay_K11)
+        return (
+            self.first_KDH.transpose(1, 2).flatten(0, 1).clone(),
+            self.first_bias.flatten().clone(),
+            (self.second_KHC / models).flatten(0, 1).T.clone(),
+            self.second_bias.mean(dim=0)[0].clone(),
+        )

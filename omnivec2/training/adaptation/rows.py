@@ -1,0 +1,72 @@
+"""What every form of data is read into: one row per labelled input."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from pydantic import JsonValue
+
+from omnivec2.errors import InvalidInputError
+from omnivec2.preprocess import Array, Preprocessor, Sample
+
+Label = str | tuple[float, ...]
+
+
+@dataclass
+class Scene:
+    """A hyperspectral cube (height, width, bands) whose pixels are the inputs."""
+
+    cube: Array
+    _samples: Sequence[Sample] = field(default=())
+
+    def samples(self, preprocessor: Preprocessor[Any, Any]) -> Sequence[Sample]:
+        """A window around every pixel, row by row, made when asked for."""
+        if not len(self._samples):
+            self._samples = preprocessor.prepare(self.cube).samples
+        return self._samples
+
+
+@dataclass(frozen=True)
+class Pixel:
+    """One labelled pixel of a scene."""
+
+    scene: Scene
+    index: int
+
+
+Value = Path | JsonValue | Array | Pixel
+"""A file, a JSON value as a client would send it, an array, or a pixel of a scene."""
+
+
+@dataclass(frozen=True)
+class Row:
+    """One labelled input, not yet decoded.
+
+    Attributes:
+        where: file and row, for messages.
+        value: what is decoded.
+        label: name of its class, or its quantities.
+    """
+
+    where: str
+    value: Value
+    label: Label
+
+
+def quantity(cell: Any, where: str) -> float:
+    """A regression target.
+
+    Raises:
+        InvalidInputError: it is not a finite number.
+    """
+    try:
+        number = float(cell)
+    except (TypeError, ValueError):
+        number = np.nan
+    if not np.isfinite(number):
+        raise InvalidInputError(f"{where}: expected a finite number as its label, got {cell!r}")
+    return number

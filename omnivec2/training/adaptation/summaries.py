@@ -1,0 +1,98 @@
+"""What the frozen network makes of samples: computed once, kept on disk."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import cast
+
+import numpy as np
+import torch
+from safetensors import SafetensorError
+from safetensors.numpy import load_file, save
+
+from omnivec2.atomic import write_file
+from omnivec2.network.config import Summary
+from omnivec2.network.fc_head import SUMMARIES
+from omnivec2.network.omnivec2 import OmniVec2
+from omnivec2.preprocess import Array, Sample, collate
+from omnivec2.training.sampling import tensors
+
+Summaries = Mapping[Summary, Array]
+"""Name of a summary -> float32 [samples, g width]."""
+
+_BATCH = 32
+
+
+def summarise(
+    network: OmniVec2,
+    route: str,
+    samples: Sequence[Sample],
+    folder: Path,
+    advance: Callable[[int], None] = lambda _: None,
+) -> Summaries:
+    """Summaries of all samples, from disk if this network has seen these samples before.
+
+    Args:
+        network: in evaluation mode; its trunk and the route's tokenizer are used.
+        route: of the new head.
+        samples: prepared.
+        folder: where they are kept.
+        advance: told how many more samples are done.
+    """
+    file = folder / f"{_digest(network, samples)}.safetensors"
+    try:
+        kept = load_file(file)
+    except (OSError, SafetensorError):
+        kept = {}
+    if kept:
+        advance(len(samples))
+        return {cast(Summary, name): array for name, array in kept.items()}
+    found = compute(network, route, samples, advance)
+    folder.mkdir(parents=True, exist_ok=True)
+    write_file(file, save({str(name): array for name, array in found.items()}))
+    return found
+
+
+@torch.inference_mode()
+def compute(
+    network: OmniVec2,
+    route: str,
+    samples: Sequence[Sample],
+    advance: Callable[[int], None] = lambda _: None,
+) -> Summaries:
+    """Every summary of every sample; samples of like length share a batch."""
+    order = sorted(range(len(samples)), key=lambda i: _length(samples[i]))
+    width = network.config.trunk.g.width
+    found = {name: np.empty((len(samples), width), np.float32) for name in SUMMARIES}
+    for start in range(0, len(order), _BATCH):
+        rows = order[start : start + _BATCH]
+        inputs = tensors(collate([samples[row] for row in rows]))
+        features = network.trunk(network.tokenize(route, inputs))
+        for name, make in SUMMARIES.items():
+            found[name][rows] = make(features).numpy()
+        advance(len(rows))
+    return found
+
+
+def _length(sample: Sample) -> int:
+    return max(len(array) for array in sample.values())
+
+
+def _digest(network: OmniVec2, samples: Sequence[Sample]) -> str:
+    digest = hashlib.sha256()
+    for part in (network.trunk, network.tokenizers):
+        for name, value in part.state_dict().items():
+            digest.update(name.encode())
+            digest.update(value.numpy().tobytes())
+    for sample in samples:
+        for name, array in sample.items():
+            digest.update(f"{name}{array.shape}".encode())
+            digest.update(np.ascontiguousarray(array).tobytes())
+    return digest.hexdigest()[:32]
+
+
+def joined(summaries: Summaries, names: Sequence[Summary]) -> Array:
+    """Chosen summaries side by side: float32 [samples, width x names]."""
+    return np.concatenate([summaries[name] for name in names], axis=1)
