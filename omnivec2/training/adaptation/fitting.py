@@ -283,9 +283,14 @@ def _fitted(
 
 
 def constants_of(summaries: Tensor) -> tuple[Tensor, Tensor]:
-    """Mean and deviation of summaries (S, D), the latter kept away from 0."""
-    deviation = summaries.std(dim=0, unbiased=False)
-    return summaries.mean(dim=0), deviation.clamp(min=1e-3 * float(deviation.max()) + 1e-6)
+    """Mean and deviation of summaries (S, D), the latter kept away from 0.
+
+    What varies by less than a thousandth of its size is mostly rounding, which differs from
+    one engine to the next, and must not be blown up.
+    """
+    mean, deviation = summaries.mean(dim=0), summaries.std(dim=0, unbiased=False)
+    size = max(float(deviation.max()), float(mean.square().mean().sqrt()))
+    return mean, deviation.clamp(min=1e-3 * size + 1e-6)
 
 
 @torch.no_grad()
