@@ -5,9 +5,11 @@
     <data>/<folder>/train/<class>/<file>      with labels
     <data>/<folder>/val/<class>/<file>        what is measured on
     <data>/<folder>/train/<file>              without labels: for masked stages
+    <data>/<folder>/train/<shard>.tar         instead of files (WebDataset's form)
 
-Files are read when they are asked for, so a set may be larger than memory. A recipe that
-names a set which is not there fails with the name, the source and this form.
+Files, and samples of shards, are read when they are asked for, so a set may be larger than
+memory. A recipe that names a set which is not there fails with the name, the source and this
+form.
 """
 
 from __future__ import annotations
@@ -34,6 +36,7 @@ from omnivec2.training.data.base import (
     hold_out,
     preprocess_spec,
 )
+from omnivec2.training.data.shards import Shards, read_shards
 
 _HELD_OUT = 0.01
 """Share of the training part that is ``val``; the official validation part is ``test``."""
@@ -66,7 +69,7 @@ class FileSet:
     def form(self) -> str:
         """How its files must lie."""
         inner = "<class>/<file>" if self.labelled else "<file>"
-        return f"{self.folder}/train/{inner} and {self.folder}/val/{inner}"
+        return f"{self.folder}/train/{inner} and {self.folder}/val/{inner}, or .tar shards"
 
 
 SETS: dict[str, FileSet] = {
@@ -128,10 +131,16 @@ def load_set(route: str, at: Location) -> TaskData:
             f"{route}: {missing[0]} is not there. {spec.name} cannot be shipped; get it from "
             f"{spec.source} and put it there as {spec.form()}"
         )
-    labels = _classes(parts["train"]) if spec.labelled else ()
     preprocess = preprocess_spec(modality, **spec.parameters)
     preprocessor = build(preprocess)
-    everything = _split(preprocessor, parts["train"], labels)
+    if any(parts["train"].glob("*.tar")):
+        shards = {name: read_shards(path, labelled=spec.labelled) for name, path in parts.items()}
+        labels = tuple(sorted(set(shards["train"].classes)))
+        found = {name: _shard_split(preprocessor, one, labels) for name, one in shards.items()}
+    else:
+        labels = _classes(parts["train"]) if spec.labelled else ()
+        found = {name: _split(preprocessor, path, labels) for name, path in parts.items()}
+    everything = found["train"]
     kept, held = hold_out(everything.targets, _HELD_OUT, seed=0)
     return TaskData(
         route=route,
@@ -140,7 +149,7 @@ def load_set(route: str, at: Location) -> TaskData:
         splits={
             "train": everything.take(kept),
             "val": everything.take(held),
-            "test": _split(preprocessor, parts["val"], labels),
+            "test": found["val"],
         },
         metric="accuracy",
         test_name=f"{spec.name} val",
@@ -172,13 +181,35 @@ def _split(preprocessor: Preprocessor[Any, Any], folder: Path, labels: Sequence[
         raise ArtifactError(f"{folder}: holds no files")
 
     def prepare(index: int) -> Sample:
-        path = files[index]
-        try:
-            return preprocessor.prepare(preprocessor.decode(path.read_bytes())).samples[0]
-        except InputError as error:
-            raise ArtifactError(f"{path}: {error}") from error
+        return _prepare(preprocessor, files[index].read_bytes(), str(files[index]))
 
     return Split(Lazy(len(files), prepare), np.array(targets, dtype=np.int64))
+
+
+def _shard_split(
+    preprocessor: Preprocessor[Any, Any], shards: Shards, labels: Sequence[str]
+) -> Split:
+    """The samples of tar files; without labels their targets are all 0."""
+    if not len(shards):
+        raise ArtifactError(f"{', '.join(map(str, shards.paths)) or 'no .tar file'}: no samples")
+    numbers = {label: number for number, label in enumerate(labels)}
+    if unknown := [label for label in shards.classes if label not in numbers]:
+        raise ArtifactError(
+            f"{shards.paths[0].parent}: class {unknown[0]!r} is not in the training part"
+        )
+    targets = [numbers[label] for label in shards.classes] or [0] * len(shards)
+
+    def prepare(index: int) -> Sample:
+        return _prepare(preprocessor, shards.read(index), shards.place(index))
+
+    return Split(Lazy(len(shards), prepare), np.array(targets, dtype=np.int64))
+
+
+def _prepare(preprocessor: Preprocessor[Any, Any], data: bytes, place: str) -> Sample:
+    try:
+        return preprocessor.prepare(preprocessor.decode(data)).samples[0]
+    except InputError as error:
+        raise ArtifactError(f"{place}: {error}") from error
 
 
 def loader_of(route: str) -> Loader | None:
