@@ -29,6 +29,7 @@ ROOT = Path(__file__).resolve().parent.parent
 DASHBOARDS = ROOT / "deploy" / "grafana" / "dashboards"
 HEADS = ROOT / "checkpoints" / "reference" / "models"
 ADAPTATION = ROOT / "docs" / "adaptation.json"
+ALIGNMENT = ROOT / "docs" / "alignment.json"
 
 
 def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
@@ -224,6 +225,39 @@ def adaptation() -> str:
     return table(header, rows) + "\n\nMeasured: " + "; ".join(conditions) + "."
 
 
+def alignment() -> str:
+    """Recall of every direction between two modalities, and names of classes not fitted to."""
+    figures = json.loads(ALIGNMENT.read_text())
+    ranks = sorted({int(k) for row in figures["found"] for k in row["recall"]})
+    found = table(
+        ["asked with", "finds", "queries", "of", *(f"recall@{k}" for k in ranks)],
+        [
+            [
+                *(f"`{row[key]}`" for key in ("asked", "found")),
+                *(f"{row[key]:,}" for key in ("queries", "candidates")),
+                *(f"{row['recall'][str(k)]:.3f} ({row['chance'][str(k)]:.3f})" for k in ranks),
+            ]
+            for row in figures["found"]
+        ],
+    )
+    names = table(
+        ["modality", "recordings", "names", "right", "by chance"],
+        [
+            [
+                f"`{row['modality']}`",
+                f"{row['queries']:,}",
+                str(row["classes"]),
+                f"{row['accuracy']:.3f}",
+                f"{row['chance']:.3f}",
+            ]
+            for row in figures["zero_shot"]
+        ],
+    )
+    versions = ", ".join(f"{name} {number}" for name, number in figures["versions"].items())
+    measured = f"Measured: {figures['created'][:10]}, {figures['hardware']}, {versions}."
+    return f"{found}\n\n{names}\n\n{measured}"
+
+
 def _specs() -> list[HeadSpec]:
     """Head specs of the reference checkpoint, in the order of modalities."""
     specs = [HeadSpec.model_validate_json(p.read_text()) for p in HEADS.glob("*/head.json")]
@@ -271,6 +305,7 @@ SECTIONS: Mapping[str, tuple[str, Callable[[], str]]] = {
     "figures": ("docs/model-card.md", figures),
     "data": ("docs/model-card.md", data),
     "adaptation": ("docs/adaptation.md", adaptation),
+    "alignment": ("docs/retrieval.md", alignment),
     "settings": ("docs/operations.md", settings),
     "metrics": ("docs/operations.md", metrics),
     "dashboards": ("docs/operations.md", dashboards),

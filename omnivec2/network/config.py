@@ -179,12 +179,18 @@ class HeadConfig(_Config):
     tokens: int = Field(default=0, description="forecasting: tokens of one series")
     context: int = Field(default=0, description="forecasting: steps of one series")
     layers: Literal["vit", "fc"] = Field(
-        default="vit", description="ViT-Tiny blocks, or two fully connected layers (adaptation)"
+        default="vit",
+        description="ViT-Tiny blocks, or two fully connected layers (adaptation, alignment)",
     )
     hidden: int = Field(default=0, description="fc: width between the two layers")
     summaries: tuple[Summary, ...] = Field(
         default=("cls", "mean"), description="fc: what the first layer sees of all tokens"
     )
+
+    @property
+    def has_weights(self) -> bool:
+        """Whether there is anything to learn: a mean feature has nothing."""
+        return self.family is not TaskFamily.EMBEDDING or self.layers == "fc"
 
 
 class NetworkConfig(_Config):

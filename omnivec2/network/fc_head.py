@@ -1,4 +1,4 @@
-"""The head of an adaptation: two fully connected layers on what a frozen network makes.
+"""Two fully connected layers on what a frozen network makes: heads of adaptation and alignment.
 
 The paper adapts to a data set it has not seen with 10 % of the labels, a frozen network and
 two fully connected layers; nothing else of the network is touched.
@@ -17,7 +17,7 @@ from omnivec2.network.layers import Tokens, masked_mean
 from omnivec2.spec import TaskFamily
 
 FAMILIES = (TaskFamily.CLASSIFICATION, TaskFamily.SEGMENTATION, TaskFamily.REGRESSION)
-"""What two layers can answer: a class or quantities per sample (a pixel, where it is one)."""
+"""What two layers can answer about a class or quantities per sample (a pixel, where it is one)."""
 
 
 def _sum(tokens: Tokens) -> Tensor:
@@ -52,10 +52,11 @@ class FullyConnectedHead(nn.Module):
 
     def __init__(self, config: HeadConfig, width: int) -> None:
         super().__init__()
-        if config.family not in FAMILIES:
+        if config.family not in (*FAMILIES, TaskFamily.EMBEDDING):
             raise ValueError(f"two fully connected layers cannot answer {config.family.value}")
         self.summaries = config.summaries
         self.is_regression = config.family is TaskFamily.REGRESSION
+        self.answers = "embedding" if config.family is TaskFamily.EMBEDDING else "logits"
         size = width * len(config.summaries)
         self.register_buffer("mean", torch.zeros(size))
         self.register_buffer("mean_rest", torch.zeros(size))
@@ -76,11 +77,11 @@ class FullyConnectedHead(nn.Module):
         return self.second(F.gelu(self.first(standard_BS)))
 
     def answer(self, summary_BS: Tensor) -> dict[str, Tensor]:
-        """Summaries -> ``logits``, or ``values`` in real units."""
+        """Summaries -> ``logits``, ``embedding``, or ``values`` in real units."""
         found = self.layers(summary_BS)
         if self.is_regression:
             return {"values": found * self.scale + self.location}
-        return {"logits": found}
+        return {self.answers: found}
 
     def forward(self, features: Tokens) -> dict[str, Tensor]:
         """Features (B, N, g width) -> named outputs."""

@@ -21,7 +21,6 @@ from omnivec2.network.heads import Embedding, build_head
 from omnivec2.network.layers import Tokens
 from omnivec2.network.tokenizers import build_tokenizer
 from omnivec2.network.trunk import Trunk
-from omnivec2.spec import TaskFamily
 
 Inputs = Mapping[str, Tensor]
 Outputs = dict[str, Tensor]
@@ -49,7 +48,7 @@ class OmniVec2(nn.Module):
             {
                 module_name(route): build_head(head, trunk.g.width, config.head)
                 for route, head in config.heads.items()
-                if head.family is not TaskFamily.EMBEDDING
+                if head.has_weights
             }
         )
         self.embedding = Embedding()
@@ -62,9 +61,10 @@ class OmniVec2(nn.Module):
 
     def answer(self, route: str, features: Tokens) -> Outputs:
         """Features -> the named outputs of a head."""
-        if self.config.heads[route].family is TaskFamily.EMBEDDING:
-            return self.embedding(features)
-        return self.heads[module_name(route)](features)
+        if self.config.heads[route].has_weights:
+            outputs: Outputs = self.heads[module_name(route)](features)
+            return outputs
+        return self.embedding(features)
 
     def forward(self, route: str, inputs: Inputs) -> Outputs:
         """H . g . f, one stream, no cross-attention: what is exported and served."""

@@ -128,10 +128,30 @@ def sick(root: Path) -> None:
         _gzip(root / "text_sick_nli" / f"SICK_{part}.txt.gz", head + rows)
 
 
+_UTDMHAD = [(s, t, a) for s in (1, 2, 7) for t in (1, 3) for a in (1, 2)]
+"""Subject, trial and action of every recording."""
+
+
+def utdmhad_inertial(root: Path) -> None:
+    folder = root / "imu_utdmhad"
+    folder.mkdir()
+    subject, trial, action = np.array(_UTDMHAD, dtype=np.uint8).T
+    length = np.full(len(_UTDMHAD), 200, dtype=np.int16)
+    signal = _RNG.normal(size=(int(length.sum()), 6)).astype(np.float32)
+    np.savez(
+        folder / "utdmhad_inertial.npz",
+        signal=signal,
+        length=length,
+        subject=subject,
+        trial=trial,
+        action=action,
+    )
+
+
 def utdmhad(root: Path) -> None:
     folder = root / "depth_utdmhad"
     folder.mkdir()
-    cells = [(s, t, a) for s in (1, 2, 7) for t in (1, 3) for a in (1, 2)]
+    cells = _UTDMHAD
     subject, trial, action = (
         np.array(column, dtype=np.uint8) for column in zip(*cells, strict=True)
     )

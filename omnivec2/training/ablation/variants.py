@@ -174,11 +174,7 @@ class _Share(nn.Module):
 
 
 def _replace_heads(network: OmniVec2) -> None:
-    heads = {
-        route: head
-        for route, head in network.config.heads.items()
-        if head.family is not TaskFamily.EMBEDDING
-    }
+    heads = {route: head for route, head in network.config.heads.items() if head.has_weights}
     for route, head in heads.items():
         if head.family is not TaskFamily.CLASSIFICATION:
             raise ArtifactError(f"{route}: only heads of classes can be one head")
