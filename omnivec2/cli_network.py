@@ -56,18 +56,20 @@ def train(
         run_training(load_recipe(recipe), paths, stop_after_steps=stop_after, device=device)
     if then_evaluate:
         with one_line_errors(), needs_extra("export"):
-            _export_and_measure(run, data, checkpoint)
+            _export_and_measure(run, data, checkpoint, device)
 
 
-def _export_and_measure(run: Path, data: Path, checkpoint: Path) -> None:
+def _export_and_measure(run: Path, data: Path, checkpoint: Path, device: str) -> None:
     """Figures of a trained checkpoint on the test parts, into its head specs and a report."""
     from export.layouts import Layout
     from export.run import export_checkpoint, require_ok
     from omnivec2.checkpoint import read_checkpoint
     from omnivec2.errors import CheckpointError
     from omnivec2.training.evaluation import evaluate_checkpoint, save_metrics
+    from omnivec2.training.gap import load_run, measure_gaps
+    from omnivec2.training.gap_table import gaps_table
     from omnivec2.training.report import results_table
-    from omnivec2.training.run_report import write_run_report
+    from omnivec2.training.run_report import Report
 
     console = make_console()
     if not read_checkpoint(checkpoint).heads:
@@ -75,10 +77,13 @@ def _export_and_measure(run: Path, data: Path, checkpoint: Path) -> None:
     require_ok(export_checkpoint(checkpoint, layouts=[Layout.FUSED], force=False))
     repository = run / "model_repo"
     assemble_quietly(console, checkpoint, repository, "fused")
-    results = evaluate_checkpoint(checkpoint, data, repository, console=console)
+    report = Report(run)
+    results = evaluate_checkpoint(checkpoint, data, repository, console=console, look=report.look)
     save_metrics(checkpoint, results)
     console.print(results_table(results))
-    console.print(f"wrote {write_run_report(run, results)}")
+    gaps = measure_gaps(load_run(run, data), device=device, console=console)
+    console.print(gaps_table(gaps))
+    console.print(f"wrote {report.write(results, gaps)}")
 
 
 def evaluate(
@@ -98,6 +103,9 @@ def evaluate(
     json_file: Annotated[
         Path | None, typer.Option("--json", help="Write the figures to this file as well.")
     ] = None,
+    report: Annotated[
+        Path | None, typer.Option(help="Write a report with pictures into this folder.")
+    ] = None,
 ) -> None:
     """Measure heads through their exported graphs, beside simple models on the same arrays.
 
@@ -105,14 +113,18 @@ def evaluate(
         omnivec2 evaluate --data /data
 
         omnivec2 evaluate image/classification --split val --most-samples 200
+
+        omnivec2 evaluate --data /data --report runs/seen
     """
     console = make_console()
     with one_line_errors(), needs_extra("train"):
         from omnivec2.training.evaluation import evaluate_checkpoint, save_metrics
         from omnivec2.training.report import results_table, write_json
+        from omnivec2.training.run_report import Report
 
         # Whole graphs are what figures are measured on; the parts are held to answer alike.
         assemble_quietly(console, checkpoint, model_repo, "fused")
+        pages = None if report is None else Report(report)
         results = evaluate_checkpoint(
             checkpoint,
             data,
@@ -121,12 +133,59 @@ def evaluate(
             split=split,
             most_samples=most_samples,
             console=console,
+            look=None if pages is None else pages.look,
         )
         console.print(results_table(results))
         if json_file is not None:
             write_json(results, json_file)
+        if pages is not None:
+            console.print(f"wrote {pages.write(results)}")
         if save:
             save_metrics(checkpoint, results)
+
+
+def gap(
+    data: DataOption,
+    routes: RoutesArgument = None,
+    run: Annotated[Path, typer.Option(help="State of the run.")] = Path("runs/reference"),
+    split: Annotated[str, typer.Option(help="test is for final figures only.")] = "test",
+    most_samples: Annotated[
+        int, typer.Option(min=1, help="Measure on so many of each head.")
+    ] = 2000,
+    json_file: Annotated[
+        Path | None, typer.Option("--json", help="Write the figures to this file as well.")
+    ] = None,
+    device: Annotated[
+        Literal["auto", "cpu", "cuda"], typer.Option(help="Where to compute; auto: a GPU if any.")
+    ] = "auto",
+) -> None:
+    """Measure what heads would gain if they kept cross-attention, which is never served.
+
+    Each head on the same samples without it (m = 0) and beside samples of another modality
+    (m = 1). Needs the state of a run: checkpoints have no cross-attention.
+
+    Examples:
+        omnivec2 gap --data /data --run runs/first
+
+        omnivec2 gap image/classification --run runs/first --split val --most-samples 200
+    """
+    with one_line_errors(), needs_extra("train"):
+        from omnivec2.training.gap import load_run, measure_gaps
+        from omnivec2.training.gap_table import gaps_table
+        from omnivec2.training.report import write_json
+
+        console = make_console()
+        gaps = measure_gaps(
+            load_run(run, data),
+            only=routes or None,
+            split=split,
+            most_samples=most_samples,
+            device=device,
+            console=console,
+        )
+        console.print(gaps_table(gaps))
+        if json_file is not None:
+            write_json([], json_file, gaps)
 
 
 def export(

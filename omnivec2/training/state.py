@@ -98,6 +98,34 @@ def read_progress(directory: Path, recipe: Mapping[str, Any]) -> Progress | None
     return Progress(**{name: header[name] for name in vars(Progress())})
 
 
+def read_run(directory: Path) -> tuple[dict[str, Any], int]:
+    """The recipe of a saved run, and the index of the stage it is in.
+
+    Raises:
+        CheckpointError: nothing was saved, or it is damaged.
+    """
+    header = _read_header(directory)
+    return header["recipe"], header["stage"]
+
+
+def load_averaged(directory: Path, network: nn.Module) -> None:
+    """Give a network the averaged weights of a saved run, those that never ship among them.
+
+    Raises:
+        CheckpointError: the state is damaged, or of another network.
+    """
+    tensors = _read_tensors(directory)
+    prefix = "model.network."  # the stage's other modules are decoders
+    own = {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
+    try:
+        network.load_state_dict(own)
+    except RuntimeError as error:  # torch's only word for other names or shapes
+        raise _unreadable(directory, error) from error
+    with torch.no_grad():
+        for name, parameter in network.named_parameters():
+            parameter.copy_(tensors[f"average.{name}"])
+
+
 def load_state(
     directory: Path,
     model: nn.Module,
@@ -110,10 +138,7 @@ def load_state(
         CheckpointError: the state is damaged.
     """
     steps = _read_header(directory)["adam_steps"]
-    try:
-        tensors = load_file(directory / "state.safetensors")
-    except (OSError, SafetensorError) as error:
-        raise _unreadable(directory, error) from error
+    tensors = _read_tensors(directory)
     model.load_state_dict(
         {k.removeprefix("model."): v for k, v in tensors.items() if k.startswith("model.")}
     )
@@ -138,6 +163,13 @@ def _read_header(directory: Path) -> dict[str, Any]:
     except (OSError, ValueError) as error:
         raise _unreadable(directory, error) from error
     return header
+
+
+def _read_tensors(directory: Path) -> dict[str, Tensor]:
+    try:
+        return load_file(directory / "state.safetensors")
+    except (OSError, SafetensorError) as error:
+        raise _unreadable(directory, error) from error
 
 
 def _unreadable(directory: Path, error: Exception) -> CheckpointError:
