@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -20,20 +20,27 @@ from omnivec2.cli_options import (
 from omnivec2.cli_support import needs_extra, one_line_errors
 from omnivec2.terminal import make_console
 
+if TYPE_CHECKING:
+    from omnivec2.training.recipe import Recipe
+    from omnivec2.training.run import Paths
+
+DEFAULT_RUN = Path("runs/reference")
+RecipeArgument = Annotated[str, typer.Argument(help="Name of a recipe, or a YAML file.")]
+RunOption = Annotated[Path, typer.Option(help="State of the run; train goes on with it.")]
+DeviceOption = Annotated[
+    Literal["auto", "cpu", "cuda"], typer.Option(help="Where to compute; auto: a GPU if any.")
+]
+
 
 def train(
     data: DataOption,
-    recipe: Annotated[str, typer.Argument(help="Name of a recipe, or a YAML file.")] = "reference",
-    run: Annotated[Path, typer.Option(help="State of the run; resumed if it exists.")] = Path(
-        "runs/reference"
-    ),
+    recipe: RecipeArgument = "reference",
+    run: RunOption = DEFAULT_RUN,
     checkpoint: CheckpointOption = DEFAULT_CHECKPOINT,
     stop_after: Annotated[
         int | None, typer.Option(min=1, help="Stop at this step; run again to go on.")
     ] = None,
-    device: Annotated[
-        Literal["auto", "cpu", "cuda"], typer.Option(help="Where to compute; auto: a GPU if any.")
-    ] = "auto",
+    device: DeviceOption = "auto",
     then_evaluate: Annotated[
         bool, typer.Option("--evaluate", help="Then export, measure on the test parts, report.")
     ] = False,
@@ -52,14 +59,15 @@ def train(
         from omnivec2.training.run import Paths
         from omnivec2.training.run import train as run_training
 
+        chosen = load_recipe(recipe)
         paths = Paths(data=data, run=run, checkpoint=checkpoint)
-        run_training(load_recipe(recipe), paths, stop_after_steps=stop_after, device=device)
+        run_training(chosen, paths, stop_after_steps=stop_after, device=device)
     if then_evaluate:
         with one_line_errors(), needs_extra("export"):
-            _export_and_measure(run, data, checkpoint, device)
+            _export_and_measure(chosen, paths, device)
 
 
-def _export_and_measure(run: Path, data: Path, checkpoint: Path, device: str) -> None:
+def _export_and_measure(recipe: Recipe, paths: Paths, device: str) -> None:
     """Figures of a trained checkpoint on the test parts, into its head specs and a report."""
     from export.layouts import Layout
     from export.run import export_checkpoint, require_ok
@@ -71,17 +79,19 @@ def _export_and_measure(run: Path, data: Path, checkpoint: Path, device: str) ->
     from omnivec2.training.report import results_table
     from omnivec2.training.run_report import Report
 
-    console = make_console()
+    console, checkpoint = make_console(), paths.checkpoint
     if not read_checkpoint(checkpoint).heads:
         raise CheckpointError(f"{checkpoint} has no heads to measure: no supervised stage was run")
     require_ok(export_checkpoint(checkpoint, layouts=[Layout.FUSED], force=False))
-    repository = run / "model_repo"
+    repository = paths.run / "model_repo"
     assemble_quietly(console, checkpoint, repository, "fused")
-    report = Report(run)
-    results = evaluate_checkpoint(checkpoint, data, repository, console=console, look=report.look)
+    report = Report(paths.run)
+    results = evaluate_checkpoint(
+        checkpoint, paths.data, repository, console=console, look=report.look
+    )
     save_metrics(checkpoint, results)
     console.print(results_table(results))
-    gaps = measure_gaps(load_run(run, data), device=device, console=console)
+    gaps = measure_gaps(load_run(recipe, paths.run, paths.data), device=device, console=console)
     console.print(gaps_table(gaps))
     console.print(f"wrote {report.write(results, gaps)}")
 
@@ -146,8 +156,11 @@ def evaluate(
 
 def gap(
     data: DataOption,
-    routes: RoutesArgument = None,
-    run: Annotated[Path, typer.Option(help="State of the run.")] = Path("runs/reference"),
+    recipe: RecipeArgument = "reference",
+    run: RunOption = DEFAULT_RUN,
+    only: Annotated[
+        list[str] | None, typer.Option(help="Measure only this head (repeatable).")
+    ] = None,
     split: Annotated[str, typer.Option(help="test is for final figures only.")] = "test",
     most_samples: Annotated[
         int, typer.Option(min=1, help="Measure on so many of each head.")
@@ -155,29 +168,28 @@ def gap(
     json_file: Annotated[
         Path | None, typer.Option("--json", help="Write the figures to this file as well.")
     ] = None,
-    device: Annotated[
-        Literal["auto", "cpu", "cuda"], typer.Option(help="Where to compute; auto: a GPU if any.")
-    ] = "auto",
+    device: DeviceOption = "auto",
 ) -> None:
-    """Measure what heads would gain if they kept cross-attention, which is never served.
+    """Measure what heads would gain from cross-attention, which is not served.
 
-    Each head on the same samples without it (m = 0) and beside samples of another modality
-    (m = 1). Needs the state of a run: checkpoints have no cross-attention.
+    Every head on the same samples without it (m = 0) and beside samples of another modality
+    (m = 1). Takes the recipe and the state of a run: checkpoints have no cross-attention.
 
     Examples:
-        omnivec2 gap --data /data --run runs/first
+        omnivec2 gap reference --data /data --run runs/first
 
-        omnivec2 gap image/classification --run runs/first --split val --most-samples 200
+        omnivec2 gap my-recipe.yaml --only image/classification --split val --most-samples 200
     """
     with one_line_errors(), needs_extra("train"):
         from omnivec2.training.gap import load_run, measure_gaps
         from omnivec2.training.gap_table import gaps_table
+        from omnivec2.training.recipe import load_recipe
         from omnivec2.training.report import write_json
 
         console = make_console()
         gaps = measure_gaps(
-            load_run(run, data),
-            only=routes or None,
+            load_run(load_recipe(recipe), run, data),
+            only=only,
             split=split,
             most_samples=most_samples,
             device=device,

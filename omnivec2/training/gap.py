@@ -33,7 +33,7 @@ from omnivec2.training.predictions import Answers, answers
 from omnivec2.training.recipe import Recipe
 from omnivec2.training.sampling import PairSampler, tensors
 from omnivec2.training.specs import network_config
-from omnivec2.training.state import load_averaged, read_run
+from omnivec2.training.state import load_averaged, saved_progress
 
 MOST_SAMPLES = 2000
 """Of every head, chosen evenly, unless asked otherwise."""
@@ -57,19 +57,20 @@ class SavedRun:
     sampler: PairSampler
 
 
-def load_run(run: Path, data: Path) -> SavedRun:
+def load_run(recipe: Recipe, run: Path, data: Path) -> SavedRun:
     """Read the state of a run.
 
     Args:
+        recipe: that it was started with.
         run: its directory.
         data: the directory of data sets: a network's sizes depend on them.
 
     Raises:
-        CheckpointError: there is no state, or no head has been trained yet.
+        CheckpointError: there is no state, it is of another recipe, or no head has been
+            trained yet.
         ArtifactError: data is missing.
     """
-    header, stage = read_run(run / "state")
-    recipe = Recipe.model_validate(header)
+    stage = saved_progress(run / "state", recipe.model_dump(mode="json")).stage
     done = [part for part in recipe.of_stages()[: stage + 1] if part.kind == "supervised"]
     if not done:
         raise CheckpointError(f"{run} has not come to a supervised stage: there are no heads yet")

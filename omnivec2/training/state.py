@@ -84,8 +84,15 @@ def read_progress(directory: Path, recipe: Mapping[str, Any]) -> Progress | None
     recover_directory(directory)
     if directory.parent.is_dir():
         clear_staging(directory.parent)  # what a killed run was writing
-    if not directory.exists():
-        return None
+    return saved_progress(directory, recipe) if directory.exists() else None
+
+
+def saved_progress(directory: Path, recipe: Mapping[str, Any]) -> Progress:
+    """The same, of a run that is only looked at: it may be running, and nothing is cleared.
+
+    Raises:
+        CheckpointError: there is no state, it is damaged, or it belongs to another recipe.
+    """
     header = _read_header(directory)
     if header.get("layout") != _LAYOUT:
         raise CheckpointError(
@@ -96,16 +103,6 @@ def read_progress(directory: Path, recipe: Mapping[str, Any]) -> Progress | None
             f"{directory} was trained by another recipe; give another --run, or remove it"
         )
     return Progress(**{name: header[name] for name in vars(Progress())})
-
-
-def read_run(directory: Path) -> tuple[dict[str, Any], int]:
-    """The recipe of a saved run, and the index of the stage it is in.
-
-    Raises:
-        CheckpointError: nothing was saved, or it is damaged.
-    """
-    header = _read_header(directory)
-    return header["recipe"], header["stage"]
 
 
 def load_averaged(directory: Path, network: nn.Module) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import random
+import re
 import shlex
 import signal
 import subprocess
@@ -151,7 +152,15 @@ def test_one_command_goes_from_a_recipe_to_a_measured_checkpoint(
     assert all(stage in report for stage in STAGES)
     document = json.loads((tmp_path / "runs/mine/report.json").read_text())
     assert {row["route"] for row in document["results"]} == set(heads)
-    assert (tmp_path / "runs/mine/curves.svg").read_text().count("<polyline") == 3 * len(two)
+    assert (tmp_path / "runs/mine/curves.svg").read_text().count('id="loss ') == 3 * len(two)
+    shown = re.findall(r"\]\((.+?)\)", report)
+    assert {"imu-activity-confusion.png", "imu-activity-samples.png"} <= {
+        Path(f).name for f in shown
+    }
+    assert all((tmp_path / "runs/mine" / file).stat().st_size > 0 for file in shown)
+    gaps = {row["route"]: row for row in document["gaps"]}
+    assert set(gaps) == set(two)
+    assert all(gap["split"] == "test" and 0 <= gap["off"] <= 1 for gap in gaps.values())
     assert list((tmp_path / "runs/mine/tensorboard").glob("events.out.tfevents.*"))
 
 
