@@ -125,7 +125,8 @@ def test_the_gap_is_measured_on_what_would_ship_and_the_cross_attention_it_was_t
     own = saved.network.state_dict()
     fusion = {name for name in own if name.startswith("fusion.")}
     for name in own.keys() - fusion:  # large ones ship in 255 steps
-        assert (own[name] - shipped[name]).abs().max() <= own[name].abs().max() / 250
+        difference = own[name].float() - shipped[name].float()
+        assert difference.norm() <= own[name].float().norm() / 50
     assert float(saved.network.fusion.before_g.alpha.detach()) != pytest.approx(ALPHA_START)
     gaps = {one.route: one for one in gap.measure_gaps(saved)}
     assert set(gaps) == set(TASKS)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
+from html import escape
 from pathlib import Path
 
 import numpy as np
@@ -19,7 +20,7 @@ SHOWN = 8
 
 COLUMNS = 4
 PANEL_INCHES = (2.0, 1.9)
-_CAPTION_CHARACTERS, _CELL_CHARACTERS = 38, 240
+_CAPTION_CHARACTERS, _CELL_CHARACTERS = 34, 240
 _COLOURS = {True: RIGHT, False: WRONG, None: PLAIN}
 
 
@@ -103,8 +104,9 @@ def _table(measured: Measured, picked: Sequence[int], captions: Sequence[Caption
 
 
 def _row(cells: Sequence[str]) -> str:
+    """A row of Markdown, in which what the data says is no markup."""
     short = (textwrap.shorten(cell, _CELL_CHARACTERS, placeholder=" …") for cell in cells)
-    return f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in short)} |"
+    return f"| {' | '.join(escape(cell, quote=False).replace('|', '&#124;') for cell in short)} |"
 
 
 def link(title: str, path: Path) -> str:
