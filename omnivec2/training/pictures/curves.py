@@ -25,7 +25,7 @@ def draw_curves(path: Path, curves: Curves) -> None:
         for axes, ((stage, route), losses) in zip(panels, curves.items(), strict=True):
             steps, smooth = _smoothed(losses)
             axes.plot(steps, smooth, linewidth=1, gid=f"loss {stage} {route}")
-            axes.set_ylim(bottom=0)
+            axes.set_ylim(0, 1.1 * np.max(smooth, initial=1e-12))
             axes.set_title(f"{stage} {route}", loc="left")
 
 
