@@ -81,6 +81,9 @@ class Schedule(_Recipe):
     frozen_trunk: bool = Field(
         default=False, description="train tokenizers and heads on a trunk that stays as it is"
     )
+    frozen_tokenizers: bool = Field(
+        default=False, description="train heads alone, if the trunk is frozen too"
+    )
     accumulation: int = Field(
         default=1, gt=0, description="parts in which a step's batch is computed, to spare memory"
     )

@@ -197,3 +197,5 @@ def freeze(network: OmniVec2, recipe: Recipe, fixed: set[str]) -> None:
     freeze_stems(network, recipe.frozen_stem_blocks if recipe.warm_start else 0)
     if recipe.frozen_trunk:
         network.trunk.requires_grad_(False)
+    if recipe.frozen_tokenizers:
+        network.tokenizers.requires_grad_(False)
