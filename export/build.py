@@ -24,16 +24,18 @@ from export.exported import (
     ExportedGraph,
     ExportedParts,
     Route,
+    exported_decoder,
     whole_graph,
 )
 from export.layouts import Layout, PlannedModel
-from export.parity import Case, cases_of, check_parity
+from export.parity import Answering, Case, cases_of, check_parity
 from export.passport import write_passport
 from export.plan_inputs import plan_spec, plan_tensor
 from export.precision import convert, require_runnable
 from export.profiles import make_profile
 from export.repository import locked, write_repository
 from export.rounding import rounded_session
+from export.searches import decoder_cases
 from export.tensorrt import load_tensorrt, write_plan
 from omnivec2.atomic import staging_directory
 from omnivec2.checkpoint import Checkpoint, read_checkpoint
@@ -142,13 +144,17 @@ class _Builder:
         self._tolerance = PARITY_TOLERANCES[target.precision]
 
     def graph(
-        self, exported: ExportedGraph, parity: tuple[ParityEntry, ...]
+        self,
+        exported: ExportedGraph,
+        parity: tuple[ParityEntry, ...],
+        decoder: str | None = None,
     ) -> tuple[Passport, dict[str, Path]]:
         """Convert one exported graph, and build its plan if asked for.
 
         Args:
             exported: by the exporter.
             parity: how far the converted graph lies from it.
+            decoder: content digest of the one it is asked with, as it was built.
 
         Returns:
             Its passport, and its files by their names in the repository.
@@ -160,7 +166,7 @@ class _Builder:
         directory = self._root / before.model
         directory.mkdir()
         path = directory / MODEL_FILES[target.engine]
-        changes: dict[str, object] = {"storage": {}}
+        changes: dict[str, object] = {"storage": {}, "decoder": decoder}
         if target.trt is None:
             convert(exported.directory / GRAPH_FILE, exported.weights, path, target.precision)
         else:
@@ -205,12 +211,16 @@ class _Builder:
         return self._sessions[exported.name]
 
     def ensemble(
-        self, route: Route, built: Sequence[Passport], run: Chain
+        self,
+        route: Route,
+        built: Sequence[Passport],
+        run: Chain,
+        decoder: str | None = None,
     ) -> tuple[Passport, dict[str, Path]]:
         """The passport of a head put together from built parts, measured end to end."""
         parity = check_parity(route, run, cases_of(route.head), tolerance=self._tolerance)
         digests = {part.model: part.content_digest for part in built}
-        passport = self._passport(route.passport, parity, {"parts": digests})
+        passport = self._passport(route.passport, parity, {"parts": digests, "decoder": decoder})
         directory = self._root / route.name
         directory.mkdir()
         return passport, {PASSPORT_FILE: write_passport(passport, directory / PASSPORT_FILE)}
@@ -267,10 +277,31 @@ def _from_pytorch(entry: ParityEntry, before: Passport) -> ParityEntry:
     return entry.model_copy(update={"max_relative_error": error})
 
 
+def _build_decoder(
+    builder: _Builder, head: HeadSpec, whole: Answering
+) -> tuple[PlannedModel, str | None]:
+    """The decoder of a head that writes text, and its content digest.
+
+    Args:
+        builder: of the repository.
+        head: one with ``generation``.
+        whole: the same head as it was exported.
+    """
+    spec, exported = exported_decoder(builder.source, head)
+    cases = decoder_cases(head, whole, exported)
+    passport, files = builder.graph(exported, builder.parity(exported, cases))
+    config = part_config(_taken(spec, builder.target), passport)
+    return PlannedModel(spec.name, config, files), passport.content_digest
+
+
 def _build_fused(builder: _Builder) -> Iterator[PlannedModel]:
     for head in builder.source.heads:
         exported = whole_graph(builder.source, head)
-        passport, files = builder.graph(exported, builder.parity(exported, cases_of(head)))
+        decoder = None
+        if head.generation is not None:
+            planned, decoder = _build_decoder(builder, head, exported)
+            yield planned
+        passport, files = builder.graph(exported, builder.parity(exported, cases_of(head)), decoder)
         yield PlannedModel(head.name, model_config(_served(head, builder.target), passport), files)
 
 
@@ -286,7 +317,11 @@ def _build_shared(builder: _Builder) -> Iterator[PlannedModel]:
     for route in parts.routes:
         names = [part.name for part in route.parts]
         run = Chain([builder.session(part) for part in route.parts])
-        passport, files = builder.ensemble(route, [built[name][1] for name in names], run)
+        decoder = None
+        if route.head.generation is not None:
+            planned, decoder = _build_decoder(builder, route.head, route)
+            yield planned
+        passport, files = builder.ensemble(route, [built[name][1] for name in names], run, decoder)
         head = _served(route.head, builder.target)
         chain = [built[name][0] for name in names]
         yield PlannedModel(head.name, ensemble_config(head, chain, passport), files)

@@ -41,6 +41,13 @@ class DeployedModel:
         """The newest."""
         return self.versions[-1]
 
+    @property
+    def needs(self) -> Mapping[str, int]:
+        """Everything it is run with -> its version: its parts, and its decoder."""
+        generation = self.head.generation if self.head else None
+        decoder = {generation.decoder: int(generation.version)} if generation else {}
+        return {**self.parts, **decoder}
+
 
 def read_deployed(repository: Path) -> dict[str, DeployedModel]:
     """Name -> model, of all that can be read; others are left out.
@@ -60,8 +67,8 @@ def read_deployed(repository: Path) -> dict[str, DeployedModel]:
 
 
 def users_of(part: str, deployed: Mapping[str, DeployedModel]) -> set[str]:
-    """The heads that are put together with a part."""
-    return {name for name, model in deployed.items() if part in model.parts}
+    """The heads that are run with a part."""
+    return {name for name, model in deployed.items() if part in model.needs}
 
 
 def list_heads(deployed: Mapping[str, DeployedModel]) -> list[dict[str, JsonValue]]:

@@ -18,7 +18,8 @@ from export.agreement import Array
 from export.layouts import ensemble_path, load_part, part_directory
 from export.parity import Batch, Case, cases_of
 from export.rounding import rounded_session
-from export.samples import MAX_BATCH, batch_axes, dynamic_axes
+from export.samples import MAX_BATCH, batch_axes, dynamic_axes, longest_input
+from export.searches import decoder_axes
 from omnivec2.checkpoint import Checkpoint
 from omnivec2.parts import LENGTH, LENGTH_BUCKETS, TRUNK, PartSpec
 from omnivec2.passport import GRAPH_FILE, PASSPORT_FILE, Passport, load_passport
@@ -147,6 +148,25 @@ def whole_graph(source: Checkpoint, head: HeadSpec) -> ExportedGraph:
     )
 
 
+def exported_decoder(source: Checkpoint, head: HeadSpec) -> tuple[PartSpec, ExportedGraph]:
+    """The decoder of a head with ``generation``: its spec, and its graph.
+
+    Raises:
+        PassportError: it is not exported.
+    """
+    assert head.generation is not None, f"{head.route} writes no text"
+    spec, passport = load_part(source, head.generation.decoder)
+    return spec, ExportedGraph(
+        part_directory(source, spec.name),
+        source.weights_path,
+        spec.inputs,
+        tuple(tensor.name for tensor in spec.outputs),
+        *decoder_axes(head.generation),
+        spec.max_batch_size,
+        passport,
+    )
+
+
 class ExportedParts:
     """The parts of a checkpoint, with the batches that reach them.
 
@@ -163,7 +183,10 @@ class ExportedParts:
         self.specs: dict[str, PartSpec] = {}
         self._graphs: dict[str, ExportedGraph] = {}
         self._tensors: dict[str, list[tuple[Case, Batch]]] = {}
-        self.routes = [self._route(head) for head in source.heads]
+        # The head with the longest inputs comes first: it says what a shared tokenizer takes.
+        longest = sorted(source.heads, key=longest_input, reverse=True)
+        routes = {head.route: self._route(head) for head in longest}
+        self.routes = [routes[head.route] for head in source.heads]
 
     @property
     def trunk(self) -> ExportedGraph:
@@ -172,7 +195,8 @@ class ExportedParts:
 
     def around_the_trunk(self) -> Iterator[tuple[ExportedGraph, Iterator[Case]]]:
         """Every other part once, tokenizers first."""
-        tokenizers = {route.parts[0].name: route for route in self.routes}
+        longest = sorted(self.routes, key=lambda route: longest_input(route.head))
+        tokenizers = {route.parts[0].name: route for route in longest}
         for route in tokenizers.values():
             yield route.parts[0], cases_of(route.head)
         for route in self.routes:

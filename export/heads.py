@@ -19,7 +19,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from export.config import ensemble_config
+from export.config import ensemble_config, model_config
 from export.deployed import DeployedModel, read_deployed, users_of
 from export.layouts import Layout, PlannedModel, load_part, plan
 from export.repository import (
@@ -101,7 +101,8 @@ def add_head(
         _write(new, deployed, repository, staging)
         where = _locations(new, deployed, repository, staging, head)
         tell(f"written beside: {', '.join(f'{n.model.name} {n.version}' for n in new)}")
-        tryout = Tryout(head, where, _whole(source, head))
+        decoder = _decoder_location(new, repository, staging, head)
+        tryout = Tryout(head, where, _whole(source, head), decoder)
         tell(f"tried here: largest error {tryout.error:.1e}")
         with undone_on_failure(repository, staging, servers) as swap:
             _switch(new, head, servers, tryout, swap, tell)
@@ -130,7 +131,7 @@ def remove_head(route: str, repository: Path, servers: Sequence[TritonControl] =
             raise UnknownModelError(
                 f"{repository} has no head {route}; it has {', '.join(_routes(deployed))}"
             )
-        own = [part for part in deployed[name].parts if users_of(part, deployed) == {name}]
+        own = [part for part in deployed[name].needs if users_of(part, deployed) == {name}]
         gone = [name, *own]
         record = read_record(repository)
         write_record(
@@ -170,8 +171,6 @@ def _news(
     planned = {model.name: model for model in plan(replace(source, heads=(head,)), layout)}
     own = planned.pop(head.name)
     version = _next(deployed.get(head.name))
-    if layout is Layout.FUSED:
-        return [_New(own, version)]
     new: list[_New] = []
     versions: dict[str, int] = {}
     for name, model in planned.items():
@@ -189,8 +188,14 @@ def _news(
         versions[name] = _next(there)
         new.append(_New(model, versions[name]))
     passport = load_passport(own.files[PASSPORT_FILE])
-    chain = [load_part(source, name)[0] for name in passport.parts]
-    config = ensemble_config(head, chain, passport, versions=versions)
+    if head.generation is not None:
+        asked = {"version": str(versions[head.generation.decoder])}
+        head = head.model_copy(update={"generation": head.generation.model_copy(update=asked)})
+    if layout is Layout.FUSED:
+        config = model_config(head, passport)
+    else:
+        chain = [load_part(source, name)[0] for name in passport.parts]
+        config = ensemble_config(head, chain, passport, versions=versions)
     return [*new, _New(replace(own, config=config), version)]
 
 
@@ -231,6 +236,18 @@ def _locations(
     ]
 
 
+def _decoder_location(
+    new: Sequence[_New], repository: Path, staging: Path, head: HeadSpec
+) -> Location | None:
+    """Where the decoder of a head lies that writes text."""
+    found = read_deployed(staging)[head.name].head
+    if found is None or found.generation is None:
+        return None
+    name, version = found.generation.decoder, int(found.generation.version)
+    root = staging if name in {entry.model.name for entry in new} else repository
+    return Location(name, version, root / name / str(version))
+
+
 def _whole(source: Checkpoint, head: HeadSpec) -> Path:
     """Where the head's graph in one piece lies."""
     return source.model_directory(head)
@@ -255,6 +272,7 @@ def _switch(
             tryout.compare_parts(server)
         else:
             _try_candidate(own, server, tryout, swap)
+        tryout.compare_decoder(server)
         tell(f"compared on {server.address}")
     swap.place(own.model.name)
     for server in servers:

@@ -5,13 +5,14 @@
     fused     <modality>_<task>/1/            model.onnx  weights.safetensors  passport.json
     shared    tokenizer_<modality>/1/  trunk/1/  head_<modality>_<task>/1/    the same files
               <modality>_<task>/1/            passport.json: an ensemble of the parts
+    both      decoder_<modality>_<task>/1/    of heads that write text
 
 Needs neither torch nor onnx.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -70,6 +71,17 @@ def ensemble_path(source: Checkpoint, head: HeadSpec) -> Path:
     return source.model_directory(head) / ENSEMBLE_FILE
 
 
+def decoder_digest(source: Checkpoint, head: HeadSpec) -> str | None:
+    """Content digest of the decoder a head is asked with; None if it writes no text.
+
+    Raises:
+        PassportError: the decoder is not exported, or from other weights.
+    """
+    if head.generation is None:
+        return None
+    return load_part(source, head.generation.decoder)[1].content_digest
+
+
 def plan(source: Checkpoint, layout: Layout) -> list[PlannedModel]:
     """The models of a repository, each after those it needs.
 
@@ -89,6 +101,8 @@ def is_current(source: Checkpoint, head: HeadSpec, layout: Layout) -> bool:
             if ensemble.checkpoint_digest != source.digest:
                 return False
             directories = [part_directory(source, name) for name in ensemble.parts]
+        if head.generation is not None:
+            directories.append(part_directory(source, head.generation.decoder))
         return all(_is_vouched_for(directory, source) for directory in directories)
     except (OSError, PassportError):
         return False
@@ -101,20 +115,22 @@ def _is_vouched_for(directory: Path, source: Checkpoint) -> bool:
 
 
 def _plan_fused(source: Checkpoint) -> list[PlannedModel]:
-    return [
+    exported = _exported(source, _fused_path, Layout.FUSED)
+    return _plan_decoders(source, exported, Layout.FUSED) + [
         PlannedModel(
             head.name,
             model_config(head, passport),
             _graph_files(source, source.model_directory(head)),
         )
-        for head, passport in _exported(source, _fused_path, Layout.FUSED)
+        for head, passport in exported
     ]
 
 
 def _plan_shared(source: Checkpoint) -> list[PlannedModel]:
     parts: dict[str, tuple[PartSpec, Passport]] = {}
     ensembles: list[PlannedModel] = []
-    for head, passport in _exported(source, ensemble_path, Layout.SHARED):
+    exported = _exported(source, ensemble_path, Layout.SHARED)
+    for head, passport in exported:
         for name, digest in passport.parts.items():
             if name not in parts:
                 parts[name] = load_part(source, name)
@@ -127,7 +143,25 @@ def _plan_shared(source: Checkpoint) -> list[PlannedModel]:
         files = {PASSPORT_FILE: ensemble_path(source, head)}
         ensembles.append(PlannedModel(head.name, ensemble_config(head, chain, passport), files))
     order = sorted(parts, key=lambda name: (name != TRUNK, name))
-    return [_plan_part(source, *parts[name]) for name in order] + ensembles
+    decoders = _plan_decoders(source, exported, Layout.SHARED)
+    return [_plan_part(source, *parts[name]) for name in order] + decoders + ensembles
+
+
+def _plan_decoders(
+    source: Checkpoint, exported: Sequence[tuple[HeadSpec, Passport]], layout: Layout
+) -> list[PlannedModel]:
+    """The decoders of heads that write text: the same in every layout."""
+    planned = []
+    for head, passport in exported:
+        if head.generation is None:
+            continue
+        spec, own = load_part(source, head.generation.decoder)
+        if own.content_digest != passport.decoder:
+            raise PassportError(
+                f"{head.route}: {spec.name} is not the one it was exported with; {_command(layout)}"
+            )
+        planned.append(_plan_part(source, spec, own))
+    return planned
 
 
 _PLANS: Mapping[Layout, Callable[[Checkpoint], list[PlannedModel]]] = {

@@ -78,7 +78,13 @@ class Exporter:
     opset: int
 
     def export(
-        self, traceable: Traceable, model: str, cases: Iterable[Case], target: Path, spec: str = ""
+        self,
+        traceable: Traceable,
+        model: str,
+        cases: Iterable[Case],
+        target: Path,
+        spec: str = "",
+        decoder: str | None = None,
     ) -> ExportResult:
         """Export one graph; it and its passport are put in place only if every step is OK.
 
@@ -88,6 +94,7 @@ class Exporter:
             cases: batches to compare at.
             target: directory for graph and passport.
             spec: of a part, for its content digest; nothing for a whole route.
+            decoder: content digest of a whole route's decoder, if it writes text.
         """
         for name in (PASSPORT_FILE, GRAPH_FILE):
             (target / name).unlink(missing_ok=True)
@@ -106,6 +113,7 @@ class Exporter:
                 graph=graph,
                 opset=self.opset,
                 content_digest=self.weights.content_digest(graph.reads, spec) if spec else None,
+                decoder=decoder,
             )
             target.mkdir(parents=True, exist_ok=True)
             shutil.move(graph.path, target / GRAPH_FILE)
@@ -114,7 +122,7 @@ class Exporter:
 
     def certify(
         self, name: str, measure: Callable[[], tuple[ParityEntry, ...]], model: str,
-        parts: dict[str, str], path: Path,
+        parts: dict[str, str], path: Path, decoder: str | None = None,
     ) -> ExportResult:  # fmt: skip
         """Measure an ensemble end to end and write its passport.
 
@@ -124,6 +132,7 @@ class Exporter:
             model: its name in the repository.
             parts: part -> content digest.
             path: the passport to write.
+            decoder: content digest of the head's decoder, if it writes text.
         """
         path.unlink(missing_ok=True)
         progress = _Progress(name, step="parity")
@@ -131,7 +140,12 @@ class Exporter:
             progress.parity = measure()
             progress.step = "passport"
             passport = issue_passport(
-                model, self.source.weights_path, progress.parity, opset=self.opset, parts=parts
+                model,
+                self.source.weights_path,
+                progress.parity,
+                opset=self.opset,
+                parts=parts,
+                decoder=decoder,
             )
             write_passport(passport, path)
         return progress.result()

@@ -17,7 +17,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from export.exported import part_axes, part_bounds
-from export.samples import batch_axes, dynamic_axes, example_inputs
+from export.samples import batch_axes, dynamic_axes, example_inputs, longest_input
 from export.traceable import Batch, Traceable, in_order
 from omnivec2.network.layers import Tokens
 from omnivec2.network.omnivec2 import OmniVec2
@@ -137,21 +137,25 @@ class Cutting:
         # A modality's embedding comes first: its tokenizer gets the plain name.
         first = sorted(self._heads, key=lambda h: (h.family is not TaskFamily.EMBEDDING, h.name))
         for head in first:
-            name = self._network.config.heads[head.route].tokenizer
-            key = (name, tuple((t.name, t.dtype, t.shape) for t in head.inputs))
+            key = self._key(head)
             if key not in tokenizers:
-                plain = f"tokenizer_{name}"
+                plain = f"tokenizer_{key[0]}"
                 unique = plain if plain not in taken else f"{plain}_{_sizes(head)}"
                 taken.add(unique)
-                tokenizers[key] = self._tokenizer(unique, head)
+                alike = [h for h in first if self._key(h) == key]
+                tokenizers[key] = self._tokenizer(unique, max(alike, key=longest_input))
         trunk = self._trunk(next(iter(tokenizers.values())))
         composed = {}
         for head in self._heads:
-            name = self._network.config.heads[head.route].tokenizer
-            key = (name, tuple((t.name, t.dtype, t.shape) for t in head.inputs))
-            own = self._head(head, tokenizers[key], trunk)
-            composed[head.route] = Composition(head, tokenizers[key], trunk, own)
+            tokenizer = tokenizers[self._key(head)]
+            own = self._head(head, tokenizer, trunk)
+            composed[head.route] = Composition(head, tokenizer, trunk, own)
         return composed
+
+    def _key(self, head: HeadSpec) -> tuple[object, ...]:
+        """Heads of one key share a tokenizer."""
+        name = self._network.config.heads[head.route].tokenizer
+        return name, tuple((t.name, t.dtype, t.shape) for t in head.inputs)
 
     def _tokenizer(self, name: str, head: HeadSpec) -> Part:
         module = TokenizerPart(self._network, head)

@@ -36,6 +36,7 @@ def issue_passport(
     tolerance: float = PARITY_TOLERANCE,
     content_digest: str | None = None,
     parts: Mapping[str, str] | None = None,
+    decoder: str | None = None,
 ) -> Passport:
     """Make the passport of a model that passed the parity gate.
 
@@ -48,6 +49,7 @@ def issue_passport(
         tolerance: what the gate allowed.
         content_digest: of a part.
         parts: part -> content digest, of an ensemble.
+        decoder: content digest of the one that a head is asked with, if it writes text.
     """
     digest = file_digest(weights)
     files = {GRAPH_FILE: file_digest(graph.path), WEIGHTS_FILE: digest} if graph else {}
@@ -62,6 +64,7 @@ def issue_passport(
         files=files,
         content_digest=content_digest,
         parts=dict(parts or {}),
+        decoder=decoder,
         tolerance=tolerance,
         parity=parity,
         created=datetime.datetime.now(datetime.UTC).date(),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,17 +10,20 @@ import numpy.typing as npt
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from export.layouts import Layout, is_current
+from export.decoder import decoder_part
+from export.layouts import Layout, decoder_digest, is_current
 from export.one import Exporter, ExportResult
 from export.onnx_graph import DEFAULT_OPSET
 from export.parity import cases_of
 from export.report import result_table
-from export.shared import export_shared
+from export.searches import decoder_cases
+from export.shared import export_part, export_shared
 from export.traceable import traceable_route
 from export.weight_ranges import StoredWeights
 from omnivec2.checkpoint import Checkpoint, read_checkpoint
 from omnivec2.errors import ExportError, UnknownModelError
 from omnivec2.network.load import load_network
+from omnivec2.network.omnivec2 import OmniVec2
 from omnivec2.spec import HeadSpec
 from omnivec2.terminal import make_console
 
@@ -76,17 +79,41 @@ def export_checkpoint(
             results.append(result)
             progress.update(bar, description=f"exported {result.route}", advance=1)
 
+        failed = _export_decoders(network, exporter, heads, tell)
         for head in heads.get(Layout.FUSED, ()):
+            if head in failed:
+                continue
             target = source.model_directory(head)
             cases = cases_of(head, (samples or {}).get(head.route, ()))
-            tell(exporter.export(traceable_route(network, head), head.name, cases, target))
-        if in_parts := heads.get(Layout.SHARED):
+            decoder = decoder_digest(source, head)
+            whole = traceable_route(network, head)
+            tell(exporter.export(whole, head.name, cases, target, decoder=decoder))
+        if in_parts := [head for head in heads.get(Layout.SHARED, ()) if head not in failed]:
             export_shared(network, exporter, in_parts, tell)
     console.print(result_table(results))
     for result in results:
         if not result.ok:
             console.print(f"FAIL {result.route}: {result.step}: {result.message}", markup=False)
     return results
+
+
+def _export_decoders(
+    network: OmniVec2,
+    exporter: Exporter,
+    heads: Mapping[Layout, Sequence[HeadSpec]],
+    tell: Callable[[ExportResult], None],
+) -> list[HeadSpec]:
+    """Export the decoders of all heads that write text; the heads whose decoder failed."""
+    writing = {head.route: head for some in heads.values() for head in some if head.generation}
+    failed = []
+    for head in writing.values():
+        part = decoder_part(network, head)
+        cases = decoder_cases(head, traceable_route(network, head), part.traceable)
+        result = export_part(exporter, part, cases)
+        tell(result)
+        if not result.ok:
+            failed.append(head)
+    return failed
 
 
 def _select(source: Checkpoint, only: Sequence[str] | None) -> list[HeadSpec]:

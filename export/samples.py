@@ -77,6 +77,11 @@ def length_axes(head: HeadSpec) -> dict[str, Axis]:
     return {name: known.get(name, Axis(1, 4096, (1, 9, 40))) for name in sorted(names)}
 
 
+def longest_input(head: HeadSpec) -> int:
+    """How long the longest input is that a head takes; 0 if none varies."""
+    return max((axis.high for axis in length_axes(head).values()), default=0)
+
+
 def length_cases(head: HeadSpec) -> list[dict[str, int]]:
     """Sizes of the dynamic axes to compare at; one empty case if none is dynamic."""
     axes = length_axes(head)

@@ -17,10 +17,11 @@ import onnxruntime as ort
 import torch
 
 from export.exported import TRUNK_BATCHES, Chain
-from export.layouts import PART_FILE, ensemble_path, part_directory
+from export.layouts import PART_FILE, decoder_digest, ensemble_path, part_directory
 from export.one import Exporter, ExportResult
 from export.parity import Case, cases_of, check_parity
 from export.parts import Composition, Cutting, Part
+from export.samples import longest_input
 from export.traceable import Array, Batch, traceable_route
 from omnivec2.atomic import link_or_copy, write_file
 from omnivec2.checkpoint import Checkpoint
@@ -55,17 +56,22 @@ def export_shared(
     bench = Bench(wanted)
     done: dict[str, bool] = {}
     for part, cases in bench.parts():
-        target = part_directory(exporter.source, part.spec.name)
-        target.mkdir(parents=True, exist_ok=True)
-        spec = part.spec.model_dump_json()
-        write_file(target / PART_FILE, f"{part.spec.model_dump_json(indent=1)}\n".encode())
-        result = exporter.export(part.traceable, part.spec.name, cases(), target, spec)
+        result = export_part(exporter, part, cases())
         done[part.spec.name] = result.ok
         on_result(result)
     with _sessions(exporter.source) as session:
         for composition in wanted:
             if all(done[part.spec.name] for part in composition.parts):
                 on_result(_certify(network, exporter, composition, session))
+
+
+def export_part(exporter: Exporter, part: Part, cases: Iterator[Case]) -> ExportResult:
+    """Export one part into the checkpoint, its spec beside its graph."""
+    target = part_directory(exporter.source, part.spec.name)
+    target.mkdir(parents=True, exist_ok=True)
+    spec = part.spec.model_dump_json()
+    write_file(target / PART_FILE, f"{part.spec.model_dump_json(indent=1)}\n".encode())
+    return exporter.export(part.traceable, part.spec.name, cases, target, spec)
 
 
 class Bench:
@@ -77,7 +83,9 @@ class Bench:
 
     def parts(self) -> Iterator[tuple[Part, Callable[[], Iterator[Case]]]]:
         """Every distinct part once: tokenizers, the trunk, heads."""
-        tokenizers = {c.tokenizer.spec.name: c for c in self._compositions}
+        # Each is compared on the longest inputs that any of its heads takes.
+        longest = sorted(self._compositions, key=lambda c: longest_input(c.head))
+        tokenizers = {c.tokenizer.spec.name: c for c in longest}
         for composition in tokenizers.values():
             yield composition.tokenizer, lambda c=composition: cases_of(c.head)  # type: ignore[misc]
         yield self._compositions[0].trunk, lambda: self._of_trunk(list(tokenizers.values()))
@@ -128,7 +136,12 @@ def _certify(
 
     digests = {name: _content_digest(exporter.source, name) for name in names}
     return exporter.certify(
-        f"{head.route} in parts", measure, head.name, digests, ensemble_path(exporter.source, head)
+        f"{head.route} in parts",
+        measure,
+        head.name,
+        digests,
+        ensemble_path(exporter.source, head),
+        decoder_digest(exporter.source, head),
     )
 
 

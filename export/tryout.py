@@ -18,6 +18,7 @@ from export.config import HEAD_SPEC_PARAMETER
 from export.samples import length_cases, random_inputs
 from omnivec2.atomic import link_or_copy
 from omnivec2.errors import ParityError
+from omnivec2.generation import constant_inputs, first_inputs
 from omnivec2.passport import GRAPH_FILE, PARITY_TOLERANCE, WEIGHTS_FILE
 from omnivec2.spec import HeadSpec
 
@@ -62,6 +63,7 @@ class Tryout:
         head: its spec.
         locations: the graphs it is run with, in order: its own, or its parts.
         whole: directory of the same head's graph in one piece, if there is one.
+        decoder: of a head that writes text.
 
     Attributes:
         error: largest relative difference between the parts and the head in one piece.
@@ -72,7 +74,13 @@ class Tryout:
             spec names, or answers otherwise than the head in one piece.
     """
 
-    def __init__(self, head: HeadSpec, locations: Sequence[Location], whole: Path) -> None:
+    def __init__(
+        self,
+        head: HeadSpec,
+        locations: Sequence[Location],
+        whole: Path,
+        decoder: Location | None = None,
+    ) -> None:
         self._head = head
         self.in_parts = len(locations) > 1
         rng = np.random.default_rng(0)
@@ -85,6 +93,7 @@ class Tryout:
             sessions = [ort.InferenceSession(place.directory / GRAPH_FILE) for place in locations]
             self._runs = [_run(locations, sessions, batch) for batch in self._batches]
             self.error = self._compare_with(whole) if (whole / GRAPH_FILE).exists() else 0.0
+            self._first_steps = self._decode(decoder) if decoder else []
         except ENGINE_ERRORS as error:
             raise ParityError(f"{head.route}: cannot be run: {error}") from error
         for batch, run in zip(self._batches, self._runs, strict=True):
@@ -99,6 +108,15 @@ class Tryout:
         for run in self._runs:
             for stage in run:
                 self._require_equal(server, stage.location, stage)
+
+    def compare_decoder(self, server: Server) -> None:
+        """Compare the decoder on a server with what it answers here, if there is one.
+
+        Raises:
+            ParityError: an answer differs.
+        """
+        for stage in self._first_steps:
+            self._require_equal(server, stage.location, stage)
 
     def compare(self, server: Server, name: str, version: int) -> None:
         """Compare the whole head on a server, under some name, with what it answers here.
@@ -119,6 +137,28 @@ class Tryout:
         del message.parameters[HEAD_SPEC_PARAMETER]
         text: str = text_format.MessageToString(message, as_utf8=True)
         return text
+
+    def _decode(self, place: Location) -> list[_Stage]:
+        """The first step of a search behind every run.
+
+        Raises:
+            ParityError: its tensors are not those of the head's spec.
+        """
+        assert self._head.generation is not None
+        session = ort.InferenceSession(place.directory / GRAPH_FILE)
+        stages = []
+        for batch, run in zip(self._batches, self._runs, strict=True):
+            rows = len(next(iter(batch.values())))
+            tensors = first_inputs(self._head.generation, rows)
+            tensors |= constant_inputs(self._head, batch, run[-1].outputs)
+            names = [tensor.name for tensor in self._head.generation.outputs]
+            if {node.name for node in session.get_inputs()} != tensors.keys() or not set(names) <= {
+                node.name for node in session.get_outputs()
+            }:
+                raise ParityError(f"{place.name}: its tensors are not those of {self._head.route}")
+            answers = dict(zip(names, session.run(names, tensors), strict=True))
+            stages.append(_Stage(place, tensors, answers))
+        return stages
 
     def _compare_with(self, whole: Path) -> float:
         """Largest error against the head in one piece."""

@@ -1,8 +1,9 @@
-"""``omnivec2 head add | remove | list``: heads of a deployment that runs."""
+"""``omnivec2 head add | remove | list | join``: heads of a deployment, or of a checkpoint."""
 
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -14,12 +15,13 @@ from omnivec2.cli_options import (
     ServedRepositoryOption,
     TritonOption,
 )
-from omnivec2.cli_support import one_line_errors
+from omnivec2.cli_support import needs_extra, one_line_errors
 from omnivec2.cli_tables import deployed_table
 from omnivec2.terminal import make_console
 
 heads_app = typer.Typer(
-    no_args_is_help=True, help="Add heads to a running deployment, remove them, list them."
+    no_args_is_help=True,
+    help="Add heads to a running deployment, remove them, list them; join checkpoints.",
 )
 
 
@@ -73,6 +75,26 @@ def head_remove(
         servers = [TritonControl(address) for address in triton or []]
         gone = remove_head(route, model_repo, servers)
         typer.echo(f"removed {', '.join(gone)}")
+
+
+@heads_app.command("join")
+def head_join(
+    route: Annotated[str, typer.Argument(help="modality/task, e.g. text/summarization.")],
+    donor: Annotated[Path, typer.Option("--from", help="Checkpoint the head was trained in.")],
+    checkpoint: CheckpointOption = DEFAULT_CHECKPOINT,
+) -> None:
+    """Put a head that was trained by itself into the checkpoint of the trunk it was trained on.
+
+    Export again afterwards: graphs belong to the weights they were exported from.
+
+    Examples:
+        omnivec2 head join text/summarization --from checkpoints/writing
+    """
+    with one_line_errors(), needs_extra("train"):
+        from omnivec2.network.join import join_head
+
+        joined = join_head(route, donor, checkpoint)
+        typer.echo(f"{route} is one of {len(joined.heads)} heads in {checkpoint}")
 
 
 @heads_app.command("list")

@@ -5,6 +5,9 @@
     inputs ─ tokenizer_m ─► tokens, mask ─ trunk ─► features ─ head_m_t ─► outputs
                          └───────── mask, extras ──────────────┘
 
+A head that writes text has a ``decoder_m_t`` besides, in either layout: one step of it, which
+the caller repeats (``omnivec2.generation``).
+
 Tensors between parts have fixed names, so that how a model is put together follows from
 the specs of its tokenizer and its head.
 """
@@ -19,7 +22,7 @@ from pydantic import BaseModel, ConfigDict
 from omnivec2.spec import TensorSpec
 
 TRUNK = "trunk"
-PART_PREFIXES = ("tokenizer_", "head_")
+PART_PREFIXES = ("tokenizer_", "head_", "decoder_")
 """How names of parts begin; no modality is named so."""
 TOKENS, MASK, FEATURES = "tokens", "mask", "features"
 LENGTH = "length"
@@ -52,7 +55,7 @@ class PartSpec(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     name: str
-    kind: Literal["tokenizer", "trunk", "head"]
+    kind: Literal["tokenizer", "trunk", "head", "decoder"]
     inputs: tuple[TensorSpec, ...]
     outputs: tuple[TensorSpec, ...]
     max_batch_size: int = 32

@@ -82,6 +82,11 @@ class Passport(_Frozen):
     parts: dict[str, Sha256] = Field(
         default={}, description="ensemble: part -> content digest it was exported with"
     )
+    decoder: Sha256 | None = Field(
+        default=None,
+        description="head that writes text: content digest of the decoder it is asked with",
+        exclude_if=lambda value: value is None,
+    )
     tolerance: float = Field(gt=0, description="parity the export was held to")
     parity: tuple[ParityEntry, ...] = Field(min_length=1)
     created: datetime.date

@@ -40,6 +40,7 @@ class TaskFamily(StrEnum):
     SEGMENTATION = "segmentation"
     REGRESSION = "regression"
     FORECASTING = "forecasting"
+    SUMMARIZATION = "summarization"
     EMBEDDING = "embedding"
 
 
@@ -117,6 +118,38 @@ class DataSource(_Frozen):
     source: str = ""
 
 
+class Generation(_Frozen):
+    """How a head that writes text is asked: one step of its decoder after another.
+
+    The decoder is a model beside the head's and no route of its own. Its tensors have the
+    names of ``omnivec2.generation``, which is the loop around it; any other input of it is
+    an input or an output of the head, by name.
+    """
+
+    decoder: str = Field(pattern=r"^[a-z][a-z0-9_]*$", description="name of its model")
+    version: str = Field(default="1", description="of its files in the repository")
+    inputs: tuple[TensorSpec, ...]
+    outputs: tuple[TensorSpec, ...]
+    source: str = Field(description="input of the head with the ids that can be copied")
+    vocabulary: str = Field(
+        description="base64 of a bit per id of the text tokenizer, the first bit of a byte being "
+        "its highest: the decoder's words are the ids whose bit is 1, in ascending order"
+    )
+    start_id: int = Field(description="id before the first word")
+    end_id: int = Field(description="id after the last word")
+    unknown_id: int = Field(description="id that stands for copied words it has none for")
+    first_word_id: int = Field(description="ids below it are special: only the end is written")
+    max_new_tokens: int = Field(gt=0, description="most ids of one answer")
+    max_beams: int = Field(default=8, gt=0, description="most beams of one search")
+    num_beams: int = Field(default=1, gt=0, description="beams unless asked otherwise")
+    length_penalty: float = Field(
+        default=1.0, description="power of the length that a beam's score is divided by"
+    )
+    no_repeat_ngram_size: int = Field(
+        default=3, ge=0, description="no run of so many ids comes twice; 0 allows all"
+    )
+
+
 class HeadSpec(_Frozen):
     """Everything a gateway needs to serve one modality-task."""
 
@@ -132,6 +165,11 @@ class HeadSpec(_Frozen):
     targets: tuple[Target, ...] = ()
     quantiles: tuple[float, ...] = ()
     horizon: int | None = Field(default=None, description="forecast steps of one answer")
+    generation: Generation | None = Field(
+        default=None,
+        description="how its text is written, if it writes one",
+        exclude_if=lambda value: value is None,
+    )
     limits: Limits = Limits()
     max_batch_size: int = 32
     metrics: tuple[Metric, ...] = ()

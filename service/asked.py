@@ -27,7 +27,7 @@ def ask_one(heads: Sequence[Head], parameters: Mapping[str, JsonValue]) -> list[
         InvalidParameterError: one is unknown or of the wrong kind; it is named.
     """
     (head,) = heads
-    return [Asked(head, check_parameters(head.postprocessor, parameters))]
+    return [_ask_head(head, parameters)]
 
 
 def ask_tasks(heads: Sequence[Head], parameters: Mapping[str, JsonValue]) -> list[Asked]:
@@ -70,6 +70,14 @@ def alike(asked: Sequence[Asked]) -> list[list[Asked]]:
     return groups
 
 
+def _ask_head(head: Head, parameters: Mapping[str, JsonValue]) -> Asked:
+    checked = check_parameters(head.postprocessor, parameters)
+    if head.spec.generation is not None:
+        # Refused here what is more than the head can, and not after half of the work.
+        head.postprocessor.search_options(head.spec, checked)
+    return Asked(head, checked)
+
+
 def _ask_task(head: Head, parameters: Mapping[str, JsonValue], *, keyed: bool) -> Asked:
     task = head.spec.task
     own = parameters.get(task, {}) if keyed else parameters
@@ -78,7 +86,7 @@ def _ask_task(head: Head, parameters: Mapping[str, JsonValue], *, keyed: bool) -
             f"parameters of {task}: expected an object", field=f"parameters.{task}"
         )
     try:
-        return Asked(head, check_parameters(head.postprocessor, own))
+        return _ask_head(head, own)
     except InvalidParameterError as error:
         field = error.field or "parameters"
         if keyed:

@@ -26,6 +26,7 @@ from omnivec2.preprocess import Array
 from service.asked import Asked, alike, ask_one, ask_tasks
 from service.concurrency import all_of
 from service.context import SPANS
+from service.generation import Writer
 from service.heads import Heads
 from service.runtimes.base import Model, Runtime
 from service.stages import (
@@ -105,6 +106,7 @@ class DataPlane:
         self._chunks_ahead = chunks_ahead
         self._pool = ThreadPoolExecutor(host_workers, "host", initializer=give_way)
         self.served = Heads(runtime)
+        self._writer = Writer(runtime)
 
     @property
     def heads(self) -> Mapping[str, Head]:
@@ -235,12 +237,27 @@ class DataPlane:
         self, asked: Asked, outputs: Mapping[str, Array], ready: Ready, timings: Timings
     ) -> JsonValue:
         check_finite(outputs)
+        if asked.head.spec.generation is not None:
+            outputs = await self._write(asked, outputs, ready, timings)
         context = ready.prepared.context
         finish = partial(postprocess, asked.head, outputs, context, asked.parameters)
         quick = is_quick(asked.head, outputs)
         result, seconds = finish() if quick else await self._host(timings, finish)
         timings.add("postprocess", time.perf_counter() - seconds, seconds)
         return result
+
+    async def _write(
+        self, asked: Asked, outputs: Mapping[str, Array], ready: Ready, timings: Timings
+    ) -> Mapping[str, Array]:
+        """The ids of the texts that a head writes, a sample each."""
+        samples = ready.prepared.samples
+        inputs = ready.batch or collate_range(samples, 0, len(samples))
+        options = asked.head.postprocessor.search_options(asked.head.spec, asked.parameters)
+        host = partial(self._host, timings)
+        written = await self._writer.write(asked.head.model, options, inputs, outputs, host)
+        timings.queue += written.queue_seconds
+        timings.compute += written.compute_seconds
+        return written.outputs
 
     async def _infer(
         self, heads: Sequence[Head], ready: Ready, size: int, timings: Timings

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -55,7 +55,7 @@ class StoredModel:
         spec: what it does.
         version: name of its newest version directory.
         steps: the parts it is put together from; none if it is in one piece.
-        graphs: one per step, or its own.
+        graphs: one per step, or its own; then its decoder, if it writes text.
     """
 
     spec: HeadSpec
@@ -158,10 +158,14 @@ def read_model(directory: Path, config: ModelConfig) -> StoredModel:
     passport = verify_passport(version)
     check_claims(passport, spec)
     steps = steps_of(config)
+    root = directory.parent
+    graphs = [_read_part(root, s.model, s.version, passport, passport.parts) for s in steps]
     if not steps:
-        return StoredModel(spec, version.name, (), (_graph(version, config),))
-    graphs = tuple(_read_part(directory.parent, step, passport) for step in steps)
-    return StoredModel(spec, version.name, steps, graphs)
+        graphs = [_graph(version, config)]
+    if (generation := spec.generation) is not None:
+        wanted = {generation.decoder: passport.decoder}
+        graphs.append(_read_part(root, generation.decoder, generation.version, passport, wanted))
+    return StoredModel(spec, version.name, steps, tuple(graphs))
 
 
 def _newest(directory: Path) -> Path:
@@ -171,17 +175,18 @@ def _newest(directory: Path) -> Path:
     return max(versions, key=lambda path: int(path.name))
 
 
-def _read_part(root: Path, step: Step, ensemble: Passport) -> StoredGraph:
-    """Read a part and check that it is the one the ensemble was exported with."""
-    version = root / step.model / step.version
-    config = read_config(root / step.model / CONFIG_FILE)
+def _read_part(
+    root: Path, name: str, number: str, head: Passport, digests: Mapping[str, str | None]
+) -> StoredGraph:
+    """Read a version of a part and check that it is the one a head was exported with."""
+    version = root / name / number
+    config = read_config(root / name / CONFIG_FILE)
     passport = verify_passport(version)
-    if passport.model != step.model:
+    if passport.model != name:
         raise PassportError(f"{version}: the passport of {passport.model}")
-    if passport.content_digest != ensemble.parts.get(step.model):
+    if passport.content_digest != digests.get(name):
         raise PassportError(
-            f"{ensemble.model}: was exported with another {step.model} than version "
-            f"{step.version} in {root}"
+            f"{head.model}: was exported with another {name} than version {number} in {root}"
         )
     return _graph(version, config)
 

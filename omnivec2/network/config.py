@@ -157,6 +157,34 @@ TokenizerConfig = Annotated[
 ]
 
 
+class DecoderConfig(_Config):
+    """What writes the text of a summarization head: causal layers that look at its tokens."""
+
+    layers: TransformerConfig
+    word_width: int = Field(description="of the text tokenizer's words, which it shares")
+    vocabulary: str = Field(description="its words; see omnivec2.spec.Generation.vocabulary")
+    positions: int = Field(default=256, description="most words of a text, and the one before it")
+    start_id: int
+    end_id: int
+    unknown_id: int
+    first_word_id: int = Field(description="ids below it are special and never copied")
+
+    @property
+    def key_width(self) -> int:
+        """Of the one key and the one value that all heads of a layer share."""
+        return self.layers.width // self.layers.heads
+
+    @property
+    def state_width(self) -> int:
+        """Numbers that a word leaves for those after it: keys and values of every layer."""
+        return 2 * self.layers.depth * self.key_width
+
+    @property
+    def memory_width(self) -> int:
+        """Numbers of a source token: keys and values of every layer, and a key for copying."""
+        return self.state_width + self.key_width
+
+
 Summary = Literal["cls", "mean", "sum"]
 """A way to make one vector of all tokens: the first one, or the mean or sum of real ones."""
 
@@ -178,6 +206,11 @@ class HeadConfig(_Config):
     quantiles: int = Field(default=0, description="forecasting: quantiles beside the mean")
     tokens: int = Field(default=0, description="forecasting: tokens of one series")
     context: int = Field(default=0, description="forecasting: steps of one series")
+    decoder: DecoderConfig | None = Field(
+        default=None,
+        description="summarization: what writes the text",
+        exclude_if=lambda value: value is None,
+    )
     layers: Literal["vit", "fc"] = Field(
         default="vit",
         description="ViT-Tiny blocks, or two fully connected layers (adaptation, alignment)",

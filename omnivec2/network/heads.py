@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from omnivec2.network.config import HeadConfig, TransformerConfig
 from omnivec2.network.fc_head import FullyConnectedHead
 from omnivec2.network.layers import Pool, Tokens, Transformer, masked_mean
+from omnivec2.network.summarization import Summarization
 from omnivec2.spec import TaskFamily
 
 Outputs = dict[str, Tensor]
@@ -183,6 +184,7 @@ OUTPUT_LAYERS: dict[TaskFamily, Any] = {
     TaskFamily.FORECASTING: Forecasting,
     TaskFamily.DETECTION: Detection,
     TaskFamily.SEGMENTATION: _segmentation,
+    TaskFamily.SUMMARIZATION: Summarization,
 }
 
 

@@ -19,6 +19,8 @@ from omnivec2.spec import HeadSpec
 TRAINING_ONLY = "fusion."
 """Names of parameters that inference never uses; they do not ship."""
 
+_POSITIONS = ".positions.weight"
+
 
 def load_network(directory: Path) -> OmniVec2:
     """The network of a checkpoint, in evaluation mode, float32.
@@ -74,15 +76,21 @@ def save_network(
 def continue_from(network: OmniVec2, directory: Path) -> list[str]:
     """Take over every weight of a checkpoint that fits, by name and shape.
 
+    A table of positions that has become longer takes over the rows there were.
+
     Returns:
         names of the network's parameters that keep their own start.
     """
     read_checkpoint(directory)
     own = network.state_dict()
-    taken = {
-        name: torch.from_numpy(array)
-        for name, array in load_tensors(directory).items()
-        if name in own and own[name].shape == array.shape
-    }
+    taken: dict[str, torch.Tensor] = {}
+    for name, array in load_tensors(directory).items():
+        if name not in own:
+            continue
+        if own[name].shape == array.shape:
+            taken[name] = torch.from_numpy(array)
+        elif name.endswith(_POSITIONS) and len(array) < len(own[name]):
+            taken[name] = own[name].clone()
+            taken[name][: len(array)] = torch.from_numpy(array)
     network.load_state_dict(taken, strict=False)
     return sorted(own.keys() - taken.keys())

@@ -19,7 +19,9 @@ from omnivec2.network.config import NetworkConfig
 from omnivec2.network.fusion import PairFusion
 from omnivec2.network.heads import Embedding, build_head
 from omnivec2.network.layers import Tokens
+from omnivec2.network.summarization import Decoder
 from omnivec2.network.tokenizers import build_tokenizer
+from omnivec2.network.tokenizers.text import TextTokenizer
 from omnivec2.network.trunk import Trunk
 
 Inputs = Mapping[str, Tensor]
@@ -51,6 +53,13 @@ class OmniVec2(nn.Module):
                 if head.has_weights
             }
         )
+        for route, head in config.heads.items():
+            if head.decoder is not None:
+                layer = self.heads[module_name(route)].get_submodule("output.decoder")
+                tokenizer = self.tokenizers[head.tokenizer]
+                assert isinstance(layer, Decoder)
+                assert isinstance(tokenizer, TextTokenizer)
+                layer.share_words(tokenizer)
         self.embedding = Embedding()
         self.fusion = PairFusion(trunk.g.width, config.cross_heads)
 

@@ -9,6 +9,7 @@ from omnivec2.postprocess.embedding import EmbeddingPostprocessor
 from omnivec2.postprocess.forecasting import ForecastingPostprocessor
 from omnivec2.postprocess.regression import RegressionPostprocessor
 from omnivec2.postprocess.segmentation import SegmentationPostprocessor
+from omnivec2.postprocess.summarization import SummarizationPostprocessor
 from omnivec2.spec import TaskFamily
 
 __all__ = ["Parameters", "Postprocessor", "postprocessor_for"]
@@ -22,6 +23,7 @@ _POSTPROCESSORS: dict[TaskFamily, type[Postprocessor]] = {
         RegressionPostprocessor,
         ForecastingPostprocessor,
         EmbeddingPostprocessor,
+        SummarizationPostprocessor,
     )
 }
 

@@ -9,6 +9,7 @@ from typing import Any, ClassVar, cast
 import numpy.typing as npt
 from pydantic import BaseModel, ConfigDict, JsonValue
 
+from omnivec2.generation import SearchOptions
 from omnivec2.spec import HeadSpec, TaskFamily
 
 Array = npt.NDArray[Any]
@@ -51,6 +52,15 @@ class Postprocessor(ABC):
         Raises:
             InvalidParameterError: a parameter does not fit this head.
         """
+
+    def search_options(self, spec: HeadSpec, parameters: Any) -> SearchOptions:
+        """What is searched for where the head writes text: the head's own, unless overridden.
+
+        Raises:
+            InvalidParameterError: a parameter asks for more than the head can.
+        """
+        assert spec.generation is not None, f"{spec.route} writes no text"
+        return SearchOptions.of(spec.generation)
 
     def combine(self, results: Sequence[JsonValue], *, batched: bool, spec: HeadSpec) -> JsonValue:
         """The response body for all inputs of a request.

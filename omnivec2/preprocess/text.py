@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import ClassVar
 
 import numpy as np
@@ -18,8 +17,7 @@ from omnivec2.errors import (
 from omnivec2.preprocess.base import Parameters, Prepared, Preprocessor, json_type
 from omnivec2.preprocess.jsontext import decode_utf8, parse_json, unwrap
 from omnivec2.spec import Limits, Modality, TensorSpec
-
-VOCABULARY = Path(__file__).parent / "assets" / "bert-base-uncased" / "tokenizer.json"
+from omnivec2.wordpiece import VOCABULARY
 
 Text = str | tuple[str, str]
 """One text, or a pair of them."""
@@ -46,7 +44,8 @@ class TextPreprocessor(Preprocessor[TextParameters, Text]):
     default_limits = Limits(bytes=2**20, characters=100_000, tokens=256)
 
     def __init__(self, parameters: TextParameters, limits: Limits | None = None) -> None:
-        super().__init__(parameters, limits)
+        most = self.default_limits.model_copy(update={"tokens": parameters.max_tokens})
+        super().__init__(parameters, limits or most)
         self._tokenizer: Tokenizer = Tokenizer.from_file(str(VOCABULARY))
         self._tokenizer.no_padding()
         # A pair loses tokens from its longer text first.
@@ -124,7 +123,7 @@ class TextPreprocessor(Preprocessor[TextParameters, Text]):
         return self._checked(value)
 
     def prepare(self, native: Text) -> Prepared:
-        """One sample; tokens beyond ``max_tokens`` are cut."""
+        """One sample; tokens beyond ``max_tokens`` are cut, and ``cut`` says how many."""
         first, second = (native, None) if isinstance(native, str) else native
         encoding = self._tokenizer.encode(first, second)
         most = self.limits.tokens
@@ -133,7 +132,8 @@ class TextPreprocessor(Preprocessor[TextParameters, Text]):
             raise TooLargeError(f"text has more than {most} tokens", field="inputs")
         names = (spec.name for spec in self.inputs)
         sample = {n: np.asarray(c, np.int32) for n, c in zip(names, columns, strict=True)}
-        return Prepared([sample])
+        cut = sum(rest.special_tokens_mask.count(0) for rest in encoding.overflowing)
+        return Prepared([sample], {"cut": cut} if cut else {})
 
     def _pair(self, value: JsonValue) -> tuple[str, str]:
         if isinstance(value, list) and len(value) == 2:

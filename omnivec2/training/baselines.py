@@ -23,6 +23,7 @@ from sklearn.preprocessing import MaxAbsScaler, StandardScaler
 from omnivec2.preprocess import Array
 from omnivec2.spec import TaskFamily
 from omnivec2.training.baselines_scene import detection_baselines, segmentation_baselines
+from omnivec2.training.baselines_text import summarization_baselines
 from omnivec2.training.data import DEFAULT_CACHE
 from omnivec2.training.data.base import Split, TaskData
 from omnivec2.training.features import feature_matrix
@@ -48,7 +49,7 @@ def baselines(task: TaskData, *, cache: Path = DEFAULT_CACHE) -> dict[str, float
 
     Returns:
         baseline -> value of the task's metric: ``majority`` (of families without classes:
-        the mean) and ``linear``.
+        the mean) and ``linear``; of summaries, sentences as they are.
     """
     file = cache / "baselines" / f"{task.route.replace('/', '-')}-{_fingerprint(task)}.json"
     if file.is_file():
@@ -61,7 +62,10 @@ def baselines(task: TaskData, *, cache: Path = DEFAULT_CACHE) -> dict[str, float
 
 def _fingerprint(task: TaskData) -> str:
     sizes = {name: len(split) for name, split in task.splits.items()}
-    text = json.dumps([_VERSION, task.preprocess.model_dump(mode="json"), sizes], sort_keys=True)
+    parts: list[object] = [_VERSION, task.preprocess.model_dump(mode="json"), sizes]
+    if task.further_metrics or task.further_tests:
+        parts += [task.metric, task.test_name]
+    text = json.dumps(parts, sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
@@ -184,4 +188,5 @@ _FAMILIES: dict[TaskFamily, Callable[[TaskData], dict[str, float]]] = {
     TaskFamily.FORECASTING: _forecasting,
     TaskFamily.SEGMENTATION: segmentation_baselines,
     TaskFamily.DETECTION: detection_baselines,
+    TaskFamily.SUMMARIZATION: summarization_baselines,
 }

@@ -9,12 +9,14 @@ import torch
 from torch import Tensor, nn
 
 from omnivec2.network.omnivec2 import OmniVec2, module_name
+from omnivec2.network.summarization import Decoder
 from omnivec2.network.tokenizers.visual import VisualTokenizer
 from omnivec2.preprocess import collate
 from omnivec2.spec import Modality, TaskFamily
 from omnivec2.training.data.base import TaskData
 from omnivec2.training.sampling import tensors
 from omnivec2.training.specs import tokenizer_name
+from omnivec2.training.writing import word_counts
 
 FITTING_SAMPLES = 4000
 """Training samples that scaling constants are estimated from."""
@@ -36,6 +38,8 @@ def fit_constants(network: OmniVec2, tasks: Sequence[TaskData]) -> None:
             buffers[name].copy_(torch.as_tensor(value))
         if task.family is TaskFamily.FORECASTING:
             _fit_residual(network, task)
+        if task.family is TaskFamily.SUMMARIZATION:
+            _start_words(network, task)
         if task.family is TaskFamily.REGRESSION:
             targets = np.stack(list(task.splits["train"].targets))
             output = _output_layer(network, task)
@@ -85,6 +89,27 @@ def _fit_residual(network: OmniVec2, task: TaskData) -> None:
     # It is the best line there is: gradient steps on small batches only move it away.
     fitted_whole = horizon == output.get_parameter("residual.bias").shape[0]
     output.get_submodule("residual").requires_grad_(not fitted_whole)
+
+
+@torch.no_grad()
+def _start_words(network: OmniVec2, task: TaskData) -> None:
+    """Start a decoder's words near each other where the tokenizer's are, at their frequencies.
+
+    They are projected to the principal components of the tokenizer's words, and scaled to a
+    mean length of 1.
+    """
+    decoder = _output_layer(network, task).get_submodule("decoder")
+    assert isinstance(decoder, Decoder)
+    ids = decoder.ids
+    words = network.tokenizers[tokenizer_name(task)].get_parameter("words.weight")[ids]
+    mean = words.mean(dim=0)
+    _, _, axes = torch.linalg.svd(words - mean, full_matrices=False)
+    width = min(decoder.words.out_features, len(axes))
+    axes = axes[:width] / ((words - mean) @ axes[:width].T).norm(dim=1).mean()
+    decoder.words.weight[:width] = axes
+    decoder.words.bias[:width] = -axes @ mean
+    counts = word_counts(task.splits["train"].samples)[ids.numpy()]
+    decoder.bias.copy_(torch.log(torch.as_tensor((counts + 1) / (counts + 1).sum())))
 
 
 def input_constants(task: TaskData) -> Mapping[str, np.ndarray]:

@@ -7,12 +7,11 @@ involved. Values stand beside those of simple models on the same arrays.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
 import numpy as np
-import onnxruntime as ort
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
@@ -27,6 +26,7 @@ from omnivec2.training.data.base import Split, TaskData
 from omnivec2.training.metrics import METRICS
 from omnivec2.training.predictions import Answers, answers
 from omnivec2.training.probing import TEST_SAMPLES, TRAIN_SAMPLES, probe
+from omnivec2.training.sessions import Graph, Writer
 
 _BATCH = 32
 _COLUMNS = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
@@ -143,24 +143,32 @@ def evaluate_checkpoint(
         for spec in specs:
             model = Model(spec, model_repository)
             task = _task_of(spec, data_root, cache)
-            bar = progress.add_task(spec.route, total=_expected(spec, task, split, most_samples))
-            advance = partial(progress.advance, bar)
-            if spec.family is TaskFamily.EMBEDDING:
-                results.append(_probe(model, task, split, advance))
-            else:
-                measured = _ask(model, task, split, most_samples, advance)
-                results.append(_result(measured, baselines(task, cache=cache)))
+            for part in _tests(task, split):
+                total = _expected(spec, part, split, most_samples)
+                advance = partial(progress.advance, progress.add_task(spec.route, total=total))
+                if spec.family is TaskFamily.EMBEDDING:
+                    results.append(_probe(model, part, split, advance))
+                    continue
+                measured = _ask(model, part, split, most_samples, advance)
+                results += _results(measured, cache)
                 if look is not None:
                     look(measured)
     return results
 
 
+def _tests(task: TaskData, split: str) -> list[TaskData]:
+    """The task, and once more with each of its further tests as the test part."""
+    others = task.further_tests.items() if split == "test" else ()
+    return [task] + [
+        replace(task, splits={**task.splits, "test": part}, test_name=name) for name, part in others
+    ]
+
+
 def save_metrics(checkpoint: Path, results: Sequence[HeadResult]) -> None:
     """Write measured figures into the head specs of a checkpoint."""
-    measured = {result.route: result.as_metric() for result in results}
     for head in read_checkpoint(checkpoint).heads:
-        if metric := measured.get(head.route):
-            write_head(checkpoint, head.model_copy(update={"metrics": (metric,)}))
+        if metrics := tuple(r.as_metric() for r in results if r.route == head.route):
+            write_head(checkpoint, head.model_copy(update={"metrics": metrics}))
 
 
 def _expected(spec: HeadSpec, task: TaskData, split: str, most_samples: int | None) -> int:
@@ -185,7 +193,7 @@ def read_heads(checkpoint: Path, only: Sequence[str] | None = None) -> list[Head
 
 
 class Model:
-    """One exported graph.
+    """One exported graph, with its decoder if it writes text.
 
     Args:
         spec: of its head.
@@ -197,17 +205,14 @@ class Model:
         path = repository / spec.name / "1" / "model.onnx"
         if not path.is_file():
             raise ArtifactError(f"no graph at {path}; assemble the model repository first")
-        options = ort.SessionOptions()
-        options.log_severity_level = 3
-        self._session = ort.InferenceSession(path, options, providers=["CPUExecutionProvider"])
-        self._inputs = [value.name for value in self._session.get_inputs()]
-        self._outputs = [value.name for value in self._session.get_outputs()]
+        self._graph = Graph(path)
+        self._writer = Writer(spec, repository) if spec.generation else None
 
     def __call__(self, samples: Sequence[Sample]) -> dict[str, Array]:
-        """Run a batch: output name -> array (samples, ...)."""
+        """Run a batch: output name -> array (samples, ...); of a text, the ids of a search."""
         batch = collate(samples)
-        found = self._session.run(self._outputs, {name: batch[name] for name in self._inputs})
-        return dict(zip(self._outputs, map(np.asarray, found), strict=True))
+        outputs = self._graph(batch)
+        return self._writer(batch, outputs) if self._writer else outputs
 
 
 def _task_of(spec: HeadSpec, data_root: Path, cache: Path) -> TaskData:
@@ -243,18 +248,22 @@ def evenly(there: int, most: int | None) -> list[int]:
     return chosen
 
 
-def _result(measured: Measured, simple: dict[str, float]) -> HeadResult:
+def _results(measured: Measured, cache: Path) -> list[HeadResult]:
+    """A figure per metric of the task."""
     task = measured.task
-    return HeadResult(
-        route=task.route,
-        dataset=task.test_name,
-        split=measured.split,
-        samples=len(measured.rows),
-        metric=task.metric,
-        value=measured.answers.measure(task.metric),
-        baselines=simple,
-        higher_is_better=METRICS[task.metric].higher_is_better,
-    )
+    return [
+        HeadResult(
+            route=task.route,
+            dataset=task.test_name,
+            split=measured.split,
+            samples=len(measured.rows),
+            metric=metric,
+            value=measured.answers.measure(metric),
+            baselines=baselines(replace(task, metric=metric), cache=cache),
+            higher_is_better=METRICS[metric].higher_is_better,
+        )
+        for metric in (task.metric, *task.further_metrics)
+    ]
 
 
 def _probe(model: Model, task: TaskData, split: str, advance: Advance) -> HeadResult:

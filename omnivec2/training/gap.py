@@ -8,7 +8,7 @@ It runs in PyTorch, on the state of a run: checkpoints have no cross-attention.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -21,10 +21,12 @@ from torch import Tensor
 
 from omnivec2.errors import CheckpointError, UnknownModelError
 from omnivec2.network.omnivec2 import OmniVec2, Outputs
-from omnivec2.preprocess import collate
+from omnivec2.network.summarization import LOG_PROBS, UNIFORM
+from omnivec2.preprocess import Array, collate
+from omnivec2.spec import TaskFamily
 from omnivec2.terminal import make_console
 from omnivec2.training.data import load_task
-from omnivec2.training.data.base import TaskData
+from omnivec2.training.data.base import Split, TaskData
 from omnivec2.training.evaluation import Advance, evenly
 from omnivec2.training.gap_table import Gap
 from omnivec2.training.machine import Machine
@@ -120,22 +122,60 @@ def measure_gaps(
     return found
 
 
+@dataclass(frozen=True)
+class _Figure:
+    """What is measured of a task.
+
+    Attributes:
+        read: outputs, part and rows -> answers.
+        measure: all answers -> the figure.
+    """
+
+    name: str
+    higher_is_better: bool
+    read: Callable[[Mapping[str, Array], Split, Sequence[int]], Answers]
+    measure: Callable[[Answers], float]
+
+
+def _likelihoods(outputs: Mapping[str, Array], split: Split, rows: Sequence[int]) -> Answers:
+    """Of a text: how likely its wanted words are (log), and how many they are."""
+    del split, rows
+    return Answers(list(outputs[LOG_PROBS].sum(axis=1)), list((outputs[UNIFORM] < 0).sum(axis=1)))
+
+
+_OTHER_FIGURES = {
+    TaskFamily.SUMMARIZATION: _Figure(  # texts are not searched for twice
+        "nats a word", False, _likelihoods, lambda a: float(-sum(a.predicted) / sum(a.wanted))
+    )
+}
+
+
+def _figure(task: TaskData) -> _Figure:
+    """The task's metric, unless its family has no answers without a search."""
+    better = METRICS[task.metric].higher_is_better
+    own = _Figure(
+        task.metric, better, partial(answers, task.family), lambda a: a.measure(task.metric)
+    )
+    return _OTHER_FIGURES.get(task.family, own)
+
+
 def _gap(run: SavedRun, task: TaskData, split: str, rows: list[int], advance: Advance) -> Gap:
+    figure = _figure(task)
     off, on = Answers([], []), Answers([], [])
     for start in range(0, len(rows), _BATCH):
         chosen = rows[start : start + _BATCH]
         for found, outputs in zip((off, on), _both(run, task, split, chosen), strict=True):
             arrays = {name: value.float().cpu().numpy() for name, value in outputs.items()}
-            found.extend(answers(task.family, arrays, task.splits[split], chosen))
+            found.extend(figure.read(arrays, task.splits[split], chosen))
         advance(len(chosen))
     return Gap(
         route=task.route,
-        metric=task.metric,
+        metric=figure.name,
         split=split,
         samples=len(rows),
-        off=off.measure(task.metric),
-        on=on.measure(task.metric),
-        higher_is_better=METRICS[task.metric].higher_is_better,
+        off=figure.measure(off),
+        on=figure.measure(on),
+        higher_is_better=figure.higher_is_better,
     )
 
 

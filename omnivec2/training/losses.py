@@ -11,6 +11,7 @@ import torch.nn.functional as F
 from scipy.optimize import linear_sum_assignment
 from torch import Tensor
 
+from omnivec2.network.summarization import LOG_PROBS, UNIFORM
 from omnivec2.spec import TaskFamily
 
 Outputs = Mapping[str, Tensor]
@@ -19,6 +20,8 @@ Loss = Callable[[Outputs, Sequence[Any], "LossScale"], Tensor]
 IGNORE = 255
 NO_OBJECT_WEIGHT = 0.1
 """Down-weighting of the "no object" class, as in DETR (Carion et al., 2020)."""
+SMOOTHING = 0.05
+"""Share of a text's loss that asks for all words alike."""
 L1_WEIGHT, GIOU_WEIGHT = 5.0, 2.0
 
 
@@ -110,6 +113,15 @@ def detection_loss(outputs: Outputs, targets: Sequence[Any], scale: LossScale) -
     return loss + L1_WEIGHT * F.l1_loss(found, truth) + GIOU_WEIGHT * (1 - giou).mean()
 
 
+def summarization_loss(outputs: Outputs, targets: Sequence[Any], scale: LossScale) -> Tensor:
+    """Cross-entropy of each wanted word, written or copied, with a little label smoothing."""
+    del targets, scale  # the head was given the target ids, and says how likely they are
+    log_probs, uniform = outputs[LOG_PROBS], outputs[UNIFORM]
+    words = (uniform < 0).sum()
+    total = (1 - SMOOTHING) * log_probs.sum() + SMOOTHING * uniform.sum()
+    return -total / words
+
+
 @torch.no_grad()
 def match(logits: Tensor, boxes: Tensor, labels: Tensor, real: Tensor) -> tuple[Tensor, Tensor]:
     """The cheapest one-to-one assignment of queries to objects.
@@ -154,6 +166,7 @@ LOSSES: dict[TaskFamily, Loss] = {
     TaskFamily.FORECASTING: forecasting_loss,
     TaskFamily.SEGMENTATION: segmentation_loss,
     TaskFamily.DETECTION: detection_loss,
+    TaskFamily.SUMMARIZATION: summarization_loss,
 }
 
 

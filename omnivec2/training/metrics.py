@@ -14,6 +14,7 @@ from scipy.stats import rankdata
 from sklearn.metrics import matthews_corrcoef
 
 from omnivec2.preprocess import Array
+from omnivec2.training.rouge import rouge1, rouge2, rouge_l
 
 IGNORE = 255
 """Mask value of pixels that no metric counts."""
@@ -187,4 +188,7 @@ METRICS: dict[str, MetricKind] = {
     "mse": MetricKind(mse, higher_is_better=False),
     "miou": MetricKind(miou),
     "ap50": MetricKind(ap50),
+    "rouge1": MetricKind(rouge1),
+    "rouge2": MetricKind(rouge2),
+    "rougeL": MetricKind(rouge_l),
 }

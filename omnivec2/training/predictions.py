@@ -9,11 +9,13 @@ from typing import Any
 import numpy as np
 from scipy.special import softmax
 
+from omnivec2.generation import IDS
 from omnivec2.preprocess import Array
 from omnivec2.spec import TaskFamily
 from omnivec2.training.baselines_scene import apart, resized
 from omnivec2.training.data.base import Split
 from omnivec2.training.metrics import METRICS
+from omnivec2.wordpiece import text_of
 
 Outputs = Mapping[str, Array]
 """Output name -> array (samples, ...)."""
@@ -103,10 +105,17 @@ def _boxes(scores: Array, boxes: Array) -> dict[str, Array]:
     }
 
 
+def _summarized(outputs: Outputs, split: Split, rows: Sequence[int]) -> Answers:
+    """Texts; the outputs are those of a search, not of the graph."""
+    references = [split.targets[row].references for row in rows]
+    return Answers([text_of(ids) for ids in outputs[IDS]], references)
+
+
 _FAMILIES: dict[TaskFamily, Callable[[Outputs, Split, Sequence[int]], Answers]] = {
     TaskFamily.CLASSIFICATION: _labelled,
     TaskFamily.REGRESSION: _valued,
     TaskFamily.FORECASTING: _forecast,
     TaskFamily.SEGMENTATION: _segmented,
     TaskFamily.DETECTION: _detected,
+    TaskFamily.SUMMARIZATION: _summarized,
 }

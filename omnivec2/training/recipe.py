@@ -81,6 +81,9 @@ class Schedule(_Recipe):
     frozen_trunk: bool = Field(
         default=False, description="train tokenizers and heads on a trunk that stays as it is"
     )
+    frozen_tokenizers: bool = Field(
+        default=False, description="train heads alone, if the trunk is frozen too"
+    )
     accumulation: int = Field(
         default=1, gt=0, description="parts in which a step's batch is computed, to spare memory"
     )
@@ -125,6 +128,9 @@ class Recipe(Schedule):
     seed: int = Field(default=0, ge=0)
     stages: tuple[StageRecipe, ...] = Field(default=(), description="in their order")
     literal: LiteralSwitches = LiteralSwitches()
+    sharded: bool = Field(
+        default=False, description="several processes: share the transformers' weights (FSDP)"
+    )
     bf16: bool = Field(default=True, description="autocast matrix products to bfloat16")
     warm_start: bool = True
     start_from: Path | None = Field(

@@ -43,12 +43,16 @@ def results_table(results: Iterable[HeadResult]) -> Table:
 
 
 def _simple(result: HeadResult) -> tuple[str, str]:
-    """Cells of the two simple models; an embedding has raw arrays instead of the second."""
+    """Cells of the two simple models; an embedding has raw arrays instead of the second.
+
+    A summary has neither, but sentences chosen in several ways, which are named.
+    """
     trivial = result.baselines.get(TRIVIAL)
-    others = [value for name, value in result.baselines.items() if name != TRIVIAL]
+    others = {name: value for name, value in result.baselines.items() if name != TRIVIAL}
+    named = len(others) > 1
     return (
         "" if trivial is None else f"{trivial:.3f}",
-        f"{others[0]:.3f}" if others else "",
+        ", ".join(f"{name} {v:.3f}" if named else f"{v:.3f}" for name, v in others.items()),
     )
 
 

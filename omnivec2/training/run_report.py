@@ -30,11 +30,13 @@ class Report:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         folder.mkdir(parents=True, exist_ok=True)
-        self._heads: dict[str, list[str]] = {}
+        self._heads: dict[str, dict[str, list[str]]] = {}
 
     def look(self, measured: Measured) -> None:
-        """Draw a head's answers."""
-        self._heads[measured.task.route] = show_head(measured, self.folder / PICTURES)
+        """Draw a head's answers; of another test of the same head into another folder."""
+        tests = self._heads.setdefault(measured.task.route, {})
+        folder = f"{PICTURES}-{len(tests) + 1}" if tests else PICTURES
+        tests[measured.task.test_name] = show_head(measured, self.folder / folder)
 
     def write(self, results: Sequence[HeadResult], gaps: Sequence[Gap] = ()) -> Path:
         """Write ``report.md`` and ``report.json``, and ``curves.svg`` if there is a log.
@@ -52,8 +54,9 @@ class Report:
             curves = read_curves(log)
             draw_curves(self.folder / CURVES_FILE, curves)
             lines += ["", "## Losses", "", *_losses(curves)]
-        for route, shown in self._heads.items():
-            lines += ["", f"## {route}", "", *shown]
+        for route, tests in self._heads.items():
+            for test, shown in tests.items():
+                lines += ["", f"## {route}: {test}", "", *shown]
         write_file(self.folder / REPORT_FILE, ("\n".join(lines) + "\n").encode())
         return self.folder / REPORT_FILE
 

@@ -28,10 +28,17 @@ from omnivec2.network.omnivec2 import OmniVec2, module_name
 from omnivec2.network.tokenizers.stem import STRIDE
 from omnivec2.preprocess import preprocessor_for
 from omnivec2.preprocess.graph import ATOM_FIELD_SIZES, BOND_FIELD_SIZES
+from omnivec2.preprocess.text import TextParameters
 from omnivec2.spec import HeadSpec, Modality, TaskFamily, TensorSpec
 from omnivec2.training.data.base import TaskData
+from omnivec2.training.writing import decoder_config, generation_of, memory_spec
 
 _SCENE_GRID = (12, 16)  # cells of the 192 x 256 pictures of detection and segmentation
+
+
+def max_tokens(task: TaskData) -> int:
+    """Most ids of a text of a task."""
+    return TextParameters.model_validate(task.preprocess.parameters).max_tokens
 
 
 def _visual(
@@ -92,7 +99,7 @@ TOKENIZER_CONFIGS: dict[Modality, Callable[[TaskData], TokenizerConfig]] = {
     Modality.IMAGE: _visual(Modality.IMAGE, (1, *_SCENE_GRID), blocks=11),
     Modality.VIDEO: _visual(Modality.VIDEO, (4, 3, 4), tubelet=(2, 2, 2)),
     Modality.AUDIO: _visual(Modality.AUDIO, (1, 16, 4), tubelet=(1, 2, 2)),
-    Modality.TEXT: lambda _: TextTokenizerConfig(),
+    Modality.TEXT: lambda task: TextTokenizerConfig(positions=max_tokens(task)),
     Modality.DEPTH: _depth,
     Modality.POINTCLOUD: lambda _: PointCloudTokenizerConfig(),
     Modality.TIMESERIES: _timeseries,
@@ -150,8 +157,15 @@ def network_config(
     heads: dict[str, HeadConfig] = {}
     for task in tasks:
         name = tokenizer_name(task)
-        tokenizers.setdefault(name, TOKENIZER_CONFIGS[task.modality](task))
+        config = TOKENIZER_CONFIGS[task.modality](task)
+        there = tokenizers.setdefault(name, config)
+        if isinstance(there, TextTokenizerConfig) and isinstance(config, TextTokenizerConfig):
+            longest = max(there.positions, config.positions)
+            tokenizers[name] = there.model_copy(update={"positions": longest})
         heads[task.route] = head_config(task)
+        if task.family is TaskFamily.SUMMARIZATION:
+            decoder = decoder_config(task, PRESETS[preset])
+            heads[task.route] = heads[task.route].model_copy(update={"decoder": decoder})
         heads.setdefault(
             embedding_route(task.modality),
             HeadConfig(family=TaskFamily.EMBEDDING, tokenizer=name),
@@ -184,6 +198,7 @@ def head_specs(
                     "labels": (),
                     "targets": (),
                     "horizon": None,
+                    "generation": None,
                 }
             )
         )
@@ -204,6 +219,7 @@ def _head_spec(network: OmniVec2, task: TaskData, warm_starts: Mapping[str, str]
         labels=task.labels,
         targets=task.targets,
         horizon=task.horizon,
+        generation=generation_of(task.route, network.config.heads[task.route]),
         limits=preprocessor.limits,
         data=task.sources,
         warm_starts=tuple(
@@ -229,4 +245,6 @@ def _outputs(head: HeadConfig, targets: int) -> tuple[TensorSpec, ...]:
         return (tensor("values", targets),)
     if head.family is TaskFamily.FORECASTING:
         return (tensor("mean", head.outputs),)
+    if head.decoder is not None:
+        return (memory_spec(head.decoder),)
     return (tensor("logits", head.outputs),)

@@ -6,8 +6,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from omnivec2.errors import ModelNotReadyError
 from omnivec2.preprocess import Array
-from omnivec2.spec import HeadSpec
+from omnivec2.spec import Generation, HeadSpec
 
 
 @dataclass(frozen=True)
@@ -45,6 +46,17 @@ class Model:
     def name(self) -> str:
         """The model's name in its repository, ``<modality>_<task>``."""
         return self.spec.name
+
+
+def generation_of(model: Model) -> Generation:
+    """How a model's text is written.
+
+    Raises:
+        ModelNotReadyError: it writes none.
+    """
+    if model.spec.generation is None:
+        raise ModelNotReadyError(f"{model.name} has no decoder")
+    return model.spec.generation
 
 
 @dataclass(frozen=True)
@@ -116,6 +128,17 @@ class Runtime(Protocol):
         """Run one batch through several models that take the same inputs.
 
         Steps that the models have in common run once.
+
+        Raises:
+            as ``infer`` does.
+        """
+
+    async def decode(self, model: Model, inputs: Mapping[str, Array]) -> Inference:
+        """Run a batch through the decoder of a model that writes text: one step.
+
+        Args:
+            model: its spec has ``generation``, which names the tensors.
+            inputs: tensor name -> array (batch, ...), every row a search of its own.
 
         Raises:
             as ``infer`` does.

@@ -13,10 +13,12 @@ from weakref import WeakKeyDictionary, WeakValueDictionary
 import numpy as np
 
 from omnivec2.errors import ArtifactError, ModelNotReadyError
+from omnivec2.generation import constant_inputs, first_inputs
 from omnivec2.preprocess import Array
+from omnivec2.spec import TensorSpec
 from service.context import SPANS
 from service.repository import StoredGraph, StoredModel, read_repository, signatures
-from service.runtimes.base import Health, Inference, Model
+from service.runtimes.base import Health, Inference, Model, generation_of
 from service.runtimes.batcher import Batcher
 from service.runtimes.heap import compact_heap
 from service.runtimes.onnx_graph import ENGINE_ERRORS, Graph
@@ -116,6 +118,12 @@ class EmbeddedRuntime:
             return await self._submit(graphs, name, version, given)
 
         return await walk(models, inputs, run)
+
+    async def decode(self, model: Model, inputs: Mapping[str, Array]) -> Inference:
+        """Run a step of a decoder; see ``Runtime.decode``."""
+        generation = generation_of(model)
+        graphs = self._graphs_of(model)
+        return await self._submit(graphs, generation.decoder, generation.version, inputs)
 
     async def health(self) -> Health:
         """Ready once every required model is loaded (any one if none is required)."""
@@ -270,15 +278,23 @@ def _try_out(model: Model, graphs: Graphs) -> None:
         given = {name: tensors[known] for name, known in step.inputs.items()}
         answers = graphs[step.model, step.version].run(given)
         tensors |= {known: answers[name] for name, known in step.outputs.items()}
-    for tensor in spec.outputs:
+    _check_shapes(spec.name, spec.outputs, tensors)
+    if spec.generation is not None:
+        outputs = {tensor.name: tensors[tensor.name] for tensor in spec.outputs}
+        begin = first_inputs(spec.generation, 1) | constant_inputs(spec, tensors, outputs)
+        decoder = graphs[spec.generation.decoder, spec.generation.version]
+        _check_shapes(decoder.name, spec.generation.outputs, decoder.run(begin))
+
+
+def _check_shapes(name: str, wanted: Sequence[TensorSpec], tensors: Mapping[str, Array]) -> None:
+    for tensor in wanted:
         if tensor.name not in tensors:
-            raise ArtifactError(f"{spec.name}: nothing gives {tensor.name} of its head spec")
+            raise ArtifactError(f"{name}: nothing gives {tensor.name} of its head spec")
         shape = tensors[tensor.name].shape
         fits = len(shape) == len(tensor.shape) + 1 and all(
             want in (-1, have) for want, have in zip(tensor.shape, shape[1:], strict=True)
         )
         if not fits:
             raise ArtifactError(
-                f"{spec.name}: {tensor.name} has shape {shape[1:]}, "
-                f"the head spec says {tensor.shape}"
+                f"{name}: {tensor.name} has shape {shape[1:]}, the head spec says {tensor.shape}"
             )

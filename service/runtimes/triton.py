@@ -16,7 +16,7 @@ from omnivec2.preprocess import Array
 from omnivec2.spec import TensorSpec
 from service.concurrency import all_of
 from service.context import CURRENT, working
-from service.runtimes.base import Health, Inference, Model
+from service.runtimes.base import Health, Inference, Model, generation_of
 from service.runtimes.steps import walk
 from service.runtimes.triton_endpoint import Endpoint
 from service.runtimes.triton_errors import Cause, TritonError, for_caller
@@ -122,6 +122,17 @@ class TritonRuntime:
         columns = {name: _as_column(tensor, inputs[name]) for name, tensor in specs.items()}
         answers = await walk(models, columns, run)
         return [_without_columns(*pair) for pair in zip(models, answers, strict=True)]
+
+    async def decode(self, model: Model, inputs: Mapping[str, Array]) -> Inference:
+        """Run a step of a decoder; see ``Runtime.decode``."""
+        generation = generation_of(model)
+        name, version = generation.decoder, generation.version
+
+        def homes() -> list[Endpoint]:
+            return [e for e in self._homes([model]) if e.has_part(name, version)]
+
+        outputs = [tensor.name for tensor in generation.outputs]
+        return await self._ask([model], name, version, inputs, outputs, homes)
 
     async def health(self) -> Health:
         """Ready while every required model can be asked (any one if none is required)."""

@@ -193,12 +193,15 @@ class Endpoint:
 
     def _add(self, model: Model, parts: Mapping[str, str]) -> None:
         """Take up a model unless a part of it is missing or not the one it came with."""
-        for step in model.steps:
-            part = self._read.get((step.model, step.version))
-            if not self.has_part(step.model, step.version):
-                why = f"{step.model} version {step.version} is not ready"
-            elif isinstance(part, Described) and part.digest != parts.get(step.model):
-                why = f"it was exported with another {step.model} than version {step.version}"
+        needed = [(step.model, step.version) for step in model.steps]
+        if (generation := model.spec.generation) is not None:
+            needed.append((generation.decoder, generation.version))
+        for name, version in needed:
+            part = self._read.get((name, version))
+            if not self.has_part(name, version):
+                why = f"{name} version {version} is not ready"
+            elif isinstance(part, Described) and part.digest != parts.get(name):
+                why = f"it was exported with another {name} than version {version}"
             else:
                 continue
             self.refused[model.name] = f"{model.name}: {why}"

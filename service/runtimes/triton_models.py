@@ -27,7 +27,7 @@ class Described:
     Attributes:
         model: the modality-task; None for a part, and for what is not of this project.
         digest: of a part, by its passport.
-        parts: part -> digest of the files it had when the model was exported.
+        parts: part or decoder -> digest of the files it had when the model was exported.
     """
 
     model: Model | None = None
@@ -59,7 +59,10 @@ def describe(config: ModelConfig, version: str) -> Described:
     model = Model(spec, version, steps)
     if steps:
         check_steps(model)
-    return Described(model, passport.content_digest, passport.parts)
+    needed = dict(passport.parts)
+    if spec.generation is not None:
+        needed[spec.generation.decoder] = passport.decoder or ""
+    return Described(model, passport.content_digest, needed)
 
 
 def same(one: Model | None, other: Model | None) -> bool:

@@ -9,6 +9,7 @@ from export.layouts import PART_FILE, PARTS_DIRECTORY, load_part
 from export.plan_inputs import plan_spec, plan_tensor
 from export.profiles import Profile, head_profile, make_profile
 from export.samples import batch_axes, dynamic_axes
+from export.searches import decoder_axes
 from omnivec2.checkpoint import Checkpoint, read_checkpoint
 from omnivec2.parts import LENGTH, LENGTH_BUCKETS
 from omnivec2.passport import GRAPH_FILE
@@ -58,6 +59,9 @@ def _part(source: Checkpoint, directory: Path) -> Exported:
         names = {tuple(t.name for t in head.inputs): head for head in source.heads}
         head = names[tuple(tensor.name for tensor in spec.inputs)]
         axes, limits = dynamic_axes(head), batch_axes(head)
+    elif spec.kind == "decoder":
+        made = [head.generation for head in source.heads if head.generation]
+        axes, limits = decoder_axes(next(g for g in made if g.decoder == spec.name))
     else:
         axes = {t.name: {0: "batch"} | ({1: LENGTH} if -1 in t.shape else {}) for t in spec.inputs}
         limits = {LENGTH: (LENGTH_BUCKETS[0], LENGTH_BUCKETS[-1])}

@@ -8,7 +8,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from omnivec2.errors import StaleModelError, UndecodableError
+from omnivec2.errors import ModelNotReadyError, StaleModelError, UndecodableError
 from omnivec2.postprocess import postprocessor_for
 from omnivec2.preprocess import Array, Prepared, Preprocessor
 from omnivec2.preprocess.base import Parameters
@@ -130,6 +130,9 @@ class FakeRuntime:
             for tensor in model.spec.outputs
         }
         return Inference(outputs, 0.25, 0.5)
+
+    async def decode(self, model: Model, inputs: Mapping[str, Array]) -> Inference:
+        raise ModelNotReadyError(f"{model.name} has no decoder, so {sorted(inputs)} go nowhere")
 
     async def health(self) -> Health:
         return self.health_now

@@ -118,6 +118,34 @@ def mrpc(root: Path) -> None:
         _gzip(root / "text_mrpc" / f"msr-para-{part}.tsv.gz", head + rows)
 
 
+def dialogues(root: Path) -> None:
+    rows = [
+        ("Doctor: Any allergies? \nPatient: Penicillin.\nDoctor: Anything else?", "Penicillin."),
+        ("Doctor: Do you smoke?\nPatient: No, I never did.", "He does not smoke."),
+    ]
+    file = io.StringIO()
+    writer = csv.writer(file)
+    writer.writerow(["ID", "section_header", "section_text", "dialogue"])
+    for number in range(6):
+        dialogue, summary = rows[number % 2]
+        writer.writerow([number, "GENHX", summary, dialogue])
+    for part in ("Training", "Validation", "Test"):
+        for name in {"Test": ("TestSet-1-MEDIQA-Chat-2023", "TestSet-2-MEDIQA-Sum-2023")}.get(
+            part, (f"{part}Set",)
+        ):
+            _gzip(root / "text_mtsdialog" / f"MTS-Dialog-{name}.csv.gz", file.getvalue())
+    everyday = [
+        ("#Person2#: Well?\n#Person1#: Any allergies?", "#Person1# is allergic to nothing."),
+        ("#Person1#: Do you smoke?\n#Person2#: No, never.", "#Person2# does not smoke."),
+    ]
+    for part, keys in (("dev", ("summary",)), ("test", ("summary1", "summary2", "summary3"))):
+        lines = [
+            json.dumps({"dialogue": dialogue, **dict.fromkeys(keys, summary)})
+            for dialogue, summary in everyday * 26
+        ]
+        _gzip(root / "text_dialogsum" / f"dialogsum.{part}.jsonl.gz", "\n".join(lines))
+
+
 def sick(root: Path) -> None:
     head = "pair_ID\tsentence_A\tsentence_B\trelatedness_score\tentailment_judgment\n"
     rows = "".join(
@@ -278,6 +306,7 @@ TINY: dict[str, Callable[[Path], None]] = {
     "text/sentiment": sst2,
     "text/paraphrase": mrpc,
     "text/entailment": sick,
+    "text/summarization": dialogues,
     "depth/action": utdmhad,
     "pointcloud/classification": modelnet10,
     "timeseries/forecast": etth1,

@@ -9,6 +9,8 @@ from omnivec2.network.config import TextTokenizerConfig
 from omnivec2.network.layers import Tokens
 from omnivec2.network.tokenizers.base import Inputs, Tokenizer
 
+IDS, TARGET_IDS = "input_ids", "target_ids"
+
 
 class TextTokenizer(Tokenizer):
     """``input_ids``, ``token_type_ids``, ``attention_mask`` int32 (B, N).
@@ -29,4 +31,6 @@ class TextTokenizer(Tokenizer):
         ids = inputs["input_ids"]
         position = torch.arange(ids.shape[1], device=ids.device)
         x = self.words(ids) + self.positions(position) + self.segments(inputs["token_type_ids"])
-        return Tokens(self.norm(x), inputs["attention_mask"] > 0)
+        # In training only: what the head has to write, and what it may copy from.
+        extras = {name: inputs[name] for name in (IDS, TARGET_IDS) if TARGET_IDS in inputs}
+        return Tokens(self.norm(x), inputs["attention_mask"] > 0, extras)

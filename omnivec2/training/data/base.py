@@ -24,6 +24,14 @@ T = TypeVar("T")
 
 
 @dataclass(frozen=True)
+class Text:
+    """What a summary is of, and what people wrote: target of one sample of summarization."""
+
+    source: str
+    references: tuple[str, ...]
+
+
+@dataclass(frozen=True)
 class Split:
     """One part of a data set: samples and, in the same order, their targets.
 
@@ -31,7 +39,8 @@ class Split:
         samples: named arrays of one sample each; may prepare them when asked for.
         targets: by family: int label | float32 [targets] | ``{"boxes": float32 [n, 4]
             cx, cy, w, h in 0..1, "labels": int64 [n]}`` | uint8 mask [h, w] with 255 =
-            ignore (int label where samples are pixels) | float32 [horizon] in real units.
+            ignore (int label where samples are pixels) | float32 [horizon] in real units |
+            :class:`Text`, whose ids are the sample's ``target_ids``.
         scales: float32 [n], forecasting only: what errors are divided by before a metric,
             the standard deviation over the training part of the sample's series.
         references: segmentation of pictures only: masks at the size metrics are taken at.
@@ -76,6 +85,8 @@ class TaskData:
         splits: ``train``, ``val`` and ``test``; the test part is for final numbers only.
         metric: a name in :data:`omnivec2.training.metrics.METRICS`.
         test_name: what the test part is called in tables.
+        further_metrics: measured besides.
+        further_tests: name -> another test part, measured besides.
         augment: random variation of a training sample, or None.
         description: one or two sentences for people who call the head.
     """
@@ -92,6 +103,8 @@ class TaskData:
     horizon: int | None = None
     augment: Augment | None = field(default=None, compare=False)
     description: str = ""
+    further_metrics: tuple[str, ...] = ()
+    further_tests: Mapping[str, Split] = field(default_factory=dict)
 
     @property
     def modality(self) -> Modality:

@@ -1,4 +1,4 @@
-"""Text: sentiment (SST-2), paraphrases (MRPC) and entailment (SICK) of English sentences."""
+"""Text: sentiment (SST-2), paraphrases (MRPC), entailment (SICK), and summaries of dialogues."""
 
 from __future__ import annotations
 
@@ -20,6 +20,7 @@ from omnivec2.training.data.base import (
     preprocess_spec,
 )
 from omnivec2.training.data.store import stored
+from omnivec2.training.data.summarization import load_dialogues
 
 _Labelled = list[tuple[JsonValue, int]]
 
@@ -152,4 +153,5 @@ TASKS: dict[str, Loader] = {
     "text/sentiment": load_sst2,
     "text/paraphrase": load_mrpc,
     "text/entailment": load_sick,
+    "text/summarization": load_dialogues,
 }

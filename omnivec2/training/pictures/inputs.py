@@ -6,18 +6,15 @@ What is shown is the prepared sample, which is what the network sees.
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import cache
-from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
-from tokenizers import Tokenizer
 
 from omnivec2.preprocess import Array, Sample
 from omnivec2.preprocess.tabular import FIRST_ID, MISSING_ID, TabularParameters
-from omnivec2.preprocess.text import VOCABULARY
 from omnivec2.spec import Modality
 from omnivec2.training.data.base import TaskData
+from omnivec2.wordpiece import text_of
 
 
 def _frames(frames: Array) -> Array:
@@ -107,11 +104,6 @@ DRAWN: dict[Modality, Callable[[Axes, Sample], None]] = {
 """Modalities that are drawn into a panel."""
 
 
-@cache
-def _tokenizer() -> Any:
-    return Tokenizer.from_file(str(VOCABULARY))
-
-
 def _texts(sample: Sample, task: TaskData) -> dict[str, str]:
     """The words that are left of a text, or of the two of a pair."""
     del task
@@ -119,11 +111,7 @@ def _texts(sample: Sample, task: TaskData) -> dict[str, str]:
     kept = sample["attention_mask"] > 0
     parts = [ids[kept & (segments == segment)] for segment in (0, 1)]
     names = ("text", "second text")
-    return {
-        name: _tokenizer().decode(part.tolist())
-        for name, part in zip(names, parts, strict=True)
-        if len(part)
-    }
+    return {name: text_of(part) for name, part in zip(names, parts, strict=True) if len(part)}
 
 
 def _columns(sample: Sample, task: TaskData) -> dict[str, str]:

@@ -14,7 +14,7 @@ from scipy.special import softmax
 from omnivec2.preprocess import Array
 from omnivec2.spec import TaskFamily
 from omnivec2.training.evaluation import Measured
-from omnivec2.training.metrics import IGNORE, unmatched
+from omnivec2.training.metrics import IGNORE, METRICS, unmatched
 from omnivec2.training.pictures.canvas import PLAIN, RIGHT, WRONG, picture
 from omnivec2.training.pictures.confusion import confusion, draw_confusion
 from omnivec2.training.pictures.inputs import DRAWN
@@ -193,10 +193,20 @@ def _boxes(
         axes.text(*corner, name, color=colour, fontsize=5, clip_on=True)
 
 
+def _summarized(measured: Measured, stem: Path) -> list[str]:
+    """Texts with a reference and what was written; the worst by the task's own metric."""
+    measure = METRICS[measured.task.metric].measure
+    pairs = list(zip(measured.answers.predicted, measured.answers.wanted, strict=True))
+    picked = pick(np.array([1 - measure([written], [wanted]) for written, wanted in pairs]))
+    captions = [Caption(truth=pairs[i][1][0], answer=pairs[i][0]) for i in picked]
+    return show_samples(measured, picked, captions, _beside(stem, "samples"))
+
+
 _FAMILIES: dict[TaskFamily, Callable[[Measured, Path], list[str]]] = {
     TaskFamily.CLASSIFICATION: _classified,
     TaskFamily.REGRESSION: _regressed,
     TaskFamily.FORECASTING: _forecast,
     TaskFamily.SEGMENTATION: _segmented,
     TaskFamily.DETECTION: _detected,
+    TaskFamily.SUMMARIZATION: _summarized,
 }

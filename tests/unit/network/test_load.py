@@ -13,6 +13,7 @@ from omnivec2.network.load import continue_from, load_network, save_network
 from omnivec2.network.omnivec2 import OmniVec2
 from omnivec2.spec import HeadSpec, Modality, PreprocessSpec, TaskFamily
 from tests.support.networks import TOKENIZERS, make_inputs
+from tests.support.writing import MAX_TOKENS, writing_network
 
 
 def _spec(task: str) -> HeadSpec:
@@ -63,6 +64,21 @@ def test_training_goes_on_from_every_weight_that_fits(tmp_path: Path) -> None:
     assert network.trunk.f.fc[0].weight.abs().sum() > 0
     assert kept
     assert all(name.startswith(("fusion.", "heads.imu_helper.")) for name in kept)
+
+
+def test_positions_that_become_more_keep_those_that_were_trained(tmp_path: Path) -> None:
+    short, heads = writing_network()
+    save_network(tmp_path / "c", short, short.state_dict(), heads)
+    config = short.config.model_dump(mode="json")
+    config["tokenizers"]["text"]["positions"] = 2 * MAX_TOKENS
+    longer = OmniVec2(NetworkConfig.model_validate(config))
+    own = longer.tokenizers["text"].get_parameter("positions.weight").detach().clone()
+    kept = continue_from(longer, tmp_path / "c")
+    table = longer.tokenizers["text"].get_parameter("positions.weight")
+    trained = short.tokenizers["text"].get_parameter("positions.weight")
+    assert torch.allclose(table[:MAX_TOKENS], trained, atol=1e-2)
+    assert torch.equal(table[MAX_TOKENS:], own[MAX_TOKENS:])
+    assert all(name.startswith("fusion.") for name in kept)
 
 
 def test_weights_of_another_network_are_refused(tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Mapping
 
 import pytest
 import torch
@@ -8,11 +9,13 @@ from rich.console import Console
 
 from omnivec2.errors import UnknownModelError
 from omnivec2.network.omnivec2 import OmniVec2
+from omnivec2.training.data import TaskData, load_task
 from omnivec2.training.gap import SavedRun, measure_gaps
 from omnivec2.training.gap_table import Gap, averages, gaps_markdown, gaps_table
 from omnivec2.training.sampling import PairSampler
 from omnivec2.training.specs import network_config
 from tests.support import tiny_tasks
+from tests.support.tiny_data import TINY
 
 QUIET = Console(file=io.StringIO())
 TASKS = {
@@ -27,13 +30,13 @@ TASKS = {
 }
 
 
-def _run(alpha: float) -> SavedRun:
+def _run(alpha: float, tasks: Mapping[str, TaskData] = TASKS) -> SavedRun:
     torch.manual_seed(0)
-    network = OmniVec2(network_config("tiny", list(TASKS.values()))).eval()
+    network = OmniVec2(network_config("tiny", list(tasks.values()))).eval()
     for site in (network.fusion.before_g, network.fusion.before_heads):
         torch.nn.init.constant_(site.alpha, alpha)
-    same = dict.fromkeys(TASKS, 1)
-    return SavedRun(network, TASKS, PairSampler(TASKS, same, {r: 8 for r in TASKS}, 0, {}))
+    same, sizes = dict.fromkeys(tasks, 1), dict.fromkeys(tasks, 8)
+    return SavedRun(network, tasks, PairSampler(tasks, same, sizes, 0, {}))
 
 
 def test_a_fusion_whose_gates_are_zero_has_a_gap_of_exactly_zero() -> None:
@@ -49,6 +52,19 @@ def test_a_fusion_that_is_looked_at_changes_figures() -> None:
     assert gaps["tabular/double"].difference != 0
     without = {gap.route: gap.off for gap in measure_gaps(_run(0.0), console=QUIET)}
     assert {route: gap.off for route, gap in gaps.items()} == without
+
+
+def test_of_summaries_the_likelihood_of_the_wanted_words_is_compared(tmp_path) -> None:
+    TINY["text/summarization"](tmp_path)
+    text = load_task("text/summarization", tmp_path, cache=tmp_path / "cache")
+    tasks = {text.route: text, "tabular/sign": TASKS["tabular/sign"]}
+    without, beside = (
+        measure_gaps(_run(alpha, tasks), only=[text.route], console=QUIET)[0]
+        for alpha in (0.0, 2.0)
+    )
+    assert (without.metric, without.unit, without.difference) == ("nats a word", "%", 0)
+    assert beside.off == without.off > 1
+    assert beside.on != beside.off
 
 
 def test_the_same_partners_are_drawn_again() -> None:

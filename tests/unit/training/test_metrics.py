@@ -42,6 +42,9 @@ def test_every_metric_says_which_way_is_better():
         "mse": False,
         "miou": True,
         "ap50": True,
+        "rouge1": True,
+        "rouge2": True,
+        "rougeL": True,
     }
 
 

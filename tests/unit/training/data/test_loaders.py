@@ -8,7 +8,11 @@ from omnivec2.preprocess import collate, preprocessor_for
 from omnivec2.spec import Modality, TaskFamily
 from omnivec2.training.data import TaskData, load_task, routes
 from omnivec2.training.metrics import METRICS
+from omnivec2.training.rouge import words
+from omnivec2.wordpiece import END_ID, text_of
 from tests.support.tiny_data import TINY
+
+SUMMARIZATION = TaskFamily.SUMMARIZATION
 
 ROUTES = sorted(TINY)
 AS_THEY_ARE = [r for r in ROUTES if r.startswith(("text/", "timeseries/", "tabular/", "graph/"))]
@@ -49,7 +53,7 @@ def test_a_task_has_three_parts_and_says_what_it_is(tiny, route):
     assert task.metric in METRICS
     assert task.sources
     assert task.description.endswith(".")
-    assert task.labels or task.targets or task.horizon
+    assert task.labels or task.targets or task.horizon or task.family is SUMMARIZATION
 
 
 @pytest.mark.parametrize("route", ROUTES)
@@ -58,10 +62,12 @@ def test_samples_are_the_tensors_that_the_preprocessor_declares(tiny, route):
     declared = {t.name: t for t in preprocessor_for(task.preprocess).inputs}
     for split in task.splits.values():
         sample = split.samples[0]
-        assert set(sample) == set(declared)
-        for name, array in sample.items():
-            assert array.dtype == declared[name].dtype, name
-            for size, wanted in zip(array.shape, declared[name].shape, strict=True):
+        # Beside them, the words that a text shall be answered with.
+        assert set(sample) - {"target_ids"} == set(declared)
+        for name, tensor in declared.items():
+            array = sample[name]
+            assert array.dtype == tensor.dtype, name
+            for size, wanted in zip(array.shape, tensor.shape, strict=True):
                 assert wanted in (-1, size), name
 
 
@@ -83,6 +89,12 @@ def test_targets_have_the_form_of_their_family(tiny, route):
     elif route == "image/segmentation":
         assert target.dtype == np.uint8
         assert target.shape == task.splits["train"].samples[0]["pixels"].shape[:2]
+    elif task.family is SUMMARIZATION:
+        ids = task.splits["train"].samples[0]["target_ids"]
+        assert ids.dtype == np.int32
+        assert ids[-1] == END_ID
+        assert (ids > END_ID).sum() == len(ids) - 1
+        assert words(text_of(ids)) == words(target.references[0])
     else:
         assert 0 <= int(target) < len(task.labels)
 
@@ -215,3 +227,12 @@ def test_salinas_windows_hold_the_pixel_of_their_label_in_the_middle(tiny, tmp_p
     task = tiny("hyperspectral/landcover")
     assert [len(task.splits[p]) for p in ("train", "val", "test")] == [400, 160, 40]
     assert all(sample["window"][3, 3].any() for sample in task.splits["train"].samples[:20])
+
+
+def test_speakers_of_everyday_dialogues_lose_their_signs(tiny):
+    task = tiny("text/summarization")
+    (everyday,) = task.further_tests.values()
+    assert "Person1: Any allergies?" in everyday.targets[0].source
+    assert everyday.targets[0].references[0].startswith("Person1 is allergic")
+    ids = everyday.samples[0]["target_ids"]
+    assert text_of(ids).startswith("Person1 is allergic")

@@ -58,7 +58,7 @@ def test_texts_are_read_back_from_their_tokens() -> None:
     spec = preprocess_spec(Modality.TEXT, max_tokens=32, pair=True)
     (sample,) = preprocessor_for(spec).prepare(("It rains.", "The street is wet!")).samples
     cells = WRITTEN[Modality.TEXT](sample, _task(spec, sample, Modality.TEXT))
-    assert cells == {"text": "it rains.", "second text": "the street is wet!"}
+    assert cells == {"text": "It rains.", "second text": "The street is wet!"}
 
 
 def test_a_row_is_read_back_in_the_order_of_its_columns() -> None:

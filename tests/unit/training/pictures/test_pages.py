@@ -9,7 +9,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from omnivec2.spec import TaskFamily
+from omnivec2.preprocess import preprocessor_for
+from omnivec2.spec import Modality, TaskFamily
+from omnivec2.training.data.base import Split, preprocess_spec
 from omnivec2.training.evaluation import Measured
 from omnivec2.training.pictures.curves import draw_curves
 from omnivec2.training.pictures.pages import show_head
@@ -110,6 +112,26 @@ def test_pictures_of_classes_carry_no_table(tmp_path: Path) -> None:
     text = "\n".join(show_head(_measured(task, logits), tmp_path))
     assert "image-squares-samples.png" in text
     assert "|" not in text
+
+
+def test_summaries_stand_beside_their_references_the_worst_last(tmp_path: Path) -> None:
+    spec = preprocess_spec(Modality.TEXT, max_tokens=32, pair=False)
+    texts = [f"Nurse: how many days? Patient: {n}." for n in range(3)]
+    samples = [preprocessor_for(spec).prepare(text).samples[0] for text in texts]
+    wanted = [(f"{n} days.",) for n in range(3)]
+    task = replace(
+        tiny_tasks.classification(),
+        route="text/summarization",
+        family=TaskFamily.SUMMARIZATION,
+        preprocess=spec,
+        metric="rougeL",
+        splits={"test": Split(samples, wanted)},
+    )
+    written = ["0 days.", "something else", "2 days."]
+    lines = show_head(Measured(task, "test", range(3), Answers(written, wanted)), tmp_path)
+    assert lines[2] == "| 0 days. | 0 days. | Nurse: how many days? Patient: 0. |"
+    assert lines[-1].startswith("| 1 days. | something else |")
+    assert len(lines) == 5
 
 
 def test_a_family_without_pictures_has_an_empty_page(tmp_path: Path) -> None:

@@ -1,0 +1,78 @@
+"""ROUGE (Lin, 2004): words, pairs of words and longest common subsequence of two texts.
+
+F-measures without stemming, over runs of ASCII letters and digits in lower case, as the
+package ``rouge-score`` computes them with its defaults. Several references are averaged.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Callable, Sequence
+from typing import TypeVar
+
+_WORD = re.compile(r"[a-z0-9]+")
+
+T = TypeVar("T")
+
+
+def rouge1(found: Sequence[str], references: Sequence[Sequence[str]]) -> float:
+    """Mean F-measure of single words, in 0..1.
+
+    Args:
+        found: a text per sample.
+        references: per sample, what people wrote; at least one.
+    """
+    return _mean(found, references, lambda a, b: _overlap(_runs(a, 1), _runs(b, 1)))
+
+
+def rouge2(found: Sequence[str], references: Sequence[Sequence[str]]) -> float:
+    """Mean F-measure of pairs of neighbouring words; see ``rouge1``."""
+    return _mean(found, references, lambda a, b: _overlap(_runs(a, 2), _runs(b, 2)))
+
+
+def rouge_l(found: Sequence[str], references: Sequence[Sequence[str]]) -> float:
+    """Mean F-measure of the longest common subsequence of words; see ``rouge1``."""
+    return _mean(found, references, lambda a, b: _f(_common(a, b), len(a), len(b)))
+
+
+def words(text: str) -> list[str]:
+    """What is compared of a text."""
+    return _WORD.findall(text.lower())
+
+
+def _mean(
+    found: Sequence[str],
+    references: Sequence[Sequence[str]],
+    score: Callable[[list[str], list[str]], float],
+) -> float:
+    total = 0.0
+    for text, wanted in zip(found, references, strict=True):
+        own = words(text)
+        total += sum(score(own, words(reference)) for reference in wanted) / len(wanted)
+    return total / len(found)
+
+
+def _runs(text: list[str], size: int) -> Counter[tuple[str, ...]]:
+    return Counter(tuple(text[i : i + size]) for i in range(len(text) - size + 1))
+
+
+def _overlap(first: Counter[T], second: Counter[T]) -> float:
+    return _f((first & second).total(), first.total(), second.total())
+
+
+def _f(shared: int, first: int, second: int) -> float:
+    """Harmonic mean of shared / first and shared / second; 0 where nothing is shared."""
+    return 2 * shared / (first + second) if shared else 0.0
+
+
+def _common(first: list[str], second: list[str]) -> int:
+    """Length of the longest common subsequence."""
+    row = [0] * (len(second) + 1)
+    for word in first:
+        diagonal = 0
+        for column, other in enumerate(second, start=1):
+            above = row[column]
+            row[column] = diagonal + 1 if word == other else max(above, row[column - 1])
+            diagonal = above
+    return row[-1]

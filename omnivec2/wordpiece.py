@@ -1,0 +1,58 @@
+"""BERT's WordPiece vocabulary (uncased, 30,522 entries): where it lies, and ids back to text."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from functools import cache
+from pathlib import Path
+
+from tokenizers import Tokenizer
+
+VOCABULARY = Path(__file__).parent / "preprocess/assets/bert-base-uncased/tokenizer.json"
+SIZE = 30_522
+PAD_ID, UNKNOWN_ID, START_ID, END_ID = 0, 100, 101, 102
+FIRST_WORD_ID = 999
+"""Ids below are special or unused: none of them is part of a text."""
+
+_CONTINUES = "##"
+# Spaces that WordPiece put around punctuation and people do not.
+_TIDY = (
+    (re.compile(r"\b([a-z]) \. (?=[a-z] \.)"), r"\1."),
+    (re.compile(r"# (\w+) #"), r"#\1#"),
+    (re.compile(r" ([.,!?;:%)\]}])"), r"\1"),
+    (re.compile(r"([(\[{$]) "), r"\1"),
+    (re.compile(r"(?<=\w) (['’]) (?=(?:s|t|m|d|re|ve|ll)\b)"), r"\1"),
+    (re.compile(r"(?<=\w) ([-/]) (?=\w)"), r"\1"),
+    (re.compile(r"(?<=\d)([.,:]) (?=\d)"), r"\1"),
+    (re.compile(r'" ([^"]*?) "'), r'"\1"'),
+)
+# A letter and a full stop are an abbreviation, not the end of a sentence.
+_SENTENCE_START = re.compile(r"(?:^|(?<=\w\w[.!?] )|(?<=[\"')\]][.!?] ))[a-z]|\bi\b(?!\.)")
+
+
+@cache
+def tokenizer() -> Tokenizer:
+    """The vocabulary, without truncation or padding; not to be changed."""
+    found: Tokenizer = Tokenizer.from_file(str(VOCABULARY))
+    # The file has both on, for the model it was published with.
+    found.no_padding()
+    found.no_truncation()
+    return found
+
+
+def text_of(ids: Iterable[int], *, tidy: bool = True) -> str:
+    """Ids as text; special ones are left out.
+
+    Args:
+        ids: of the vocabulary.
+        tidy: close up punctuation and begin sentences with a capital, which the vocabulary
+            does not keep; otherwise words and signs are separated by single spaces.
+    """
+    pieces = [tokenizer().id_to_token(id_) or "" for id_ in ids if id_ >= FIRST_WORD_ID]
+    text = " ".join(pieces).replace(f" {_CONTINUES}", "").removeprefix(_CONTINUES)
+    if not tidy:
+        return text
+    for pattern, replacement in _TIDY:
+        text = pattern.sub(replacement, text)
+    return _SENTENCE_START.sub(lambda match: match[0].upper(), text)
