@@ -12,31 +12,22 @@ import json
 import re
 import sys
 import textwrap
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import yaml
+from measured import ablations, adaptation, alignment, gaps, number, published, table
 from prometheus_client.core import Metric as Family
 from pydantic.fields import FieldInfo
 
 from omnivec2.preprocess import preprocessor_type
 from omnivec2.spec import HeadSpec, Limits, Metric, Modality, TaskFamily
-from omnivec2.training.metrics import METRICS
 from service.gateway import Gateway
 from service.settings import Settings
 
 ROOT = Path(__file__).resolve().parent.parent
 DASHBOARDS = ROOT / "deploy" / "grafana" / "dashboards"
 HEADS = ROOT / "checkpoints" / "reference" / "models"
-ADAPTATION = ROOT / "docs" / "adaptation.json"
-ALIGNMENT = ROOT / "docs" / "alignment.json"
-
-
-def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """A Markdown table."""
-    lines = [header, ["---"] * len(header), *rows]
-    cells = [" | ".join(cell.replace("|", "\\|") for cell in line) for line in lines]
-    return "\n".join(f"| {line} |" for line in cells)
 
 
 def settings() -> str:
@@ -154,7 +145,7 @@ def heads() -> str:
     """The heads of the reference checkpoint and how good they are."""
     specs = _specs()
     rows = [
-        [f"`{spec.route}`", spec.description, m.name, _number(m.value), _baselines(m)]
+        [f"`{spec.route}`", spec.description, m.name, number(m.value), _baselines(m)]
         for spec in specs
         for m in spec.metrics
         if spec.family is not TaskFamily.EMBEDDING
@@ -172,7 +163,7 @@ def figures() -> str:
             f"{m.dataset}, {m.split}",
             f"{m.samples:,}",
             m.name + ("" if m.higher_is_better else " (lower is better)"),
-            f"**{_number(m.value)}**",
+            f"**{number(m.value)}**",
             _baselines(m),
             _gain(m),
         ]
@@ -195,67 +186,6 @@ def data() -> str:
         for spec in _specs()
     ]
     return table(["head", "data", "licence as stated", "warm starts"], rows)
-
-
-def adaptation() -> str:
-    """Heads fitted to a tenth of the labels, beside a linear model with the same labels."""
-    results = sorted(json.loads(ADAPTATION.read_text()), key=lambda result: result["route"])
-    rows = [
-        [
-            f"`{r['route']}`",
-            r["dataset"],
-            f"{r['labelled']:,}",
-            f"{r['samples']:,}",
-            r["metric"] + ("" if METRICS[r["metric"]].higher_is_better else " (lower is better)"),
-            *(_number(value) for value in r["baselines"].values()),
-            f"**{_number(r['value'])}**",
-            f"{r['gain']:+.3g}",
-            f"{r['seconds']['cpu']:.0f}",
-        ]
-        for r in results
-    ]
-    header = ["head", "test set", "labels", "samples", "metric", "majority/mean", "linear", "ours",
-              "gain", "CPU s"]  # fmt: skip
-    conditions = dict.fromkeys(
-        f"{r['created'][:10]}, {r['hardware']}, {r['threads']} thread(s), seed {r['seed']}, "
-        f"checkpoint {r['base'][:12]}, "
-        + ", ".join(f"{name} {number}" for name, number in r["versions"].items())
-        for r in results
-    )
-    return table(header, rows) + "\n\nMeasured: " + "; ".join(conditions) + "."
-
-
-def alignment() -> str:
-    """Recall of every direction between two modalities, and names of classes not fitted to."""
-    figures = json.loads(ALIGNMENT.read_text())
-    ranks = sorted({int(k) for row in figures["found"] for k in row["recall"]})
-    found = table(
-        ["asked with", "finds", "queries", "of", *(f"recall@{k}" for k in ranks)],
-        [
-            [
-                *(f"`{row[key]}`" for key in ("asked", "found")),
-                *(f"{row[key]:,}" for key in ("queries", "candidates")),
-                *(f"{row['recall'][str(k)]:.3f} ({row['chance'][str(k)]:.3f})" for k in ranks),
-            ]
-            for row in figures["found"]
-        ],
-    )
-    names = table(
-        ["modality", "recordings", "names", "right", "by chance"],
-        [
-            [
-                f"`{row['modality']}`",
-                f"{row['queries']:,}",
-                str(row["classes"]),
-                f"{row['accuracy']:.3f}",
-                f"{row['chance']:.3f}",
-            ]
-            for row in figures["zero_shot"]
-        ],
-    )
-    versions = ", ".join(f"{name} {number}" for name, number in figures["versions"].items())
-    measured = f"Measured: {figures['created'][:10]}, {figures['hardware']}, {versions}."
-    return f"{found}\n\n{names}\n\n{measured}"
 
 
 def _specs() -> list[HeadSpec]:
@@ -286,12 +216,8 @@ def _limits(limits: Limits) -> str:
     return ", ".join(words)
 
 
-def _number(value: float) -> str:
-    return f"{value:.4g}"
-
-
 def _baselines(metric: Metric) -> str:
-    return ", ".join(f"{name} {_number(value)}" for name, value in metric.baselines.items())
+    return ", ".join(f"{name} {number(value)}" for name, value in metric.baselines.items())
 
 
 def _gain(metric: Metric) -> str:
@@ -303,9 +229,12 @@ def _gain(metric: Metric) -> str:
 SECTIONS: Mapping[str, tuple[str, Callable[[], str]]] = {
     "heads": ("README.md", heads),
     "figures": ("docs/model-card.md", figures),
+    "published": ("docs/model-card.md", lambda: published(_specs())),
     "data": ("docs/model-card.md", data),
     "adaptation": ("docs/adaptation.md", adaptation),
     "alignment": ("docs/retrieval.md", alignment),
+    "ablations": ("docs/ablations.md", ablations),
+    "gaps": ("docs/model-card.md", gaps),
     "settings": ("docs/operations.md", settings),
     "metrics": ("docs/operations.md", metrics),
     "dashboards": ("docs/operations.md", dashboards),

@@ -28,7 +28,7 @@ def ablate(
 
     One modality or several, own tokenizers or one for all, own heads or one for all. It takes
     long (with the default recipe some minutes a network on two cores), and may be stopped: run
-    it again, and it goes on with the next network.
+    it again, and it goes on with the next network. A picture of the table lies beside its file.
 
     Examples:
         omnivec2 ablate --data /data --seeds 3 --out ablation.json
@@ -39,9 +39,13 @@ def ablate(
     with one_line_errors(), needs_extra("train"):
         from omnivec2.training.ablation.run import ablate as run_ablation
         from omnivec2.training.ablation.run import cells_table
+        from omnivec2.training.pictures.ablation import draw_ablation
         from omnivec2.training.recipe import load_recipe
 
         cells = run_ablation(
             load_recipe(recipe), data, out, seeds=seeds, run=run, console=console, device=device
         )
         console.print(cells_table(cells))
+        picture = out.with_suffix(".svg")
+        draw_ablation(picture, cells)
+        console.print(f"wrote {out} and {picture}")

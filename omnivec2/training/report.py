@@ -61,20 +61,24 @@ def write_json(results: Sequence[HeadResult], path: Path, gaps: Sequence[Gap] = 
     path.parent.mkdir(parents=True, exist_ok=True)
     document = {
         "created": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
-        **environment(),
+        **environment(*(["torch"] if gaps else [])),  # gaps do not go through exported graphs
         "results": [asdict(result) | {"gain": result.gain} for result in results],
         "gaps": [gap.as_json() for gap in gaps],
     }
     path.write_text(json.dumps(document, indent=2) + "\n")
 
 
-def environment() -> dict[str, JsonValue]:
-    """Hardware and versions that a figure depends on."""
+def environment(*packages: str) -> dict[str, JsonValue]:
+    """Hardware and versions that a figure depends on.
+
+    Args:
+        packages: whose versions matter besides those that always do.
+    """
     return {
         "hardware": f"{_processor()}, {os.cpu_count()} cores",
         "versions": {
             "python": platform.python_version(),
-            **{name: version(name) for name in _PACKAGES},
+            **{name: version(name) for name in (*_PACKAGES, *packages)},
         },
     }
 

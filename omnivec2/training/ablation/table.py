@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
@@ -13,6 +14,7 @@ from pydantic import BaseModel, ConfigDict
 from omnivec2.atomic import write_file
 from omnivec2.errors import ArtifactError
 from omnivec2.training.ablation.variants import Heads, Tokenizers
+from omnivec2.training.report import environment
 
 
 @dataclass(frozen=True)
@@ -89,8 +91,12 @@ class Cells:
     def add(self, cells: Sequence[Cell]) -> None:
         """Keep further ones."""
         self.found += cells
-        content = {"rows": [asdict(row) for row in ROWS],
-                   "cells": [cell.model_dump() for cell in self.found]}  # fmt: skip
+        content = {
+            "created": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+            **environment("torch"),
+            "rows": [asdict(row) for row in ROWS],
+            "cells": [cell.model_dump() for cell in self.found],
+        }
         write_file(self._path, (json.dumps(content, indent=1) + "\n").encode())
 
     def values(self, row: str, route: str) -> list[float]:

@@ -6,7 +6,6 @@ import datetime
 import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from importlib.metadata import version
 from pathlib import Path
 
 from pydantic import JsonValue
@@ -111,15 +110,11 @@ def write_json(result: Adapted, path: Path, *, threads: int) -> None:
     Raises:
         InvalidInputError: the file holds something else.
     """
-    where = environment()
-    versions = where["versions"]
-    assert isinstance(versions, dict)
     entry: dict[str, JsonValue] = asdict(result) | {
         "gain": result.gain,
         "created": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
-        "hardware": where["hardware"],
         "threads": threads,
-        "versions": {**versions, "torch": version("torch")},
+        **environment("torch"),
     }
     kept = [other for other in read_json(path) if other["route"] != result.route]
     path.parent.mkdir(parents=True, exist_ok=True)

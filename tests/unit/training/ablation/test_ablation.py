@@ -139,6 +139,7 @@ def test_a_table_that_was_stopped_goes_on_with_the_next_network(
     ]
     assert all(cell.metric == "accuracy" and 0 <= cell.value <= 1 for cell in first.found)
     content = json.loads(out.read_text())
+    assert {"created", "hardware", "versions"} <= set(content)
     lost = content["cells"].pop()
     out.write_text(json.dumps(content))
     capsys.readouterr()
@@ -161,6 +162,7 @@ def test_the_documented_command_prints_the_table(
     assert done.exit_code == 0, done.output
     assert "unified" in done.output
     assert len(Cells(tmp_path / "ablation.json").found) == len(ROWS)
+    assert "imu/activity: accuracy" in (tmp_path / "ablation.svg").read_text()
 
 
 def test_a_file_that_is_no_table_is_refused(tmp_path: Path) -> None:

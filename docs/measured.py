@@ -1,0 +1,147 @@
+"""Tables of figures that runs left as JSON files in this directory."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from omnivec2.spec import HeadSpec, TaskFamily
+from omnivec2.training.ablation.table import Cells
+from omnivec2.training.gap_table import HEADER, Gap, averages
+from omnivec2.training.metrics import METRICS
+
+DOCS = Path(__file__).resolve().parent
+ADAPTATION = DOCS / "adaptation.json"
+ALIGNMENT = DOCS / "alignment.json"
+ABLATION = DOCS / "ablation.json"
+GAPS = DOCS / "gap.json"
+PUBLISHED = DOCS / "published.yaml"
+
+
+def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """A Markdown table."""
+    lines = [header, ["---"] * len(header), *rows]
+    cells = [" | ".join(cell.replace("|", "\\|") for cell in line) for line in lines]
+    return "\n".join(f"| {line} |" for line in cells)
+
+
+def number(value: float) -> str:
+    """Four digits."""
+    return f"{value:.4g}"
+
+
+def adaptation() -> str:
+    """Heads fitted to a tenth of the labels, beside a linear model with the same labels."""
+    results = sorted(json.loads(ADAPTATION.read_text()), key=lambda result: result["route"])
+    rows = [
+        [
+            f"`{r['route']}`",
+            r["dataset"],
+            f"{r['labelled']:,}",
+            f"{r['samples']:,}",
+            r["metric"] + ("" if METRICS[r["metric"]].higher_is_better else " (lower is better)"),
+            *(number(value) for value in r["baselines"].values()),
+            f"**{number(r['value'])}**",
+            f"{r['gain']:+.3g}",
+            f"{r['seconds']['cpu']:.0f}",
+        ]
+        for r in results
+    ]
+    header = ["head", "test set", "labels", "samples", "metric", "majority/mean", "linear", "ours",
+              "gain", "CPU s"]  # fmt: skip
+    conditions = dict.fromkeys(
+        f"{r['created'][:10]}, {r['hardware']}, {r['threads']} thread(s), seed {r['seed']}, "
+        f"checkpoint {r['base'][:12]}, "
+        + ", ".join(f"{name} {release}" for name, release in r["versions"].items())
+        for r in results
+    )
+    return table(header, rows) + "\n\nMeasured: " + "; ".join(conditions) + "."
+
+
+def alignment() -> str:
+    """Recall of every direction between two modalities, and names of classes not fitted to."""
+    figures = json.loads(ALIGNMENT.read_text())
+    ranks = sorted({int(k) for row in figures["found"] for k in row["recall"]})
+    found = table(
+        ["asked with", "finds", "queries", "of", *(f"recall@{k}" for k in ranks)],
+        [
+            [
+                *(f"`{row[key]}`" for key in ("asked", "found")),
+                *(f"{row[key]:,}" for key in ("queries", "candidates")),
+                *(f"{row['recall'][str(k)]:.3f} ({row['chance'][str(k)]:.3f})" for k in ranks),
+            ]
+            for row in figures["found"]
+        ],
+    )
+    names = table(
+        ["modality", "recordings", "names", "right", "by chance"],
+        [
+            [
+                f"`{row['modality']}`",
+                f"{row['queries']:,}",
+                str(row["classes"]),
+                f"{row['accuracy']:.3f}",
+                f"{row['chance']:.3f}",
+            ]
+            for row in figures["zero_shot"]
+        ],
+    )
+    return f"{found}\n\n{names}\n\n{_measured(figures)}"
+
+
+def ablations() -> str:
+    """Mean and deviation over the seeds: a line per variant, a column per task."""
+    cells = Cells(ABLATION)
+    metrics = {cell.route: cell.metric for cell in cells.found}
+    header = ["modalities", "tokenizers", "heads",
+              *(f"`{route}` ({metrics[route]})" for route in cells.routes)]  # fmt: skip
+    return f"{table(header, cells.lines())}\n\n{_measured(json.loads(ABLATION.read_text()))}"
+
+
+def gaps() -> str:
+    """Every head without and with cross-attention, at the end of stage 3."""
+    document = json.loads(GAPS.read_text())
+    derived = ("difference", "unit")
+    found = [
+        Gap(**{key: value for key, value in gap.items() if key not in derived})
+        for gap in document["gaps"]
+    ]
+    rows = table(HEADER, (gap.cells() for gap in found))
+    return f"{rows}\n\nAverage of {averages(found)}. {_measured(document)}"
+
+
+def _measured(document: Mapping[str, Any]) -> str:
+    versions = ", ".join(f"{name} {release}" for name, release in document["versions"].items())
+    return f"Measured: {document['created'][:10]}, {document['hardware']}, {versions}."
+
+
+def published(specs: Iterable[HeadSpec]) -> str:
+    """Every head beside what was aimed at and what others have published.
+
+    Raises:
+        SystemExit: a head is not spoken of, or the reason for a miss is lacking or idle.
+    """
+    known = yaml.safe_load(PUBLISHED.read_text())
+    rows = []
+    for spec in specs:
+        if spec.family is TaskFamily.EMBEDDING:
+            continue
+        entry, metric = known.get(spec.route, {}), spec.metrics[0]
+        if not {"aim", "published"} <= entry.keys():
+            raise SystemExit(f"{PUBLISHED}: {spec.route} is served but has no aim, or no figure")
+        gain = (
+            metric.value - entry["aim"] if metric.higher_is_better else entry["aim"] - metric.value
+        )
+        if (gain < 0) != ("why" in entry):
+            problem = (
+                "does not say why it is missed" if gain < 0 else "explains a miss that is none"
+            )
+            raise SystemExit(f"{PUBLISHED}: {spec.route} {problem}")
+        verdict = "reached" if gain >= 0 else f"missed by {number(-gain)}: {entry['why']}"
+        values = (f"**{number(metric.value)}**", number(entry["aim"]), entry["published"], verdict)
+        rows.append([f"`{spec.route}`", metric.name, *values])
+    return table(["head", "metric", "here", "aim", "published", ""], rows)
