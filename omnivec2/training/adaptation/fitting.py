@@ -16,11 +16,12 @@ import torch
 from torch import Tensor, nn
 
 from omnivec2.network.config import HeadConfig, Summary
-from omnivec2.network.fc_head import FullyConnectedHead
+from omnivec2.network.fc_head import TOKEN_SUMMARIES, FullyConnectedHead
 from omnivec2.preprocess import Array
 from omnivec2.spec import TaskFamily
 from omnivec2.training.adaptation.layers import Layers
 from omnivec2.training.adaptation.reading import folds_of
+from omnivec2.training.adaptation.straight import fit_straight, validated
 from omnivec2.training.adaptation.summaries import Summaries, joined
 from omnivec2.training.metrics import METRICS
 
@@ -48,6 +49,8 @@ class Choice:
     weight_decay: float
     class_weights: bool
     steps: int = 0
+    straight: bool = False
+    """A linear map, whose penalty ``weight_decay`` is."""
 
 
 @dataclass(frozen=True)
@@ -138,6 +141,8 @@ def fit(
     trials: list[_Trial] = []
     for names in candidates:
         trials += _Validation(data, names, hidden // MEMBERS, seed).run()
+        if len(data.item) < _ALL_FOLDS_BELOW and 2 * data.outputs <= hidden:
+            trials += _straight_trials(data, names, seed)
         advance()
     # Losses with and without class weights are not comparable; the metric is.
     best = [
@@ -234,6 +239,28 @@ class _Validation:
         return predicted
 
 
+def _straight_trials(data: Labelled, names: tuple[Summary, ...], seed: int) -> list[_Trial]:
+    """Linear maps with every penalty, validated in the same folds."""
+    x, y = _standardised(data, names)
+    weights = data.weights(False)
+    number = folds_of(data.strata, FOLDS, seed=seed)[data.item]
+    held = [number == fold for fold in range(FOLDS)]
+    location, scale = _target_scale(data)
+    trials = []
+    found = validated(x.numpy(), y.numpy(), weights, held, classes=data.classes)
+    for penalty, answers in found:
+        given = torch.from_numpy(answers)
+        losses = Layers.losses(given[None].float(), y.float() if not data.classes else y)[0]
+        loss = float((losses * torch.from_numpy(weights)).mean())
+        values = given.softmax(dim=1).numpy() if data.classes else answers * scale + location
+        predicted = np.full((len(data.labels), data.outputs), np.nan)
+        items, means = mean_by_item(values, data.item)
+        predicted[items] = means
+        choice = Choice(names, penalty, class_weights=False, straight=True)
+        trials.append(_Trial(choice, loss, predicted))
+    return trials
+
+
 def _target_scale(data: Labelled) -> tuple[Array, Array]:
     """Mean and deviation of quantities; 0 and 1 for classes."""
     if data.classes:
@@ -255,31 +282,53 @@ def _standardised(data: Labelled, names: tuple[Summary, ...]) -> tuple[Tensor, T
 def _fitted(
     data: Labelled, choice: Choice, family: TaskFamily, hidden: int, seed: int
 ) -> FullyConnectedHead:
-    """The mean of several fits to everything, as one head."""
+    """The layers that were chosen, fitted to everything."""
     x, y = _standardised(data, choice.summaries)
-    weights = torch.from_numpy(data.weights(choice.class_weights)).expand(MEMBERS, -1)
-    layers = Layers(
-        x, y, weights, [choice.weight_decay] * MEMBERS,
-        hidden=hidden // MEMBERS, outputs=data.outputs, seed=seed, apart=True,
-    )  # fmt: skip
-    for _ in range(choice.steps):
-        layers.step()
-    config = HeadConfig(
-        family=family, tokenizer="", outputs=data.outputs, layers="fc",
-        hidden=hidden // MEMBERS * MEMBERS, summaries=choice.summaries,
-    )  # fmt: skip
-    head = FullyConnectedHead(config, x.shape[1] // len(choice.summaries)).requires_grad_(False)
+    width = 2 * data.outputs if choice.straight else hidden // MEMBERS * MEMBERS
+    head = _empty_head(data, choice, family, width)
     standardise(head, torch.from_numpy(joined(data.summaries, choice.summaries)))
-    first, first_bias, second, second_bias = layers.merged()
-    head.first.weight.copy_(first)
-    head.first.bias.copy_(first_bias)
-    head.second.weight.copy_(second)
-    head.second.bias.copy_(second_bias)
+    if choice.straight:
+        fit_straight(
+            x.numpy(), y.numpy(), data.weights(False), choice.weight_decay, classes=data.classes
+        ).set_into(head)
+    else:
+        _set_mean_of_members(head, data, choice, x, y, hidden // MEMBERS, seed)
     if head.is_regression:
         location, scale = _target_scale(data)
         head.location.copy_(torch.from_numpy(location))
         head.scale.copy_(torch.from_numpy(scale))
     return head.eval()
+
+
+def _empty_head(
+    data: Labelled, choice: Choice, family: TaskFamily, hidden: int
+) -> FullyConnectedHead:
+    config = HeadConfig(
+        family=family, tokenizer="", outputs=data.outputs, layers="fc",
+        hidden=hidden, summaries=choice.summaries,
+    )  # fmt: skip
+    widths = {name in TOKEN_SUMMARIES: data.summaries[name].shape[1] for name in choice.summaries}
+    head = FullyConnectedHead(config, widths.get(False, 0), widths.get(True, 0))
+    return head.requires_grad_(False)
+
+
+def _set_mean_of_members(
+    head: FullyConnectedHead, data: Labelled, choice: Choice, x: Tensor, y: Tensor,
+    hidden: int, seed: int,
+) -> None:  # fmt: skip
+    """Fit several pairs of layers; their mean is again one pair."""
+    weights = torch.from_numpy(data.weights(choice.class_weights)).expand(MEMBERS, -1)
+    layers = Layers(
+        x, y, weights, [choice.weight_decay] * MEMBERS,
+        hidden=hidden, outputs=data.outputs, seed=seed, apart=True,
+    )  # fmt: skip
+    for _ in range(choice.steps):
+        layers.step()
+    first, first_bias, second, second_bias = layers.merged()
+    head.first.weight.copy_(first)
+    head.first.bias.copy_(first_bias)
+    head.second.weight.copy_(second)
+    head.second.bias.copy_(second_bias)
 
 
 def constants_of(summaries: Tensor) -> tuple[Tensor, Tensor]:

@@ -49,10 +49,14 @@ from omnivec2.training.metrics import METRICS
 from omnivec2.training.specs import TOKENIZER_CONFIGS
 
 _PLAIN: tuple[Summary, ...] = ("cls", "mean")
-_CANDIDATES: dict[Modality, tuple[tuple[Summary, ...], ...]] = {
+_TOKENS: tuple[Summary, ...] = ("token_mean", "token_max", "token_deviation")
+_CANDIDATES: tuple[tuple[Summary, ...], ...] = (_PLAIN, (*_PLAIN, *_TOKENS), _TOKENS)
+_CANDIDATES_OF: dict[Modality, tuple[tuple[Summary, ...], ...]] = {
     # What grows with a molecule is in the sum; elsewhere the number of tokens says little.
-    Modality.GRAPH: (_PLAIN, ("cls", "mean", "sum")),
-}
+    Modality.GRAPH: (
+        *_CANDIDATES, ("cls", "mean", "sum"), ("token_mean", "token_sum"), ("token_sum",),
+    ),
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -254,7 +258,7 @@ class _Work:
         request = self.request
         summaries = self._summaries(network, train, "labelled samples")
         data = Labelled(summaries, train.item, train.labels, self.classes)
-        candidates = _CANDIDATES.get(request.modality, (_PLAIN,))
+        candidates = _CANDIDATES_OF.get(request.modality, _CANDIDATES)
         bar = self.progress.add_task("fitting", total=len(candidates))
         with self.clock.time("fitting"):
             found = fit(
@@ -262,28 +266,36 @@ class _Work:
                 seed=request.seed, candidates=candidates,
                 advance=lambda: self.progress.advance(bar),
             )  # fmt: skip
-        self._set_summaries(network, found)
-        if not self.own or not request.tokenizer_steps:
-            return found, None
-        held = np.flatnonzero(folds_of(data.strata, FOLDS, seed=request.seed) == 0)
+        if self.own and request.tokenizer_steps:
+            self._set_form(network, found.choice.summaries, request.hidden)
+            tuned = self._tuned(network, train, data)
+            held = _held(data, request.seed)
+            as_it_is = loss_of(found.predicted[held], train.labels[held], scale_of(train.labels))
+            if tuned.loss < as_it_is:
+                return found, tuned
+        self._set_form(network, found.choice.summaries, found.head.first.out_features)
+        return found, None
+
+    def _tuned(self, network: OmniVec2, train: Prepared, data: Labelled) -> Tuned:
+        """The network with its tokenizer and head trained together."""
+        request = self.request
         bar = self.progress.add_task("training a tokenizer", total=2 * request.tokenizer_steps)
         with self.clock.time("tokenizer"):
-            tuned = tune(
-                network, request.route, train, held, classes=self.classes,
+            return tune(
+                network, request.route, train, _held(data, request.seed), classes=self.classes,
                 metric=request.metric_name, steps=request.tokenizer_steps, seed=request.seed,
                 advance=lambda steps: self.progress.advance(bar, steps),
             )  # fmt: skip
-        as_it_is = loss_of(found.predicted[held], train.labels[held], scale_of(train.labels))
-        return found, tuned if tuned.loss < as_it_is else None
 
-    def _set_summaries(self, network: OmniVec2, found: Fit) -> None:
+    def _set_form(self, network: OmniVec2, summaries: tuple[Summary, ...], hidden: int) -> None:
         """Give the network's head the form that was chosen."""
         route = self.request.route
         config = network.config.heads[route].model_copy(
-            update={"summaries": found.choice.summaries}
+            update={"summaries": summaries, "hidden": hidden}
         )
         network.config = network.config.model_copy(update={"heads": {route: config}})
-        network.heads[module_name(route)] = FullyConnectedHead(config, network.config.trunk.g.width)
+        trunk = network.config.trunk
+        network.heads[module_name(route)] = FullyConnectedHead(config, trunk.g.width, trunk.f.width)
 
     def _summaries(self, network: OmniVec2, part: Prepared, what: str) -> Any:
         bar = self.progress.add_task(f"network: {what}", total=len(part.samples))
@@ -304,11 +316,18 @@ class _Work:
         return METRICS[self.request.metric_name].measure(predicted, test.labels)
 
 
+def _held(data: Labelled, seed: int) -> Any:
+    """Items of fold 0, on which tokenizers are measured."""
+    return np.flatnonzero(folds_of(data.strata, FOLDS, seed=seed) == 0)
+
+
 def _describe(found: Fit, tuned: Tuned | None) -> str:
     """What was chosen, in words."""
     if tuned is not None:
         return f"tokenizer of its own, trained with the head for {tuned.steps} steps"
     choice = found.choice
     words = [f"summaries {' + '.join(choice.summaries)}", f"weight decay {choice.weight_decay:g}"]
+    if choice.straight:
+        return ", ".join(["a linear map", words[0], f"penalty {choice.weight_decay:g}"])
     words += ["class weights"] * choice.class_weights
     return ", ".join([*words, f"{choice.steps} steps"])
