@@ -19,7 +19,7 @@ from omnivec2.cli_adapt import adapt
 from omnivec2.cli_align import align
 from omnivec2.cli_heads import heads_app
 from omnivec2.cli_keys import keys_app
-from omnivec2.cli_network import engines, evaluate, export, train
+from omnivec2.cli_network import engines, evaluate, export, gap, train
 from omnivec2.cli_options import (
     DEFAULT_CHECKPOINT,
     DEFAULT_REPOSITORY,
@@ -216,7 +216,7 @@ def _announce(console: Console) -> Callable[[str, Gateway], None]:
     return announce
 
 
-for _command in (train, adapt, align, evaluate, ablate, export, engines):
+for _command in (train, adapt, align, evaluate, gap, ablate, export, engines):
     app.command()(_command)
 app.add_typer(heads_app, name="head")
 app.add_typer(keys_app, name="key")

@@ -98,10 +98,7 @@ def adapt(
             part = {"label": labels, "input": inputs or (), "group": group, "lengths": lengths}
             request = _from_options(modality, task, data, test, part, {
                 "family": task_family,
-                "targets": [
-                    {"name": each.strip(), "unit": unit}
-                    for each in (labels or "value").split(",")
-                ],
+                "targets": [{"name": each, "unit": unit} for each in _targets(labels)],
                 "sources": [{"name": name or _name_of(data), "licence": licence}],
                 "description": description,
                 **given,
@@ -148,6 +145,17 @@ def _from_options(
     request = request_of(values, "the options")
     held = None if request.test is None else under(request.test, Path())
     return request.model_copy(update={"train": under(request.train, Path()), "test": held})
+
+
+def _targets(labels: str | None) -> list[str]:
+    """Names of the quantities: columns of the table, or of the file that lists them."""
+    from omnivec2.training.adaptation.arrays import is_arrays
+    from omnivec2.training.adaptation.tables import read_table
+
+    path = Path(labels or "value")
+    if not path.is_file():
+        return [each.strip() for each in str(labels or "value").split(",")]
+    return [path.stem] if is_arrays(path) else list(read_table(path).columns)[1:]
 
 
 def _name_of(data: list[Path] | None) -> str:

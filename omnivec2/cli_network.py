@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -20,20 +20,27 @@ from omnivec2.cli_options import (
 from omnivec2.cli_support import needs_extra, one_line_errors
 from omnivec2.terminal import make_console
 
+if TYPE_CHECKING:
+    from omnivec2.training.recipe import Recipe
+    from omnivec2.training.run import Paths
+
+DEFAULT_RUN = Path("runs/reference")
+RecipeArgument = Annotated[str, typer.Argument(help="Name of a recipe, or a YAML file.")]
+RunOption = Annotated[Path, typer.Option(help="State of the run; train goes on with it.")]
+DeviceOption = Annotated[
+    Literal["auto", "cpu", "cuda"], typer.Option(help="Where to compute; auto: a GPU if any.")
+]
+
 
 def train(
     data: DataOption,
-    recipe: Annotated[str, typer.Argument(help="Name of a recipe, or a YAML file.")] = "reference",
-    run: Annotated[Path, typer.Option(help="State of the run; resumed if it exists.")] = Path(
-        "runs/reference"
-    ),
+    recipe: RecipeArgument = "reference",
+    run: RunOption = DEFAULT_RUN,
     checkpoint: CheckpointOption = DEFAULT_CHECKPOINT,
     stop_after: Annotated[
         int | None, typer.Option(min=1, help="Stop at this step; run again to go on.")
     ] = None,
-    device: Annotated[
-        Literal["auto", "cpu", "cuda"], typer.Option(help="Where to compute; auto: a GPU if any.")
-    ] = "auto",
+    device: DeviceOption = "auto",
     then_evaluate: Annotated[
         bool, typer.Option("--evaluate", help="Then export, measure on the test parts, report.")
     ] = False,
@@ -52,33 +59,41 @@ def train(
         from omnivec2.training.run import Paths
         from omnivec2.training.run import train as run_training
 
+        chosen = load_recipe(recipe)
         paths = Paths(data=data, run=run, checkpoint=checkpoint)
-        run_training(load_recipe(recipe), paths, stop_after_steps=stop_after, device=device)
+        run_training(chosen, paths, stop_after_steps=stop_after, device=device)
     if then_evaluate:
         with one_line_errors(), needs_extra("export"):
-            _export_and_measure(run, data, checkpoint)
+            _export_and_measure(chosen, paths, device)
 
 
-def _export_and_measure(run: Path, data: Path, checkpoint: Path) -> None:
+def _export_and_measure(recipe: Recipe, paths: Paths, device: str) -> None:
     """Figures of a trained checkpoint on the test parts, into its head specs and a report."""
     from export.layouts import Layout
     from export.run import export_checkpoint, require_ok
     from omnivec2.checkpoint import read_checkpoint
     from omnivec2.errors import CheckpointError
     from omnivec2.training.evaluation import evaluate_checkpoint, save_metrics
+    from omnivec2.training.gap import load_run, measure_gaps
+    from omnivec2.training.gap_table import gaps_table
     from omnivec2.training.report import results_table
-    from omnivec2.training.run_report import write_run_report
+    from omnivec2.training.run_report import Report
 
-    console = make_console()
+    console, checkpoint = make_console(), paths.checkpoint
     if not read_checkpoint(checkpoint).heads:
         raise CheckpointError(f"{checkpoint} has no heads to measure: no supervised stage was run")
     require_ok(export_checkpoint(checkpoint, layouts=[Layout.FUSED], force=False))
-    repository = run / "model_repo"
+    repository = paths.run / "model_repo"
     assemble_quietly(console, checkpoint, repository, "fused")
-    results = evaluate_checkpoint(checkpoint, data, repository, console=console)
+    report = Report(paths.run)
+    results = evaluate_checkpoint(
+        checkpoint, paths.data, repository, console=console, look=report.look
+    )
     save_metrics(checkpoint, results)
     console.print(results_table(results))
-    console.print(f"wrote {write_run_report(run, results)}")
+    gaps = measure_gaps(load_run(recipe, paths.run, paths.data), device=device, console=console)
+    console.print(gaps_table(gaps))
+    console.print(f"wrote {report.write(results, gaps)}")
 
 
 def evaluate(
@@ -98,6 +113,9 @@ def evaluate(
     json_file: Annotated[
         Path | None, typer.Option("--json", help="Write the figures to this file as well.")
     ] = None,
+    report: Annotated[
+        Path | None, typer.Option(help="Write a report with pictures into this folder.")
+    ] = None,
 ) -> None:
     """Measure heads through their exported graphs, beside simple models on the same arrays.
 
@@ -105,14 +123,18 @@ def evaluate(
         omnivec2 evaluate --data /data
 
         omnivec2 evaluate image/classification --split val --most-samples 200
+
+        omnivec2 evaluate --data /data --report runs/seen
     """
     console = make_console()
     with one_line_errors(), needs_extra("train"):
         from omnivec2.training.evaluation import evaluate_checkpoint, save_metrics
         from omnivec2.training.report import results_table, write_json
+        from omnivec2.training.run_report import Report
 
         # Whole graphs are what figures are measured on; the parts are held to answer alike.
         assemble_quietly(console, checkpoint, model_repo, "fused")
+        pages = None if report is None else Report(report)
         results = evaluate_checkpoint(
             checkpoint,
             data,
@@ -121,12 +143,61 @@ def evaluate(
             split=split,
             most_samples=most_samples,
             console=console,
+            look=None if pages is None else pages.look,
         )
         console.print(results_table(results))
         if json_file is not None:
             write_json(results, json_file)
+        if pages is not None:
+            console.print(f"wrote {pages.write(results)}")
         if save:
             save_metrics(checkpoint, results)
+
+
+def gap(
+    data: DataOption,
+    recipe: RecipeArgument = "reference",
+    run: RunOption = DEFAULT_RUN,
+    only: Annotated[
+        list[str] | None, typer.Option(help="Measure only this head (repeatable).")
+    ] = None,
+    split: Annotated[str, typer.Option(help="test is for final figures only.")] = "test",
+    most_samples: Annotated[
+        int, typer.Option(min=1, help="Measure on so many of each head.")
+    ] = 2000,
+    json_file: Annotated[
+        Path | None, typer.Option("--json", help="Write the figures to this file as well.")
+    ] = None,
+    device: DeviceOption = "auto",
+) -> None:
+    """Measure what heads would gain from cross-attention, which is not served.
+
+    Every head on the same samples without it (m = 0) and beside samples of another modality
+    (m = 1). Takes the recipe and the state of a run: checkpoints have no cross-attention.
+
+    Examples:
+        omnivec2 gap reference --data /data --run runs/first
+
+        omnivec2 gap my-recipe.yaml --only image/classification --split val --most-samples 200
+    """
+    with one_line_errors(), needs_extra("train"):
+        from omnivec2.training.gap import load_run, measure_gaps
+        from omnivec2.training.gap_table import gaps_table
+        from omnivec2.training.recipe import load_recipe
+        from omnivec2.training.report import write_json
+
+        console = make_console()
+        gaps = measure_gaps(
+            load_run(load_recipe(recipe), run, data),
+            only=only,
+            split=split,
+            most_samples=most_samples,
+            device=device,
+            console=console,
+        )
+        console.print(gaps_table(gaps))
+        if json_file is not None:
+            write_json([], json_file, gaps)
 
 
 def export(

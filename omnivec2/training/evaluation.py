@@ -22,7 +22,7 @@ from omnivec2.spec import HeadSpec, Metric, TaskFamily
 from omnivec2.terminal import make_console
 from omnivec2.training.baselines import baselines
 from omnivec2.training.data import DEFAULT_CACHE, load_task, routes
-from omnivec2.training.data.base import TaskData
+from omnivec2.training.data.base import Split, TaskData
 from omnivec2.training.metrics import METRICS
 from omnivec2.training.predictions import Answers, answers
 from omnivec2.training.probing import TEST_SAMPLES, TRAIN_SAMPLES, probe
@@ -77,6 +77,36 @@ class HeadResult:
         )
 
 
+@dataclass(frozen=True)
+class Measured:
+    """What a head answered, for those who want to look at it.
+
+    Attributes:
+        task: the head's data.
+        split: the part that was measured.
+        rows: indices of the samples in that part.
+        answers: one for each.
+    """
+
+    task: TaskData
+    split: str
+    rows: Sequence[int]
+    answers: Answers
+
+    @property
+    def part(self) -> Split:
+        """Where the samples are from."""
+        return self.task.splits[self.split]
+
+    def sample(self, index: int) -> Sample:
+        """What the answer at ``index`` is about."""
+        return self.part.samples[self.rows[index]]
+
+
+Look = Callable[[Measured], None]
+"""Is shown the answers of every head that has a task."""
+
+
 def evaluate_checkpoint(
     checkpoint: Path,
     data_root: Path,
@@ -87,6 +117,7 @@ def evaluate_checkpoint(
     most_samples: int | None = None,
     cache: Path = DEFAULT_CACHE,
     console: Console | None = None,
+    look: Look | None = None,
 ) -> list[HeadResult]:
     """Measure the heads of a checkpoint.
 
@@ -99,6 +130,7 @@ def evaluate_checkpoint(
         most_samples: measure on so many, chosen evenly, instead of all (a quick look).
         cache: where prepared arrays and baselines are kept.
         console: where progress is shown.
+        look: sees the answers of every head.
 
     Raises:
         CheckpointError: the checkpoint holds no heads.
@@ -116,8 +148,11 @@ def evaluate_checkpoint(
                 advance = partial(progress.advance, progress.add_task(spec.route, total=total))
                 if spec.family is TaskFamily.EMBEDDING:
                     results.append(_probe(model, part, split, advance))
-                else:
-                    results += _measure(model, part, split, most_samples, cache, advance)
+                    continue
+                measured = _ask(model, part, split, most_samples, advance)
+                results += _results(measured, cache)
+                if look is not None:
+                    look(measured)
     return results
 
 
@@ -191,34 +226,39 @@ def _task_of(spec: HeadSpec, data_root: Path, cache: Path) -> TaskData:
     raise ArtifactError(f"no data set is prepared as {spec.route} wants its input")
 
 
-def _measure(
-    model: Model,
-    task: TaskData,
-    split: str,
-    most_samples: int | None,
-    cache: Path,
-    advance: Advance,
-) -> list[HeadResult]:
-    """A figure per metric of the task."""
+def _ask(
+    model: Model, task: TaskData, split: str, most_samples: int | None, advance: Advance
+) -> Measured:
     part = task.splits[split]
-    count = _expected(model.spec, task, split, most_samples)
-    rows = np.linspace(0, len(part) - 1, count).round().astype(int).tolist()
+    rows = evenly(len(part), most_samples)
     found = Answers([], [])
-    for start in range(0, count, _BATCH):
+    for start in range(0, len(rows), _BATCH):
         chosen = rows[start : start + _BATCH]
         outputs = model([part.samples[row] for row in chosen])
-        some = answers(task.family, outputs, part, chosen)
-        found.predicted.extend(some.predicted)
-        found.wanted.extend(some.wanted)
+        found.extend(answers(task.family, outputs, part, chosen))
         advance(len(chosen))
+    return Measured(task, split, rows, found)
+
+
+def evenly(there: int, most: int | None) -> list[int]:
+    """Indices of at most so many samples, evenly over a part."""
+    chosen: list[int] = (
+        np.linspace(0, there - 1, min(there, most or there)).round().astype(int).tolist()
+    )
+    return chosen
+
+
+def _results(measured: Measured, cache: Path) -> list[HeadResult]:
+    """A figure per metric of the task."""
+    task = measured.task
     return [
         HeadResult(
             route=task.route,
             dataset=task.test_name,
-            split=split,
-            samples=count,
+            split=measured.split,
+            samples=len(measured.rows),
             metric=metric,
-            value=found.measure(metric),
+            value=measured.answers.measure(metric),
             baselines=baselines(replace(task, metric=metric), cache=cache),
             higher_is_better=METRICS[metric].higher_is_better,
         )

@@ -55,6 +55,7 @@ class StageRun:
 def start_stage(stage: TrainingStage, progress: Progress, machine: Machine) -> StageRun:
     """A stage with a fresh optimiser, average and balance."""
     recipe, network = stage.recipe, stage.network
+    machine.shard(network)
     groups = parameter_groups(network, recipe, stage.decoders)
     adamw = torch.optim.AdamW(groups, betas=(0.9, 0.98), fused=True)
     module, optimiser = machine.prepare(stage, adamw)
@@ -98,6 +99,7 @@ def gradients(run: StageRun, batch: StepBatch) -> dict[str, float]:
         for (route, loss), share in zip(found, shares, strict=True):
             # A task that is paired with itself has two losses.
             losses[route] += float(loss.detach()) * share / streams.count(route)
+    machine.join(run.module)
     return machine.sums(losses)
 
 

@@ -32,6 +32,10 @@ class Machine:
         """Whether this is the process that speaks and writes."""
         return self.index == 0
 
+    def shard(self, module: nn.Module) -> None:
+        """Spread weights over the processes, if they are to be; before an optimiser sees them."""
+        del module
+
     def prepare(
         self, module: nn.Module, optimiser: torch.optim.Optimizer
     ) -> tuple[nn.Module, torch.optim.Optimizer]:
@@ -46,6 +50,10 @@ class Machine:
         """Inside, gradients stay this process's own: for all parts of a step but the last."""
         del module
         return nullcontext()
+
+    def join(self, module: nn.Module) -> None:
+        """After the last part of a step: what else gradients need to be those of all processes."""
+        del module
 
     def sums(self, values: Mapping[str, float]) -> dict[str, float]:
         """Sums over the processes; every process must name the same values."""

@@ -145,6 +145,24 @@ def _average_precision(
     return float(np.sum(np.diff(recall, prepend=0.0) * monotone))
 
 
+def unmatched(found: dict[str, Array], reference: dict[str, Array]) -> tuple[int, int]:
+    """How many boxes of a picture were missed, and how many answered ones are none of it.
+
+    Args:
+        found: ``boxes`` [m, 4], ``labels`` [m], ``scores`` [m]; the surest is matched first.
+        reference: ``boxes`` [n, 4] and ``labels`` [n].
+    """
+    free = np.ones(len(reference["boxes"]), dtype=bool)
+    overlaps = overlap(found["boxes"], reference["boxes"])
+    fits = (overlaps >= _OVERLAP) & (found["labels"][:, None] == reference["labels"])
+    for row in np.argsort(-found["scores"], kind="stable"):
+        there = np.flatnonzero(fits[row] & free)
+        if there.size:
+            free[there[np.argmax(overlaps[row, there])]] = False
+    missed = int(free.sum())
+    return missed, len(found["boxes"]) - (len(free) - missed)
+
+
 def overlap(first: Array, second: Array) -> Array:
     """Intersection over union of every pair of boxes (cx, cy, w, h): [n, 4], [m, 4] -> [n, m]."""
     low = np.maximum(_low(first)[:, None], _low(second)[None])

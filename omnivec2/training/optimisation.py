@@ -11,6 +11,7 @@ from omnivec2.network.omnivec2 import OmniVec2
 from omnivec2.network.tokenizers.stem import Stem
 from omnivec2.network.tokenizers.text import TextTokenizer
 from omnivec2.training.recipe import Recipe
+from omnivec2.training.sharding import clip_, is_sharded
 
 
 def learning_rate(recipe: Recipe, step: int) -> float:
@@ -36,15 +37,16 @@ def parameter_groups(
             kinds |= {id(p): rates.pretrained for p in module.parameters()}
     if recipe.warm_start:
         kinds |= {id(p): rates.pretrained for p in network.trunk.f.transformer.parameters()}
-    groups: dict[tuple[float, float], list[nn.Parameter]] = {}
+    groups: dict[tuple[float, float, bool], list[nn.Parameter]] = {}
     for parameter in [*network.parameters(), *(decoders.parameters() if decoders else ())]:
         if parameter.requires_grad:
             decay = recipe.weight_decay if parameter.ndim > 1 else 0.0
-            key = (kinds.get(id(parameter), rates.fresh), decay)
+            # A group's weights are stepped together: shares and whole ones cannot be.
+            key = (kinds.get(id(parameter), rates.fresh), decay, is_sharded(parameter))
             groups.setdefault(key, []).append(parameter)
     return [
         {"params": params, "lr": rate, "peak": rate, "weight_decay": decay}
-        for (rate, decay), params in groups.items()
+        for (rate, decay, _), params in groups.items()
     ]
 
 
@@ -64,6 +66,8 @@ def freeze_stems(network: OmniVec2, blocks: int) -> None:
 def clip_part(part: nn.Module, most: float) -> bool:
     """Shorten a part's gradient to ``most``; False if it is not a number."""
     found = [p for p in part.parameters() if p.grad is not None]
+    if any(map(is_sharded, found)):
+        return bool(torch.isfinite(clip_(found, most)))
     return bool(torch.isfinite(nn.utils.clip_grad_norm_(found, most)))
 
 

@@ -36,6 +36,11 @@ class Answers:
     predicted: list[Any]
     wanted: list[Any]
 
+    def extend(self, other: Answers) -> None:
+        """Add the answers of further samples."""
+        self.predicted.extend(other.predicted)
+        self.wanted.extend(other.wanted)
+
     def measure(self, metric: str) -> float:
         """The value of a metric over all answers."""
         predicted: Any = self.predicted

@@ -1,7 +1,8 @@
 """Several processes that compute every step together, by Accelerate.
 
 ``torchrun --nproc-per-node N`` (or ``accelerate launch``) starts them. Each computes its part
-of every batch, gradients are averaged (DDP; gloo on CPUs), and all take the same step.
+of every batch, gradients are averaged (DDP; gloo on CPUs), and all take the same step. Networks
+that one device cannot hold are sharded instead (FSDP).
 """
 
 from __future__ import annotations
@@ -14,8 +15,10 @@ import torch
 from accelerate.accelerator import Accelerator
 from accelerate.utils.dataclasses import DistributedDataParallelKwargs
 from torch import Tensor, nn
+from torch.distributed.device_mesh import init_device_mesh
 
 from omnivec2.training.machine import Machine
+from omnivec2.training.sharding import average_kept, own_gradients, shard
 
 
 class Processes(Machine):
@@ -26,7 +29,9 @@ class Processes(Machine):
         # A step reaches the tokenizers and heads of its own tasks alone.
         unused = DistributedDataParallelKwargs(find_unused_parameters=True)
         # Any: Accelerate's methods carry no types.
-        self.accelerator: Any = Accelerator(cpu=device == "cpu", kwargs_handlers=[unused])
+        # Told that there is no GPU, or it would not join the processes.
+        on_cpu = self.device.type == "cpu"
+        self.accelerator: Any = Accelerator(cpu=on_cpu, kwargs_handlers=[unused])
         self.device = self.accelerator.device
         self.processes = self.accelerator.num_processes
         self.index = self.accelerator.process_index
@@ -56,3 +61,29 @@ class Processes(Machine):
     def wait(self) -> None:
         """Until every process is here."""
         self.accelerator.wait_for_everyone()
+
+
+class ShardedProcesses(Processes):
+    """Processes that share the weights of the transformers between them."""
+
+    def __init__(self, device: str = "auto") -> None:
+        super().__init__(device)
+        self.mesh = init_device_mesh(self.device.type, (self.processes,))
+
+    def shard(self, module: nn.Module) -> None:
+        """Spread the layers of its transformers over the processes."""
+        shard(module, self.mesh)
+
+    def prepare(
+        self, module: nn.Module, optimiser: torch.optim.Optimizer
+    ) -> tuple[nn.Module, torch.optim.Optimizer]:
+        """Both as they are: the layers join their own gradients."""
+        return module, optimiser
+
+    def alone(self, module: nn.Module) -> AbstractContextManager[Any]:
+        """Inside, gradients stay this process's own."""
+        return own_gradients(module)
+
+    def join(self, module: nn.Module) -> None:
+        """Average the gradients of what is not sharded."""
+        average_kept(module, self.processes)

@@ -128,6 +128,9 @@ class Recipe(Schedule):
     seed: int = Field(default=0, ge=0)
     stages: tuple[StageRecipe, ...] = Field(default=(), description="in their order")
     literal: LiteralSwitches = LiteralSwitches()
+    sharded: bool = Field(
+        default=False, description="several processes: share the transformers' weights (FSDP)"
+    )
     bf16: bool = Field(default=True, description="autocast matrix products to bfloat16")
     warm_start: bool = True
     start_from: Path | None = Field(

@@ -17,6 +17,7 @@ from rich.table import Table
 from omnivec2.spec import HeadSpec
 from omnivec2.training.baselines import LINEAR, TRIVIAL
 from omnivec2.training.evaluation import HeadResult
+from omnivec2.training.gap_table import Gap
 
 _PACKAGES = ("numpy", "onnxruntime", "scikit-learn")
 
@@ -55,13 +56,14 @@ def _simple(result: HeadResult) -> tuple[str, str]:
     )
 
 
-def write_json(results: Sequence[HeadResult], path: Path) -> None:
-    """Results with what they were measured on: date, hardware, versions."""
+def write_json(results: Sequence[HeadResult], path: Path, gaps: Sequence[Gap] = ()) -> None:
+    """Results and gaps with what they were measured on: date, hardware, versions."""
     path.parent.mkdir(parents=True, exist_ok=True)
     document = {
         "created": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         **environment(),
         "results": [asdict(result) | {"gain": result.gain} for result in results],
+        "gaps": [gap.as_json() for gap in gaps],
     }
     path.write_text(json.dumps(document, indent=2) + "\n")
 

@@ -24,9 +24,10 @@ from omnivec2.training.machine import Machine
 from omnivec2.training.masked.stages import MaskedPairStage, MaskedStage
 from omnivec2.training.optimisation import freeze_stems
 from omnivec2.training.recipe import Recipe, StageKind
+from omnivec2.training.sharding import whole
 from omnivec2.training.specs import head_specs, network_config
 from omnivec2.training.stage import TrainingStage
-from omnivec2.training.state import Progress, load_state, read_progress, save_state
+from omnivec2.training.state import Progress, load_state, read_progress, save_state, state_of
 from omnivec2.training.supervised import SupervisedStage
 
 STAGES: dict[StageKind, type[TrainingStage]] = {
@@ -75,9 +76,9 @@ def train(
     """
     machine = Machine(device)
     if int(os.environ.get("WORLD_SIZE", "1")) > 1:  # torchrun or accelerate launch started it
-        from omnivec2.training.processes import Processes
+        from omnivec2.training.processes import Processes, ShardedProcesses
 
-        machine = Processes(device)
+        machine = ShardedProcesses(device) if recipe.sharded else Processes(device)
     return Training(recipe, paths, make_console(), machine).run(stop_after_steps)
 
 
@@ -152,10 +153,12 @@ class Training:
 
     def _save(self, run: StageRun) -> None:
         """The state of the run, and a checkpoint: without heads before they are trained."""
+        stage = run.stage
+        state = state_of(stage, run.average.values, run.optimiser)
+        averaged = whole(run.average.state(self.network))
         if not self.machine.main:
             return
-        stage = run.stage
-        save_state(self.state, stage, run.average.values, run.optimiser, run.progress, self.header)
+        save_state(self.state, state, run.progress, self.header)
         last = run.progress.stage == len(self.recipe.of_stages()) - 1
         specs = []
         if stage.trains_heads:
@@ -164,7 +167,7 @@ class Training:
             specs = head_specs(self.network, tasks, served, self.warm_starts)
         elif not last:
             return
-        save_network(self.paths.checkpoint, self.network, run.average.state(self.network), specs)
+        save_network(self.paths.checkpoint, self.network, averaged, specs)
 
     def _trained(self, stage: int) -> set[str]:
         """Tasks whose heads a supervised stage up to this one trained, and that are to ship."""

@@ -242,13 +242,16 @@ class PairSampler(Sampler):
         """The two tasks of a step."""
         generator = np.random.default_rng((self.seed, 1, step))
         first = generator.choice(len(self.routes), p=self.weights / self.weights.sum())
-        modality = self.tasks[self.routes[first]].modality
+        return self.routes[first], self.partner(self.routes[first], generator)
+
+    def partner(self, route: str, generator: np.random.Generator) -> str:
+        """A task of another modality than that of ``route``."""
+        modality = self.tasks[route].modality
         other = np.array([self.tasks[route].modality is not modality for route in self.routes])
         rest = self.weights * other
         if not rest.any():  # a single modality: it is paired with itself
             rest = self.weights
-        second = generator.choice(len(self.routes), p=rest / rest.sum())
-        return self.routes[first], self.routes[second]
+        return self.routes[generator.choice(len(self.routes), p=rest / rest.sum())]
 
 
 class ModalitySampler(Sampler):

@@ -25,6 +25,7 @@ from torch import Tensor, nn
 
 from omnivec2.atomic import clear_staging, recover_directory, replacing_directory
 from omnivec2.errors import CheckpointError
+from omnivec2.training.sharding import as_stored, load_whole, whole
 
 _LAYOUT = 2
 """Raised whenever states written before could no longer be read."""
@@ -50,15 +51,23 @@ class Progress:
     balance: dict[str, dict[str, Any]] = field(default_factory=dict)
 
 
-def save_state(
-    directory: Path,
-    model: nn.Module,
-    average: Mapping[str, Tensor],
-    optimiser: torch.optim.Optimizer,
-    progress: Progress,
-    recipe: Mapping[str, Any],
-) -> None:
-    """Write the whole state of a run."""
+@dataclass(frozen=True)
+class State:
+    """Everything of a run that changes, whole, however its weights are spread over processes.
+
+    Attributes:
+        tensors: by name, as they are stored.
+        steps: parameter -> steps that AdamW has taken with it.
+    """
+
+    tensors: dict[str, Tensor]
+    steps: dict[str, float]
+
+
+def state_of(
+    model: nn.Module, average: Mapping[str, Tensor], optimiser: torch.optim.Optimizer
+) -> State:
+    """The state of a run; every process must ask."""
     names = {id(p): name for name, p in model.named_parameters()}
     tensors = {f"model.{k}": v for k, v in model.state_dict().items()}
     tensors |= {f"average.{k}": v for k, v in average.items()}
@@ -67,10 +76,17 @@ def save_state(
         name = names[id(parameter)]
         steps[name] = float(state["step"])
         tensors |= {f"adam.{m}.{name}": state[m] for m in _MOMENTS}
-    header = {"layout": _LAYOUT, **vars(progress), "adam_steps": steps, "recipe": recipe}
+    return State(whole(tensors), steps)
+
+
+def save_state(
+    directory: Path, state: State, progress: Progress, recipe: Mapping[str, Any]
+) -> None:
+    """Write the whole state of a run."""
+    header = {"layout": _LAYOUT, **vars(progress), "adam_steps": state.steps, "recipe": recipe}
     with replacing_directory(directory) as staging:
         # A copy each: tensors of one module may share memory, which safetensors refuses.
-        own = {k: v.detach().cpu().contiguous().clone() for k, v in tensors.items()}
+        own = {k: v.detach().cpu().contiguous().clone() for k, v in state.tensors.items()}
         save_file(own, staging / "state.safetensors")
         (staging / "state.json").write_text(json.dumps(header, indent=1))
 
@@ -84,8 +100,15 @@ def read_progress(directory: Path, recipe: Mapping[str, Any]) -> Progress | None
     recover_directory(directory)
     if directory.parent.is_dir():
         clear_staging(directory.parent)  # what a killed run was writing
-    if not directory.exists():
-        return None
+    return saved_progress(directory, recipe) if directory.exists() else None
+
+
+def saved_progress(directory: Path, recipe: Mapping[str, Any]) -> Progress:
+    """The same, of a run that is only looked at: it may be running, and nothing is cleared.
+
+    Raises:
+        CheckpointError: there is no state, it is damaged, or it belongs to another recipe.
+    """
     header = _read_header(directory)
     if header.get("layout") != _LAYOUT:
         raise CheckpointError(
@@ -96,6 +119,24 @@ def read_progress(directory: Path, recipe: Mapping[str, Any]) -> Progress | None
             f"{directory} was trained by another recipe; give another --run, or remove it"
         )
     return Progress(**{name: header[name] for name in vars(Progress())})
+
+
+def load_averaged(directory: Path, network: nn.Module) -> None:
+    """Give a network the averaged weights of a saved run, those that never ship among them.
+
+    Raises:
+        CheckpointError: the state is damaged, or of another network.
+    """
+    tensors = _read_tensors(directory)
+    prefix = "model.network."  # the stage's other modules are decoders
+    own = {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
+    try:
+        network.load_state_dict(own)
+    except RuntimeError as error:  # torch's only word for other names or shapes
+        raise _unreadable(directory, error) from error
+    with torch.no_grad():
+        for name, parameter in network.named_parameters():
+            parameter.copy_(tensors[f"average.{name}"])
 
 
 def load_state(
@@ -110,26 +151,25 @@ def load_state(
         CheckpointError: the state is damaged.
     """
     steps = _read_header(directory)["adam_steps"]
-    try:
-        tensors = load_file(directory / "state.safetensors")
-    except (OSError, SafetensorError) as error:
-        raise _unreadable(directory, error) from error
-    model.load_state_dict(
-        {k.removeprefix("model."): v for k, v in tensors.items() if k.startswith("model.")}
+    tensors = _read_tensors(directory)
+    load_whole(
+        model, {k.removeprefix("model."): v for k, v in tensors.items() if k.startswith("model.")}
     )
     for name, value in average.items():
-        value.copy_(tensors[f"average.{name}"])
+        value.copy_(as_stored(tensors[f"average.{name}"], value))
     for name, parameter in model.named_parameters():
         if name in steps:
             device = parameter.device
             optimiser.state[parameter] = {
                 "step": torch.tensor(steps[name], device=device),
                 # The fused optimiser walks through memory: moments lie as parameters do.
-                **{
-                    m: torch.empty_like(parameter).copy_(tensors[f"adam.{m}.{name}"]).detach()
-                    for m in _MOMENTS
-                },
+                **{m: _like(parameter, tensors[f"adam.{m}.{name}"]) for m in _MOMENTS},
             }
+
+
+def _like(parameter: Tensor, value: Tensor) -> Tensor:
+    """A value in the form of a parameter, and where it lies in memory."""
+    return torch.empty_like(parameter).copy_(as_stored(value, parameter)).detach()
 
 
 def _read_header(directory: Path) -> dict[str, Any]:
@@ -138,6 +178,13 @@ def _read_header(directory: Path) -> dict[str, Any]:
     except (OSError, ValueError) as error:
         raise _unreadable(directory, error) from error
     return header
+
+
+def _read_tensors(directory: Path) -> dict[str, Tensor]:
+    try:
+        return load_file(directory / "state.safetensors")
+    except (OSError, SafetensorError) as error:
+        raise _unreadable(directory, error) from error
 
 
 def _unreadable(directory: Path, error: Exception) -> CheckpointError:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import random
+import re
 import shlex
 import signal
 import subprocess
@@ -55,10 +56,10 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 PLAIN = "train my-recipe.yaml --data DATA --run runs/mine --checkpoint checkpoints/mine"
 
 
-def _documented() -> str:
-    """The command of docs/training.md that goes from a recipe to a report."""
+def _documented(part: str) -> str:
+    """The arguments of the command of docs/training.md that ``part`` is in."""
     lines = (ROOT / "docs" / "training.md").read_text().splitlines()
-    (line,) = (line for line in lines if line.endswith("--evaluate"))
+    (line,) = (line for line in lines if "/omnivec2 " in line and part in line)
     return line.partition("omnivec2 ")[2]
 
 
@@ -140,7 +141,7 @@ def test_one_command_goes_from_a_recipe_to_a_measured_checkpoint(
     two = {route: {"weight": 1, "batch_size": 4} for route in TASKS[:2]}
     short = [{**stage, "steps": 6} for stage in RECIPE["stages"]]  # type: ignore[attr-defined]
     recipe = {**RECIPE, "stages": short, "tasks": two}
-    output = _finish(_start(tmp_path, data, recipe, _documented()))
+    output = _finish(_start(tmp_path, data, recipe, _documented("--evaluate")))
     assert "report.md" in output
     heads = {head.route: head for head in read_checkpoint(tmp_path / "checkpoints/mine").heads}
     embeddings = {f"{route.partition('/')[0]}/embedding" for route in two}
@@ -151,7 +152,18 @@ def test_one_command_goes_from_a_recipe_to_a_measured_checkpoint(
     assert all(stage in report for stage in STAGES)
     document = json.loads((tmp_path / "runs/mine/report.json").read_text())
     assert {row["route"] for row in document["results"]} == set(heads)
-    assert (tmp_path / "runs/mine/curves.svg").read_text().count("<polyline") == 3 * len(two)
+    assert (tmp_path / "runs/mine/curves.svg").read_text().count('id="loss ') == 3 * len(two)
+    shown = re.findall(r"\]\((.+?)\)", report)
+    assert {"imu-activity-confusion.png", "imu-activity-samples.png"} <= {
+        Path(f).name for f in shown
+    }
+    assert all((tmp_path / "runs/mine" / file).stat().st_size > 0 for file in shown)
+    gaps = {row["route"]: row for row in document["gaps"]}
+    assert set(gaps) == set(two)
+    assert all(gap["split"] == "test" and 0 <= gap["off"] <= 1 for gap in gaps.values())
+    again = _finish(_start(tmp_path, data, recipe, f"{_documented(' gap ')} --json gap.json"))
+    assert "regardless of sign" in again
+    assert json.loads((tmp_path / "gap.json").read_text())["gaps"] == document["gaps"]
     assert list((tmp_path / "runs/mine/tensorboard").glob("events.out.tfevents.*"))
 
 

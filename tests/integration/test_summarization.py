@@ -303,13 +303,15 @@ def test_health_is_answered_while_many_write_and_who_waits_too_long_is_told(
     repositories: dict[Layout, Path],
 ) -> None:
     options = ("--model-repo", str(repositories[Layout.SHARED]), "--checkpoint", "none")
-    settings = {"request_timeout_seconds": 1}
+    # The second six wait for less time than the search takes, let alone behind the others.
+    limits = [{}] * 6 + [{"X-Request-Timeout": "0.02"}] * 6
     body = {"inputs": [TEXTS[1]] * 8, "parameters": {"num_beams": 8, "no_repeat_ngram_size": 0}}
 
     async def load(url: str) -> tuple[list[int], list[float]]:
         async with httpx.AsyncClient(base_url=url, timeout=30) as client:
             asking = [
-                asyncio.create_task(client.post(f"/predict/{ROUTE}", json=body)) for _ in range(12)
+                asyncio.create_task(client.post(f"/predict/{ROUTE}", json=body, headers=headers))
+                for headers in limits
             ]
             times = []
             while not all(task.done() for task in asking):
@@ -319,13 +321,13 @@ def test_health_is_answered_while_many_write_and_who_waits_too_long_is_told(
                 await asyncio.sleep(0.02)
             return [task.result().status_code for task in asking], times
 
-    with running_server(*options, settings=settings) as server:
+    with running_server(*options) as server:
         statuses, times = asyncio.run(load(server.url))
         again = httpx.post(f"{server.url}/predict/{ROUTE}", json={"inputs": TEXTS[2]}, timeout=30)
         assert again.status_code == 200
-    assert set(statuses) <= {200, 429, 504}
-    assert set(statuses) & {429, 504}
-    assert len(times) > 10
+    assert set(statuses[:6]) <= {200, 429}
+    assert set(statuses[6:]) <= {429, 504}
+    assert len(times) > 3
     assert float(np.median(times)) < 0.1
 
 

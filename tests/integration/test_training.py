@@ -9,9 +9,11 @@ import torch
 
 from omnivec2.checkpoint import read_checkpoint
 from omnivec2.errors import CheckpointError
+from omnivec2.network.fusion import ALPHA_START
 from omnivec2.network.load import load_network
 from omnivec2.network.omnivec2 import module_name
 from omnivec2.preprocess import collate
+from omnivec2.training import gap
 from omnivec2.training import run as running
 from omnivec2.training.recipe import Recipe, TaskRecipe
 from omnivec2.training.run import Paths
@@ -28,6 +30,7 @@ TASKS = {
         tiny_tasks.detection(),
     )
 }
+PRETRAINED = {"tabular/sign": {"weight": 1, "batch_size": 4}}
 RECIPE = Recipe(
     preset="tiny",
     steps=12,
@@ -42,7 +45,8 @@ RECIPE = Recipe(
 
 @pytest.fixture(autouse=True)
 def small_data(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(running, "load_task", lambda route, root: TASKS[route])
+    for module in (running, gap):
+        monkeypatch.setattr(module, "load_task", lambda route, root: TASKS[route])
 
 
 def _paths(folder: Path) -> Paths:
@@ -109,3 +113,35 @@ def test_heads_settle_on_a_frozen_trunk_that_stays_as_it_was(tmp_path: Path) -> 
     assert {f"heads.{module_name(route)}" for route in TASKS} <= {
         ".".join(name.split(".")[:2]) for name in changed
     }
+
+
+def test_the_gap_is_measured_on_what_would_ship_and_the_cross_attention_it_was_trained_with(
+    tmp_path: Path,
+) -> None:
+    always = RECIPE.model_copy(update={"cross_attention_drop": 0.0, "single_stream_tail": 0.0})
+    checkpoint = running.train(always, paths := _paths(tmp_path))
+    saved = gap.load_run(always, paths.run, paths.data)
+    shipped = load_network(checkpoint).state_dict()
+    own = saved.network.state_dict()
+    fusion = {name for name in own if name.startswith("fusion.")}
+    for name in own.keys() - fusion:  # large ones ship in 255 steps
+        difference = own[name].float() - shipped[name].float()
+        assert difference.norm() <= own[name].float().norm() / 50
+    assert float(saved.network.fusion.before_g.alpha.detach()) != pytest.approx(ALPHA_START)
+    gaps = {one.route: one for one in gap.measure_gaps(saved)}
+    assert set(gaps) == set(TASKS)
+    assert gaps["tabular/double"].difference != 0
+
+
+def test_a_run_without_trained_heads_has_no_gap(tmp_path: Path) -> None:
+    stages = [{"kind": "masked", "steps": 1}]
+    pretraining = Recipe.model_validate(
+        {**RECIPE.model_dump(), "steps": 0, "stages": stages, "tasks": PRETRAINED}
+    )
+    running.train(pretraining, paths := _paths(tmp_path))
+    with pytest.raises(CheckpointError, match="no heads yet"):
+        gap.load_run(pretraining, paths.run, paths.data)
+    with pytest.raises(CheckpointError, match="another recipe"):
+        gap.load_run(RECIPE, paths.run, paths.data)
+    with pytest.raises(CheckpointError, match="no readable training state"):
+        gap.load_run(pretraining, tmp_path, paths.data)

@@ -10,15 +10,16 @@ from safetensors.torch import save_file
 
 from omnivec2.training.loop import gradients, start_stage
 from omnivec2.training.machine import Machine
-from omnivec2.training.processes import Processes
+from omnivec2.training.processes import Processes, ShardedProcesses
 from omnivec2.training.recipe import Recipe, TaskRecipe
 from omnivec2.training.run import build
+from omnivec2.training.sharding import whole
 from omnivec2.training.state import Progress
 from omnivec2.training.supervised import SupervisedStage
 from tests.support import tiny_tasks
 
 
-def main(out: Path, accumulation: int, processes: int) -> None:
+def main(out: Path, accumulation: int, processes: int, sharded: bool) -> None:
     """Write every parameter's gradient after one step, in the first process."""
     tasks = {t.route: t for t in (tiny_tasks.classification(), tiny_tasks.forecasting())}
     recipe = Recipe(
@@ -31,11 +32,12 @@ def main(out: Path, accumulation: int, processes: int) -> None:
     )
     torch.manual_seed(0)
     network, _ = build(recipe, tasks)
-    machine = Processes("cpu") if processes > 1 else Machine("cpu")
+    several = ShardedProcesses if sharded else Processes
+    machine = several("cpu") if processes > 1 else Machine("cpu")
     run = start_stage(SupervisedStage(network, recipe, tasks, 0), Progress(), machine)
     batch = next(run.stage.sampler().stream(0, 1, {}))
     losses = gradients(run, batch)
-    found = {n: p.grad for n, p in run.stage.named_parameters() if p.grad is not None}
+    found = whole({n: p.grad for n, p in run.stage.named_parameters() if p.grad is not None})
     if machine.main:
         save_file(found | {f"loss/{r}": torch.tensor(v) for r, v in losses.items()}, out)
     machine.wait()
@@ -44,4 +46,4 @@ def main(out: Path, accumulation: int, processes: int) -> None:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3]))
+    main(Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3]), sys.argv[4] == "sharded")

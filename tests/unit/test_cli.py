@@ -17,7 +17,7 @@ from tests.support.tiny_models import classification, tiny_heads, write_reposito
 
 COMMANDS = (
     *("serve", "predict", "models", "assemble"),
-    *("head", "train", "adapt", "evaluate", "export", "engines"),
+    *("head", "train", "adapt", "evaluate", "gap", "export", "engines"),
 )
 HEADS = [head for head in tiny_heads() if head.modality.value == "text"]
 

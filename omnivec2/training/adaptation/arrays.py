@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import struct
 import zipfile
+import zlib
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -23,6 +24,9 @@ _ONLY = "array"
 _IDX_TYPES = {0x08: ">u1", 0x09: ">i1", 0x0B: ">i2", 0x0C: ">i4", 0x0D: ">f4", 0x0E: ">f8"}
 _UNLABELLED = "0"
 """Class of the pixels of a scene that nobody labelled, by the custom of such scenes."""
+
+_DAMAGED = (OSError, ValueError, EOFError, struct.error, zipfile.BadZipFile, zlib.error)
+"""What readers of these forms raise on damaged files."""
 
 
 def is_arrays(path: Path) -> bool:
@@ -51,7 +55,7 @@ def load_arrays(path: Path) -> dict[str, Array]:
             if isinstance(loaded, np.ndarray):
                 return {_ONLY: loaded}
             return {key: loaded[key] for key in loaded.files}
-    except (OSError, ValueError, EOFError, struct.error, zipfile.BadZipFile) as error:
+    except _DAMAGED as error:
         raise InvalidInputError(f"{path}: not readable arrays: {error}") from error
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from omnivec2.errors import InvalidInputError
 from omnivec2.training.adaptation.request import DataPart
 from omnivec2.training.adaptation.rows import Row, quantity
-from omnivec2.training.adaptation.tables import read_table
+from omnivec2.training.adaptation.tables import as_name, read_table
 
 
 def read_folder(part: DataPart, *, regression: bool) -> list[Row]:
@@ -19,6 +19,11 @@ def read_folder(part: DataPart, *, regression: bool) -> list[Row]:
     folder = Path(part.path[0])
     if part.label is not None and Path(part.label).is_file():
         return _listed(folder, Path(part.label), regression)
+    if part.label is not None:
+        raise InvalidInputError(
+            f"{folder} is a folder: --labels is a CSV of file and label there, and "
+            f"{part.label} is no file; without --labels its sub-folders are the labels"
+        )
     if regression:
         raise InvalidInputError(
             f"{folder}: names of folders are no quantities; give --labels a CSV of file and value"
@@ -50,8 +55,10 @@ def _listed(folder: Path, listing: Path, regression: bool) -> list[Row]:
         path = folder / str(frame.columns[file_column][index]).strip()
         if not path.is_file():
             raise InvalidInputError(f"{where}: {path} is not there")
-        cells = [str(frame.columns[name][index]).strip() for name in label_columns]
-        label = tuple(quantity(cell, where) for cell in cells) if regression else cells[0]
+        cells = [frame.columns[name][index] for name in label_columns]
+        label = tuple(quantity(cell, where) for cell in cells) if regression else as_name(cells[0])
+        if not label:
+            raise InvalidInputError(f"{where}: the label (column {label_columns[0]!r}) is empty")
         rows.append(Row(f"{where} ({path.name})", path, label))
     return rows
 

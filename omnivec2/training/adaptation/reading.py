@@ -73,7 +73,8 @@ def read_parts(request: AdaptRequest) -> Parts:
     if classes and max(Counter(row.label for row in train).values()) < 2:
         raise InvalidInputError(
             f"{len(train)} labelled inputs of {len(classes)} classes are too few: choosing by "
-            "validation needs a class with two"
+            f"validation needs a class with two; there are {len(pool)}, of which "
+            f"--fraction takes {request.fraction:g}"
         )
     if len(train) < 2:
         raise InvalidInputError(

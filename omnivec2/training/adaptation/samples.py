@@ -64,7 +64,8 @@ def prepare_rows(
         advance: called after every row.
 
     Raises:
-        InvalidInputError: more rows failed; the first ones are named with their reasons.
+        InvalidInputError: more rows failed, or all of a class; the first ones are named with
+            their reasons.
     """
     samples: list[Sample] = []
     items: list[int] = []
@@ -74,7 +75,8 @@ def prepare_rows(
         try:
             found = samples_of(row.value, preprocessor)
         except (InputError, OSError) as error:
-            bad.append(f"{row.where}: {error}")
+            reason = error.strerror if isinstance(error, OSError) else error
+            bad.append(f"{row.where}: {reason or error}")
         else:
             items += [len(kept)] * len(found)
             samples += found
@@ -88,6 +90,11 @@ def prepare_rows(
         )
     if not kept:
         raise InvalidInputError("no input is left")
+    if classes and (lost := {str(row.label) for row in rows} - {str(row.label) for row in kept}):
+        raise InvalidInputError(
+            f"every input of {', '.join(sorted(lost)[:_SHOWN])} was skipped, the first is "
+            f"{bad[0]}; mend one, or take the class out"
+        )
     index = {name: number for number, name in enumerate(classes)}
     labels = [index[str(row.label)] if classes else row.label for row in kept]
     wanted = np.array(labels, dtype=np.int64 if classes else np.float32)

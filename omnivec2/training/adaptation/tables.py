@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import gzip
 import io
+import zlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ from typing import Any
 import numpy as np
 from pydantic import JsonValue
 
-from omnivec2.errors import InvalidInputError
+from omnivec2.errors import InputError, InvalidInputError
 from omnivec2.preprocess.frame import Frame
 from omnivec2.preprocess.table_csv import read_csv
 from omnivec2.preprocess.table_limits import make_frame
@@ -36,14 +37,18 @@ def read_table(path: Path) -> Frame:
     data = path.read_bytes()
     name = path.name.lower()
     if name.endswith(".gz"):
-        data, name = gzip.decompress(data), name.removesuffix(".gz")
+        name = name.removesuffix(".gz")
+        try:
+            data = gzip.decompress(data)
+        except (OSError, EOFError, zlib.error) as error:
+            raise InvalidInputError(f"{path}: not a whole gzip file: {error}") from error
     try:
         if data[:4] == b"PAR1":
             from omnivec2.preprocess.table_parquet import read_parquet
 
             return read_parquet(data, _LIMITS)
         return _read_tsv(data) if name.endswith(".tsv") else read_csv(data, _LIMITS)
-    except (InvalidInputError, UnicodeDecodeError) as error:
+    except (InputError, UnicodeDecodeError) as error:
         raise InvalidInputError(f"{path}: {error}") from error
 
 

@@ -93,6 +93,17 @@ def test_heads_are_measured_through_their_graphs_beside_simple_models(place):
     assert (metric.dataset, metric.split, metric.value) == ("signs", "test", 1.0)
 
 
+def test_answers_are_shown_to_whoever_looks(place):
+    seen = []
+    _evaluate(place, only=["tabular/sign"], most_samples=7, look=seen.append)
+    (measured,) = seen
+    assert list(measured.rows) == [0, 10, 20, 30, 39, 49, 59]
+    assert len(measured.answers.predicted) == 7
+    np.testing.assert_array_equal(
+        measured.sample(1)["numbers"], measured.part.samples[10]["numbers"]
+    )
+
+
 def test_only_chosen_heads_and_so_many_samples_are_measured(place):
     (result,) = _evaluate(place, only=["tabular/sign"], most_samples=7, split="val")
     assert (result.samples, result.split) == (7, "val")

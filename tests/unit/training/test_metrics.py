@@ -4,7 +4,18 @@ import numpy as np
 import pytest
 from sklearn.metrics import roc_auc_score
 
-from omnivec2.training.metrics import METRICS, accuracy, ap50, auc, mcc, miou, mse, overlap, rmse
+from omnivec2.training.metrics import (
+    METRICS,
+    accuracy,
+    ap50,
+    auc,
+    mcc,
+    miou,
+    mse,
+    overlap,
+    rmse,
+    unmatched,
+)
 
 
 def _boxes(*rows):
@@ -111,3 +122,11 @@ def test_pictures_without_objects_can_only_hold_mistakes():
     found = _found([LEFT], [0], [0.9])
     real = [_real([], []), _real([LEFT], [0])]
     assert ap50([found, found], real) == pytest.approx(0.5)
+
+
+def test_a_box_is_matched_once_and_only_with_its_own_class():
+    real = _real([LEFT, RIGHT], [0, 1])
+    assert unmatched(_found([LEFT, RIGHT], [0, 1], [0.9, 0.8]), real) == (0, 0)
+    assert unmatched(_found([LEFT, LEFT, RIGHT], [0, 0, 0], [0.9, 0.8, 0.7]), real) == (1, 2)
+    assert unmatched(_found([], [], []), real) == (2, 0)
+    assert unmatched(_found([LEFT], [0], [0.9]), _real([], [])) == (0, 1)

@@ -11,7 +11,7 @@ from torch import nn
 from omnivec2.atomic import RETIRED_PREFIX
 from omnivec2.errors import CheckpointError
 from omnivec2.training import state as states
-from omnivec2.training.state import Progress, load_state, read_progress, save_state
+from omnivec2.training.state import Progress, load_state, read_progress, save_state, state_of
 
 RECIPE = {"seed": 1}
 
@@ -35,7 +35,7 @@ def _save(directory, step=7):
     average = {name: p.detach() * 0.5 for name, p in model.named_parameters()}
     balance = {"a/b": {"seen": 3, "average": 0.1}}
     progress = Progress(1, step, {"a/b": 9}, {"a/b": 1 / 3}, balance)
-    save_state(directory, model, average, optimiser, progress, RECIPE)
+    save_state(directory, state_of(model, average, optimiser), progress, RECIPE)
     return model, optimiser, progress
 
 

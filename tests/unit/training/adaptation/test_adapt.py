@@ -153,6 +153,15 @@ def test_bad_inputs_are_named_with_file_and_reason_and_may_be_skipped(
     assert (result.skipped, result.labelled, result.samples) == (2, 15, 15)
 
 
+def test_a_class_of_which_every_input_would_be_skipped_is_named(base: Path, tmp_path: Path) -> None:
+    pictures = adapt_data.picture_folder(tmp_path / "pictures", count=4)
+    for path in (pictures / "dark").iterdir():
+        path.write_bytes(b"not a picture")
+    with pytest.raises(InvalidInputError, match=r"every input of dark was skipped.* dark/\d\d"):
+        run(base, tmp_path, "image/light", {"path": pictures}, skip_bad=4)
+    assert not (tmp_path / "adapted").exists()
+
+
 def test_what_two_layers_cannot_answer_is_refused(base: Path, tmp_path: Path) -> None:
     train = {"path": adapt_data.picture_folder(tmp_path / "pictures", 1)}
     for route, family in (("timeseries/next", "forecasting"), ("image/boxes", "detection")):
@@ -220,6 +229,22 @@ def test_the_command_writes_a_head_from_a_recipe_of_ones_own(base: Path, tmp_pat
     assert "image/light" in outcome.output
     assert (tmp_path / "figures.json").is_file()
     assert read_checkpoint(tmp_path / "out").heads[0].route == "image/light"
+
+
+def test_a_quantity_is_named_by_its_column_in_a_listing_of_files(
+    base: Path, tmp_path: Path
+) -> None:
+    pictures = adapt_data.picture_folder(tmp_path / "pictures", count=6)
+    listing = tmp_path / "values.csv"
+    rows = [f"{path.relative_to(pictures)},{int(path.stem)}" for path in pictures.rglob("*.png")]
+    listing.write_text("file,brightness\n" + "\n".join(rows) + "\n")
+    options = ["--modality", "image", "--task", "bright", "--task-family", "regression",
+               "--data", pictures, "--labels", listing, "--unit", "cd", "-c", base,
+               "--out", tmp_path / "out", "--run", tmp_path / "run"]  # fmt: skip
+    outcome = CliRunner().invoke(app, ["adapt", *map(str, options)])
+    assert outcome.exit_code == 0, outcome.output
+    [target] = read_checkpoint(tmp_path / "out").heads[0].targets
+    assert (target.name, target.unit) == ("brightness", "cd")
 
 
 @pytest.mark.parametrize(

@@ -53,6 +53,39 @@ def test_a_csv_of_files_and_labels_names_the_row_of_a_file_that_is_missing(tmp_p
         read(Modality.IMAGE, folder, label=str(listing))
 
 
+def test_a_label_that_is_empty_in_a_listing_is_named_with_its_row(tmp_path: Path) -> None:
+    folder = adapt_data.picture_folder(tmp_path / "pictures", count=2)
+    listing = tmp_path / "labels.csv"
+    listing.write_text("file,what\ndark/00.png,dark\nlight/00.png,\n")
+    with pytest.raises(InvalidInputError, match=r"labels\.csv, row 2: the label .*'what'.* empty"):
+        read(Modality.IMAGE, folder, label=str(listing))
+
+
+def test_labels_that_are_no_file_are_not_silently_those_of_the_sub_folders(tmp_path: Path) -> None:
+    folder = adapt_data.picture_folder(tmp_path / "pictures", count=2)
+    with pytest.raises(InvalidInputError, match=r"labels\.csv is no file"):
+        read(Modality.IMAGE, folder, label="labels.csv")
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("rows.csv", b"path,label\n\xff,gr\xfcn\n"),
+        ("rows.csv.gz", b"\x1f\x8b\x08\x00garbage"),
+        ("rows.csv.gz", gzip.compress(b"path,label\n" * 50)[:-12]),
+        ("rows.csv.gz", b"path,label\n"),
+        ("rows.parquet", b"PAR1 and no more"),
+        ("picture.png", b"\x89PNG\r\n\x1a\n"),
+    ],
+    ids=["encoding", "gzip header", "gzip cut off", "not gzip", "parquet", "no table"],
+)
+def test_a_table_that_cannot_be_read_is_named(tmp_path: Path, name: str, content: bytes) -> None:
+    path = tmp_path / name
+    path.write_bytes(content)
+    with pytest.raises(InvalidInputError, match=name):
+        read(Modality.IMAGE, path)
+
+
 def test_a_tsv_without_a_header_is_read_without_quoting(tmp_path: Path) -> None:
     path = tmp_path / "cola.tsv.gz"
     path.write_bytes(gzip.compress(b'gj04\t1\t\tHe said "no.\ngj04\t0\t*\tNo he said.\n'))
@@ -189,7 +222,7 @@ def test_a_single_class_is_refused(tmp_path: Path) -> None:
 
 def test_one_label_of_each_class_is_too_few_to_choose_by(tmp_path: Path) -> None:
     path = adapt_data.text_table(tmp_path / "texts.csv", 20)
-    with pytest.raises(InvalidInputError, match="needs a class with two"):
+    with pytest.raises(InvalidInputError, match=r"class with two; there are 32, .*takes 0\.01"):
         read_parts(request({"path": path, "label": "topic"}, fraction=0.01))
 
 
