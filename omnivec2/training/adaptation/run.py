@@ -23,13 +23,14 @@ from omnivec2.network.omnivec2 import OmniVec2, module_name
 from omnivec2.preprocess import Preprocessor
 from omnivec2.spec import Modality
 from omnivec2.training.adaptation.base import Base, build_network, load_base
-from omnivec2.training.adaptation.fitting import FOLDS, Fit, Labelled, answers_of, fit
+from omnivec2.training.adaptation.fitting import Fit, answers_of, fit
 from omnivec2.training.adaptation.inputs import (
     channels_of,
     make_preprocessor,
     needs_own_tokenizer,
     preprocess_spec_of,
 )
+from omnivec2.training.adaptation.labelled import Labelled
 from omnivec2.training.adaptation.linear import baselines
 from omnivec2.training.adaptation.own_tokenizer import (
     Tuned,
@@ -43,6 +44,7 @@ from omnivec2.training.adaptation.request import AdaptRequest
 from omnivec2.training.adaptation.result import Adapted
 from omnivec2.training.adaptation.samples import Prepared, prepare_rows
 from omnivec2.training.adaptation.summaries import joined, summarise
+from omnivec2.training.adaptation.validation import FOLDS
 from omnivec2.training.adaptation.writing import head_spec, write_adapted
 from omnivec2.training.data.base import Split, TaskData
 from omnivec2.training.metrics import METRICS
@@ -50,11 +52,12 @@ from omnivec2.training.specs import TOKENIZER_CONFIGS
 
 _PLAIN: tuple[Summary, ...] = ("cls", "mean")
 _TOKENS: tuple[Summary, ...] = ("token_mean", "token_max", "token_deviation")
-_CANDIDATES: tuple[tuple[Summary, ...], ...] = (_PLAIN, (*_PLAIN, *_TOKENS), _TOKENS)
+_CANDIDATES: tuple[tuple[Summary, ...], ...] = (_PLAIN, _TOKENS, (*_PLAIN, *_TOKENS))
 _CANDIDATES_OF: dict[Modality, tuple[tuple[Summary, ...], ...]] = {
     # What grows with a molecule is in the sum; elsewhere the number of tokens says little.
     Modality.GRAPH: (
-        *_CANDIDATES, ("cls", "mean", "sum"), ("token_mean", "token_sum"), ("token_sum",),
+        _PLAIN, (*_PLAIN, "sum"), _TOKENS, ("token_mean", "token_sum"),
+        (*_PLAIN, "sum", *_TOKENS, "token_sum"),
     ),
 }  # fmt: skip
 
@@ -326,8 +329,9 @@ def _describe(found: Fit, tuned: Tuned | None) -> str:
     if tuned is not None:
         return f"tokenizer of its own, trained with the head for {tuned.steps} steps"
     choice = found.choice
-    words = [f"summaries {' + '.join(choice.summaries)}", f"weight decay {choice.weight_decay:g}"]
+    summaries = f"summaries {' + '.join(choice.summaries)}"
     if choice.straight:
-        return ", ".join(["a linear map", words[0], f"penalty {choice.weight_decay:g}"])
+        return f"a linear map, {summaries}, penalty {choice.weight_decay:g}"
+    words = [summaries, f"weight decay {choice.weight_decay:g}"]
     words += ["class weights"] * choice.class_weights
     return ", ".join([*words, f"{choice.steps} steps"])

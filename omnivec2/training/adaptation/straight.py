@@ -19,6 +19,7 @@ from omnivec2.network.fc_head import FullyConnectedHead
 from omnivec2.preprocess import Array
 
 _ITERATIONS = 200
+_TOLERANCE = 1e-4
 _ABSENT = -30.0
 """Logit of a class that no labelled input has."""
 
@@ -63,26 +64,9 @@ def fit_straight(x: Array, y: Array, weights: Array, penalty: float, *, classes:
         penalty: of the weights' squares.
         classes: how many; 0 for quantities.
     """
-    if not classes:
-        ridge = Ridge(alpha=penalty).fit(x, y, sample_weight=weights)
-        outputs = y.shape[1]
-        return Straight(
-            ridge.coef_.reshape(outputs, -1), np.broadcast_to(ridge.intercept_, outputs).copy()
-        )
-    known = np.unique(y)
-    weight, bias = np.zeros((classes, x.shape[1])), np.full(classes, _ABSENT)
-    bias[known] = 0.0
-    if len(known) > 1:
-        model = LogisticRegression(C=1.0 / penalty, max_iter=_ITERATIONS)
-        with warnings.catch_warnings():
-            # Validation has the last word on what has not converged.
-            warnings.simplefilter("ignore", ConvergenceWarning)
-            model.fit(x, y, sample_weight=weights)
-        if len(known) == 2:  # scikit-learn keeps the second's logit alone
-            weight[known[1]], bias[known[1]] = model.coef_[0], model.intercept_[0]
-        else:
-            weight[known], bias[known] = model.coef_, model.intercept_
-    return Straight(weight, bias)
+    turned, back = _turned(x)
+    [fitted] = _fits(turned, y, weights, [penalty], classes)
+    return Straight(fitted.weight @ back, fitted.bias)
 
 
 def validated(
@@ -94,14 +78,58 @@ def validated(
         x: as in :func:`fit_straight`.
         y: likewise.
         weights: likewise.
-        folds: bool [n] each, the samples that are held out.
+        folds: bool [n] each, the samples that are held out; those of none get no answer, NaN.
         classes: likewise.
     """
-    outputs = classes or y.shape[1]
-    for penalty in PENALTIES["classes" if classes else "quantities"]:
-        answers = np.full((len(x), outputs), np.nan)
-        for held in folds:
-            kept = ~held
-            fitted = fit_straight(x[kept], y[kept], weights[kept], penalty, classes=classes)
-            answers[held] = fitted.answers(x[held])
-        yield penalty, answers
+    penalties = PENALTIES["classes" if classes else "quantities"]
+    answers = np.full((len(penalties), len(x), classes or y.shape[1]), np.nan)
+    turned, _ = _turned(x)
+    for held in folds:
+        kept = ~held
+        fits = _fits(turned[kept], y[kept], weights[kept], penalties, classes)
+        for number, fitted in enumerate(fits):
+            answers[number, held] = fitted.answers(turned[held])
+    return zip(penalties, answers, strict=True)
+
+
+def _turned(x: Array) -> tuple[Array, Array]:
+    """Samples on axes that span them: [n, r] and the axes [r, summaries], r the lesser of both.
+
+    Weights across what the samples span would only cost, so none are lost; and the squares that
+    the penalty counts are the same on any axes.
+    """
+    axes, coordinates = np.linalg.qr(x.T.astype(np.float64))
+    return np.ascontiguousarray(coordinates.T), axes.T
+
+
+def _fits(
+    x: Array, y: Array, weights: Array, penalties: Sequence[float], classes: int
+) -> Iterator[Straight]:
+    """A map for every penalty; where they fall, each fit starts near its end."""
+    if classes:
+        yield from _logistic(x, y, weights, penalties, classes)
+        return
+    outputs = y.shape[1]
+    for penalty in penalties:
+        ridge = Ridge(alpha=penalty).fit(x, y, sample_weight=weights)
+        bias = np.broadcast_to(ridge.intercept_, outputs).copy()
+        yield Straight(ridge.coef_.reshape(outputs, -1), bias)
+
+
+def _logistic(
+    x: Array, y: Array, weights: Array, penalties: Sequence[float], classes: int
+) -> Iterator[Straight]:
+    known = np.unique(y)
+    model = LogisticRegression(max_iter=_ITERATIONS, tol=_TOLERANCE, warm_start=True)
+    for penalty in penalties:
+        weight, bias = np.zeros((classes, x.shape[1])), np.full(classes, _ABSENT)
+        bias[known] = 0.0
+        if len(known) > 1:
+            with warnings.catch_warnings():
+                # Validation has the last word on what has not converged.
+                warnings.simplefilter("ignore", ConvergenceWarning)
+                model.set_params(C=1.0 / penalty).fit(x, y, sample_weight=weights)
+            # Of two classes scikit-learn keeps the second's logit alone.
+            places = known if len(known) > 2 else known[1:]
+            weight[places], bias[places] = model.coef_, model.intercept_
+        yield Straight(weight, bias)
