@@ -21,7 +21,7 @@ from omnivec2.training.adaptation.labelled import Choice, Labelled, constants_of
 from omnivec2.training.adaptation.layers import Layers
 from omnivec2.training.adaptation.straight import fit_straight
 from omnivec2.training.adaptation.summaries import joined
-from omnivec2.training.adaptation.validation import ALL_FOLDS_BELOW, MEMBERS, trials_of
+from omnivec2.training.adaptation.validation import MEMBERS, trials_of
 from omnivec2.training.metrics import METRICS
 
 
@@ -60,18 +60,15 @@ def fit(
         metric: decides whether class weights help.
         hidden: width between the layers, a multiple of ``MEMBERS``.
         seed: of the folds, the start and the order.
-        candidates: combinations of summaries to choose from; the last has the most.
+        candidates: combinations of summaries to choose from.
         advance: called once per candidate.
     """
     torch.manual_seed(seed)  # of dropout
     # Moments of layers that have settled become denormal numbers, a hundred times slower.
     torch.set_flush_denormal(True)
-    # Many labels tell what of the most summaries matters, and make every candidate dear.
-    many = len(data.labels) >= ALL_FOLDS_BELOW
     trials = []
     for names in candidates:
-        if not many or names == candidates[-1]:
-            trials += trials_of(data, names, hidden, seed)
+        trials += trials_of(data, names, hidden, seed)
         advance()
     # Losses with and without class weights are not comparable; the metric is.
     best = [

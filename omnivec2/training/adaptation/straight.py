@@ -18,8 +18,10 @@ from sklearn.linear_model import LogisticRegression, Ridge
 from omnivec2.network.fc_head import FullyConnectedHead
 from omnivec2.preprocess import Array
 
-_ITERATIONS = 200
-_TOLERANCE = 1e-4
+_ITERATIONS = 500
+_TOLERANCE = 1e-6
+"""Of the gradient: close enough for the same answers from any start."""
+
 _ABSENT = -30.0
 """Logit of a class that no labelled input has."""
 

@@ -25,9 +25,7 @@ FOLDS = 5
 MEMBERS = 4
 """Starts that the written layers are the mean of; what is tried is one, of its width."""
 
-ALL_FOLDS_BELOW = 2000
-"""Inputs; from here on labels are many."""
-
+_ALL_FOLDS_BELOW = 2000
 _DECAYS = (0.1, 1.5, 15.0)
 _STEPS = 300
 _STEPS_OF_MANY = 1000
@@ -39,8 +37,8 @@ _UNBALANCED = 1.5
 """From this ratio of the largest to the smallest class on, class weights are tried."""
 
 _MOST_WORK = 10_000_000
-"""Samples x numbers x outputs up to which a linear map is tried: its fits to the folds read each
-of these up to a thousand times for every penalty, which takes half a minute here."""
+"""Samples x numbers x outputs up to which a linear map is tried: logistic regressions pass over
+them hundreds of times, in all folds and with all penalties, which takes ten seconds by then."""
 
 
 def trials_of(data: Labelled, names: tuple[Summary, ...], hidden: int, seed: int) -> list[Trial]:
@@ -64,7 +62,7 @@ def is_straight_tried(data: Labelled, names: tuple[Summary, ...], hidden: int) -
     samples = len(data.item)
     numbers = min(samples, sum(data.summaries[name].shape[1] for name in names))
     return (
-        len(data.labels) < ALL_FOLDS_BELOW
+        len(data.labels) < _ALL_FOLDS_BELOW
         and samples * numbers * data.outputs <= _MOST_WORK
         and 2 * data.outputs <= hidden
     )
@@ -85,8 +83,8 @@ class _Validation:
         self.data = data
         self.choices = choices(data, names)
         folds = folds_of(data.strata, FOLDS, seed=seed)[data.item]
-        self.used = range(FOLDS if len(data.labels) < ALL_FOLDS_BELOW else 1)
-        many = len(data.item) > ALL_FOLDS_BELOW
+        self.used = range(FOLDS if len(data.labels) < _ALL_FOLDS_BELOW else 1)
+        many = len(data.item) > _ALL_FOLDS_BELOW
         self.longest = _STEPS_OF_MANY if many else _STEPS
         plain = torch.from_numpy(data.weights(False))
         held = [torch.from_numpy(folds == fold) for fold in self.used]
