@@ -19,6 +19,9 @@ from omnivec2.spec import TaskFamily
 FAMILIES = (TaskFamily.CLASSIFICATION, TaskFamily.SEGMENTATION, TaskFamily.REGRESSION)
 """What two layers can answer about a class or quantities per sample (a pixel, where it is one)."""
 
+_SMALLEST_VARIANCE = 1e-6
+"""A root is steep near 0, and rounding differs from one engine to the next."""
+
 
 def _mean(tokens: Tokens) -> Tensor:
     """Mean over real tokens."""
@@ -46,9 +49,6 @@ def _deviation(tokens: Tokens) -> Tensor:
     distance = (tokens.x_BND - _mean(tokens)[:, None]).square()
     return (_mean(tokens.with_x(distance)) + _SMALLEST_VARIANCE).sqrt()
 
-
-_SMALLEST_VARIANCE = 1e-6
-"""A root is steep near 0, and rounding differs from one engine to the next."""
 
 SUMMARIES: dict[Summary, Callable[[Tokens], Tensor]] = {
     "cls": lambda tokens: tokens.x_BND[:, 0],

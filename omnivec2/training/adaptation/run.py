@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +20,7 @@ from omnivec2.network.omnivec2 import OmniVec2, module_name
 from omnivec2.preprocess import Preprocessor
 from omnivec2.spec import Modality
 from omnivec2.training.adaptation.base import Base, build_network, load_base
+from omnivec2.training.adaptation.clock import Clock
 from omnivec2.training.adaptation.fitting import Fit, answers_of, fit
 from omnivec2.training.adaptation.inputs import (
     channels_of,
@@ -77,28 +75,6 @@ class Places:
     checkpoint: Path
 
 
-@dataclass
-class _Clock:
-    """Seconds by what they were spent on."""
-
-    started: float = field(default_factory=time.perf_counter)
-    cpu_started: float = field(default_factory=time.process_time)
-    seconds: dict[str, float] = field(default_factory=dict)
-
-    @contextmanager
-    def time(self, name: str) -> Iterator[None]:
-        """Count the block under a name."""
-        started = time.perf_counter()
-        yield
-        spent = time.perf_counter() - started
-        self.seconds[name] = round(self.seconds.get(name, 0.0) + spent, 2)
-
-    def total(self) -> dict[str, float]:
-        """All of it; ``cpu`` counts every core, and no other program's work."""
-        cpu = round(time.process_time() - self.cpu_started, 2)
-        return {**self.seconds, "total": round(time.perf_counter() - self.started, 2), "cpu": cpu}
-
-
 def adapt(request: AdaptRequest, places: Places, console: Console) -> Adapted:
     """Fit a head to labelled data and write it, with its figures, as a checkpoint.
 
@@ -107,7 +83,7 @@ def adapt(request: AdaptRequest, places: Places, console: Console) -> Adapted:
         ArtifactError: the base is incomplete, or lacks the modality.
     """
     _check(request)
-    clock = _Clock()
+    clock = Clock()
     base = load_base(places.base, request.modality)
     with clock.time("reading"):
         parts = read_parts(request)
@@ -161,7 +137,7 @@ class _Work:
         preprocessor: Preprocessor[Any, Any],
         parts: Parts,
         progress: Progress,
-        clock: _Clock,
+        clock: Clock,
     ) -> None:
         self.request, self.places, self.base, self.parts = request, places, base, parts
         self.preprocessor, self.progress, self.clock = preprocessor, progress, clock
