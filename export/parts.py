@@ -20,7 +20,7 @@ from export.exported import part_axes, part_bounds
 from export.samples import batch_axes, dynamic_axes, example_inputs, longest_input
 from export.traceable import Batch, Traceable, in_order
 from omnivec2.network.layers import Tokens
-from omnivec2.network.omnivec2 import OmniVec2
+from omnivec2.network.omnivec2 import OmniVec2, module_name
 from omnivec2.parts import FEATURES, MASK, TOKENS, TRUNK, PartSpec, bucket_of
 from omnivec2.spec import HeadSpec, TaskFamily, TensorSpec
 
@@ -139,7 +139,7 @@ class Cutting:
         for head in first:
             key = self._key(head)
             if key not in tokenizers:
-                plain = f"tokenizer_{key[0]}"
+                plain = f"tokenizer_{key[-1] or key[0]}"
                 unique = plain if plain not in taken else f"{plain}_{_sizes(head)}"
                 taken.add(unique)
                 alike = [h for h in first if self._key(h) == key]
@@ -154,8 +154,10 @@ class Cutting:
 
     def _key(self, head: HeadSpec) -> tuple[object, ...]:
         """Heads of one key share a tokenizer."""
-        name = self._network.config.heads[head.route].tokenizer
-        return name, tuple((t.name, t.dtype, t.shape) for t in head.inputs)
+        config = self._network.config.heads[head.route]
+        inputs = tuple((t.name, t.dtype, t.shape) for t in head.inputs)
+        # One that hands more on than others of its weights is a part of its own.
+        return config.tokenizer, inputs, module_name(head.route) if config.token_summaries else ""
 
     def _tokenizer(self, name: str, head: HeadSpec) -> Part:
         module = TokenizerPart(self._network, head)

@@ -185,8 +185,9 @@ class DecoderConfig(_Config):
         return self.state_width + self.key_width
 
 
-Summary = Literal["cls", "mean", "sum"]
-"""A way to make one vector of all tokens: the first one, or the mean or sum of real ones."""
+Summary = Literal["cls", "mean", "sum", "token_mean", "token_max", "token_deviation", "token_sum"]
+"""A way to make one vector of all features: the first one, or the mean or sum of real ones; with
+``token_``, of the tokens that the trunk gets, which know more of what its own tasks do not need."""
 
 
 class HeadConfig(_Config):
@@ -219,6 +220,13 @@ class HeadConfig(_Config):
     summaries: tuple[Summary, ...] = Field(
         default=("cls", "mean"), description="fc: what the first layer sees of all tokens"
     )
+
+    @property
+    def token_summaries(self) -> tuple[Summary, ...]:
+        """Those of its summaries that the tokenizer's tokens are needed for."""
+        if self.layers != "fc":
+            return ()
+        return tuple(name for name in self.summaries if name.startswith("token_"))
 
     @property
     def has_weights(self) -> bool:

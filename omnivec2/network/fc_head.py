@@ -19,6 +19,14 @@ from omnivec2.spec import TaskFamily
 FAMILIES = (TaskFamily.CLASSIFICATION, TaskFamily.SEGMENTATION, TaskFamily.REGRESSION)
 """What two layers can answer about a class or quantities per sample (a pixel, where it is one)."""
 
+_SMALLEST_VARIANCE = 1e-6
+"""A root is steep near 0, and rounding differs from one engine to the next."""
+
+
+def _mean(tokens: Tokens) -> Tensor:
+    """Mean over real tokens."""
+    return masked_mean(tokens.x_BND, tokens.mask_BN)
+
 
 def _sum(tokens: Tokens) -> Tensor:
     """Sum over real tokens: what grows with a molecule is lost in a mean."""
@@ -28,11 +36,43 @@ def _sum(tokens: Tokens) -> Tensor:
     return (x_BND * tokens.mask_BN[..., None].to(x_BND.dtype)).sum(dim=1)
 
 
+def _max(tokens: Tokens) -> Tensor:
+    """Largest value of every number over real tokens."""
+    x_BND = tokens.x_BND
+    if tokens.mask_BN is not None:
+        x_BND = torch.where(tokens.mask_BN[..., None], x_BND, x_BND.amin(dim=1, keepdim=True))
+    return x_BND.amax(dim=1)
+
+
+def _deviation(tokens: Tokens) -> Tensor:
+    """Deviation of every number over real tokens."""
+    distance = (tokens.x_BND - _mean(tokens)[:, None]).square()
+    return (_mean(tokens.with_x(distance)) + _SMALLEST_VARIANCE).sqrt()
+
+
 SUMMARIES: dict[Summary, Callable[[Tokens], Tensor]] = {
     "cls": lambda tokens: tokens.x_BND[:, 0],
-    "mean": lambda tokens: masked_mean(tokens.x_BND, tokens.mask_BN),
+    "mean": _mean,
     "sum": _sum,
+    "token_mean": lambda tokens: tokens.extras["token_mean"],
+    "token_max": lambda tokens: tokens.extras["token_max"],
+    "token_deviation": lambda tokens: tokens.extras["token_deviation"],
+    "token_sum": lambda tokens: tokens.extras["token_sum"],
 }
+"""Features -> (B, their width); ``token_`` ones were taken before the trunk."""
+
+TOKEN_SUMMARIES: dict[Summary, Callable[[Tokens], Tensor]] = {
+    "token_mean": _mean,
+    "token_max": _max,
+    "token_deviation": _deviation,
+    "token_sum": _sum,
+}
+"""Tokens -> (B, f width)."""
+
+
+def summary_width(name: Summary, width: int, token_width: int) -> int:
+    """Numbers of a summary, where features are ``width`` and tokens ``token_width`` wide."""
+    return token_width if name in TOKEN_SUMMARIES else width
 
 
 class FullyConnectedHead(nn.Module):
@@ -50,14 +90,14 @@ class FullyConnectedHead(nn.Module):
     location: Tensor
     scale: Tensor
 
-    def __init__(self, config: HeadConfig, width: int) -> None:
+    def __init__(self, config: HeadConfig, width: int, token_width: int = 0) -> None:
         super().__init__()
         if config.family not in (*FAMILIES, TaskFamily.EMBEDDING):
             raise ValueError(f"two fully connected layers cannot answer {config.family.value}")
         self.summaries = config.summaries
         self.is_regression = config.family is TaskFamily.REGRESSION
         self.answers = "embedding" if config.family is TaskFamily.EMBEDDING else "logits"
-        size = width * len(config.summaries)
+        size = sum(summary_width(name, width, token_width) for name in config.summaries)
         self.register_buffer("mean", torch.zeros(size))
         self.register_buffer("mean_rest", torch.zeros(size))
         self.register_buffer("std", torch.ones(size))
@@ -68,7 +108,7 @@ class FullyConnectedHead(nn.Module):
         self.second = nn.Linear(config.hidden, config.outputs)
 
     def summarise(self, tokens: Tokens) -> Tensor:
-        """Features (B, N, D) -> (B, D x summaries), not yet standardised."""
+        """Features (B, N, D) -> (B, all summaries), not yet standardised."""
         return torch.cat([SUMMARIES[name](tokens) for name in self.summaries], dim=-1)
 
     def layers(self, summary_BS: Tensor) -> Tensor:

@@ -188,8 +188,10 @@ OUTPUT_LAYERS: dict[TaskFamily, Any] = {
 }
 
 
-def build_head(config: HeadConfig, width: int, blocks: TransformerConfig) -> nn.Module:
-    """The head of a task on features of ``width``."""
+def build_head(
+    config: HeadConfig, width: int, blocks: TransformerConfig, token_width: int
+) -> nn.Module:
+    """The head of a task on features of ``width`` that were tokens of ``token_width``."""
     if config.layers == "fc":
-        return FullyConnectedHead(config, width)
+        return FullyConnectedHead(config, width, token_width)
     return Head(OUTPUT_LAYERS[config.family](config, blocks.width), width, blocks)

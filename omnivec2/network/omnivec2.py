@@ -16,6 +16,7 @@ from collections.abc import Mapping
 from torch import Tensor, nn
 
 from omnivec2.network.config import NetworkConfig
+from omnivec2.network.fc_head import TOKEN_SUMMARIES
 from omnivec2.network.fusion import PairFusion
 from omnivec2.network.heads import Embedding, build_head
 from omnivec2.network.layers import Tokens
@@ -48,7 +49,7 @@ class OmniVec2(nn.Module):
         self.trunk = Trunk(trunk)
         self.heads = nn.ModuleDict(
             {
-                module_name(route): build_head(head, trunk.g.width, config.head)
+                module_name(route): build_head(head, trunk.g.width, config.head, trunk.f.width)
                 for route, head in config.heads.items()
                 if head.has_weights
             }
@@ -65,7 +66,10 @@ class OmniVec2(nn.Module):
 
     def tokenize(self, route: str, inputs: Inputs) -> Tokens:
         """Arrays of a batch -> tokens (B, N, f width)."""
-        tokens: Tokens = self.tokenizers[self.config.heads[route].tokenizer](inputs)
+        head = self.config.heads[route]
+        tokens: Tokens = self.tokenizers[head.tokenizer](inputs)
+        for name in head.token_summaries:
+            tokens.extras[name] = TOKEN_SUMMARIES[name](tokens)
         return tokens
 
     def answer(self, route: str, features: Tokens) -> Outputs:

@@ -67,7 +67,7 @@ def _head(network: OmniVec2, route: str) -> HeadSpec:
         {
             "modality": modality,
             "task": task,
-            "family": ROUTES[route].family,
+            "family": network.config.heads[route].family,
             "inputs": _inputs(modality),
             "outputs": (),
             "preprocess": PreprocessSpec.model_validate(

@@ -13,9 +13,10 @@ from sklearn.preprocessing import MaxAbsScaler, StandardScaler
 
 from omnivec2.preprocess import Array
 from omnivec2.spec import Modality
-from omnivec2.training.adaptation.fitting import FOLDS, mean_by_item
+from omnivec2.training.adaptation.labelled import mean_by_item
 from omnivec2.training.adaptation.reading import folds_of
 from omnivec2.training.adaptation.samples import Prepared
+from omnivec2.training.adaptation.validation import FOLDS
 from omnivec2.training.baselines import LINEAR, TRIVIAL
 from omnivec2.training.features import feature_matrix
 from omnivec2.training.metrics import METRICS

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -23,13 +20,15 @@ from omnivec2.network.omnivec2 import OmniVec2, module_name
 from omnivec2.preprocess import Preprocessor
 from omnivec2.spec import Modality
 from omnivec2.training.adaptation.base import Base, build_network, load_base
-from omnivec2.training.adaptation.fitting import FOLDS, Fit, Labelled, answers_of, fit
+from omnivec2.training.adaptation.clock import Clock
+from omnivec2.training.adaptation.fitting import Fit, answers_of, fit
 from omnivec2.training.adaptation.inputs import (
     channels_of,
     make_preprocessor,
     needs_own_tokenizer,
     preprocess_spec_of,
 )
+from omnivec2.training.adaptation.labelled import Labelled
 from omnivec2.training.adaptation.linear import baselines
 from omnivec2.training.adaptation.own_tokenizer import (
     Tuned,
@@ -43,16 +42,22 @@ from omnivec2.training.adaptation.request import AdaptRequest
 from omnivec2.training.adaptation.result import Adapted
 from omnivec2.training.adaptation.samples import Prepared, prepare_rows
 from omnivec2.training.adaptation.summaries import joined, summarise
+from omnivec2.training.adaptation.validation import FOLDS
 from omnivec2.training.adaptation.writing import head_spec, write_adapted
 from omnivec2.training.data.base import Split, TaskData
 from omnivec2.training.metrics import METRICS
 from omnivec2.training.specs import TOKENIZER_CONFIGS
 
 _PLAIN: tuple[Summary, ...] = ("cls", "mean")
-_CANDIDATES: dict[Modality, tuple[tuple[Summary, ...], ...]] = {
+_TOKENS: tuple[Summary, ...] = ("token_mean", "token_max", "token_deviation")
+_CANDIDATES: tuple[tuple[Summary, ...], ...] = (_PLAIN, _TOKENS, (*_PLAIN, *_TOKENS))
+_CANDIDATES_OF: dict[Modality, tuple[tuple[Summary, ...], ...]] = {
     # What grows with a molecule is in the sum; elsewhere the number of tokens says little.
-    Modality.GRAPH: (_PLAIN, ("cls", "mean", "sum")),
-}
+    Modality.GRAPH: (
+        _PLAIN, (*_PLAIN, "sum"), _TOKENS, ("token_mean", "token_sum"),
+        (*_PLAIN, "sum", *_TOKENS, "token_sum"),
+    ),
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -70,28 +75,6 @@ class Places:
     checkpoint: Path
 
 
-@dataclass
-class _Clock:
-    """Seconds by what they were spent on."""
-
-    started: float = field(default_factory=time.perf_counter)
-    cpu_started: float = field(default_factory=time.process_time)
-    seconds: dict[str, float] = field(default_factory=dict)
-
-    @contextmanager
-    def time(self, name: str) -> Iterator[None]:
-        """Count the block under a name."""
-        started = time.perf_counter()
-        yield
-        spent = time.perf_counter() - started
-        self.seconds[name] = round(self.seconds.get(name, 0.0) + spent, 2)
-
-    def total(self) -> dict[str, float]:
-        """All of it; ``cpu`` counts every core, and no other program's work."""
-        cpu = round(time.process_time() - self.cpu_started, 2)
-        return {**self.seconds, "total": round(time.perf_counter() - self.started, 2), "cpu": cpu}
-
-
 def adapt(request: AdaptRequest, places: Places, console: Console) -> Adapted:
     """Fit a head to labelled data and write it, with its figures, as a checkpoint.
 
@@ -100,7 +83,7 @@ def adapt(request: AdaptRequest, places: Places, console: Console) -> Adapted:
         ArtifactError: the base is incomplete, or lacks the modality.
     """
     _check(request)
-    clock = _Clock()
+    clock = Clock()
     base = load_base(places.base, request.modality)
     with clock.time("reading"):
         parts = read_parts(request)
@@ -154,7 +137,7 @@ class _Work:
         preprocessor: Preprocessor[Any, Any],
         parts: Parts,
         progress: Progress,
-        clock: _Clock,
+        clock: Clock,
     ) -> None:
         self.request, self.places, self.base, self.parts = request, places, base, parts
         self.preprocessor, self.progress, self.clock = preprocessor, progress, clock
@@ -254,7 +237,7 @@ class _Work:
         request = self.request
         summaries = self._summaries(network, train, "labelled samples")
         data = Labelled(summaries, train.item, train.labels, self.classes)
-        candidates = _CANDIDATES.get(request.modality, (_PLAIN,))
+        candidates = _CANDIDATES_OF.get(request.modality, _CANDIDATES)
         bar = self.progress.add_task("fitting", total=len(candidates))
         with self.clock.time("fitting"):
             found = fit(
@@ -262,28 +245,36 @@ class _Work:
                 seed=request.seed, candidates=candidates,
                 advance=lambda: self.progress.advance(bar),
             )  # fmt: skip
-        self._set_summaries(network, found)
-        if not self.own or not request.tokenizer_steps:
-            return found, None
-        held = np.flatnonzero(folds_of(data.strata, FOLDS, seed=request.seed) == 0)
+        if self.own and request.tokenizer_steps:
+            self._set_form(network, found.choice.summaries, request.hidden)
+            tuned = self._tuned(network, train, data)
+            held = _held(data, request.seed)
+            as_it_is = loss_of(found.predicted[held], train.labels[held], scale_of(train.labels))
+            if tuned.loss < as_it_is:
+                return found, tuned
+        self._set_form(network, found.choice.summaries, found.head.first.out_features)
+        return found, None
+
+    def _tuned(self, network: OmniVec2, train: Prepared, data: Labelled) -> Tuned:
+        """The network with its tokenizer and head trained together."""
+        request = self.request
         bar = self.progress.add_task("training a tokenizer", total=2 * request.tokenizer_steps)
         with self.clock.time("tokenizer"):
-            tuned = tune(
-                network, request.route, train, held, classes=self.classes,
+            return tune(
+                network, request.route, train, _held(data, request.seed), classes=self.classes,
                 metric=request.metric_name, steps=request.tokenizer_steps, seed=request.seed,
                 advance=lambda steps: self.progress.advance(bar, steps),
             )  # fmt: skip
-        as_it_is = loss_of(found.predicted[held], train.labels[held], scale_of(train.labels))
-        return found, tuned if tuned.loss < as_it_is else None
 
-    def _set_summaries(self, network: OmniVec2, found: Fit) -> None:
+    def _set_form(self, network: OmniVec2, summaries: tuple[Summary, ...], hidden: int) -> None:
         """Give the network's head the form that was chosen."""
         route = self.request.route
         config = network.config.heads[route].model_copy(
-            update={"summaries": found.choice.summaries}
+            update={"summaries": summaries, "hidden": hidden}
         )
         network.config = network.config.model_copy(update={"heads": {route: config}})
-        network.heads[module_name(route)] = FullyConnectedHead(config, network.config.trunk.g.width)
+        trunk = network.config.trunk
+        network.heads[module_name(route)] = FullyConnectedHead(config, trunk.g.width, trunk.f.width)
 
     def _summaries(self, network: OmniVec2, part: Prepared, what: str) -> Any:
         bar = self.progress.add_task(f"network: {what}", total=len(part.samples))
@@ -304,11 +295,19 @@ class _Work:
         return METRICS[self.request.metric_name].measure(predicted, test.labels)
 
 
+def _held(data: Labelled, seed: int) -> Any:
+    """Items of fold 0, on which tokenizers are measured."""
+    return np.flatnonzero(folds_of(data.strata, FOLDS, seed=seed) == 0)
+
+
 def _describe(found: Fit, tuned: Tuned | None) -> str:
     """What was chosen, in words."""
     if tuned is not None:
         return f"tokenizer of its own, trained with the head for {tuned.steps} steps"
     choice = found.choice
-    words = [f"summaries {' + '.join(choice.summaries)}", f"weight decay {choice.weight_decay:g}"]
+    summaries = f"summaries {' + '.join(choice.summaries)}"
+    if choice.straight:
+        return f"a linear map, {summaries}, penalty {choice.weight_decay:g}"
+    words = [summaries, f"weight decay {choice.weight_decay:g}"]
     words += ["class weights"] * choice.class_weights
     return ", ".join([*words, f"{choice.steps} steps"])

@@ -14,13 +14,13 @@ from safetensors.numpy import load_file, save
 
 from omnivec2.atomic import write_file
 from omnivec2.network.config import Summary
-from omnivec2.network.fc_head import SUMMARIES
+from omnivec2.network.fc_head import SUMMARIES, TOKEN_SUMMARIES, summary_width
 from omnivec2.network.omnivec2 import OmniVec2
 from omnivec2.preprocess import Array, Sample, collate
 from omnivec2.training.sampling import tensors
 
 Summaries = Mapping[Summary, Array]
-"""Name of a summary -> float32 [samples, g width]."""
+"""Name of a summary -> float32 [samples, its width]."""
 
 _BATCH = 32
 
@@ -46,7 +46,7 @@ def summarise(
         kept = load_file(file)
     except (OSError, SafetensorError):
         kept = {}
-    if kept:
+    if kept.keys() >= SUMMARIES.keys():
         advance(len(samples))
         return {cast(Summary, name): array for name, array in kept.items()}
     found = compute(network, route, samples, advance)
@@ -64,12 +64,20 @@ def compute(
 ) -> Summaries:
     """Every summary of every sample; samples of like length share a batch."""
     order = sorted(range(len(samples)), key=lambda i: _length(samples[i]))
-    width = network.config.trunk.g.width
-    found = {name: np.empty((len(samples), width), np.float32) for name in SUMMARIES}
+    trunk = network.config.trunk
+    found = {
+        name: np.empty(
+            (len(samples), summary_width(name, trunk.g.width, trunk.f.width)), np.float32
+        )
+        for name in SUMMARIES
+    }
     for start in range(0, len(order), _BATCH):
         rows = order[start : start + _BATCH]
         inputs = tensors(collate([samples[row] for row in rows]))
-        features = network.trunk(network.tokenize(route, inputs))
+        tokens = network.tokenize(route, inputs)
+        pooled = {str(name): make(tokens) for name, make in TOKEN_SUMMARIES.items()}
+        features = network.trunk(tokens)
+        features.extras |= pooled
         for name, make in SUMMARIES.items():
             found[name][rows] = make(features).numpy()
         advance(len(rows))
@@ -94,5 +102,5 @@ def _digest(network: OmniVec2, samples: Sequence[Sample]) -> str:
 
 
 def joined(summaries: Summaries, names: Sequence[Summary]) -> Array:
-    """Chosen summaries side by side: float32 [samples, width x names]."""
+    """Chosen summaries side by side: float32 [samples, their widths together]."""
     return np.concatenate([summaries[name] for name in names], axis=1)

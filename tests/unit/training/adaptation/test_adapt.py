@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import yaml
 from rich.console import Console
+from safetensors.numpy import load_file, save_file
 from typer.testing import CliRunner
 
 from omnivec2.checkpoint import load_stored_tensors, read_checkpoint
@@ -76,6 +77,12 @@ def test_the_network_is_run_once_for_the_same_samples(
     second = run(base, tmp_path, "image/light", {"path": pictures}, hidden=8)
     assert calls == [10, 2]
     assert first.value == second.value
+    # What was kept before a summary was thought of lacks it.
+    [kept, other] = (tmp_path / "run").glob("*.safetensors")
+    for file in (kept, other):
+        save_file({"cls": load_file(file)["cls"]}, file)
+    assert run(base, tmp_path, "image/light", {"path": pictures}).value == first.value
+    assert calls == [10, 2, 10, 2]
 
 
 def test_texts_of_a_table_become_a_head(base: Path, tmp_path: Path) -> None:

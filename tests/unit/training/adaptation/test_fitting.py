@@ -8,14 +8,10 @@ from omnivec2.network.config import HeadConfig
 from omnivec2.network.fc_head import FullyConnectedHead
 from omnivec2.network.layers import Tokens
 from omnivec2.spec import TaskFamily
-from omnivec2.training.adaptation.fitting import (
-    Labelled,
-    answers_of,
-    choices,
-    fit,
-    mean_by_item,
-)
+from omnivec2.training.adaptation.fitting import answers_of, fit
+from omnivec2.training.adaptation.labelled import Labelled, mean_by_item
 from omnivec2.training.adaptation.layers import Layers
+from omnivec2.training.adaptation.validation import choices
 
 PLAIN = ("cls", "mean")
 
