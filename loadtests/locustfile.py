@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import gevent
+from gevent.event import Event
 from locust import FastHttpUser, LoadTestShape, events, task
 from locust.env import Environment
 from locust.runners import WorkerRunner
@@ -48,6 +49,8 @@ class Test:
     expected: ClassVar[float] = 0.0
     seconds: ClassVar[float] = 0.0
     run_seconds: ClassVar[float] = 60.0
+    prepared: ClassVar[Event] = Event()
+    """Workers are sent users while they still look for files."""
 
 
 class ModalityUser(FastHttpUser):
@@ -58,6 +61,7 @@ class ModalityUser(FastHttpUser):
 
     def on_start(self) -> None:
         """Users of an open loop start spread over a period, lest all arrive at once."""
+        Test.prepared.wait()
         shape = Test.profile.shape
         self.client.client.network_timeout = Test.profile.timeout_seconds
         first = random.uniform(0, shape.patience_seconds) if shape.is_open else 0.0
@@ -171,6 +175,7 @@ def _prepare(environment: Environment, **_: Any) -> None:
         total = sum(weight for _, weight in Test.targets[user.modality])
         user.weight = max(1, round(10 * total / least))
     environment.user_classes = used
+    Test.prepared.set()
     if Test.profile.shape.users_at(0) < len(used) and not Test.profile.shape.is_open:
         raise SystemExit(f"loadtest: {len(used)} modalities need as many users")
 
