@@ -114,6 +114,9 @@ class TabularTokenizerConfig(_Config):
     cardinalities: tuple[int, ...] = Field(
         description="ids per categorical column, the missing (0) and unknown (1) ids included"
     )
+    pieces: int = Field(
+        default=0, ge=0, description="of every number's range, with a part of the token each"
+    )
 
 
 class GraphTokenizerConfig(_Config):

@@ -15,7 +15,7 @@ from omnivec2.preprocess import collate
 from omnivec2.spec import Modality, TaskFamily
 from omnivec2.training.data.base import TaskData
 from omnivec2.training.sampling import tensors
-from omnivec2.training.specs import tokenizer_name
+from omnivec2.training.specs import TABULAR_PIECES, tokenizer_name
 from omnivec2.training.writing import word_counts
 
 FITTING_SAMPLES = 4000
@@ -33,7 +33,7 @@ def fit_constants(network: OmniVec2, tasks: Sequence[TaskData]) -> None:
         tokenizer = network.tokenizers[tokenizer_name(task)]
         if isinstance(tokenizer, VisualTokenizer):
             _standardise_projection(tokenizer, task)
-        buffers = dict(network.tokenizers[tokenizer_name(task)].named_buffers(recurse=False))
+        buffers = dict(tokenizer.named_buffers())
         for name, value in input_constants(task).items():
             buffers[name].copy_(torch.as_tensor(value))
         if task.family is TaskFamily.FORECASTING:
@@ -147,10 +147,25 @@ def _hyperspectral_constants(task: TaskData) -> Mapping[str, np.ndarray]:
 def _tabular_constants(task: TaskData) -> Mapping[str, np.ndarray]:
     numbers, missing = _some(task, "numbers"), _some(task, "missing") > 0
     known = np.ma.masked_array(numbers.astype(np.float64), missing)
-    return {
-        "mean": np.asarray(known.mean(axis=0).filled(0.0)),
-        "std": np.maximum(np.asarray(known.std(axis=0).filled(1.0)), 1e-6),
-    }
+    mean = np.asarray(known.mean(axis=0).filled(0.0))
+    std = np.maximum(np.asarray(known.std(axis=0).filled(1.0)), 1e-6)
+    columns = [known[:, i].compressed() for i in range(known.shape[1])]
+    edges = [(_edges(values) - mean[i]) / std[i] for i, values in enumerate(columns)]
+    return {"mean": mean, "std": std} | ({"piecewise.edges": np.stack(edges)} if edges else {})
+
+
+def _edges(values: np.ndarray) -> np.ndarray:
+    """Edges of a column's pieces: quantiles of its values, and of its different values.
+
+    The former give every piece as many rows, the latter tell the rare large ones apart where
+    most rows hold the same (a capital gain of 0).
+    """
+    if not len(values):
+        return np.linspace(-1, 1, TABULAR_PIECES + 1)
+    half = TABULAR_PIECES // 2
+    of_rows = np.quantile(values, np.linspace(0, 1, TABULAR_PIECES - half))
+    of_values = np.quantile(np.unique(values), np.linspace(0, 1, half + 1))
+    return np.sort(np.concatenate([of_rows, of_values]))
 
 
 _CONSTANTS: dict[Modality, Callable[[TaskData], Mapping[str, np.ndarray]]] = {

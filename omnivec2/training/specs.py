@@ -33,6 +33,9 @@ from omnivec2.spec import HeadSpec, Modality, TaskFamily, TensorSpec
 from omnivec2.training.data.base import TaskData
 from omnivec2.training.writing import decoder_config, generation_of, memory_spec
 
+TABULAR_PIECES = 16
+"""Pieces of every number's range."""
+
 _SCENE_GRID = (12, 16)  # cells of the 192 x 256 pictures of detection and segmentation
 
 
@@ -71,6 +74,7 @@ def _tabular(task: TaskData) -> TokenizerConfig:
     return TabularTokenizerConfig(
         numbers=len(columns) - len(categories),
         cardinalities=tuple(2 + len(known) for known in categories),  # type: ignore[arg-type]
+        pieces=TABULAR_PIECES,
     )
 
 

@@ -6,6 +6,7 @@ import ast
 import re
 import sys
 import tomllib
+import zlib
 from collections.abc import Iterator
 from importlib.metadata import (
     Distribution,
@@ -163,3 +164,9 @@ def _is_gpl(distribution: Distribution) -> bool:
     return any(
         re.search(r"(?<!L)GPL|(?<!LESSER )GENERAL PUBLIC LICENSE", line.upper()) for line in stated
     )
+
+
+def test_the_shipped_network_takes_at_most_40_mib_in_git() -> None:
+    files = [path for path in (ROOT / "checkpoints/reference").rglob("*") if path.is_file()]
+    stored = sum(len(zlib.compress(path.read_bytes())) for path in files)
+    assert 0 < stored <= 40 * 2**20

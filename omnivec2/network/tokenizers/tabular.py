@@ -11,12 +11,44 @@ from omnivec2.network.config import TabularTokenizerConfig
 from omnivec2.network.layers import Tokens
 from omnivec2.network.tokenizers.base import Inputs, Tokenizer
 
+_NARROWEST = 1e-3
+"""Of a piece, in deviations of its column: a narrower one is a step."""
+
+
+class Piecewise(nn.Module):
+    """What pieces of a column's range add to a number's token.
+
+    Piecewise linear encoding (Gorishniy et al., 2022): a piece's share is 0 below it, 1 above,
+    and grows along it. Thresholds, which tables are full of, are sums of such shares. The
+    parts start at zero: a network that had none goes on from where it was.
+
+    Args:
+        numbers: columns.
+        pieces: of each column.
+        width: of a token.
+    """
+
+    edges: Tensor
+
+    def __init__(self, numbers: int, pieces: int, width: int) -> None:
+        super().__init__()
+        self.register_buffer("edges", torch.linspace(-2, 2, pieces + 1).repeat(numbers, 1))
+        self.weight = nn.Parameter(torch.zeros(numbers, pieces, width))
+
+    def forward(self, scaled: Tensor) -> Tensor:
+        """(B, Nn, 1) numbers in deviations -> (B, Nn, width)."""
+        low = self.edges[:, :-1]
+        length = (self.edges[:, 1:] - low).clamp(min=_NARROWEST)
+        share = ((scaled - low) / length).clamp(0, 1)
+        return torch.matmul(share[:, :, None], self.weight)[:, :, 0]
+
 
 class TabularTokenizer(Tokenizer):
     """``numbers`` float32 (B, Nn), ``missing`` uint8 (B, Nn), ``categories`` int32 (B, Nc).
 
-    A number's token is x W + b, with a learned token where it is missing; a category's
-    is looked up in one table that holds all columns' ids one after another.
+    A number's token is x W + b, and what its pieces add (``Piecewise``), with a learned token
+    where it is missing; a category's is looked up in one table that holds all columns' ids one
+    after another.
     """
 
     mean: Tensor
@@ -32,6 +64,8 @@ class TabularTokenizer(Tokenizer):
         self.weight = nn.Parameter(torch.randn(config.numbers, width) * 0.5)
         self.bias = nn.Parameter(torch.randn(config.numbers, width) * 0.5)
         self.absent = nn.Parameter(torch.randn(config.numbers, width) * 0.5)
+        has_pieces = config.pieces and config.numbers
+        self.piecewise = Piecewise(config.numbers, config.pieces, width) if has_pieces else None
         self.categories = nn.Embedding(starts[-1], width)
         nn.init.normal_(self.categories.weight, std=0.5)
 
@@ -39,6 +73,8 @@ class TabularTokenizer(Tokenizer):
         """Numeric columns first, then categorical ones."""
         scaled = ((inputs["numbers"] - self.mean) / self.std)[..., None]
         numeric = scaled * self.weight + self.bias
+        if self.piecewise is not None:
+            numeric = numeric + self.piecewise(scaled)
         numeric = torch.where(inputs["missing"][..., None] > 0, self.absent, numeric)
         categorical = self.categories(inputs["categories"] + self.offsets)
         return self.finish(torch.cat([numeric, categorical], dim=1))

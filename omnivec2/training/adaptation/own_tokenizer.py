@@ -56,7 +56,7 @@ def start_tokenizer(
     """
     (name,) = network.tokenizers
     tokenizer = network.tokenizers[name]
-    buffers = dict(tokenizer.named_buffers(recurse=False))
+    buffers = dict(tokenizer.named_buffers())
     for key, value in input_constants(task).items():
         buffers[key].copy_(torch.as_tensor(value))
     if task.modality is Modality.TABULAR:
