@@ -199,8 +199,11 @@ class ExportedParts:
         tokenizers = {route.parts[0].name: route for route in longest}
         for route in tokenizers.values():
             yield route.parts[0], cases_of(route.head)
+        heads: dict[str, list[Route]] = {}
         for route in self.routes:
-            yield route.parts[2], self._of_head(route)
+            heads.setdefault(route.parts[2].name, []).append(route)
+        for users in heads.values():
+            yield users[0].parts[2], self._of_head(users)
 
     def _route(self, head: HeadSpec) -> Route:
         passport = load_passport(ensemble_path(self._source, head))
@@ -236,6 +239,7 @@ class ExportedParts:
             ]
         return self._tensors[tokenizer.name]
 
-    def _of_head(self, route: Route) -> Iterator[Case]:
-        for case, tensors in self._behind(route):
-            yield replace(case, batch={t.name: tensors[t.name] for t in route.parts[2].inputs})
+    def _of_head(self, users: Sequence[Route]) -> Iterator[Case]:
+        for route in users:
+            for case, tensors in self._behind(route):
+                yield replace(case, batch={t.name: tensors[t.name] for t in route.parts[2].inputs})

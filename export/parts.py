@@ -3,6 +3,8 @@
 Heads with the same tokenizer and the same input shapes share one tokenizer part. It pads
 its tokens to a length bucket with a mask; a head whose modality has a fixed number of
 tokens cuts the padding off again, so that it computes exactly what it does in one piece.
+Embeddings have nothing of their own, and are one part for all modalities, which looks at the
+mask instead.
 """
 
 from __future__ import annotations
@@ -21,7 +23,7 @@ from export.samples import batch_axes, dynamic_axes, example_inputs, longest_inp
 from export.traceable import Batch, Traceable, in_order
 from omnivec2.network.layers import Tokens
 from omnivec2.network.omnivec2 import OmniVec2, module_name
-from omnivec2.parts import FEATURES, MASK, TOKENS, TRUNK, PartSpec, bucket_of
+from omnivec2.parts import EMBEDDING, FEATURES, MASK, TOKENS, TRUNK, PartSpec, bucket_of
 from omnivec2.spec import HeadSpec, TaskFamily, TensorSpec
 
 _EXAMPLE_ROWS = 3
@@ -146,9 +148,13 @@ class Cutting:
                 tokenizers[key] = self._tokenizer(unique, max(alike, key=longest_input))
         trunk = self._trunk(next(iter(tokenizers.values())))
         composed = {}
+        embedding: Part | None = None
         for head in self._heads:
             tokenizer = tokenizers[self._key(head)]
-            own = self._head(head, tokenizer, trunk)
+            if self._network.config.heads[head.route].has_weights:
+                own = self._head(head, tokenizer, trunk)
+            else:
+                own = embedding = embedding or self._embedding(head, tokenizer, trunk)
             composed[head.route] = Composition(head, tokenizer, trunk, own)
         return composed
 
@@ -217,6 +223,15 @@ class Cutting:
         answers |= trunk.traceable.answer(answers)
         example = {tensor.name: answers[tensor.name] for tensor in tensors}
         return self._part(f"head_{head.name}", "head", module, tensors, head.outputs, example)
+
+    def _embedding(self, head: HeadSpec, tokenizer: Part, trunk: Part) -> Part:
+        """The head part of every embedding, cut from that of some modality."""
+        inputs = (*trunk.spec.outputs, *(t for t in trunk.spec.inputs if t.name == MASK))
+        module = HeadPart(self._network, head, [tensor.name for tensor in inputs], None)
+        answers = tokenizer.traceable.answer(tokenizer.traceable.example)
+        answers |= trunk.traceable.answer(answers)
+        example = {tensor.name: answers[tensor.name] for tensor in inputs}
+        return self._part(EMBEDDING, "head", module, inputs, head.outputs, example)
 
     def _part(
         self,

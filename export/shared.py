@@ -89,8 +89,11 @@ class Bench:
         for composition in tokenizers.values():
             yield composition.tokenizer, lambda c=composition: cases_of(c.head)  # type: ignore[misc]
         yield self._compositions[0].trunk, lambda: self._of_trunk(list(tokenizers.values()))
+        heads: dict[str, list[Composition]] = {}
         for composition in self._compositions:
-            yield composition.own, lambda c=composition: self._of_head(c)  # type: ignore[misc]
+            heads.setdefault(composition.own.spec.name, []).append(composition)
+        for users in heads.values():
+            yield users[0].own, lambda users=users: self._of_head(users)  # type: ignore[misc]
 
     def _tokenized(self, composition: Composition) -> list[tuple[Case, Batch]]:
         """Each case with all tensors up to the features; computed once per tokenizer."""
@@ -107,9 +110,10 @@ class Bench:
                 if case.size in TRUNK_BATCHES:
                     yield _case(composition.trunk, case, tensors)
 
-    def _of_head(self, composition: Composition) -> Iterator[Case]:
-        for case, tensors in self._tokenized(composition):
-            yield _case(composition.own, case, tensors)
+    def _of_head(self, users: Sequence[Composition]) -> Iterator[Case]:
+        for composition in users:
+            for case, tensors in self._tokenized(composition):
+                yield _case(composition.own, case, tensors)
 
 
 def _behind(composition: Composition, batch: Batch) -> Batch:

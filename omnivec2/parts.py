@@ -5,6 +5,7 @@
     inputs ─ tokenizer_m ─► tokens, mask ─ trunk ─► features ─ head_m_t ─► outputs
                          └───────── mask, extras ──────────────┘
 
+The embeddings of all modalities, mean features with nothing learnt, share one head part.
 A head that writes text has a ``decoder_m_t`` besides, in either layout: one step of it, which
 the caller repeats (``omnivec2.generation``).
 
@@ -22,6 +23,7 @@ from pydantic import BaseModel, ConfigDict
 from omnivec2.spec import TensorSpec
 
 TRUNK = "trunk"
+EMBEDDING = "head_embedding"
 PART_PREFIXES = ("tokenizer_", "head_", "decoder_")
 """How names of parts begin; no modality is named so."""
 TOKENS, MASK, FEATURES = "tokens", "mask", "features"

@@ -27,6 +27,16 @@ _PAINTED = """canvas => {
   return new Set(new Uint32Array(data.buffer)).size > 1;
 }"""
 
+_ALL_PAINTED = f"""([selector, count]) => {{
+  const found = [...document.querySelectorAll(selector)];
+  return found.length === count && found.every({_PAINTED});
+}}"""
+
+
+def _wait_painted(page: Page, selector: str, count: int = 1) -> None:
+    """Wait until there are as many canvases, and something is drawn on each."""
+    wait_until(page, _ALL_PAINTED, [selector, count])
+
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
@@ -65,7 +75,7 @@ def _boxes(page: Page, answer: Any) -> None:
     assert page.locator(".boxes rect").count() == len(answer)
     first = page.locator(".boxes rect").first
     assert float(first.get_attribute("x") or "") == pytest.approx(answer[0]["box"]["xmin"])
-    assert page.locator(".stack canvas").evaluate(_PAINTED)
+    _wait_painted(page, ".stack canvas")
 
 
 def _masks(page: Page, answer: Any) -> None:
@@ -94,7 +104,7 @@ def _summary(page: Page, answer: Any) -> None:
 
 
 def _vector(page: Page, answer: Any) -> None:
-    assert page.locator(".strip-map").evaluate(_PAINTED)
+    _wait_painted(page, ".strip-map")
     assert page.locator(".values strong").first.inner_text() == str(len(answer[0]))
 
 
@@ -113,9 +123,7 @@ def _traces(page: Page, selector: str) -> list[dict[str, Any]]:
 
 def _canvases(count: int) -> Callable[[Page], None]:
     def check(page: Page) -> None:
-        canvases = page.locator(".pictures canvas")
-        assert canvases.count() == count
-        assert all(canvas.evaluate(_PAINTED) for canvas in canvases.all())
+        _wait_painted(page, ".pictures canvas", count)
 
     return check
 
@@ -125,7 +133,7 @@ def _player(page: Page) -> None:
 
 
 def _wave(page: Page) -> None:
-    assert page.locator(".wave").evaluate(_PAINTED)
+    _wait_painted(page, ".wave")
     assert page.locator("audio").count() == 1
 
 
