@@ -43,7 +43,7 @@ def test_all_heads_of_the_shared_layout_take_little_more_than_their_weights_once
     assert row["weights_bytes"] > WORDS_BYTES
     # Less than the weights once cannot be: something would not have been loaded.
     # A session takes half a MiB besides its weights; the decoder keeps its words as a table.
-    assert 1.0 < row["ratio"] <= 1.3
+    assert 1.0 < row["ratio"] <= 1.32
 
 
 def test_throughput_is_told_against_bare_loops(tmp_path: Path) -> None:

@@ -187,4 +187,4 @@ def test_several_tasks_show_each_part_of_the_network_once(
     # Stopping the server sent what was left.
     spans = [span for span in collector.spans if span.trace_id == trace]
     computed = sorted(s.attributes["omnivec2.model"] for s in spans if s.name == "compute")
-    assert computed == ["head_embedding", "head_text_sentiment", "tokenizer_text", "trunk"]
+    assert computed == ["head_text_embedding", "head_text_sentiment", "tokenizer_text", "trunk"]

@@ -1,7 +1,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -9,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from export.agreement import relative_error
-from export.parity import cases_of, check_parity
+from export.parity import cases_of, check_parity, compare
 from export.traceable import traceable_route
 from omnivec2.errors import ParityError
 from omnivec2.spec import HeadSpec, Modality, PreprocessSpec, TaskFamily, TensorSpec
@@ -95,3 +96,13 @@ def test_the_error_is_relative_to_the_largest_expected_value() -> None:
     assert relative_error(np.array([100.0, 1.001]), np.array([100.0, 1.0])) == pytest.approx(1e-5)
     assert relative_error(np.array([1e-9]), np.array([0.0])) == pytest.approx(1e-3)
     assert relative_error(np.zeros((0, 2)), np.zeros((0, 2))) == 0.0
+
+
+@pytest.mark.parametrize(("value", "error"), [(0.01, 1e-5), (0.99, 1e-5), (100.0, 1e-7)])
+def test_a_lone_number_near_zero_is_not_compared_with_itself(value: float, error: float) -> None:
+    answers = {"values": np.array([[value]])}
+    reference = SimpleNamespace(name="lone", answer=lambda _: answers)
+    found = compare(
+        cast(Any, reference), lambda *_: [np.array([[value + 1e-5]])], {"x": np.zeros((1, 1))}
+    )
+    assert found["values"] == pytest.approx(error, rel=1e-3)

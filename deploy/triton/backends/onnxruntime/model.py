@@ -63,16 +63,34 @@ class TritonPythonModel:
     def execute(self, requests: list[Any]) -> list[Any]:
         """Join the requests of a batch, run the graph once, hand each the rows it asked for.
 
-        Triton's batcher puts only requests together whose shapes agree but for the batch.
+        Triton's batcher is to put only requests together whose shapes agree but for the batch.
+        It has been seen to mix them (a decoder's requests, after a few minutes of tests): each
+        shape then is a run of its own.
         """
         parts = [self._read(request) for request in requests]
+        alike: dict[tuple[Any, ...], list[int]] = {}
+        for index, part in enumerate(parts):
+            shape = tuple(part[name].shape[1:] for name in self._inputs) if len(parts) > 1 else ()
+            alike.setdefault(shape, []).append(index)
+        responses: list[Any] = [None] * len(requests)
+        for indices in alike.values():
+            answers = self._answer([requests[i] for i in indices], [parts[i] for i in indices])
+            for index, response in zip(indices, answers, strict=True):
+                responses[index] = response
+        return responses
+
+    def _answer(self, requests: list[Any], parts: list[Tensors]) -> list[Any]:
+        """Responses to requests of one shape."""
         asked = [request.requested_output_names() for request in requests]
         names = sorted({name for wanted in asked for name in wanted})
         try:
             shares = self._run(parts, names)
         except Exception as error:  # ONNX Runtime's errors have no base class of their own
-            failure = pb_utils.TritonError(f"ONNX Runtime: {error}")
-            return [pb_utils.InferenceResponse(error=failure) for _ in requests]
+            reason = f"ONNX Runtime: {error}"
+            # An error of its own for each: Triton moves them to shared memory one by one.
+            return [
+                pb_utils.InferenceResponse(error=pb_utils.TritonError(reason)) for _ in requests
+            ]
         return [
             pb_utils.InferenceResponse([pb_utils.Tensor(name, share[name]) for name in wanted])
             for wanted, share in zip(asked, shares, strict=True)
