@@ -24,10 +24,10 @@ from omnivec2.errors import (
     UndecodableError,
     UnsupportedMediaTypeError,
 )
-from omnivec2.preprocess import example_files
 from omnivec2.preprocess.base import Parameters, Prepared, Preprocessor
-from omnivec2.preprocess.fbank import FilterBanks
-from omnivec2.preprocess.windows import window_starts
+from omnivec2.preprocess.formats import example_files
+from omnivec2.preprocess.formats.media.filter_banks import FilterBanks
+from omnivec2.preprocess.formats.media.windows import window_starts
 from omnivec2.spec import Limits, Modality, TensorSpec
 
 AUDIOSET_MEAN = -4.2677393

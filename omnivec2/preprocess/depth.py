@@ -9,12 +9,12 @@ import numpy.typing as npt
 from pydantic import JsonValue
 
 from omnivec2.errors import InvalidInputError
-from omnivec2.preprocess import raster
 from omnivec2.preprocess.base import Array, Parameters, Prepared, Preprocessor, json_type
-from omnivec2.preprocess.guard import check_frames, check_pixels, format_of
-from omnivec2.preprocess.npy import MAGIC, read_npy
-from omnivec2.preprocess.sequence import uniform_frames
-from omnivec2.preprocess.tiff import read_tiff
+from omnivec2.preprocess.formats.guards.decoding_guard import check_frames, check_pixels, format_of
+from omnivec2.preprocess.formats.media.frame_sampling import uniform_frames
+from omnivec2.preprocess.formats.pictures import raster
+from omnivec2.preprocess.formats.pictures.tiff import read_tiff
+from omnivec2.preprocess.formats.science.npy import MAGIC, read_npy
 from omnivec2.spec import Limits, Modality, TensorSpec
 
 NPY = "application/x-npy"

@@ -19,7 +19,7 @@ from omnivec2.preprocess.base import (
     Sample,
     json_type,
 )
-from omnivec2.preprocess.jsontext import decode_utf8, parse_json, unwrap
+from omnivec2.preprocess.formats.guards.json_text import decode_utf8, parse_json, unwrap
 from omnivec2.spec import Limits, Modality, TensorSpec
 
 ATOM_FIELD_SIZES = (119, 5, 12, 12, 10, 6, 6, 2, 2)
@@ -132,7 +132,7 @@ class GraphPreprocessor(Preprocessor[GraphParameters, Graph]):
         these RDKit works out the other fields, and of ``edge_features`` only the bond
         type counts. Without ``edge_features`` all bonds are single.
         """
-        from omnivec2.preprocess.graph_edges import read_edge_list
+        from omnivec2.preprocess.formats.science.edge_lists import read_edge_list
 
         if isinstance(value, str):
             if len(value) > self.limits.bytes:
@@ -164,7 +164,7 @@ class GraphPreprocessor(Preprocessor[GraphParameters, Graph]):
         return Prepared([sample])
 
     def _molecule(self, text: str, *, block: bool) -> Graph:
-        from omnivec2.preprocess.graph_molecules import read_block, read_smiles
+        from omnivec2.preprocess.formats.science.molecules import read_block, read_smiles
 
         return self._usable(
             read_block(text, self.limits) if block else read_smiles(text, self.limits)

@@ -18,8 +18,8 @@ from omnivec2.preprocess.base import (
     Preprocessor,
     Sample,
 )
-from omnivec2.preprocess.hyperspectral_files import READERS, looks_like
-from omnivec2.preprocess.jsontext import parse_json, unwrap
+from omnivec2.preprocess.formats.guards.json_text import parse_json, unwrap
+from omnivec2.preprocess.formats.science.cube_readers import READERS, looks_like
 from omnivec2.spec import Limits, Modality, TensorSpec
 
 

@@ -16,10 +16,10 @@ from scipy.signal import resample_poly
 
 from omnivec2.errors import InvalidInputError, TooLargeError
 from omnivec2.preprocess.base import Array, Parameters, Prepared
-from omnivec2.preprocess.frame import LARGEST_NUMBER, FloatColumn, Frame
-from omnivec2.preprocess.table import TablePreprocessor
-from omnivec2.preprocess.timeaxis import find_time, seconds
-from omnivec2.preprocess.windows import window_starts
+from omnivec2.preprocess.formats.media.windows import window_starts
+from omnivec2.preprocess.formats.tables.frame import LARGEST_NUMBER, FloatColumn, Frame
+from omnivec2.preprocess.formats.tables.table_preprocessor import TablePreprocessor
+from omnivec2.preprocess.formats.tables.time_axis import find_time, seconds
 from omnivec2.spec import Limits, Modality, TensorSpec
 
 LONGEST_GAP_S = 0.5

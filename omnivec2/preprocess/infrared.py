@@ -14,11 +14,12 @@ from PIL import Image
 from pydantic import Field, JsonValue
 
 from omnivec2.errors import InvalidInputError
-from omnivec2.preprocess import example_files, raster
 from omnivec2.preprocess.base import Array, Parameters, Prepared, Preprocessor
-from omnivec2.preprocess.flir import raw_thermal
-from omnivec2.preprocess.guard import format_of
-from omnivec2.preprocess.tiff import read_tiff
+from omnivec2.preprocess.formats import example_files
+from omnivec2.preprocess.formats.guards.decoding_guard import format_of
+from omnivec2.preprocess.formats.pictures import raster
+from omnivec2.preprocess.formats.pictures.flir import raw_thermal
+from omnivec2.preprocess.formats.pictures.tiff import read_tiff
 from omnivec2.spec import Limits, Modality, TensorSpec
 
 

@@ -13,8 +13,8 @@ from pydantic import Field, JsonValue, model_validator
 
 from omnivec2.errors import InvalidInputError, TooLargeError, UndecodableError
 from omnivec2.preprocess.base import OCTET_STREAM, Array, Parameters, Prepared, Preprocessor
-from omnivec2.preprocess.jsontext import parse_json, unwrap
-from omnivec2.preprocess.pointcloud_files import (
+from omnivec2.preprocess.formats.guards.json_text import parse_json, unwrap
+from omnivec2.preprocess.formats.points.point_readers import (
     LAS,
     LAZ,
     NPY,

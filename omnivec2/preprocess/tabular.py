@@ -11,8 +11,8 @@ from pydantic import BaseModel, ConfigDict, Field, JsonValue, model_validator
 
 from omnivec2.errors import InvalidInputError
 from omnivec2.preprocess.base import Array, Parameters, Prepared
-from omnivec2.preprocess.frame import MISSING, Frame
-from omnivec2.preprocess.table import TablePreprocessor
+from omnivec2.preprocess.formats.tables.frame import MISSING, Frame
+from omnivec2.preprocess.formats.tables.table_preprocessor import TablePreprocessor
 from omnivec2.spec import Limits, Modality, TensorSpec
 
 MISSING_ID = 0

@@ -15,7 +15,7 @@ from omnivec2.errors import (
     UnsupportedMediaTypeError,
 )
 from omnivec2.preprocess.base import Parameters, Prepared, Preprocessor, json_type
-from omnivec2.preprocess.jsontext import decode_utf8, parse_json, unwrap
+from omnivec2.preprocess.formats.guards.json_text import decode_utf8, parse_json, unwrap
 from omnivec2.spec import Limits, Modality, TensorSpec
 from omnivec2.wordpiece import VOCABULARY
 

@@ -13,9 +13,9 @@ from pydantic import Field, JsonValue
 
 from omnivec2.errors import InvalidInputError
 from omnivec2.preprocess.base import Array, Parameters, Prepared
-from omnivec2.preprocess.frame import LARGEST_NUMBER, Frame
-from omnivec2.preprocess.table import TablePreprocessor
-from omnivec2.preprocess.timeaxis import find_time, seconds
+from omnivec2.preprocess.formats.tables.frame import LARGEST_NUMBER, Frame
+from omnivec2.preprocess.formats.tables.table_preprocessor import TablePreprocessor
+from omnivec2.preprocess.formats.tables.time_axis import find_time, seconds
 from omnivec2.spec import Limits, Modality, TensorSpec
 
 DEFAULT_NAME = "target"

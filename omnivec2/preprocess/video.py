@@ -17,10 +17,17 @@ from PIL import Image
 from pydantic import JsonValue
 
 from omnivec2.errors import InvalidInputError, TooLargeError, UndecodableError
-from omnivec2.preprocess import clip, container, example_files, raster
 from omnivec2.preprocess.base import Parameters, Prepared, Preprocessor
-from omnivec2.preprocess.guard import check_frames, check_pixels, format_of, undecodable
-from omnivec2.preprocess.sequence import uniform_frames
+from omnivec2.preprocess.formats import example_files
+from omnivec2.preprocess.formats.guards.decoding_guard import (
+    check_frames,
+    check_pixels,
+    format_of,
+    undecodable,
+)
+from omnivec2.preprocess.formats.media import video_container, video_frames
+from omnivec2.preprocess.formats.media.frame_sampling import uniform_frames
+from omnivec2.preprocess.formats.pictures import raster
 from omnivec2.spec import Limits, Modality, TensorSpec
 
 Frames = npt.NDArray[np.uint8] | Sequence[npt.NDArray[np.uint8]]
@@ -85,17 +92,17 @@ class VideoPreprocessor(Preprocessor[VideoParameters, Clip | Frames]):
 
     def sniff(self, data: bytes) -> str | None:
         """The content type by magic bytes."""
-        return container.sniff(data)
+        return video_container.sniff(data)
 
     def decode(self, data: bytes, media_type: str | None = None) -> Clip:
         """Decode the frames that are needed and no others that can be skipped."""
         kind = self._kind(data, media_type)
-        if not container.is_whole(data, kind):
+        if not video_container.is_whole(data, kind):
             raise UndecodableError(f"the {kind} file is truncated or damaged", field="inputs")
         if _DEMUXERS[kind] == "mov":
-            container.check_tables(data)
+            video_container.check_tables(data)
         if kind == "GIF":  # whose header the demuxer does not pass on
-            check_pixels(*container.gif_size(data), self.limits, kind)
+            check_pixels(*video_container.gif_size(data), self.limits, kind)
         # A named demuxer never follows a playlist to other files or addresses.
         source, demuxer, options = io.BytesIO(data), _DEMUXERS[kind], self._codec_options
         with (
@@ -145,12 +152,14 @@ class VideoPreprocessor(Preprocessor[VideoParameters, Clip | Frames]):
         self._check_declared(opened, stream, kind)
         stream.codec_context.thread_count = 1  # requests run side by side already
         stream.codec_context.options = self._codec_options
-        groups = clip.list_groups(opened, stream, self.limits, kind, most_bytes)
-        wanted = clip.choose(groups, self.parameters.frames, stream.width * stream.height, kind)
-        frames: dict[clip.Place, npt.NDArray[np.uint8]] = {}
+        groups = video_frames.list_groups(opened, stream, self.limits, kind, most_bytes)
+        wanted = video_frames.choose(
+            groups, self.parameters.frames, stream.width * stream.height, kind
+        )
+        frames: dict[video_frames.Place, npt.NDArray[np.uint8]] = {}
         size = (stream.width, stream.height)
-        for place, frame in clip.decode(stream, groups, wanted, kind):
-            pixels = clip.upright(frame)
+        for place, frame in video_frames.decode(stream, groups, wanted, kind):
+            pixels = video_frames.upright(frame)
             size = (pixels.shape[1], pixels.shape[0])
             frames[place] = self._fit(pixels)
         if not frames:
@@ -175,7 +184,9 @@ class VideoPreprocessor(Preprocessor[VideoParameters, Clip | Frames]):
             )
 
 
-def _nearest(frames: Iterable[clip.Place], wanted: clip.Place) -> clip.Place:
+def _nearest(
+    frames: Iterable[video_frames.Place], wanted: video_frames.Place
+) -> video_frames.Place:
     """The decoded frame that stands in for one that did not decode."""
     return min(frames, key=lambda f: (abs(f.group - wanted.group), abs(f.rank - wanted.rank)))
 

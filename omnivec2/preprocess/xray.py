@@ -9,10 +9,11 @@ from PIL import Image
 from pydantic import JsonValue
 
 from omnivec2.errors import InvalidInputError
-from omnivec2.preprocess import example_files, raster
 from omnivec2.preprocess.base import Array, Parameters, Prepared, Preprocessor
-from omnivec2.preprocess.dicom import is_dicom, read_dicom
-from omnivec2.preprocess.guard import format_of
+from omnivec2.preprocess.formats import example_files
+from omnivec2.preprocess.formats.guards.decoding_guard import format_of
+from omnivec2.preprocess.formats.pictures import raster
+from omnivec2.preprocess.formats.science.dicom import is_dicom, read_dicom
 from omnivec2.spec import Limits, Modality, TensorSpec
 
 DICOM = "application/dicom"

@@ -11,8 +11,8 @@ from pydantic import JsonValue, ValidationError
 
 from omnivec2.errors import InvalidInputError, InvalidParameterError
 from omnivec2.preprocess import Preprocessor, preprocessor_type
-from omnivec2.preprocess.frame import Frame
-from omnivec2.preprocess.timeaxis import find_time
+from omnivec2.preprocess.formats.tables.frame import Frame
+from omnivec2.preprocess.formats.tables.time_axis import find_time
 from omnivec2.spec import HeadSpec, Modality, PreprocessSpec
 from omnivec2.training.adaptation.request import AdaptRequest
 from omnivec2.training.adaptation.rows import Pixel, Row

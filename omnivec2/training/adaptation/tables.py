@@ -14,9 +14,9 @@ import numpy as np
 from pydantic import JsonValue
 
 from omnivec2.errors import InputError, InvalidInputError
-from omnivec2.preprocess.frame import Frame
-from omnivec2.preprocess.table_csv import read_csv
-from omnivec2.preprocess.table_limits import make_frame
+from omnivec2.preprocess.formats.tables.csv_reader import read_csv
+from omnivec2.preprocess.formats.tables.frame import Frame
+from omnivec2.preprocess.formats.tables.table_limits import make_frame
 from omnivec2.spec import Limits, Modality
 from omnivec2.training.adaptation.request import DataPart
 from omnivec2.training.adaptation.rows import Label, Row, Value, quantity
@@ -44,7 +44,7 @@ def read_table(path: Path) -> Frame:
             raise InvalidInputError(f"{path}: not a whole gzip file: {error}") from error
     try:
         if data[:4] == b"PAR1":
-            from omnivec2.preprocess.table_parquet import read_parquet
+            from omnivec2.preprocess.formats.tables.parquet_reader import read_parquet
 
             return read_parquet(data, _LIMITS)
         return _read_tsv(data) if name.endswith(".tsv") else read_csv(data, _LIMITS)

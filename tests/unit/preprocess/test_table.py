@@ -16,12 +16,12 @@ from omnivec2.errors import (
     UndecodableError,
     UnsupportedMediaTypeError,
 )
-from omnivec2.preprocess.frame import Frame
+from omnivec2.preprocess.formats.tables.csv_reader import read_csv
+from omnivec2.preprocess.formats.tables.frame import Frame
+from omnivec2.preprocess.formats.tables.json_reader import read_json
+from omnivec2.preprocess.formats.tables.parquet_reader import read_parquet
+from omnivec2.preprocess.formats.tables.time_axis import find_time, seconds
 from omnivec2.preprocess.imu import ImuParameters, ImuPreprocessor
-from omnivec2.preprocess.table_csv import read_csv
-from omnivec2.preprocess.table_json import read_json
-from omnivec2.preprocess.table_parquet import read_parquet
-from omnivec2.preprocess.timeaxis import find_time, seconds
 from omnivec2.spec import Limits
 
 DATA = Path(__file__).parents[2] / "data"

@@ -24,7 +24,8 @@ from omnivec2.errors import (
     UndecodableError,
     UnsupportedMediaTypeError,
 )
-from omnivec2.preprocess import dicom, preprocessor_type
+from omnivec2.preprocess import preprocessor_type
+from omnivec2.preprocess.formats.science import dicom
 from omnivec2.preprocess.xray import XrayParameters, XrayPreprocessor
 from omnivec2.spec import Limits, Modality
 

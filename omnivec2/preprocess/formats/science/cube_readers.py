@@ -21,8 +21,8 @@ import numpy as np
 
 from omnivec2.errors import InvalidInputError, TooLargeError, UndecodableError
 from omnivec2.preprocess.base import Array
-from omnivec2.preprocess.npy import MAGIC as NPY_MAGIC
-from omnivec2.preprocess.npy import read_npy
+from omnivec2.preprocess.formats.science.npy import MAGIC as NPY_MAGIC
+from omnivec2.preprocess.formats.science.npy import read_npy
 from omnivec2.spec import Limits
 
 _MATLAB_5 = b"MATLAB 5.0 MAT-file"

@@ -25,10 +25,10 @@ from pydicom.tag import BaseTag
 
 from omnivec2.errors import InvalidInputError, TooLargeError, UndecodableError
 from omnivec2.preprocess.base import Array
-from omnivec2.preprocess.codestream import check_scans, declared_size
-from omnivec2.preprocess.dicom_codecs import PLUGIN, SYNTAXES
-from omnivec2.preprocess.guard import check_pixels, undecodable
-from omnivec2.preprocess.raster import stretched
+from omnivec2.preprocess.formats.guards.decoding_guard import check_pixels, undecodable
+from omnivec2.preprocess.formats.pictures.codestream import check_scans, declared_size
+from omnivec2.preprocess.formats.pictures.raster import stretched
+from omnivec2.preprocess.formats.science.dicom_codecs import PLUGIN, SYNTAXES
 from omnivec2.spec import Limits
 
 MOST_READS = 100_000

@@ -4,7 +4,7 @@ import kaldi_native_fbank
 import numpy as np
 import pytest
 
-from omnivec2.preprocess.fbank import FilterBanks
+from omnivec2.preprocess.formats.media.filter_banks import FilterBanks
 
 
 def kaldi(waveform: np.ndarray, bins: int) -> np.ndarray:

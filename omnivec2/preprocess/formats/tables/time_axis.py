@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from omnivec2.errors import InvalidInputError
-from omnivec2.preprocess.frame import MISSING, FloatColumn, Frame
+from omnivec2.preprocess.formats.tables.frame import MISSING, FloatColumn, Frame
 
 _TIME_NAME = re.compile(
     r"(date|datetime|time|timestamp|ds|seconds|elapsed)([ _(\[-].*)?", re.IGNORECASE

@@ -15,7 +15,7 @@ import numpy.typing as npt
 from PIL import Image
 
 from omnivec2.errors import UndecodableError
-from omnivec2.preprocess.guard import check_pixels, undecodable
+from omnivec2.preprocess.formats.guards.decoding_guard import check_pixels, undecodable
 from omnivec2.spec import Limits
 
 _SEGMENT_HEAD = struct.Struct(">5sxBB")  # "FLIR\0", 1, number of the segment, the last's number

@@ -9,10 +9,10 @@ from pydantic import JsonValue
 
 from omnivec2.errors import UndecodableError, UnsupportedMediaTypeError
 from omnivec2.preprocess.base import Parameters, Preprocessor
-from omnivec2.preprocess.frame import Frame
-from omnivec2.preprocess.jsontext import decode_utf8, parse_json, unwrap
-from omnivec2.preprocess.table_csv import read_csv
-from omnivec2.preprocess.table_json import read_json
+from omnivec2.preprocess.formats.guards.json_text import decode_utf8, parse_json, unwrap
+from omnivec2.preprocess.formats.tables.csv_reader import read_csv
+from omnivec2.preprocess.formats.tables.frame import Frame
+from omnivec2.preprocess.formats.tables.json_reader import read_json
 
 ParametersT = TypeVar("ParametersT", bound=Parameters)
 NativeT = TypeVar("NativeT")
@@ -64,7 +64,7 @@ class TablePreprocessor(Preprocessor[ParametersT, NativeT]):
         if self.media_types[kind] == "CSV":
             return self.from_frame(read_csv(data, self.limits))
         # Slow to import, and needed for this format alone.
-        from omnivec2.preprocess.table_parquet import read_parquet
+        from omnivec2.preprocess.formats.tables.parquet_reader import read_parquet
 
         return self.from_frame(read_parquet(data, self.limits))
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from omnivec2.errors import InvalidInputError, TooLargeError
 from omnivec2.preprocess.base import Array
-from omnivec2.preprocess.frame import Frame
+from omnivec2.preprocess.formats.tables.frame import Frame
 from omnivec2.spec import Limits
 
 INDEX_NAMES = frozenset({"", "Unnamed: 0", "__index_level_0__"})

@@ -9,8 +9,8 @@ from pydantic import JsonValue
 
 from omnivec2.errors import InvalidInputError
 from omnivec2.preprocess.base import json_type
-from omnivec2.preprocess.frame import Frame, json_column
-from omnivec2.preprocess.table_limits import check_columns, check_rows, make_frame
+from omnivec2.preprocess.formats.tables.frame import Frame, json_column
+from omnivec2.preprocess.formats.tables.table_limits import check_columns, check_rows, make_frame
 from omnivec2.spec import Limits
 
 

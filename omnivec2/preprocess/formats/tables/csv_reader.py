@@ -13,10 +13,10 @@ from collections.abc import Iterator
 import numpy as np
 
 from omnivec2.errors import InvalidInputError, TooLargeError, UndecodableError
-from omnivec2.preprocess.frame import MISSING, Frame
-from omnivec2.preprocess.jsontext import decode_utf8
-from omnivec2.preprocess.table_limits import check_columns, make_frame
-from omnivec2.preprocess.timeaxis import is_time_text
+from omnivec2.preprocess.formats.guards.json_text import decode_utf8
+from omnivec2.preprocess.formats.tables.frame import MISSING, Frame
+from omnivec2.preprocess.formats.tables.table_limits import check_columns, make_frame
+from omnivec2.preprocess.formats.tables.time_axis import is_time_text
 from omnivec2.spec import Limits
 
 LONGEST_LINE = 2**20

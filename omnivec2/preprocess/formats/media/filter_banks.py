@@ -3,7 +3,7 @@
 Kaldi itself and kaldi-native-fbank refuse 128 bins at 16 kHz, because the lowest bins
 are narrower than the distance between two frequencies of the transform and stay empty.
 The Audio Spectrogram Transformer, whose recipe this is, keeps them as constant rows.
-With 80 bins the result equals kaldi-native-fbank's (tests/unit/preprocess/test_fbank.py).
+With 80 bins the result equals that of kaldi-native-fbank (test_filter_banks.py shows it).
 """
 
 from __future__ import annotations

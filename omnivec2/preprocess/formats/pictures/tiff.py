@@ -9,7 +9,11 @@ import tifffile
 
 from omnivec2.errors import InvalidInputError, TooLargeError, UndecodableError
 from omnivec2.preprocess.base import Array
-from omnivec2.preprocess.guard import check_frames, check_pixels, undecodable
+from omnivec2.preprocess.formats.guards.decoding_guard import (
+    check_frames,
+    check_pixels,
+    undecodable,
+)
 from omnivec2.spec import Limits
 
 _REAL_KINDS = "iuf"

@@ -18,9 +18,9 @@ import numpy as np
 
 from omnivec2.errors import InvalidInputError, TooLargeError, UndecodableError
 from omnivec2.preprocess.base import Array
-from omnivec2.preprocess.npy import MAGIC as NPY_MAGIC
-from omnivec2.preprocess.npy import read_npy
-from omnivec2.preprocess.ply_header import keep_vertices
+from omnivec2.preprocess.formats.points.ply_header import keep_vertices
+from omnivec2.preprocess.formats.science.npy import MAGIC as NPY_MAGIC
+from omnivec2.preprocess.formats.science.npy import read_npy
 from omnivec2.spec import Limits
 
 PLY = "model/ply"
@@ -131,7 +131,7 @@ def read_las(data: bytes, limits: Limits) -> Array:
 
 
 def _read_laz(data: bytes, count: int) -> Array:
-    """Decompress in a process of its own; :mod:`omnivec2.preprocess.laz_worker` says why."""
+    """Decompress in a process of its own; ``laz_worker`` beside this module says why."""
     command = [sys.executable, "-I", str(Path(__file__).with_name("laz_worker.py"))]
     try:
         done = subprocess.run(

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from omnivec2.preprocess.windows import window_starts
+from omnivec2.preprocess.formats.media.windows import window_starts
 
 
 @pytest.mark.parametrize(

@@ -14,9 +14,9 @@ from pyarrow import parquet, types
 
 from omnivec2.errors import InvalidInputError, TooLargeError, UndecodableError
 from omnivec2.preprocess.base import Array
-from omnivec2.preprocess.frame import Frame
-from omnivec2.preprocess.parquet_sizes import declared_sizes
-from omnivec2.preprocess.table_limits import check_columns, check_rows, make_frame
+from omnivec2.preprocess.formats.tables.frame import Frame
+from omnivec2.preprocess.formats.tables.parquet_sizes import declared_sizes
+from omnivec2.preprocess.formats.tables.table_limits import check_columns, check_rows, make_frame
 from omnivec2.spec import Limits
 
 _DAMAGED = (pa.ArrowException, OSError, UnicodeDecodeError)

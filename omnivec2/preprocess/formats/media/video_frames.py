@@ -19,8 +19,8 @@ from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
 from omnivec2.errors import TooLargeError, UndecodableError
-from omnivec2.preprocess.guard import check_frames
-from omnivec2.preprocess.sequence import uniform_frames
+from omnivec2.preprocess.formats.guards.decoding_guard import check_frames
+from omnivec2.preprocess.formats.media.frame_sampling import uniform_frames
 from omnivec2.spec import Limits
 
 Packet: TypeAlias = "av.Packet[VideoStream]"

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from omnivec2.errors import InvalidInputError, TooLargeError, UndecodableError
-from omnivec2.preprocess.npy import read_npy
+from omnivec2.preprocess.formats.science.npy import read_npy
 
 
 def saved(array, **options) -> bytes:

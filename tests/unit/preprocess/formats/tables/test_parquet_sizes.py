@@ -8,8 +8,8 @@ import pytest
 from pyarrow import parquet
 
 from omnivec2.errors import TooLargeError, UndecodableError
-from omnivec2.preprocess.parquet_sizes import declared_sizes
-from omnivec2.preprocess.table_parquet import read_parquet
+from omnivec2.preprocess.formats.tables.parquet_reader import read_parquet
+from omnivec2.preprocess.formats.tables.parquet_sizes import declared_sizes
 from omnivec2.spec import Limits
 
 

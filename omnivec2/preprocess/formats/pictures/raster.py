@@ -25,8 +25,8 @@ from PIL import (  # isort: skip
 
 from omnivec2.errors import InvalidInputError, TooLargeError, UndecodableError
 from omnivec2.preprocess.base import Array
-from omnivec2.preprocess.codestream import check_scans
-from omnivec2.preprocess.guard import check_pixels, undecodable
+from omnivec2.preprocess.formats.guards.decoding_guard import check_pixels, undecodable
+from omnivec2.preprocess.formats.pictures.codestream import check_scans
 from omnivec2.spec import Limits
 
 Resize = Literal["crop", "stretch"]

@@ -1,0 +1,1 @@
+"""Readers of file formats, in groups by the kind of data; modalities choose among them."""

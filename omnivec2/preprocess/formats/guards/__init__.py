@@ -1,0 +1,1 @@
+"""Protections against hostile files: size checks, decoding errors, strict JSON."""

@@ -1,0 +1,1 @@
+"""Recordings: video containers and frames, filter banks, windows."""

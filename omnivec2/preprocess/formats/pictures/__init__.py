@@ -1,0 +1,1 @@
+"""Picture files: Pillow's formats, scientific TIFF, JPEG codestreams, FLIR thermal JPEG."""

@@ -1,0 +1,1 @@
+"""Point cloud files: PLY, PCD, LAS and LAZ, XYZ, NPY."""

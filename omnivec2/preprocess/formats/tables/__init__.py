@@ -1,0 +1,1 @@
+"""Tables: CSV, JSON and Parquet into one frame of columns, and the time axis within it."""
