@@ -32,7 +32,7 @@ class Gateway:
 
     def __init__(self, *options: str) -> None:
         self._command = [
-            *(sys.executable, "-m", "omnivec2.cli", "serve", "--port", "0"),
+            *(sys.executable, "-m", "omnivec2_cli.main", "serve", "--port", "0"),
             *("--log-level", "warning", *options),
         ]
         self.port = 0

@@ -45,7 +45,7 @@ def deployment(
 def run(line: str, folder: Path, server: RunningServer) -> str:
     """A line as a person would type it; its standard output."""
     line = line.replace(ADDRESS, server.url)
-    line = re.sub(r"^omnivec2 ", f"{sys.executable} -m omnivec2.cli ", line)
+    line = re.sub(r"^omnivec2 ", f"{sys.executable} -m omnivec2_cli.main ", line)
     line = line.replace("curl ", "curl -sS --fail-with-body ")
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "COLUMNS": "200"}
     done = subprocess.run(

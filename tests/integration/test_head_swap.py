@@ -22,11 +22,11 @@ from typer.testing import CliRunner
 from export.layouts import Layout
 from export.repository import assemble
 from export.run import export_checkpoint, require_ok
-from omnivec2.cli import app
 from omnivec2.network.config import PRESETS, HeadConfig, ImuTokenizerConfig, NetworkConfig
 from omnivec2.network.load import save_network
 from omnivec2.network.omnivec2 import OmniVec2
 from omnivec2.spec import HeadSpec, TaskFamily
+from omnivec2_cli.main import app
 from tests.support.servers import RunningServer, running_server
 from tests.support.tiny_models import classification
 from tests.support.triton import TritonServer, running_triton

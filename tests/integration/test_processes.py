@@ -55,7 +55,7 @@ def _train(folder: Path, recipe: dict[str, object], data: Path, *, steps: int, n
     path = folder / f"{name}.yaml"
     path.write_text(yaml.safe_dump(recipe))
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
-    command += ["-m", "--", "omnivec2.cli", "train", str(path), "--data", str(data)]
+    command += ["-m", "--", "omnivec2_cli.main", "train", str(path), "--data", str(data)]
     command += ["--run", str(folder / name), "--checkpoint", str(folder / f"{name}-checkpoint")]
     command += ["--stop-after", str(steps)]
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}

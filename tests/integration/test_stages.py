@@ -67,7 +67,7 @@ def _start(folder: Path, data: Path, recipe: dict[str, object], arguments: str =
     folder.mkdir(exist_ok=True)
     (folder / "my-recipe.yaml").write_text(yaml.safe_dump(recipe))
     words = shlex.split(arguments.replace("DATA", shlex.quote(str(data))))
-    command = [sys.executable, "-m", "omnivec2.cli", *words, "--device", "cpu"]
+    command = [sys.executable, "-m", "omnivec2_cli.main", *words, "--device", "cpu"]
     one_thread = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
     return subprocess.Popen(
         command,

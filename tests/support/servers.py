@@ -62,7 +62,7 @@ def running_server(
         wait_seconds: longest until it is ready.
     """
     variables = {f"OMNIVEC2_{name.upper()}": str(value) for name, value in (settings or {}).items()}
-    command = [sys.executable, "-m", "omnivec2.cli", "serve", "--port", str(port), *options]
+    command = [sys.executable, "-m", "omnivec2_cli.main", "serve", "--port", str(port), *options]
     with tempfile.TemporaryFile() as log:
         process = subprocess.Popen(
             command,

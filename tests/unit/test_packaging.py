@@ -22,7 +22,7 @@ from packaging.utils import canonicalize_name
 
 ROOT = Path(__file__).resolve().parents[2]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-OURS = {"omnivec2", "service", "export"}
+OURS = {"omnivec2", "omnivec2_cli", "service", "export", "rollout"}
 
 # Used without being imported by name: plugins and engines that a library of ours looks for.
 PLUGINS = {
@@ -122,11 +122,11 @@ def test_every_serving_dependency_is_locked() -> None:
 
 def test_what_serving_imports_is_a_serving_dependency() -> None:
     serving = _declared(PROJECT["dependencies"])
-    assert _third_party("omnivec2", "service") - serving - {"torch"} == set()
+    assert _third_party("omnivec2", "omnivec2_cli", "service") - serving - {"torch"} == set()
 
 
 def test_every_serving_dependency_is_used() -> None:
-    used = _third_party("omnivec2", "service", "export") | PLUGINS
+    used = _third_party("omnivec2", "omnivec2_cli", "service", "export") | PLUGINS
     assert _declared(PROJECT["dependencies"]) - used == set()
 
 

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from omnivec2.cli import app
 from omnivec2.errors import ArtifactError, InvalidInputError
+from omnivec2_cli.main import app
 from service.keys import create_key, digest, read_keys, revoke_key
 from tests.support.documents import ROOT
 

@@ -11,7 +11,6 @@ import yaml
 from rich.console import Console
 from typer.testing import CliRunner
 
-from omnivec2.cli import app
 from omnivec2.errors import ArtifactError
 from omnivec2.network.omnivec2 import OmniVec2
 from omnivec2.training.ablation.run import ablate
@@ -22,6 +21,7 @@ from omnivec2.training.data.base import TaskData
 from omnivec2.training.optimisation import WeightAverage
 from omnivec2.training.recipe import Recipe
 from omnivec2.training.run import build
+from omnivec2_cli.main import app
 from tests.support.documents import ROOT
 from tests.support.tiny_data import TINY
 

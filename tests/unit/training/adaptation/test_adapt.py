@@ -14,13 +14,13 @@ from safetensors.numpy import load_file, save_file
 from typer.testing import CliRunner
 
 from omnivec2.checkpoint import load_stored_tensors, read_checkpoint
-from omnivec2.cli import app
 from omnivec2.errors import InvalidInputError, InvalidParameterError, UnknownModelError
 from omnivec2.network.load import load_network
 from omnivec2.spec import Modality
 from omnivec2.training.adaptation.request import read_recipe, recipe_names, request_of
 from omnivec2.training.adaptation.result import Adapted, adapted_table, read_json, write_json
 from omnivec2.training.adaptation.run import Places, adapt
+from omnivec2_cli.main import app
 from tests.support import adapt_data
 
 

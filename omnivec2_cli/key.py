@@ -8,9 +8,9 @@ from typing import Annotated
 
 import typer
 
-from omnivec2.cli_support import one_line_errors
-from omnivec2.cli_tables import keys_table
 from omnivec2.terminal import make_console
+from omnivec2_cli.errors import one_line_errors
+from omnivec2_cli.tables import keys_table
 
 keys_app = typer.Typer(no_args_is_help=True, help="Make API keys, list them, revoke them.")
 

@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from omnivec2.cli_options import (
+from omnivec2.terminal import make_console
+from omnivec2_cli.errors import needs_extra, one_line_errors
+from omnivec2_cli.options import (
     DEFAULT_CHECKPOINT,
     DEFAULT_REPOSITORY,
     CheckpointOption,
@@ -17,8 +19,6 @@ from omnivec2.cli_options import (
     RoutesArgument,
     assemble_quietly,
 )
-from omnivec2.cli_support import needs_extra, one_line_errors
-from omnivec2.terminal import make_console
 
 if TYPE_CHECKING:
     from omnivec2.training.recipe import Recipe

@@ -14,13 +14,15 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 from rich.console import Console
 
-from omnivec2.cli_ablate import ablate
-from omnivec2.cli_adapt import adapt
-from omnivec2.cli_align import align
-from omnivec2.cli_heads import heads_app
-from omnivec2.cli_keys import keys_app
-from omnivec2.cli_network import engines, evaluate, export, gap, train
-from omnivec2.cli_options import (
+from omnivec2.terminal import make_console
+from omnivec2_cli.ablate import ablate
+from omnivec2_cli.adapt import adapt
+from omnivec2_cli.align import align
+from omnivec2_cli.errors import one_line_errors, parse_parameters, read_input
+from omnivec2_cli.head import heads_app
+from omnivec2_cli.key import keys_app
+from omnivec2_cli.network import engines, evaluate, export, gap, train
+from omnivec2_cli.options import (
     DEFAULT_CHECKPOINT,
     DEFAULT_REPOSITORY,
     CheckpointOption,
@@ -28,9 +30,7 @@ from omnivec2.cli_options import (
     RepositoryOption,
     assemble_quietly,
 )
-from omnivec2.cli_support import one_line_errors, parse_parameters, read_input
-from omnivec2.cli_tables import heads_table, print_answers
-from omnivec2.terminal import make_console
+from omnivec2_cli.tables import heads_table, print_answers
 
 if TYPE_CHECKING:
     from service.gateway import Gateway

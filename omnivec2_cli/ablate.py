@@ -7,9 +7,9 @@ from typing import Annotated, Literal
 
 import typer
 
-from omnivec2.cli_options import DataOption
-from omnivec2.cli_support import needs_extra, one_line_errors
 from omnivec2.terminal import make_console
+from omnivec2_cli.errors import needs_extra, one_line_errors
+from omnivec2_cli.options import DataOption
 
 
 def ablate(

@@ -7,10 +7,10 @@ from typing import Annotated, Any, Literal
 
 import typer
 
-from omnivec2.cli_options import DEFAULT_CHECKPOINT, CheckpointOption
-from omnivec2.cli_support import needs_extra, one_line_errors
 from omnivec2.spec import Modality
 from omnivec2.terminal import make_console
+from omnivec2_cli.errors import needs_extra, one_line_errors
+from omnivec2_cli.options import DEFAULT_CHECKPOINT, CheckpointOption
 
 
 def adapt(

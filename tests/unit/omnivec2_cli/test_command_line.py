@@ -11,8 +11,8 @@ import pytest
 from typer.testing import CliRunner
 
 from omnivec2.checkpoint import write_checkpoint
-from omnivec2.cli import app
-from omnivec2.cli_tables import brief
+from omnivec2_cli.main import app
+from omnivec2_cli.tables import brief
 from tests.support.tiny_models import classification, tiny_heads, write_repository
 
 COMMANDS = (
@@ -55,7 +55,7 @@ def test_help_of_a_command_shows_an_example(command: str) -> None:
 
 def test_help_imports_no_engine() -> None:
     code = (
-        "import sys, omnivec2.cli; "
+        "import sys, omnivec2_cli.main; "
         "sys.exit(bool({'torch', 'onnxruntime', 'fastapi', 'pyarrow'} & set(sys.modules)))"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -8,16 +8,16 @@ from typing import Annotated
 
 import typer
 
-from omnivec2.cli_options import (
+from omnivec2.terminal import make_console
+from omnivec2_cli.errors import needs_extra, one_line_errors
+from omnivec2_cli.options import (
     DEFAULT_CHECKPOINT,
     DEFAULT_REPOSITORY,
     CheckpointOption,
     ServedRepositoryOption,
     TritonOption,
 )
-from omnivec2.cli_support import needs_extra, one_line_errors
-from omnivec2.cli_tables import deployed_table
-from omnivec2.terminal import make_console
+from omnivec2_cli.tables import deployed_table
 
 heads_app = typer.Typer(
     no_args_is_help=True,
