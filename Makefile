@@ -190,11 +190,11 @@ docs: $(DEV_READY)  ## Write the tables of the documents anew
 
 .PHONY: web
 web:  ## Copy the try page's libraries from npm, at the locked versions
-	$(PYTHON) web/vendor.py
+	$(PYTHON) service/static/vendor_libraries.py
 
 .PHONY: web-check
 web-check:  ## Compare the try page's libraries with npm's packages
-	$(PYTHON) web/vendor.py --check
+	$(PYTHON) service/static/vendor_libraries.py --check
 
 .PHONY: configs
 configs: $(DEV_READY)  ## Write the checked-in config.pbtxt anew

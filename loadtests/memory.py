@@ -31,7 +31,7 @@ from loadtests.support import CHECKPOINT, REPORTS, ROOT, write_report
 from omnivec2.checkpoint import SCALE_SUFFIX
 from omnivec2.passport import GRAPH_FILE
 from omnivec2.terminal import make_console
-from service.repository import read_repository
+from service.runtimes.embedded.repository_reader import read_repository
 
 MIB = 2**20
 USED_ROWS = 8
@@ -108,7 +108,7 @@ async def measure(repository: Path, *, use: bool) -> Row:
 
     import service.app  # noqa: F401  what a gateway has imported when it begins to load
     from export.samples import length_cases, random_inputs
-    from service.runtimes.embedded import EmbeddedRuntime
+    from service.runtimes.embedded.runtime import EmbeddedRuntime
     from service.settings import Settings
 
     rng = np.random.default_rng(0)

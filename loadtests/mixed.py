@@ -32,7 +32,7 @@ from omnivec2.checkpoint import read_checkpoint
 from omnivec2.parts import TRUNK
 from omnivec2.spec import HeadSpec
 from omnivec2.terminal import make_console
-from service.runtimes.embedded import EmbeddedRuntime
+from service.runtimes.embedded.runtime import EmbeddedRuntime
 from service.settings import Settings
 from tests.support.triton import running_triton
 

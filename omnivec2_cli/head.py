@@ -48,7 +48,7 @@ def head_add(
     with one_line_errors():
         from export.heads import add_head
         from export.triton_control import TritonControl
-        from service.oneshot import wait_for_version
+        from service.pipeline.predict_files import wait_for_version
 
         servers = [TritonControl(address) for address in triton or []]
         added = add_head(checkpoint, route, model_repo, servers, typer.echo)

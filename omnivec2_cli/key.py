@@ -51,7 +51,7 @@ def key_create(
 
         omnivec2 key create batch --rate 5 --concurrent 2 --head image/classification
     """
-    from service.keys import create_key
+    from service.access.api_keys import create_key
 
     given = {
         "requests_per_second": rate,
@@ -75,7 +75,7 @@ def key_list(
     Examples:
         omnivec2 key list
     """
-    from service.keys import read_keys
+    from service.access.api_keys import read_keys
 
     with one_line_errors():
         keys = read_keys(file).keys
@@ -93,7 +93,7 @@ def key_revoke(name: NameArgument, file: FileOption = _DEFAULT_FILE) -> None:
     Examples:
         omnivec2 key revoke alice
     """
-    from service.keys import revoke_key
+    from service.access.api_keys import revoke_key
 
     with one_line_errors():
         revoke_key(file, name)

@@ -92,7 +92,7 @@ def serve(
 
         omnivec2 serve --runtime triton --triton 10.0.0.1:8001,10.0.0.2:8001
     """
-    from service.serve import serve as run
+    from service.server.gateway_process import serve as run
     from service.settings import Settings
 
     console = make_console(stderr=True)
@@ -142,7 +142,7 @@ def predict(
 
         omnivec2 predict audio/events rain.ogg --url http://127.0.0.1:8080
     """
-    from service.oneshot import NamedFile, predict_here, predict_there
+    from service.pipeline.predict_files import NamedFile, predict_here, predict_there
     from service.settings import Settings
 
     with one_line_errors():
@@ -204,7 +204,7 @@ def assemble(
 
 
 def _announce(console: Console) -> Callable[[str, Gateway], None]:
-    from service.serve import curl_line
+    from service.server.gateway_process import curl_line
 
     def announce(address: str, gateway: Gateway) -> None:
         heads = gateway.dataplane.heads

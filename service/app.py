@@ -13,17 +13,26 @@ from starlette.middleware.cors import CORSMiddleware
 
 from omnivec2 import __version__
 from omnivec2.errors import ArtifactError
-from service import errors, openapi
+from service import errors
 from service.gateway import Gateway
-from service.metrics_server import metrics_server
-from service.middleware.access import API_KEY_HEADER, AccessMiddleware
-from service.middleware.access_log import AccessLogMiddleware
-from service.middleware.request_id import RequestIdMiddleware
-from service.middleware.security_headers import SecurityHeadersMiddleware
-from service.middleware.stopping import StoppingMiddleware
-from service.middleware.unread import UnreadBodyMiddleware
+from service.http.middleware.access_log import AccessLogMiddleware
+from service.http.middleware.drain import StoppingMiddleware
+from service.http.middleware.request_id import RequestIdMiddleware
+from service.http.middleware.require_key import API_KEY_HEADER, AccessMiddleware
+from service.http.middleware.security_headers import SecurityHeadersMiddleware
+from service.http.middleware.unread_body import UnreadBodyMiddleware
+from service.http.routes import (
+    docs_page,
+    health,
+    metrics_page,
+    models,
+    open_inference,
+    predict,
+    try_page,
+)
+from service.observability.metrics_server import metrics_server
 from service.oip.http_wire import HEADER_LENGTH
-from service.routes import docs_page, health, metrics, models, predict, try_page, v2
+from service.openapi import document
 from service.runtimes.base import Runtime
 from service.settings import Settings
 
@@ -101,20 +110,20 @@ def create_app(settings: Settings | None = None, runtime: Runtime | None = None)
     ):
         app.add_route(path, route, methods=["POST"], include_in_schema=False)
     app.add_route("/docs", docs_page.docs, methods=["GET"], include_in_schema=False)
-    for router in (models.router, health.router, v2.router):
+    for router in (models.router, health.router, open_inference.router):
         app.include_router(router)
     if gateway.settings.metrics_port is None:
-        app.include_router(metrics.router)
+        app.include_router(metrics_page.router)
     if gateway.settings.try_page:
         try_page.install(app)
     _add_middleware(app, gateway)
     errors.install(app)
 
-    def document() -> dict[str, Any]:
+    def describe() -> dict[str, Any]:
         # Never cached before the models are there.
-        return openapi.build(app, gateway.dataplane.heads, keys=gateway.access is not None)
+        return document.build(app, gateway.dataplane.heads, keys=gateway.access is not None)
 
-    app.openapi = document  # type: ignore[method-assign]
+    app.openapi = describe  # type: ignore[method-assign]
     return app
 
 
@@ -152,7 +161,7 @@ def _add_middleware(app: FastAPI, gateway: Gateway) -> None:
         app.add_middleware(AccessLogMiddleware)
     app.add_middleware(RequestIdMiddleware)
     if gateway.recorder is not None:
-        from service.middleware.tracing import TracingMiddleware
+        from service.http.middleware.request_span import TracingMiddleware
 
         # Around what sets the headers that it reads.
         app.add_middleware(TracingMiddleware, recorder=gateway.recorder)

@@ -8,16 +8,16 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 
 from omnivec2.errors import ArtifactError, ModelNotReadyError, OmniVecError
-from service import tracing
-from service.access import Access
-from service.admission import Admission
-from service.dataplane import DataPlane
-from service.metrics import Metrics
+from service.access.access_control import Access
+from service.admission.admission_control import Admission
+from service.observability import tracing
+from service.observability.gateway_metrics import Metrics
+from service.pipeline.data_plane import DataPlane
+from service.pipeline.host_stages import Head
 from service.runtimes.base import Health, Runtime
-from service.runtimes.heap import release_free
+from service.runtimes.embedded.heap import release_free
+from service.server.shutdown import Stopping
 from service.settings import Settings
-from service.stages import Head
-from service.stopping import Stopping
 
 _LOG = logging.getLogger(__name__)
 
@@ -33,7 +33,7 @@ _RELEASE_BUSY_SECONDS = 20.0
 
 
 def _embedded(settings: Settings, metrics: Metrics) -> Runtime:
-    from service.runtimes.embedded import EmbeddedRuntime
+    from service.runtimes.embedded.runtime import EmbeddedRuntime
 
     runtime = EmbeddedRuntime(settings, metrics.observe_batch)
     metrics.watch("queue_rows", "Samples that wait for a worker.", lambda: runtime.waiting_rows)
@@ -42,7 +42,7 @@ def _embedded(settings: Settings, metrics: Metrics) -> Runtime:
 
 
 def _triton(settings: Settings, metrics: Metrics) -> Runtime:
-    from service.runtimes.triton import TritonRuntime
+    from service.runtimes.triton.runtime import TritonRuntime
 
     runtime = TritonRuntime(settings)
     metrics.watch("triton_servers_up", "Triton servers that answer.", lambda: runtime.endpoints_up)

@@ -14,12 +14,12 @@ import grpc
 from google.protobuf.message import DecodeError
 
 from omnivec2.errors import ModelNotReadyError, OmniVecError, UndecodableError
-from service.access import KEY
-from service.concurrency import off_loop
-from service.context import REQUEST_ID
+from service.access.access_control import KEY
 from service.errors import OUR_FAULT, grpc_code_of
 from service.gateway import Gateway
-from service.middleware import access_log
+from service.http.middleware import access_log
+from service.pipeline.concurrency import off_loop
+from service.request_context import REQUEST_ID
 
 Handler = Callable[[Any, Any], Awaitable[Any]]
 

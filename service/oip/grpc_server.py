@@ -17,14 +17,14 @@ from tritonclient.grpc import model_config_pb2, service_pb2
 
 from omnivec2 import __version__
 from omnivec2.errors import ArtifactError, DeadlineExceededError, OmniVecError
-from service.access import check_heads
-from service.concurrency import off_loop
-from service.context import working_for
+from service.access.access_control import check_heads
 from service.errors import CLIENT_CLOSED_REQUEST, status_of
 from service.gateway import Gateway
 from service.oip import inference
 from service.oip.grpc_guard import Guard
 from service.oip.grpc_wire import format_answer, parse_request
+from service.pipeline.concurrency import off_loop
+from service.request_context import working_for
 from service.runtimes.base import Model
 
 SERVICE = "inference.GRPCInferenceService"

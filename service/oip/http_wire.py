@@ -10,9 +10,9 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from pydantic_core import to_json
 
 from omnivec2.errors import InvalidInputError
+from service.http.request_forms import parse_json
 from service.oip.inference import InferAnswer, InferRequest
 from service.oip.tensors import DATATYPES, Tensor, check_served, to_bytes
-from service.requests import parse_json
 
 HEADER_LENGTH = "Inference-Header-Content-Length"
 

@@ -16,13 +16,13 @@ from omnivec2.errors import (
 )
 from omnivec2.preprocess import Array
 from omnivec2.spec import TensorSpec
-from service.concurrency import off_loop
-from service.dataplane import Timings
+from service.admission.cost_model import WORK, tokens_of
 from service.gateway import Gateway
 from service.oip.tensors import DATATYPES, Tensor, read_tensors
+from service.pipeline.concurrency import off_loop
+from service.pipeline.data_plane import Timings
+from service.pipeline.host_stages import check_finite
 from service.runtimes.base import Inference, Model
-from service.stages import check_finite
-from service.work import WORK, tokens_of
 
 SERVER_NAME = "omnivec2-serve"
 EXTENSIONS = ("binary_tensor_data", "model_configuration")

@@ -15,7 +15,7 @@ import pytest
 import requests
 import tritonclient.grpc as triton
 
-from service.keys import create_key
+from service.access.api_keys import create_key
 from tests.support.servers import RunningServer, running_server
 from tests.support.tiny_models import tiny_heads, write_repository
 

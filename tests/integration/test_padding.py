@@ -20,7 +20,7 @@ from export.layouts import Layout
 from export.repository import assemble
 from export.samples import random_inputs
 from omnivec2.checkpoint import read_checkpoint
-from service.runtimes.batcher import merge
+from service.runtimes.embedded.batcher import merge
 from tests.support.documents import ROOT
 from tests.support.runtimes import RunningRuntime, Tensors, relative_error, running_runtime
 

@@ -39,12 +39,12 @@ from omnivec2.preprocess import collate, preprocessor_for
 from omnivec2.spec import HeadSpec
 from omnivec2.training.evaluation import Model
 from omnivec2.wordpiece import text_of
-from service.context import working_for
-from service.dataplane import DataPlane
-from service.oneshot import NamedFile, predict_here
-from service.repository import read_repository
+from service.pipeline.data_plane import DataPlane
+from service.pipeline.host_stages import JsonInput
+from service.pipeline.predict_files import NamedFile, predict_here
+from service.request_context import working_for
+from service.runtimes.embedded.repository_reader import read_repository
 from service.settings import Settings
-from service.stages import JsonInput
 from tests.support.runtimes import Kind, RunningRuntime, running_runtime
 from tests.support.servers import running_server
 from tests.support.writing import ROUTE, writing_network

@@ -24,7 +24,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from omnivec2.preprocess import Array
 from service.app import create_app
 from service.runtimes.base import Inference, Model
-from service.runtimes.embedded import EmbeddedRuntime
+from service.runtimes.embedded.runtime import EmbeddedRuntime
 from service.settings import Settings
 from tests.support.documents import ROOT
 

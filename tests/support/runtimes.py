@@ -13,8 +13,8 @@ import numpy as np
 import numpy.typing as npt
 
 from service.runtimes.base import Runtime
-from service.runtimes.embedded import EmbeddedRuntime
-from service.runtimes.triton import TritonRuntime
+from service.runtimes.embedded.runtime import EmbeddedRuntime
+from service.runtimes.triton.runtime import TritonRuntime
 from service.settings import Settings
 from tests.support.triton import TritonServer, running_triton
 

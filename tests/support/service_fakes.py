@@ -13,9 +13,9 @@ from omnivec2.postprocess import postprocessor_for
 from omnivec2.preprocess import Array, Prepared, Preprocessor
 from omnivec2.preprocess.base import Parameters
 from omnivec2.spec import HeadSpec, Limits, Modality, PreprocessSpec, TaskFamily, TensorSpec
-from service.context import CURRENT, RequestContext
+from service.pipeline.host_stages import Head
+from service.request_context import CURRENT, RequestContext
 from service.runtimes.base import Health, Inference, Model
-from service.stages import Head
 
 LETTERS = TensorSpec(name="letters", dtype="float32", shape=(1,))
 

@@ -16,7 +16,7 @@ from export.swap import CANDIDATE_PREFIX, Swap, undone_on_failure
 from export.triton_control import TritonControl
 from export.tryout import Tryout
 from omnivec2.errors import ArtifactError, UnknownModelError
-from service.repository import read_repository
+from service.runtimes.embedded.repository_reader import read_repository
 from tests.support.tiny_models import classification, write_repository
 
 HEADS = [classification("text/sentiment", "no", "yes"), classification("text/topic", "a", "b", "c")]

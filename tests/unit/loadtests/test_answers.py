@@ -9,10 +9,10 @@ from loadtests.traffic.answers import Answers, WrongAnswerError, stages_ms
 from omnivec2.postprocess import postprocessor_for
 from omnivec2.preprocess import preprocessor_for
 from service.app import create_app
-from service.openapi import build
+from service.openapi.document import build
+from service.pipeline.host_stages import Head
 from service.runtimes.base import Model
 from service.settings import Settings
-from service.stages import Head
 from tests.support.tiny_models import tiny_heads
 
 PATH = "/predict/image/classification"

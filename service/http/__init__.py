@@ -1,0 +1,1 @@
+"""HTTP: routes, middleware, the forms of a request and the reading of its body."""

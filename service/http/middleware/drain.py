@@ -1,0 +1,40 @@
+"""While the process stops, connections are not kept, and in the end requests are refused."""
+
+from __future__ import annotations
+
+from starlette.datastructures import MutableHeaders
+from starlette.requests import Request
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from omnivec2.errors import ModelNotReadyError
+from service.errors import problem_of
+from service.server.shutdown import Stopping
+
+_ANSWERED = ("/healthz", "/readyz", "/v2/health/live", "/v2/health/ready")
+
+
+class StoppingMiddleware:
+    """Tells callers to connect to another process as soon as this one is told to stop."""
+
+    def __init__(self, app: ASGIApp, stopping: Stopping) -> None:
+        self.app = app
+        self._stopping = stopping
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Handle one connection."""
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+
+        async def send_last(message: Message) -> None:
+            # Asked when the answer goes out: the request may have been there before.
+            if message["type"] == "http.response.start" and self._stopping.begun:
+                MutableHeaders(scope=message)["Connection"] = "close"
+            await send(message)
+
+        if self._stopping.refuses and scope["path"] not in _ANSWERED:
+            response = problem_of(Request(scope), ModelNotReadyError("the service is stopping"))
+            response.headers["Retry-After"] = "1"
+            await response(scope, receive, send_last)
+            return
+        await self.app(scope, receive, send_last)

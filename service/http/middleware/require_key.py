@@ -1,0 +1,55 @@
+"""Nobody without a key gets past it, where keys are asked for."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+
+from starlette.datastructures import Headers
+from starlette.requests import Request
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from omnivec2.errors import OmniVecError
+from service.access.access_control import KEY, Access
+from service.errors import problem_of
+
+API_KEY_HEADER = "X-API-Key"
+
+_OPEN = frozenset({"/", "/healthz", "/readyz", "/v2/health/live", "/v2/health/ready", "/docs"})
+"""Is the process alive, and pages that hold nothing of their own."""
+
+_OPEN_UNDER = ("/try/", "/static-offline-docs/", "/docs/")
+
+
+class AccessMiddleware:
+    """Recognises the key of every request and holds it to its limits, before its body is read.
+
+    Puts the key into ``scope["state"]["key"]``.
+    """
+
+    def __init__(self, app: ASGIApp, access: Access) -> None:
+        self.app = app
+        self._access = access
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Handle one connection."""
+        if scope["type"] != "http" or is_open(scope["path"]):
+            await self.app(scope, receive, send)
+            return
+        headers = Headers(scope=scope)
+        with ExitStack() as stack:
+            try:
+                key = self._access.recognise(
+                    headers.get("authorization", ""), headers.get(API_KEY_HEADER, "")
+                )
+                scope.setdefault("state", {})["key"] = key
+                stack.enter_context(self._access.entered(key))
+            except OmniVecError as error:
+                await problem_of(Request(scope), error)(scope, receive, send)
+                return
+            stack.callback(KEY.reset, KEY.set(key))
+            await self.app(scope, receive, send)
+
+
+def is_open(path: str) -> bool:
+    """Whether a path is answered to everybody."""
+    return path in _OPEN or path.startswith(_OPEN_UNDER)

@@ -1,0 +1,76 @@
+"""What becomes of a body that is not read, because the head was reason enough to refuse.
+
+A small one is skipped by the server, and the connection can be used again. A large one is
+not worth its transfer, so the connection is closed; but a caller who is still sending would
+find it broken before it has read why. So the answer goes out first, and then the body is
+thrown away for a moment while the caller reads.
+"""
+
+from __future__ import annotations
+
+import asyncio
+
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from service.http.body import declared_length
+
+_SMALL_BYTES = 256 * 2**10
+_LINGER_SECONDS = 1.0
+
+
+class UnreadBodyMiddleware:
+    """Closes the connection of a request whose body is long and was not wanted."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Handle one connection."""
+        if scope["type"] != "http" or _is_small(headers := Headers(scope=scope)):
+            await self.app(scope, receive, send)
+            return
+        whole = closing = False
+        # Who waits to be told to send (curl does with large files) sends nothing now.
+        sends_unasked = "expect" not in headers
+
+        async def receive_watched() -> Message:
+            nonlocal whole
+            message = await receive()
+            whole = not message.get("more_body", False)
+            return message
+
+        async def throw_away() -> None:
+            try:
+                async with asyncio.timeout(_LINGER_SECONDS):
+                    while not whole:
+                        await receive_watched()
+            except TimeoutError:
+                return
+
+        async def send_closing(message: Message) -> None:
+            nonlocal closing
+            if message["type"] == "http.response.start" and not whole:
+                closing = True
+                MutableHeaders(scope=message)["Connection"] = "close"
+            if closing and sends_unasked and _is_last(message):
+                await send({**message, "more_body": True})
+                await throw_away()
+                message = {"type": "http.response.body", "body": b""}
+            await send(message)
+
+        await self.app(scope, receive_watched, send_closing)
+
+
+def _is_small(headers: Headers) -> bool:
+    """Whether there is no body, or one that says that it is short."""
+    if "transfer-encoding" in headers:
+        return False
+    if "content-length" not in headers:
+        return True
+    length = declared_length(headers)
+    return length is not None and length <= _SMALL_BYTES
+
+
+def _is_last(message: Message) -> bool:
+    return message["type"] == "http.response.body" and not message.get("more_body", False)

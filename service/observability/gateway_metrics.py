@@ -1,0 +1,217 @@
+"""Prometheus metrics of one application, in a registry of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    ProcessCollector,
+    disable_created_metrics,
+)
+from prometheus_client.core import GaugeMetricFamily, Metric
+from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
+from prometheus_client.registry import Collector
+
+from service.pipeline.data_plane import Timings
+from service.runtimes.base import Model
+
+CONTENT_TYPE = CONTENT_TYPE_LATEST
+
+# A request takes some 10 ms alone and some 100 ms in a crowd (docs/operations.md, Layouts and
+# speed); stages begin at tenths of a millisecond; nothing may take more than 30 s by default.
+_SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
+_STAGE_SECONDS = (0.0001, 0.0005, *_SECONDS)
+_LAG_SECONDS = (0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5)
+_ROWS = (1, 2, 4, 8, 16, 32, 64, 128)
+_BYTES = tuple(4**power for power in range(4, 14))  # 256 bytes to 64 MiB
+
+# Known ones, so that their rates are there before the first of them is.
+_REASONS = (
+    *("work", "model", "requests", "bytes", "queue", "triton"),  # too much to do
+    *("key", "unauthenticated", "forbidden"),  # who asks
+)
+
+_ROUTE = ("modality", "task")
+
+
+@dataclass(frozen=True)
+class Described:
+    """A metric for the documents: name, kind (Prometheus' word), labels and meaning."""
+
+    name: str
+    kind: str
+    labels: Sequence[str]
+    meaning: str
+
+
+@dataclass(frozen=True)
+class _Route:
+    """The histograms of one modality-task, looked up once."""
+
+    seconds: Histogram
+    received: Histogram
+    sent: Histogram
+    stages: dict[str, Histogram]
+
+
+class Metrics:
+    """What an operator watches: traffic, latency per stage, batching, load, models.
+
+    Labels are bounded: modalities and tasks are those of loaded heads, or ``unknown``.
+
+    Attributes:
+        registry: what a scrape reads.
+        described: every metric of ours, in the order of their making.
+    """
+
+    def __init__(self) -> None:
+        # When each series began: nobody here asks, and it is a third of every scrape.
+        disable_created_metrics()  # type: ignore[no-untyped-call]
+        self.registry = CollectorRegistry()
+        self.described: list[Described] = []
+        self._routes: dict[tuple[str, str], _Route] = {}
+        self._requests = self._counter(
+            "requests_total",
+            "Answered requests; each task of a request for several counts.",
+            (*_ROUTE, "status"),
+        )
+        self._seconds = self._histogram(
+            "request_seconds", "From the head of a request to its answer.", _ROUTE, _SECONDS
+        )
+        self._stages = self._histogram(
+            "stage_seconds",
+            "A request's stages: decode, preprocess, queue, compute, postprocess.",
+            (*_ROUTE, "stage"),
+            _STAGE_SECONDS,
+        )
+        self._received = self._histogram(
+            "request_bytes", "Body of a request, as far as it was read.", _ROUTE, _BYTES
+        )
+        self._sent = self._histogram("response_bytes", "Body of an answer.", _ROUTE, _BYTES)
+        self._rejections = self._counter(
+            "rejections_total", "Requests turned away whatever they ask, by reason.", ("reason",)
+        )
+        for reason in _REASONS:
+            self._rejections.labels(reason)
+        self._batch_rows = self._histogram(
+            "batch_rows", "Samples computed together.", ("model",), _ROWS
+        )
+        self._batch_seconds = self._histogram(
+            "batch_seconds", "Time to compute one batch.", ("model",), _SECONDS
+        )
+        self._ready = self._gauge("ready", "1 if /readyz would answer 200.")
+        self._lag = self._histogram(
+            "event_loop_lag_seconds", "How late the event loop is.", (), _LAG_SECONDS
+        )
+        ProcessCollector(registry=self.registry)
+
+    def observe_request(self, modality: str, task: str, status: int, seconds: float) -> None:
+        """Count an answered request."""
+        self._requests.labels(modality, task, str(status)).inc()
+        self._route(modality, task).seconds.observe(seconds)
+
+    def observe_stages(self, modality: str, task: str, timings: Timings) -> None:
+        """Record how long the stages of an answered request took."""
+        stages = self._route(modality, task).stages
+        for stage, seconds in vars(timings).items():
+            stages[stage].observe(seconds)
+
+    def observe_bytes(self, modality: str, task: str, received: int, sent: int) -> None:
+        """Record the sizes of a request's and of its answer's body."""
+        route = self._route(modality, task)
+        route.received.observe(received)
+        route.sent.observe(sent)
+
+    def observe_rejection(self, reason: str) -> None:
+        """Count a request that was turned away before it was looked into.
+
+        Args:
+            reason: one of few words, such as ``OmniVecError.reason``.
+        """
+        self._rejections.labels(reason).inc()
+
+    def observe_batch(self, model: str, rows: int, seconds: float) -> None:
+        """Record a computed batch; safe in any thread."""
+        self._batch_rows.labels(model).observe(rows)
+        self._batch_seconds.labels(model).observe(seconds)
+
+    def observe_lag(self, seconds: float) -> None:
+        """Record how late the event loop came to something it was to do."""
+        self._lag.observe(seconds)
+
+    def set_ready(self, ready: bool) -> None:
+        """Record whether the service is ready."""
+        self._ready.set(ready)
+
+    def watch(self, name: str, description: str, value: Callable[[], float]) -> None:
+        """Report a value that is read when the metrics are."""
+        self._gauge(name, description).set_function(value)
+
+    def limit(self, name: str, value: float) -> None:
+        """Report the most that something watched may be, as ``max_`` and its name."""
+        self._gauge(f"max_{name}", f"Most that omnivec2_{name} may be.").set(value)
+
+    def watch_models(self, models: Callable[[], Iterable[Model]]) -> None:
+        """Report the models that are served when the metrics are read, one series for each."""
+        collector = _Models(models)
+        self.registry.register(collector)
+        self.described.append(Described(_Models.NAME, "gauge", _Models.LABELS, _Models.MEANING))
+
+    def exposition(self) -> bytes:
+        """All metrics in Prometheus' text format."""
+        return generate_latest(self.registry)
+
+    def _route(self, modality: str, task: str) -> _Route:
+        key = (modality, task)
+        if (known := self._routes.get(key)) is not None:
+            return known
+        stages = {stage: self._stages.labels(*key, stage) for stage in vars(Timings())}
+        route = _Route(
+            self._seconds.labels(*key), self._received.labels(*key), self._sent.labels(*key), stages
+        )
+        self._routes[key] = route
+        return route
+
+    def _counter(self, name: str, meaning: str, labels: Sequence[str]) -> Counter:
+        name = self._describe(name, "counter", labels, meaning)
+        return Counter(name, meaning, labels, registry=self.registry)
+
+    def _gauge(self, name: str, meaning: str) -> Gauge:
+        name = self._describe(name, "gauge", (), meaning)
+        return Gauge(name, meaning, registry=self.registry)
+
+    def _histogram(
+        self, name: str, meaning: str, labels: Sequence[str], buckets: Sequence[float]
+    ) -> Histogram:
+        name = self._describe(name, "histogram", labels, meaning)
+        return Histogram(name, meaning, labels, buckets=buckets, registry=self.registry)
+
+    def _describe(self, name: str, kind: str, labels: Sequence[str], meaning: str) -> str:
+        full = f"omnivec2_{name}"
+        self.described.append(Described(full, kind, labels, meaning))
+        return full
+
+
+class _Models(Collector):
+    """One series per model that is served; those of models that went go with them."""
+
+    NAME = "omnivec2_model_info"
+    MEANING = "1 for each model that is served; digest is its checkpoint's."
+    LABELS = (*_ROUTE, "model", "version", "network", "digest")
+
+    def __init__(self, models: Callable[[], Iterable[Model]]) -> None:
+        self._models = models
+
+    def collect(self) -> Iterable[Metric]:
+        """The models as of now."""
+        family = GaugeMetricFamily(self.NAME, self.MEANING, labels=self.LABELS)
+        for model in self._models():
+            spec = model.spec
+            labels = (spec.modality.value, spec.task, model.name, model.version)
+            family.add_metric((*labels, spec.network, spec.checkpoint_digest[:12]), 1.0)
+        yield family

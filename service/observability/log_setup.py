@@ -1,0 +1,53 @@
+"""Logs of the process: text for people, JSON for what collects them; both name the request."""
+
+from __future__ import annotations
+
+import logging
+import time
+from typing import Literal
+
+from service.request_context import REQUEST_ID
+
+_TEXT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
+_NAMED = "%(asctime)s %(levelname)s %(name)s [%(request_id)s]: %(message)s"
+
+_RENAMED = {"asctime": "time", "levelname": "level", "name": "logger"}
+
+
+def configure(level: str, form: Literal["text", "json"]) -> None:
+    """Log to standard error from now on; replaces what was configured before."""
+    handler = logging.StreamHandler()
+    handler.addFilter(_name_request)
+    handler.setFormatter(_json_formatter() if form == "json" else _TextFormatter())
+    logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
+
+
+def _name_request(record: logging.LogRecord) -> bool:
+    """Note the request in whose task, or thread, a line was logged."""
+    if not getattr(record, "request_id", ""):
+        record.request_id = REQUEST_ID.get()
+    return True
+
+
+class _TextFormatter(logging.Formatter):
+    def __init__(self) -> None:
+        super().__init__(_TEXT)
+        self._named = logging.Formatter(_NAMED)
+
+    def format(self, record: logging.LogRecord) -> str:
+        if getattr(record, "request_id", ""):
+            return self._named.format(record)
+        return super().format(record)
+
+
+def _json_formatter() -> logging.Formatter:
+    from pythonjsonlogger.json import JsonFormatter
+
+    formatter = JsonFormatter(
+        "%(asctime)s %(levelname)s %(name)s %(message)s",
+        rename_fields=_RENAMED,
+    )
+    formatter.converter = time.gmtime
+    formatter.default_time_format = "%Y-%m-%dT%H:%M:%S"
+    formatter.default_msec_format = "%s.%03dZ"
+    return formatter

@@ -1,0 +1,200 @@
+"""Recording traces and sending them: OTLP over HTTP, in batches, in a thread of its own.
+
+Sampling, batches, headers and certificates are set by OpenTelemetry's own variables
+(``OTEL_TRACES_SAMPLER``, ``OTEL_BSP_…``, ``OTEL_EXPORTER_OTLP_…``).
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import threading
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+
+from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
+from opentelemetry.sdk.resources import SERVICE_NAME, SERVICE_VERSION, Resource
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import BatchSpanProcessor
+from opentelemetry.trace import Span, SpanKind, Status, StatusCode, get_current_span, use_span
+from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
+
+from omnivec2 import __version__
+from omnivec2.errors import InputError
+from service.request_context import SPANS
+
+_LOG = logging.getLogger(__name__)
+
+SERVICE = "omnivec2-gateway"
+"""Name of the service unless ``OTEL_SERVICE_NAME`` gives another."""
+
+_CLOSE_SECONDS = 3.0
+"""How long the last spans may take; a collector that is gone must not hold up the end."""
+_QUIET_SECONDS = 60.0
+_MAX_STAGES = 256
+"""Stages of one request that are recorded; a request of many inputs has hundreds."""
+
+_CONTEXT = TraceContextTextMapPropagator()
+
+
+class Recorder:
+    """Records what FastAPI does not: the stages of a request, calls of Triton, gRPC."""
+
+    def __init__(self) -> None:
+        self._messages = _OneAMinute()
+        self._messages.attach()
+        if os.environ.get("OTEL_EXPORTER_OTLP_PROTOCOL", "").startswith("grpc"):
+            _LOG.warning(
+                "traces are sent over HTTP (http/protobuf, usually to port 4318), not gRPC"
+            )
+        self._exporter = OTLPSpanExporter()
+        self._provider = TracerProvider(resource=_resource(), shutdown_on_exit=False)
+        self._provider.add_span_processor(BatchSpanProcessor(self._exporter))
+        self._tracer = self._provider.get_tracer("omnivec2.service", __version__)
+
+    @property
+    def provider(self) -> TracerProvider:
+        """For FastAPI, which makes the server spans of requests over HTTP."""
+        return self._provider
+
+    @contextmanager
+    def stages(self) -> Iterator[None]:
+        """A block that answers a request: its stages become spans below the current one."""
+        token = SPANS.set(_RequestSpans(self))
+        try:
+            yield
+        finally:
+            SPANS.reset(token)
+
+    @contextmanager
+    def rpc(self, headers: Mapping[str, str], attributes: Mapping[str, str]) -> Iterator[None]:
+        """A block that answers a gRPC call, as a server span.
+
+        Args:
+            headers: of the call, in lower case; its trace context is the parent.
+            attributes: of the span; a sampler may look at them.
+        """
+        name = f"{attributes['rpc.service']}/{attributes['rpc.method']}"
+        parent = _CONTEXT.extract(headers)
+        span = self._tracer.start_span(name, parent, SpanKind.SERVER, dict(attributes))
+        with self._within(span), self.stages():
+            yield
+
+    def close(self) -> None:
+        """Send what is left, but wait for it only so long; blocks."""
+        closing = threading.Thread(target=self._provider.shutdown, daemon=True)
+        closing.start()
+        closing.join(_CLOSE_SECONDS)
+        if closing.is_alive():
+            _LOG.warning("the last traces could not be sent")
+            self._exporter.shutdown()  # type: ignore[no-untyped-call]
+            closing.join(1.0)
+        self._messages.detach()
+
+    def stage(self, name: str, started: float, seconds: float, model: str) -> None:
+        """Record a span that is over; see ``Spans.stage``."""
+        # Spans have the time of day, stages a clock that never jumps.
+        start_ns = time.time_ns() - int((time.perf_counter() - started) * 1e9)
+        span = self._tracer.start_span(name, start_time=start_ns, attributes=_of_model(model))
+        span.end(start_ns + int(seconds * 1e9))
+
+    @contextmanager
+    def block(
+        self, name: str, kind: SpanKind, attributes: Mapping[str, str | int]
+    ) -> Iterator[None]:
+        """A block as a span below the current one; within it, it is the current one."""
+        with self._within(self._tracer.start_span(name, kind=kind, attributes=dict(attributes))):
+            yield
+
+    @contextmanager
+    def _within(self, span: Span) -> Iterator[None]:
+        """Make a span the current one, and end it; a failure marks it, without its words."""
+        with use_span(span, True, record_exception=False, set_status_on_exception=False):
+            try:
+                yield
+            except BaseException as error:
+                span.set_attribute("error.type", type(error).__qualname__)
+                if not isinstance(error, InputError):
+                    span.set_status(Status(StatusCode.ERROR))
+                raise
+
+
+class _RequestSpans:
+    """The spans of one request; see ``service.request_context.Spans``."""
+
+    def __init__(self, recorder: Recorder) -> None:
+        self._recorder = recorder
+        self._left = _MAX_STAGES
+
+    def stage(self, name: str, started: float, seconds: float, model: str = "") -> None:
+        """See ``Spans.stage``."""
+        if self._left > 0 and get_current_span().is_recording():
+            self._left -= 1
+            self._recorder.stage(name, started, seconds, model)
+
+    @contextmanager
+    def work(self, name: str, model: str) -> Iterator[None]:
+        """See ``Spans.work``."""
+        with self._recorder.block(name, SpanKind.INTERNAL, _of_model(model)):
+            yield
+
+    @contextmanager
+    def call(self, model: str, address: str) -> Iterator[Mapping[str, str]]:
+        """See ``Spans.call``; the names are those of OpenTelemetry's conventions for gRPC."""
+        host, _, port = address.rpartition(":")
+        attributes = {
+            "rpc.system": "grpc",
+            "rpc.service": "inference.GRPCInferenceService",
+            "rpc.method": "ModelInfer",
+            "server.address": host,
+            "server.port": int(port),
+            **_of_model(model),
+        }
+        name = "inference.GRPCInferenceService/ModelInfer"
+        with self._recorder.block(name, SpanKind.CLIENT, attributes):
+            headers: dict[str, str] = {}
+            _CONTEXT.inject(headers)
+            yield headers
+
+
+class _OneAMinute(logging.Handler):
+    """Passes on one of OpenTelemetry's messages a minute: a collector may be away for days."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.WARNING)
+        self._next = 0.0
+        self._logger = logging.getLogger("opentelemetry")
+        self._sdk = logging.getLogger("opentelemetry.sdk")
+
+    def attach(self) -> None:
+        """Take the messages instead of the process's own handlers."""
+        self._logger.addHandler(self)
+        self._logger.propagate = False
+        # It warns of every span that it drops, which costs more than the span did.
+        self._sdk.setLevel(logging.ERROR)
+
+    def detach(self) -> None:
+        """Let them go their own way again."""
+        self._logger.removeHandler(self)
+        self._logger.propagate = True
+        self._sdk.setLevel(logging.NOTSET)
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Log the message as ours, unless there was one within the minute."""
+        now = time.monotonic()
+        if now >= self._next:
+            self._next = now + _QUIET_SECONDS
+            _LOG.warning("traces: %s", record.getMessage())
+
+
+def _of_model(model: str) -> dict[str, str | int]:
+    return {"omnivec2.model": model} if model else {}
+
+
+def _resource() -> Resource:
+    """Who is speaking; the variables win over our own names."""
+    given = Resource.create({SERVICE_VERSION: __version__})
+    if str(given.attributes.get(SERVICE_NAME, "")).startswith("unknown_service"):
+        given = given.merge(Resource({SERVICE_NAME: SERVICE}))
+    return given

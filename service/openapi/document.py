@@ -1,0 +1,307 @@
+"""The OpenAPI document: made from the head specs of what is loaded now."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from fastapi import FastAPI
+from fastapi.openapi.utils import get_openapi
+from pydantic import BaseModel, Field, TypeAdapter
+
+from omnivec2 import errors
+from omnivec2.spec import HeadSpec
+from service.errors import PROBLEM_JSON, status_of
+from service.http.middleware.require_key import API_KEY_HEADER, is_open
+from service.http.request_forms import JSON, MULTIPART
+from service.http.routes import open_inference
+from service.oip.http_wire import HEADER_LENGTH, WireRequest, WireResponse
+from service.openapi import fixed_operations
+from service.pipeline.host_stages import Head
+
+Json = dict[str, Any]
+
+OCTETS = "application/octet-stream"
+
+_REFERENCE = "#/components/schemas/{model}"
+
+_FILE_EXAMPLE = "<the file as base64>"
+
+_SECURITY: Json = {
+    "bearer": {"type": "http", "scheme": "bearer"},
+    "key": {"type": "apiKey", "in": "header", "name": API_KEY_HEADER},
+}
+
+_ACCESS = (errors.UnauthenticatedError, errors.ForbiddenError)
+
+# The failures a caller of /predict or /v2 may see, in the order of their status.
+_FAILURES = (
+    errors.UnknownModelError,
+    errors.TooLargeError,
+    errors.UnsupportedMediaTypeError,
+    errors.InvalidInputError,
+    errors.OverloadedError,
+    errors.ModelNotReadyError,
+    errors.DeadlineExceededError,
+)
+
+
+class Problem(BaseModel):
+    """A failure (RFC 9457)."""
+
+    type: str = Field(description="URI that names the kind of problem")
+    title: str
+    status: int
+    detail: str = Field(description="what is wrong and what was expected")
+    instance: str = Field(description="path of the request")
+    error: str = Field(description="the same as detail, for Hugging Face clients")
+    field: str | None = Field(default=None, description="part of the request that is wrong")
+    known: list[str] | None = Field(default=None, description="what would have been accepted")
+
+
+def build(app: FastAPI, heads: Mapping[str, Head], *, keys: bool = False) -> Json:
+    """The document of an application.
+
+    Args:
+        app: whose routes are documented.
+        heads: route -> head that its runtime has loaded.
+        keys: whether it asks for API keys.
+    """
+    document = get_openapi(
+        title=app.title, version=app.version, description=app.description, routes=app.routes
+    )
+    schemas: Json = document.setdefault("components", {}).setdefault("schemas", {})
+    _add_schema(schemas, Problem)
+    fixed_operations.complete(document, heads, _failures)
+    for route in sorted(heads):
+        document["paths"][f"/predict/{route}"] = {"post": _operation(heads[route], schemas)}
+    for modality, some in _by_modality(heads).items():
+        document["paths"][f"/predict/{modality}"] = {"post": _tasks_operation(some, schemas)}
+    infer = document["paths"][open_inference.INFER_PATH]["post"]
+    _complete_infer(infer, schemas)
+    fixed_operations.add_tensor_example(infer, heads)
+    if keys:
+        _add_access(document)
+    return document
+
+
+def _add_access(document: Json) -> None:
+    """Say which operations need a key, and what a caller without one gets."""
+    document["components"]["securitySchemes"] = _SECURITY
+    refusals = _failures(_ACCESS)
+    # A key may be used up anywhere; the operations of models say so already.
+    refusals |= _failures((errors.OverloadedError,))
+    for path, operations in document["paths"].items():
+        if is_open(path):
+            continue
+        for operation in operations.values():
+            operation["security"] = [{name: []} for name in _SECURITY]
+            operation["responses"] = {**operation["responses"], **refusals}
+
+
+def _by_modality(heads: Mapping[str, Head]) -> dict[str, list[Head]]:
+    found: dict[str, list[Head]] = {}
+    for route in sorted(heads):
+        found.setdefault(heads[route].spec.modality.value, []).append(heads[route])
+    return found
+
+
+def _tasks_operation(heads: Sequence[Head], schemas: Json) -> Json:
+    """Several heads of one modality, asked about the same inputs."""
+    modality = heads[0].spec.modality.value
+    tasks = [head.spec.task for head in heads]
+    query = {
+        "name": "tasks",
+        "in": "query",
+        "required": True,
+        "description": "Tasks to answer, separated by commas.",
+        "schema": {"type": "array", "minItems": 1, "items": {"type": "string", "enum": tasks}},
+        "style": "form",
+        "explode": False,
+        # One example input suits those that prepare it as the first does.
+        "example": [h.spec.task for h in heads if h.spec.preprocess == heads[0].spec.preprocess],
+    }
+    answers = {head.spec.task: _answer_schema(head, schemas) for head in heads}
+    content = _request_content(heads[0], schemas)
+    content[JSON]["schema"]["properties"]["parameters"] = {
+        "type": "object",
+        "description": "Those that every task asked takes; or task -> its own.",
+    }
+    return {
+        "tags": [modality],
+        "operationId": f"{modality}_tasks",
+        "summary": f"{modality}: several tasks on the same inputs",
+        "description": f"An answer per task: {', '.join(tasks)}. What tasks prepare alike is "
+        "prepared once, and parts of the network that they share run once.",
+        "parameters": [query, *_request_headers()],
+        "requestBody": {"required": True, "content": content},
+        "responses": {
+            "200": {
+                "description": "Task -> one answer, or a list of answers in the order of the "
+                "inputs.",
+                "headers": _response_headers(),
+                "content": {JSON: {"schema": {"type": "object", "properties": answers}}},
+            },
+            **_failures(),
+        },
+    }
+
+
+def _complete_infer(operation: Json, schemas: Json) -> None:
+    """Say what the Open Inference Protocol's operation takes and gives."""
+    binary = {"schema": {"type": "string", "format": "binary"}}
+    raw = f"JSON, then raw tensors; `{HEADER_LENGTH}` says how many bytes are JSON."
+    operation["parameters"] += [
+        *_request_headers(),
+        _header(HEADER_LENGTH, "integer", "Bytes of JSON, if raw tensors follow."),
+    ]
+    operation["requestBody"] = {
+        "required": True,
+        "content": {JSON: {"schema": _add_schema(schemas, WireRequest)}, OCTETS: binary},
+    }
+    operation["responses"] = {
+        "200": {
+            "description": f"The outputs: JSON, or {raw}",
+            "headers": _response_headers(),
+            "content": {JSON: {"schema": _add_schema(schemas, WireResponse)}, OCTETS: binary},
+        },
+        **_failures(),
+    }
+
+
+def _operation(head: Head, schemas: Json) -> Json:
+    spec = head.spec
+    return {
+        "tags": [spec.modality.value],
+        "operationId": spec.name,
+        "summary": f"{spec.modality.value}: {spec.task}",
+        "description": _description(head),
+        "parameters": _request_headers(),
+        "requestBody": {"required": True, "content": _request_content(head, schemas)},
+        "responses": {
+            "200": {
+                "description": "One answer, or a list of answers in the order of the inputs.",
+                "headers": _response_headers(),
+                "content": {JSON: {"schema": _answer_schema(head, schemas)}},
+            },
+            **_failures(),
+        },
+    }
+
+
+def _description(head: Head) -> str:
+    """What the head does, what it takes, how good it is and what its data allow."""
+    spec = head.spec
+    parts = [spec.description, f"Takes {head.preprocessor.accepts}."]
+    if spec.labels:
+        names = ", ".join(spec.labels[:20]) + (", …" if len(spec.labels) > 20 else "")
+        parts.append(f"**Labels:** {names}.")
+    if spec.targets:
+        parts.append("**Targets:** " + ", ".join(f"{t.name} [{t.unit}]" for t in spec.targets))
+    parts.extend(
+        f"**{m.name}** {m.value:.4g} on {m.dataset} ({m.split}, {m.samples:,} samples)."
+        for m in spec.metrics
+    )
+    if spec.data:
+        parts.append("**Data:** " + "; ".join(f"{d.name} ({d.licence})" for d in spec.data))
+    media_type = next(iter(head.preprocessor.media_types))
+    parts.append(
+        f"```sh\ncurl --data-binary @FILE -H 'Content-Type: {media_type}' \\\n"
+        f"  http://localhost:8080/predict/{spec.route}\n```"
+    )
+    return "\n\n".join(part for part in parts if part)
+
+
+def _request_content(head: Head, schemas: Json) -> Json:
+    parameters = _add_schema(schemas, head.postprocessor.parameters_type, head.spec)
+    accepts = head.preprocessor.accepts
+    binary = {"type": "string", "format": "binary"}
+    example = head.preprocessor.json_example
+    content: Json = {
+        media_type: {"schema": {**binary, "description": name}}
+        for media_type, name in head.preprocessor.media_types.items()
+    }
+    content[JSON] = {
+        "schema": {
+            "type": "object",
+            "required": ["inputs"],
+            "properties": {
+                "inputs": {"description": f"{accepts}; files as base64; or a list of them"},
+                "parameters": parameters,
+            },
+        },
+        "example": {"inputs": _FILE_EXAMPLE if example is None else example},
+    }
+    content[MULTIPART] = {
+        "schema": {
+            "type": "object",
+            "required": ["file"],
+            "properties": {
+                "file": {"type": "array", "items": binary},
+                "parameters": {"type": "string", "contentMediaType": JSON},
+            },
+        }
+    }
+    # The JSON form first, so that interactive documentation offers its example.
+    return {JSON: content.pop(JSON), **content}
+
+
+def _answer_schema(head: Head, schemas: Json) -> Json:
+    """The answer to one input, or to a list of them."""
+    kinds = [head.postprocessor.response_schema(head.spec)]
+    if (several := head.postprocessor.batch_schema(head.spec)) not in kinds:
+        kinds.append(several)
+    one, *others = [_add_schema(schemas, kind) for kind in kinds]
+    return {"anyOf": [one, *others]} if others else one
+
+
+def _add_schema(schemas: Json, kind: Any, spec: HeadSpec | None = None) -> Json:
+    """Put a type's schema among the components and refer to it.
+
+    Two families may name different types alike, so a type that belongs to one head is
+    filed under the head's family.
+    """
+    schema = TypeAdapter(kind).json_schema(ref_template=_REFERENCE, mode="serialization")
+    schemas.update(schema.pop("$defs", {}))
+    if not (isinstance(kind, type) and issubclass(kind, BaseModel)):
+        return schema
+    name = f"{spec.family.value.capitalize()}{kind.__name__}" if spec else kind.__name__
+    schemas[name] = schema
+    return {"$ref": _REFERENCE.format(model=name)}
+
+
+def _failures(kinds: Sequence[type[errors.OmniVecError]] = _FAILURES) -> Json:
+    reference = {"$ref": _REFERENCE.format(model=Problem.__name__)}
+    return {
+        str(int(status_of(kind))): {
+            "description": (kind.__doc__ or "").partition("\n")[0],
+            "content": {PROBLEM_JSON: {"schema": reference}},
+        }
+        for kind in kinds
+    }
+
+
+def _request_headers() -> list[Json]:
+    return [
+        _header("X-Request-ID", "string", "Name of this request; echoed in the response."),
+        _header("X-Request-Timeout", "number", "Seconds the answer may take.", exclusiveMinimum=0),
+        _header("traceparent", "string", "W3C trace context, passed on to Triton."),
+    ]
+
+
+def _response_headers() -> Json:
+    meanings = {
+        "X-Request-ID": "name of the request, as sent or made",
+        "X-Model": "model that answered; several are separated by commas",
+        "X-Model-Version": "version of its files, likewise",
+        "Server-Timing": "milliseconds of decode, preprocess, queue, compute, postprocess",
+    }
+    return {
+        name: {"description": meaning, "schema": {"type": "string"}}
+        for name, meaning in meanings.items()
+    }
+
+
+def _header(name: str, kind: str, description: str, **limits: float) -> Json:
+    schema = {"type": kind, **limits}
+    return {"name": name, "in": "header", "description": description, "schema": schema}

@@ -1,0 +1,1 @@
+"""What a request means without HTTP: decode, prepare, infer, post-process."""

@@ -1,0 +1,1 @@
+"""The network in the gateway's own process."""

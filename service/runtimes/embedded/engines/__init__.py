@@ -1,0 +1,1 @@
+"""Engines that run a graph in this process, behind one small protocol."""

@@ -1,0 +1,121 @@
+"""Running the gateway as a process: listen, load, say where it is."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import math
+import os
+import socket
+from collections.abc import Callable, Mapping
+
+import uvicorn
+from pydantic import JsonValue
+
+from omnivec2.errors import ArtifactError
+from omnivec2.spec import TaskFamily
+from service.app import create_app
+from service.gateway import Gateway
+from service.observability import log_setup
+from service.pipeline.host_stages import Head
+from service.server.graceful_server import Server
+from service.server.limited_protocol import limited
+from service.server.thread_priorities import settle_heap, switch_often
+from service.settings import Settings
+
+_POLL_SECONDS = 0.1
+
+
+def serve(settings: Settings, announce: Callable[[str, Gateway], None]) -> None:
+    """Serve until interrupted.
+
+    Args:
+        settings: what to serve and where.
+        announce: told the address and the gateway once the models are loaded.
+
+    Raises:
+        ArtifactError: the address cannot be listened on, or nothing can be served.
+    """
+    log_setup.configure(settings.log_level, settings.log_format)
+    switch_often()
+    listener = _listen(settings)
+    app = create_app(settings)
+    gateway: Gateway = app.state.gateway
+    config = uvicorn.Config(
+        app,
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        http=limited(settings.max_header_bytes, settings.header_timeout_seconds),
+        ws="none",
+        timeout_keep_alive=settings.keep_alive_seconds,
+        timeout_graceful_shutdown=math.ceil(settings.drain_seconds),
+    )
+    server = Server(config, gateway.stopping, settings.drain_delay_seconds)
+
+    async def run() -> None:
+        serving = asyncio.create_task(server.serve(sockets=[listener]))
+        while not serving.done():
+            if gateway.failure:
+                server.should_exit = True
+                break
+            if gateway.stopping.begun:
+                break
+            if (await gateway.health()).ready:
+                settle_heap()
+                announce(_address(settings, listener), gateway)
+                break
+            await asyncio.sleep(_POLL_SECONDS)
+        await serving
+
+    with asyncio.Runner(loop_factory=config.get_loop_factory()) as runner:
+        runner.run(run())
+    if server.force_exit:
+        # Threads may still be at work, and Python would wait for them.
+        logging.shutdown()
+        os._exit(1)
+    if gateway.failure:
+        raise ArtifactError(gateway.failure)
+
+
+def curl_line(address: str, heads: Mapping[str, Head]) -> str:
+    """A command for a first try; one that works as it is, if a head needs no file for it."""
+    bodies = {
+        route: json.dumps({"inputs": head.preprocessor.json_example}, ensure_ascii=False)
+        for route, head in sorted(heads.items())
+        if _can_be_read(head.preprocessor.json_example)
+    }
+    if not bodies:
+        return f"curl --data-binary @FILE {address}/predict/{min(heads)}"
+    # An answer that can be read is a better greeting than a vector.
+    unread = TaskFamily.EMBEDDING
+    route = min(bodies, key=lambda name: (heads[name].spec.family is unread, len(bodies[name])))
+    body = bodies[route].replace("'", "'\\''")
+    return f"curl -H 'Content-Type: application/json' -d '{body}' {address}/predict/{route}"
+
+
+def _can_be_read(example: JsonValue) -> bool:
+    """Whether an example suits a terminal: neither a file as base64 nor long lists of numbers."""
+    is_file = isinstance(example, str) and len(example) > 100
+    return example is not None and not is_file and len(json.dumps(example)) < 500
+
+
+def _listen(settings: Settings) -> socket.socket:
+    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((settings.host, settings.port))
+    except OSError as error:
+        listener.close()
+        raise ArtifactError(
+            f"cannot listen on {settings.host}:{settings.port} ({error.strerror}); "
+            "choose another with --port"
+        ) from error
+    return listener
+
+
+def _address(settings: Settings, listener: socket.socket) -> str:
+    host = f"[{settings.host}]" if ":" in settings.host else settings.host
+    return f"http://{host}:{listener.getsockname()[1]}"

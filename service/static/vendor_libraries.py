@@ -1,0 +1,137 @@
+"""Keep the try page's libraries in the repository: the page works without the internet.
+
+    make web         copy them from npm, at the locked versions (needs npm)
+    make web-check   compare what is in the repository with what npm gives
+
+Where there is no npm, ``--check`` compares with the digests in ``manifest.json`` alone.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+import shutil
+import subprocess
+import sys
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+HERE = Path(__file__).resolve().parent
+VENDOR = HERE / "try" / "vendor"
+MANIFEST = "manifest.json"
+
+
+@dataclass(frozen=True)
+class Library:
+    """Files of one npm package, by their names in it, and the name of its licence."""
+
+    licence: str
+    files: tuple[str, ...]
+    keep_folders: bool = False
+
+
+LIBRARIES = {
+    "@picocss/pico": Library("MIT", ("css/pico.indigo.min.css", "LICENSE.md")),
+    "dicom-parser": Library("MIT", ("dist/dicomParser.min.js", "LICENSE")),
+    # Its modules import each other by relative paths.
+    "lit-html": Library(
+        "BSD-3-Clause",
+        (
+            "lit-html.js",
+            "async-directive.js",
+            "directive.js",
+            "directive-helpers.js",
+            "directives/keyed.js",
+            "directives/live.js",
+            "directives/ref.js",
+            "LICENSE",
+        ),
+        keep_folders=True,
+    ),
+    "openchemlib": Library("BSD-3-Clause", ("dist/openchemlib.js", "LICENSE")),
+    "pako": Library("MIT AND Zlib", ("dist/pako_inflate.min.js", "LICENSE")),
+    "plotly.js-gl3d-dist-min": Library("MIT", ("plotly-gl3d.min.js", "LICENSE")),
+    "utif2": Library("MIT", ("UTIF.js", "LICENSE")),
+}
+
+
+def main() -> int:
+    """Copy or compare; the exit status is 1 if something differs."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--check", action="store_true", help="compare, change nothing")
+    check = parser.parse_args().check
+    if check and shutil.which("npm") is None:
+        print("npm is not installed: comparing with the recorded digests only")
+        return _report(altered())
+    with tempfile.TemporaryDirectory() as name:
+        fresh = Path(name) / "vendor"
+        _build(Path(name), fresh)
+        if check:
+            return _report(different(fresh))
+        if VENDOR.exists():
+            shutil.rmtree(VENDOR)
+        shutil.copytree(fresh, VENDOR)
+    size = sum(path.stat().st_size for path in VENDOR.rglob("*") if path.is_file())
+    print(f"{len(LIBRARIES)} libraries, {size / 1e6:.2f} MB")
+    return 0
+
+
+def altered() -> list[str]:
+    """Files in the repository that are not what ``manifest.json`` recorded, by name."""
+    recorded = json.loads((VENDOR / MANIFEST).read_text())
+    listed = {name: one["sha256"] for entry in recorded for name, one in entry["files"].items()}
+    there = {name: _digest(VENDOR / name) for name in _names(VENDOR) if name != MANIFEST}
+    return sorted(name for name in {**listed, **there} if listed.get(name) != there.get(name))
+
+
+def different(fresh: Path) -> list[str]:
+    """Files that are not byte for byte what npm gives, by name."""
+    names = {*_names(fresh), *_names(VENDOR)}
+    return sorted(name for name in names if _bytes(fresh / name) != _bytes(VENDOR / name))
+
+
+def _build(workspace: Path, target: Path) -> None:
+    """Install the locked packages and copy their files, with a manifest."""
+    for name in ("package.json", "package-lock.json"):
+        shutil.copy(HERE / name, workspace / name)
+    command = ["npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error"]
+    subprocess.run(command, cwd=workspace, check=True)
+    manifest = []
+    for package, library in LIBRARIES.items():
+        source = workspace / "node_modules" / package
+        files = {}
+        for file in library.files:
+            folder = Path(package.rpartition("/")[2])
+            path = folder / (file if library.keep_folders else Path(file).name)
+            (target / path).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(source / file, target / path)
+            files[path.as_posix()] = {"from": file, "sha256": _digest(target / path)}
+        version = json.loads((source / "package.json").read_text())["version"]
+        manifest.append(
+            {"package": package, "version": version, "licence": library.licence, "files": files}
+        )
+    (target / MANIFEST).write_text(json.dumps(manifest, indent=2) + "\n")
+
+
+def _names(folder: Path) -> list[str]:
+    return [path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()]
+
+
+def _bytes(path: Path) -> bytes | None:
+    return path.read_bytes() if path.is_file() else None
+
+
+def _digest(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def _report(names: list[str]) -> int:
+    for name in names:
+        print(f"{VENDOR / name}: not as npm's package has it; run make web")
+    return 1 if names else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

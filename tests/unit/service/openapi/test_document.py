@@ -1,0 +1,123 @@
+from __future__ import annotations
+
+import math
+import re
+from typing import Any
+
+import pytest
+
+from omnivec2.postprocess import postprocessor_for
+from omnivec2.preprocess import preprocessor_for
+from service.app import create_app
+from service.openapi.document import build
+from service.pipeline.host_stages import Head
+from service.runtimes.base import Model
+from service.settings import Settings
+from tests.support.tiny_models import tiny_heads
+
+HEADS = {
+    spec.route: Head(Model(spec), preprocessor_for(spec), postprocessor_for(spec.family))
+    for spec in tiny_heads()
+}
+
+
+@pytest.fixture(scope="module")
+def document() -> dict[str, Any]:
+    return build(create_app(Settings()), HEADS)
+
+
+def references(value: Any) -> set[str]:
+    if isinstance(value, dict):
+        own = {value["$ref"]} if "$ref" in value else set()
+        return own.union(*(references(v) for v in value.values()))
+    if isinstance(value, list):
+        return set().union(*(references(v) for v in value))
+    return set()
+
+
+@pytest.mark.parametrize("route", HEADS)
+def test_every_head_has_a_documented_operation_with_an_example(
+    document: dict[str, Any], route: str
+) -> None:
+    operation = document["paths"][f"/predict/{route}"]["post"]
+    spec = HEADS[route].spec
+    assert operation["operationId"] == spec.name
+    assert spec.description in operation["description"]
+    content = operation["requestBody"]["content"]
+    assert content["application/json"]["example"]["inputs"]
+    assert set(HEADS[route].preprocessor.media_types) <= set(content)
+    assert {"200", "404", "413", "415", "422", "429", "503", "504"} <= set(operation["responses"])
+
+
+def test_the_parameterised_route_is_not_documented_beside_the_real_ones(
+    document: dict[str, Any],
+) -> None:
+    assert "/predict/{modality}/{task}" not in document["paths"]
+
+
+def test_every_modality_has_an_operation_for_several_tasks(document: dict[str, Any]) -> None:
+    for modality in {head.spec.modality.value for head in HEADS.values()}:
+        operation = document["paths"][f"/predict/{modality}"]["post"]
+        tasks = sorted(h.spec.task for h in HEADS.values() if h.spec.modality.value == modality)
+        (query,) = (p for p in operation["parameters"] if p["in"] == "query")
+        assert query["schema"]["items"]["enum"] == tasks
+        answer = operation["responses"]["200"]["content"]["application/json"]["schema"]
+        assert sorted(answer["properties"]) == tasks
+
+
+def test_the_operation_that_takes_tensors_is_documented(document: dict[str, Any]) -> None:
+    operation = document["paths"]["/v2/models/{name}/infer"]["post"]
+    both = {"application/json", "application/octet-stream"}
+    assert set(operation["requestBody"]["content"]) == both
+    assert set(operation["responses"]["200"]["content"]) == both
+    assert {"404", "413", "415", "422", "429", "503", "504"} < set(operation["responses"])
+    names = {parameter["name"] for parameter in operation["parameters"]}
+    assert {"name", "X-Request-Timeout", "Inference-Header-Content-Length"} <= names
+
+
+def test_a_list_of_inputs_is_answered_as_documented(document: dict[str, Any]) -> None:
+    def answer(route: str) -> dict[str, Any]:
+        response = document["paths"][f"/predict/{route}"]["post"]["responses"]["200"]
+        return response["content"]["application/json"]["schema"]
+
+    one, several = answer("image/detection")["anyOf"]
+    assert several == {"type": "array", "items": one}
+    assert answer("text/sentiment")["type"] == "array"
+    assert answer("image/embedding")["type"] == "array"
+
+
+def test_routes_of_models_name_the_loaded_ones_and_their_failures(document: dict[str, Any]) -> None:
+    operation = document["paths"]["/v2/models/{name}"]["get"]
+    (name,) = (p for p in operation["parameters"] if p["name"] == "name")
+    assert name["schema"]["enum"] == sorted(head.spec.name for head in HEADS.values())
+    assert operation["responses"].keys() == {"200", "404", "503"}
+    assert document["paths"]["/healthz"]["get"]["responses"].keys() == {"200"}
+
+
+def test_the_example_of_tensors_fits_its_model(document: dict[str, Any]) -> None:
+    operation = document["paths"]["/v2/models/{name}/infer"]["post"]
+    (name,) = (p["example"] for p in operation["parameters"] if "example" in p)
+    (spec,) = (head.spec for head in HEADS.values() if head.spec.name == name)
+    inputs = operation["requestBody"]["content"]["application/json"]["example"]["inputs"]
+    assert [(i["name"], i["shape"]) for i in inputs] == [
+        (tensor.name, [1, *tensor.shape]) for tensor in spec.inputs
+    ]
+    assert all(len(i["data"]) == math.prod(i["shape"]) for i in inputs)
+
+
+def test_every_reference_leads_somewhere(document: dict[str, Any]) -> None:
+    schemas = document["components"]["schemas"]
+    targets = {ref.removeprefix("#/components/schemas/") for ref in references(document)}
+    assert targets
+    assert targets <= schemas.keys()
+
+
+def test_operation_ids_are_unique(document: dict[str, Any]) -> None:
+    ids = [op["operationId"] for path in document["paths"].values() for op in path.values()]
+    assert len(ids) == len(set(ids))
+
+
+def test_the_description_says_how_good_it_is_and_on_what_data(document: dict[str, Any]) -> None:
+    text = document["paths"]["/predict/text/sentiment"]["post"]["description"]
+    assert re.search(r"accuracy\*\* 0\.5 on made up", text)
+    assert "CC0-1.0" in text
