@@ -108,7 +108,7 @@ check: $(DEV_READY)  ## Lint, format, types, import rules, generated tables
 	$(DEV)/bin/mypy -p deploy.compose -p deploy.gateway
 	$(DEV)/bin/lint-imports
 	$(DEV)/bin/python docs/generate.py --check
-	$(DEV)/bin/python -m export.configs --check
+	$(DEV)/bin/python -m export.repository.checked_in_configs --check
 	$(DEV)/bin/python deploy/grafana/dashboards.py --check
 	$(DEV)/bin/mypy deploy/grafana/dashboards.py
 
@@ -198,7 +198,7 @@ web-check:  ## Compare the try page's libraries with npm's packages
 
 .PHONY: configs
 configs: $(DEV_READY)  ## Write the checked-in config.pbtxt anew
-	$(DEV)/bin/python -m export.configs
+	$(DEV)/bin/python -m export.repository.checked_in_configs
 
 .PHONY: dashboards
 dashboards: $(DEV_READY)  ## Write Grafana's dashboards anew

@@ -33,8 +33,8 @@ from rich.table import Table
 from tritonclient.grpc.aio import InferenceServerClient, InferInput, InferRequestedOutput
 from tritonclient.utils import np_to_triton_dtype, shared_memory
 
-from export.layouts import Layout
-from export.repository import assemble
+from export.repository.assemble import assemble
+from export.repository.layouts import Layout
 from loadtests.support import (
     CHECKPOINT,
     CORES,

@@ -25,8 +25,8 @@ from typing import Any
 import onnx
 from rich.table import Table
 
-from export.layouts import Layout
-from export.repository import assemble
+from export.repository.assemble import assemble
+from export.repository.layouts import Layout
 from loadtests.support import CHECKPOINT, REPORTS, ROOT, write_report
 from omnivec2.checkpoint import SCALE_SUFFIX
 from omnivec2.passport import GRAPH_FILE
@@ -107,7 +107,7 @@ async def measure(repository: Path, *, use: bool) -> Row:
     import numpy as np
 
     import service.app  # noqa: F401  what a gateway has imported when it begins to load
-    from export.samples import length_cases, random_inputs
+    from export.parity.random_samples import length_cases, random_inputs
     from service.runtimes.embedded.runtime import EmbeddedRuntime
     from service.settings import Settings
 

@@ -24,9 +24,9 @@ from tritonclient.grpc import InferenceServerClient as Control
 from tritonclient.grpc.aio import InferenceServerClient, InferInput
 from tritonclient.utils import np_to_triton_dtype
 
-from export.layouts import Layout
-from export.repository import assemble
-from export.samples import length_cases, random_inputs
+from export.parity.random_samples import length_cases, random_inputs
+from export.repository.assemble import assemble
+from export.repository.layouts import Layout
 from loadtests.support import CHECKPOINT, REPORTS, Ask, closed_loop, write_report
 from omnivec2.checkpoint import read_checkpoint
 from omnivec2.parts import TRUNK

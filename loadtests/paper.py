@@ -14,10 +14,10 @@ from unittest import mock
 import torch
 from rich.console import Console
 
-from export.layouts import Layout
-from export.parity import Case, cases_of
-from export.repository import assemble
-from export.run import export_checkpoint, require_ok
+from export.export_checkpoint import export_checkpoint, require_ok
+from export.parity.parity_gate import Case, cases_of
+from export.repository.assemble import assemble
+from export.repository.layouts import Layout
 from loadtests.support import CHECKPOINT, ROOT
 from omnivec2.checkpoint import Checkpoint, read_checkpoint
 from omnivec2.network.config import PRESETS, NetworkConfig
@@ -41,7 +41,7 @@ def paper_repository(console: Console) -> Path:
         shutil.rmtree(directory, ignore_errors=True)
         _write(reference, checkpoint)
         # The gate as always, but with one batch per part instead of dozens.
-        with mock.patch("export.shared.cases_of", _one_case):
+        with mock.patch("export.graphs.export_parts.cases_of", _one_case):
             results = export_checkpoint(checkpoint, layouts=(Layout.SHARED,), console=console)
         require_ok(results)
         (directory / _DONE_FILE).touch()

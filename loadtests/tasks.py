@@ -21,9 +21,9 @@ from google.protobuf import text_format
 from rich.table import Table
 from tritonclient.grpc import model_config_pb2 as triton_config
 
-from export.config import CONFIG_FILE, HEAD_SPEC_PARAMETER, PASSPORT_PARAMETER
-from export.layouts import Layout
-from export.repository import VERSION, assemble
+from export.repository.assemble import VERSION, assemble
+from export.repository.config_writer import CONFIG_FILE, HEAD_SPEC_PARAMETER, PASSPORT_PARAMETER
+from export.repository.layouts import Layout
 from loadtests.support import (
     CHECKPOINT,
     REPORTS,

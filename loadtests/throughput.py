@@ -29,8 +29,8 @@ import numpy as np
 import onnxruntime as ort
 from rich.table import Table
 
-from export.layouts import Layout
-from export.repository import assemble
+from export.repository.assemble import assemble
+from export.repository.layouts import Layout
 from loadtests.support import (
     CHECKPOINT,
     CORES,

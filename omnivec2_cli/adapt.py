@@ -164,7 +164,7 @@ def _name_of(data: list[Path] | None) -> str:
 
 def _export(checkpoint: Path) -> None:
     with one_line_errors(), needs_extra("export"):
-        from export.layouts import Layout
-        from export.run import export_checkpoint, require_ok
+        from export.export_checkpoint import export_checkpoint, require_ok
+        from export.repository.layouts import Layout
 
         require_ok(export_checkpoint(checkpoint, layouts=list(Layout)))

@@ -46,8 +46,8 @@ def head_add(
         omnivec2 head add image/defects -c checkpoints/mine --triton 127.0.0.1:8001
     """
     with one_line_errors():
-        from export.heads import add_head
-        from export.triton_control import TritonControl
+        from rollout.change_heads import add_head
+        from rollout.triton_control import TritonControl
         from service.pipeline.predict_files import wait_for_version
 
         servers = [TritonControl(address) for address in triton or []]
@@ -69,8 +69,8 @@ def head_remove(
         omnivec2 head remove image/defects --triton 127.0.0.1:8001
     """
     with one_line_errors():
-        from export.heads import remove_head
-        from export.triton_control import TritonControl
+        from rollout.change_heads import remove_head
+        from rollout.triton_control import TritonControl
 
         servers = [TritonControl(address) for address in triton or []]
         gone = remove_head(route, model_repo, servers)
@@ -108,7 +108,7 @@ def head_list(
         omnivec2 head list
     """
     with one_line_errors():
-        from export.deployed import list_heads, read_deployed
+        from rollout.deployed_heads import list_heads, read_deployed
 
         rows = list_heads(read_deployed(model_repo))
     if as_json:

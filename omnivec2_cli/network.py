@@ -69,8 +69,8 @@ def train(
 
 def _export_and_measure(recipe: Recipe, paths: Paths, device: str) -> None:
     """Figures of a trained checkpoint on the test parts, into its head specs and a report."""
-    from export.layouts import Layout
-    from export.run import export_checkpoint, require_ok
+    from export.export_checkpoint import export_checkpoint, require_ok
+    from export.repository.layouts import Layout
     from omnivec2.checkpoint import read_checkpoint
     from omnivec2.errors import CheckpointError
     from omnivec2.training.evaluation import evaluate_checkpoint, save_metrics
@@ -240,10 +240,10 @@ def export(
     if converted and out is None:
         raise typer.BadParameter("--engine and --precision are of a repository: give its --out")
     with one_line_errors(), needs_extra("export"):
-        from export.build import build_repository, make_target
-        from export.layouts import Layout
-        from export.repository import assemble
-        from export.run import export_checkpoint, require_ok
+        from export.export_checkpoint import export_checkpoint, require_ok
+        from export.repository.assemble import assemble
+        from export.repository.conversion import build_repository, make_target
+        from export.repository.layouts import Layout
 
         target = make_target(
             engine, precision, version_compatible=version_compatible, timing_cache=timing_cache
@@ -278,9 +278,9 @@ def engines(
         omnivec2 engines --precision bf16 --model-repo /plans
     """
     with one_line_errors(), needs_extra("engines"):
-        from export.build import make_target
-        from export.engines import ensure_engines
-        from export.layouts import Layout
+        from export.repository.conversion import make_target
+        from export.repository.layouts import Layout
+        from export.tensorrt.plan_cache import ensure_engines
 
         target = make_target("tensorrt", precision)
         chosen = Layout(layout or "shared")

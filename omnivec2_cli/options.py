@@ -54,8 +54,8 @@ def assemble_quietly(
     console: Console, checkpoint: Path, repository: Path, layout: str | None = None
 ) -> None:
     """Bring the repository up to date; one that came without a checkpoint is used as it is."""
-    from export.layouts import Layout
-    from export.repository import assemble
+    from export.repository.assemble import assemble
+    from export.repository.layouts import Layout
 
     if not checkpoint.exists() and any(repository.glob("*/config.pbtxt")):
         return

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from export.layouts import Layout
+from export.repository.layouts import Layout
 from tests.support.servers import RunningServer, running_server, triton_gateway
 from tests.support.tiny_models import tiny_heads, write_repository
 

@@ -13,9 +13,9 @@ from pathlib import Path
 import httpx
 import pytest
 
-from export.layouts import Layout
-from export.repository import assemble
-from export.run import export_checkpoint, require_ok
+from export.export_checkpoint import export_checkpoint, require_ok
+from export.repository.assemble import assemble
+from export.repository.layouts import Layout
 from omnivec2.spec import Modality
 from tests.support import adapt_data
 from tests.support.documents import ADDRESS, ROOT

@@ -11,11 +11,11 @@ import pytest
 import torch
 from rich.console import Console
 
-from export.layouts import Layout
-from export.one import ExportResult
-from export.repository import assemble
-from export.run import export_checkpoint, require_ok
-from export.samples import length_cases, random_inputs
+from export.export_checkpoint import export_checkpoint, require_ok
+from export.graphs.export_graph import ExportResult
+from export.parity.random_samples import length_cases, random_inputs
+from export.repository.assemble import assemble
+from export.repository.layouts import Layout
 from omnivec2.checkpoint import read_checkpoint
 from omnivec2.errors import ExportError, UnknownModelError
 from omnivec2.network.config import (

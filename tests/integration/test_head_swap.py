@@ -19,9 +19,9 @@ import pytest
 import torch
 from typer.testing import CliRunner
 
-from export.layouts import Layout
-from export.repository import assemble
-from export.run import export_checkpoint, require_ok
+from export.export_checkpoint import export_checkpoint, require_ok
+from export.repository.assemble import assemble
+from export.repository.layouts import Layout
 from omnivec2.network.config import PRESETS, HeadConfig, ImuTokenizerConfig, NetworkConfig
 from omnivec2.network.load import save_network
 from omnivec2.network.omnivec2 import OmniVec2

@@ -10,9 +10,9 @@ import httpx
 import numpy as np
 import pytest
 
-from export.layouts import Layout
-from export.repository import assemble
-from export.samples import length_cases, random_inputs
+from export.parity.random_samples import length_cases, random_inputs
+from export.repository.assemble import assemble
+from export.repository.layouts import Layout
 from omnivec2.checkpoint import read_checkpoint
 from omnivec2.spec import TaskFamily
 from tests.support.bad_inputs import GOOD, file

@@ -16,9 +16,9 @@ import httpx
 import numpy as np
 import pytest
 
-from export.layouts import Layout
-from export.repository import assemble
-from export.samples import random_inputs
+from export.parity.random_samples import random_inputs
+from export.repository.assemble import assemble
+from export.repository.layouts import Layout
 from omnivec2.checkpoint import read_checkpoint
 from service.runtimes.embedded.batcher import merge
 from tests.support.documents import ROOT

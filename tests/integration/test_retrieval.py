@@ -12,8 +12,8 @@ import httpx
 import numpy as np
 import pytest
 
-from export.layouts import Layout
-from export.repository import assemble
+from export.repository.assemble import assemble
+from export.repository.layouts import Layout
 from tests.integration.test_adaptation import run
 from tests.support.documents import ADDRESS, ROOT
 from tests.support.servers import RunningServer, running_server

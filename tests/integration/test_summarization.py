@@ -20,16 +20,15 @@ from huggingface_hub import InferenceClient
 from pydantic import JsonValue
 from tritonclient.grpc import InferenceServerClient
 
-from export.build import build_repository, make_target
-from export.heads import add_head, remove_head
-from export.layouts import Layout, is_current, part_directory, plan
-from export.one import ExportResult
-from export.plan_inputs import plan_tensor
-from export.profiles import make_profile
-from export.repository import assemble
-from export.run import export_checkpoint
-from export.searches import decoder_axes
-from export.tensorrt import write_plan
+from export.export_checkpoint import export_checkpoint
+from export.graphs.export_graph import ExportResult
+from export.parity.decoder_searches import decoder_axes
+from export.repository.assemble import assemble
+from export.repository.conversion import build_repository, make_target
+from export.repository.layouts import Layout, is_current, part_directory, plan
+from export.tensorrt.optimization_profiles import make_profile
+from export.tensorrt.plan_builder import write_plan
+from export.tensorrt.plan_inputs import plan_tensor
 from omnivec2.checkpoint import read_checkpoint
 from omnivec2.errors import DeadlineExceededError, InvalidParameterError, PassportError
 from omnivec2.generation import Search, SearchOptions
@@ -39,6 +38,7 @@ from omnivec2.preprocess import collate, preprocessor_for
 from omnivec2.spec import HeadSpec
 from omnivec2.training.evaluation import Model
 from omnivec2.wordpiece import text_of
+from rollout.change_heads import add_head, remove_head
 from service.pipeline.data_plane import DataPlane
 from service.pipeline.host_stages import JsonInput
 from service.pipeline.predict_files import NamedFile, predict_here

@@ -13,13 +13,13 @@ import pytest
 import tensorrt_rtx_bindings as trt
 from onnx import TensorProto, helper
 
-from export.inline_weights import load_inlined
-from export.parity import cases_of, check_parity
-from export.precision import convert
-from export.profiles import Range
-from export.rounding import rounded_session
-from export.tensorrt import build_engine, write_plan
-from export.traceable import traceable_route
+from export.graphs.inline_weights import load_inlined
+from export.graphs.traceable import traceable_route
+from export.parity.parity_gate import cases_of, check_parity
+from export.precision.half_precision import convert
+from export.precision.rounding import rounded_session
+from export.tensorrt.optimization_profiles import Range
+from export.tensorrt.plan_builder import build_engine, write_plan
 from omnivec2.checkpoint import read_checkpoint
 from omnivec2.errors import ExportError, ParityError
 from omnivec2.network.load import load_network

@@ -12,7 +12,7 @@ import pytest
 from tritonclient.grpc import InferenceServerClient, InferInput
 from tritonclient.utils import np_to_triton_dtype
 
-from export.layouts import Layout
+from export.repository.layouts import Layout
 from tests.support.documents import ROOT
 from tests.support.otlp import CLIENT_KIND, SERVER_KIND, Collector, Span, running_collector
 from tests.support.servers import RunningServer, running_server

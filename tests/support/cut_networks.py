@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from export.samples import example_inputs
+from export.parity.random_samples import example_inputs
 from omnivec2.network.config import (
     PRESETS,
     GraphTokenizerConfig,

@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from export.layouts import PART_FILE, PARTS_DIRECTORY, load_part
-from export.plan_inputs import plan_spec, plan_tensor
-from export.profiles import Profile, head_profile, make_profile
-from export.samples import batch_axes, dynamic_axes
-from export.searches import decoder_axes
+from export.parity.decoder_searches import decoder_axes
+from export.parity.random_samples import batch_axes, dynamic_axes
+from export.repository.layouts import PART_FILE, PARTS_DIRECTORY, load_part
+from export.tensorrt.optimization_profiles import Profile, head_profile, make_profile
+from export.tensorrt.plan_inputs import plan_spec, plan_tensor
 from omnivec2.checkpoint import Checkpoint, read_checkpoint
 from omnivec2.parts import LENGTH, LENGTH_BUCKETS
 from omnivec2.passport import GRAPH_FILE

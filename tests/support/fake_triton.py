@@ -14,7 +14,7 @@ import numpy as np
 from google.protobuf import text_format
 from tritonclient.grpc import model_config_pb2, service_pb2, service_pb2_grpc
 
-from export.config import PASSPORT_PARAMETER, model_config
+from export.repository.config_writer import PASSPORT_PARAMETER, model_config
 from omnivec2.passport import PARITY_TOLERANCE, ParityEntry, Passport
 from omnivec2.spec import HeadSpec, TensorSpec
 from tests.support.service_fakes import letters_spec

@@ -18,8 +18,8 @@ import numpy as np
 import onnx
 from safetensors.numpy import save_file
 
-from export.config import ensemble_config, model_config, part_config
-from export.layouts import Layout
+from export.repository.config_writer import ensemble_config, model_config, part_config
+from export.repository.layouts import Layout
 from omnivec2.digest import file_digest
 from omnivec2.parts import TRUNK, PartSpec
 from omnivec2.passport import (

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from export.weight_ranges import StoredWeights
+from export.graphs.weight_ranges import StoredWeights
 from omnivec2.checkpoint import Checkpoint, write_checkpoint
 from omnivec2.spec import HeadSpec, Modality, PreprocessSpec, TaskFamily, TensorSpec
 

@@ -8,8 +8,8 @@ import pytest
 import torch
 from rich.console import Console
 
-from export.layouts import Layout
-from export.run import export_checkpoint, require_ok
+from export.export_checkpoint import export_checkpoint, require_ok
+from export.repository.layouts import Layout
 from omnivec2.checkpoint import load_stored_tensors, read_checkpoint
 from omnivec2.errors import ArtifactError
 from omnivec2.network.config import HeadConfig

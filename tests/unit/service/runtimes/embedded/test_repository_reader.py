@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from export.layouts import Layout
+from export.repository.layouts import Layout
 from omnivec2.errors import ArtifactError
 from service.runtimes.embedded.repository_reader import read_repository
 from tests.support.tiny_graphs import head_part, trunk_part

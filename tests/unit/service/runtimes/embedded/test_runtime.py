@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from export.layouts import Layout
+from export.repository.layouts import Layout
 from omnivec2.errors import ArtifactError, ModelNotReadyError, RefusedTensorsError
 from omnivec2.spec import TaskFamily, TensorSpec
 from service.runtimes.base import Model

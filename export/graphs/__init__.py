@@ -1,0 +1,1 @@
+"""ONNX graphs: traced from the network, made small, their weights left in one file."""

@@ -1,0 +1,291 @@
+"""The network cut into the parts of the shared layout, each of them traceable.
+
+Heads with the same tokenizer and the same input shapes share one tokenizer part. It pads
+its tokens to a length bucket with a mask; a head whose modality has a fixed number of
+tokens cuts the padding off again, so that it computes exactly what it does in one piece.
+Embeddings have nothing of their own, and are one part for all modalities, which looks at the
+mask instead.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from export.graphs.exported_graphs import part_axes, part_bounds
+from export.graphs.traceable import Batch, Traceable, in_order
+from export.parity.random_samples import batch_axes, dynamic_axes, example_inputs, longest_input
+from omnivec2.network.layers import Tokens
+from omnivec2.network.omnivec2 import OmniVec2, module_name
+from omnivec2.parts import EMBEDDING, FEATURES, MASK, TOKENS, TRUNK, PartSpec, bucket_of
+from omnivec2.spec import HeadSpec, TaskFamily, TensorSpec
+
+_EXAMPLE_ROWS = 3
+
+
+class TokenizerPart(nn.Module):
+    """Arrays -> tokens (B, bucket, width), mask (B, bucket), extras."""
+
+    def __init__(self, network: OmniVec2, head: HeadSpec) -> None:
+        super().__init__()
+        self.network = network
+        self.route = head.route
+        self.input_names = [tensor.name for tensor in head.inputs]
+        self.eval()
+
+    def forward(self, *tensors: Tensor) -> tuple[Tensor, ...]:
+        """Tokenize and pad; extras follow in the order of their names."""
+        tokens = self.network.tokenize(
+            self.route, dict(zip(self.input_names, tensors, strict=True))
+        )
+        x_BND = tokens.x_BND
+        missing = bucket_of(x_BND.shape[1]) - x_BND.shape[1]
+        real = torch.ones_like(x_BND[:, :, 0]) if tokens.mask_BN is None else tokens.mask_BN
+        mask = F.pad(real.to(torch.float32), (0, missing)) > 0
+        extras = [tokens.extras[name] for name in sorted(tokens.extras)]
+        return F.pad(x_BND, (0, 0, 0, missing)), mask, *extras
+
+
+class TrunkPart(nn.Module):
+    """Tokens, mask -> features: g . f, whatever the modality."""
+
+    def __init__(self, network: OmniVec2) -> None:
+        super().__init__()
+        self.network = network
+        self.eval()
+
+    def forward(self, *tensors: Tensor) -> tuple[Tensor, ...]:
+        """(B, N, f width), bool (B, N) -> (B, N, g width)."""
+        x_BND, mask_BN = tensors
+        features: Tokens = self.network.trunk(Tokens(x_BND, mask_BN))
+        return (features.x_BND,)
+
+
+class HeadPart(nn.Module):
+    """Features, and mask or extras where the head looks at them -> its outputs.
+
+    Args:
+        network: in eval mode.
+        head: its spec.
+        names: of the tensors it is given, in order.
+        tokens: how many are real, if that is fixed.
+    """
+
+    def __init__(
+        self, network: OmniVec2, head: HeadSpec, names: Sequence[str], tokens: int | None
+    ) -> None:
+        super().__init__()
+        self.network = network
+        self.route = head.route
+        self.names = list(names)
+        self.tokens = tokens
+        self.output_names = [tensor.name for tensor in head.outputs]
+        self.eval()
+
+    def forward(self, *tensors: Tensor) -> tuple[Tensor, ...]:
+        """Cut the padding off, or mask it, and answer."""
+        extras = dict(zip(self.names, tensors, strict=True))
+        x_BND = extras.pop(FEATURES)[:, : self.tokens]
+        features = Tokens(x_BND, extras.pop(MASK, None), extras)
+        return in_order(self.route, self.network.answer(self.route, features), self.output_names)
+
+
+@dataclass(frozen=True)
+class Part:
+    """A part and how to trace it."""
+
+    spec: PartSpec
+    traceable: Traceable
+
+
+@dataclass(frozen=True)
+class Composition:
+    """How a head is put together."""
+
+    head: HeadSpec
+    tokenizer: Part
+    trunk: Part
+    own: Part
+
+    @property
+    def parts(self) -> tuple[Part, Part, Part]:
+        """In the order they run."""
+        return self.tokenizer, self.trunk, self.own
+
+
+class Cutting:
+    """The parts of a network for a set of heads.
+
+    Args:
+        network: in eval mode.
+        heads: those to be served.
+    """
+
+    def __init__(self, network: OmniVec2, heads: Sequence[HeadSpec]) -> None:
+        self._network = network
+        self._heads = heads
+
+    @cached_property
+    def compositions(self) -> dict[str, Composition]:
+        """Route -> its parts; equal parts are one object."""
+        tokenizers: dict[tuple[object, ...], Part] = {}
+        taken: set[str] = set()
+        # A modality's embedding comes first: its tokenizer gets the plain name.
+        first = sorted(self._heads, key=lambda h: (h.family is not TaskFamily.EMBEDDING, h.name))
+        for head in first:
+            key = self._key(head)
+            if key not in tokenizers:
+                plain = f"tokenizer_{key[-1] or key[0]}"
+                unique = plain if plain not in taken else f"{plain}_{_sizes(head)}"
+                taken.add(unique)
+                alike = [h for h in first if self._key(h) == key]
+                tokenizers[key] = self._tokenizer(unique, max(alike, key=longest_input))
+        trunk = self._trunk(next(iter(tokenizers.values())))
+        composed = {}
+        embedding: Part | None = None
+        for head in self._heads:
+            tokenizer = tokenizers[self._key(head)]
+            if self._network.config.heads[head.route].has_weights:
+                own = self._head(head, tokenizer, trunk)
+            else:
+                own = embedding = embedding or self._embedding(head, tokenizer, trunk)
+            composed[head.route] = Composition(head, tokenizer, trunk, own)
+        return composed
+
+    def _key(self, head: HeadSpec) -> tuple[object, ...]:
+        """Heads of one key share a tokenizer."""
+        config = self._network.config.heads[head.route]
+        inputs = tuple((t.name, t.dtype, t.shape) for t in head.inputs)
+        # One that hands more on than others of its weights is a part of its own.
+        return config.tokenizer, inputs, module_name(head.route) if config.token_summaries else ""
+
+    def _tokenizer(self, name: str, head: HeadSpec) -> Part:
+        module = TokenizerPart(self._network, head)
+        inputs = {k: np.asarray(v) for k, v in example_inputs(head).items()}
+        with torch.inference_mode():
+            tokens, _, *extras = module(*(torch.from_numpy(inputs[t.name]) for t in head.inputs))
+        dynamic = any(-1 in tensor.shape for tensor in head.inputs)
+        length = -1 if dynamic else tokens.shape[1]
+        outputs = (
+            TensorSpec(name=TOKENS, dtype="float32", shape=(length, tokens.shape[2])),
+            TensorSpec(name=MASK, dtype="bool", shape=(length,)),
+            *(
+                TensorSpec(name=extra, dtype="float32", shape=tuple(tensor.shape[1:]))
+                for extra, tensor in zip(
+                    sorted(_extras_of(self._network, head)), extras, strict=True
+                )
+            ),
+        )
+        spec = _spec(name, "tokenizer", head.inputs, outputs, head.max_batch_size)
+        traceable = Traceable(
+            name, module, spec.inputs, outputs, dynamic_axes(head), batch_axes(head), inputs
+        )
+        return Part(spec, traceable)
+
+    def _trunk(self, tokenizer: Part) -> Part:
+        width = tokenizer.spec.outputs[0].shape[-1]
+        inputs = (
+            TensorSpec(name=TOKENS, dtype="float32", shape=(-1, width)),
+            TensorSpec(name=MASK, dtype="bool", shape=(-1,)),
+        )
+        narrowed = self._network.config.trunk.g.width
+        outputs = (TensorSpec(name=FEATURES, dtype="float32", shape=(-1, narrowed)),)
+        rng = np.random.default_rng(0)
+        example = {
+            TOKENS: rng.normal(size=(_EXAMPLE_ROWS, 17, width)).astype(np.float32),
+            MASK: np.arange(17)[None] < np.array([[17], [5], [11]]),
+        }
+        return self._part(TRUNK, "trunk", TrunkPart(self._network), inputs, outputs, example)
+
+    def _head(self, head: HeadSpec, tokenizer: Part, trunk: Part) -> Part:
+        sample = tokenizer.traceable.example
+        with torch.inference_mode():
+            inputs = {name: torch.from_numpy(array) for name, array in sample.items()}
+            tokens = self._network.tokenize(head.route, inputs)
+            tokens.extras = used = _Recorder(tokens.extras)
+            self._network.answer(head.route, self._network.trunk(tokens))
+        fixed = tokens.x_BND.shape[1] if tokens.mask_BN is None else None
+        length = tokenizer.spec.outputs[0].shape[0]
+        width = trunk.spec.outputs[0].shape[-1]
+        tensors = (
+            TensorSpec(name=FEATURES, dtype="float32", shape=(length, width)),
+            *(t for t in tokenizer.spec.outputs if t.name == MASK and fixed is None),
+            *(t for t in tokenizer.spec.outputs if t.name in used.read),
+        )
+        module = HeadPart(self._network, head, [tensor.name for tensor in tensors], fixed)
+        answers = tokenizer.traceable.answer(sample)
+        answers |= trunk.traceable.answer(answers)
+        example = {tensor.name: answers[tensor.name] for tensor in tensors}
+        return self._part(f"head_{head.name}", "head", module, tensors, head.outputs, example)
+
+    def _embedding(self, head: HeadSpec, tokenizer: Part, trunk: Part) -> Part:
+        """The head part of every embedding, cut from that of some modality."""
+        inputs = (*trunk.spec.outputs, *(t for t in trunk.spec.inputs if t.name == MASK))
+        module = HeadPart(self._network, head, [tensor.name for tensor in inputs], None)
+        answers = tokenizer.traceable.answer(tokenizer.traceable.example)
+        answers |= trunk.traceable.answer(answers)
+        example = {tensor.name: answers[tensor.name] for tensor in inputs}
+        return self._part(EMBEDDING, "head", module, inputs, head.outputs, example)
+
+    def _part(
+        self,
+        name: str,
+        kind: str,
+        module: nn.Module,
+        inputs: tuple[TensorSpec, ...],
+        outputs: tuple[TensorSpec, ...],
+        example: Batch,
+    ) -> Part:
+        largest = max(head.max_batch_size for head in self._heads)
+        spec = _spec(name, kind, inputs, outputs, largest)
+        axes, bounds = part_axes(inputs), part_bounds(inputs)
+        return Part(spec, Traceable(name, module, inputs, outputs, axes, bounds, example))
+
+
+def _spec(
+    name: str,
+    kind: str,
+    inputs: tuple[TensorSpec, ...],
+    outputs: tuple[TensorSpec, ...],
+    rows: int,
+) -> PartSpec:
+    return PartSpec.model_validate(
+        {
+            "name": name,
+            "kind": kind,
+            "inputs": inputs,
+            "outputs": outputs,
+            "max_batch_size": rows,
+        }
+    )
+
+
+class _Recorder(dict[str, Tensor]):
+    """Extras that remember which of them were looked at."""
+
+    def __init__(self, extras: Mapping[str, Tensor]) -> None:
+        super().__init__(extras)
+        self.read: set[str] = set()
+
+    def __getitem__(self, name: str) -> Tensor:
+        """Give an extra and remember it."""
+        self.read.add(name)
+        return super().__getitem__(name)
+
+
+def _extras_of(network: OmniVec2, head: HeadSpec) -> tuple[str, ...]:
+    """Names of what a head's tokenizer hands past the trunk."""
+    inputs = {k: torch.from_numpy(np.asarray(v)) for k, v in example_inputs(head).items()}
+    with torch.inference_mode():
+        return tuple(network.tokenize(head.route, inputs).extras)
+
+
+def _sizes(head: HeadSpec) -> str:
+    """``192x256x3``: what tells a second tokenizer of the same weights from the first."""
+    return "_".join("x".join(map(str, tensor.shape)) for tensor in head.inputs)

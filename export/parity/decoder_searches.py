@@ -1,0 +1,107 @@
+"""The batches a decoder is compared on: steps of real searches, torch or not.
+
+Memory of random inputs, past states as the steps before left them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from export.parity.parity_gate import Answering, Batch, Case
+from export.parity.random_samples import MAX_BATCH, length_cases, random_inputs
+from omnivec2.generation import (
+    GENERATED,
+    PAST,
+    PREVIOUS,
+    STATE,
+    STEP,
+    constant_inputs,
+)
+from omnivec2.parts import LENGTH, LENGTH_BUCKETS
+from omnivec2.spec import Generation, HeadSpec
+
+BEAMS, PLACES = "beams", "places"
+"""Names of the decoder's own dynamic axes."""
+
+_BATCH_SIZES = (1, 3)
+_BEAMS = (1, 4)
+_STEPS = 18
+"""Steps of a search that are compared: past the first places' end, where they are doubled."""
+_COMPARED = (0, 1, 7, _STEPS - 1)
+
+
+def decoder_axes(
+    generation: Generation,
+) -> tuple[dict[str, dict[int, str]], dict[str, tuple[int, int]]]:
+    """Input -> its dynamic axes by name, and the smallest and largest size of each name."""
+    # What is no input of the loop lies along the source.
+    named = {PREVIOUS: {1: BEAMS}, STEP: {}, PAST: {1: BEAMS, 2: PLACES}}
+    axes = {
+        tensor.name: {0: "batch", **named.get(tensor.name, {1: LENGTH})}
+        for tensor in generation.inputs
+    }
+    bounds = {
+        "batch": (1, MAX_BATCH),
+        BEAMS: (1, generation.max_beams),
+        PLACES: (1, 2 * generation.max_new_tokens),
+        LENGTH: (2, LENGTH_BUCKETS[-1]),
+    }
+    return axes, bounds
+
+
+def decoder_cases(head: HeadSpec, whole: Answering, step: Answering) -> Iterator[Case]:
+    """Steps of searches at several batch sizes, lengths and numbers of beams.
+
+    Args:
+        head: one with ``generation``.
+        whole: gives the head's outputs.
+        step: gives the decoder's.
+    """
+    assert head.generation is not None, f"{head.route} writes no text"
+    rng = np.random.default_rng(0)
+    for lengths in length_cases(head):
+        for size in _BATCH_SIZES:
+            inputs = random_inputs(head, size, lengths, rng)
+            constant = constant_inputs(head, inputs, whole.answer(inputs))
+            for beams in _BEAMS:
+                for batch in _search(head.generation, step, constant, (size, beams), rng):
+                    yield Case(batch, "random", {**lengths, BEAMS: beams, **_step(batch)})
+
+
+def _search(
+    generation: Generation,
+    step: Answering,
+    constant: Batch,
+    sizes: tuple[int, int],
+    rng: np.random.Generator,
+) -> Iterator[Batch]:
+    """Inputs of some steps; words are chosen at random, states are the decoder's.
+
+    Args:
+        generation: of the head.
+        step: gives the decoder's outputs.
+        constant: inputs that stay the same.
+        sizes: rows and beams.
+        rng: where randomness comes from.
+    """
+    width = next(t.shape[-1] for t in generation.inputs if t.name == PAST)
+    words = next(t.shape[-1] for t in generation.outputs if t.name == GENERATED)
+    past = np.zeros((*sizes, 16, width), np.float32)
+    for number in range(_STEPS):
+        if number == past.shape[2]:
+            past = np.concatenate([past, np.zeros_like(past)], axis=2)
+        batch = {
+            PREVIOUS: rng.integers(0, words, sizes).astype(np.int32),
+            STEP: np.full((sizes[0], 1), number, np.int32),
+            PAST: past.copy(),
+            **constant,
+        }
+        if number in _COMPARED:
+            yield batch
+        past[:, :, number] = step.answer(batch)[STATE]
+
+
+def _step(batch: Batch) -> dict[str, int]:
+    return {STEP: int(batch[STEP][0, 0]), PLACES: batch[PAST].shape[2]}

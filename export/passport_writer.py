@@ -1,0 +1,77 @@
+"""Writing a model's passport; reading and checking it is ``omnivec2.passport``."""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Mapping
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from omnivec2 import __version__
+from omnivec2.atomic import write_file
+from omnivec2.digest import file_digest
+from omnivec2.passport import (
+    GRAPH_FILE,
+    PARITY_TOLERANCE,
+    WEIGHTS_FILE,
+    ParityEntry,
+    Passport,
+)
+
+if TYPE_CHECKING:
+    from export.graphs.onnx_export import Graph
+
+EXPORTER = "torch.onnx (dynamo)"
+_LIBRARIES = ("torch", "onnx", "onnx-ir", "onnxscript", "onnxruntime", "numpy")
+
+
+def issue_passport(
+    model: str,
+    weights: Path,
+    parity: tuple[ParityEntry, ...],
+    *,
+    graph: Graph | None = None,
+    opset: int,
+    tolerance: float = PARITY_TOLERANCE,
+    content_digest: str | None = None,
+    parts: Mapping[str, str] | None = None,
+    decoder: str | None = None,
+) -> Passport:
+    """Make the passport of a model that passed the parity gate.
+
+    Args:
+        model: its name in the repository.
+        weights: the weights file of the checkpoint.
+        parity: what the gate measured.
+        graph: the graph as written; None for an ensemble, which has no file of its own.
+        opset: ONNX operator set of the graph.
+        tolerance: what the gate allowed.
+        content_digest: of a part.
+        parts: part -> content digest, of an ensemble.
+        decoder: content digest of the one that a head is asked with, if it writes text.
+    """
+    digest = file_digest(weights)
+    files = {GRAPH_FILE: file_digest(graph.path), WEIGHTS_FILE: digest} if graph else {}
+    return Passport(
+        model=model,
+        exporter=EXPORTER,
+        opset=opset,
+        versions={"omnivec2": __version__} | {name: version(name) for name in _LIBRARIES},
+        precision="fp32",
+        storage=graph.storage if graph else {},
+        checkpoint_digest=digest,
+        files=files,
+        content_digest=content_digest,
+        parts=dict(parts or {}),
+        decoder=decoder,
+        tolerance=tolerance,
+        parity=parity,
+        created=datetime.datetime.now(datetime.UTC).date(),
+    )
+
+
+def write_passport(passport: Passport, path: Path) -> Path:
+    """Write a passport, for example as ``passport.json`` beside the files it vouches for."""
+    write_file(path, (passport.model_dump_json(indent=1) + "\n").encode())
+    return path

@@ -1,0 +1,1 @@
+"""Graphs that compute in half precision, and what that does to answers."""

@@ -1,0 +1,1 @@
+"""Triton model repositories, assembled from an exported checkpoint."""

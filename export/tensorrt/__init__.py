@@ -1,0 +1,1 @@
+"""TensorRT plans: built from graphs, for the GPU of this machine."""

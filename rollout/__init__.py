@@ -1,0 +1,1 @@
+"""Putting heads into running servers and taking them out again."""

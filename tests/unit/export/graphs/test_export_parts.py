@@ -1,0 +1,132 @@
+"""The shared layout of a tiny network, really exported: parts, and heads made of them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnxruntime as ort
+import pytest
+import torch
+
+from export.graphs.export_graph import Exporter, ExportResult, Outcome
+from export.graphs.export_parts import Bench, Chain, export_shared
+from export.graphs.network_parts import Cutting
+from export.graphs.traceable import traceable_route
+from export.graphs.weight_ranges import StoredWeights
+from export.parity.parity_gate import cases_of
+from export.repository.layouts import Layout, ensemble_path, is_current, load_part, part_directory
+from omnivec2.checkpoint import Checkpoint, read_checkpoint
+from omnivec2.network.config import PRESETS, NetworkConfig
+from omnivec2.network.load import load_network, save_network
+from omnivec2.network.omnivec2 import OmniVec2
+from omnivec2.passport import load_passport
+from omnivec2.spec import HeadSpec
+from tests.support.cut_networks import ROUTES, cut_heads
+from tests.support.networks import TOKENIZERS
+
+CHOSEN = ("imu/activity", "imu/embedding")
+PARTS = ["tokenizer_imu", "trunk", "head_imu_activity"]
+
+
+@dataclass(frozen=True)
+class Exported:
+    """A checkpoint of two heads, one of them exported, and what was told meanwhile."""
+
+    source: Checkpoint
+    network: OmniVec2
+    exporter: Exporter
+    results: list[ExportResult] = field(default_factory=list)
+
+    @property
+    def head(self) -> HeadSpec:
+        """The one that was exported."""
+        (head,) = [head for head in self.source.heads if head.task == "activity"]
+        return head
+
+
+@pytest.fixture(scope="module")
+def exported(tmp_path_factory: pytest.TempPathFactory) -> Exported:
+    torch.manual_seed(0)
+    config = NetworkConfig.model_validate(
+        PRESETS["tiny"].model_dump()
+        | {
+            "tokenizers": {"imu": TOKENIZERS["imu"]},
+            "heads": {route: ROUTES[route] for route in CHOSEN},
+        }
+    )
+    network = OmniVec2(config).eval()
+    directory: Path = tmp_path_factory.mktemp("exported") / "checkpoint"
+    save_network(directory, network, network.state_dict(), cut_heads(network))
+    source = read_checkpoint(directory)
+    exporter = Exporter(source, StoredWeights(directory), 20)
+    made = Exported(source, load_network(directory), exporter)
+    export_shared(made.network, exporter, [made.head], made.results.append)
+    return made
+
+
+def test_parts_come_first_and_the_head_made_of_them_last(exported: Exported) -> None:
+    assert [result.message for result in exported.results if not result.ok] == []
+    assert [result.route for result in exported.results] == [*PARTS, "imu/activity in parts"]
+    for head in exported.source.heads:
+        assert is_current(exported.source, head, Layout.SHARED) == (head == exported.head)
+
+
+def test_an_ensemble_vouches_for_the_very_parts_it_was_measured_with(exported: Exported) -> None:
+    passport = load_passport(ensemble_path(exported.source, exported.head))
+    assert list(passport.parts) == PARTS
+    assert passport.files == {}
+    assert passport.max_relative_error < 1e-5
+    for name, digest in passport.parts.items():
+        spec, part = load_part(exported.source, name)
+        assert part.content_digest == digest
+        assert spec.name == name
+    assert len(set(passport.parts.values())) == len(PARTS)
+
+
+def test_the_exported_parts_answer_like_the_network(exported: Exported) -> None:
+    chain = Chain([session(exported, name) for name in PARTS])
+    route = traceable_route(exported.network, exported.head)
+    for case in cases_of(exported.head):
+        (got,) = chain(["logits"], case.batch)
+        wanted = route.answer(case.batch)["logits"]
+        np.testing.assert_allclose(got, wanted, rtol=1e-4, atol=1e-5)
+
+
+def session(exported: Exported, name: str) -> ort.InferenceSession:
+    """ONNX Runtime on a part, its weights beside it as in a repository."""
+    directory = part_directory(exported.source, name)
+    weights = directory / "weights.safetensors"
+    if not weights.exists():
+        weights.hardlink_to(exported.source.weights_path)
+    return ort.InferenceSession(directory / "model.onnx", providers=["CPUExecutionProvider"])
+
+
+def test_parts_are_measured_on_what_reaches_them(exported: Exported) -> None:
+    cut = Cutting(exported.network, exported.source.heads).compositions[exported.head.route]
+    measured = {part.spec.name: (part, list(cases())) for part, cases in Bench([cut]).parts()}
+    assert list(measured) == PARTS
+    for part, cases in measured.values():
+        for case in cases:
+            assert set(case.batch) >= {tensor.name for tensor in part.spec.inputs}
+    assert {case.size for case in measured["trunk"][1]} == {1, 3}
+    assert not all(case.batch["mask"].all() for case in measured["trunk"][1])
+    assert len(measured["head_imu_activity"][1]) == len(list(cases_of(exported.head)))
+
+
+class Unlucky(Exporter):
+    """Exports nothing, and one part fails."""
+
+    def export(self, traceable: Any, model: str, *_: Any) -> ExportResult:
+        outcome = Outcome.FAIL if model == "head_imu_activity" else Outcome.OK
+        return ExportResult(model, outcome, "parity")
+
+
+def test_a_head_whose_part_failed_is_not_put_together(exported: Exported) -> None:
+    unlucky = Unlucky(exported.source, exported.exporter.weights, 20)
+    results: list[ExportResult] = []
+    export_shared(exported.network, unlucky, [exported.head], results.append)
+    assert [result.route for result in results] == PARTS
+    assert not results[-1].ok
