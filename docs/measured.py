@@ -10,9 +10,9 @@ from typing import Any
 import yaml
 
 from omnivec2.spec import HeadSpec, TaskFamily
-from omnivec2.training.ablation.table import Cells
-from omnivec2.training.gap_table import HEADER, Gap, averages
-from omnivec2.training.metrics import METRICS
+from omnivec2.training.ablation.ablation_table import Cells
+from omnivec2.training.evaluation.fusion_gap_table import HEADER, Gap, averages
+from omnivec2.training.evaluation.quality_metrics import METRICS
 
 DOCS = Path(__file__).resolve().parent
 ADAPTATION = DOCS / "adaptation.json"

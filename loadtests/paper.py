@@ -14,7 +14,7 @@ from unittest import mock
 import torch
 from rich.console import Console
 
-from export.export_checkpoint import export_checkpoint, require_ok
+from export.export_run import export_checkpoint, require_ok
 from export.parity.parity_gate import Case, cases_of
 from export.repository.assemble import assemble
 from export.repository.layouts import Layout

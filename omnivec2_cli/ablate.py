@@ -37,9 +37,9 @@ def ablate(
     """
     console = make_console()
     with one_line_errors(), needs_extra("train"):
-        from omnivec2.training.ablation.run import ablate as run_ablation
-        from omnivec2.training.ablation.run import cells_table
-        from omnivec2.training.pictures.ablation import draw_ablation
+        from omnivec2.training.ablation.ablation_run import ablate as run_ablation
+        from omnivec2.training.ablation.ablation_run import cells_table
+        from omnivec2.training.pictures.ablation_figure import draw_ablation
         from omnivec2.training.recipe import load_recipe
 
         cells = run_ablation(

@@ -86,9 +86,9 @@ def adapt(
     """
     console = make_console()
     with one_line_errors(), needs_extra("train"):
-        from omnivec2.training.adaptation.result import adapted_table, write_json
-        from omnivec2.training.adaptation.run import Places
-        from omnivec2.training.adaptation.run import adapt as run_adaptation
+        from omnivec2.training.adaptation.adaptation_result import adapted_table, write_json
+        from omnivec2.training.adaptation.adaptation_run import Places
+        from omnivec2.training.adaptation.adaptation_run import adapt as run_adaptation
 
         changed = {"fraction": fraction, "skip_bad": skip_bad, "seed": seed}
         given = {key: value for key, value in changed.items() if value is not None}
@@ -116,7 +116,7 @@ def adapt(
 
 
 def _from_recipe(recipe: str, data: list[Path] | None, given: dict[str, Any]) -> Any:
-    from omnivec2.training.adaptation.request import read_recipe, request_of, under
+    from omnivec2.training.adaptation.adaptation_request import read_recipe, request_of, under
 
     request = request_of(read_recipe(recipe) | given, recipe)
     root = data[0] if data else Path()
@@ -132,7 +132,7 @@ def _from_options(
     part: dict[str, Any],
     fields: dict[str, Any],
 ) -> Any:
-    from omnivec2.training.adaptation.request import request_of, under
+    from omnivec2.training.adaptation.adaptation_request import request_of, under
 
     if modality is None or not data:
         raise typer.BadParameter("give --modality and --data, or a recipe")
@@ -149,8 +149,8 @@ def _from_options(
 
 def _targets(labels: str | None) -> list[str]:
     """Names of the quantities: columns of the table, or of the file that lists them."""
-    from omnivec2.training.adaptation.arrays import is_arrays
-    from omnivec2.training.adaptation.tables import read_table
+    from omnivec2.training.adaptation.reading.array_files import is_arrays
+    from omnivec2.training.adaptation.reading.labelled_tables import read_table
 
     path = Path(labels or "value")
     if not path.is_file():
@@ -164,7 +164,7 @@ def _name_of(data: list[Path] | None) -> str:
 
 def _export(checkpoint: Path) -> None:
     with one_line_errors(), needs_extra("export"):
-        from export.export_checkpoint import export_checkpoint, require_ok
+        from export.export_run import export_checkpoint, require_ok
         from export.repository.layouts import Layout
 
         require_ok(export_checkpoint(checkpoint, layouts=list(Layout)))

@@ -43,10 +43,10 @@ def align(
     """
     console = make_console()
     with one_line_errors(), needs_extra("train"):
-        from omnivec2.training.alignment.data import load_aligned
-        from omnivec2.training.alignment.measuring import recall_table, zero_shot_table
-        from omnivec2.training.alignment.run import AlignRequest, write_json
-        from omnivec2.training.alignment.run import align as run_alignment
+        from omnivec2.training.alignment.alignment_run import AlignRequest, write_json
+        from omnivec2.training.alignment.alignment_run import align as run_alignment
+        from omnivec2.training.alignment.paired_recordings import load_aligned
+        from omnivec2.training.alignment.retrieval_metrics import recall_table, zero_shot_table
         from omnivec2.training.data import DEFAULT_CACHE
         from omnivec2.training.data.base import Location
 

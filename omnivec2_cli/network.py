@@ -22,7 +22,7 @@ from omnivec2_cli.options import (
 
 if TYPE_CHECKING:
     from omnivec2.training.recipe import Recipe
-    from omnivec2.training.run import Paths
+    from omnivec2.training.training_run import Paths
 
 DEFAULT_RUN = Path("runs/reference")
 RecipeArgument = Annotated[str, typer.Argument(help="Name of a recipe, or a YAML file.")]
@@ -56,8 +56,8 @@ def train(
     """
     with one_line_errors(), needs_extra("train"):
         from omnivec2.training.recipe import load_recipe
-        from omnivec2.training.run import Paths
-        from omnivec2.training.run import train as run_training
+        from omnivec2.training.training_run import Paths
+        from omnivec2.training.training_run import train as run_training
 
         chosen = load_recipe(recipe)
         paths = Paths(data=data, run=run, checkpoint=checkpoint)
@@ -69,15 +69,15 @@ def train(
 
 def _export_and_measure(recipe: Recipe, paths: Paths, device: str) -> None:
     """Figures of a trained checkpoint on the test parts, into its head specs and a report."""
-    from export.export_checkpoint import export_checkpoint, require_ok
+    from export.export_run import export_checkpoint, require_ok
     from export.repository.layouts import Layout
     from omnivec2.checkpoint import read_checkpoint
     from omnivec2.errors import CheckpointError
-    from omnivec2.training.evaluation import evaluate_checkpoint, save_metrics
-    from omnivec2.training.gap import load_run, measure_gaps
-    from omnivec2.training.gap_table import gaps_table
-    from omnivec2.training.report import results_table
-    from omnivec2.training.run_report import Report
+    from omnivec2.training.evaluation.evaluate_heads import evaluate_checkpoint, save_metrics
+    from omnivec2.training.evaluation.evaluation_report import results_table
+    from omnivec2.training.evaluation.fusion_gap import load_run, measure_gaps
+    from omnivec2.training.evaluation.fusion_gap_table import gaps_table
+    from omnivec2.training.evaluation.training_report import Report
 
     console, checkpoint = make_console(), paths.checkpoint
     if not read_checkpoint(checkpoint).heads:
@@ -128,9 +128,12 @@ def evaluate(
     """
     console = make_console()
     with one_line_errors(), needs_extra("train"):
-        from omnivec2.training.evaluation import evaluate_checkpoint, save_metrics
-        from omnivec2.training.report import results_table, write_json
-        from omnivec2.training.run_report import Report
+        from omnivec2.training.evaluation.evaluate_heads import (
+            evaluate_checkpoint,
+            save_metrics,
+        )
+        from omnivec2.training.evaluation.evaluation_report import results_table, write_json
+        from omnivec2.training.evaluation.training_report import Report
 
         # Whole graphs are what figures are measured on; the parts are held to answer alike.
         assemble_quietly(console, checkpoint, model_repo, "fused")
@@ -181,10 +184,10 @@ def gap(
         omnivec2 gap my-recipe.yaml --only image/classification --split val --most-samples 200
     """
     with one_line_errors(), needs_extra("train"):
-        from omnivec2.training.gap import load_run, measure_gaps
-        from omnivec2.training.gap_table import gaps_table
+        from omnivec2.training.evaluation.evaluation_report import write_json
+        from omnivec2.training.evaluation.fusion_gap import load_run, measure_gaps
+        from omnivec2.training.evaluation.fusion_gap_table import gaps_table
         from omnivec2.training.recipe import load_recipe
-        from omnivec2.training.report import write_json
 
         console = make_console()
         gaps = measure_gaps(
@@ -240,7 +243,7 @@ def export(
     if converted and out is None:
         raise typer.BadParameter("--engine and --precision are of a repository: give its --out")
     with one_line_errors(), needs_extra("export"):
-        from export.export_checkpoint import export_checkpoint, require_ok
+        from export.export_run import export_checkpoint, require_ok
         from export.repository.assemble import assemble
         from export.repository.conversion import build_repository, make_target
         from export.repository.layouts import Layout

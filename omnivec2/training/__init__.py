@@ -1,0 +1,1 @@
+"""Training: recipes and stages, and what measures, adapts and aligns the trained network."""

@@ -11,8 +11,8 @@ import torch
 from torch import nn
 
 from omnivec2.training.balancing import Balance
+from omnivec2.training.distributed.devices import Machine
 from omnivec2.training.journal import Journal
-from omnivec2.training.machine import Machine
 from omnivec2.training.optimisation import (
     WeightAverage,
     clip_part,
@@ -21,8 +21,8 @@ from omnivec2.training.optimisation import (
 )
 from omnivec2.training.sampling import StepBatch
 from omnivec2.training.stage import TrainingStage
-from omnivec2.training.state import Progress
 from omnivec2.training.supervised import SupervisedStage
+from omnivec2.training.training_state import Progress
 from omnivec2.training.validation import progress_table, validate
 
 _MEMORY = 0.95

@@ -10,8 +10,8 @@ from torch import Tensor, nn
 from omnivec2.network.omnivec2 import OmniVec2
 from omnivec2.network.tokenizers.stem import Stem
 from omnivec2.network.tokenizers.text import TextTokenizer
+from omnivec2.training.distributed.sharding import clip_, is_sharded
 from omnivec2.training.recipe import Recipe
-from omnivec2.training.sharding import clip_, is_sharded
 
 
 def learning_rate(recipe: Recipe, step: int) -> float:

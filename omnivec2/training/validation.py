@@ -14,8 +14,8 @@ from omnivec2.spec import TaskFamily
 from omnivec2.training.losses import LossScale, losses_of
 from omnivec2.training.optimisation import WeightAverage
 from omnivec2.training.sampling import Batch, tensors
-from omnivec2.training.state import Progress
 from omnivec2.training.supervised import SupervisedStage
+from omnivec2.training.training_state import Progress
 
 _BATCH = 32
 

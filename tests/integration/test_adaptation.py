@@ -13,7 +13,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from export.export_checkpoint import export_checkpoint, require_ok
+from export.export_run import export_checkpoint, require_ok
 from export.repository.assemble import assemble
 from export.repository.layouts import Layout
 from omnivec2.spec import Modality

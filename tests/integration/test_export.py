@@ -11,7 +11,7 @@ import pytest
 import torch
 from rich.console import Console
 
-from export.export_checkpoint import export_checkpoint, require_ok
+from export.export_run import export_checkpoint, require_ok
 from export.graphs.export_graph import ExportResult
 from export.parity.random_samples import length_cases, random_inputs
 from export.repository.assemble import assemble

@@ -19,7 +19,7 @@ import pytest
 import torch
 from typer.testing import CliRunner
 
-from export.export_checkpoint import export_checkpoint, require_ok
+from export.export_run import export_checkpoint, require_ok
 from export.repository.assemble import assemble
 from export.repository.layouts import Layout
 from omnivec2.network.config import PRESETS, HeadConfig, ImuTokenizerConfig, NetworkConfig

@@ -20,7 +20,7 @@ from huggingface_hub import InferenceClient
 from pydantic import JsonValue
 from tritonclient.grpc import InferenceServerClient
 
-from export.export_checkpoint import export_checkpoint
+from export.export_run import export_checkpoint
 from export.graphs.export_graph import ExportResult
 from export.parity.decoder_searches import decoder_axes
 from export.repository.assemble import assemble
@@ -36,7 +36,7 @@ from omnivec2.network.load import load_network, save_network
 from omnivec2.passport import GRAPH_FILE, PASSPORT_FILE, Precision, load_passport
 from omnivec2.preprocess import collate, preprocessor_for
 from omnivec2.spec import HeadSpec
-from omnivec2.training.evaluation import Model
+from omnivec2.training.evaluation.evaluate_heads import Model
 from omnivec2.wordpiece import text_of
 from rollout.change_heads import add_head, remove_head
 from service.pipeline.data_plane import DataPlane

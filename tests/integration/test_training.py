@@ -13,11 +13,11 @@ from omnivec2.network.fusion import ALPHA_START
 from omnivec2.network.load import load_network
 from omnivec2.network.omnivec2 import module_name
 from omnivec2.preprocess import collate
-from omnivec2.training import gap
-from omnivec2.training import run as running
+from omnivec2.training import training_run as running
+from omnivec2.training.evaluation import fusion_gap
 from omnivec2.training.recipe import Recipe, TaskRecipe
-from omnivec2.training.run import Paths
 from omnivec2.training.sampling import tensors
+from omnivec2.training.training_run import Paths
 from tests.support import tiny_tasks
 
 TASKS = {
@@ -45,7 +45,7 @@ RECIPE = Recipe(
 
 @pytest.fixture(autouse=True)
 def small_data(monkeypatch: pytest.MonkeyPatch) -> None:
-    for module in (running, gap):
+    for module in (running, fusion_gap):
         monkeypatch.setattr(module, "load_task", lambda route, root: TASKS[route])
 
 
@@ -120,7 +120,7 @@ def test_the_gap_is_measured_on_what_would_ship_and_the_cross_attention_it_was_t
 ) -> None:
     always = RECIPE.model_copy(update={"cross_attention_drop": 0.0, "single_stream_tail": 0.0})
     checkpoint = running.train(always, paths := _paths(tmp_path))
-    saved = gap.load_run(always, paths.run, paths.data)
+    saved = fusion_gap.load_run(always, paths.run, paths.data)
     shipped = load_network(checkpoint).state_dict()
     own = saved.network.state_dict()
     fusion = {name for name in own if name.startswith("fusion.")}
@@ -128,7 +128,7 @@ def test_the_gap_is_measured_on_what_would_ship_and_the_cross_attention_it_was_t
         difference = own[name].float() - shipped[name].float()
         assert difference.norm() <= own[name].float().norm() / 50
     assert float(saved.network.fusion.before_g.alpha.detach()) != pytest.approx(ALPHA_START)
-    gaps = {one.route: one for one in gap.measure_gaps(saved)}
+    gaps = {one.route: one for one in fusion_gap.measure_gaps(saved)}
     assert set(gaps) == set(TASKS)
     assert gaps["tabular/double"].difference != 0
 
@@ -140,8 +140,8 @@ def test_a_run_without_trained_heads_has_no_gap(tmp_path: Path) -> None:
     )
     running.train(pretraining, paths := _paths(tmp_path))
     with pytest.raises(CheckpointError, match="no heads yet"):
-        gap.load_run(pretraining, paths.run, paths.data)
+        fusion_gap.load_run(pretraining, paths.run, paths.data)
     with pytest.raises(CheckpointError, match="another recipe"):
-        gap.load_run(RECIPE, paths.run, paths.data)
+        fusion_gap.load_run(RECIPE, paths.run, paths.data)
     with pytest.raises(CheckpointError, match="no readable training state"):
-        gap.load_run(pretraining, tmp_path, paths.data)
+        fusion_gap.load_run(pretraining, tmp_path, paths.data)

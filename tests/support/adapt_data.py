@@ -28,8 +28,8 @@ from omnivec2.network.warmstart import warm_start
 from omnivec2.preprocess import preprocessor_for
 from omnivec2.preprocess.graph import ATOM_FIELD_SIZES, BOND_FIELD_SIZES
 from omnivec2.spec import HeadSpec, Modality, TaskFamily, TensorSpec
-from omnivec2.training.constants import fit_constants
 from omnivec2.training.data.base import Split, TaskData, preprocess_spec
+from omnivec2.training.structure.fitted_constants import fit_constants
 
 PREPROCESS = {
     Modality.IMAGE: {"height": 32, "width": 32, "resize": "crop"},

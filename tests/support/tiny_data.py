@@ -14,8 +14,8 @@ import numpy as np
 import soundfile
 from PIL import Image
 
-from omnivec2.training.data.audio import ESC10_LABELS
-from omnivec2.training.data.image import CIFAR10_LABELS
+from omnivec2.training.data.sets.audio import ESC10_LABELS
+from omnivec2.training.data.sets.image import CIFAR10_LABELS
 
 _RNG = np.random.default_rng(0)
 

@@ -8,14 +8,14 @@ from pathlib import Path
 import torch
 from safetensors.torch import save_file
 
+from omnivec2.training.distributed.devices import Machine
+from omnivec2.training.distributed.processes import Processes, ShardedProcesses
+from omnivec2.training.distributed.sharding import whole
 from omnivec2.training.loop import gradients, start_stage
-from omnivec2.training.machine import Machine
-from omnivec2.training.processes import Processes, ShardedProcesses
 from omnivec2.training.recipe import Recipe, TaskRecipe
-from omnivec2.training.run import build
-from omnivec2.training.sharding import whole
-from omnivec2.training.state import Progress
 from omnivec2.training.supervised import SupervisedStage
+from omnivec2.training.training_run import build
+from omnivec2.training.training_state import Progress
 from tests.support import tiny_tasks
 
 

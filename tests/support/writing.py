@@ -20,7 +20,7 @@ from omnivec2.network.config import (
 from omnivec2.network.omnivec2 import OmniVec2
 from omnivec2.preprocess import preprocessor_for
 from omnivec2.spec import Generation, HeadSpec, Modality, PreprocessSpec, TaskFamily, TensorSpec
-from omnivec2.training.writing import generation_of, memory_spec
+from omnivec2.training.structure.decoder_structure import generation_of, memory_spec
 from omnivec2.wordpiece import END_ID, FIRST_WORD_ID, SIZE, START_ID, UNKNOWN_ID
 
 ROUTE = "text/summarization"

@@ -29,7 +29,7 @@ def routes(modality: Modality | None = None) -> list[str]:
 
 def _loaders(modality: Modality) -> dict[str, Loader]:
     """Route -> loader of one modality; loading one needs no other modality's libraries."""
-    found: dict[str, Loader] = import_module(f"{__name__}.{modality.value}").TASKS
+    found: dict[str, Loader] = import_module(f"{__name__}.sets.{modality.value}").TASKS
     return found
 
 
@@ -48,7 +48,7 @@ def load_task(route: str, root: Path, *, cache: Path | None = None) -> TaskData:
     modality = route.partition("/")[0]
     loader = _loaders(Modality(modality)).get(route) if modality in set(Modality) else None
     # Imported late: it is made of the same parts as the modules of the modalities.
-    loader = loader or import_module(f"{__name__}.paper").loader_of(route)
+    loader = loader or import_module(f"{__name__}.paper_data_sets").loader_of(route)
     if loader is None:
         known = ", ".join(routes())
         raise UnknownModelError(f"no data for {route!r}; there is data for {known}")

@@ -83,7 +83,7 @@ class TaskData:
         targets: regressed or forecast quantities.
         horizon: forecast steps.
         splits: ``train``, ``val`` and ``test``; the test part is for final numbers only.
-        metric: a name in :data:`omnivec2.training.metrics.METRICS`.
+        metric: a name in :data:`omnivec2.training.evaluation.quality_metrics.METRICS`.
         test_name: what the test part is called in tables.
         further_metrics: measured besides.
         further_tests: name -> another test part, measured besides.

@@ -9,22 +9,22 @@ from typing import Any
 
 from omnivec2.network.tokenizers import Tokenizer
 from omnivec2.spec import Modality
-from omnivec2.training.masked.base import Restoration
-from omnivec2.training.masked.fields import GraphRestoration, TabularRestoration
-from omnivec2.training.masked.pictures import (
+from omnivec2.training.masked.field_restoration import GraphRestoration, TabularRestoration
+from omnivec2.training.masked.group_restoration import PointCloudRestoration
+from omnivec2.training.masked.patch_restoration import (
     AudioRestoration,
     DepthRestoration,
     FrameRestoration,
     GrayRestoration,
     VideoRestoration,
 )
-from omnivec2.training.masked.points import PointCloudRestoration
-from omnivec2.training.masked.signals import (
+from omnivec2.training.masked.restoration import Restoration
+from omnivec2.training.masked.signal_restoration import (
     HyperspectralRestoration,
     ImuRestoration,
     TimeSeriesRestoration,
 )
-from omnivec2.training.masked.text import PermutedTextRestoration, TextRestoration
+from omnivec2.training.masked.word_restoration import PermutedTextRestoration, TextRestoration
 
 RESTORATIONS: dict[Modality, type[Restoration[Any]]] = {
     Modality.IMAGE: FrameRestoration,

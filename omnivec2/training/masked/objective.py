@@ -12,9 +12,9 @@ from omnivec2.network.omnivec2 import OmniVec2
 from omnivec2.network.tokenizers import Tokenizer
 from omnivec2.spec import Modality
 from omnivec2.training.masked import Restoration, build_restoration
-from omnivec2.training.masked.base import Inputs
 from omnivec2.training.masked.decoders import DECODERS, Decoder, Seen
 from omnivec2.training.masked.masking import LITERAL_RATIOS, RATIOS, choose_hidden
+from omnivec2.training.masked.restoration import Inputs
 
 Reach = Literal["f", "g"]
 

@@ -158,7 +158,7 @@ def test_models_as_json_are_head_specs(checkpoint: Path) -> None:
 def test_a_missing_library_is_named_with_the_extra_that_brings_it(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setitem(sys.modules, "export.export_checkpoint", None)
+    monkeypatch.setitem(sys.modules, "export.export_run", None)
     result = run("export")
     assert result.exit_code == 1
     assert "export" in result.stderr

@@ -9,14 +9,14 @@ import torch
 
 from omnivec2.errors import ArtifactError
 from omnivec2.spec import TaskFamily
+from omnivec2.training.distributed.devices import Machine
 from omnivec2.training.loop import start_stage, train_step
-from omnivec2.training.machine import Machine
-from omnivec2.training.masked.stages import MaskedPairStage, MaskedStage
+from omnivec2.training.masked.masked_stages import MaskedPairStage, MaskedStage
 from omnivec2.training.recipe import LiteralSwitches, Recipe, TaskRecipe
-from omnivec2.training.run import build, freeze
 from omnivec2.training.stage import TrainingStage
-from omnivec2.training.state import Progress
 from omnivec2.training.supervised import SupervisedStage
+from omnivec2.training.training_run import build, freeze
+from omnivec2.training.training_state import Progress
 from tests.support import tiny_tasks
 
 TASKS = {task.route: task for task in (tiny_tasks.classification(), tiny_tasks.forecasting())}

@@ -9,7 +9,7 @@ import onnxruntime as ort
 import pytest
 import torch
 
-from export.export_checkpoint import export_checkpoint
+from export.export_run import export_checkpoint
 from export.graphs.export_parts import Chain
 from export.graphs.network_parts import Composition, Cutting
 from export.graphs.traceable import traceable_route

@@ -10,7 +10,7 @@ import pytest
 import tensorrt_rtx_bindings as trt
 import torch
 
-from export.export_checkpoint import export_checkpoint, require_ok
+from export.export_run import export_checkpoint, require_ok
 from export.repository.conversion import Target
 from export.repository.layouts import Layout
 from export.tensorrt.plan_cache import KEY_FILE, EnginesKey, engines_key, ensure_engines, why_build

@@ -11,7 +11,7 @@ from omnivec2.spec import Modality
 from omnivec2.training.masked import LITERAL_RESTORATIONS, RESTORATIONS, build_restoration
 from omnivec2.training.masked.masking import RATIOS, choose_hidden
 from omnivec2.training.masked.objective import MaskedObjective
-from omnivec2.training.masked.text import MASK_ID, corrupted, two_stream_mask
+from omnivec2.training.masked.word_restoration import MASK_ID, corrupted, two_stream_mask
 from tests.support.hidden import (
     ROUTES,
     arrays,

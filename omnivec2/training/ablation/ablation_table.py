@@ -1,0 +1,124 @@
+"""The table of ablations: its rows, and its cells on disk."""
+
+from __future__ import annotations
+
+import datetime
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict
+
+from omnivec2.atomic import write_file
+from omnivec2.errors import ArtifactError
+from omnivec2.training.ablation.network_variants import Heads, Tokenizers
+from omnivec2.training.evaluation.evaluation_report import environment
+
+
+@dataclass(frozen=True)
+class Row:
+    """A variant.
+
+    Attributes:
+        name: key of its cells.
+        modalities: one network for each, or one for all.
+        tokenizers: see :data:`omnivec2.training.ablation.network_variants.Tokenizers`.
+        heads: likewise.
+    """
+
+    name: str
+    modalities: str
+    tokenizers: Tokenizers
+    heads: Heads
+
+    def groups(self, routes: Sequence[str]) -> list[tuple[str, ...]]:
+        """The tasks of every network that the row needs."""
+        return [(route,) for route in routes] if self.modalities == "single" else [tuple(routes)]
+
+
+ROWS = (
+    Row("single", "single", "own", "own"),
+    Row("multiple", "multiple", "own", "own"),
+    Row("unified head", "multiple", "own", "unified"),
+    Row("patches", "multiple", "patches", "own"),
+    Row("unified tokenizer", "multiple", "unified", "own"),
+)
+"""``patches`` is what one tokenizer for all has to be compared with: a linear map of raw numbers
+too, but one for each modality."""
+
+
+class Cell(BaseModel):
+    """One trained network's figure on one task's test part."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    row: str
+    seed: int
+    route: str
+    metric: str
+    value: float
+    steps: int
+    parameters: int
+    seconds: float
+
+
+class Cells:
+    """All cells that have been measured, in a JSON file that grows.
+
+    Args:
+        path: of the file; read if it exists.
+
+    Raises:
+        ArtifactError: it holds something else.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self.found: list[Cell] = []
+        if path.exists():
+            try:
+                self.found = [Cell(**one) for one in json.loads(path.read_text())["cells"]]
+            except (ValueError, KeyError, TypeError) as error:
+                raise ArtifactError(f"{path} is no table of ablations: {error}") from error
+
+    def has(self, row: str, seed: int, routes: Sequence[str]) -> bool:
+        """Whether a network has been measured."""
+        known = {(cell.row, cell.seed, cell.route) for cell in self.found}
+        return all((row, seed, route) in known for route in routes)
+
+    def add(self, cells: Sequence[Cell]) -> None:
+        """Keep further ones."""
+        self.found += cells
+        content = {
+            "created": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+            **environment("torch"),
+            "rows": [asdict(row) for row in ROWS],
+            "cells": [cell.model_dump() for cell in self.found],
+        }
+        write_file(self._path, (json.dumps(content, indent=1) + "\n").encode())
+
+    def values(self, row: str, route: str) -> list[float]:
+        """One per seed."""
+        return [cell.value for cell in self.found if (cell.row, cell.route) == (row, route)]
+
+    def lines(self) -> Iterator[list[str]]:
+        """Mean and deviation over the seeds: a line per row, a column per task."""
+        for row in ROWS:
+            cells = [spread(self.values(row.name, route)) for route in self.routes]
+            yield [row.modalities, row.tokenizers, row.heads, *cells]
+
+    @property
+    def routes(self) -> list[str]:
+        """The tasks, in the order of their measuring."""
+        return list(dict.fromkeys(cell.route for cell in self.found))
+
+
+def spread(values: Sequence[float]) -> str:
+    """``0.712 ± 0.004 (3)``: mean, sample deviation and how many."""
+    if not values:
+        return ""
+    if len(values) == 1:
+        return f"{values[0]:.3f} (1)"
+    return f"{np.mean(values):.3f} ± {np.std(values, ddof=1):.3f} ({len(values)})"

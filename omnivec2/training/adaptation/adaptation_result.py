@@ -1,0 +1,138 @@
+"""What came of an adaptation: for people a table, for programs JSON."""
+
+from __future__ import annotations
+
+import datetime
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from pydantic import JsonValue
+from rich.table import Table
+
+from omnivec2.atomic import write_file
+from omnivec2.errors import InvalidInputError
+from omnivec2.spec import Metric
+from omnivec2.training.evaluation.evaluation_report import environment
+from omnivec2.training.evaluation.quality_metrics import METRICS
+from omnivec2.training.evaluation.simple_models import LINEAR, TRIVIAL
+
+
+@dataclass(frozen=True)
+class Adapted:
+    """One adaptation.
+
+    Attributes:
+        route: of the new head.
+        dataset: what the test part is called.
+        labelled: inputs that were learned from.
+        pool: inputs that they were chosen from.
+        samples: inputs of the test part.
+        metric: its name.
+        value: of the head as it was written, on the test part.
+        validation: on labelled inputs that were not fitted to.
+        baselines: simple model -> its value with the same labels.
+        chosen: what was fitted with, and whether there is a tokenizer of its own.
+        skipped: inputs that could not be decoded.
+        seconds: what took how long, in ``total``, and of processors in ``cpu``.
+        seed: of everything random.
+        base: digest of the checkpoint that was adapted.
+    """
+
+    route: str
+    dataset: str
+    labelled: int
+    pool: int
+    samples: int
+    metric: str
+    value: float
+    validation: float
+    baselines: dict[str, float]
+    chosen: str
+    skipped: int
+    seconds: dict[str, float]
+    seed: int
+    base: str
+
+    @property
+    def higher_is_better(self) -> bool:
+        """Which way the metric points."""
+        return METRICS[self.metric].higher_is_better
+
+    @property
+    def gain(self) -> float:
+        """By how much the head is better than the better of the simple models."""
+        sign = 1.0 if self.higher_is_better else -1.0
+        return min(sign * (self.value - other) for other in self.baselines.values())
+
+    def as_metric(self) -> Metric:
+        """The form in which a head spec carries it."""
+        return Metric(
+            name=self.metric,
+            dataset=self.dataset,
+            split="test",
+            samples=self.samples,
+            value=self.value,
+            higher_is_better=self.higher_is_better,
+            baselines=self.baselines,
+        )
+
+
+def adapted_table(results: Sequence[Adapted]) -> Table:
+    """A row per adaptation; gains in green, losses in red."""
+    table = Table(caption="gain: over the better simple model with the same labels")
+    columns = ("head", "labels", "of", "test", "metric", "majority/mean", "linear", "ours",
+               "gain", "seconds", "CPU s")  # fmt: skip
+    for column in columns:
+        table.add_column(column, justify="left" if column in ("head", "metric") else "right")
+    for result in results:
+        colour = "green" if result.gain > 0 else "red"
+        table.add_row(
+            result.route,
+            f"{result.labelled:,}",
+            f"{result.pool:,}",
+            f"{result.samples:,}",
+            result.metric,
+            f"{result.baselines[TRIVIAL]:.3f}",
+            f"{result.baselines[LINEAR]:.3f}",
+            f"{result.value:.3f}",
+            f"[{colour}]{result.gain:+.3f}[/]",
+            f"{result.seconds['total']:.0f}",
+            f"{result.seconds['cpu']:.0f}",
+        )
+    return table
+
+
+def write_json(result: Adapted, path: Path, *, threads: int) -> None:
+    """Put a result, with what it was measured on, into a file of them, one per route.
+
+    Raises:
+        InvalidInputError: the file holds something else.
+    """
+    entry: dict[str, JsonValue] = asdict(result) | {
+        "gain": result.gain,
+        "created": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        "threads": threads,
+        **environment("torch"),
+    }
+    kept = [other for other in read_json(path) if other["route"] != result.route]
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_file(path, (json.dumps([*kept, entry], indent=1) + "\n").encode())
+
+
+def read_json(path: Path) -> list[dict[str, JsonValue]]:
+    """The results in a file; none if there is no such file.
+
+    Raises:
+        InvalidInputError: the file holds something else.
+    """
+    if not path.exists():
+        return []
+    try:
+        found = json.loads(path.read_text())
+    except ValueError as error:
+        raise InvalidInputError(f"{path}: not JSON: {error}") from error
+    if not isinstance(found, list) or not all(isinstance(e, dict) and "route" in e for e in found):
+        raise InvalidInputError(f"{path}: expected a list of results of adaptations")
+    return found

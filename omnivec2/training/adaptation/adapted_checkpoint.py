@@ -1,0 +1,74 @@
+"""From the fitted parts to a checkpoint: the base's trunk bit for bit, and one head."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from omnivec2.checkpoint import Checkpoint, write_checkpoint
+from omnivec2.network.omnivec2 import OmniVec2, module_name
+from omnivec2.preprocess import Preprocessor
+from omnivec2.spec import HeadSpec, TensorSpec
+from omnivec2.training.adaptation.adaptation_request import AdaptRequest
+from omnivec2.training.adaptation.fitting.fit_layers import state_of
+from omnivec2.training.adaptation.frozen_network import TRUNK_PREFIX, Base
+from omnivec2.training.adaptation.reading.input_choice import preprocess_spec_of
+
+
+def head_spec(
+    request: AdaptRequest, base: Base, preprocessor: Preprocessor[Any, Any], labels: tuple[str, ...]
+) -> HeadSpec:
+    """The spec of the new head, without metrics yet.
+
+    Args:
+        request: its route, data and targets.
+        base: the frozen network, which is named among the warm starts.
+        preprocessor: makes its inputs.
+        labels: names of its classes.
+    """
+    name = "values" if request.is_regression else "logits"
+    outputs = len(request.targets) if request.is_regression else len(labels)
+    digest = base.checkpoint.digest[:12]
+    return HeadSpec(
+        modality=request.modality,
+        task=request.route.partition("/")[2],
+        family=request.family,
+        description=request.description,
+        inputs=preprocessor.inputs,
+        outputs=(TensorSpec(name=name, dtype="float32", shape=(outputs,)),),
+        preprocess=preprocess_spec_of(preprocessor),
+        labels=labels,
+        targets=request.targets if request.is_regression else (),
+        limits=preprocessor.limits,
+        data=request.sources,
+        warm_starts=(*base.head.warm_starts, f"frozen network of checkpoint {digest}"),
+        network=base.config.preset,
+    )
+
+
+def write_adapted(
+    directory: Path, base: Base, network: OmniVec2, head: HeadSpec, *, own_tokenizer: bool
+) -> Checkpoint:
+    """Write a checkpoint of the trunk, one tokenizer and one head.
+
+    Tensors of the base are kept as they are stored, so that the shared layout of a service
+    that runs the base finds the trunk it has already.
+
+    Raises:
+        CheckpointError: a fitted weight is not finite.
+        OSError: the disk is full or read-only.
+    """
+    (tokenizer,) = network.tokenizers
+    stored = base.part(TRUNK_PREFIX)
+    fitted = {
+        f"heads.{module_name(head.route)}.{name}": value
+        for name, value in state_of(network.heads[module_name(head.route)]).items()
+    }
+    prefix = f"tokenizers.{tokenizer}."
+    if own_tokenizer:
+        state = state_of(network.tokenizers[tokenizer])
+        fitted |= {f"{prefix}{name}": value for name, value in state.items()}
+    else:
+        stored |= base.part(prefix)
+    config = network.config.model_dump(mode="json")
+    return write_checkpoint(directory, config=config, tensors=fitted, heads=[head], stored=stored)

@@ -1,0 +1,1 @@
+"""Fitting two layers on what the frozen network makes of the rows."""

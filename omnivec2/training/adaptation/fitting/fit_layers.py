@@ -1,0 +1,171 @@
+"""Two fully connected layers on summaries: what to fit them with is chosen by validation.
+
+The layers are then fitted once more to all labelled inputs, for as many steps as were best:
+several from different starts, whose mean is again two layers; or as a linear map.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from omnivec2.network.config import HeadConfig, Summary
+from omnivec2.network.fc_head import TOKEN_SUMMARIES, FullyConnectedHead
+from omnivec2.preprocess import Array
+from omnivec2.spec import TaskFamily
+from omnivec2.training.adaptation.fitting.batched_layers import Layers
+from omnivec2.training.adaptation.fitting.frozen_summaries import joined
+from omnivec2.training.adaptation.fitting.labelled_summaries import (
+    Choice,
+    Labelled,
+    constants_of,
+    mean_by_item,
+)
+from omnivec2.training.adaptation.fitting.linear_map import fit_straight
+from omnivec2.training.adaptation.fitting.model_selection import MEMBERS, trials_of
+from omnivec2.training.evaluation.quality_metrics import METRICS
+
+
+@dataclass(frozen=True)
+class Fit:
+    """The fitted layers.
+
+    Attributes:
+        head: in evaluation mode.
+        choice: what they were fitted with.
+        metric: value on inputs that were not fitted to, of the best choice.
+        predicted: [items, outputs] of the inputs that were validated on; others NaN.
+    """
+
+    head: FullyConnectedHead
+    choice: Choice
+    metric: float
+    predicted: Array
+
+
+def fit(
+    data: Labelled,
+    *,
+    family: TaskFamily,
+    metric: str,
+    hidden: int,
+    seed: int,
+    candidates: Sequence[tuple[Summary, ...]],
+    advance: Callable[[], None] = lambda: None,
+) -> Fit:
+    """Choose by validation, then fit to everything.
+
+    Args:
+        data: the training part.
+        family: of the head.
+        metric: decides whether class weights help.
+        hidden: width between the layers, a multiple of ``MEMBERS``.
+        seed: of the folds, the start and the order.
+        candidates: combinations of summaries to choose from.
+        advance: called once per candidate.
+    """
+    torch.manual_seed(seed)  # of dropout
+    # Moments of layers that have settled become denormal numbers, a hundred times slower.
+    torch.set_flush_denormal(True)
+    trials = []
+    for names in candidates:
+        trials += trials_of(data, names, hidden, seed)
+        advance()
+    # Losses with and without class weights are not comparable; the metric is.
+    best = [
+        min((t for t in trials if t.choice.class_weights == weighted), key=lambda t: t.loss)
+        for weighted in sorted({t.choice.class_weights for t in trials})
+    ]
+    sign = 1.0 if METRICS[metric].higher_is_better else -1.0
+    values = [_value(trial.predicted, data.labels, metric) for trial in best]
+    number = int(np.argmax([sign * value for value in values]))
+    chosen = best[number]
+    head = _fitted(data, chosen.choice, family, hidden, seed)
+    return Fit(head, chosen.choice, values[number], chosen.predicted)
+
+
+def _value(predicted: Array, labels: Array, metric: str) -> float:
+    known = np.isfinite(predicted[:, 0])
+    return METRICS[metric].measure(predicted[known], labels[known])
+
+
+def _fitted(
+    data: Labelled, choice: Choice, family: TaskFamily, hidden: int, seed: int
+) -> FullyConnectedHead:
+    """The layers that were chosen, fitted to everything."""
+    x, y = data.standardised(choice.summaries)
+    width = 2 * data.outputs if choice.straight else hidden // MEMBERS * MEMBERS
+    head = _empty_head(data, choice, family, width)
+    standardise(head, torch.from_numpy(joined(data.summaries, choice.summaries)))
+    if choice.straight:
+        fit_straight(
+            x.numpy(), y.numpy(), data.weights(False), choice.weight_decay, classes=data.classes
+        ).set_into(head)
+    else:
+        _set_mean_of_members(head, data, choice, x, y, hidden // MEMBERS, seed)
+    if head.is_regression:
+        location, scale = data.target_scale()
+        head.location.copy_(torch.from_numpy(location))
+        head.scale.copy_(torch.from_numpy(scale))
+    return head.eval()
+
+
+def _empty_head(
+    data: Labelled, choice: Choice, family: TaskFamily, hidden: int
+) -> FullyConnectedHead:
+    config = HeadConfig(
+        family=family, tokenizer="", outputs=data.outputs, layers="fc",
+        hidden=hidden, summaries=choice.summaries,
+    )  # fmt: skip
+    widths = {name in TOKEN_SUMMARIES: data.summaries[name].shape[1] for name in choice.summaries}
+    head = FullyConnectedHead(config, widths.get(False, 0), widths.get(True, 0))
+    return head.requires_grad_(False)
+
+
+def _set_mean_of_members(
+    head: FullyConnectedHead, data: Labelled, choice: Choice, x: Tensor, y: Tensor,
+    hidden: int, seed: int,
+) -> None:  # fmt: skip
+    """Fit several pairs of layers; their mean is again one pair."""
+    weights = torch.from_numpy(data.weights(choice.class_weights)).expand(MEMBERS, -1)
+    layers = Layers(
+        x, y, weights, [choice.weight_decay] * MEMBERS,
+        hidden=hidden, outputs=data.outputs, seed=seed, apart=True,
+    )  # fmt: skip
+    for _ in range(choice.steps):
+        layers.step()
+    first, first_bias, second, second_bias = layers.merged()
+    head.first.weight.copy_(first)
+    head.first.bias.copy_(first_bias)
+    head.second.weight.copy_(second)
+    head.second.bias.copy_(second_bias)
+
+
+@torch.no_grad()
+def standardise(head: FullyConnectedHead, summaries: Tensor) -> None:
+    """Set the head's constants to those of some summaries."""
+    mean, std = constants_of(summaries)
+    head.mean.copy_(mean.half())
+    head.mean_rest.copy_(mean - head.mean)
+    head.std.copy_(std)
+
+
+@torch.no_grad()
+def answers_of(head: FullyConnectedHead, summaries: Tensor, item: Array) -> tuple[Array, Array]:
+    """Which inputs, and the answer to each: as the service does, the mean over its samples.
+
+    Returns:
+        items int64 [n] in their order, and probabilities or values float64 [n, outputs].
+    """
+    outputs = head.answer(summaries)
+    found = outputs["values"] if head.is_regression else outputs["logits"].softmax(dim=1)
+    return mean_by_item(found.numpy(), item)
+
+
+def state_of(head: nn.Module) -> dict[str, Array]:
+    """Its tensors by name."""
+    return {name: value.detach().numpy() for name, value in head.state_dict().items()}

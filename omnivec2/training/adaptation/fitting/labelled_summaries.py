@@ -1,0 +1,130 @@
+"""Summaries of labelled inputs, and what is chosen and found while layers are fitted to them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from omnivec2.network.config import Summary
+from omnivec2.preprocess import Array
+from omnivec2.training.adaptation.fitting.frozen_summaries import Summaries, joined
+
+
+@dataclass(frozen=True)
+class Choice:
+    """What the layers are fitted with."""
+
+    summaries: tuple[Summary, ...]
+    weight_decay: float
+    class_weights: bool
+    steps: int = 0
+    straight: bool = False
+    """A linear map, whose penalty ``weight_decay`` is."""
+
+
+@dataclass(frozen=True)
+class Labelled:
+    """Summaries of labelled inputs.
+
+    Attributes:
+        summaries: of every sample.
+        item: int64 [samples], the input each belongs to.
+        labels: int64 [items] classes or float32 [items, targets].
+        classes: how many; 0 for quantities.
+    """
+
+    summaries: Summaries
+    item: Array
+    labels: Array
+    classes: int
+
+    @property
+    def strata(self) -> Array:
+        """What folds are balanced by."""
+        return self.labels if self.classes else np.zeros(len(self.labels), dtype=np.int64)
+
+    @property
+    def outputs(self) -> int:
+        """Classes or quantities."""
+        return self.classes or int(self.labels.shape[1])
+
+    def weights(self, class_weights: bool) -> Array:
+        """float32 [samples]: an input counts once however many samples it has; a class too."""
+        weights = 1.0 / np.bincount(self.item, minlength=len(self.labels))[self.item]
+        if class_weights:
+            classes = self.labels[self.item]
+            weights = weights / np.bincount(classes, weights)[classes]
+        return np.asarray(weights / weights.mean(), dtype=np.float32)
+
+    def target_scale(self) -> tuple[Array, Array]:
+        """Mean and deviation of quantities; 0 and 1 for classes."""
+        if self.classes:
+            return np.zeros(self.classes, np.float32), np.ones(self.classes, np.float32)
+        return self.labels.mean(axis=0), np.maximum(self.labels.std(axis=0), 1e-6)
+
+    def standardised(self, names: tuple[Summary, ...]) -> tuple[Tensor, Tensor]:
+        """Chosen summaries and the targets of all samples, in standard units."""
+        x = torch.from_numpy(joined(self.summaries, names))
+        mean, std = constants_of(x)
+        labels = self.labels[self.item]
+        if self.classes:
+            return (x - mean) / std, torch.from_numpy(labels)
+        location, scale = self.target_scale()
+        return (x - mean) / std, torch.from_numpy((labels - location) / scale)
+
+    def by_item(self, found: Array, rows: Array) -> Array:
+        """Answers to some samples as answers to inputs.
+
+        Args:
+            found: [rows, outputs]: logits, or quantities in standard units.
+            rows: the samples they are answers to.
+
+        Returns:
+            [items, outputs]: probabilities, or quantities; NaN where no sample was asked.
+        """
+        if self.classes:
+            values = torch.from_numpy(found).softmax(dim=1).numpy()
+        else:
+            location, scale = self.target_scale()
+            values = found * scale + location
+        predicted = np.full((len(self.labels), self.outputs), np.nan)
+        items, means = mean_by_item(values, self.item[rows])
+        predicted[items] = means
+        return predicted
+
+
+@dataclass(frozen=True)
+class Trial:
+    """A choice at its best: loss and answers on inputs that were not fitted to.
+
+    Attributes:
+        choice: what was tried.
+        loss: mean over the inputs that were validated on.
+        predicted: [items, outputs]; NaN where an input was not.
+    """
+
+    choice: Choice
+    loss: float
+    predicted: Array
+
+
+def constants_of(summaries: Tensor) -> tuple[Tensor, Tensor]:
+    """Mean and deviation of summaries (S, D), the latter kept away from 0.
+
+    What varies by less than a thousandth of its size is mostly rounding, which differs from
+    one engine to the next, and must not be blown up.
+    """
+    mean, deviation = summaries.mean(dim=0), summaries.std(dim=0, unbiased=False)
+    size = max(float(deviation.max()), float(mean.square().mean().sqrt()))
+    return mean, deviation.clamp(min=1e-3 * size + 1e-6)
+
+
+def mean_by_item(values: Array, item: Array) -> tuple[Array, Array]:
+    """Mean of the rows of each item: items in their order, and float64 [items, ...]."""
+    items, number, counts = np.unique(item, return_inverse=True, return_counts=True)
+    total = np.zeros((len(items), values.shape[1]))
+    np.add.at(total, number, values)
+    return items, total / counts[:, None]

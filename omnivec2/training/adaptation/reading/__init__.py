@@ -1,0 +1,1 @@
+"""Labelled data in any form, read into rows."""

@@ -1,0 +1,168 @@
+"""Arrays with labels: NumPy files, MATLAB files, and the IDX files of MNIST and its kin."""
+
+from __future__ import annotations
+
+import gzip
+import struct
+import zipfile
+import zlib
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+
+from omnivec2.errors import InvalidInputError
+from omnivec2.preprocess import Array
+from omnivec2.spec import Modality
+from omnivec2.training.adaptation.adaptation_request import DataPart
+from omnivec2.training.adaptation.reading.labelled_rows import (
+    Label,
+    Pixel,
+    Row,
+    Scene,
+    Value,
+    quantity,
+)
+from omnivec2.training.adaptation.reading.labelled_tables import as_name
+
+_ONLY = "array"
+"""What the array of a file without names is called."""
+
+_IDX_TYPES = {0x08: ">u1", 0x09: ">i1", 0x0B: ">i2", 0x0C: ">i4", 0x0D: ">f4", 0x0E: ">f8"}
+_UNLABELLED = "0"
+"""Class of the pixels of a scene that nobody labelled, by the custom of such scenes."""
+
+_DAMAGED = (OSError, ValueError, EOFError, struct.error, zipfile.BadZipFile, zlib.error)
+"""What readers of these forms raise on damaged files."""
+
+
+def is_arrays(path: Path) -> bool:
+    """Whether a file is of one of the forms read here."""
+    name = path.name.lower().removesuffix(".gz")
+    return name.endswith((".npz", ".npy", ".mat", "-ubyte"))
+
+
+def load_arrays(path: Path) -> dict[str, Array]:
+    """The arrays of a file by name; nothing pickled is read.
+
+    Raises:
+        InvalidInputError: it is damaged, or of none of the forms.
+    """
+    name = path.name.lower().removesuffix(".gz")
+    try:
+        if name.endswith(".mat"):
+            from scipy.io import loadmat
+
+            found = loadmat(path)
+            return {key: np.asarray(v) for key, v in found.items() if not key.startswith("__")}
+        if name.endswith("-ubyte"):
+            return {_ONLY: _read_idx(path)}
+        with path.open("rb") as file:
+            loaded = np.load(file, allow_pickle=False)
+            if isinstance(loaded, np.ndarray):
+                return {_ONLY: loaded}
+            return {key: loaded[key] for key in loaded.files}
+    except _DAMAGED as error:
+        raise InvalidInputError(f"{path}: not readable arrays: {error}") from error
+
+
+def _read_idx(path: Path) -> Array:
+    """An IDX file (yann.lecun.com/exdb/mnist): type, number of axes, their lengths, data."""
+    raw = path.read_bytes()
+    data = gzip.decompress(raw) if path.name.endswith(".gz") else raw
+    zero, kind, axes = struct.unpack(">HBB", data[:4])
+    if zero or kind not in _IDX_TYPES:
+        raise ValueError("no IDX header")
+    shape = struct.unpack(f">{axes}I", data[4 : 4 + 4 * axes])
+    flat = np.frombuffer(data, dtype=_IDX_TYPES[kind], offset=4 + 4 * axes)
+    return flat.reshape(shape).astype(flat.dtype.newbyteorder("="))
+
+
+def read_arrays(part: DataPart, modality: Modality, *, regression: bool) -> list[Row]:
+    """The rows of one or several files of arrays.
+
+    Raises:
+        InvalidInputError: an array is missing, or shapes do not belong together.
+    """
+    rows: list[Row] = []
+    for name in part.path:
+        rows += _rows_of(Path(name), part, modality, regression=regression)
+    return rows
+
+
+def _rows_of(path: Path, part: DataPart, modality: Modality, *, regression: bool) -> list[Row]:
+    arrays = load_arrays(path)
+    labels = _labels(path, part, arrays)
+    key = part.input[0] if part.input else _value_key(path, part, arrays)
+    values = _find(path, arrays, key)
+    if modality is Modality.HYPERSPECTRAL and labels.shape == values.shape[:2] != (1,):
+        return _scene(path, values, labels)
+    items = _items(
+        path, values, None if part.lengths is None else _find(path, arrays, part.lengths)
+    )
+    if len(items) != len(labels):
+        raise InvalidInputError(f"{path}: {len(items)} inputs ({key}) have {len(labels)} labels")
+    chosen = np.ones(len(labels), dtype=bool)
+    for name, wanted in part.only.items():
+        chosen &= np.array([as_name(cell) in wanted for cell in _find(path, arrays, name).tolist()])
+    rows = []
+    for index in np.flatnonzero(chosen).tolist():
+        where = f"{path.name}, row {index + 1}"
+        rows.append(Row(where, items[index], _label(labels[index], where, regression)))
+    return rows
+
+
+def _label(cell: Array, where: str, regression: bool) -> Label:
+    if regression:
+        return tuple(quantity(value, where) for value in np.atleast_1d(cell).tolist())
+    return as_name(cell.tolist())
+
+
+def _labels(path: Path, part: DataPart, arrays: Mapping[str, Array]) -> Array:
+    label = part.label or "label"
+    if label in arrays:
+        found = arrays[label]
+    elif Path(label).is_file():
+        found = next(iter(load_arrays(Path(label)).values()))
+    else:
+        raise InvalidInputError(
+            f"{path}: --labels names neither an array of it ({', '.join(arrays)}) nor a file: "
+            f"{label!r}"
+        )
+    # MATLAB has no vectors: labels come as a row or a column.
+    return found.ravel() if found.ndim == 2 and 1 in found.shape else found
+
+
+def _value_key(path: Path, part: DataPart, arrays: Mapping[str, Array]) -> str:
+    taken = {part.label or "label", part.lengths, *part.only}
+    left = [name for name in arrays if name not in taken]
+    if len(left) != 1:
+        raise InvalidInputError(f"{path}: give --input, one of {', '.join(left) or 'no arrays'}")
+    return left[0]
+
+
+def _find(path: Path, arrays: Mapping[str, Array], name: str) -> Array:
+    if name not in arrays:
+        raise InvalidInputError(f"{path}: no array {name!r}; there are {', '.join(arrays)}")
+    return arrays[name]
+
+
+def _items(path: Path, values: Array, lengths: Array | None) -> list[Value]:
+    """Inputs along the first axis, or pieces of the given lengths."""
+    if lengths is None:
+        return list(values)
+    ends = np.cumsum(lengths.astype(np.int64).ravel())
+    if len(values) != (ends[-1] if len(ends) else 0):
+        raise InvalidInputError(f"{path}: lengths do not add up to the {len(values)} samples")
+    return list(np.split(values, ends[:-1]))
+
+
+def _scene(path: Path, cube: Array, labels: Array) -> list[Row]:
+    """The labelled pixels of a cube (height, width, bands)."""
+    scene = Scene(cube)
+    names = [as_name(cell) for cell in labels.ravel().tolist()]
+    return [
+        Row(f"{path.name}, pixel {index + 1}", Pixel(scene, index), name)
+        for index, name in enumerate(names)
+        if name != _UNLABELLED
+    ]

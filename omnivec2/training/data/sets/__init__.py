@@ -1,0 +1,1 @@
+"""The project's own data sets, one module per modality."""

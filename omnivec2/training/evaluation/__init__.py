@@ -1,0 +1,1 @@
+"""How good a trained network is: figures, simple models to compare with, reports."""

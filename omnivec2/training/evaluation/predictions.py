@@ -1,0 +1,121 @@
+"""From a graph's raw outputs to what metrics compare: one function per task family."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from scipy.special import softmax
+
+from omnivec2.generation import IDS
+from omnivec2.preprocess import Array
+from omnivec2.spec import TaskFamily
+from omnivec2.training.data.base import Split
+from omnivec2.training.evaluation.quality_metrics import METRICS
+from omnivec2.training.evaluation.simple_scene_models import apart, resized
+from omnivec2.wordpiece import text_of
+
+Outputs = Mapping[str, Array]
+"""Output name -> array (samples, ...)."""
+
+_ANSWERS = 100
+"""Boxes of a class kept per picture, the surest ones."""
+
+
+@dataclass(frozen=True)
+class Answers:
+    """Predictions of some samples and what they should have been.
+
+    Attributes:
+        predicted: in the form the family's metrics take.
+        wanted: likewise.
+    """
+
+    predicted: list[Any]
+    wanted: list[Any]
+
+    def extend(self, other: Answers) -> None:
+        """Add the answers of further samples."""
+        self.predicted.extend(other.predicted)
+        self.wanted.extend(other.wanted)
+
+    def measure(self, metric: str) -> float:
+        """The value of a metric over all answers."""
+        predicted: Any = self.predicted
+        if isinstance(predicted[0], np.ndarray) and predicted[0].ndim == 1:
+            predicted = np.stack(predicted)
+        return METRICS[metric].measure(predicted, self.wanted)
+
+
+def answers(family: TaskFamily, outputs: Outputs, split: Split, rows: Sequence[int]) -> Answers:
+    """What a graph answered to the samples ``rows`` of a split.
+
+    Args:
+        family: of the head.
+        outputs: of the graph for these samples, in their order.
+        split: where the samples are from.
+        rows: their indices.
+    """
+    return _FAMILIES[family](outputs, split, rows)
+
+
+def _labelled(outputs: Outputs, split: Split, rows: Sequence[int]) -> Answers:
+    return Answers(list(outputs["logits"]), [split.targets[row] for row in rows])
+
+
+def _valued(outputs: Outputs, split: Split, rows: Sequence[int]) -> Answers:
+    return Answers(list(outputs["values"]), [split.targets[row] for row in rows])
+
+
+def _forecast(outputs: Outputs, split: Split, rows: Sequence[int]) -> Answers:
+    """Divided by each series' scale, so that errors of all series count alike."""
+    assert split.scales is not None
+    scales = split.scales[np.asarray(rows)]
+    wanted = [split.targets[row] / scale for row, scale in zip(rows, scales, strict=True)]
+    return Answers(list(outputs["mean"] / scales[:, None]), wanted)
+
+
+def _segmented(outputs: Outputs, split: Split, rows: Sequence[int]) -> Answers:
+    """Class per pixel at the size of the references; per sample where samples are pixels."""
+    if split.references is None:
+        return _labelled(outputs, split, rows)
+    references = [split.references[row] for row in rows]
+    masks = [
+        np.argmax(resized(np.moveaxis(logits, 0, 2), reference.shape), axis=2)
+        for logits, reference in zip(outputs["logits"], references, strict=True)
+    ]
+    return Answers(masks, references)
+
+
+def _detected(outputs: Outputs, split: Split, rows: Sequence[int]) -> Answers:
+    """Every query may answer with every class; boxes that overlap a surer one are dropped."""
+    scores = softmax(outputs["logits"].astype(np.float64), axis=2)[..., :-1]
+    found = [_boxes(s, boxes) for s, boxes in zip(scores, outputs["boxes"], strict=True)]
+    return Answers(found, [split.targets[row] for row in rows])
+
+
+def _boxes(scores: Array, boxes: Array) -> dict[str, Array]:
+    kept = [apart(boxes, column)[:_ANSWERS] for column in scores.T]
+    return {
+        "boxes": np.concatenate([boxes[rows] for rows in kept]),
+        "labels": np.repeat(np.arange(len(kept)), [len(rows) for rows in kept]),
+        "scores": np.concatenate([scores[rows, label] for label, rows in enumerate(kept)]),
+    }
+
+
+def _summarized(outputs: Outputs, split: Split, rows: Sequence[int]) -> Answers:
+    """Texts; the outputs are those of a search, not of the graph."""
+    references = [split.targets[row].references for row in rows]
+    return Answers([text_of(ids) for ids in outputs[IDS]], references)
+
+
+_FAMILIES: dict[TaskFamily, Callable[[Outputs, Split, Sequence[int]], Answers]] = {
+    TaskFamily.CLASSIFICATION: _labelled,
+    TaskFamily.REGRESSION: _valued,
+    TaskFamily.FORECASTING: _forecast,
+    TaskFamily.SEGMENTATION: _segmented,
+    TaskFamily.DETECTION: _detected,
+    TaskFamily.SUMMARIZATION: _summarized,
+}

@@ -1,0 +1,102 @@
+"""How much an embedding knows: simple models on embeddings, beside the same on raw arrays.
+
+Classes and quantities are read off the five nearest training samples; series, whose
+embedding is of their shape and not of their level, off a ridge regression.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from sklearn.linear_model import Ridge
+from sklearn.neighbors import KNeighborsClassifier, KNeighborsRegressor
+from sklearn.preprocessing import StandardScaler
+
+from omnivec2.preprocess import Array, Sample
+from omnivec2.spec import TaskFamily
+from omnivec2.training.data.base import Split, TaskData
+from omnivec2.training.evaluation.plain_features import feature_matrix
+
+NEIGHBOURS = 5
+TRAIN_SAMPLES, TEST_SAMPLES = 2000, 2000
+_ALPHA = 10.0
+
+Embed = Callable[[Sequence[Sample]], Array]
+
+
+@dataclass(frozen=True)
+class Probe:
+    """What was measured: on ``samples`` test samples, from embeddings and from raw arrays."""
+
+    metric: str
+    samples: int
+    value: float
+    raw: float
+    higher_is_better: bool
+
+
+def probe(task: TaskData, embed: Embed, *, split: str = "test") -> Probe:
+    """Measure an embedding on a task of its modality.
+
+    Args:
+        task: data with a class, a quantity or a forecast per sample.
+        embed: samples -> embeddings [n, d].
+        split: the part that is measured.
+    """
+    train = _some(task.splits["train"], TRAIN_SAMPLES)
+    test = _some(task.splits[split], TEST_SAMPLES)
+    embedded = embed(train.samples), embed(test.samples)
+    raw = feature_matrix(task.modality, train.samples), feature_matrix(task.modality, test.samples)
+    if isinstance(raw[0], np.ndarray):
+        scaler = StandardScaler().fit(raw[0])
+        raw = scaler.transform(raw[0]), scaler.transform(raw[1])
+    if task.family is TaskFamily.FORECASTING:
+        measure, name, higher = _series_error, "linear probe mse", False
+    elif task.family is TaskFamily.REGRESSION:
+        measure, name, higher = _value_error, f"{NEIGHBOURS}-nn rmse", False
+    else:
+        measure, name, higher = _right, f"{NEIGHBOURS}-nn accuracy", True
+    return Probe(
+        metric=name,
+        samples=len(test),
+        value=measure(*embedded, train, test),
+        raw=measure(*raw, train, test),
+        higher_is_better=higher,
+    )
+
+
+def _some(split: Split, most: int) -> Split:
+    if len(split) <= most:
+        return split
+    return split.take(np.sort(np.random.default_rng(0).permutation(len(split))[:most]))
+
+
+def _right(known: Any, asked: Any, train: Split, test: Split) -> float:
+    model = KNeighborsClassifier(min(NEIGHBOURS, len(train)), metric="cosine", algorithm="brute")
+    model.fit(known, np.asarray(train.targets[:]))
+    return float(model.score(asked, np.asarray(test.targets[:])))
+
+
+def _value_error(known: Any, asked: Any, train: Split, test: Split) -> float:
+    model = KNeighborsRegressor(min(NEIGHBOURS, len(train)), metric="cosine", algorithm="brute")
+    model.fit(known, np.stack(list(train.targets)))
+    error = model.predict(asked) - np.stack(list(test.targets))
+    return float(np.sqrt(np.mean(np.square(error))))
+
+
+def _series_error(known: Any, asked: Any, train: Split, test: Split) -> float:
+    """Of forecasts relative to each window's own mean and deviation, in standard units."""
+    assert test.scales is not None
+    middle, spread = _windows(train)
+    model = Ridge(alpha=_ALPHA).fit(known, (np.stack(list(train.targets)) - middle) / spread)
+    middle, spread = _windows(test)
+    error = model.predict(asked) * spread + middle - np.stack(list(test.targets))
+    return float(np.mean(np.square(error / test.scales[:, None])))
+
+
+def _windows(split: Split) -> tuple[Array, Array]:
+    values = np.stack([sample["values"] for sample in split.samples])
+    return values.mean(axis=1, keepdims=True), values.std(axis=1, keepdims=True) + 1e-5

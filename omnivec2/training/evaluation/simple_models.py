@@ -1,0 +1,195 @@
+"""What simple models reach on the arrays the network gets, so that its figures mean something.
+
+Per task a trivial answer (the majority class, the mean, prior boxes) and a linear model
+(logistic or ridge regression), its regularisation chosen on ``val``; measured on ``test``.
+"""
+
+from __future__ import annotations
+
+import copy
+import hashlib
+import json
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.linear_model import LogisticRegression, Ridge
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import MaxAbsScaler, StandardScaler
+
+from omnivec2.preprocess import Array
+from omnivec2.spec import TaskFamily
+from omnivec2.training.data import DEFAULT_CACHE
+from omnivec2.training.data.base import Split, TaskData
+from omnivec2.training.evaluation.plain_features import feature_matrix
+from omnivec2.training.evaluation.quality_metrics import METRICS
+from omnivec2.training.evaluation.simple_scene_models import (
+    detection_baselines,
+    segmentation_baselines,
+)
+from omnivec2.training.evaluation.simple_summaries import summarization_baselines
+
+_VERSION = 2
+"""Raised whenever the figures kept from before are no longer what this file computes."""
+
+TRIVIAL, LINEAR = "majority", "linear"
+"""Names of the two baselines of every task."""
+
+_FIT_SAMPLES = 10_000
+"""Training samples of a linear model at most, chosen at random: keeps it to two minutes."""
+
+_ITERATIONS = 300
+_LOGISTIC_C = (1e-3, 1e-2, 1e-1, 1.0)
+_SPARSE_LOGISTIC_C = (0.03, 0.3, 3.0, 30.0)
+_RIDGE_ALPHA = (1.0, 10.0, 100.0, 1000.0)
+
+
+def baselines(task: TaskData, *, cache: Path = DEFAULT_CACHE) -> dict[str, float]:
+    """Figures of the simple models on a task's test part, from the cache if they are there.
+
+    Returns:
+        baseline -> value of the task's metric: ``majority`` (of families without classes:
+        the mean) and ``linear``; of summaries, sentences as they are.
+    """
+    file = cache / "baselines" / f"{task.route.replace('/', '-')}-{_fingerprint(task)}.json"
+    if file.is_file():
+        return {name: float(value) for name, value in json.loads(file.read_text()).items()}
+    found = _compute(task)
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text(json.dumps(found))
+    return found
+
+
+def _fingerprint(task: TaskData) -> str:
+    sizes = {name: len(split) for name, split in task.splits.items()}
+    parts: list[object] = [_VERSION, task.preprocess.model_dump(mode="json"), sizes]
+    if task.further_metrics or task.further_tests:
+        parts += [task.metric, task.test_name]
+    text = json.dumps(parts, sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def _compute(task: TaskData) -> dict[str, float]:
+    target = task.splits["train"].targets[0]
+    if task.family is TaskFamily.SEGMENTATION and np.ndim(target) == 0:
+        return _classification(task)
+    return _FAMILIES[task.family](task)
+
+
+def _some(split: Split, most: int = _FIT_SAMPLES) -> Split:
+    if len(split) <= most:
+        return split
+    return split.take(np.sort(np.random.default_rng(0).permutation(len(split))[:most]))
+
+
+def _matrix(task: TaskData, split: Split) -> Any:
+    return feature_matrix(task.modality, split.samples)
+
+
+def _classification(task: TaskData) -> dict[str, float]:
+    """Majority class, and logistic regression."""
+    metric = METRICS[task.metric].measure
+    test = task.splits["test"]
+    labels = np.asarray(test.targets[:])
+    shares = np.bincount(np.asarray(task.splits["train"].targets[:]), minlength=len(task.labels))
+    trivial = metric(np.tile(shares, (len(test), 1)), labels)
+    model = logistic(task)
+    return {TRIVIAL: trivial, LINEAR: metric(model(_matrix(task, test)), labels)}
+
+
+def logistic(task: TaskData) -> Callable[[Any], Array]:
+    """A logistic regression fitted to a task: features -> scores [n, classes]."""
+    metric = METRICS[task.metric].measure
+    train, val = _some(task.splits["train"]), _some(task.splits["val"])
+    features, labels = _matrix(task, train), np.asarray(train.targets[:])
+    val_features, val_labels = _matrix(task, val), np.asarray(val.targets[:])
+    # Sparse bags must stay sparse: they are scaled without being centred.
+    dense = isinstance(features, np.ndarray)
+    scaler = (StandardScaler() if dense else MaxAbsScaler()).fit(features)
+    features, val_features = scaler.transform(features), scaler.transform(val_features)
+    model = LogisticRegression(max_iter=_ITERATIONS, warm_start=True)
+    best, chosen = -np.inf, model
+    for strength in _LOGISTIC_C if dense else _SPARSE_LOGISTIC_C:
+        model.set_params(C=strength)
+        with warnings.catch_warnings():
+            # Features that depend on one another converge slowly; ``val`` has the last word.
+            warnings.simplefilter("ignore", ConvergenceWarning)
+            model.fit(features, labels)
+        found = metric(_scores(model, val_features, len(task.labels)), val_labels)
+        if found <= best:  # from here on it only fits the training part better
+            break
+        best, chosen = found, copy.deepcopy(model)
+    return lambda asked: _scores(chosen, scaler.transform(asked), len(task.labels))
+
+
+def _scores(model: Any, features: Any, classes: int) -> Array:
+    out = np.zeros((features.shape[0], classes))
+    # Classes that no training sample has get no column from scikit-learn.
+    out[:, model.classes_] = model.predict_proba(features)
+    return out
+
+
+def _regression(task: TaskData) -> dict[str, float]:
+    """Mean of the training targets, and ridge regression."""
+    metric = METRICS[task.metric].measure
+    parts = {name: np.stack(list(split.targets)) for name, split in task.splits.items()}
+    test = task.splits["test"]
+    mean = np.tile(parts["train"].mean(axis=0), (len(test), 1))
+    train, val = _matrix(task, task.splits["train"]), _matrix(task, task.splits["val"])
+    best = (np.inf, mean)
+    for alpha in _RIDGE_ALPHA:
+        model = make_pipeline(StandardScaler(), Ridge(alpha=alpha)).fit(train, parts["train"])
+        error = metric(_rows(model.predict(val)), parts["val"])
+        if error < best[0]:
+            best = error, _rows(model.predict(_matrix(task, test)))
+    return {TRIVIAL: metric(mean, parts["test"]), LINEAR: metric(best[1], parts["test"])}
+
+
+def _rows(values: Array) -> Array:
+    return np.asarray(values).reshape(len(values), -1)
+
+
+def _forecasting(task: TaskData) -> dict[str, float]:
+    """Each series' training mean, and one ridge regression over all series.
+
+    Series are standardised by the mean and deviation of their training windows, as tables
+    of the literature do before anything else.
+    """
+    metric = METRICS[task.metric].measure
+    train = task.splits["train"]
+    assert train.scales is not None
+    # Training windows of a series lie together and share a scale, which tells series apart.
+    centres = {
+        scale: float(np.mean([train.samples[i]["values"].mean() for i in rows]))
+        for scale in np.unique(train.scales)
+        if len(rows := np.flatnonzero(train.scales == scale)[::50])
+    }
+
+    def standardised(split: Split, most: int) -> tuple[Array, Array]:
+        part = _some(split, most)
+        assert part.scales is not None
+        centre = np.array([[centres[scale]] for scale in part.scales])
+        scale = part.scales[:, None]
+        values = np.stack([sample["values"] for sample in part.samples])
+        return (values - centre) / scale, (np.stack(list(part.targets)) - centre) / scale
+
+    fit = standardised(train, _FIT_SAMPLES)
+    val = standardised(task.splits["val"], _FIT_SAMPLES)
+    inputs, future = standardised(task.splits["test"], len(task.splits["test"]))
+    models = [Ridge(alpha=alpha).fit(*fit) for alpha in _RIDGE_ALPHA]
+    best = min(models, key=lambda model: metric(model.predict(val[0]), val[1]))
+    trivial = metric(np.zeros_like(future), future)
+    return {TRIVIAL: trivial, LINEAR: metric(best.predict(inputs), future)}
+
+
+_FAMILIES: dict[TaskFamily, Callable[[TaskData], dict[str, float]]] = {
+    TaskFamily.CLASSIFICATION: _classification,
+    TaskFamily.REGRESSION: _regression,
+    TaskFamily.FORECASTING: _forecasting,
+    TaskFamily.SEGMENTATION: segmentation_baselines,
+    TaskFamily.DETECTION: detection_baselines,
+    TaskFamily.SUMMARIZATION: summarization_baselines,
+}

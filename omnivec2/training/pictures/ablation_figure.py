@@ -1,0 +1,39 @@
+"""The table of ablations as a picture: what every seed's network reached."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from omnivec2.training.ablation.ablation_table import ROWS, Cells
+from omnivec2.training.pictures.canvas import PLAIN, picture
+
+_COLUMNS, _PANEL_INCHES = 3, (2.6, 1.5)
+_SEED = "#8c959f"
+
+
+def draw_ablation(path: Path, cells: Cells) -> None:
+    """A panel per task: a point per seed, their mean and its deviation, a line per variant.
+
+    Args:
+        path: of the SVG or PNG.
+        cells: what has been measured; variants without figures have an empty line.
+    """
+    routes = cells.routes
+    with picture(path, len(routes), _COLUMNS, _PANEL_INCHES) as (_, panels):
+        for column, (axes, route) in enumerate(zip(panels, routes, strict=True)):
+            for line, row in enumerate(ROWS):
+                values = cells.values(row.name, route)
+                axes.plot(values, [line] * len(values), "o", color=_SEED, markersize=3,
+                          gid=f"{row.name} {route}")  # fmt: skip
+                if len(values) > 1:
+                    deviation = float(np.std(values, ddof=1))
+                    axes.errorbar(np.mean(values), line, xerr=deviation, fmt="|", color=PLAIN,
+                                  markersize=9, capsize=2, linewidth=1)  # fmt: skip
+            leftmost = column % _COLUMNS == 0
+            axes.set_yticks(range(len(ROWS)), [row.name if leftmost else "" for row in ROWS])
+            axes.set_ylim(len(ROWS) - 0.5, -0.5)  # the first row on top
+            axes.grid(axis="x", linewidth=0.3)
+            (metric,) = {cell.metric for cell in cells.found if cell.route == route}
+            axes.set_title(f"{route}: {metric}", loc="left")

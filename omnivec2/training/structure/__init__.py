@@ -1,0 +1,1 @@
+"""From data to structure: tokenizers, heads, decoders and their constants."""

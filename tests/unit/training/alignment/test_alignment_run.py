@@ -1,0 +1,225 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from rich.console import Console
+
+from export.export_run import export_checkpoint, require_ok
+from export.repository.layouts import Layout
+from omnivec2.checkpoint import load_stored_tensors, read_checkpoint
+from omnivec2.errors import ArtifactError
+from omnivec2.network.config import HeadConfig
+from omnivec2.network.load import load_network
+from omnivec2.preprocess import collate, preprocessor_for
+from omnivec2.preprocess.imu import Recording
+from omnivec2.spec import DataSource, Modality, PreprocessSpec, TaskFamily
+from omnivec2.training.adaptation.reading.prepared_rows import Prepared
+from omnivec2.training.alignment.alignment_run import AlignRequest, align, write_json
+from omnivec2.training.alignment.fit_projections import Summarised, contrast, fit_heads, vectors_of
+from omnivec2.training.alignment.paired_recordings import AlignedData, Stream, load_aligned
+from omnivec2.training.alignment.retrieval_metrics import named, recall
+from omnivec2.training.data.base import Location, preprocess_spec
+from omnivec2.training.sampling import tensors
+from tests.support.adapt_data import PREPROCESS, tiny_base
+from tests.support.tiny_data import TINY, utdmhad_inertial
+
+NAMES = ("very slow", "slow", "steady", "quick", "hasty", "very quick")
+RECORDINGS = 48
+
+
+def recordings(seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Waves of six frequencies with noise: float64 (recordings, 40, 4), classes."""
+    rng = np.random.default_rng(seed)
+    labels = np.arange(RECORDINGS) % len(NAMES)
+    phase = rng.uniform(0, 2 * np.pi, (RECORDINGS, 1, 4))
+    angle = 0.3 * (1 + labels[:, None, None]) * np.arange(40)[None, :, None] + phase
+    return np.sin(angle) + 0.05 * rng.normal(size=angle.shape), labels
+
+
+def unit(*rows: tuple[float, ...]) -> np.ndarray:
+    vectors = np.array(rows, dtype=np.float64)
+    return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+
+
+# --- measures -----------------------------------------------------------------------------
+
+
+def test_recall_counts_queries_with_one_of_their_class_among_the_nearest() -> None:
+    queries = ("depth", unit((1, 0), (0, 1)), np.array([0, 1]))
+    searched = ("imu", unit((1, 0.1), (1, 0.2), (0.1, 1)), np.array([0, 1, 0]))
+    found = recall(queries, searched, ranks=(1, 2, 3, 5))
+    assert found.recall == {1: 0.5, 2: 1.0, 3: 1.0}
+    # Two of three are right for the first query, one of three for the second.
+    assert found.chance == pytest.approx({1: 0.5, 2: (1 + 2 / 3) / 2, 3: 1.0})
+
+
+def test_names_are_told_by_the_nearest_one_of_those_left_out() -> None:
+    fold = (unit((1, 0), (0, 1), (1, 0.2)), np.array([4, 7, 7]), unit((1, 0), (0, 1)),
+            np.array([4, 7]))  # fmt: skip
+    found = named("imu", [fold])
+    assert (found.queries, found.classes, found.chance) == (3, 2, 0.5)
+    assert found.accuracy == pytest.approx(2 / 3)
+
+
+def test_the_loss_is_least_where_partners_are_nearest() -> None:
+    one = torch.nn.functional.normalize(torch.randn(6, 8), dim=1)
+    assert contrast(one, one) < contrast(one, one.roll(1, dims=0))
+
+
+# --- fitting ------------------------------------------------------------------------------
+
+
+def test_heads_find_what_two_views_have_in_common() -> None:
+    rng = np.random.default_rng(0)
+    classes, count = 5, 200
+    labels = np.arange(count) % classes
+    meaning = rng.normal(size=(classes, 4))
+
+    def view(size: int) -> Summarised:
+        x = meaning[labels] @ rng.normal(size=(4, size)) + 0.1 * rng.normal(size=(count, size))
+        return Summarised(x.astype(np.float32), np.arange(count), labels)
+
+    views = {Modality.DEPTH: view(12), Modality.IMU: view(20)}
+    config = HeadConfig(family=TaskFamily.EMBEDDING, tokenizer="", outputs=8, layers="fc",
+                        hidden=16, summaries=("mean",))  # fmt: skip
+    half = np.arange(count) < count // 2
+    train = {m: Summarised(v.summaries[half], v.item[half], labels[half]) for m, v in views.items()}
+    heads = fit_heads(train, dict.fromkeys(views, config), steps=150, seed=0)
+    test = {
+        m: Summarised(v.summaries[~half], np.arange((~half).sum()), labels[~half])
+        for m, v in views.items()
+    }
+    sets = [(m.value, vectors_of(heads[m], part), part.labels) for m, part in test.items()]
+    assert recall(sets[0], sets[1]).recall[1] > 0.95
+    lengths = np.linalg.norm(sets[0][1], axis=1)
+    assert lengths == pytest.approx(np.ones(len(lengths)), abs=1e-6)
+
+
+def test_classes_that_are_left_out_leave_all_of_their_recordings() -> None:
+    part = Summarised(np.arange(5, dtype=np.float32)[:, None], np.array([0, 0, 1, 2, 2]),
+                      np.array([3, 4, 3]))  # fmt: skip
+    kept = part.only(np.array([3]))
+    assert kept.summaries[:, 0].tolist() == [0, 1, 3, 4]
+    assert kept.item.tolist() == [0, 0, 1, 1]
+    assert kept.labels.tolist() == [3, 3]
+
+
+# --- from recordings to a checkpoint ------------------------------------------------------
+
+
+def imu_stream() -> Stream:
+    """Of four channels, where the base has three: it needs a tokenizer of its own."""
+    channels = ["acc_x", "acc_y", "acc_z", "pressure"]
+    spec = preprocess_spec(Modality.IMU, window=16, rate_hz=50.0, channels=channels)
+    preprocessor = preprocessor_for(spec)
+
+    def part(seed: int) -> Prepared:
+        signals, labels = recordings(seed)
+        windows = [preprocessor.prepare(Recording(signal)).samples for signal in signals]
+        item = np.repeat(np.arange(RECORDINGS), [len(own) for own in windows])
+        return Prepared([one for own in windows for one in own], item, labels)
+
+    return Stream(spec, part(0), part(1))
+
+
+def image_stream() -> Stream:
+    rng = np.random.default_rng(0)
+    labels = np.arange(RECORDINGS) % len(NAMES)
+    pictures = rng.integers(0, 20, (RECORDINGS, 32, 32, 3)) + labels[:, None, None, None] * 40
+    samples = [{"pixels": p.astype(np.uint8)} for p in pictures]
+    part = Prepared(samples, np.arange(RECORDINGS), labels)
+    return Stream(PreprocessSpec.model_validate(
+        preprocess_spec(Modality.IMAGE, **PREPROCESS[Modality.IMAGE])), part, part)  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def aligned(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, AlignRequest]:
+    folder = tmp_path_factory.mktemp("aligned")
+    base = tiny_base(folder / "base", Modality.IMAGE, Modality.IMU, Modality.TEXT)
+    data = AlignedData(
+        name="Waves", test_name="other waves", names=NAMES,
+        streams={Modality.IMAGE: image_stream(), Modality.IMU: imu_stream()},
+        sources=(DataSource(name="Waves", licence="CC0"),),
+    )  # fmt: skip
+    request = AlignRequest(
+        data, base, folder / "run", folder / "out", dimensions=8, steps=150, tokenizer_steps=60
+    )
+    result = align(request, Console(quiet=True))
+    write_json(result, folder / "figures.json")
+    return folder, request
+
+
+def test_recordings_names_and_each_other_are_found(aligned: tuple[Path, AlignRequest]) -> None:
+    figures = json.loads((aligned[0] / "figures.json").read_text())
+    directions = {(row["asked"], row["found"]): row for row in figures["found"]}
+    assert len(directions) == 6
+    assert directions["image", "text"]["recall"]["1"] > 0.8
+    assert directions["imu", "image"]["recall"]["1"] > 0.5
+    assert directions["image", "imu"]["chance"]["1"] == pytest.approx(1 / 6)
+    zero_shot = {row["modality"]: row for row in figures["zero_shot"]}
+    assert {(row["queries"], row["classes"]) for row in zero_shot.values()} == {(RECORDINGS, 2)}
+    assert set(zero_shot) == {"image", "imu"}
+
+
+def test_the_trunk_stays_bit_for_bit_and_own_tokenizers_come_along(
+    aligned: tuple[Path, AlignRequest],
+) -> None:
+    folder, request = aligned
+    before, after = load_stored_tensors(request.base), load_stored_tensors(request.out)
+    trunk = [name for name in before if name.startswith("trunk.")]
+    assert trunk
+    assert all(np.array_equal(before[name], after[name]) for name in trunk)
+    assert after["tokenizers.imu_retrieval.project.weight"].shape[1] == 8 * 4
+    assert "tokenizers.image.project.weight" in after
+    specs = {head.route: head for head in read_checkpoint(folder / "out").heads}
+    assert set(specs) == {"image/retrieval", "imu/retrieval", "text/retrieval"}
+    assert all(head.outputs[0].shape == (8,) for head in specs.values())
+    assert {metric.name for metric in specs["imu/retrieval"].metrics} == {
+        "recall@1 of image",
+        "recall@1 of text",
+    }
+
+
+def test_what_was_written_answers_as_what_was_measured_and_can_be_exported(
+    aligned: tuple[Path, AlignRequest],
+) -> None:
+    folder, request = aligned
+    network = load_network(folder / "out").eval()
+    stream = request.data.streams[Modality.IMAGE]
+    with torch.no_grad():
+        found = network("image/retrieval", tensors(collate(stream.test.samples[:6])))
+    names = request.data.names
+    text = preprocessor_for(read_checkpoint(folder / "out").heads[-1].preprocess)
+    samples = [text.prepare(text.decode_json(name)).samples[0] for name in names]
+    with torch.no_grad():
+        known = network("text/retrieval", tensors(collate(samples)))["embedding"]
+    nearest = torch.nn.functional.normalize(found["embedding"], dim=1) @ (
+        torch.nn.functional.normalize(known, dim=1).T
+    )
+    assert nearest.argmax(dim=1).tolist() == stream.test.labels[:6].tolist()
+    require_ok(export_checkpoint(folder / "out", layouts=list(Layout)))
+
+
+# --- data ---------------------------------------------------------------------------------
+
+
+def test_utd_mhad_has_the_same_actions_before_the_camera_and_at_the_wrist(tmp_path: Path) -> None:
+    TINY["depth/action"](tmp_path)
+    utdmhad_inertial(tmp_path)
+    data = load_aligned("utd-mhad", Location(tmp_path, tmp_path / "cache"))
+    assert data.names == ("wave", "clap")
+    depth, imu = data.streams[Modality.DEPTH], data.streams[Modality.IMU]
+    assert sorted(depth.train.labels) == sorted(imu.train.labels)
+    assert sorted(depth.test.labels) == sorted(imu.test.labels)
+    assert imu.train.samples[0]["signal"].shape == (96, 6)
+    # A recording of 200 samples has several windows, which are one thing.
+    assert len(imu.test.item) > len(imu.test.labels)
+
+
+def test_a_data_set_that_is_unknown_is_named(tmp_path: Path) -> None:
+    with pytest.raises(ArtifactError, match="no data set 'x' to align; there is utd-mhad"):
+        load_aligned("x", Location(tmp_path, tmp_path))
