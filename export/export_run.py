@@ -22,8 +22,8 @@ from export.parity.parity_gate import cases_of
 from export.repository.layouts import Layout, decoder_digest, is_current
 from omnivec2.checkpoint import Checkpoint, read_checkpoint
 from omnivec2.errors import ExportError, UnknownModelError
-from omnivec2.network.load import load_network
 from omnivec2.network.omnivec2 import OmniVec2
+from omnivec2.network.saved_network import load_network
 from omnivec2.spec import HeadSpec
 from omnivec2.terminal import make_console
 

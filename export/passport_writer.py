@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from omnivec2 import __version__
-from omnivec2.atomic import write_file
-from omnivec2.digest import file_digest
+from omnivec2.atomic_files import write_file
+from omnivec2.digests import file_digest
 from omnivec2.passport import (
     GRAPH_FILE,
     PARITY_TOLERANCE,

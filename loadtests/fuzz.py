@@ -15,7 +15,7 @@ import tempfile
 from contextlib import ExitStack
 from pathlib import Path
 
-from loadtests.support import ROOT, Gateway
+from loadtests.support.measured_gateway import ROOT, Gateway
 
 _SCHEMATHESIS = Path(sys.executable).with_name("st")
 

@@ -14,9 +14,9 @@ import sys
 from datetime import datetime
 from pathlib import Path
 
-from loadtests.support import ROOT, hardware
+from loadtests.support.measured_gateway import ROOT, hardware
 from loadtests.traffic.corpus import LoadTestError, check_address, fetch
-from loadtests.traffic.profile import read_profile
+from loadtests.traffic.traffic_profile import read_profile
 
 _OUTPUT = ROOT / ".cache" / "loadtest"
 _STOP_SECONDS = 10

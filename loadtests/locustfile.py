@@ -31,9 +31,9 @@ from loadtests.traffic.corpus import (
     own_headers,
     weight_of,
 )
-from loadtests.traffic.profile import Profile, read_profile
-from loadtests.traffic.summary import ASK, SHED, STAGE, summarise
+from loadtests.traffic.run_summary import ASK, SHED, STAGE, summarise
 from loadtests.traffic.thresholds import broken
+from loadtests.traffic.traffic_profile import Profile, read_profile
 from omnivec2.spec import Modality
 
 _LONGEST_RETRY_SECONDS = 30.0

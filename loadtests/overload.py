@@ -29,7 +29,7 @@ from typing import IO, Any
 
 from rich.table import Table
 
-from loadtests.support import REPORTS, ROOT, Gateway, write_report
+from loadtests.support.measured_gateway import REPORTS, ROOT, Gateway, write_report
 from loadtests.traffic.corpus import check_address, find_targets, own_headers
 from loadtests.traffic.flood import Exchange, Job, Post, Result
 from omnivec2.terminal import make_console

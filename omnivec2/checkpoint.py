@@ -26,8 +26,8 @@ from pydantic import JsonValue, ValidationError
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
-from omnivec2.atomic import recover_directory, replacing_directory, write_file
-from omnivec2.digest import file_digest
+from omnivec2.atomic_files import recover_directory, replacing_directory, write_file
+from omnivec2.digests import file_digest
 from omnivec2.errors import CheckpointError
 from omnivec2.spec import HeadSpec
 

@@ -12,7 +12,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from omnivec2.digest import file_digest
+from omnivec2.digests import file_digest
 from omnivec2.errors import PassportError
 from omnivec2.spec import HeadSpec
 

@@ -91,7 +91,7 @@ def head_join(
         omnivec2 head join text/summarization --from checkpoints/writing
     """
     with one_line_errors(), needs_extra("train"):
-        from omnivec2.network.join import join_head
+        from omnivec2.network.join_heads import join_head
 
         joined = join_head(route, donor, checkpoint)
         typer.echo(f"{route} is one of {len(joined.heads)} heads in {checkpoint}")

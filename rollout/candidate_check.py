@@ -16,7 +16,7 @@ from tritonclient.grpc import model_config_pb2 as triton
 from export.parity.agreement import ENGINE_ERRORS, Array, relative_error
 from export.parity.random_samples import length_cases, random_inputs
 from export.repository.config_writer import HEAD_SPEC_PARAMETER
-from omnivec2.atomic import link_or_copy
+from omnivec2.atomic_files import link_or_copy
 from omnivec2.errors import ParityError
 from omnivec2.generation import constant_inputs, first_inputs
 from omnivec2.passport import GRAPH_FILE, PARITY_TOLERANCE, WEIGHTS_FILE

@@ -29,7 +29,7 @@ from export.repository.assemble import (
 )
 from export.repository.config_writer import ensemble_config, model_config
 from export.repository.layouts import Layout, PlannedModel, load_part, plan
-from omnivec2.atomic import link_tree, staging_directory
+from omnivec2.atomic_files import link_tree, staging_directory
 from omnivec2.checkpoint import Checkpoint, read_checkpoint
 from omnivec2.errors import ExportError, OmniVecError, UnknownModelError
 from omnivec2.parts import TRUNK

@@ -15,8 +15,8 @@ from typing import Any
 
 import yaml
 
-from deploy.compose.engine import VerifyError, compose_command, inside, inspect, run
-from deploy.compose.images import GATEWAY, ROOT, TRITON
+from deploy.compose.container_engine import VerifyError, compose_command, inside, inspect, run
+from deploy.compose.container_images import GATEWAY, ROOT, TRITON
 
 COMPOSE_FILE = ROOT / "docker-compose.yml"
 PROJECT = "omnivec2-verify"

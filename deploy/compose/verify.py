@@ -21,11 +21,11 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from typing import Any, TypeVar
 
-from deploy.compose import checks, engine, images
-from deploy.compose.engine import VerifyError
-from deploy.compose.images import ROOT
+from deploy.compose import container_engine, container_images, stack_checks
+from deploy.compose.container_engine import VerifyError
+from deploy.compose.container_images import ROOT
 from deploy.compose.stack import Ports, Stack
-from loadtests.support import REPORTS, write_report
+from loadtests.support.measured_gateway import REPORTS, write_report
 from tests.support.triton import free_ports
 
 CACHE = ROOT / ".cache" / "compose"
@@ -84,11 +84,11 @@ def verify(arguments: argparse.Namespace, cleanup: ExitStack) -> dict[str, Any]:
     Raises:
         VerifyError: a step failed; its line is printed.
     """
-    step("a Docker engine is installed", engine.install)
+    step("a Docker engine is installed", container_engine.install)
     log = CACHE / "dockerd.log"
-    step("it answers", lambda: cleanup.enter_context(engine.running(log)))
+    step("it answers", lambda: cleanup.enter_context(container_engine.running(log)))
     build_images(arguments.python_image)
-    bridge = engine.has_bridge()
+    bridge = container_engine.has_bridge()
     stack = Stack(CACHE, Ports(*free_ports(5)), bridge=bridge)
     stack.down()
     cleanup.callback(stack.down)
@@ -99,13 +99,17 @@ def verify(arguments: argparse.Namespace, cleanup: ExitStack) -> dict[str, Any]:
 def build_images(base: str | None) -> None:
     """Build the gateway and the small Triton, on a base image of this machine if none is given."""
     if base is None:
-        base, _ = step("a base image", lambda: images.base_image(CACHE), lambda made: made[1])
-    wheels = step("packages are fetched", lambda: images.fetch_wheels(CACHE), lambda _: "by hash")
-    with images.served(wheels) as address:
-        for recipe in (images.GATEWAY, images.TRITON, images.ENGINES):
-            made = lambda recipe=recipe: images.build(recipe, base, address)  # noqa: E731
+        base, _ = step(
+            "a base image", lambda: container_images.base_image(CACHE), lambda made: made[1]
+        )
+    wheels = step(
+        "packages are fetched", lambda: container_images.fetch_wheels(CACHE), lambda _: "by hash"
+    )
+    with container_images.served(wheels) as address:
+        for recipe in (container_images.GATEWAY, container_images.TRITON, container_images.ENGINES):
+            made = lambda recipe=recipe: container_images.build(recipe, base, address)  # noqa: E731
             step(f"{recipe.dockerfile} builds", made)
-    step("the image that builds plans lacks only TensorRT", checks.engines_lack_only_tensorrt)
+    step("the image that builds plans lacks only TensorRT", stack_checks.engines_lack_only_tensorrt)
 
 
 def run_checks(stack: Stack, *, bridge: bool) -> dict[str, Any]:
@@ -113,18 +117,20 @@ def run_checks(stack: Stack, *, bridge: bool) -> dict[str, Any]:
     where = "in networks of its own" if bridge else "on this machine's loopback"
     ready = step("the stack comes up", stack.up, lambda s: f"ready after {s:.0f} s, {where}")
     time.sleep(_IDLE_SECONDS)
-    idle = checks.memory_mb()
-    step("every modality is answered", lambda: checks.answers_every_modality(stack))
-    step("containers are hardened", lambda: checks.is_hardened(stack))
+    idle = stack_checks.memory_mb()
+    step("every modality is answered", lambda: stack_checks.answers_every_modality(stack))
+    step("containers are hardened", lambda: stack_checks.is_hardened(stack))
     _, recovery = step(
-        "Triton is killed and comes back", lambda: checks.survives_a_crash(stack), lambda r: r[0]
+        "Triton is killed and comes back",
+        lambda: stack_checks.survives_a_crash(stack),
+        lambda r: r[0],
     )
-    step("a stop under load drops nothing", lambda: checks.stops_cleanly(stack))
+    step("a stop under load drops nothing", lambda: stack_checks.stops_cleanly(stack))
     return {
         "what": "the stack of docker-compose.yml with the development Triton, idle and restarted",
         "images_mb": {
-            "gateway": round(images.image_bytes(images.GATEWAY.tag) / 1e6),
-            "triton": round(images.image_bytes(images.TRITON.tag) / 1e6),
+            "gateway": round(container_images.image_bytes(container_images.GATEWAY.tag) / 1e6),
+            "triton": round(container_images.image_bytes(container_images.TRITON.tag) / 1e6),
         },
         "start_to_ready_seconds": round(ready, 1),
         "idle_memory_mb": dict(idle),

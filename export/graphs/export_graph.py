@@ -20,7 +20,7 @@ from export.graphs.weight_ranges import StoredWeights
 from export.parity.agreement import ENGINE_ERRORS
 from export.parity.parity_gate import Case, check_parity
 from export.passport_writer import issue_passport, write_passport
-from omnivec2.atomic import link_or_copy
+from omnivec2.atomic_files import link_or_copy
 from omnivec2.checkpoint import Checkpoint
 from omnivec2.errors import ArtifactError
 from omnivec2.passport import GRAPH_FILE, PASSPORT_FILE, WEIGHTS_FILE, ParityEntry

@@ -23,7 +23,7 @@ from export.graphs.traceable import Array, Batch, traceable_route
 from export.parity.parity_gate import Case, cases_of, check_parity
 from export.parity.random_samples import longest_input
 from export.repository.layouts import PART_FILE, decoder_digest, ensemble_path, part_directory
-from omnivec2.atomic import link_or_copy, write_file
+from omnivec2.atomic_files import link_or_copy, write_file
 from omnivec2.checkpoint import Checkpoint
 from omnivec2.network.omnivec2 import OmniVec2
 from omnivec2.passport import (

@@ -22,7 +22,7 @@ from pydantic import BaseModel, Field, ValidationError
 
 from export.repository.config_writer import CONFIG_FILE
 from export.repository.layouts import Layout, PlannedModel, plan
-from omnivec2.atomic import (
+from omnivec2.atomic_files import (
     RETIRED_PREFIX,
     clear_staging,
     link_or_copy,

@@ -37,9 +37,9 @@ from export.repository.layouts import Layout, PlannedModel
 from export.tensorrt.optimization_profiles import make_profile
 from export.tensorrt.plan_builder import load_tensorrt, write_plan
 from export.tensorrt.plan_inputs import plan_spec, plan_tensor
-from omnivec2.atomic import staging_directory
+from omnivec2.atomic_files import staging_directory
 from omnivec2.checkpoint import Checkpoint, read_checkpoint
-from omnivec2.digest import file_digest
+from omnivec2.digests import file_digest
 from omnivec2.parts import PartSpec
 from omnivec2.passport import (
     GRAPH_FILE,

@@ -21,7 +21,7 @@ from pydantic import ValidationError
 
 from export.repository.config_writer import ensemble_config, model_config, part_config
 from omnivec2.checkpoint import Checkpoint
-from omnivec2.digest import file_digest
+from omnivec2.digests import file_digest
 from omnivec2.errors import PassportError
 from omnivec2.parts import TRUNK, PartSpec
 from omnivec2.passport import (

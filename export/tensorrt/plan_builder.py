@@ -21,7 +21,7 @@ from export.precision.half_precision import convert_model
 from export.tensorrt.gpu_inspection import engine_precisions, gpu_fingerprint
 from export.tensorrt.optimization_profiles import Profile
 from export.tensorrt.plan_inputs import widen_integers
-from omnivec2.atomic import write_file
+from omnivec2.atomic_files import write_file
 from omnivec2.errors import ExportError
 from omnivec2.passport import Precision
 

@@ -17,7 +17,7 @@ from export.graphs.exported_graphs import ExportedParts, whole_graph
 from export.repository.assemble import VERSION, read_record
 from export.repository.conversion import Target, build_repository
 from export.repository.layouts import Layout
-from omnivec2.atomic import write_file
+from omnivec2.atomic_files import write_file
 from omnivec2.checkpoint import Checkpoint, read_checkpoint
 from omnivec2.errors import OmniVecError
 from omnivec2.passport import Passport, Precision, verify_passport

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from loadtests.traffic.profile import AgainstBaseline, Profile
+from loadtests.traffic.traffic_profile import AgainstBaseline, Profile
 
 Summary = dict[str, Any]
 

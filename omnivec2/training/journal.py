@@ -21,7 +21,7 @@ from rich.progress import (
 )
 from torch.utils.tensorboard import SummaryWriter
 
-from omnivec2.atomic import write_file
+from omnivec2.atomic_files import write_file
 
 LOG_FILE = "log.jsonl"
 TENSORBOARD = "tensorboard"

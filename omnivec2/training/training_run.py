@@ -10,8 +10,8 @@ from pathlib import Path
 import torch
 from rich.console import Console
 
-from omnivec2.network.load import continue_from, save_network
 from omnivec2.network.omnivec2 import OmniVec2
+from omnivec2.network.saved_network import continue_from, save_network
 from omnivec2.network.trunk import parameters_of
 from omnivec2.network.warmstart import warm_start
 from omnivec2.terminal import make_console

@@ -23,7 +23,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from omnivec2.atomic import clear_staging, recover_directory, replacing_directory
+from omnivec2.atomic_files import clear_staging, recover_directory, replacing_directory
 from omnivec2.errors import CheckpointError
 from omnivec2.training.distributed.sharding import as_stored, load_whole, whole
 

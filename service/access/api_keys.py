@@ -19,7 +19,7 @@ from typing import Annotated
 from filelock import FileLock
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
 
-from omnivec2.atomic import write_file
+from omnivec2.atomic_files import write_file
 from omnivec2.errors import ArtifactError, InvalidInputError
 
 PREFIX = "ov2_"

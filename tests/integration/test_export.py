@@ -26,8 +26,8 @@ from omnivec2.network.config import (
     NetworkConfig,
     TextTokenizerConfig,
 )
-from omnivec2.network.load import load_network, save_network
 from omnivec2.network.omnivec2 import OmniVec2
+from omnivec2.network.saved_network import load_network, save_network
 from omnivec2.passport import verify_passport
 from omnivec2.spec import HeadSpec, Limits, Modality, PreprocessSpec, TaskFamily, TensorSpec
 

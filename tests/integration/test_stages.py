@@ -18,7 +18,7 @@ import yaml
 from safetensors.torch import load_file
 
 from omnivec2.checkpoint import load_tensors, read_checkpoint
-from omnivec2.network.load import load_network
+from omnivec2.network.saved_network import load_network
 from tests.support.documents import ROOT
 from tests.support.tiny_data import TINY
 

@@ -32,7 +32,7 @@ from export.tensorrt.plan_inputs import plan_tensor
 from omnivec2.checkpoint import read_checkpoint
 from omnivec2.errors import DeadlineExceededError, InvalidParameterError, PassportError
 from omnivec2.generation import Search, SearchOptions
-from omnivec2.network.load import load_network, save_network
+from omnivec2.network.saved_network import load_network, save_network
 from omnivec2.passport import GRAPH_FILE, PASSPORT_FILE, Precision, load_passport
 from omnivec2.preprocess import collate, preprocessor_for
 from omnivec2.spec import HeadSpec

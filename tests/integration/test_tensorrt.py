@@ -22,8 +22,8 @@ from export.tensorrt.optimization_profiles import Range
 from export.tensorrt.plan_builder import build_engine, write_plan
 from omnivec2.checkpoint import read_checkpoint
 from omnivec2.errors import ExportError, ParityError
-from omnivec2.network.load import load_network
 from omnivec2.network.omnivec2 import OmniVec2
+from omnivec2.network.saved_network import load_network
 from omnivec2.parts import PART_PREFIXES
 from omnivec2.passport import PARITY_TOLERANCE, PARITY_TOLERANCES, Precision
 from tests.support.exported import REFERENCE, Exported, reference_graphs

@@ -10,8 +10,8 @@ import torch
 from omnivec2.checkpoint import read_checkpoint
 from omnivec2.errors import CheckpointError
 from omnivec2.network.fusion import ALPHA_START
-from omnivec2.network.load import load_network
 from omnivec2.network.omnivec2 import module_name
+from omnivec2.network.saved_network import load_network
 from omnivec2.preprocess import collate
 from omnivec2.training import training_run as running
 from omnivec2.training.evaluation import fusion_gap

@@ -22,8 +22,8 @@ from omnivec2.network.config import (
     TextTokenizerConfig,
     VisualTokenizerConfig,
 )
-from omnivec2.network.load import save_network
 from omnivec2.network.omnivec2 import OmniVec2
+from omnivec2.network.saved_network import save_network
 from omnivec2.network.warmstart import warm_start
 from omnivec2.preprocess import preprocessor_for
 from omnivec2.preprocess.graph import ATOM_FIELD_SIZES, BOND_FIELD_SIZES

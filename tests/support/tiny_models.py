@@ -20,7 +20,7 @@ from safetensors.numpy import save_file
 
 from export.repository.config_writer import ensemble_config, model_config, part_config
 from export.repository.layouts import Layout
-from omnivec2.digest import file_digest
+from omnivec2.digests import file_digest
 from omnivec2.parts import TRUNK, PartSpec
 from omnivec2.passport import (
     GRAPH_FILE,

@@ -99,7 +99,7 @@ def running_triton(
 
     Args:
         model_repo: directory of models.
-        options: of ``deploy/triton/serve.py``; after ``--``, of tritonserver.
+        options: of ``deploy/triton/run_server.py``; after ``--``, of tritonserver.
         wait_seconds: longest that loading may take.
     """
     if not (_ENVIRONMENT / ".installed").exists():

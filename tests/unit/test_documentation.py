@@ -76,5 +76,5 @@ def test_operations_name_the_triton_releases_that_are_used() -> None:
     named = [*(production[key] for key in ("release", "triton", "image", "security_floor"))]
     named += [development["release"], development["triton"], development["wheel"]]
     assert [name for name in named if name not in text] == []
-    lock = (ROOT / "requirements-triton-server.lock").read_text()
+    lock = (ROOT / "requirements/triton-server.lock").read_text()
     assert development["wheel"] in lock

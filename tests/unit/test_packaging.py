@@ -86,17 +86,18 @@ def _owner(module: str, owners: list[str]) -> str:
 
 def test_the_serving_lock_names_neither_torch_nor_a_cuda_library() -> None:
     forbidden = re.compile(r"torch|nvidia|cuda|^triton$|tensorrt")
-    assert [name for name in _locked("requirements.lock") if forbidden.search(name)] == []
+    assert [name for name in _locked("requirements/serving.lock") if forbidden.search(name)] == []
 
 
 def test_the_development_lock_names_no_cuda_library() -> None:
-    locked = _locked("requirements-dev.lock")
+    locked = _locked("requirements/dev.lock")
     assert [name for name in locked if re.search(r"nvidia|cuda|^triton$", name)] == []
     assert locked["torch"] == "2.13.0"
 
 
 @pytest.mark.parametrize(
-    "lock", ["requirements.lock", "requirements-triton.lock", "requirements-triton-server.lock"]
+    "lock",
+    ["requirements/serving.lock", "requirements/triton.lock", "requirements/triton-server.lock"],
 )
 def test_every_file_that_a_server_runs_has_a_hash(lock: str) -> None:
     text = (ROOT / lock).read_text()
@@ -106,18 +107,18 @@ def test_every_file_that_a_server_runs_has_a_hash(lock: str) -> None:
 
 
 def test_both_locks_pin_the_same_versions() -> None:
-    serving, development = _locked("requirements.lock"), _locked("requirements-dev.lock")
+    serving, development = _locked("requirements/serving.lock"), _locked("requirements/dev.lock")
     assert {name: development.get(name) for name in serving} == serving
 
 
 def test_tritons_backend_runs_the_gateways_onnxruntime_on_an_older_numpy() -> None:
-    serving, backend = _locked("requirements.lock"), _locked("requirements-triton.lock")
+    serving, backend = _locked("requirements/serving.lock"), _locked("requirements/triton.lock")
     assert backend["onnxruntime"] == serving["onnxruntime"]
     assert backend["numpy"].startswith("1.")
 
 
 def test_every_serving_dependency_is_locked() -> None:
-    assert _declared(PROJECT["dependencies"]) <= _locked("requirements.lock").keys()
+    assert _declared(PROJECT["dependencies"]) <= _locked("requirements/serving.lock").keys()
 
 
 def test_what_serving_imports_is_a_serving_dependency() -> None:
@@ -132,7 +133,7 @@ def test_every_serving_dependency_is_used() -> None:
 
 def test_what_training_and_export_import_is_declared() -> None:
     extras = PROJECT["optional-dependencies"]
-    weights = _locked("requirements-weights.lock").keys()
+    weights = _locked("requirements/weights.lock").keys()
     declared = _declared(PROJECT["dependencies"]) | weights
     assert _third_party("omnivec2/network", "omnivec2/training") - declared <= _declared(
         extras["train"]
@@ -143,10 +144,10 @@ def test_what_training_and_export_import_is_declared() -> None:
 
 def test_no_locked_package_is_under_the_gpl() -> None:
     locked = {
-        *_locked("requirements.lock"),
-        *_locked("requirements-dev.lock"),
-        *_locked("requirements-weights.lock"),
-        *_locked("requirements-tensorrt.lock"),
+        *_locked("requirements/serving.lock"),
+        *_locked("requirements/dev.lock"),
+        *_locked("requirements/weights.lock"),
+        *_locked("requirements/tensorrt.lock"),
     }
     installed = [d for d in distributions() if canonicalize_name(d.name) in locked]
     assert installed

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from omnivec2 import digest as digest_module
+from omnivec2 import digests as digest_module
 from omnivec2.errors import PassportError
 from omnivec2.passport import (
     PARITY_TOLERANCES,

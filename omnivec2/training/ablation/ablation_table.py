@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 from pydantic import BaseModel, ConfigDict
 
-from omnivec2.atomic import write_file
+from omnivec2.atomic_files import write_file
 from omnivec2.errors import ArtifactError
 from omnivec2.training.ablation.network_variants import Heads, Tokenizers
 from omnivec2.training.evaluation.evaluation_report import environment

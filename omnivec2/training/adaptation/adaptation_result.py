@@ -11,7 +11,7 @@ from pathlib import Path
 from pydantic import JsonValue
 from rich.table import Table
 
-from omnivec2.atomic import write_file
+from omnivec2.atomic_files import write_file
 from omnivec2.errors import InvalidInputError
 from omnivec2.spec import Metric
 from omnivec2.training.evaluation.evaluation_report import environment

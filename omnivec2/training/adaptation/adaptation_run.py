@@ -15,8 +15,8 @@ from omnivec2.checkpoint import write_head
 from omnivec2.errors import InvalidParameterError
 from omnivec2.network.config import HeadConfig, Summary
 from omnivec2.network.fc_head import FAMILIES, FullyConnectedHead
-from omnivec2.network.load import load_network
 from omnivec2.network.omnivec2 import OmniVec2, module_name
+from omnivec2.network.saved_network import load_network
 from omnivec2.preprocess import Preprocessor
 from omnivec2.spec import Modality
 from omnivec2.training.adaptation.adaptation_request import AdaptRequest

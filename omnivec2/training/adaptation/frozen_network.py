@@ -19,8 +19,8 @@ from omnivec2.checkpoint import (
 )
 from omnivec2.errors import CheckpointError, UnknownModelError
 from omnivec2.network.config import HeadConfig, NetworkConfig, TokenizerConfig
-from omnivec2.network.load import TRAINING_ONLY
 from omnivec2.network.omnivec2 import OmniVec2
+from omnivec2.network.saved_network import TRAINING_ONLY
 from omnivec2.preprocess import Array
 from omnivec2.spec import HeadSpec, Modality, TaskFamily
 

@@ -14,7 +14,7 @@ import torch
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from omnivec2.atomic import write_file
+from omnivec2.atomic_files import write_file
 from omnivec2.checkpoint import write_checkpoint
 from omnivec2.network.config import HeadConfig
 from omnivec2.network.omnivec2 import OmniVec2, module_name

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from omnivec2.atomic import write_file
+from omnivec2.atomic_files import write_file
 from omnivec2.training.evaluation.evaluate_heads import HeadResult, Measured
 from omnivec2.training.evaluation.evaluation_report import write_json
 from omnivec2.training.evaluation.fusion_gap_table import Gap, gaps_markdown

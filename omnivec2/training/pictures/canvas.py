@@ -12,7 +12,7 @@ from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from omnivec2.atomic import write_file
+from omnivec2.atomic_files import write_file
 
 _STYLE = {
     "font.size": 7,

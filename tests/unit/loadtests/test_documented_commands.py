@@ -57,7 +57,7 @@ def test_a_documented_module_takes_the_options_given(line: str) -> None:
 
 
 def test_the_profile_of_the_document_is_valid(tmp_path) -> None:  # type: ignore[no-untyped-def]
-    from loadtests.traffic.profile import read_profile
+    from loadtests.traffic.traffic_profile import read_profile
 
     (block,) = re.findall(r"^```toml\n(.*?)^```$", TEXT, flags=re.DOTALL | re.MULTILINE)
     path = tmp_path / "mine.toml"

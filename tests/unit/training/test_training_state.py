@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import nn
 
-from omnivec2.atomic import RETIRED_PREFIX
+from omnivec2.atomic_files import RETIRED_PREFIX
 from omnivec2.errors import CheckpointError
 from omnivec2.training import training_state as states
 from omnivec2.training.training_state import (

@@ -12,7 +12,7 @@ import torch
 from safetensors import SafetensorError
 from safetensors.numpy import load_file, save
 
-from omnivec2.atomic import write_file
+from omnivec2.atomic_files import write_file
 from omnivec2.network.config import Summary
 from omnivec2.network.fc_head import SUMMARIES, TOKEN_SUMMARIES, summary_width
 from omnivec2.network.omnivec2 import OmniVec2

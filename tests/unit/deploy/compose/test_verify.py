@@ -6,8 +6,8 @@ import sys
 
 import pytest
 
-from deploy.compose import engine, verify
-from deploy.compose.engine import VerifyError
+from deploy.compose import container_engine, verify
+from deploy.compose.container_engine import VerifyError
 
 
 def test_a_machine_without_an_engine_is_a_failure(
@@ -15,7 +15,7 @@ def test_a_machine_without_an_engine_is_a_failure(
 ) -> None:
     monkeypatch.delenv(verify.SKIP, raising=False)
     monkeypatch.setenv("PATH", "/nowhere")
-    monkeypatch.setattr(engine, "_find", lambda _: None)
+    monkeypatch.setattr(container_engine, "_find", lambda _: None)
     monkeypatch.setattr(sys, "argv", ["verify"])
     assert verify.main() == 1
     assert capsys.readouterr().out.startswith("FAIL")
@@ -32,9 +32,9 @@ def test_it_is_skipped_only_if_told_so_and_says_that(
 
 def test_a_program_that_takes_too_long_is_ended() -> None:
     with pytest.raises(VerifyError, match=r"more than 0 s"):
-        engine.run(["sleep", "60"], seconds=0.1)
+        container_engine.run(["sleep", "60"], seconds=0.1)
 
 
 def test_a_program_that_fails_is_quoted() -> None:
     with pytest.raises(VerifyError, match="ended with 3: the reason"):
-        engine.run(["sh", "-c", "echo the reason >&2; exit 3"])
+        container_engine.run(["sh", "-c", "echo the reason >&2; exit 3"])

@@ -20,8 +20,8 @@ from export.parity.parity_gate import cases_of
 from export.repository.layouts import Layout, ensemble_path, is_current, load_part, part_directory
 from omnivec2.checkpoint import Checkpoint, read_checkpoint
 from omnivec2.network.config import PRESETS, NetworkConfig
-from omnivec2.network.load import load_network, save_network
 from omnivec2.network.omnivec2 import OmniVec2
+from omnivec2.network.saved_network import load_network, save_network
 from omnivec2.passport import load_passport
 from omnivec2.spec import HeadSpec
 from tests.support.cut_networks import ROUTES, cut_heads

@@ -10,7 +10,7 @@ import pytest
 from export.repository.assemble import assemble, read_record, write_record
 from export.repository.config_writer import read_head_spec
 from export.repository.layouts import Layout
-from omnivec2.atomic import replace_directory
+from omnivec2.atomic_files import replace_directory
 from omnivec2.errors import ArtifactError, PassportError
 from omnivec2.passport import verify_passport
 from tests.support.pretend_exports import make_checkpoint

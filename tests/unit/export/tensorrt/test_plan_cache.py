@@ -16,8 +16,8 @@ from export.repository.layouts import Layout
 from export.tensorrt.plan_cache import KEY_FILE, EnginesKey, engines_key, ensure_engines, why_build
 from omnivec2.checkpoint import read_checkpoint
 from omnivec2.network.config import PRESETS, NetworkConfig
-from omnivec2.network.load import save_network
 from omnivec2.network.omnivec2 import OmniVec2
+from omnivec2.network.saved_network import save_network
 from omnivec2.passport import PARITY_TOLERANCES, PLAN_FILE, load_passport, verify_passport
 from tests.support.cut_networks import ROUTES, cut_heads
 from tests.support.networks import TOKENIZERS

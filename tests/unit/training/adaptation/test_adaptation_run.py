@@ -15,7 +15,7 @@ from typer.testing import CliRunner
 
 from omnivec2.checkpoint import load_stored_tensors, read_checkpoint
 from omnivec2.errors import InvalidInputError, InvalidParameterError, UnknownModelError
-from omnivec2.network.load import load_network
+from omnivec2.network.saved_network import load_network
 from omnivec2.spec import Modality
 from omnivec2.training.adaptation.adaptation_request import read_recipe, recipe_names, request_of
 from omnivec2.training.adaptation.adaptation_result import (

@@ -13,7 +13,7 @@ from export.repository.layouts import Layout
 from omnivec2.checkpoint import load_stored_tensors, read_checkpoint
 from omnivec2.errors import ArtifactError
 from omnivec2.network.config import HeadConfig
-from omnivec2.network.load import load_network
+from omnivec2.network.saved_network import load_network
 from omnivec2.preprocess import collate, preprocessor_for
 from omnivec2.preprocess.imu import Recording
 from omnivec2.spec import DataSource, Modality, PreprocessSpec, TaskFamily

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from loadtests.traffic.profile import PROFILES, Shape, read_profile
+from loadtests.traffic.traffic_profile import PROFILES, Shape, read_profile
 
 
 def written(directory: Path, shape: str, rest: str = "") -> str:

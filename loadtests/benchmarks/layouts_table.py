@@ -6,9 +6,9 @@ in front of Triton. The gateways get what people send (a JPEG, a sentence), so t
 hold decoding, pre- and post-processing and HTTP as well. All rows of a round are measured in
 turns, in one run; the medians of the rounds count::
 
-    python -m loadtests.layouts
-    python -m loadtests.layouts --ways "Triton, tensors" "Triton, shared memory" --rounds 15 \
-        --seconds 1 --name shared-memory
+    python -m loadtests.benchmarks.layouts_table
+    python -m loadtests.benchmarks.layouts_table --ways "Triton, tensors" "Triton, shared memory" \
+        --rounds 15 --seconds 1 --name shared-memory
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ from tritonclient.utils import np_to_triton_dtype, shared_memory
 
 from export.repository.assemble import assemble
 from export.repository.layouts import Layout
-from loadtests.support import (
+from loadtests.support.measured_gateway import (
     CHECKPOINT,
     CORES,
     REPORTS,

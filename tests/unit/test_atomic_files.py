@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from omnivec2.atomic import link_or_copy, recover_directory, replacing_directory, write_file
+from omnivec2.atomic_files import link_or_copy, recover_directory, replacing_directory, write_file
 
 
 def names(directory: Path) -> list[str]:

@@ -10,7 +10,7 @@ Three things answer the same JPEG with the same graph, in turns, in one run:
 The ratio is the service against the faster of the two loops, round by round; the median
 counts. Run it on a quiet machine::
 
-    python -m loadtests.throughput
+    python -m loadtests.benchmarks.throughput
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from rich.table import Table
 
 from export.repository.assemble import assemble
 from export.repository.layouts import Layout
-from loadtests.support import (
+from loadtests.support.measured_gateway import (
     CHECKPOINT,
     CORES,
     REPORTS,

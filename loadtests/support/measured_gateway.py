@@ -21,7 +21,7 @@ from typing import Any
 
 from omnivec2 import __version__
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 CHECKPOINT = ROOT / "checkpoints" / "reference"
 REPORTS = ROOT / "loadtests" / "reports"
 CORES = len(os.sched_getaffinity(0))

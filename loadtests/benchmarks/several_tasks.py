@@ -4,7 +4,7 @@
 reference network has no three heads with the same pre-processing, so two copies of the head
 of image/classification are put beside it, as ``omnivec2 head add`` would put other heads::
 
-    python -m loadtests.tasks
+    python -m loadtests.benchmarks.several_tasks
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from tritonclient.grpc import model_config_pb2 as triton_config
 from export.repository.assemble import VERSION, assemble
 from export.repository.config_writer import CONFIG_FILE, HEAD_SPEC_PARAMETER, PASSPORT_PARAMETER
 from export.repository.layouts import Layout
-from loadtests.support import (
+from loadtests.support.measured_gateway import (
     CHECKPOINT,
     REPORTS,
     ROOT,

@@ -20,7 +20,7 @@ from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
-from deploy.compose.engine import VerifyError, inspect, run
+from deploy.compose.container_engine import VerifyError, inspect, run
 
 ROOT = Path(__file__).resolve().parents[2]
 SUITE = "bookworm"
@@ -28,11 +28,11 @@ PYTHON = (3, 11)
 """Of that Debian, and so of the local base image."""
 BASE_PACKAGES = ("ca-certificates", "libpython3.11", "python3", "python3-pip", "python3-venv")
 LOCKS = (
-    "requirements-build.lock",
-    "requirements.lock",
-    "requirements-triton.lock",
-    "requirements-triton-server.lock",
-    "requirements-engines.lock",
+    "requirements/build.lock",
+    "requirements/serving.lock",
+    "requirements/triton.lock",
+    "requirements/triton-server.lock",
+    "requirements/engines.lock",
 )
 _LEFT_OUT = (
     "./usr/share/doc/*",

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from deploy.triton import serve
+from deploy.triton import run_server
 
 
 def command(*words: str) -> list[str]:
-    return serve.command(serve.parse(words))
+    return run_server.command(run_server.parse(words))
 
 
 def test_every_port_is_on_loopback_unless_told_otherwise() -> None:
@@ -36,7 +36,7 @@ def test_naming_models_without_explicit_mode_is_refused(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     with pytest.raises(SystemExit):
-        serve.parse(["--load-model", "a"])
+        run_server.parse(["--load-model", "a"])
     assert "--load-model needs --model-control-mode explicit" in capsys.readouterr().err
 
 
@@ -51,7 +51,7 @@ def test_what_follows_two_dashes_goes_to_tritonserver() -> None:
 
 def test_the_backend_sees_its_own_packages_only(tmp_path: Path) -> None:
     inherited = {"PYTHONPATH": "/elsewhere", "PATH": "/bin", "HOME": "/home/me"}
-    variables = serve.variables(tmp_path, inherited)
+    variables = run_server.variables(tmp_path, inherited)
     assert "PYTHONPATH" not in variables
     assert variables["PATH"] == f"{tmp_path / 'bin'}:/bin"
     assert variables["VIRTUAL_ENV"] == str(tmp_path)
@@ -60,7 +60,7 @@ def test_the_backend_sees_its_own_packages_only(tmp_path: Path) -> None:
 
 def run(*words: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, serve.__file__, *words], capture_output=True, text=True, check=False
+        [sys.executable, run_server.__file__, *words], capture_output=True, text=True, check=False
     )
 
 

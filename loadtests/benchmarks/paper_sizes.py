@@ -18,11 +18,11 @@ from export.export_run import export_checkpoint, require_ok
 from export.parity.parity_gate import Case, cases_of
 from export.repository.assemble import assemble
 from export.repository.layouts import Layout
-from loadtests.support import CHECKPOINT, ROOT
+from loadtests.support.measured_gateway import CHECKPOINT, ROOT
 from omnivec2.checkpoint import Checkpoint, read_checkpoint
 from omnivec2.network.config import PRESETS, NetworkConfig
-from omnivec2.network.load import save_network
 from omnivec2.network.omnivec2 import OmniVec2
+from omnivec2.network.saved_network import save_network
 from omnivec2.spec import HeadSpec, TaskFamily
 
 CACHE = ROOT / ".cache" / "loadtests"

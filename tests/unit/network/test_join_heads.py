@@ -9,9 +9,9 @@ from typer.testing import CliRunner
 from omnivec2.checkpoint import read_checkpoint
 from omnivec2.errors import CheckpointError, UnknownModelError
 from omnivec2.network.config import NetworkConfig
-from omnivec2.network.join import join_head
-from omnivec2.network.load import load_network, save_network
+from omnivec2.network.join_heads import join_head
 from omnivec2.network.omnivec2 import OmniVec2
+from omnivec2.network.saved_network import load_network, save_network
 from omnivec2.spec import HeadSpec
 from omnivec2_cli.main import app
 from tests.support.writing import MAX_TOKENS, ROUTE, writing_network

@@ -7,7 +7,7 @@ is the strictest: it holds the pages of the engine's library too. With ``--paper
 for the paper's sizes with 20 heads on random weights; its fused layout is computed from the
 sizes, not measured::
 
-    python -m loadtests.memory --paper
+    python -m loadtests.benchmarks.memory --paper
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from rich.table import Table
 
 from export.repository.assemble import assemble
 from export.repository.layouts import Layout
-from loadtests.support import CHECKPOINT, REPORTS, ROOT, write_report
+from loadtests.support.measured_gateway import CHECKPOINT, REPORTS, ROOT, write_report
 from omnivec2.checkpoint import SCALE_SUFFIX
 from omnivec2.passport import GRAPH_FILE
 from omnivec2.terminal import make_console
@@ -55,7 +55,7 @@ def main() -> int:
             assemble(CHECKPOINT, repository, layout)
             rows.append({"network": "reference", **_row(repository, layout, options.quick)})
     if options.paper:
-        from loadtests.paper import paper_repository
+        from loadtests.benchmarks.paper_sizes import paper_repository
 
         console.print("paper sizes, shared ... (made on first use, in minutes)")
         repository = paper_repository(console)
@@ -86,7 +86,7 @@ def _options() -> argparse.Namespace:
 
 def _row(repository: Path, layout: Layout, quick: bool) -> Row:
     """Figures of one repository, from a fresh process."""
-    command = [sys.executable, "-m", "loadtests.memory", "--measure", str(repository)]
+    command = [sys.executable, "-m", "loadtests.benchmarks.memory", "--measure", str(repository)]
     done = subprocess.run(
         [*command, *(["--quick"] if quick else [])],
         cwd=ROOT, stdout=subprocess.PIPE, text=True, check=True,

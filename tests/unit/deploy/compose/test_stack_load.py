@@ -10,9 +10,9 @@ from contextlib import contextmanager
 
 import pytest
 
-from deploy.compose.engine import VerifyError
-from deploy.compose.images import ROOT
-from deploy.compose.load import SAMPLES, ask, check_answer, steady_load
+from deploy.compose.container_engine import VerifyError
+from deploy.compose.container_images import ROOT
+from deploy.compose.stack_load import SAMPLES, ask, check_answer, steady_load
 from omnivec2.spec import Modality
 
 LABELS = {"family": "classification", "labels": ["cat", "dog"]}

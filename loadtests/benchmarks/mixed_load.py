@@ -5,7 +5,7 @@ its own: in the fused layout every model computes one sample at a time. In the s
 the trunk sees the samples of all tasks whose tokens fall into the same length bucket.
 Triton's own statistics count samples and executions (differences, because warm-ups count)::
 
-    python -m loadtests.mixed
+    python -m loadtests.benchmarks.mixed_load
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from tritonclient.utils import np_to_triton_dtype
 from export.parity.random_samples import length_cases, random_inputs
 from export.repository.assemble import assemble
 from export.repository.layouts import Layout
-from loadtests.support import CHECKPOINT, REPORTS, Ask, closed_loop, write_report
+from loadtests.support.measured_gateway import CHECKPOINT, REPORTS, Ask, closed_loop, write_report
 from omnivec2.checkpoint import read_checkpoint
 from omnivec2.parts import TRUNK
 from omnivec2.spec import HeadSpec

@@ -1,7 +1,7 @@
 """Lay out the Triton server that the nvidia-pytriton wheel carries, beside an environment.
 
 Run by the Python of that environment, which already has the packages of
-``requirements-triton.lock``::
+``requirements/triton.lock``::
 
     <environment>/server/       the unpacked wheel; it is never installed
     <environment>/backends/     python (Triton's own) and onnxruntime (ours, on top of it)

@@ -11,10 +11,10 @@ from typing import Any
 
 from prometheus_client.parser import text_string_to_metric_families
 
-from deploy.compose.engine import VerifyError, inside, inspect, run
-from deploy.compose.images import ENGINES
-from deploy.compose.load import SAMPLES, Outcome, ask, check_answer, steady_load
+from deploy.compose.container_engine import VerifyError, inside, inspect, run
+from deploy.compose.container_images import ENGINES
 from deploy.compose.stack import Stack, wait_for
+from deploy.compose.stack_load import SAMPLES, Outcome, ask, check_answer, steady_load
 
 SERVICES = ("gateway", "triton")
 _COMPILERS = ("cc", "gcc", "g++", "c++", "clang", "ld", "as", "make", "cmake", "rustc", "go")

@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
-from loadtests.traffic.profile import Profile
 from loadtests.traffic.thresholds import broken
+from loadtests.traffic.traffic_profile import Profile
 
 GOOD: dict[str, Any] = {
     "answered": 100,

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 
 from locust.stats import RequestStats, StatsEntry
 
-from loadtests.traffic.profile import Profile
 from loadtests.traffic.thresholds import Summary
+from loadtests.traffic.traffic_profile import Profile
 
 ASK, SHED, STAGE = "POST", "429", "stage"
 """Kinds of rows in the reports: answered 200 or failed; told to come back; a stage of answers."""

@@ -12,8 +12,8 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 from urllib.parse import urlsplit
 
-from deploy.compose.engine import VerifyError
-from deploy.compose.images import ROOT
+from deploy.compose.container_engine import VerifyError
+from deploy.compose.container_images import ROOT
 
 SAMPLES: Mapping[str, str] = {
     "image/detection": "image/blood_smear.jpg",

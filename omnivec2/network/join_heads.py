@@ -9,8 +9,8 @@ import numpy as np
 from omnivec2.checkpoint import Checkpoint, load_tensors, read_checkpoint
 from omnivec2.errors import CheckpointError, UnknownModelError
 from omnivec2.network.config import NetworkConfig, TextTokenizerConfig
-from omnivec2.network.load import continue_from, load_network, save_network
 from omnivec2.network.omnivec2 import OmniVec2, module_name
+from omnivec2.network.saved_network import continue_from, load_network, save_network
 from omnivec2.spec import HeadSpec
 
 _ROUNDING = 1e-3
