@@ -38,9 +38,11 @@ PACKAGES = (
 )
 VERBS = frozenset((Path(__file__).with_name("docstring_verbs.txt")).read_text().split())
 DETERMINERS = frozenset(
-    ("a", "an", "the", "one", "two", "three", "four", "each", "every", "all", "any", "some", "no")
-    + ("none", "its", "their", "this", "these", "those", "another", "other", "both", "either")
-    + ("neither", "whether", "several", "many", "most", "more", "at", "up", "half", "zero")
+    [
+        *("a", "an", "the", "one", "two", "three", "four", "each", "every", "all", "any", "some"),
+        *("no", "none", "its", "their", "this", "these", "those", "another", "other", "both"),
+        *("either", "neither", "whether", "several", "many", "most", "more", "at", "up", "half"),
+    ]
 )
 Definition = ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef
 _ENTRY = re.compile(r"^( +)(\*{0,2}[A-Za-z_][\w, *]*)(?: \([^)]*\))?: (.*)$")
