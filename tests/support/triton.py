@@ -16,7 +16,7 @@ import httpx
 
 from tests.support.documents import ROOT
 
-_LAUNCHER = ROOT / "deploy" / "triton" / "serve.py"
+_LAUNCHER = ROOT / "deploy" / "triton" / "run_server.py"
 _ENVIRONMENT = ROOT / ".venv-triton"
 _LOG_BYTES = 2**22
 
