@@ -119,10 +119,12 @@ test: test-unit test-integration  ## All tests
 test-unit: $(DEV_READY)  ## Unit tests only (JOBS=2 at a time)
 	$(DEV)/bin/python -m pytest tests/unit -n $(JOBS) --dist loadfile $(ARGS)
 
-# One at a time: these tests start real servers, which use every core themselves.
+# Tests that measure time under load come last, with nothing beside them.
 .PHONY: test-integration
 test-integration: $(DEV_READY) $(TRITON_READY)  ## Tests against real servers only
-	$(DEV)/bin/python -m pytest tests/integration $(ARGS)
+	$(DEV)/bin/python -m pytest tests/integration -m "not alone" -n $(JOBS) --dist loadgroup \
+		--durations 10 $(ARGS)
+	$(DEV)/bin/python -m pytest tests/integration -m alone --durations 10 $(ARGS)
 
 # --- Docker -------------------------------------------------------------------------------
 

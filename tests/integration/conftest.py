@@ -11,6 +11,23 @@ from export.repository.layouts import Layout
 from tests.support.servers import RunningServer, running_server, triton_gateway
 from tests.support.tiny_models import tiny_heads, write_repository
 
+_SHARED_SERVERS = {
+    "test_documented_examples": "reference",
+    "test_bad_inputs": "reference",
+    "test_try_page": "reference",
+    "test_http_contract": "tiny",
+    "test_hugging_face_client": "tiny",
+    "test_open_inference_protocol": "tiny",
+}
+"""The test files that ask the same servers, which last for a session of one worker."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Keep each file in one worker, and files that ask the same servers together."""
+    for item in items:
+        group = _SHARED_SERVERS.get(item.path.stem, item.path.stem)
+        item.add_marker(pytest.mark.xdist_group(group))
+
 
 @pytest.fixture(scope="session")
 def embedded_tiny(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:

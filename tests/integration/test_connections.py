@@ -19,6 +19,8 @@ from service.access.api_keys import create_key
 from tests.support.servers import RunningServer, running_server
 from tests.support.tiny_models import tiny_heads, write_repository
 
+pytestmark = pytest.mark.alone
+
 ROUTE = "/predict/text/sentiment"
 SECONDS = 1.0
 

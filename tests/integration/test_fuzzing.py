@@ -12,6 +12,8 @@ from tests.support.altered_gateway import altered_gateway
 from tests.support.documents import ROOT
 from tests.support.tiny_models import tiny_heads, write_repository
 
+pytestmark = pytest.mark.alone
+
 SECONDS = 60
 _OTHER_OPERATIONS = 25
 """Of the service, besides asking each head."""

@@ -18,6 +18,8 @@ from tests.support.documents import ROOT
 from tests.support.servers import RunningServer
 from tests.support.tiny_models import tiny_heads, write_repository
 
+pytestmark = pytest.mark.alone
+
 SECONDS = 8
 P99_RATIO = 3.0
 """Of two short runs on the same, noisy machine; the slowed build is twice as far off."""

@@ -8,7 +8,11 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from tests.support.documents import ROOT
+
+pytestmark = pytest.mark.alone
 
 # Bytes of the embedding of 30,522 word pieces, 384 wide: of all tensors the largest.
 WORDS_BYTES = 30_522 * 384 * 4

@@ -15,6 +15,8 @@ import requests
 
 from tests.support.servers import RunningServer, running_server
 
+pytestmark = pytest.mark.alone
+
 SENTIMENT = "/predict/text/sentiment"
 PICTURE = "/predict/image/classification"
 TEXT = b"a moving, honest film with a lot of heart"

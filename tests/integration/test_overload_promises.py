@@ -8,6 +8,8 @@ import pytest
 
 from tests.integration.test_measurements import report
 
+pytestmark = pytest.mark.alone
+
 # A machine that does other things besides answers less and later, and where it pauses, a few of
 # those admitted miss their deadline (504). What must never happen (another 5xx, a broken
 # connection, a 429 without Retry-After) has no allowance. Under load heaps are trimmed every

@@ -18,6 +18,8 @@ from tests.support.documents import ROOT
 from tests.support.servers import RunningServer, running_server
 from tests.support.tiny_models import tiny_heads, write_repository
 
+pytestmark = pytest.mark.alone
+
 CLIENTS = 6
 FILES = {
     "image/classification": "image/blood_smear.jpg",

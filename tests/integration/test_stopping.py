@@ -20,6 +20,8 @@ from tritonclient.utils import triton_to_np_dtype
 from tests.support.servers import RunningServer, running_server
 from tests.support.tiny_models import tiny_heads, write_repository
 
+pytestmark = pytest.mark.alone
+
 ROUTE = "/predict/text/sentiment"
 
 
