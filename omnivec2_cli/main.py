@@ -15,13 +15,13 @@ import typer
 from rich.console import Console
 
 from omnivec2.terminal import make_console
-from omnivec2_cli.ablate import ablate
-from omnivec2_cli.adapt import adapt
-from omnivec2_cli.align import align
+from omnivec2_cli.commands.ablate import ablate
+from omnivec2_cli.commands.adapt import adapt
+from omnivec2_cli.commands.align import align
+from omnivec2_cli.commands.evaluate import engines, evaluate, export, gap, train
+from omnivec2_cli.commands.head import heads_app
+from omnivec2_cli.commands.key import keys_app
 from omnivec2_cli.errors import one_line_errors, parse_parameters, read_input
-from omnivec2_cli.head import heads_app
-from omnivec2_cli.key import keys_app
-from omnivec2_cli.network import engines, evaluate, export, gap, train
 from omnivec2_cli.options import (
     DEFAULT_CHECKPOINT,
     DEFAULT_REPOSITORY,

@@ -1,0 +1,1 @@
+"""The commands of `omnivec2`, one module each."""
