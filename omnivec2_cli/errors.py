@@ -1,52 +1,34 @@
-"""How the command line reads its arguments and tells that something is wrong."""
+"""How the command line reports errors: one line on standard error and an exit status.
+
+Exit status 1 means that the command failed, 2 that the user's input or usage was wrong, and 130
+that it was interrupted.
+"""
 
 from __future__ import annotations
 
-import json
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 
 import typer
-from pydantic import JsonValue
 
 from omnivec2.errors import InputError, OmniVecError
 
 EXIT_FAILED = 1
 EXIT_USAGE = 2
-
-
-def parse_parameters(text: str) -> dict[str, JsonValue]:
-    """The value of ``--parameters``.
-
-    Raises:
-        InputError: it is not a JSON object.
-    """
-    try:
-        value = json.loads(text)
-    except ValueError as error:
-        raise InputError(f"--parameters is not JSON: {error}") from error
-    if not isinstance(value, dict):
-        raise InputError('--parameters: expected an object, e.g. {"top_k": 3}')
-    return value
-
-
-def read_input(name: str) -> bytes:
-    """The bytes of a file, or of standard input for ``-``.
-
-    Raises:
-        InputError: it cannot be read.
-    """
-    try:
-        return sys.stdin.buffer.read() if name == "-" else Path(name).read_bytes()
-    except OSError as error:
-        raise InputError(f"{name}: {error.strerror}") from error
+EXIT_INTERRUPTED = 130
+"""What shells report for a process that SIGINT ended: 128 + 2."""
 
 
 @contextmanager
 def needs_extra(extra: str) -> Iterator[None]:
-    """Turn a missing library into the name of the extra that brings it."""
+    """Turn a missing library into an error that names the extra which installs it.
+
+    Args:
+        extra: The name of the extra in ``pyproject.toml``, for example ``train``.
+
+    Raises:
+        OmniVecError: A module that the body imports is not installed.
+    """
     try:
         yield
     except ModuleNotFoundError as error:
@@ -56,7 +38,11 @@ def needs_extra(extra: str) -> Iterator[None]:
 
 @contextmanager
 def one_line_errors() -> Iterator[None]:
-    """Print what went wrong in one line, with a status that tells whose turn it is."""
+    """Print the error that ends the body in one line, and exit with the status that fits it.
+
+    Raises:
+        typer.Exit: The body raised an ``OmniVecError``, or was interrupted.
+    """
     try:
         yield
     except OmniVecError as error:
@@ -64,4 +50,4 @@ def one_line_errors() -> Iterator[None]:
         code = EXIT_USAGE if isinstance(error, InputError) else EXIT_FAILED
         raise typer.Exit(code) from error
     except KeyboardInterrupt:
-        raise typer.Exit(130) from None
+        raise typer.Exit(EXIT_INTERRUPTED) from None

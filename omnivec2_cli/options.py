@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
-from rich.console import Console
 
 DEFAULT_CHECKPOINT = Path("checkpoints/reference")
 DEFAULT_REPOSITORY = Path("model_repo")
+DEFAULT_RUN = Path("runs/reference")
 DATA_PLACES = (Path("data"), Path("../shared/data"))
 """Where data sets are looked for unless OMNIVEC2_DATA or --data says otherwise."""
 
@@ -17,7 +17,11 @@ CheckpointOption = Annotated[
     Path, typer.Option("--checkpoint", "-c", help="Checkpoint directory.", show_default=True)
 ]
 RepositoryOption = Annotated[
-    Path, typer.Option("--model-repo", help="Model repository; made from the checkpoint.")
+    Path,
+    typer.Option("--model-repo", help="Model repository; it is written from the checkpoint."),
+]
+ServedRepositoryOption = Annotated[
+    Path, typer.Option("--model-repo", help="The model repository that is being served.")
 ]
 DataOption = Annotated[
     Path,
@@ -27,9 +31,6 @@ DataOption = Annotated[
         default_factory=lambda: next((p for p in DATA_PLACES if p.is_dir()), DATA_PLACES[0]),
         show_default="data, or ../shared/data",
     ),
-]
-ServedRepositoryOption = Annotated[
-    Path, typer.Option("--model-repo", help="The model repository that is being served.")
 ]
 TritonOption = Annotated[
     list[str] | None,
@@ -44,20 +45,25 @@ LayoutOption = Annotated[
         help="A copy of the trunk per head, or one for all.  [default: the repository's, or shared]"
     ),
 ]
-RoutesArgument = Annotated[
-    list[str] | None,
-    typer.Argument(metavar="[ROUTE]...", help="Heads, e.g. image/classification. Default: all."),
+HeadArgument = Annotated[
+    str, typer.Argument(metavar="HEAD", help="modality/task, e.g. image/classification.")
 ]
-
-
-def assemble_quietly(
-    console: Console, checkpoint: Path, repository: Path, layout: str | None = None
-) -> None:
-    """Bring the repository up to date; one that came without a checkpoint is used as it is."""
-    from export.repository.assemble import assemble
-    from export.repository.layouts import Layout
-
-    if not checkpoint.exists() and any(repository.glob("*/config.pbtxt")):
-        return
-    with console.status(f"assembling {repository} from {checkpoint}"):
-        assemble(checkpoint, repository, Layout(layout) if layout else None)
+HeadsArgument = Annotated[
+    list[str] | None,
+    typer.Argument(metavar="[HEAD]...", help="Heads, e.g. image/classification. Default: all."),
+]
+RecipeArgument = Annotated[
+    str, typer.Argument(help="Name of a recipe that ships, or path of a YAML file.")
+]
+RunOption = Annotated[
+    Path, typer.Option(help="Directory of the run's state; train resumes from it.")
+]
+DeviceOption = Annotated[
+    Literal["auto", "cpu", "cuda"],
+    typer.Option(help="Where to compute; auto takes a GPU if there is one."),
+]
+SplitOption = Annotated[str, typer.Option(help="Use test for final figures only.")]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print as JSON.")]
+JsonFileOption = Annotated[
+    Path | None, typer.Option("--json", help="Write the figures to this file as well.")
+]

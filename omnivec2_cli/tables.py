@@ -1,4 +1,4 @@
-"""What the command line prints."""
+"""Tables that the command line prints."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _WIDEST_CELL = 100
 
 
 def heads_table(title: str, heads: Sequence[HeadSpec]) -> Table:
-    """One row per head: family, size, first metric, data and licence."""
+    """Return a table with a row per head: family, size, first metric, data and licence."""
     table = Table(title=title)
     for column in ("route", "family", "labels", "metric", "test set", "data and licence"):
         table.add_column(column)
@@ -32,7 +32,7 @@ def heads_table(title: str, heads: Sequence[HeadSpec]) -> Table:
 
 
 def deployed_table(title: str, heads: Sequence[Mapping[str, JsonValue]]) -> Table:
-    """One row per head of a model repository: version, parts, parity, checkpoint."""
+    """Return a table with a row per served head: version, parts, parity, checkpoint."""
     table = Table(title=f"{title}: {len(heads)} heads")
     for column in ("route", "version", "parts", "precision", "parity", "checkpoint"):
         table.add_column(column)
@@ -51,7 +51,7 @@ def deployed_table(title: str, heads: Sequence[Mapping[str, JsonValue]]) -> Tabl
 
 
 def keys_table(title: str, keys: Sequence[Mapping[str, JsonValue]]) -> Table:
-    """API keys with their limits; a dash where there is none."""
+    """Return a table of API keys and their limits; a dash stands for no limit."""
     table = Table(title=title)
     columns = ("name", "requests_per_second", "burst", "max_concurrent", "expires", "heads")
     for column in columns:
@@ -66,12 +66,12 @@ def _listed(value: JsonValue) -> str:
 
 
 def print_answers(console: Console, names: Sequence[str], answer: JsonValue) -> None:
-    """Print the answer of each input: a table where it is a list of objects, else a line."""
+    """Print the answer to each input: a table if it is a list of objects, else a line."""
     answers = answer if len(names) > 1 and isinstance(answer, list) else [answer]
-    for name, one in zip(names, answers, strict=False):
-        rows = _rows(one)
+    for name, value in zip(names, answers, strict=False):
+        rows = _rows(value)
         if not rows:
-            console.print(f"{name}: {brief(one)}", markup=False)
+            console.print(f"{name}: {brief(value)}", markup=False)
             continue
         table = Table(title=name)
         columns = list(dict.fromkeys(key for row in rows for key in row))
@@ -83,7 +83,7 @@ def print_answers(console: Console, names: Sequence[str], answer: JsonValue) -> 
 
 
 def _rows(answer: JsonValue) -> list[dict[str, JsonValue]]:
-    """The objects of an answer; empty if it has another form."""
+    """Return the objects of an answer, or an empty list if it has another form."""
     if isinstance(answer, list) and len(answer) == 1 and isinstance(answer[0], list):
         answer = answer[0]
     rows = [answer] if isinstance(answer, dict) else answer
@@ -94,6 +94,6 @@ def _rows(answer: JsonValue) -> list[dict[str, JsonValue]]:
 
 
 def brief(value: JsonValue) -> str:
-    """A value in at most a line."""
+    """Format a value in at most one line; a longer one is cut."""
     text = f"{value:.4f}" if isinstance(value, float) else str(value)
     return text if len(text) <= _WIDEST_CELL else f"{text[: _WIDEST_CELL - 3]}..."

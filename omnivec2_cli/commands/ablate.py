@@ -1,34 +1,36 @@
-"""``omnivec2 ablate``: what the parts of the network are worth."""
+"""``omnivec2 ablate``: measure what the parts of the network are worth."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 import typer
 
 from omnivec2.terminal import make_console
 from omnivec2_cli.errors import needs_extra, one_line_errors
-from omnivec2_cli.options import DataOption
+from omnivec2_cli.options import DataOption, DeviceOption, RecipeArgument
 
 
 def ablate(
     data: DataOption,
-    recipe: Annotated[str, typer.Argument(help="Name of a recipe, or a YAML file.")] = "ablation",
+    recipe: RecipeArgument = "ablation",
     out: Annotated[
-        Path, typer.Option(help="JSON file of all figures; what it has is not measured again.")
+        Path,
+        typer.Option(
+            help="JSON file of all figures; those it already holds are not measured again."
+        ),
     ] = Path("runs/ablation.json"),
-    seeds: Annotated[int, typer.Option(min=1, help="Networks of every variant.")] = 3,
-    run: Annotated[Path, typer.Option(help="Directory of logs.")] = Path("runs/ablation"),
-    device: Annotated[
-        Literal["auto", "cpu", "cuda"], typer.Option(help="Where to compute; auto: a GPU if any.")
-    ] = "auto",
+    seeds: Annotated[int, typer.Option(min=1, help="Number of networks trained per variant.")] = 3,
+    run: Annotated[Path, typer.Option(help="Directory for logs.")] = Path("runs/ablation"),
+    device: DeviceOption = "auto",
 ) -> None:
     """Train a recipe with one part of the network changed at a time, and compare.
 
-    One modality or several, own tokenizers or one for all, own heads or one for all. It takes
-    long (with the default recipe some minutes a network on two cores), and may be stopped: run
-    it again, and it goes on with the next network. A picture of the table lies beside its file.
+    The variants: one modality or several, a tokenizer per modality or one for all, a head per
+    task or one for all. This takes long (some minutes per network on two cores with the default
+    recipe) and can be stopped: run it again, and it continues with the next network. A picture
+    of the table is written beside the JSON file.
 
     Examples:
         omnivec2 ablate --data /data --seeds 3 --out ablation.json

@@ -1,4 +1,4 @@
-"""``omnivec2 adapt``: a head for somebody's own data, in minutes."""
+"""``omnivec2 adapt``: fit a head to labelled data of your own, in minutes."""
 
 from __future__ import annotations
 
@@ -15,15 +15,18 @@ from omnivec2_cli.options import DEFAULT_CHECKPOINT, CheckpointOption
 
 def adapt(
     recipe: Annotated[
-        str | None, typer.Argument(help="Name of a recipe, or a YAML file, instead of options.")
+        str | None,
+        typer.Argument(help="Name of a recipe, or path of a YAML file, instead of options."),
     ] = None,
-    modality: Annotated[Modality | None, typer.Option(help="What the inputs are.")] = None,
+    modality: Annotated[Modality | None, typer.Option(help="Modality of the inputs.")] = None,
     task: Annotated[
-        str, typer.Option(help="Name of the new head: it answers at MODALITY/TASK.")
+        str, typer.Option(help="Task name of the new head, which is served at MODALITY/TASK.")
     ] = "adapted",
     data: Annotated[
         list[Path] | None,
-        typer.Option(help="Folder, CSV, TSV, Parquet, NPZ, NPY or MAT; a recipe's directory."),
+        typer.Option(
+            help="Folder, CSV, TSV, Parquet, NPZ, NPY or MAT; with a recipe, its data directory."
+        ),
     ] = None,
     labels: Annotated[
         str | None,
@@ -36,46 +39,46 @@ def adapt(
         typer.Option("--input", help="Column or array of the inputs; two for text pairs."),
     ] = None,
     group: Annotated[
-        str | None, typer.Option(help="IMU tables: column that tells recordings apart.")
+        str | None, typer.Option(help="IMU tables: column that identifies the recording of a row.")
     ] = None,
     lengths: Annotated[
         str | None,
-        typer.Option(help="Arrays: key of the lengths of recordings laid end to end."),
+        typer.Option(help="Arrays: key of the lengths of recordings that are concatenated."),
     ] = None,
     test: Annotated[
-        Path | None, typer.Option(help="Test part, of the same form.  [default: 20 % held out]")
+        Path | None, typer.Option(help="Test data, in the same form.  [default: 20 % held out]")
     ] = None,
     fraction: Annotated[
-        float | None, typer.Option(help="Share of the labels to learn from.  [default: all]")
+        float | None, typer.Option(help="Fraction of the labels to train on.  [default: all]")
     ] = None,
     task_family: Annotated[
-        Literal["classification", "regression"], typer.Option(help="What is answered.")
+        Literal["classification", "regression"], typer.Option(help="Kind of answer.")
     ] = "classification",
-    unit: Annotated[str, typer.Option(help="Regression: unit of the quantity.")] = "",
+    unit: Annotated[str, typer.Option(help="Regression: unit of the predicted quantity.")] = "",
     name: Annotated[str | None, typer.Option(help="Name of the data set.")] = None,
     licence: Annotated[str, typer.Option(help="Licence of the data.")] = "not stated",
-    description: Annotated[str, typer.Option(help="What the head answers, for people.")] = "",
+    description: Annotated[str, typer.Option(help="Description of the head for its users.")] = "",
     skip_bad: Annotated[
-        int | None, typer.Option(min=0, help="Inputs that may fail to decode.")
+        int | None, typer.Option(min=0, help="Number of inputs that may fail to decode.")
     ] = None,
-    seed: Annotated[int | None, typer.Option(help="Of everything random.  [default: 0]")] = None,
+    seed: Annotated[int | None, typer.Option(help="Random seed.  [default: 0]")] = None,
     checkpoint: CheckpointOption = DEFAULT_CHECKPOINT,
     out: Annotated[
         Path | None, typer.Option(help="Checkpoint to write.  [default: checkpoints/MODALITY_TASK]")
     ] = None,
-    run: Annotated[Path, typer.Option(help="Where features are kept for the next time.")] = Path(
-        "runs/adapt"
-    ),
+    run: Annotated[
+        Path, typer.Option(help="Directory where features are cached for the next run.")
+    ] = Path("runs/adapt"),
     export: Annotated[bool, typer.Option("--export", help="Export the head as well.")] = False,
     json_file: Annotated[
-        Path | None, typer.Option("--json", help="Put the figures into this file of results, too.")
+        Path | None, typer.Option("--json", help="Add the figures to this file of results as well.")
     ] = None,
 ) -> None:
     """Freeze the network, train two layers on labelled data, and write them as a head.
 
-    Inputs come as a folder with a sub-folder of files per class, as a table with a path or the
-    values and a label column, or as arrays; docs/adaptation.md has an example of each. What is
-    written is a checkpoint for `omnivec2 export` and `omnivec2 head add`.
+    Inputs are a folder with a sub-folder of files per class, a table with a label column and a
+    path or the values, or arrays; docs/adaptation.md has an example of each. The checkpoint that
+    is written is ready for `omnivec2 export` and `omnivec2 head add`.
 
     Examples:
         omnivec2 adapt --modality image --task defects --data pictures --export
@@ -148,7 +151,7 @@ def _from_options(
 
 
 def _targets(labels: str | None) -> list[str]:
-    """Names of the quantities: columns of the table, or of the file that lists them."""
+    """Return the names of the quantities: columns of the table, or of the file that lists them."""
     from omnivec2.training.adaptation.reading.array_files import is_arrays
     from omnivec2.training.adaptation.reading.labelled_tables import read_table
 

@@ -1,4 +1,4 @@
-"""``omnivec2 align``: one space for several modalities."""
+"""``omnivec2 align``: put several modalities into one embedding space."""
 
 from __future__ import annotations
 
@@ -9,32 +9,34 @@ import typer
 
 from omnivec2.terminal import make_console
 from omnivec2_cli.errors import needs_extra, one_line_errors
-from omnivec2_cli.options import DEFAULT_CHECKPOINT, CheckpointOption, DataOption
+from omnivec2_cli.options import DEFAULT_CHECKPOINT, CheckpointOption, DataOption, JsonFileOption
 
 
 def align(
     data: DataOption,
-    name: Annotated[str, typer.Argument(metavar="[DATA SET]", help="What to align.")] = "utd-mhad",
-    task: Annotated[str, typer.Option(help="Heads answer at MODALITY/TASK.")] = "retrieval",
+    name: Annotated[
+        str, typer.Argument(metavar="[DATA SET]", help="Name of the data set.")
+    ] = "utd-mhad",
+    task: Annotated[
+        str, typer.Option(help="Task name of the new heads: each is named MODALITY/TASK.")
+    ] = "retrieval",
     checkpoint: CheckpointOption = DEFAULT_CHECKPOINT,
     out: Annotated[Path, typer.Option(help="Checkpoint to write.")] = Path("checkpoints/aligned"),
-    run: Annotated[Path, typer.Option(help="Where features are kept for the next time.")] = Path(
-        "runs/align"
-    ),
-    steps: Annotated[int, typer.Option(min=1, help="Steps of the fitting.")] = 800,
+    run: Annotated[
+        Path, typer.Option(help="Directory where features are cached for the next run.")
+    ] = Path("runs/align"),
+    steps: Annotated[int, typer.Option(min=1, help="Number of optimizer steps.")] = 800,
     tokenizer_steps: Annotated[
-        int, typer.Option(min=1, help="Steps of a tokenizer of its own, where one is needed.")
+        int, typer.Option(min=1, help="Steps for a tokenizer, where a modality needs its own.")
     ] = 600,
-    seed: Annotated[int, typer.Option(help="Of everything random.")] = 0,
-    json_file: Annotated[
-        Path | None, typer.Option("--json", help="Write the figures to this file as well.")
-    ] = None,
+    seed: Annotated[int, typer.Option(help="Random seed.")] = 0,
+    json_file: JsonFileOption = None,
 ) -> None:
-    """Freeze the network, and fit heads that put recordings and names into one space.
+    """Freeze the network, and fit heads that embed recordings and names into one space.
 
-    What means the same gets like vectors, whatever recorded it: search one modality with
-    another, or tell classes apart by their names alone. The checkpoint that is written is for
-    `omnivec2 export` and `omnivec2 head add`.
+    Inputs with the same meaning get similar vectors, whichever sensor recorded them. This allows
+    searching one modality with another, and classifying by the names of classes alone. The
+    checkpoint that is written is ready for `omnivec2 export` and `omnivec2 head add`.
 
     Examples:
         omnivec2 align utd-mhad --data /data
@@ -56,7 +58,7 @@ def align(
             task=task, steps=steps, tokenizer_steps=tokenizer_steps, seed=seed,
         )  # fmt: skip
         result = run_alignment(request, console)
-        title = f"{aligned.test_name}: recall of the same action, by chance in brackets"
+        title = f"{aligned.test_name}: recall of the same action (chance level in brackets)"
         console.print(recall_table(title, result.found))
         console.print(zero_shot_table(result.zero_shot))
         console.print(f"wrote {out}", markup=False)

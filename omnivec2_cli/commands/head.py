@@ -1,4 +1,4 @@
-"""``omnivec2 head add | remove | list | join``: heads of a deployment, or of a checkpoint."""
+"""``omnivec2 head add | remove | list | join``: change the heads of a deployment or checkpoint."""
 
 from __future__ import annotations
 
@@ -14,6 +14,8 @@ from omnivec2_cli.options import (
     DEFAULT_CHECKPOINT,
     DEFAULT_REPOSITORY,
     CheckpointOption,
+    HeadArgument,
+    JsonOption,
     ServedRepositoryOption,
     TritonOption,
 )
@@ -27,18 +29,20 @@ heads_app = typer.Typer(
 
 @heads_app.command("add")
 def head_add(
-    route: Annotated[str, typer.Argument(help="modality/task, e.g. image/classification.")],
+    route: HeadArgument,
     checkpoint: CheckpointOption = DEFAULT_CHECKPOINT,
     model_repo: ServedRepositoryOption = DEFAULT_REPOSITORY,
     triton: TritonOption = None,
     gateway: Annotated[
-        str | None, typer.Option(help="Wait until this gateway serves it, or say why not.")
+        str | None,
+        typer.Option(help="URL of a gateway to wait for, until it serves the head or rejects it."),
     ] = None,
 ) -> None:
-    """Put a head into a running deployment, or in the place of the one of its name.
+    """Add a head to a running deployment, or replace the head of the same name.
 
-    It is written beside what runs, tried, loaded, compared, and only then switched to; a
-    head that fails is refused with the reason, and what was served goes on being served.
+    The head is written beside the running models, tested, loaded and compared, and only then
+    put into service. A head that fails is rejected with the reason, and the deployment keeps
+    serving what it served before.
 
     Examples:
         omnivec2 head add image/defects --checkpoint checkpoints/mine
@@ -59,11 +63,11 @@ def head_add(
 
 @heads_app.command("remove")
 def head_remove(
-    route: Annotated[str, typer.Argument(help="modality/task, e.g. image/classification.")],
+    route: HeadArgument,
     model_repo: ServedRepositoryOption = DEFAULT_REPOSITORY,
     triton: TritonOption = None,
 ) -> None:
-    """Take a head out of a running deployment, with the parts that no other head uses.
+    """Remove a head from a running deployment, with the parts that no other head uses.
 
     Examples:
         omnivec2 head remove image/defects --triton 127.0.0.1:8001
@@ -79,13 +83,13 @@ def head_remove(
 
 @heads_app.command("join")
 def head_join(
-    route: Annotated[str, typer.Argument(help="modality/task, e.g. text/summarization.")],
-    donor: Annotated[Path, typer.Option("--from", help="Checkpoint the head was trained in.")],
+    route: HeadArgument,
+    donor: Annotated[Path, typer.Option("--from", help="Checkpoint that the head was trained in.")],
     checkpoint: CheckpointOption = DEFAULT_CHECKPOINT,
 ) -> None:
-    """Put a head that was trained by itself into the checkpoint of the trunk it was trained on.
+    """Copy a head that was trained alone into the checkpoint whose trunk it was trained on.
 
-    Export again afterwards: graphs belong to the weights they were exported from.
+    Export the checkpoint again afterwards: graphs belong to the weights they were exported from.
 
     Examples:
         omnivec2 head join text/summarization --from checkpoints/writing
@@ -100,7 +104,7 @@ def head_join(
 @heads_app.command("list")
 def head_list(
     model_repo: ServedRepositoryOption = DEFAULT_REPOSITORY,
-    as_json: Annotated[bool, typer.Option("--json", help="Print as JSON.")] = False,
+    as_json: JsonOption = False,
 ) -> None:
     """List the heads of a model repository with their versions and parts.
 

@@ -1,4 +1,4 @@
-"""``omnivec2 key create | list | revoke``: who may ask a gateway."""
+"""``omnivec2 key create | list | revoke``: manage the API keys of a gateway."""
 
 from __future__ import annotations
 
@@ -10,16 +10,17 @@ import typer
 
 from omnivec2.terminal import make_console
 from omnivec2_cli.errors import one_line_errors
+from omnivec2_cli.options import JsonOption
 from omnivec2_cli.tables import keys_table
 
-keys_app = typer.Typer(no_args_is_help=True, help="Make API keys, list them, revoke them.")
+keys_app = typer.Typer(no_args_is_help=True, help="Create, list and revoke API keys.")
 
 _DEFAULT_FILE = Path("api_keys.json")
 
 FileOption = Annotated[
-    Path, typer.Option("--file", envvar="OMNIVEC2_API_KEYS_FILE", help="The file of API keys.")
+    Path, typer.Option("--file", envvar="OMNIVEC2_API_KEYS_FILE", help="File of API keys.")
 ]
-NameArgument = Annotated[str, typer.Argument(help="Of the caller; appears in logs.")]
+NameArgument = Annotated[str, typer.Argument(help="Name of the caller, as it appears in logs.")]
 
 
 @keys_app.command("create")
@@ -30,21 +31,22 @@ def key_create(
         float | None, typer.Option(help="Requests per second, on average.  [default: no limit]")
     ] = None,
     burst: Annotated[
-        int | None, typer.Option(help="Requests at once.  [default: those of a second]")
+        int | None, typer.Option(help="Requests in one burst.  [default: as many as per second]")
     ] = None,
     concurrent: Annotated[
-        int | None, typer.Option(help="Requests at the same time.  [default: no limit]")
+        int | None, typer.Option(help="Concurrent requests.  [default: no limit]")
     ] = None,
     expires: Annotated[
-        str | None, typer.Option(help="When it ends, e.g. 2027-01-01T00:00:00Z.")
+        str | None, typer.Option(help="Time at which the key expires, e.g. 2027-01-01T00:00:00Z.")
     ] = None,
     head: Annotated[
-        list[str] | None, typer.Option(help="Only this head (repeatable).  [default: all]")
+        list[str] | None,
+        typer.Option(help="Head that the key may call (repeatable).  [default: all]"),
     ] = None,
 ) -> None:
-    """Make a key and print it, this once; the file gets its hash.
+    """Create a key and print it once; the file stores only its hash.
 
-    Gateways read the file anew within seconds.
+    Gateways reload the file within seconds.
 
     Examples:
         omnivec2 key create alice
@@ -68,9 +70,9 @@ def key_create(
 @keys_app.command("list")
 def key_list(
     file: FileOption = _DEFAULT_FILE,
-    as_json: Annotated[bool, typer.Option("--json", help="Print as JSON.")] = False,
+    as_json: JsonOption = False,
 ) -> None:
-    """List the keys of a file with their limits; the keys themselves are not in it.
+    """List the keys of a file with their limits; the file does not hold the keys themselves.
 
     Examples:
         omnivec2 key list
@@ -88,7 +90,7 @@ def key_list(
 
 @keys_app.command("revoke")
 def key_revoke(name: NameArgument, file: FileOption = _DEFAULT_FILE) -> None:
-    """Take a key out of a file; gateways refuse it within seconds.
+    """Remove a key from a file; gateways reject it within seconds.
 
     Examples:
         omnivec2 key revoke alice

@@ -123,7 +123,7 @@ def test_serving_from_triton_assembles_no_repository(tmp_path: Path) -> None:
         port = taken.getsockname()[1]
         options = ("--model-repo", tmp_path / "repo", "--triton", "127.0.0.1:9,127.0.0.1:10")
         result = run("serve", "--port", port, *options)
-    assert "asking Triton at 127.0.0.1:9, 127.0.0.1:10" in result.stderr
+    assert "connecting to Triton at 127.0.0.1:9, 127.0.0.1:10" in result.stderr
     assert "--port" in result.stderr
     assert not (tmp_path / "repo").exists()
 

@@ -1,0 +1,79 @@
+"""``omnivec2 export``: write ONNX graphs and model repositories."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from omnivec2_cli.errors import needs_extra, one_line_errors
+from omnivec2_cli.options import (
+    DEFAULT_CHECKPOINT,
+    CheckpointOption,
+    HeadsArgument,
+    LayoutOption,
+)
+
+
+def export(
+    routes: HeadsArgument = None,
+    checkpoint: CheckpointOption = DEFAULT_CHECKPOINT,
+    layout: LayoutOption = None,
+    out: Annotated[
+        Path | None, typer.Option(help="Write a Triton model repository of all heads here.")
+    ] = None,
+    engine: Annotated[
+        Literal["onnx", "tensorrt"],
+        typer.Option(help="Engine that will run the repository's models."),
+    ] = "onnx",
+    precision: Annotated[
+        Literal["fp32", "fp16", "bf16"], typer.Option(help="Precision that they compute in.")
+    ] = "fp32",
+    version_compatible: Annotated[
+        bool, typer.Option(help="TensorRT: build plans that later releases can load too.")
+    ] = False,
+    timing_cache: Annotated[
+        Path | None,
+        typer.Option(help="TensorRT: file of kernel timings that speeds up the next build."),
+    ] = None,
+    force: Annotated[
+        bool, typer.Option("--force", help="Export graphs that are up to date as well.")
+    ] = False,
+) -> None:
+    """Write ONNX graphs and compare them with PyTorch; fail if they differ.
+
+    Graphs are written into the checkpoint, whole (`fused`) and in parts (`shared`). With `--out`
+    they also become a model repository for Triton or `omnivec2 serve`, for another engine or
+    precision if requested; TensorRT plans must be built on the GPU that will serve them.
+
+    Examples:
+        omnivec2 export
+
+        omnivec2 export image/classification --checkpoint checkpoints/first --force
+
+        omnivec2 export --layout shared --out model_repo
+
+        omnivec2 export --layout fused --engine tensorrt --precision fp16 --out plans
+    """
+    converted = (engine, precision) != ("onnx", "fp32")
+    if converted and out is None:
+        raise typer.BadParameter("--engine and --precision apply to a model repository: give --out")
+    with one_line_errors(), needs_extra("export"):
+        from export.export_run import export_checkpoint, require_ok
+        from export.repository.assemble import assemble
+        from export.repository.conversion import build_repository, make_target
+        from export.repository.layouts import Layout
+
+        target = make_target(
+            engine, precision, version_compatible=version_compatible, timing_cache=timing_cache
+        )
+        layouts = [Layout(layout)] if layout else list(Layout)
+        require_ok(export_checkpoint(checkpoint, only=routes or None, layouts=layouts, force=force))
+        if out is None:
+            return
+        if converted:
+            models = build_repository(checkpoint, out, Layout(layout or "shared"), target)
+        else:
+            models = assemble(checkpoint, out, Layout(layout) if layout else None)
+        typer.echo(f"{len(models)} models in {out}")

@@ -1,0 +1,98 @@
+"""``omnivec2 predict``: run a head on files."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from pydantic import JsonValue
+
+from omnivec2.errors import InputError
+from omnivec2.terminal import make_console
+from omnivec2_cli.commands.assemble import update_repository
+from omnivec2_cli.errors import one_line_errors
+from omnivec2_cli.options import (
+    DEFAULT_CHECKPOINT,
+    DEFAULT_REPOSITORY,
+    CheckpointOption,
+    HeadArgument,
+    JsonOption,
+    RepositoryOption,
+)
+from omnivec2_cli.tables import print_answers
+
+
+def predict(
+    route: HeadArgument,
+    files: Annotated[
+        list[str], typer.Argument(metavar="FILE...", help="Input files; - reads standard input.")
+    ],
+    as_json: JsonOption = False,
+    parameters: Annotated[
+        str, typer.Option("--parameters", "-p", help="Request parameters as JSON.")
+    ] = "{}",
+    url: Annotated[
+        str | None,
+        typer.Option(help="Send the request to this running server; no model is loaded here."),
+    ] = None,
+    checkpoint: CheckpointOption = DEFAULT_CHECKPOINT,
+    model_repo: RepositoryOption = DEFAULT_REPOSITORY,
+) -> None:
+    """Run a head on files, in this process or on a running server.
+
+    Examples:
+        omnivec2 predict image/classification cat.jpg
+
+        omnivec2 predict image/classification cat.jpg dog.jpg -p '{"top_k": 1}' --json
+
+        echo "a great film" | omnivec2 predict text/sentiment -
+
+        omnivec2 predict audio/events rain.ogg --url http://127.0.0.1:8080
+    """
+    from service.pipeline.predict_files import NamedFile, predict_here, predict_there
+    from service.settings import Settings
+
+    with one_line_errors():
+        options = _parse_parameters(parameters)
+        inputs = [NamedFile(name, _read_input(name)) for name in files]
+        if url is not None:
+            timeout = Settings().request_timeout_seconds
+            answer = predict_there(url, route, inputs, options, timeout)
+        else:
+            update_repository(make_console(stderr=True), checkpoint, model_repo)
+            settings = Settings(model_repo=model_repo)
+            answer = predict_here(settings, route, inputs, options)
+        if as_json:
+            typer.echo(json.dumps(answer, ensure_ascii=False))
+        else:
+            print_answers(make_console(), files, answer)
+
+
+def _parse_parameters(text: str) -> dict[str, JsonValue]:
+    """Parse the value of ``--parameters``.
+
+    Raises:
+        InputError: The value is not a JSON object.
+    """
+    try:
+        value = json.loads(text)
+    except ValueError as error:
+        raise InputError(f"--parameters is not JSON: {error}") from error
+    if not isinstance(value, dict):
+        raise InputError('--parameters: expected an object, e.g. {"top_k": 3}')
+    return value
+
+
+def _read_input(name: str) -> bytes:
+    """Read a file, or standard input if the name is ``-``.
+
+    Raises:
+        InputError: The file cannot be read.
+    """
+    try:
+        return sys.stdin.buffer.read() if name == "-" else Path(name).read_bytes()
+    except OSError as error:
+        raise InputError(f"{name}: {error.strerror}") from error

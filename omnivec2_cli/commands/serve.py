@@ -1,0 +1,109 @@
+"""``omnivec2 serve``: start the gateway."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+from rich.console import Console
+
+from omnivec2.terminal import make_console
+from omnivec2_cli.commands.assemble import update_repository
+from omnivec2_cli.errors import one_line_errors
+from omnivec2_cli.options import DEFAULT_CHECKPOINT, CheckpointOption, LayoutOption
+
+if TYPE_CHECKING:
+    from service.gateway import Gateway
+
+
+def serve(
+    host: Annotated[
+        str | None, typer.Option(help="Address to listen on.  [default: 127.0.0.1]")
+    ] = None,
+    port: Annotated[
+        int | None, typer.Option(help="Port; 0 picks a free one.  [default: 8080]")
+    ] = None,
+    grpc_port: Annotated[
+        int | None,
+        typer.Option(help="Port of the gRPC tensor protocol.  [default: not served]"),
+    ] = None,
+    checkpoint: CheckpointOption = DEFAULT_CHECKPOINT,
+    model_repo: Annotated[
+        Path | None, typer.Option(help="Model repository.  [default: model_repo]")
+    ] = None,
+    only: Annotated[
+        list[str] | None, typer.Option(help="Load only this head (repeatable).")
+    ] = None,
+    layout: LayoutOption = None,
+    runtime: Annotated[
+        Literal["embedded", "triton"] | None,
+        typer.Option(help="Where the network runs.  [default: embedded]"),
+    ] = None,
+    triton: Annotated[
+        str | None,
+        typer.Option(
+            metavar="HOST:PORT,...",
+            help="gRPC addresses of Triton servers; implies --runtime triton.",
+        ),
+    ] = None,
+    workers: Annotated[
+        int | None,
+        typer.Option(
+            min=0, help="Batches that are computed at the same time.  [default: one per core]"
+        ),
+    ] = None,
+    log_level: Annotated[
+        str | None, typer.Option(help="debug, info, warning or error.  [default: info]")
+    ] = None,
+) -> None:
+    """Serve every head of a checkpoint over HTTP.
+
+    Each of these options, and every other setting of the gateway, can be given as an
+    environment variable as well: `OMNIVEC2_PORT=9000 omnivec2 serve` (see docs/operations.md).
+
+    Examples:
+        omnivec2 serve
+
+        omnivec2 serve --port 9000 --only image/classification --only text/sentiment
+
+        omnivec2 serve --runtime triton --triton 10.0.0.1:8001,10.0.0.2:8001
+    """
+    from service.server.gateway_process import serve as run
+    from service.settings import Settings
+
+    console = make_console(stderr=True)
+    given = {
+        "host": host,
+        "port": port,
+        "grpc_port": grpc_port,
+        "model_repo": model_repo,
+        "only": tuple(only) if only else None,
+        "runtime": runtime or ("triton" if triton else None),
+        "triton_endpoints": triton,
+        "inference_threads": workers,
+        "log_level": log_level,
+    }
+    with one_line_errors():
+        settings = Settings(**{k: v for k, v in given.items() if v is not None})  # type: ignore[arg-type]
+        if settings.runtime == "triton":
+            console.print(f"connecting to Triton at {', '.join(settings.triton_endpoints)} ...")
+        else:
+            update_repository(console, checkpoint, settings.model_repo, layout)
+            console.print("loading the models ...")
+        run(settings, _announce(console))
+
+
+def _announce(console: Console) -> Callable[[str, Gateway], None]:
+    """Return the callback that prints where the gateway listens, once it does."""
+    from service.server.gateway_process import curl_line
+
+    def announce(address: str, gateway: Gateway) -> None:
+        heads = gateway.dataplane.heads
+        if gateway.grpc_address:
+            console.print(f"gRPC at [bold]{gateway.grpc_address}[/bold]", highlight=False)
+        console.print(f"{len(heads)} heads at [bold]{address}[/bold] (docs: {address}/docs). Try:")
+        console.print(curl_line(address, heads), markup=False, soft_wrap=True, highlight=False)
+
+    return announce
