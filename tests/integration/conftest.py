@@ -6,8 +6,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from playwright.sync_api import Browser
 
 from export.repository.layouts import Layout
+from tests.support.browser import Visit, chromium
 from tests.support.servers import RunningServer, running_server, triton_gateway
 from tests.support.tiny_models import tiny_heads, write_repository
 
@@ -74,3 +76,21 @@ def reference(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServe
 def reference_server(reference: RunningServer) -> str:
     """Address of the server of the network that ships."""
     return reference.url
+
+
+# One per module: while Playwright runs, its thread cannot run another event loop.
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    """A headless Chromium."""
+    with chromium() as running:
+        yield running
+
+
+@pytest.fixture
+def visit(browser: Browser, reference_server: str) -> Iterator[Visit]:
+    """The try page in a new window; errors in it and requests to other hosts fail the test."""
+    window = Visit(browser, reference_server)
+    yield window
+    window.context.close()
+    assert window.errors == []
+    assert window.foreign == []

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,7 @@ import requests
 from playwright.sync_api import Browser, Page, Route
 
 from omnivec2.spec import Modality
-from tests.support.browser import Visit, chromium, wait_until
+from tests.support.browser import Visit, fulfil_problem, wait_until
 from tests.support.documents import ROOT
 
 DATA = ROOT / "tests" / "data"
@@ -36,21 +36,6 @@ _ALL_PAINTED = f"""([selector, count]) => {{
 def _wait_painted(page: Page, selector: str, count: int = 1) -> None:
     """Wait until there are as many canvases, and something is drawn on each."""
     wait_until(page, _ALL_PAINTED, [selector, count])
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with chromium() as running:
-        yield running
-
-
-@pytest.fixture
-def visit(browser: Browser, reference_server: str) -> Iterator[Visit]:
-    one = Visit(browser, reference_server)
-    yield one
-    one.context.close()
-    assert one.errors == []
-    assert one.foreign == []
 
 
 # --- what is drawn of an answer, by family ------------------------------------------------
@@ -384,18 +369,6 @@ def test_the_curl_line_does_the_same(visit: Visit, tmp_path: Path, route: str) -
 # --- when there is no answer --------------------------------------------------------------
 
 
-def _problem(route: Route, status: int, title: str, detail: str, **headers: str) -> None:
-    body = json.dumps({"title": title, "status": status, "detail": detail, "error": detail})
-    route.fulfill(
-        status=status, headers=headers, content_type="application/problem+json", body=body
-    )
-
-
-def _expected(visit: Visit, *statuses: int) -> None:
-    """Chromium notes every failed request as an error; those that were meant are no defect."""
-    visit.errors[:] = [e for e in visit.errors if not any(f"status of {s}" in e for s in statuses)]
-
-
 def test_a_wrong_file_shows_what_was_expected(visit: Visit) -> None:
     page = visit.open("image/classification")
     file = DATA / "audio" / "dog_bark.wav"
@@ -403,7 +376,7 @@ def test_a_wrong_file_shows_what_was_expected(visit: Visit) -> None:
     assert visit.run().status == 422
     same = requests.post(f"{visit.address}/predict/image/classification", file.read_bytes())
     assert same.json()["detail"] in page.locator(".problem").inner_text()
-    _expected(visit, 422)
+    visit.expect_status(422)
 
 
 def test_a_service_with_keys_is_given_one(visit: Visit) -> None:
@@ -413,7 +386,7 @@ def test_a_service_with_keys_is_given_one(visit: Visit) -> None:
         if route.request.headers.get("authorization") == "Bearer correct":
             route.continue_()
         else:
-            _problem(route, 401, "Unauthorized", "this service asks for an API key")
+            fulfil_problem(route, 401, "Unauthorized", "this service asks for an API key")
 
     page.route("**/predict/**", guard)
     assert visit.run().status == 401
@@ -424,7 +397,7 @@ def test_a_service_with_keys_is_given_one(visit: Visit) -> None:
     assert "Authorization: Bearer $OMNIVEC2_API_KEY" in page.locator(".curl").inner_text()
     assert page.evaluate("[localStorage.length, sessionStorage.length]") == [0, 1]
     assert page.context.cookies() == []
-    _expected(visit, 401)
+    visit.expect_status(401)
 
 
 def test_a_service_that_lists_no_models_without_a_key_asks_first(visit: Visit) -> None:
@@ -432,7 +405,7 @@ def test_a_service_that_lists_no_models_without_a_key_asks_first(visit: Visit) -
         if route.request.headers.get("authorization") == "Bearer correct":
             route.continue_()
         else:
-            _problem(route, 401, "Unauthorized", "this service asks for an API key")
+            fulfil_problem(route, 401, "Unauthorized", "this service asks for an API key")
 
     page = visit.page
     page.route("**/models", guard)
@@ -445,20 +418,20 @@ def test_a_service_that_lists_no_models_without_a_key_asks_first(visit: Visit) -
     page.wait_for_selector("button.run:enabled")
     page.click("text=Forget the API key")
     assert page.evaluate("sessionStorage.length") == 0
-    _expected(visit, 401)
+    visit.expect_status(401)
 
 
 def test_an_overloaded_service_says_when_to_come_back(visit: Visit) -> None:
     page = visit.open("text/sentiment")
     page.route(
         "**/predict/**",
-        lambda route: _problem(
+        lambda route: fulfil_problem(
             route, 429, "Overloaded", "too many requests", **{"Retry-After": "7"}
         ),
     )
     visit.run()
     assert "Try again in 7 s" in page.locator(".problem").inner_text()
-    _expected(visit, 429)
+    visit.expect_status(429)
 
 
 def test_a_page_opened_before_the_models_are_loaded_waits_for_them(visit: Visit) -> None:

@@ -1,11 +1,12 @@
-"""A real Chromium, headless, and what it must not do: fail silently, or call other hosts."""
+"""The try page in a headless Chromium, which must neither log errors nor call other hosts."""
 
 from __future__ import annotations
 
 import io
+import json
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ from urllib.parse import urlsplit
 
 import pytest
 from PIL import Image
-from playwright.sync_api import Browser, Page, Request, Response, sync_playwright
+from playwright.sync_api import Browser, Page, Request, Response, Route, sync_playwright
 
 _NAMES = ("chromium", "chromium-browser", "google-chrome")
 
@@ -33,17 +34,20 @@ _ARGUMENTS = (
 _OWN_SCHEMES = ("blob", "data")
 
 ANSWER_MILLISECONDS = 30_000
-"""Longest that an answer may take on a slow machine."""
+"""The longest that an answer may take on a slow machine."""
+
+SETTLE_MILLISECONDS = 300
+"""The time that the page gets to act on an answer which it should ignore."""
 
 MOST_BYTES = 115_000
-"""Largest screenshot; photographs in one take more colours than fit."""
+"""The size of the largest screenshot; one with photographs is saved with fewer colours."""
 
 _COLOURS = (200, 128, 80, 48)
 
 
 @contextmanager
 def chromium() -> Iterator[Browser]:
-    """A browser; the test fails if there is none, saying what to install."""
+    """Run a browser; if there is none, fail the test and name what to install."""
     found = next((path for name in _NAMES if (path := shutil.which(name))), None)
     if found is None:
         pytest.fail("the try page is tested in Chromium: install it (apt-get install chromium)")
@@ -56,10 +60,10 @@ def chromium() -> Iterator[Browser]:
 
 
 def wait_until(page: Page, expression: str, argument: Any = None) -> None:
-    """Wait until JavaScript is true in a page.
+    """Wait until a JavaScript expression is true in a page.
 
-    Not `wait_for_function`: after the first look it evaluates from within the page, which the
-    page's content security policy forbids.
+    Playwright's `wait_for_function` cannot be used: it evaluates within the page, which the page's
+    content security policy forbids.
     """
     ends = time.monotonic() + ANSWER_MILLISECONDS / 1000
     while not page.evaluate(expression, argument):
@@ -68,8 +72,52 @@ def wait_until(page: Page, expression: str, argument: Any = None) -> None:
         page.wait_for_timeout(50)
 
 
+def fulfil_problem(route: Route, status: int, title: str, detail: str, **headers: str) -> None:
+    """Answer an intercepted request with a problem document."""
+    body = json.dumps({"title": title, "status": status, "detail": detail, "error": detail})
+    route.fulfill(
+        status=status, headers=headers, content_type="application/problem+json", body=body
+    )
+
+
+class HeldRequests:
+    """Requests of a page that are held back until the test lets them go.
+
+    Attributes:
+        routes: The requests that are held back, in the order of their arrival.
+    """
+
+    def __init__(self, page: Page, pattern: str, bearer: str | None = None) -> None:
+        """Hold back the requests that match a pattern, of one API key only if that is given."""
+        self.routes: list[Route] = []
+        self._page = page
+        self._header = None if bearer is None else f"Bearer {bearer}"
+        page.route(pattern, self._hold)
+
+    def wait(self, count: int = 1) -> None:
+        """Wait until as many requests are held back."""
+        ends = time.monotonic() + ANSWER_MILLISECONDS / 1000
+        while len(self.routes) < count:
+            if time.monotonic() > ends:
+                pytest.fail(f"{len(self.routes)} requests were sent, not {count}")
+            self._page.wait_for_timeout(20)
+
+    def let_go(self, act: Callable[[Route], None] = Route.continue_) -> None:
+        """Answer the oldest request, and wait until the page has had time to act on it."""
+        route = self.routes.pop(0)
+        with self._page.expect_event("requestfinished", lambda done: done == route.request):
+            act(route)
+        self._page.wait_for_timeout(SETTLE_MILLISECONDS)
+
+    def _hold(self, route: Route) -> None:
+        if self._header is None or route.request.headers.get("authorization") == self._header:
+            self.routes.append(route)
+        else:
+            route.fallback()
+
+
 class Visit:
-    """The try page in a window of its own, and everything it did that it should not."""
+    """The try page in a window of its own, with a record of its errors and of foreign requests."""
 
     def __init__(self, browser: Browser, address: str, **options: Any) -> None:
         size = {"width": 1000, "height": 700}
@@ -87,13 +135,13 @@ class Visit:
         )
 
     def open(self, route: str = "") -> Page:
-        """Go to the page of a head; returns once an input of it is there, if any is."""
+        """Go to the page of a head, and wait until its name is marked as chosen."""
         self.page.goto(f"{self.address}/#{route}" if route else f"{self.address}/")
         self.page.wait_for_selector(".chooser a[aria-current]")
         return self.page
 
     def run(self) -> Response:
-        """Press Run, and wait until what came is shown."""
+        """Press Run, and wait until the answer or the problem is shown."""
         with self.page.expect_response("**/predict/**") as caught:
             self.page.click("button.run:enabled")
         self.page.wait_for_selector(".answer, .problem")
@@ -104,8 +152,12 @@ class Visit:
         self.page.set_input_files(".upload input", path)
         self.page.wait_for_selector(f".drop code:text-is('{path.name}'), textarea, .form")
 
+    def expect_status(self, status: int) -> None:
+        """Drop the errors of an expected status: Chromium logs every failed request as an error."""
+        self.errors[:] = [error for error in self.errors if f"status of {status}" not in error]
+
     def picture(self, path: Path) -> None:
-        """Save what is seen as a small PNG."""
+        """Save a screenshot as a small PNG."""
         self.page.mouse.move(0, 0)
         shot = Image.open(io.BytesIO(self.page.screenshot(full_page=True)))
         path.parent.mkdir(parents=True, exist_ok=True)

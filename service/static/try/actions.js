@@ -1,107 +1,133 @@
 /** What the page does when its user does something. */
 
 import { get, getFile, predict, Problem } from "./api.js";
+import { attempts } from "./attempts.js";
 import { inputOf } from "./inputs/index.js";
 import { chosen, set, state } from "./state.js";
 
 const RETRY_MILLISECONDS = 2000;
 const FRESH_MILLISECONDS = 15_000;
 
-let asked = 0; // when the models were listed
-let running = new AbortController();
+const beginListing = attempts(); // of the models
+const beginChoice = attempts(); //  of a head or an input
+let listedAt = 0; //                 milliseconds, on the clock of performance.now()
+let retry;
+let request = new AbortController();
 
-/** List models and samples; while there is none, try again. */
+/** List models and samples; repeat until there are models. */
 export async function start() {
+  const isLast = beginListing();
+  clearTimeout(retry);
   try {
     const samples = state.samples.length ? state.samples : (await get("try/samples")).samples;
     const { models } = await get("models", state.key);
-    asked = performance.now();
-    set({ samples, models, unreachable: "" });
+    if (!isLast()) return;
+    listedAt = performance.now();
+    set({ samples, models, unreachable: "", askKey: false });
     if (models.length) return followAddress();
     set({ unreachable: "The models are still loading." });
   } catch (error) {
+    if (!isLast()) return;
     if (error.status === 401) return set({ askKey: true, problem: error });
     set({ unreachable: error instanceof Problem ? `No models: ${error.message}.` : String(error) });
   }
-  setTimeout(start, RETRY_MILLISECONDS);
+  retry = setTimeout(start, RETRY_MILLISECONDS);
 }
 
-/** List the models again if that was long ago: heads come and go while a service runs. */
+/** List the models again if the list is old: heads are added and removed while a service runs. */
 export async function refresh() {
-  if (!state.models?.length || performance.now() - asked < FRESH_MILLISECONDS) return;
-  asked = performance.now();
+  if (!state.models?.length || performance.now() - listedAt < FRESH_MILLISECONDS) return;
+  listedAt = performance.now();
+  const isLast = beginListing();
   const listed = await get("models", state.key).catch(() => null);
-  if (!listed?.models.length) return;
+  if (!isLast() || !listed?.models.length) return;
   set({ models: listed.models });
   if (!chosen()) await followAddress();
 }
 
-/** Choose what `#modality/task` names; the first there is if it names nothing that is loaded. */
+/** Choose the head that `#modality/task` names, or the first one if it names none that is loaded. */
 export async function followAddress() {
   if (!state.models?.length) return;
   const [modality, task] = decodeURIComponent(location.hash.slice(1)).split("/");
   const heads = state.models.filter((m) => m.modality === modality);
-  const head = heads.find((m) => m.task === task) ?? heads.find(readable) ?? heads[0] ?? first();
+  const head = heads.find((m) => m.task === task) ?? heads.find(isReadable) ?? heads[0] ?? firstHead();
   const before = chosen();
   if (head === before) return;
-  running.abort();
-  set({ modality: head.modality, task: head.task, result: null, problem: null, busy: false });
-  // An input that the next head takes too is kept: the same picture, another question.
-  const keep = before && head.modality === before.modality && alike(before, head) && state.input;
-  if (keep && (!state.input.sample || suits(state.input.sample, head))) return;
-  const [sample] = samplesOf(head);
+  beginChoice();
+  request.abort();
+  const choice = { modality: head.modality, task: head.task, result: null, problem: null, busy: false, loading: null };
+  // An input that the next head takes too is kept: the same picture, another task.
+  if (before && !state.loading && state.input && accepts(head, before, state.input)) return set(choice);
+  // Until its own input is there the head has none: that of another modality cannot be sent to it.
+  const pending = state.loading?.sample;
+  release(state.shown);
+  set({ ...choice, input: null, shown: null });
+  const sample = pending && suits(pending, head) ? pending : samplesOf(head)[0];
   await (sample ? useSample(sample) : useInput(inputOf(head).empty?.(head) ?? null));
 }
 
-/** The samples that a head can be asked about: those meant for it, or else any it can read. */
+/** The samples to offer for a head: those meant for it, or else any of its modality. */
 export function samplesOf(head) {
   const meant = state.samples.filter((sample) => suits(sample, head));
   if (meant.length || inputOf(head).empty) return meant;
   return state.samples.filter((sample) => sample.modality === head.modality);
 }
 
-export async function useSample(sample) {
+/** Make a sample of the service the input. */
+export function useSample(sample) {
+  return load(() => getFile(`try/samples/${sample.file}`, sample.file), sample);
+}
+
+/** Make a file of the user the input. */
+export function useFile(file) {
+  return load(async () => file);
+}
+
+/** Read a file and make it the input, unless something else is chosen meanwhile. */
+async function load(read, sample) {
+  const isLast = beginChoice();
   const head = chosen();
+  request.abort();
+  set({ loading: { sample }, busy: false, problem: null });
+  let input;
   try {
-    const file = await getFile(`try/samples/${sample.file}`, sample.file);
-    if (chosen()?.name === head.name) await useFile(file, sample);
+    const file = await read();
+    // Inputs that can be edited become what their editor shows.
+    const edited = await inputOf(head).fromFile?.(file, head);
+    input = { name: file.name, sample, ...(edited ?? { file }) };
   } catch (error) {
-    set({ problem: error });
+    if (isLast()) set({ loading: null, problem: error });
+    return;
   }
+  if (isLast()) await useInput(input);
 }
 
-/** Take a file; inputs that can be edited become what their editor shows. */
-export async function useFile(file, sample) {
-  const head = chosen();
-  const typed = await inputOf(head).fromFile?.(file, head);
-  await useInput({ name: file.name, sample, ...(typed ?? { file }) });
-}
-
-/** Take what will be sent, and decode it for the eye. */
+/** Make `input` what will be sent, and decode it for display. */
 export async function useInput(input) {
+  beginChoice();
   const head = chosen();
-  running.abort();
-  const old = state.shown;
-  // What is typed changes its drawing in place; another file has nothing to do with the last.
-  set({ input, shown: input?.file ? null : old, result: null, problem: null, busy: false });
+  request.abort();
+  const before = state.shown;
+  // What is typed changes its drawing in place; another file has nothing to do with the last one.
+  set({ input, shown: input?.file ? null : before, result: null, problem: null, busy: false, loading: null });
   let shown = null;
   try {
     shown = input && (await inputOf(head).show(input, head));
   } catch {
     // What a browser cannot read, the service may; it is sent all the same.
   }
-  if (state.input !== input) return;
-  if (old?.url) URL.revokeObjectURL(old.url);
-  set({ shown: shown ?? (input?.file ? { kind: "file", file: input.file } : null) });
+  if (state.input === input) set({ shown: shown ?? (input?.file ? { kind: "file", file: input.file } : null) });
+  else release(shown);
+  if (state.shown !== before) release(before);
 }
 
-/** Ask the service. */
+/** Send the input to the head. */
 export async function run() {
-  if (!state.input || state.busy) return;
+  if (!state.input || state.busy || state.loading) return;
   const head = chosen();
   const input = state.input;
-  running = new AbortController();
-  const { signal } = running;
+  request = new AbortController();
+  const { signal } = request;
   set({ busy: true, problem: null });
   try {
     const result = await predict(`${head.modality}/${head.task}`, input, state.key, signal);
@@ -121,7 +147,8 @@ export async function run() {
 /** Use an API key from now on; it is forgotten when the tab is closed. */
 export function useKey(key) {
   sessionStorage.setItem("omnivec2-key", key);
-  set({ key, problem: null });
+  request.abort(); // what was sent with another key
+  set({ key, problem: null, busy: false });
   if (!state.models?.length) start();
   else run();
 }
@@ -131,13 +158,19 @@ export function forgetKey() {
   set({ key: "" });
 }
 
-function first() {
-  return state.models.find(readable) ?? state.models[0];
+function firstHead() {
+  return state.models.find(isReadable) ?? state.models[0];
 }
 
-// An answer that can be read is a better greeting than a vector.
-function readable(head) {
+// An answer that can be read makes a better start than a vector.
+function isReadable(head) {
   return head.family !== "embedding";
+}
+
+/** Whether a head takes an input that was chosen for another head. */
+function accepts(head, other, input) {
+  if (head.modality !== other.modality || layout(head) !== layout(other)) return false;
+  return !input.sample || suits(input.sample, head);
 }
 
 function suits(sample, head) {
@@ -149,7 +182,12 @@ function suits(sample, head) {
   );
 }
 
-function alike(one, other) {
-  const columns = (head) => JSON.stringify(head.preprocess.parameters.columns ?? head.preprocess.parameters.pair);
-  return columns(one) === columns(other);
+/** The form that a head's inputs have within their modality: a table's columns, one text or two. */
+function layout(head) {
+  return JSON.stringify(head.preprocess.parameters.columns ?? head.preprocess.parameters.pair);
+}
+
+/** Free the memory behind a preview that is no longer shown. */
+function release(shown) {
+  if (shown?.url) URL.revokeObjectURL(shown.url);
 }

@@ -1,6 +1,6 @@
 /** The service's public HTTP API, as any other caller sees it. */
 
-/** Why there is no answer: the service's problem document (RFC 9457), or the network's failure. */
+/** The reason why there is no answer: a problem document of the service (RFC 9457), or a network failure. */
 export class Problem extends Error {
   constructor(status, body, headers = new Headers()) {
     super(body.detail ?? "the service gave no reason");
@@ -18,18 +18,21 @@ export function address(path) {
   return new URL(path, document.baseURI.split("#")[0]).href;
 }
 
-/** JSON of a path. Throws a Problem. */
+/** Get the JSON document of a path. Throws a Problem. */
 export async function get(path, key) {
-  return (await ask(path, { headers: authorization(key) })).json();
+  return bodyOf(await send(path, { headers: authorization(key) }), "json");
 }
 
-/** A file of a path. Throws a Problem. */
+/** Get the file of a path. Throws a Problem. */
 export async function getFile(path, name) {
-  const blob = await (await ask(path, {})).blob();
+  const blob = await bodyOf(await send(path, {}), "blob");
   return new File([blob], name, { type: blob.type });
 }
 
-/** Ask a head: {answer, timings: [{stage, milliseconds}], milliseconds, model, …}. Throws a Problem. */
+/**
+ * Send an input to a head. Returns {answer, timings: [{stage, milliseconds}], milliseconds, model, …}.
+ * Throws a Problem, or an AbortError.
+ */
 export async function predict(route, input, key, signal) {
   const json = input.json !== undefined;
   const headers = {
@@ -39,8 +42,8 @@ export async function predict(route, input, key, signal) {
   };
   const body = json ? JSON.stringify({ inputs: input.json }) : input.file;
   const started = performance.now();
-  const response = await ask(`predict/${route}`, { method: "POST", headers, body, signal });
-  const answer = await response.json();
+  const response = await send(`predict/${route}`, { method: "POST", headers, body, signal });
+  const answer = await bodyOf(response, "json");
   return {
     answer,
     milliseconds: performance.now() - started,
@@ -63,15 +66,28 @@ function authorization(key) {
   return key ? { Authorization: `Bearer ${key}` } : {};
 }
 
-async function ask(path, options) {
+async function send(path, options) {
   let response;
   try {
     response = await fetch(address(path), options);
   } catch (error) {
-    if (error.name === "AbortError") throw error;
-    throw new Problem(0, { title: "No connection", detail: "the service cannot be reached" });
+    throw asProblem(error, "the service cannot be reached");
   }
   if (response.ok) return response;
   const body = await response.json().catch(() => ({ title: response.statusText }));
   throw new Problem(response.status, body, response.headers);
+}
+
+/** Read a response's body: `form` is "json" or "blob". */
+async function bodyOf(response, form) {
+  try {
+    return await response[form]();
+  } catch (error) {
+    throw asProblem(error, "the connection was lost before the answer was complete");
+  }
+}
+
+/** A failure of the network as a Problem; an abort stays what it is. */
+function asProblem(error, detail) {
+  return error.name === "AbortError" ? error : new Problem(0, { title: "No connection", detail });
 }

@@ -1,4 +1,4 @@
-/** The page: what to ask, the input, the answer, and the same from a terminal. */
+/** The page: choice of the head, input, answer, and the same request from a terminal. */
 
 import { forgetKey, run, samplesOf, useFile, useInput, useKey, useSample } from "./actions.js";
 import { answerView } from "./answers/index.js";
@@ -22,7 +22,7 @@ export function page() {
 }
 
 function waiting() {
-  return html`<p class="waiting" aria-busy="true" role="status">${state.unreachable || "Asking which models there are …"}</p>`;
+  return html`<p class="waiting" aria-busy="true" role="status">${state.unreachable || "Loading the list of models …"}</p>`;
 }
 
 function chooser(head) {
@@ -54,7 +54,7 @@ function inputPanel(head) {
       <div class="sources">
         <label class="upload"><span role="button" class="secondary outline">Choose a file</span>
           <input type="file" accept=${input.accept || nothing} @change=${picked}></label>
-        <span class="muted">or drop one here, or use a sample:</span>
+        <span class="muted">or drop a file here, or use a sample:</span>
         ${samples.map((sample) => html`<button type="button" class="sample secondary outline"
           aria-pressed=${state.input?.sample === sample ? "true" : "false"} @click=${() => useSample(sample)}>${sample.title}</button>`)}
       </div>
@@ -62,8 +62,8 @@ function inputPanel(head) {
       <div class="shown">${state.shown ? keyed(state.shown, view(state.shown)) : nothing}</div>
       ${state.input?.file ? html`<p class="note"><code>${state.input.name}</code> ${size(state.input.file.size)}</p>` : nothing}
     </div>
-    <button type="button" class="run" ?disabled=${!state.input} aria-busy=${state.busy ? "true" : "false"} @click=${run}>
-      ${state.busy ? "Asking …" : "Run"}</button>`;
+    <button type="button" class="run" ?disabled=${!state.input || state.loading} aria-busy=${state.busy || state.loading ? "true" : "false"} @click=${run}>
+      ${state.busy ? "Running …" : "Run"}</button>`;
 }
 
 function answerPanel() {
@@ -73,15 +73,15 @@ function answerPanel() {
     ${state.askKey ? keyForm() : nothing}
     ${result
       ? keyed(result, html`<div class="answer" data-family=${result.head.family}>${answerView(result, state.shown)}</div>`)
-      : state.problem ? nothing : html`<p class="empty muted">Press <strong>Run</strong> to ask the service.</p>`}`;
+      : state.problem ? nothing : html`<p class="empty muted">Press <strong>Run</strong> to send the input to the service.</p>`}`;
 }
 
 function problemView(problem) {
   return html`<article class="problem" role="alert">
     <h3>${problem.title || "No answer"}${problem.status ? html` <small>${problem.status}</small>` : nothing}</h3>
     <p>${problem.message}</p>
-    ${problem.field ? html`<p>In <code>${problem.field}</code>.</p>` : nothing}
-    ${problem.known?.length ? html`<p>There are: ${problem.known.map((name) => html`<code>${name}</code> `)}</p>` : nothing}
+    ${problem.field ? html`<p>Field: <code>${problem.field}</code></p>` : nothing}
+    ${problem.known?.length ? html`<p>Available: ${problem.known.map((name) => html`<code>${name}</code> `)}</p>` : nothing}
     ${problem.retryAfterSeconds ? html`<p>Try again in ${problem.retryAfterSeconds} s.</p>` : nothing}
     ${problem.requestId ? html`<p class="note">request <code>${problem.requestId}</code></p>` : nothing}
   </article>`;
@@ -93,7 +93,7 @@ function keyForm() {
     useKey(new FormData(event.target).get("key").trim());
   };
   return html`<form class="key" @submit=${submit}>
-    <label>This service asks for an API key
+    <label>This service requires an API key
       <input type="password" name="key" required autocomplete="off" placeholder="kept until this tab is closed">
     </label>
     <button type="submit">Use the key</button>
@@ -112,13 +112,13 @@ function footer(head) {
     </section>
     <section aria-labelledby="time-title">
       <h2 id="time-title">Time</h2>
-      ${state.result ? timing(state.result) : html`<p class="muted">Where the time goes, once there is an answer.</p>`}
+      ${state.result ? timing(state.result) : html`<p class="muted">Shown once there is an answer.</p>`}
     </section>
   </div>`;
 }
 
 async function copy(text, button) {
-  // Browsers give the clipboard to pages of this machine or of https only; else, mark the lines.
+  // Browsers allow the clipboard on localhost and over https only; elsewhere, select the lines.
   if (!navigator.clipboard) return getSelection().selectAllChildren(button.previousElementSibling);
   await navigator.clipboard.writeText(text);
   button.textContent = "Copied";

@@ -1,4 +1,4 @@
-/** Everything the page knows, in one object; a change draws the page again. */
+/** The state of the page, in one object; a change renders the page again. */
 
 export const state = {
   models: null, //        heads as GET /models lists them; null before the first answer
@@ -7,8 +7,9 @@ export const state = {
   modality: "",
   task: "",
   input: null, //         what will be sent: {name, file} or {name, json}, perhaps {sample}
-  shown: null, //         the same, decoded for the eye: {kind, …} (see inputs/)
-  busy: false,
+  shown: null, //         the same, decoded for display: {kind, …} (see inputs/)
+  loading: null, //       {sample} while a sample or a file is read that will be the input
+  busy: false, //         whether an answer is on its way
   result: null, //        {answer, timings, milliseconds, model, requestId} (see api.js)
   problem: null, //       why there is no answer (api.js: Problem)
   previous: null, //      the embedding before this one: {name, vector}
@@ -34,7 +35,7 @@ export function set(changes) {
   });
 }
 
-/** The head that is chosen, or undefined. */
+/** The chosen head, or undefined. */
 export function chosen() {
   return state.models?.find((m) => m.modality === state.modality && m.task === state.task);
 }

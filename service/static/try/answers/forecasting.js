@@ -1,4 +1,4 @@
-/** What was, and what is expected: a plot per series, with the outermost quantiles as a band. */
+/** History and forecast: a plot per series, with the outermost quantiles as a band. */
 
 import { labelColour, pageColour } from "../colours.js";
 import { axis, plot } from "../plot.js";
@@ -7,16 +7,23 @@ import { html } from "../vendor/lit-html/lit-html.js";
 const HISTORY_PER_STEP = 2;
 
 export function forecasting(result, shown) {
-  result.data ??= result.answer.predictions.map((prediction, index) => ({
+  // The history may be decoded after the answer is there; the same data otherwise, drawn once.
+  if (!result.data || result.shown !== shown) result.data = dataOf(result.answer, shown);
+  result.shown = shown;
+  return result.data.map(
+    (series) => html`<h4>${series.prediction.target}</h4>
+      ${plot(series, forecastPlot, `Forecast of ${series.prediction.target}, ${series.prediction.mean.length} steps`, "short")}`,
+  );
+}
+
+/** A prediction with its history, per series. */
+function dataOf(answer, shown) {
+  return answer.predictions.map((prediction, index) => ({
     prediction,
     index,
     history: shown?.columns?.find(({ name }) => name === prediction.target) ?? shown?.columns?.[index],
     time: shown?.time,
   }));
-  return result.data.map(
-    (one) => html`<h4>${one.prediction.target}</h4>
-      ${plot(one, forecastPlot, `Forecast of ${one.prediction.target}, ${one.prediction.mean.length} steps`, "short")}`,
-  );
 }
 
 function forecastPlot({ prediction, history, time, index }) {
