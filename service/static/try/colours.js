@@ -1,4 +1,4 @@
-/** Colours: of labels, which must be told apart, and of values, which must be ordered. */
+/** Colours: of labels, which must be distinguishable, and of values, which must be ordered. */
 
 const LABELS = [
   "#4e79d9", "#e8743b", "#2fa36b", "#b04fc4", "#d9a514", "#17a2b8",

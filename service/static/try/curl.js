@@ -1,4 +1,4 @@
-/** The command that asks the same from a terminal. */
+/** The command that sends the same request from a terminal. */
 
 import { address } from "./api.js";
 

@@ -1,4 +1,4 @@
-/** Drawing into an element once per datum, though the page is rendered after every change. */
+/** Draws into an element once per datum, although the page is rendered after every change. */
 
 import { ref } from "./vendor/lit-html/directives/ref.js";
 
@@ -6,8 +6,8 @@ let callbacks = new WeakMap();
 
 /**
  * A lit directive that calls `draw(element, datum)` when the element or the datum is new, and
- * what `draw` returned, if that is a function, when either goes. `datum` is an object; `draw`
- * is told apart by its name.
+ * what `draw` returned, if that is a function, when either is replaced. `datum` is an object;
+ * `draw` is identified by its name.
  */
 export function drawing(datum, draw) {
   const known = callbacks.get(datum) ?? new Map();

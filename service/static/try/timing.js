@@ -1,4 +1,4 @@
-/** Where the time went: the service's stages, and the rest of the way. */
+/** Where the time went: the stages of the service, and everything else. */
 
 import { html } from "./vendor/lit-html/lit-html.js";
 
@@ -13,7 +13,7 @@ const REST = "#8a8f99";
 
 export function timing({ timings, milliseconds, model, version, requestId }) {
   const known = timings.reduce((sum, { milliseconds: part }) => sum + part, 0);
-  const parts = [...timings, { stage: "transfer and rest", milliseconds: Math.max(0, milliseconds - known) }];
+  const parts = [...timings, { stage: "transfer and other", milliseconds: Math.max(0, milliseconds - known) }];
   const total = parts.reduce((sum, part) => sum + part.milliseconds, 0);
   const colour = (stage) => COLOURS[stage] ?? REST;
   return html`<div class="stages" role="img" aria-label=${parts.map(({ stage, milliseconds: part }) => `${stage} ${part.toFixed(1)} ms`).join(", ")}>
@@ -22,5 +22,5 @@ export function timing({ timings, milliseconds, model, version, requestId }) {
     <ul class="legend">${parts.map(
       ({ stage, milliseconds: part }) => html`<li><span class="swatch" style="background: ${colour(stage)}"></span>${stage} <strong>${part.toFixed(1)}</strong> ms</li>`,
     )}</ul>
-    <p class="note">${total.toFixed(0)} ms seen from this browser · ${model}, version ${version} · request <code>${requestId}</code></p>`;
+    <p class="note">${total.toFixed(0)} ms measured in this browser · ${model}, version ${version} · request <code>${requestId}</code></p>`;
 }

@@ -1,4 +1,4 @@
-/** How an input is shown, by the kind that its modality decoded it to (see inputs/). */
+/** Previews of inputs, by the kind that a modality decodes them to (see inputs/). */
 
 import { axis, plot } from "./plot.js";
 import { labelColour, pageColour } from "./colours.js";
@@ -18,19 +18,19 @@ const VIEWS = {
   lines: (shown) => html`${plot(shown, linesPlot, `${shown.noun} over ${shown.time?.name ?? "steps"}`, "short")}
     <ul class="legend">${shown.columns.map(({ name }, i) => html`<li><span class="swatch" style="background: ${labelColour(i)}"></span>${name}</li>`)}</ul>`,
   cloud: (shown) => html`${plot(shown, cloudPlot, `Point cloud of ${shown.count} points`, "cloud")}
-    <p class="note">${shown.count.toLocaleString("en")} points, coloured by height; drag to turn</p>`,
+    <p class="note">${shown.count.toLocaleString("en")} points, coloured by height; drag to rotate</p>`,
   molecule: (shown) => html`<div class="molecule" role="img" aria-label="Drawing of the molecule"
     ${drawing(shown, drawMolecule)}></div>`,
   table,
-  file: ({ file }) => html`<p class="file muted">This page cannot show <strong>${file.name}</strong>; the service
-    may read it all the same.</p>`,
+  file: ({ file }) => html`<p class="file muted">This page cannot display <strong>${file.name}</strong>, but the
+    service may be able to read it.</p>`,
 };
 
 export function view(shown) {
   return VIEWS[shown.kind](shown);
 }
 
-/** A canvas as an element of its own: the same one may be shown in two places. */
+/** A copy of a canvas, because the same one may be shown in two places. */
 export function picture(canvas, label) {
   return html`<canvas class=${canvas.width < 200 ? "pixels" : ""} role="img" aria-label=${label}
     width=${canvas.width} height=${canvas.height} ${drawing(canvas, copyCanvas)}></canvas>`;
@@ -109,7 +109,7 @@ function table({ columns }) {
     <p class="note">${rows.toLocaleString("en")} rows, ${columns.length} columns</p>`;
 }
 
-/** A number of bytes for people. */
+/** A number of bytes in readable form. */
 export function size(bytes) {
   return bytes < 1024 ? `${bytes} bytes` : bytes < 2 ** 20 ? `${(bytes / 1024).toFixed(1)} KiB` : `${(bytes / 2 ** 20).toFixed(1)} MiB`;
 }

@@ -5,7 +5,7 @@ import { set } from "../state.js";
 import { picture } from "../views.js";
 import { html, nothing, svg } from "../vendor/lit-html/lit-html.js";
 
-// More captions than this would hide the picture; the pointer and the table below still tell.
+// More captions than this would hide the picture; tooltips and the table below have the rest.
 const MOST_CAPTIONS = 12;
 
 export function detection(result, shown) {
@@ -18,7 +18,7 @@ export function detection(result, shown) {
   const text = Math.max(width, height) / 38;
   return html`<figure class="stack">
       ${canvas ? picture(canvas, "The input") : nothing}
-      <svg class="boxes" viewBox="0 0 ${width} ${height}" role="img" aria-label="${answer.length} things found">
+      <svg class="boxes" viewBox="0 0 ${width} ${height}" role="img" aria-label="${answer.length} objects found">
         ${answer.map((found) => box(found, colour(found.label), text, answer.length <= MOST_CAPTIONS))}
       </svg>
     </figure>
@@ -41,7 +41,7 @@ function slider(result) {
     result.least = event.target.valueAsNumber;
     set({});
   };
-  return html`<label class="slider">Scores from ${Math.round(100 * result.least)} %
+  return html`<label class="slider">Minimum score ${Math.round(100 * result.least)} %
     <input type="range" min="0" max="1" step="0.01" .value=${String(result.least)} @input=${change}>
   </label>`;
 }

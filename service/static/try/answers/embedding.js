@@ -1,4 +1,4 @@
-/** A vector as a strip of colours, with its length, and how near it is to the one before. */
+/** A vector as a strip of colours, with its norm and its similarity to the previous one. */
 
 import { mapped } from "../colours.js";
 import { drawing } from "../drawing.js";
@@ -12,14 +12,14 @@ export function embedding(result) {
   result.datum ??= { vector };
   const { previous } = result;
   const comparable = previous && previous.vector.length === vector.length;
-  return html`<canvas class="pixels strip-map" role="img" aria-label="The ${vector.length} numbers as colours"
+  return html`<canvas class="pixels strip-map" role="img" aria-label="The ${vector.length} components as colours"
       ${drawing(result.datum, drawVector)}></canvas>
     <p class="note">blue is negative, red is positive; read from left to right, row by row</p>
     <dl class="values">
-      <div><dt>numbers</dt><dd><strong>${vector.length}</strong></dd></div>
-      <div><dt>length</dt><dd><strong>${norm(vector).toFixed(3)}</strong></dd></div>
+      <div><dt>dimensions</dt><dd><strong>${vector.length}</strong></dd></div>
+      <div><dt>norm</dt><dd><strong>${norm(vector).toFixed(3)}</strong></dd></div>
       ${comparable
-        ? html`<div><dt>cosine with the one before (${previous.name})</dt><dd><strong>${cosine(vector, previous.vector).toFixed(3)}</strong></dd></div>`
+        ? html`<div><dt>cosine similarity to the previous vector (${previous.name})</dt><dd><strong>${cosine(vector, previous.vector).toFixed(3)}</strong></dd></div>`
         : nothing}
     </dl>`;
 }

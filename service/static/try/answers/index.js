@@ -1,6 +1,6 @@
 /**
- * How an answer is shown, by the family of its head. Each gets the result (api.js: predict, with
- * its head and input) and what is shown of the input; a family that is not here is shown as JSON.
+ * Views of answers, by the task family of the head. Each takes the result (api.js: predict, with
+ * its head and input) and the preview of the input; any other family is shown as JSON.
  */
 
 import { html } from "../vendor/lit-html/lit-html.js";
@@ -25,7 +25,7 @@ const ANSWERS = {
 export function answerView(result, shown) {
   const show = ANSWERS[result.head.family] ?? asJson;
   return html`${show(result, shown)}
-    <details class="raw"><summary>The answer as it came</summary>${asJson(result)}</details>`;
+    <details class="raw"><summary>Raw answer</summary>${asJson(result)}</details>`;
 }
 
 const MOST_CHARACTERS = 4000;

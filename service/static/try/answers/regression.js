@@ -9,7 +9,7 @@ export function regression({ answer }) {
       ({ label, value, unit }) => html`<div>
         <dt>${label}</dt>
         <dd><strong>${Number(value.toPrecision(4))}</strong> <span class="unit">${unit}</span></dd>
-        ${/^log10\(/.test(unit) ? html`<dd class="note">that is ${(10 ** value).toPrecision(3)} ${unit.slice(6, -1)}</dd>` : ""}
+        ${/^log10\(/.test(unit) ? html`<dd class="note">equals ${(10 ** value).toPrecision(3)} ${unit.slice(6, -1)}</dd>` : ""}
       </div>`,
     )}</dl>`,
   );

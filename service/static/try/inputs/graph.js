@@ -18,13 +18,13 @@ export const graph = {
     return molecule.getAllAtoms() ? { kind: "molecule", molecule, name: input.name } : null;
   },
   empty() {
-    return { name: "what you typed", json: "CCO" };
+    return { name: "typed input", json: "CCO" };
   },
   editor(input, _, change) {
     return html`<label>SMILES
       <input type="text" spellcheck="false" autocomplete="off" .value=${live(input?.json ?? "")}
         placeholder=${input?.file ? `from ${input.name}` : "CCO"}
-        @input=${(event) => change({ name: "what you typed", json: event.target.value.trim() })}>
+        @input=${(event) => change({ name: "typed input", json: event.target.value.trim() })}>
     </label>`;
   },
 };

@@ -1,10 +1,10 @@
 /**
  * What each modality takes, by its name. An entry has
  *   accept                 what the file dialogue offers
- *   show(input, head)      the input decoded for the eye, {kind, …} (see views.js); null if it cannot be
+ *   show(input, head)      a preview of the input, {kind, …} (see views.js); null if it cannot be decoded
  *   fromFile(file, head)   optional: {json} for an input that an editor holds instead of the file
  *   empty(head)            optional: an input to start from, without a file
- *   editor(input, head, change)  optional: where it is typed; change(input) after each edit
+ *   editor(input, head, change)  optional: an editor; it calls change(input) after each edit
  */
 
 import { audio } from "./audio.js";

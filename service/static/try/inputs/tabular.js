@@ -4,7 +4,7 @@ import { html } from "../vendor/lit-html/lit-html.js";
 import { live } from "../vendor/lit-html/directives/live.js";
 import { decodeTable } from "../decode/table.js";
 
-const TYPED = "the form";
+const TYPED = "form";
 
 export const tabular = {
   accept: ".csv,.tsv,.json,.parquet",

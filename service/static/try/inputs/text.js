@@ -3,7 +3,7 @@
 import { html } from "../vendor/lit-html/lit-html.js";
 import { live } from "../vendor/lit-html/directives/live.js";
 
-const TYPED = "what you typed";
+const TYPED = "typed input";
 
 export const text = {
   accept: ".txt,.json,text/plain",
