@@ -1,8 +1,8 @@
-"""Write the tables of the documents, and the lists of files, that say what the code says.
+"""Write the generated sections of the documents: tables and lists made from the code.
 
-Each stands between ``<!-- generated: NAME -->`` and ``<!-- end: NAME -->``, outside of
-Markdown between ``# generated: NAME`` and ``# end: NAME``. Run with ``--check`` to fail,
-writing nothing, when one is out of date.
+Each section stands between ``<!-- generated: NAME -->`` and ``<!-- end: NAME -->``, outside of
+Markdown between ``# generated: NAME`` and ``# end: NAME``. With ``--check``, nothing is
+written, and the exit status is 1 if a section is out of date.
 """
 
 from __future__ import annotations
@@ -16,22 +16,22 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import yaml
-from measured import ablations, adaptation, alignment, gaps, number, published, table
+from head_tables import data, figures, heads, reference_specs
+from measured import ablations, adaptation, alignment, gaps, published, table
 from prometheus_client.core import Metric as Family
 from pydantic.fields import FieldInfo
 
 from omnivec2.preprocess import preprocessor_type
-from omnivec2.spec import HeadSpec, Limits, Metric, Modality, TaskFamily
+from omnivec2.spec import Limits, Modality
 from service.gateway import Gateway
 from service.settings import Settings
 
 ROOT = Path(__file__).resolve().parent.parent
 DASHBOARDS = ROOT / "deploy" / "grafana" / "dashboards"
-HEADS = ROOT / "checkpoints" / "reference" / "models"
 
 
 def settings() -> str:
-    """Every setting of the gateway: its variable, default and meaning."""
+    """Return a table of the gateway's settings: variable, default and meaning."""
     prefix = Settings.model_config["env_prefix"]
     rows = []
     for name, field in Settings.model_fields.items():
@@ -42,13 +42,13 @@ def settings() -> str:
 
 
 def metrics() -> str:
-    """Every metric of a gateway, with either runtime."""
+    """Return a table of the gateway's metrics, with either runtime."""
     runtimes = ("embedded", "triton")
     gateways = [Gateway(Settings(runtime=runtime)).metrics for runtime in runtimes]
-    described = {one.name: one for gateway in gateways for one in gateway.described}
+    described = {metric.name: metric for gateway in gateways for metric in gateway.described}
     rows = [
-        [f"`{one.name}`", one.kind, ", ".join(one.labels), one.meaning]
-        for one in described.values()
+        [f"`{metric.name}`", metric.kind, ", ".join(metric.labels), metric.meaning]
+        for metric in described.values()
     ]
     families = gateways[0].registry.collect()
     rows += [
@@ -64,7 +64,7 @@ def _scraped(family: Family) -> str:
 
 
 def dashboards() -> str:
-    """Every dashboard, with the panels on it."""
+    """Return a table of the dashboards with their panels."""
     pages = [json.loads(path.read_text()) for path in sorted(DASHBOARDS.glob("*.json"))]
     rows = [
         [
@@ -79,7 +79,7 @@ def dashboards() -> str:
 
 
 def variables() -> str:
-    """Every setting that compose passes to the gateway, as a comment with its default."""
+    """Return the settings that compose passes to the gateway, as comments with their defaults."""
     lines = []
     for name, field in _passed().items():
         lines += textwrap.wrap(
@@ -91,12 +91,12 @@ def variables() -> str:
 
 
 def passed() -> str:
-    """The keys of the same settings, without values: compose takes these from where it runs."""
+    """Return the keys of these settings without values: compose takes them from its environment."""
     return "\n".join(f"  {name}:" for name in _passed())
 
 
 def _passed() -> dict[str, FieldInfo]:
-    """Variable -> setting, of those that docker-compose.yml does not fix itself."""
+    """Return the settings that docker-compose.yml does not set itself, by variable."""
     given = yaml.safe_load((ROOT / "docker-compose.yml").read_text())["x-gateway"]["environment"]
     prefix = Settings.model_config["env_prefix"]
     fields = {f"{prefix}{name.upper()}": field for name, field in Settings.model_fields.items()}
@@ -104,7 +104,7 @@ def _passed() -> dict[str, FieldInfo]:
 
 
 def compose() -> str:
-    """What the stack of docker-compose.yml takes, from the newest report of its verification."""
+    """Return what the stack of docker-compose.yml needs, from its newest verification report."""
     reports = sorted((ROOT / "loadtests" / "reports").glob("compose_*.json"), key=_date)
     report = json.loads(reports[-1].read_text())
     size, idle = report["images_mb"], report["idle_memory_mb"]
@@ -129,7 +129,7 @@ def _date(path: Path) -> str:
 
 
 def formats() -> str:
-    """Formats and default limits of every modality."""
+    """Return a table of the formats and default limits of every modality."""
     rows = []
     for modality in Modality:
         kind = preprocessor_type(modality)
@@ -141,66 +141,12 @@ def formats() -> str:
     return table(["modality", "formats (content types)", "default limits of one input"], rows)
 
 
-def heads() -> str:
-    """The heads of the reference checkpoint and how good they are."""
-    specs = _specs()
-    rows = [
-        [f"`{spec.route}`", spec.description, m.name, number(m.value), _baselines(m)]
-        for spec in specs
-        for m in spec.metrics
-        if spec.family is not TaskFamily.EMBEDDING
-    ]
-    embeddings = sum(spec.family is TaskFamily.EMBEDDING for spec in specs)
-    note = f"\n\nBesides, `<modality>/embedding` for {embeddings} modalities." if embeddings else ""
-    return table(["head", "what it does", "metric", "value", "simple models"], rows) + note
-
-
-def figures() -> str:
-    """Every measured figure of every head, with what it was measured on."""
-    rows = [
-        [
-            f"`{spec.route}`",
-            f"{m.dataset}, {m.split}",
-            f"{m.samples:,}",
-            m.name + ("" if m.higher_is_better else " (lower is better)"),
-            f"**{number(m.value)}**",
-            _baselines(m),
-            _gain(m),
-        ]
-        for spec in _specs()
-        for m in spec.metrics
-    ]
-    header = ["head", "measured on", "samples", "metric", "value", "simple models", "gain"]
-    return table(header, rows)
-
-
-def data() -> str:
-    """What every head was trained on, under which licence, and what it started from."""
-    rows = [
-        [
-            f"`{spec.route}`",
-            "; ".join(f"{source.name} ({source.source})" for source in spec.data),
-            "; ".join(dict.fromkeys(source.licence for source in spec.data)),
-            "; ".join(spec.warm_starts),
-        ]
-        for spec in _specs()
-    ]
-    return table(["head", "data", "licence as stated", "warm starts"], rows)
-
-
-def _specs() -> list[HeadSpec]:
-    """Head specs of the reference checkpoint, in the order of modalities."""
-    specs = [HeadSpec.model_validate_json(p.read_text()) for p in HEADS.glob("*/head.json")]
-    order = list(Modality)
-    return sorted(specs, key=lambda spec: (order.index(spec.modality), spec.task))
-
-
 def _default(value: object) -> str:
     return f"`{_plain(value)}`" if value != () else "empty"
 
 
 def _plain(value: object) -> str:
-    """A default as one would write it into the environment."""
+    """Format a default as it would be written into the environment."""
     if isinstance(value, tuple):
         return ",".join(map(str, value))
     return str(value)
@@ -216,20 +162,10 @@ def _limits(limits: Limits) -> str:
     return ", ".join(words)
 
 
-def _baselines(metric: Metric) -> str:
-    return ", ".join(f"{name} {number(value)}" for name, value in metric.baselines.items())
-
-
-def _gain(metric: Metric) -> str:
-    sign = 1 if metric.higher_is_better else -1
-    gains = [sign * (metric.value - value) for value in metric.baselines.values()]
-    return f"{min(gains):+.4g}" if gains else ""
-
-
 SECTIONS: Mapping[str, tuple[str, Callable[[], str]]] = {
     "heads": ("README.md", heads),
     "figures": ("docs/model-card.md", figures),
-    "published": ("docs/model-card.md", lambda: published(_specs())),
+    "published": ("docs/model-card.md", lambda: published(reference_specs())),
     "data": ("docs/model-card.md", data),
     "adaptation": ("docs/adaptation.md", adaptation),
     "alignment": ("docs/retrieval.md", alignment),
@@ -246,7 +182,7 @@ SECTIONS: Mapping[str, tuple[str, Callable[[], str]]] = {
 
 
 def stale(*, write: bool) -> list[str]:
-    """Names of sections that are out of date; they are brought up to date if ``write``."""
+    """Return the names of sections that are out of date; rewrite them if ``write``."""
     names = []
     for name, (path, make) in SECTIONS.items():
         document = ROOT / path
@@ -272,7 +208,7 @@ def stale(*, write: bool) -> list[str]:
 
 
 def main() -> None:
-    """Write the tables, or check them."""
+    """Write the sections, or check them."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--check", action="store_true", help="fail if a table is out of date")
     check = parser.parse_args().check

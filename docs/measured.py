@@ -1,4 +1,4 @@
-"""Tables of figures that runs left as JSON files in this directory."""
+"""Tables of measured figures, made from the JSON files of runs in this directory."""
 
 from __future__ import annotations
 
@@ -23,19 +23,19 @@ PUBLISHED = DOCS / "published.yaml"
 
 
 def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """A Markdown table."""
+    """Format a Markdown table."""
     lines = [header, ["---"] * len(header), *rows]
     cells = [" | ".join(cell.replace("|", "\\|") for cell in line) for line in lines]
     return "\n".join(f"| {line} |" for line in cells)
 
 
 def number(value: float) -> str:
-    """Four digits."""
+    """Format a number with four digits."""
     return f"{value:.4g}"
 
 
 def adaptation() -> str:
-    """Heads fitted to a tenth of the labels, beside a linear model with the same labels."""
+    """Return a table of heads fitted to a tenth of the labels, beside linear models."""
     results = sorted(json.loads(ADAPTATION.read_text()), key=lambda result: result["route"])
     rows = [
         [
@@ -63,7 +63,7 @@ def adaptation() -> str:
 
 
 def alignment() -> str:
-    """Recall of every direction between two modalities, and names of classes not fitted to."""
+    """Return tables of recall between two modalities, and of zero-shot classification."""
     figures = json.loads(ALIGNMENT.read_text())
     ranks = sorted({int(k) for row in figures["found"] for k in row["recall"]})
     found = table(
@@ -94,7 +94,7 @@ def alignment() -> str:
 
 
 def ablations() -> str:
-    """Mean and deviation over the seeds: a line per variant, a column per task."""
+    """Return a table of mean and deviation over the seeds: a row per variant, a column per task."""
     cells = Cells(ABLATION)
     metrics = {cell.route: cell.metric for cell in cells.found}
     header = ["modalities", "tokenizers", "heads",
@@ -103,7 +103,7 @@ def ablations() -> str:
 
 
 def gaps() -> str:
-    """Every head without and with cross-attention, at the end of stage 3."""
+    """Return a table of heads without and with cross-attention, at the end of stage 3."""
     document = json.loads(GAPS.read_text())
     derived = ("difference", "unit")
     found = [
@@ -120,10 +120,14 @@ def _measured(document: Mapping[str, Any]) -> str:
 
 
 def published(specs: Iterable[HeadSpec]) -> str:
-    """Every head beside what was aimed at and what others have published.
+    """Return a table of each head's figure, its target and a published figure.
+
+    Args:
+        specs: The head specs of the reference checkpoint.
 
     Raises:
-        SystemExit: a head is not spoken of, or the reason for a miss is lacking or idle.
+        SystemExit: A head has no entry in ``published.yaml``, or a missed target has no reason
+            there, or a reached one has.
     """
     known = yaml.safe_load(PUBLISHED.read_text())
     rows = []
@@ -132,13 +136,17 @@ def published(specs: Iterable[HeadSpec]) -> str:
             continue
         entry, metric = known.get(spec.route, {}), spec.metrics[0]
         if not {"aim", "published"} <= entry.keys():
-            raise SystemExit(f"{PUBLISHED}: {spec.route} is served but has no aim, or no figure")
+            raise SystemExit(
+                f"{PUBLISHED}: {spec.route} is served but has no target, or no published figure"
+            )
         gain = (
             metric.value - entry["aim"] if metric.higher_is_better else entry["aim"] - metric.value
         )
         if (gain < 0) != ("why" in entry):
             problem = (
-                "does not say why it is missed" if gain < 0 else "explains a miss that is none"
+                "missed its target without a reason"
+                if gain < 0
+                else "reached its target but has a reason"
             )
             raise SystemExit(f"{PUBLISHED}: {spec.route} {problem}")
         verdict = "reached" if gain >= 0 else f"missed by {number(-gain)}: {entry['why']}"

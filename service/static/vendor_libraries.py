@@ -1,4 +1,4 @@
-"""Keep the try page's libraries in the repository: the page works without the internet.
+"""Keep copies of the try page's libraries in the repository, so that it works without internet.
 
     make web         copy them from npm, at the locked versions (needs npm)
     make web-check   compare what is in the repository with what npm gives
@@ -25,7 +25,7 @@ MANIFEST = "manifest.json"
 
 @dataclass(frozen=True)
 class Library:
-    """Files of one npm package, by their names in it, and the name of its licence."""
+    """The files to copy from an npm package, by their names in it, and its licence."""
 
     licence: str
     files: tuple[str, ...]
@@ -58,7 +58,7 @@ LIBRARIES = {
 
 
 def main() -> int:
-    """Copy or compare; the exit status is 1 if something differs."""
+    """Copy or compare the libraries; return the exit status, 1 if something differs."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--check", action="store_true", help="compare, change nothing")
     check = parser.parse_args().check
@@ -79,15 +79,19 @@ def main() -> int:
 
 
 def altered() -> list[str]:
-    """Files in the repository that are not what ``manifest.json`` recorded, by name."""
+    """Return the names of files whose digests differ from those in ``manifest.json``."""
     recorded = json.loads((VENDOR / MANIFEST).read_text())
-    listed = {name: one["sha256"] for entry in recorded for name, one in entry["files"].items()}
+    listed = {name: file["sha256"] for entry in recorded for name, file in entry["files"].items()}
     there = {name: _digest(VENDOR / name) for name in _names(VENDOR) if name != MANIFEST}
     return sorted(name for name in {**listed, **there} if listed.get(name) != there.get(name))
 
 
 def different(fresh: Path) -> list[str]:
-    """Files that are not byte for byte what npm gives, by name."""
+    """Return the names of files that differ from those of npm's packages.
+
+    Args:
+        fresh: The directory with the files that npm has just installed.
+    """
     names = {*_names(fresh), *_names(VENDOR)}
     return sorted(name for name in names if _bytes(fresh / name) != _bytes(VENDOR / name))
 
@@ -129,7 +133,7 @@ def _digest(path: Path) -> str:
 
 def _report(names: list[str]) -> int:
     for name in names:
-        print(f"{VENDOR / name}: not as npm's package has it; run make web")
+        print(f"{VENDOR / name}: differs from npm's package; run make web")
     return 1 if names else 0
 
 

@@ -43,11 +43,11 @@ def _wait_painted(page: Page, selector: str, count: int = 1) -> None:
 
 def _bars(page: Page, answer: Any) -> None:
     row = answer[0] if isinstance(answer[0], list) else answer
-    assert page.locator(".bars .label").all_inner_texts() == [one["label"] for one in row]
+    assert page.locator(".bars .label").all_inner_texts() == [entry["label"] for entry in row]
     widths = page.locator(".bars .bar > span").evaluate_all(
         "all => all.map(s => parseFloat(s.style.width))"
     )
-    assert widths == pytest.approx([100 * one["score"] for one in row], abs=0.06)
+    assert widths == pytest.approx([100 * entry["score"] for entry in row], abs=0.06)
 
 
 def _rows(page: Page, answer: Any) -> None:
@@ -251,13 +251,13 @@ def test_answers_that_no_shipped_head_gives_are_drawn_too(
         listing.fulfill(json=body)
 
     visit.page.route("**/models", other_family)
-    visit.page.route("**/predict/**", lambda asked: asked.fulfill(json=answer))
+    visit.page.route("**/predict/**", lambda request: request.fulfill(json=answer))
     page = visit.open(route)
     visit.run()
     check(page)
 
 
-# --- files of one's own -------------------------------------------------------------------
+# --- files of the user ---------------------------------------------------------------------
 
 SHOWN = {
     "image/detection": ["image/blood_smear.tiff", "image/blood_smear.webp"],
@@ -435,11 +435,11 @@ def test_an_overloaded_service_says_when_to_come_back(visit: Visit) -> None:
 
 
 def test_a_page_opened_before_the_models_are_loaded_waits_for_them(visit: Visit) -> None:
-    asked = []
+    listings = []
 
     def later(route: Route) -> None:
-        asked.append(route.request.url)
-        if len(asked) == 1:
+        listings.append(route.request.url)
+        if len(listings) == 1:
             route.fulfill(json={"models": [], "refused": []})
         else:
             route.continue_()
@@ -448,10 +448,10 @@ def test_a_page_opened_before_the_models_are_loaded_waits_for_them(visit: Visit)
     visit.page.goto(visit.address)
     visit.page.wait_for_selector(".waiting:has-text('still loading')")
     visit.page.wait_for_selector("button.run:enabled")
-    assert len(asked) == 2
+    assert len(listings) == 2
 
 
-# --- hands, eyes and screens of every kind ------------------------------------------------
+# --- accessibility and small screens ------------------------------------------------------
 
 
 def _tab_to(page: Page, name: str) -> None:

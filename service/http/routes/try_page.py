@@ -1,4 +1,4 @@
-"""``/``: a page on which people try the models. Files only; it calls the API as anybody does."""
+"""``/``: the try page. It is static files, which call the public API from the browser."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from starlette.types import Scope
 
 STATIC = Path(__file__).resolve().parents[2] / "static"
 
-# Plotly and lit-html set style attributes; pictures and sounds are made from what was dropped.
+# Plotly and lit-html set style attributes; previews are made from the user's files.
 _HEADERS = {
     "Content-Security-Policy": (
         "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; "
@@ -21,13 +21,13 @@ _HEADERS = {
     ),
     "X-Content-Type-Options": "nosniff",
     "Referrer-Policy": "no-referrer",
-    # Ask each time whether it changed (ETag): a new release is seen at once.
+    # Browsers revalidate by ETag each time, so that a new release is seen at once.
     "Cache-Control": "no-cache",
 }
 
 
 class _Files(StaticFiles):
-    """Static files with the page's headers, also where the answer is 304."""
+    """Static files with the page's headers, also on a 304 response."""
 
     async def get_response(self, path: str, scope: Scope) -> Response:
         response = await super().get_response(path, scope)
@@ -36,11 +36,15 @@ class _Files(StaticFiles):
 
 
 def install(app: FastAPI) -> None:
-    """Serve the page at ``/``, its samples under ``/try/samples`` and its parts under ``/try``."""
-    parts, samples = _Files(directory=STATIC / "try"), _Files(directory=STATIC / "samples")
+    """Serve the page at ``/``, its samples under ``/try/samples`` and its files under ``/try``.
+
+    Args:
+        app: The application that gets the routes.
+    """
+    files, samples = _Files(directory=STATIC / "try"), _Files(directory=STATIC / "samples")
 
     async def page(request: Request) -> Response:
-        return await parts.get_response("index.html", request.scope)
+        return await files.get_response("index.html", request.scope)
 
     async def list_samples(request: Request) -> Response:
         return await samples.get_response("index.json", request.scope)
@@ -48,4 +52,4 @@ def install(app: FastAPI) -> None:
     app.add_route("/", page, methods=["GET"], include_in_schema=False)
     app.add_route("/try/samples", list_samples, methods=["GET"], include_in_schema=False)
     app.mount("/try/samples", samples)
-    app.mount("/try", parts)
+    app.mount("/try", files)

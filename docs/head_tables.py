@@ -1,0 +1,114 @@
+"""Tables of the heads of the reference checkpoint, made from their head specs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from measured import number, table
+
+from omnivec2.spec import HeadSpec, Metric, Modality, TaskFamily
+
+HEADS = Path(__file__).resolve().parents[1] / "checkpoints" / "reference" / "models"
+
+
+def reference_specs() -> list[HeadSpec]:
+    """Read the head specs of the reference checkpoint, in the order of modalities."""
+    specs = [HeadSpec.model_validate_json(p.read_text()) for p in HEADS.glob("*/head.json")]
+    order = list(Modality)
+    return sorted(specs, key=lambda spec: (order.index(spec.modality), spec.task))
+
+
+def heads() -> str:
+    """Return a table with one row per head: its data and its primary metric.
+
+    The primary metric is the first of the head spec; the model card has the others.
+    """
+    specs = reference_specs()
+    rows = [_head_row(spec) for spec in specs if spec.family is not TaskFamily.EMBEDDING]
+    header = ["head", "what it does", "data", "metric", "value", "simple models", "beats them"]
+    return table(header, rows) + _embeddings_note(specs)
+
+
+def figures() -> str:
+    """Return a table of every measured figure of every head, with its test set."""
+    rows = [
+        [
+            f"`{spec.route}`",
+            f"{m.dataset}, {m.split}",
+            f"{m.samples:,}",
+            _metric_name(m),
+            f"**{number(m.value)}**",
+            _baselines(m),
+            f"{gain:+.4g}" if (gain := _gain(m)) is not None else "",
+        ]
+        for spec in reference_specs()
+        for m in spec.metrics
+    ]
+    header = ["head", "measured on", "samples", "metric", "value", "simple models", "gain"]
+    return table(header, rows)
+
+
+def data() -> str:
+    """Return a table of each head's training data, their licences and its warm starts."""
+    rows = [
+        [
+            f"`{spec.route}`",
+            "; ".join(f"{source.name} ({source.source})" for source in spec.data),
+            "; ".join(dict.fromkeys(source.licence for source in spec.data)),
+            "; ".join(spec.warm_starts),
+        ]
+        for spec in reference_specs()
+    ]
+    return table(["head", "data", "licence as stated", "warm starts"], rows)
+
+
+def _head_row(spec: HeadSpec) -> list[str]:
+    """Return the cells of a head: a head that beats no simple model is marked so."""
+    primary = spec.metrics[0]
+    trained = " and ".join(source.name for source in spec.data)
+    tested = f"{primary.dataset}, {primary.samples:,} samples"
+    return [
+        f"`{spec.route}`",
+        spec.description,
+        f"trained on {trained}; tested on {tested}",
+        _metric_name(primary),
+        number(primary.value),
+        _baselines(primary),
+        "yes" if _beats_simple_models(primary) else "**no**",
+    ]
+
+
+def _embeddings_note(specs: Sequence[HeadSpec]) -> str:
+    """Name the embeddings, which have no rows of their own, and those that are no better."""
+    embeddings = [spec for spec in specs if spec.family is TaskFamily.EMBEDDING]
+    if not embeddings:
+        return ""
+    note = f"\n\nBesides, `<modality>/embedding` for {len(embeddings)} modalities"
+    beaten = [
+        f"`{spec.route}`"
+        for spec in embeddings
+        if spec.metrics and not _beats_simple_models(spec.metrics[0])
+    ]
+    worse = " and ".join(beaten)
+    return f"{note}; {worse} do not beat the raw arrays." if beaten else f"{note}."
+
+
+def _metric_name(metric: Metric) -> str:
+    return metric.name + ("" if metric.higher_is_better else " (lower is better)")
+
+
+def _baselines(metric: Metric) -> str:
+    return ", ".join(f"{name} {number(value)}" for name, value in metric.baselines.items())
+
+
+def _gain(metric: Metric) -> float | None:
+    """Return the gain over the best simple model, or None if none was measured."""
+    sign = 1 if metric.higher_is_better else -1
+    gains = [sign * (metric.value - value) for value in metric.baselines.values()]
+    return min(gains) if gains else None
+
+
+def _beats_simple_models(metric: Metric) -> bool:
+    gain = _gain(metric)
+    return gain is not None and gain > 0
