@@ -98,11 +98,11 @@ def adapt(
         if recipe is not None:
             request = _from_recipe(recipe, data, given)
         else:
-            part = {"label": labels, "input": inputs or (), "group": group, "lengths": lengths}
-            request = _from_options(modality, task, data, test, part, {
+            columns = {"label": labels, "input": inputs or (), "group": group, "lengths": lengths}
+            request = _from_options(modality, task, data, test, columns, {
                 "family": task_family,
-                "targets": [{"name": each, "unit": unit} for each in _targets(labels)],
-                "sources": [{"name": name or _name_of(data), "licence": licence}],
+                "targets": [{"name": each, "unit": unit} for each in _target_names(labels)],
+                "sources": [{"name": name or _file_name(data), "licence": licence}],
                 "description": description,
                 **given,
             })  # fmt: skip
@@ -119,6 +119,7 @@ def adapt(
 
 
 def _from_recipe(recipe: str, data: list[Path] | None, given: dict[str, Any]) -> Any:
+    """Return the request of a recipe; ``given`` are the options that replace its fields."""
     from omnivec2.training.adaptation.adaptation_request import read_recipe, request_of, under
 
     request = request_of(read_recipe(recipe) | given, recipe)
@@ -132,25 +133,26 @@ def _from_options(
     task: str,
     data: list[Path] | None,
     test: Path | None,
-    part: dict[str, Any],
+    columns: dict[str, Any],
     fields: dict[str, Any],
 ) -> Any:
+    """Return the request that the options describe."""
     from omnivec2.training.adaptation.adaptation_request import request_of, under
 
     if modality is None or not data:
         raise typer.BadParameter("give --modality and --data, or a recipe")
-    values = fields | {"route": f"{modality.value}/{task}", "train": {"path": data, **part}}
+    values = fields | {"route": f"{modality.value}/{task}", "train": {"path": data, **columns}}
     if modality is Modality.HYPERSPECTRAL and fields["family"] == "classification":
         values["family"] = "segmentation"  # a class per pixel
     if test is not None:
-        values["test"] = {"path": [test], **part}
+        values["test"] = {"path": [test], **columns}
         values["test_name"] = test.name
     request = request_of(values, "the options")
     held = None if request.test is None else under(request.test, Path())
     return request.model_copy(update={"train": under(request.train, Path()), "test": held})
 
 
-def _targets(labels: str | None) -> list[str]:
+def _target_names(labels: str | None) -> list[str]:
     """Return the names of the quantities: columns of the table, or of the file that lists them."""
     from omnivec2.training.adaptation.reading.array_files import is_arrays
     from omnivec2.training.adaptation.reading.labelled_tables import read_table
@@ -161,7 +163,7 @@ def _targets(labels: str | None) -> list[str]:
     return [path.stem] if is_arrays(path) else list(read_table(path).columns)[1:]
 
 
-def _name_of(data: list[Path] | None) -> str:
+def _file_name(data: list[Path] | None) -> str:
     return data[0].name if data else ""
 
 

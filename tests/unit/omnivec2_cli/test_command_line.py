@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import pkgutil
 import socket
 import subprocess
 import sys
@@ -11,13 +12,15 @@ import pytest
 from typer.testing import CliRunner
 
 from omnivec2.checkpoint import write_checkpoint
+from omnivec2_cli import commands
 from omnivec2_cli.main import app
 from omnivec2_cli.tables import brief
 from tests.support.tiny_models import classification, tiny_heads, write_repository
 
 COMMANDS = (
     *("serve", "predict", "models", "assemble"),
-    *("head", "train", "adapt", "evaluate", "gap", "export", "engines"),
+    *("train", "adapt", "align", "evaluate", "gap", "ablate", "export", "engines"),
+    *("head", "key"),
 )
 HEADS = [head for head in tiny_heads() if head.modality.value == "text"]
 
@@ -46,6 +49,11 @@ def predict(repository: Path, *arguments: object, text: str | None = None):
 def test_help_lists_every_command() -> None:
     output = run("--help").stdout
     assert all(command in output for command in COMMANDS)
+
+
+def test_every_command_has_a_module_of_its_own() -> None:
+    modules = {module.name for module in pkgutil.iter_modules(commands.__path__)}
+    assert modules == set(COMMANDS)
 
 
 @pytest.mark.parametrize("command", COMMANDS)
