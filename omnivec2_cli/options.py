@@ -50,7 +50,7 @@ HeadArgument = Annotated[
 ]
 HeadsArgument = Annotated[
     list[str] | None,
-    typer.Argument(metavar="[HEAD]...", help="Heads, e.g. image/classification. Default: all."),
+    typer.Argument(metavar="HEAD", help="Heads, e.g. image/classification. Default: all."),
 ]
 RecipeArgument = Annotated[
     str, typer.Argument(help="Name of a recipe that ships, or path of a YAML file.")

@@ -15,7 +15,7 @@ from omnivec2_cli.options import DEFAULT_CHECKPOINT, CheckpointOption, DataOptio
 def align(
     data: DataOption,
     name: Annotated[
-        str, typer.Argument(metavar="[DATA SET]", help="Name of the data set.")
+        str, typer.Argument(metavar="DATA SET", help="Name of the data set.")
     ] = "utd-mhad",
     task: Annotated[
         str, typer.Option(help="Task name of the new heads: each is named MODALITY/TASK.")

@@ -28,7 +28,7 @@ from omnivec2_cli.tables import print_answers
 def predict(
     route: HeadArgument,
     files: Annotated[
-        list[str], typer.Argument(metavar="FILE...", help="Input files; - reads standard input.")
+        list[str], typer.Argument(metavar="FILE", help="Input files; - reads standard input.")
     ],
     as_json: JsonOption = False,
     parameters: Annotated[

@@ -17,11 +17,12 @@ _SHARED_SERVERS = {
     "test_documented_examples": "reference",
     "test_bad_inputs": "reference",
     "test_try_page": "reference",
+    "test_try_page_order": "reference",
     "test_http_contract": "tiny",
     "test_hugging_face_client": "tiny",
     "test_open_inference_protocol": "tiny",
 }
-"""The test files that ask the same servers, which last for a session of one worker."""
+"""The test files that use the same servers, which last for the session of one worker."""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -22,7 +22,7 @@ export async function decodedByBrowser(file) {
 }
 
 /**
- * Grey values as a picture, stretched from the first to the last percent of what is there.
+ * Grey values as a picture, stretched from the first to the last percent of what is present.
  * `missing(value)` says which values mean no data; those pixels stay transparent.
  */
 export function stretched({ width, height, values }, map = "grey", missing = Number.isNaN) {
@@ -58,7 +58,7 @@ export function composite(width, height, planes) {
 function range(values, missing) {
   const step = Math.ceil(values.length / MOST_SORTED);
   const some = Float64Array.from({ length: Math.floor(values.length / step) }, (_, i) => values[i * step]);
-  const there = some.filter((value) => !missing(value)).sort();
-  if (!there.length) return [0, 1];
-  return [there[Math.floor(0.01 * (there.length - 1))], there[Math.ceil(0.99 * (there.length - 1))]];
+  const present = some.filter((value) => !missing(value)).sort();
+  if (!present.length) return [0, 1];
+  return [present[Math.floor(0.01 * (present.length - 1))], present[Math.ceil(0.99 * (present.length - 1))]];
 }

@@ -11,8 +11,8 @@ export const depth = {
   accept: ".png,.npy,.tif,.tiff",
   async show({ file }) {
     const buffer = await file.arrayBuffer();
-    const one = await decodePng16(buffer);
-    const frames = one ? [one] : (framesOf(decodeNpy(buffer)) ?? (await decodeTiff(buffer)));
+    const single = await decodePng16(buffer);
+    const frames = single ? [single] : (framesOf(decodeNpy(buffer)) ?? (await decodeTiff(buffer)));
     if (!frames?.every(({ values }) => values)) return null;
     const some = evenly(frames, MOST_FRAMES);
     return {
