@@ -1,1 +1,1 @@
-"""The command `omnivec2`: one module per command; the only package that sees all others."""
+"""The command line: one module per command in ``commands``; it may import every other package."""

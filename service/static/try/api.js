@@ -1,4 +1,4 @@
-/** The service's public HTTP API, as any other caller sees it. */
+/** A client of the service's public HTTP API. */
 
 /** The reason why there is no answer: a problem document of the service (RFC 9457), or a network failure. */
 export class Problem extends Error {
@@ -36,7 +36,7 @@ export async function getFile(path, name) {
 export async function predict(route, input, key, signal) {
   const json = input.json !== undefined;
   const headers = {
-    // The service tells a file's type from its content better than a browser from its name.
+    // The service detects a file type from the content, a browser only from the name.
     "Content-Type": json ? "application/json" : "application/octet-stream",
     ...authorization(key),
   };
@@ -87,7 +87,7 @@ async function bodyOf(response, form) {
   }
 }
 
-/** A failure of the network as a Problem; an abort stays what it is. */
+/** A failure of the network as a Problem; an AbortError is passed on. */
 function asProblem(error, detail) {
   return error.name === "AbortError" ? error : new Problem(0, { title: "No connection", detail });
 }

@@ -4,7 +4,7 @@ import { address } from "./api.js";
 
 const LONGEST_JSON = 1500;
 
-/** Lines for a POSIX shell; the key stands in a variable, never in the line. */
+/** Lines for a POSIX shell; the key is in a variable, never in the line. */
 export function curlLines(route, input, withKey) {
   const url = address(`predict/${route}`);
   const key = withKey ? ` -H "Authorization: Bearer $OMNIVEC2_API_KEY"` : "";

@@ -30,7 +30,7 @@ export function view(shown) {
   return VIEWS[shown.kind](shown);
 }
 
-/** A copy of a canvas, because the same one may be shown in two places. */
+/** A copy of a canvas, because the same picture may be shown twice. */
 export function picture(canvas, label) {
   return html`<canvas class=${canvas.width < 200 ? "pixels" : ""} role="img" aria-label=${label}
     width=${canvas.width} height=${canvas.height} ${drawing(canvas, copyCanvas)}></canvas>`;

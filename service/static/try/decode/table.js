@@ -1,4 +1,4 @@
-/** Tables in text: CSV and JSON -> {columns: [{name, values: [text]}]}. */
+/** Tables in text form: CSV and JSON -> {columns: [{name, values: [text]}]}. */
 
 /** The table in a file's text; null if there is none. */
 export function decodeTable(text) {

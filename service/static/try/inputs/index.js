@@ -1,5 +1,5 @@
 /**
- * What each modality takes, by its name. An entry has
+ * The input of each modality, by its name. An entry has
  *   accept                 what the file dialogue offers
  *   show(input, head)      a preview of the input, {kind, …} (see views.js); null if it cannot be decoded
  *   fromFile(file, head)   optional: {json} for an input that an editor holds instead of the file

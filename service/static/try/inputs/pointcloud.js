@@ -11,7 +11,7 @@ export const pointcloud = {
     if (!points?.length) return null;
     const step = Math.ceil(points.length / MOST_POINTS);
     const kept = points.map((_, i) => i).filter((i) => i % step === 0);
-    // Where each point stands in the file, so that an answer's labels find it.
+    // The indices of the points in the file, to which the labels of an answer refer.
     return { kind: "cloud", points: kept.map((i) => points[i]), places: kept, count: points.length };
   },
 };
