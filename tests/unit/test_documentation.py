@@ -69,9 +69,9 @@ def test_generated_tables_are_up_to_date() -> None:
     assert (done.returncode, done.stdout) == (0, ""), done.stdout + done.stderr
 
 
-def test_operations_name_the_triton_releases_that_are_used() -> None:
+def test_the_triton_page_names_the_triton_releases_that_are_used() -> None:
     releases = json.loads((ROOT / "deploy" / "triton" / "release.json").read_text())
-    text = (ROOT / "docs" / "operations.md").read_text()
+    text = (ROOT / "docs" / "triton.md").read_text()
     production, development = releases["production"], releases["development"]
     named = [*(production[key] for key in ("release", "triton", "image", "security_floor"))]
     named += [development["release"], development["triton"], development["wheel"]]
