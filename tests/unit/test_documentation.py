@@ -14,6 +14,18 @@ from omnivec2.spec import Modality
 from tests.support.documents import DOCUMENTS, ROOT, anchors, examples, links
 
 HTTP_API = ROOT / "docs" / "http-api.md"
+ARCHITECTURE = ROOT / "docs" / "architecture.md"
+PACKAGES = [
+    "omnivec2",
+    "omnivec2_cli",
+    "service",
+    "export",
+    "rollout",
+    "loadtests",
+    "deploy",
+    "scripts",
+]
+_LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
 
 
 def _name(path: Path) -> str:
@@ -78,3 +90,27 @@ def test_the_triton_page_names_the_triton_releases_that_are_used() -> None:
     assert [name for name in named if name not in text] == []
     lock = (ROOT / "requirements/triton-server.lock").read_text()
     assert development["wheel"] in lock
+
+
+def test_the_newcomers_table_answers_each_question_with_one_file() -> None:
+    section = ARCHITECTURE.read_text().partition("\n## Where is …?\n")[2].partition("\n## ")[0]
+    rows = re.findall(r"^\| (Where .+\?) \| (.+) \|$", section, flags=re.MULTILINE)
+    assert len(rows) >= 20
+    assert len({question for question, _ in rows}) == len(rows)
+    for question, answer in rows:
+        (target,) = _LINK.findall(answer)
+        assert (ARCHITECTURE.parent / target).is_file(), f"{question} {target} is not a file"
+
+
+def test_every_room_is_on_the_map() -> None:
+    section = ARCHITECTURE.read_text().partition("\n## Rooms\n")[2].partition("\n## ")[0]
+    tree = section.split("```")[1]
+    named = set(re.findall(r"(\w+)/", tree))
+    rooms = {
+        part
+        for package in PACKAGES
+        for path in (ROOT / package).rglob("*.py")
+        for part in path.relative_to(ROOT).parent.parts
+    }
+    # Triton prescribes the folders of its backends.
+    assert rooms - named <= {"backends", "onnxruntime"}
