@@ -68,6 +68,16 @@ def test_every_modality_has_an_example_with_curl_and_one_in_python(
     assert modality.value in asked
 
 
+@pytest.mark.parametrize("modality", list(Modality))
+def test_the_heads_of_a_modality_are_those_that_ship(modality: Modality) -> None:
+    section = HTTP_API.read_text().partition(f"\n### {modality.value}\n")[2]
+    listed = re.search(r"^Heads: ([^.]+)\.", section, flags=re.MULTILINE)
+    assert listed is not None
+    shipped = (ROOT / "checkpoints" / "reference" / "models").glob(f"{modality.value}_*")
+    tasks = {path.name.removeprefix(f"{modality.value}_") for path in shipped}
+    assert set(re.findall(r"`(\w+)`", listed[1])) == tasks
+
+
 def test_files_that_examples_name_are_there() -> None:
     for path in DOCUMENTS:
         for example in examples(path):
