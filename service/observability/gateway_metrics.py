@@ -22,8 +22,8 @@ from service.runtimes.base import Model
 
 CONTENT_TYPE = CONTENT_TYPE_LATEST
 
-# A request takes some 10 ms alone and some 100 ms in a crowd (docs/operations.md, Layouts and
-# speed); stages begin at tenths of a millisecond; nothing may take more than 30 s by default.
+# A request takes some 10 ms alone and some 100 ms under load (docs/capacity.md, "Layouts and
+# runtimes"); stages begin at tenths of a millisecond; nothing may take over 30 s by default.
 _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
 _STAGE_SECONDS = (0.0001, 0.0005, *_SECONDS)
 _LAG_SECONDS = (0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5)

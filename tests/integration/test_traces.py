@@ -19,7 +19,7 @@ from tests.support.servers import RunningServer, running_server
 from tests.support.tiny_models import tiny_heads, write_repository
 from tests.support.triton import running_triton
 
-OPERATIONS = ROOT / "docs" / "operations.md"
+OBSERVABILITY = ROOT / "docs" / "observability.md"
 DOCUMENTED_URL = "http://127.0.0.1:4318/v1/traces"
 GATEWAY = "omnivec2-gateway"
 TRITON = "triton-inference-server"
@@ -44,7 +44,7 @@ def behind(
     """A gateway before a Triton server; both send their spans to the collector."""
     root = write_repository(tmp_path_factory.mktemp("repository"), HEADS, request.param)
     url = f"{collector.endpoint}/v1/traces"
-    documented = re.findall(r"--trace-config=[^ \"]+", OPERATIONS.read_text())
+    documented = re.findall(r"--trace-config=[^ \"]+", OBSERVABILITY.read_text())
     assert f"--trace-config=opentelemetry,url={DOCUMENTED_URL}" in documented
     options = [option.replace(DOCUMENTED_URL, url) for option in documented]
     # So that a test need not wait for five seconds.

@@ -14,6 +14,18 @@ from omnivec2.spec import Modality
 from tests.support.documents import DOCUMENTS, ROOT, anchors, examples, links
 
 HTTP_API = ROOT / "docs" / "http-api.md"
+ARCHITECTURE = ROOT / "docs" / "architecture.md"
+PACKAGES = [
+    "omnivec2",
+    "omnivec2_cli",
+    "service",
+    "export",
+    "rollout",
+    "loadtests",
+    "deploy",
+    "scripts",
+]
+_LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
 
 
 def _name(path: Path) -> str:
@@ -56,6 +68,16 @@ def test_every_modality_has_an_example_with_curl_and_one_in_python(
     assert modality.value in asked
 
 
+@pytest.mark.parametrize("modality", list(Modality))
+def test_the_heads_of_a_modality_are_those_that_ship(modality: Modality) -> None:
+    section = HTTP_API.read_text().partition(f"\n### {modality.value}\n")[2]
+    listed = re.search(r"^Heads: ([^.]+)\.", section, flags=re.MULTILINE)
+    assert listed is not None
+    shipped = (ROOT / "checkpoints" / "reference" / "models").glob(f"{modality.value}_*")
+    tasks = {path.name.removeprefix(f"{modality.value}_") for path in shipped}
+    assert set(re.findall(r"`(\w+)`", listed[1])) == tasks
+
+
 def test_files_that_examples_name_are_there() -> None:
     for path in DOCUMENTS:
         for example in examples(path):
@@ -69,12 +91,36 @@ def test_generated_tables_are_up_to_date() -> None:
     assert (done.returncode, done.stdout) == (0, ""), done.stdout + done.stderr
 
 
-def test_operations_name_the_triton_releases_that_are_used() -> None:
+def test_the_triton_page_names_the_triton_releases_that_are_used() -> None:
     releases = json.loads((ROOT / "deploy" / "triton" / "release.json").read_text())
-    text = (ROOT / "docs" / "operations.md").read_text()
+    text = (ROOT / "docs" / "triton.md").read_text()
     production, development = releases["production"], releases["development"]
     named = [*(production[key] for key in ("release", "triton", "image", "security_floor"))]
     named += [development["release"], development["triton"], development["wheel"]]
     assert [name for name in named if name not in text] == []
     lock = (ROOT / "requirements/triton-server.lock").read_text()
     assert development["wheel"] in lock
+
+
+def test_the_newcomers_table_answers_each_question_with_one_file() -> None:
+    section = ARCHITECTURE.read_text().partition("\n## Where is …?\n")[2].partition("\n## ")[0]
+    rows = re.findall(r"^\| (Where .+\?) \| (.+) \|$", section, flags=re.MULTILINE)
+    assert len(rows) >= 20
+    assert len({question for question, _ in rows}) == len(rows)
+    for question, answer in rows:
+        (target,) = _LINK.findall(answer)
+        assert (ARCHITECTURE.parent / target).is_file(), f"{question} {target} is not a file"
+
+
+def test_every_room_is_on_the_map() -> None:
+    section = ARCHITECTURE.read_text().partition("\n## Rooms\n")[2].partition("\n## ")[0]
+    tree = section.split("```")[1]
+    named = set(re.findall(r"(\w+)/", tree))
+    rooms = {
+        part
+        for package in PACKAGES
+        for path in (ROOT / package).rglob("*.py")
+        for part in path.relative_to(ROOT).parent.parts
+    }
+    # Triton prescribes the folders of its backends.
+    assert rooms - named <= {"backends", "onnxruntime"}

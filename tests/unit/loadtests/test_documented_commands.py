@@ -1,4 +1,4 @@
-"""The commands of docs/load-testing.md: what they name exists, and takes the options given."""
+"""The commands of load-testing.md and capacity.md: modules exist and take the options given."""
 
 from __future__ import annotations
 
@@ -12,9 +12,11 @@ import pytest
 from tests.support.documents import ROOT
 
 TEXT = (ROOT / "docs" / "load-testing.md").read_text()
+CAPACITY = (ROOT / "docs" / "capacity.md").read_text()
 LINES = [
-    line
-    for block in re.findall(r"^```bash\n(.*?)^```$", TEXT, flags=re.DOTALL | re.MULTILINE)
+    line.partition("  #")[0].rstrip()
+    for text in (TEXT, CAPACITY)
+    for block in re.findall(r"^```bash\n(.*?)^```$", text, flags=re.DOTALL | re.MULTILINE)
     for line in block.splitlines()
 ]
 

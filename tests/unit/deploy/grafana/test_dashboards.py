@@ -118,4 +118,4 @@ def test_provisioning_names_the_data_source_that_dashboards_begin_with() -> None
     (provider,) = yaml.safe_load((PROVISIONING / "dashboards" / "omnivec2.yml").read_text())[
         "providers"
     ]
-    assert provider["options"]["path"] in (ROOT / "docs" / "operations.md").read_text()
+    assert provider["options"]["path"] in (ROOT / "docs" / "observability.md").read_text()

@@ -13,7 +13,7 @@ from tests.support.documents import ROOT
 from tests.support.prometheus import FOLDER, tool
 
 DOCUMENTED = re.findall(
-    r"^promtool (.+)$", (ROOT / "docs" / "operations.md").read_text(), flags=re.MULTILINE
+    r"^promtool (.+)$", (ROOT / "docs" / "observability.md").read_text(), flags=re.MULTILINE
 )
 RULES = yaml.safe_load((FOLDER / "alerts.yml").read_text())["groups"][0]["rules"]
 

@@ -117,7 +117,7 @@ def test_keys_are_made_listed_and_revoked_on_the_command_line(tmp_path: Path) ->
 def test_documented_commands_do_what_they_say(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    text = (ROOT / "docs" / "operations.md").read_text()
+    text = (ROOT / "docs" / "access-and-limits.md").read_text()
     commands = re.findall(r"^omnivec2 (key .*)$", text, flags=re.MULTILINE)
     assert len(commands) >= 4
     monkeypatch.chdir(tmp_path)
