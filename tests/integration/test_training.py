@@ -14,9 +14,9 @@ from omnivec2.network.omnivec2 import module_name
 from omnivec2.network.saved_network import load_network
 from omnivec2.preprocess import collate
 from omnivec2.training import training_run as running
+from omnivec2.training.batches import as_tensors
 from omnivec2.training.evaluation import fusion_gap
 from omnivec2.training.recipe import Recipe, TaskRecipe
-from omnivec2.training.sampling import tensors
 from omnivec2.training.training_run import Paths
 from tests.support import tiny_tasks
 
@@ -91,7 +91,7 @@ def test_training_learns_what_a_line_can_tell(tmp_path: Path) -> None:
     network = load_network(running.train(recipe, _paths(tmp_path)))
     test = TASKS["tabular/sign"].splits["test"]
     with torch.no_grad():
-        logits = network("tabular/sign", tensors(collate(list(test.samples))))["logits"]
+        logits = network("tabular/sign", as_tensors(collate(list(test.samples))))["logits"]
     assert (logits.argmax(dim=1).numpy() == test.targets).mean() > 0.9
 
 

@@ -15,6 +15,7 @@ from omnivec2.network.omnivec2 import OmniVec2
 from omnivec2.preprocess import collate
 from omnivec2.training.ablation.ablation_table import ROWS, Cell, Cells, Row
 from omnivec2.training.ablation.network_variants import alter, parameters_in_use
+from omnivec2.training.batches import as_tensors
 from omnivec2.training.data import load_task
 from omnivec2.training.data.base import TaskData
 from omnivec2.training.distributed.devices import Machine
@@ -22,9 +23,8 @@ from omnivec2.training.evaluation.predictions import answers
 from omnivec2.training.journal import Journal
 from omnivec2.training.loop import run_stage, start_stage
 from omnivec2.training.recipe import Recipe
-from omnivec2.training.sampling import tensors
 from omnivec2.training.supervised import SupervisedStage
-from omnivec2.training.training_run import build, freeze
+from omnivec2.training.training_run import build_network, freeze_parameters
 from omnivec2.training.training_state import Progress
 from omnivec2.training.validation import averaged_weights
 
@@ -61,9 +61,9 @@ class Ablation:
             }
         )
         torch.manual_seed(seed)
-        network, _ = build(recipe, tasks)
+        network, _ = build_network(recipe, tasks)
         fixed = {n for n, p in network.named_parameters() if not p.requires_grad}
-        freeze(network, recipe, fixed)
+        freeze_parameters(network, recipe, fixed)
         alter(network, row.tokenizers, row.heads)
         stage = SupervisedStage(network, recipe, tasks, seed)
         stage.to(self.machine.device)
@@ -96,7 +96,7 @@ def measure(network: OmniVec2, task: TaskData, machine: Machine) -> float:
     predicted, wanted = [], []
     for start in range(0, len(split), _BATCH):
         rows = range(start, min(start + _BATCH, len(split)))
-        inputs = tensors(collate([split.samples[row] for row in rows]))
+        inputs = as_tensors(collate([split.samples[row] for row in rows]))
         outputs = network(task.route, {k: v.to(machine.device) for k, v in inputs.items()})
         arrays = {name: value.float().cpu().numpy() for name, value in outputs.items()}
         found = answers(task.family, arrays, split, rows)

@@ -25,6 +25,7 @@ from omnivec2.network.summarization import LOG_PROBS, UNIFORM
 from omnivec2.preprocess import Array, collate
 from omnivec2.spec import TaskFamily
 from omnivec2.terminal import make_console
+from omnivec2.training.batches import as_tensors
 from omnivec2.training.data import load_task
 from omnivec2.training.data.base import Split, TaskData
 from omnivec2.training.distributed.devices import Machine
@@ -33,9 +34,9 @@ from omnivec2.training.evaluation.fusion_gap_table import Gap
 from omnivec2.training.evaluation.predictions import Answers, answers
 from omnivec2.training.evaluation.quality_metrics import METRICS
 from omnivec2.training.recipe import Recipe
-from omnivec2.training.sampling import PairSampler, tensors
+from omnivec2.training.sampling import PairSampler
 from omnivec2.training.structure.network_structure import network_config
-from omnivec2.training.training_state import load_averaged, saved_progress
+from omnivec2.training.training_state import load_averaged, read_progress
 
 MOST_SAMPLES = 2000
 """Of every head, chosen evenly, unless asked otherwise."""
@@ -72,8 +73,8 @@ def load_run(recipe: Recipe, run: Path, data: Path) -> SavedRun:
             trained yet.
         ArtifactError: data is missing.
     """
-    stage = saved_progress(run / "state", recipe.model_dump(mode="json")).stage
-    done = [part for part in recipe.of_stages()[: stage + 1] if part.kind == "supervised"]
+    stage = read_progress(run / "state", recipe.model_dump(mode="json")).stage
+    done = [part for part in recipe.stage_recipes()[: stage + 1] if part.kind == "supervised"]
     if not done:
         raise CheckpointError(f"{run} has not come to a supervised stage: there are no heads yet")
     tasks = {route: load_task(route, data) for route in recipe.tasks}
@@ -186,7 +187,7 @@ def _both(
     """Outputs of the single stream, and beside a partner that the seed and the rows decide."""
     sampler, network = run.sampler, run.network
     generator = np.random.default_rng((sampler.seed, 8, sampler.routes.index(task.route), rows[0]))
-    other = run.tasks[sampler.partner(task.route, generator)]
+    other = run.tasks[sampler.draw_partner(task.route, generator)]
     there = len(other.splits[split])
     count = min(sampler.batch_sizes[other.route], there)
     partners = generator.choice(there, size=count, replace=False).tolist()
@@ -203,5 +204,5 @@ def _inputs(
     task: TaskData, split: str, rows: Sequence[int], device: torch.device
 ) -> dict[str, Tensor]:
     samples = task.splits[split].samples
-    batch = tensors(collate([samples[row] for row in rows]))
+    batch = as_tensors(collate([samples[row] for row in rows]))
     return {name: array.to(device) for name, array in batch.items()}

@@ -12,8 +12,8 @@ from omnivec2.training.losses import (
     LossScale,
     corners,
     generalised_iou,
-    losses_of,
-    match,
+    losses_by_family,
+    match_queries,
 )
 
 
@@ -54,7 +54,7 @@ def test_ignored_pixels_of_a_mask_cost_nothing():
 
 def test_every_object_is_matched_with_the_query_at_its_place():
     boxes = torch.tensor([[0.2, 0.2, 0.1, 0.1], [0.8, 0.8, 0.1, 0.1], [0.5, 0.5, 0.1, 0.1]])
-    queries, objects = match(torch.zeros(3, 2), boxes, torch.tensor([0, 0]), boxes[[1, 0]])
+    queries, objects = match_queries(torch.zeros(3, 2), boxes, torch.tensor([0, 0]), boxes[[1, 0]])
     assert dict(zip(objects.tolist(), queries.tolist(), strict=True)) == {0: 1, 1: 0}
 
 
@@ -76,7 +76,7 @@ def test_generalised_iou_is_one_for_equal_boxes_and_negative_far_apart():
 
 def test_the_papers_loss_for_masks_is_the_distance_from_one_hot():
     mask = np.zeros((4, 4), dtype=np.uint8)
-    loss = losses_of(literal=True)[TaskFamily.SEGMENTATION]
+    loss = losses_by_family(literal=True)[TaskFamily.SEGMENTATION]
     undecided = loss({"logits": torch.zeros(1, 2, 4, 4)}, [mask], LossScale())
     assert undecided.item() == pytest.approx(0.25 + 0.25)
     sure = torch.zeros(1, 2, 4, 4)

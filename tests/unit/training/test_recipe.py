@@ -69,13 +69,13 @@ def _complaint(tmp_path, text):
 
 
 def test_a_recipe_without_stages_is_one_supervised_stage():
-    (stage,) = load_recipe("reference").of_stages()
+    (stage,) = load_recipe("reference").stage_recipes()
     assert (stage.kind, stage.steps) == ("supervised", 1750)
 
 
 def test_a_stage_is_the_recipe_with_what_it_sets_for_itself(tmp_path):
     recipe = _recipe(tmp_path, STAGED)
-    first, second, third = recipe.of_stages()
+    first, second, third = recipe.stage_recipes()
     assert [s.kind for s in (first, second, third)] == ["masked", "masked-pairs", "supervised"]
     assert recipe.total_steps == 18
     assert first.mask_ratios == {Modality.IMAGE: 0.6}
@@ -111,7 +111,11 @@ def test_the_documented_stages_are_a_recipe(tmp_path):
     text = (ROOT / "docs" / "training.md").read_text()
     (example,) = re.findall(r"```yaml\n(.*?)```", text, flags=re.DOTALL)
     recipe = _recipe(tmp_path, example)
-    assert [stage.kind for stage in recipe.of_stages()] == ["masked", "masked-pairs", "supervised"]
+    assert [stage.kind for stage in recipe.stage_recipes()] == [
+        "masked",
+        "masked-pairs",
+        "supervised",
+    ]
 
 
 def test_the_documented_shares_of_hidden_tokens_are_those_in_use():

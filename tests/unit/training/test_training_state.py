@@ -13,10 +13,10 @@ from omnivec2.errors import CheckpointError
 from omnivec2.training import training_state as states
 from omnivec2.training.training_state import (
     Progress,
+    gather_state,
     load_state,
-    read_progress,
+    recover_progress,
     save_state,
-    state_of,
 )
 
 RECIPE = {"seed": 1}
@@ -41,13 +41,13 @@ def _save(directory, step=7):
     average = {name: p.detach() * 0.5 for name, p in model.named_parameters()}
     balance = {"a/b": {"seen": 3, "average": 0.1}}
     progress = Progress(1, step, {"a/b": 9}, {"a/b": 1 / 3}, balance)
-    save_state(directory, state_of(model, average, optimiser), progress, RECIPE)
+    save_state(directory, gather_state(model, average, optimiser), progress, RECIPE)
     return model, optimiser, progress
 
 
 def test_what_is_read_is_what_was_written(tmp_path):
     model, optimiser, progress = _save(tmp_path / "state")
-    assert read_progress(tmp_path / "state", RECIPE) == progress
+    assert recover_progress(tmp_path / "state", RECIPE) == progress
     other, fresh = _model()
     with torch.no_grad():
         for parameter in other.parameters():
@@ -65,7 +65,7 @@ def test_what_is_read_is_what_was_written(tmp_path):
 
 
 def test_a_run_that_was_never_saved_has_no_progress(tmp_path):
-    assert read_progress(tmp_path / "state", RECIPE) is None
+    assert recover_progress(tmp_path / "state", RECIPE) is None
 
 
 def test_a_save_that_breaks_off_leaves_the_state_before(tmp_path, monkeypatch):
@@ -78,7 +78,7 @@ def test_a_save_that_breaks_off_leaves_the_state_before(tmp_path, monkeypatch):
     monkeypatch.setattr(states, "save_file", broken)
     with pytest.raises(OSError, match="disk full"):
         _save(tmp_path / "state", step=8)
-    found = read_progress(tmp_path / "state", RECIPE)
+    found = recover_progress(tmp_path / "state", RECIPE)
     assert found is not None
     assert found.step == 7
 
@@ -86,7 +86,7 @@ def test_a_save_that_breaks_off_leaves_the_state_before(tmp_path, monkeypatch):
 def test_a_kill_between_the_renames_loses_nothing(tmp_path):
     _save(tmp_path / "state")
     os.replace(tmp_path / "state", tmp_path / f"{RETIRED_PREFIX}state")
-    found = read_progress(tmp_path / "state", RECIPE)
+    found = recover_progress(tmp_path / "state", RECIPE)
     assert found is not None
     assert found.step == 7
 
@@ -94,7 +94,7 @@ def test_a_kill_between_the_renames_loses_nothing(tmp_path):
 def test_what_a_killed_save_left_is_cleared_away(tmp_path):
     _save(tmp_path / "state")
     (tmp_path / ".staging-state-x").mkdir()
-    read_progress(tmp_path / "state", RECIPE)
+    recover_progress(tmp_path / "state", RECIPE)
     assert [p.name for p in tmp_path.iterdir()] == ["state"]
 
 
@@ -109,7 +109,7 @@ def test_a_damaged_or_foreign_state_is_refused(tmp_path, damage, message):
     _save(tmp_path / "state")
     damage(tmp_path / "state")
     with pytest.raises(CheckpointError, match=message):
-        read_progress(tmp_path / "state", RECIPE)
+        recover_progress(tmp_path / "state", RECIPE)
 
 
 def test_weights_that_are_cut_short_are_refused(tmp_path):

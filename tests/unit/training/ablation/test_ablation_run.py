@@ -20,7 +20,7 @@ from omnivec2.training.data import load_task
 from omnivec2.training.data.base import TaskData
 from omnivec2.training.optimisation import WeightAverage
 from omnivec2.training.recipe import Recipe
-from omnivec2.training.training_run import build
+from omnivec2.training.training_run import build_network
 from omnivec2_cli.main import app
 from tests.support.documents import ROOT
 from tests.support.tiny_data import TINY
@@ -49,7 +49,7 @@ def tasks_of(data: Path, *routes: str) -> dict[str, TaskData]:
 
 def network_of(data: Path, *routes: str) -> OmniVec2:
     torch.manual_seed(0)
-    return build(recipe(*routes), tasks_of(data, *routes))[0].eval()
+    return build_network(recipe(*routes), tasks_of(data, *routes))[0].eval()
 
 
 def inputs_of(data: Path, route: str) -> dict[str, torch.Tensor]:

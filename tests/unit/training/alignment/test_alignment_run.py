@@ -22,8 +22,8 @@ from omnivec2.training.alignment.alignment_run import AlignRequest, align, write
 from omnivec2.training.alignment.fit_projections import Summarised, contrast, fit_heads, vectors_of
 from omnivec2.training.alignment.paired_recordings import AlignedData, Stream, load_aligned
 from omnivec2.training.alignment.retrieval_metrics import named, recall
+from omnivec2.training.batches import as_tensors
 from omnivec2.training.data.base import Location, preprocess_spec
-from omnivec2.training.sampling import tensors
 from tests.support.adapt_data import PREPROCESS, tiny_base
 from tests.support.tiny_data import TINY, utdmhad_inertial
 
@@ -191,12 +191,12 @@ def test_what_was_written_answers_as_what_was_measured_and_can_be_exported(
     network = load_network(folder / "out").eval()
     stream = request.data.streams[Modality.IMAGE]
     with torch.no_grad():
-        found = network("image/retrieval", tensors(collate(stream.test.samples[:6])))
+        found = network("image/retrieval", as_tensors(collate(stream.test.samples[:6])))
     names = request.data.names
     text = preprocessor_for(read_checkpoint(folder / "out").heads[-1].preprocess)
     samples = [text.prepare(text.decode_json(name)).samples[0] for name in names]
     with torch.no_grad():
-        known = network("text/retrieval", tensors(collate(samples)))["embedding"]
+        known = network("text/retrieval", as_tensors(collate(samples)))["embedding"]
     nearest = torch.nn.functional.normalize(found["embedding"], dim=1) @ (
         torch.nn.functional.normalize(known, dim=1).T
     )
