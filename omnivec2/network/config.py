@@ -1,7 +1,7 @@
 """The configuration of a network: sizes of the trunk, one tokenizer per kind of input, heads.
 
-The three presets share one code path. ``tiny`` exists for tests, ``reference`` is what
-ships, ``paper`` has the sizes of the OmniVec2 paper.
+The three presets share one code path. ``tiny`` exists for tests, ``reference`` is the one
+that ships, ``paper`` has the sizes of the OmniVec2 paper.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""A step in several processes, or in several parts, is the step in one."""
+"""A step in several processes, or in several micro-batches, equals the step in one."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def _gradients(
 
 @pytest.mark.parametrize("sharded", [False, True], ids=["DDP", "FSDP"])
 @pytest.mark.parametrize(("processes", "accumulation"), [(2, 1), (2, 2)])
-def test_gradients_are_those_of_one_process_and_one_part(
+def test_gradients_are_those_of_one_process_and_one_micro_batch(
     tmp_path: Path, processes: int, accumulation: int, sharded: bool
 ) -> None:
     expected = _gradients(tmp_path / "one.safetensors", 1, 1)

@@ -99,12 +99,12 @@ def test_heads_are_measured_through_their_graphs_beside_simple_models(place):
 
 def test_answers_are_shown_to_whoever_looks(place):
     seen = []
-    _evaluate(place, only=["tabular/sign"], most_samples=7, look=seen.append)
+    _evaluate(place, only=["tabular/sign"], most_samples=7, on_answers=seen.append)
     (measured,) = seen
     assert list(measured.rows) == [0, 10, 20, 30, 39, 49, 59]
     assert len(measured.answers.predicted) == 7
     np.testing.assert_array_equal(
-        measured.sample(1)["numbers"], measured.part.samples[10]["numbers"]
+        measured.sample(1)["numbers"], measured.data.samples[10]["numbers"]
     )
 
 
@@ -116,6 +116,12 @@ def test_only_chosen_heads_and_so_many_samples_are_measured(place):
 def test_a_head_that_is_not_there_is_refused_with_those_that_are(place):
     with pytest.raises(UnknownModelError, match="there are tabular/embedding, tabular/sign"):
         _evaluate(place, only=["image/nothing"])
+
+
+def test_an_embedding_without_a_data_set_prepared_as_it_is_refused(place, monkeypatch):
+    monkeypatch.setattr(evaluate_heads, "routes", lambda modality: [])
+    with pytest.raises(ArtifactError, match="no data set is prepared as tabular/embedding"):
+        _evaluate(place, only=["tabular/embedding"])
 
 
 def test_a_checkpoint_without_heads_is_refused(tmp_path):
