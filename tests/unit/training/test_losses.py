@@ -52,6 +52,38 @@ def test_ignored_pixels_of_a_mask_cost_nothing():
     assert wrong > clean + 1
 
 
+@pytest.mark.parametrize("literal", [False, True])
+def test_where_a_sample_is_a_pixel_its_class_is_learned_as_any_other(literal):
+    logits = torch.tensor([[2.0, 0.0], [0.0, 1.0]])
+    loss = losses_by_family(literal=literal)[TaskFamily.SEGMENTATION]
+    expected = LOSSES[TaskFamily.CLASSIFICATION]({"logits": logits}, [0, 0], LossScale())
+    assert torch.equal(loss({"logits": logits}, [0, 0], LossScale()), expected)
+
+
+def test_objects_that_are_found_cost_less_than_objects_elsewhere():
+    logits = torch.tensor([[[4.0, 0.0, 0.0], [0.0, 0.0, 4.0]]])
+    target = {
+        "boxes": np.array([[0.3, 0.3, 0.2, 0.2]], np.float32),
+        "labels": np.array([0], np.int64),
+    }
+    loss = LOSSES[TaskFamily.DETECTION]
+
+    def cost(*box: float) -> float:
+        boxes = torch.tensor([[box, (0.5, 0.5, 0.1, 0.1)]])
+        return float(loss({"logits": logits, "boxes": boxes}, [target], LossScale()))
+
+    assert cost(0.3, 0.3, 0.2, 0.2) < cost(0.35, 0.3, 0.2, 0.2) < cost(0.8, 0.8, 0.2, 0.2)
+
+
+def test_a_picture_without_objects_asks_every_query_for_no_object():
+    empty = {"boxes": np.zeros((0, 4), np.float32), "labels": np.zeros(0, np.int64)}
+    boxes = torch.rand(1, 2, 4)
+    loss = LOSSES[TaskFamily.DETECTION]
+    silent = torch.tensor([[[0.0, 9.0], [0.0, 9.0]]])
+    assert loss({"logits": silent, "boxes": boxes}, [empty], LossScale()) < 0.01
+    assert loss({"logits": -silent, "boxes": boxes}, [empty], LossScale()) > 5
+
+
 def test_every_object_is_matched_with_the_query_at_its_place():
     boxes = torch.tensor([[0.2, 0.2, 0.1, 0.1], [0.8, 0.8, 0.1, 0.1], [0.5, 0.5, 0.1, 0.1]])
     queries, objects = match_queries(torch.zeros(3, 2), boxes, torch.tensor([0, 0]), boxes[[1, 0]])

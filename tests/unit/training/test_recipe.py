@@ -33,6 +33,25 @@ def test_every_wrong_field_is_named(tmp_path):
     assert all(name in str(error.value) for name in ("steps", "tasks.a/b.weight", "colour"))
 
 
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"preset: \xff\xfe", "not valid YAML"),
+        (b"- a list", "expected fields with values"),
+        (b"preset: tiny\npreset: paper", r"r\.yaml:2: preset is given twice"),
+        (b"tasks:\n- {a: 1, a: 2}", r"r\.yaml:2: a is given twice"),
+        (b"preset: huge\nsteps: 1\ntasks: {a/b: {weight: 1}}", "'huge' is none of tiny"),
+        (b"preset: tiny\ntasks: {a/b: {weight: 1}}", "give either steps"),
+        (b"preset: tiny\nsteps: 1\nonly: [c/d]\ntasks: {a/b: {weight: 1}}", "c/d is none of"),
+    ],
+)
+def test_a_recipe_that_makes_no_sense_is_refused_with_the_reason(tmp_path, content, message):
+    path = tmp_path / "r.yaml"
+    path.write_bytes(content)
+    with pytest.raises(ArtifactError, match=message):
+        load_recipe(path)
+
+
 def test_damaged_yaml_is_named_as_such(tmp_path):
     path = tmp_path / "r.yaml"
     path.write_text("preset: [tiny\n")

@@ -14,7 +14,9 @@ from omnivec2.training import training_state as states
 from omnivec2.training.training_state import (
     Progress,
     gather_state,
+    load_averaged,
     load_state,
+    read_progress,
     recover_progress,
     save_state,
 )
@@ -110,6 +112,43 @@ def test_a_damaged_or_foreign_state_is_refused(tmp_path, damage, message):
     damage(tmp_path / "state")
     with pytest.raises(CheckpointError, match=message):
         recover_progress(tmp_path / "state", RECIPE)
+
+
+def test_a_saved_run_is_read_without_clearing_what_it_is_writing(tmp_path):
+    _, _, progress = _save(tmp_path / "state")
+    (tmp_path / ".staging-state-x").mkdir()
+    assert read_progress(tmp_path / "state", RECIPE) == progress
+    assert (tmp_path / ".staging-state-x").is_dir()
+
+
+def test_a_state_of_another_recipe_is_refused(tmp_path):
+    _save(tmp_path / "state")
+    with pytest.raises(CheckpointError, match="trained by another recipe"):
+        read_progress(tmp_path / "state", {"seed": 2})
+
+
+def _save_network(directory, network):
+    """A stage's state, in which the network is one of the modules."""
+    stage = nn.ModuleDict({"network": network, "decoder": nn.Linear(2, 2)})
+    average = {name: p.detach() * 0.5 for name, p in network.named_parameters()}
+    optimiser = torch.optim.AdamW(stage.parameters())
+    save_state(directory, gather_state(stage, average, optimiser), Progress(), RECIPE)
+
+
+def test_averaged_weights_are_loaded_into_a_network(tmp_path):
+    network = nn.BatchNorm1d(3)
+    network.running_mean += 7
+    _save_network(tmp_path / "state", network)
+    other = nn.BatchNorm1d(3)
+    load_averaged(tmp_path / "state", other)
+    assert torch.equal(other.weight, network.weight * 0.5)
+    assert torch.equal(other.running_mean, network.running_mean)
+
+
+def test_averaged_weights_of_another_network_are_refused(tmp_path):
+    _save_network(tmp_path / "state", nn.BatchNorm1d(3))
+    with pytest.raises(CheckpointError, match="no readable training state"):
+        load_averaged(tmp_path / "state", nn.BatchNorm1d(4))
 
 
 def test_weights_that_are_cut_short_are_refused(tmp_path):
