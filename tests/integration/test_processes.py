@@ -21,7 +21,7 @@ from tests.support.tiny_data import TINY
 def _gradients(
     out: Path, processes: int, accumulation: int, sharded: bool = False
 ) -> dict[str, torch.Tensor]:
-    """Of one supervised step with gates open, by name; losses among them."""
+    """Return the gradients and losses of a supervised step with open gates, by name."""
     command = [sys.executable]
     if processes > 1:
         command += ["-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={processes}"]

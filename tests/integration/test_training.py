@@ -1,4 +1,4 @@
-"""A whole training run on small made-up tasks: it learns, stops, resumes, and serves."""
+"""A complete training run on small synthetic tasks: it learns, stops, resumes, and serves."""
 
 from __future__ import annotations
 
@@ -128,7 +128,7 @@ def test_the_gap_is_measured_on_what_would_ship_and_the_cross_attention_it_was_t
         difference = own[name].float() - shipped[name].float()
         assert difference.norm() <= own[name].float().norm() / 50
     assert float(saved.network.fusion.before_g.alpha.detach()) != pytest.approx(ALPHA_START)
-    gaps = {one.route: one for one in fusion_gap.measure_gaps(saved)}
+    gaps = {gap.route: gap for gap in fusion_gap.measure_gaps(saved)}
     assert set(gaps) == set(TASKS)
     assert gaps["tabular/double"].difference != 0
 

@@ -30,7 +30,7 @@ WIDTH, FFN = TRUNK.f.width, TRUNK.f.ffn
 
 
 def bert() -> dict[str, Tensor]:
-    """Random weights with the names and shapes of a BERT of f's size."""
+    """Return random weights with the names and shapes of a BERT of f's size."""
     torch.manual_seed(1)
     shapes: dict[str, tuple[int, ...]] = {
         "word_embeddings.weight": (100, WIDTH),
@@ -96,7 +96,7 @@ def test_a_shorter_table_of_positions_takes_berts_first_rows() -> None:
 
 
 def efficientnet(blocks: int) -> dict[str, Tensor]:
-    """Random weights with the names and shapes of EfficientNet-Lite0's first blocks."""
+    """Return random weights with the names and shapes of EfficientNet-Lite0's first blocks."""
     torch.manual_seed(2)
     weights: dict[str, Tensor] = {}
 

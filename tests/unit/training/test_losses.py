@@ -1,4 +1,4 @@
-"""Losses: what they reward, and how objects are matched."""
+"""Losses: which answers cost less, and how objects are matched."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Recipes: the ones that ship, and what is said about wrong ones."""
+"""Recipes: the shipped ones, and the errors of wrong ones."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which samples a step sees."""
+"""The samples of a step."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def test_an_error_while_making_a_batch_reaches_the_loop(sampler):
 
 
 def _many(counts: dict[str, int]):
-    """Tasks of three modalities with training parts of given sizes."""
+    """Return tasks of three modalities with training splits of given sizes."""
     base = {"tabular": tiny_tasks.classification(), "timeseries": tiny_tasks.forecasting()}
     base["image"] = tiny_tasks.detection()
     found = {}

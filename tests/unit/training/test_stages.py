@@ -1,4 +1,4 @@
-"""The three stages as modules: what each trains, weighs and leaves alone."""
+"""The three stages as modules: what each trains, weighs and leaves unchanged."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def _first_batch(stage: TrainingStage):
 
 
 @pytest.mark.parametrize("kind", [MaskedStage, MaskedPairStage])
-def test_masked_stages_never_look_at_labels(kind):
+def test_masked_stages_never_use_labels(kind):
     stage = _stage(kind)
     batch = _first_batch(stage)
     unlabelled = replace(

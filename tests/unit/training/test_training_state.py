@@ -1,4 +1,4 @@
-"""The state of a run: whole or not there, whatever happens while it is written."""
+"""The state of a run: complete or absent, whatever happens while it is written."""
 
 from __future__ import annotations
 
@@ -128,7 +128,7 @@ def test_a_state_of_another_recipe_is_refused(tmp_path):
 
 
 def _save_network(directory, network):
-    """A stage's state, in which the network is one of the modules."""
+    """Save a stage's state, in which the network is one of the modules."""
     stage = nn.ModuleDict({"network": network, "decoder": nn.Linear(2, 2)})
     average = {name: p.detach() * 0.5 for name, p in network.named_parameters()}
     optimiser = torch.optim.AdamW(stage.parameters())

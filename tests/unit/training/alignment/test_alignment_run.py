@@ -46,7 +46,7 @@ RECORDINGS = 48
 
 
 def recordings(seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """Waves of six frequencies with noise: float64 (recordings, 40, 4), classes."""
+    """Return waves of six frequencies with noise, float64 (recordings, 40, 4), and classes."""
     rng = np.random.default_rng(seed)
     labels = np.arange(RECORDINGS) % len(NAMES)
     phase = rng.uniform(0, 2 * np.pi, (RECORDINGS, 1, 4))
@@ -71,7 +71,7 @@ def test_recall_counts_queries_with_one_of_their_class_among_the_nearest() -> No
     assert found.chance == pytest.approx({1: 0.5, 2: (1 + 2 / 3) / 2, 3: 1.0})
 
 
-def test_names_are_told_by_the_nearest_one_of_those_left_out() -> None:
+def test_recordings_are_classified_by_the_nearest_name_of_the_classes_left_out() -> None:
     fold = ZeroShotFold(
         unit((1, 0), (0, 1), (1, 0.2)), np.array([4, 7, 7]), unit((1, 0), (0, 1)), np.array([4, 7])
     )
@@ -150,7 +150,7 @@ def test_classes_that_are_left_out_leave_all_of_their_recordings() -> None:
 
 
 def imu_stream() -> Stream:
-    """Of four channels, where the base has three: it needs a tokenizer of its own."""
+    """Return recordings of four channels. The base has three, so a new tokenizer is needed."""
     channels = ["acc_x", "acc_y", "acc_z", "pressure"]
     spec = preprocess_spec(Modality.IMU, window=16, rate_hz=50.0, channels=channels)
     preprocessor = preprocessor_for(spec)

@@ -41,7 +41,7 @@ def mesh() -> Iterator[DeviceMesh]:
 
 
 def network() -> nn.Sequential:
-    """A transformer layer, which is sharded, and a linear map, which is replicated."""
+    """Build a transformer layer, which is sharded, and a linear map, which is replicated."""
     torch.manual_seed(0)
     return nn.Sequential(TransformerLayer(LAYER, "post"), nn.Linear(8, 2))
 

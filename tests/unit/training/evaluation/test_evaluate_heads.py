@@ -42,7 +42,7 @@ def _head(data, **fields) -> HeadSpec:
 
 
 def _write_graph(path: Path, spec: HeadSpec, output: str, weights: np.ndarray) -> None:
-    """``output = numbers @ weights``; the other inputs are declared and unused."""
+    """Write a graph of ``output = numbers @ weights``; its other inputs are unused."""
     types = {"float32": TensorProto.FLOAT, "uint8": TensorProto.UINT8, "int32": TensorProto.INT32}
     inputs = [
         helper.make_tensor_value_info(t.name, types[t.dtype], ["n", *t.shape]) for t in spec.inputs
@@ -97,10 +97,10 @@ def test_heads_are_measured_through_their_graphs_beside_simple_models(place):
     assert (metric.dataset, metric.split, metric.value) == ("signs", "test", 1.0)
 
 
-def test_answers_are_shown_to_whoever_looks(place):
-    seen = []
-    _evaluate(place, only=["tabular/sign"], most_samples=7, on_answers=seen.append)
-    (measured,) = seen
+def test_a_callback_gets_the_answers_of_a_head(place):
+    calls = []
+    _evaluate(place, only=["tabular/sign"], most_samples=7, on_answers=calls.append)
+    (measured,) = calls
     assert list(measured.rows) == [0, 10, 20, 30, 39, 49, 59]
     assert len(measured.answers.predicted) == 7
     np.testing.assert_array_equal(

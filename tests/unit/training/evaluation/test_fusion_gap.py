@@ -51,7 +51,7 @@ def test_a_fusion_whose_gates_are_zero_has_a_gap_of_exactly_zero() -> None:
     assert all(gap.difference == 0 for gap in gaps)
 
 
-def test_a_fusion_that_is_looked_at_changes_figures() -> None:
+def test_open_gates_change_the_results() -> None:
     gaps = {gap.route: gap for gap in measure_gaps(_run(2.0), console=QUIET)}
     assert gaps["tabular/double"].on != gaps["tabular/double"].off
     assert gaps["tabular/double"].difference != 0

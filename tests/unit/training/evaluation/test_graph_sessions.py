@@ -37,7 +37,7 @@ decoder (
 
 
 def write_decoder(repository: Path, words: list[int]) -> None:
-    """A decoder that writes the same words to every source, whatever it wrote before."""
+    """Write a decoder that generates the same words for every source."""
     steps = np.zeros((len(words), len(WORDS)), np.float32)
     steps[np.arange(len(words)), [WORDS.index(word) for word in words]] = 1.0
     assert SPEC.generation is not None
