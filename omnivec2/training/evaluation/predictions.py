@@ -63,15 +63,15 @@ def read_answers(
     return _FAMILIES[family](outputs, split, rows)
 
 
-def _labelled(outputs: Outputs, split: Split, rows: Sequence[int]) -> Answers:
+def _read_logits(outputs: Outputs, split: Split, rows: Sequence[int]) -> Answers:
     return Answers(list(outputs["logits"]), [split.targets[row] for row in rows])
 
 
-def _valued(outputs: Outputs, split: Split, rows: Sequence[int]) -> Answers:
+def _read_values(outputs: Outputs, split: Split, rows: Sequence[int]) -> Answers:
     return Answers(list(outputs["values"]), [split.targets[row] for row in rows])
 
 
-def _forecast(outputs: Outputs, split: Split, rows: Sequence[int]) -> Answers:
+def _read_forecasts(outputs: Outputs, split: Split, rows: Sequence[int]) -> Answers:
     """Divide by each series' scale, so that errors of all series count equally."""
     assert split.scales is not None
     scales = split.scales[np.asarray(rows)]
@@ -79,10 +79,10 @@ def _forecast(outputs: Outputs, split: Split, rows: Sequence[int]) -> Answers:
     return Answers(list(outputs["mean"] / scales[:, None]), wanted)
 
 
-def _segmented(outputs: Outputs, split: Split, rows: Sequence[int]) -> Answers:
+def _read_masks(outputs: Outputs, split: Split, rows: Sequence[int]) -> Answers:
     """Return the class per pixel at the references' size; per sample if samples are pixels."""
     if split.references is None:
-        return _labelled(outputs, split, rows)
+        return _read_logits(outputs, split, rows)
     references = [split.references[row] for row in rows]
     masks = [
         np.argmax(resize_maps(np.moveaxis(logits, 0, 2), reference.shape), axis=2)
@@ -91,14 +91,14 @@ def _segmented(outputs: Outputs, split: Split, rows: Sequence[int]) -> Answers:
     return Answers(masks, references)
 
 
-def _detected(outputs: Outputs, split: Split, rows: Sequence[int]) -> Answers:
+def _read_boxes(outputs: Outputs, split: Split, rows: Sequence[int]) -> Answers:
     """Let every query answer with every class, and suppress overlapping boxes."""
     scores = softmax(outputs["logits"].astype(np.float64), axis=2)[..., :-1]
-    found = [_boxes(s, boxes) for s, boxes in zip(scores, outputs["boxes"], strict=True)]
+    found = [_suppressed_boxes(s, boxes) for s, boxes in zip(scores, outputs["boxes"], strict=True)]
     return Answers(found, [split.targets[row] for row in rows])
 
 
-def _boxes(scores: Array, boxes: Array) -> dict[str, Array]:
+def _suppressed_boxes(scores: Array, boxes: Array) -> dict[str, Array]:
     kept = [suppress_overlaps(boxes, column)[:_ANSWERS] for column in scores.T]
     return {
         "boxes": np.concatenate([boxes[rows] for rows in kept]),
@@ -107,17 +107,17 @@ def _boxes(scores: Array, boxes: Array) -> dict[str, Array]:
     }
 
 
-def _summarized(outputs: Outputs, split: Split, rows: Sequence[int]) -> Answers:
+def _read_texts(outputs: Outputs, split: Split, rows: Sequence[int]) -> Answers:
     """Decode texts from the outputs of a search, not of the graph."""
     references = [split.targets[row].references for row in rows]
     return Answers([text_of(ids) for ids in outputs[IDS]], references)
 
 
 _FAMILIES: dict[TaskFamily, Callable[[Outputs, Split, Sequence[int]], Answers]] = {
-    TaskFamily.CLASSIFICATION: _labelled,
-    TaskFamily.REGRESSION: _valued,
-    TaskFamily.FORECASTING: _forecast,
-    TaskFamily.SEGMENTATION: _segmented,
-    TaskFamily.DETECTION: _detected,
-    TaskFamily.SUMMARIZATION: _summarized,
+    TaskFamily.CLASSIFICATION: _read_logits,
+    TaskFamily.REGRESSION: _read_values,
+    TaskFamily.FORECASTING: _read_forecasts,
+    TaskFamily.SEGMENTATION: _read_masks,
+    TaskFamily.DETECTION: _read_boxes,
+    TaskFamily.SUMMARIZATION: _read_texts,
 }

@@ -23,17 +23,17 @@ def rouge1(found: Sequence[str], references: Sequence[Sequence[str]]) -> float:
         found: The predicted text of every sample.
         references: The texts that people wrote, at least one per sample.
     """
-    return _mean(found, references, lambda a, b: _overlap(_runs(a, 1), _runs(b, 1)))
+    return _mean(found, references, lambda a, b: _ngram_overlap(_ngrams(a, 1), _ngrams(b, 1)))
 
 
 def rouge2(found: Sequence[str], references: Sequence[Sequence[str]]) -> float:
     """Compute the mean F-measure of pairs of neighbouring words; see ``rouge1``."""
-    return _mean(found, references, lambda a, b: _overlap(_runs(a, 2), _runs(b, 2)))
+    return _mean(found, references, lambda a, b: _ngram_overlap(_ngrams(a, 2), _ngrams(b, 2)))
 
 
 def rouge_l(found: Sequence[str], references: Sequence[Sequence[str]]) -> float:
     """Compute the mean F-measure of the longest common subsequence; see ``rouge1``."""
-    return _mean(found, references, lambda a, b: _f(_common(a, b), len(a), len(b)))
+    return _mean(found, references, lambda a, b: _f_measure(_common_length(a, b), len(a), len(b)))
 
 
 def split_words(text: str) -> list[str]:
@@ -53,20 +53,20 @@ def _mean(
     return total / len(found)
 
 
-def _runs(text: list[str], size: int) -> Counter[tuple[str, ...]]:
+def _ngrams(text: list[str], size: int) -> Counter[tuple[str, ...]]:
     return Counter(tuple(text[i : i + size]) for i in range(len(text) - size + 1))
 
 
-def _overlap(first: Counter[T], second: Counter[T]) -> float:
-    return _f((first & second).total(), first.total(), second.total())
+def _ngram_overlap(first: Counter[T], second: Counter[T]) -> float:
+    return _f_measure((first & second).total(), first.total(), second.total())
 
 
-def _f(shared: int, first: int, second: int) -> float:
+def _f_measure(shared: int, first: int, second: int) -> float:
     """Return the harmonic mean of shared / first and shared / second; 0 if none is shared."""
     return 2 * shared / (first + second) if shared else 0.0
 
 
-def _common(first: list[str], second: list[str]) -> int:
+def _common_length(first: list[str], second: list[str]) -> int:
     """Return the length of the longest common subsequence."""
     row = [0] * (len(second) + 1)
     for word in first:
