@@ -114,7 +114,7 @@ def test_averages_of_weights_with_several_names_reach_all_of_them(data: Path) ->
     ("routes", "variant", "named"),
     [
         (("imu/activity", "tabular/income"), ("patches", "own"), "tabular has no raw patches"),
-        (("imu/activity", "graph/solubility"), ("own", "unified"), "graph/solubility: only heads"),
+        (("imu/activity", "graph/solubility"), ("own", "unified"), "graph/solubility: only class"),
     ],
 )
 def test_what_has_no_such_variant_is_named(
