@@ -11,7 +11,7 @@ import yaml
 
 from omnivec2.spec import HeadSpec, TaskFamily
 from omnivec2.training.ablation.ablation_table import Cells
-from omnivec2.training.evaluation.fusion_gap_table import HEADER, Gap, averages
+from omnivec2.training.evaluation.fusion_gap_table import HEADER, Gap, describe_averages
 from omnivec2.training.evaluation.quality_metrics import METRICS
 
 DOCS = Path(__file__).resolve().parent
@@ -67,7 +67,13 @@ def alignment() -> str:
     figures = json.loads(ALIGNMENT.read_text())
     ranks = sorted({int(k) for row in figures["found"] for k in row["recall"]})
     found = table(
-        ["asked with", "finds", "queries", "of", *(f"recall@{k}" for k in ranks)],
+        [
+            "queries from",
+            "candidates from",
+            "queries",
+            "candidates",
+            *(f"recall@{k}" for k in ranks),
+        ],
         [
             [
                 *(f"`{row[key]}`" for key in ("asked", "found")),
@@ -78,7 +84,7 @@ def alignment() -> str:
         ],
     )
     names = table(
-        ["modality", "recordings", "names", "right", "by chance"],
+        ["modality", "recordings", "names", "accuracy", "chance"],
         [
             [
                 f"`{row['modality']}`",
@@ -96,7 +102,7 @@ def alignment() -> str:
 def ablations() -> str:
     """Return a table of mean and deviation over the seeds: a row per variant, a column per task."""
     cells = Cells(ABLATION)
-    metrics = {cell.route: cell.metric for cell in cells.found}
+    metrics = {cell.route: cell.metric for cell in cells.measured}
     header = ["modalities", "tokenizers", "heads",
               *(f"`{route}` ({metrics[route]})" for route in cells.routes)]  # fmt: skip
     return f"{table(header, cells.lines())}\n\n{_measured(json.loads(ABLATION.read_text()))}"
@@ -111,7 +117,7 @@ def gaps() -> str:
         for gap in document["gaps"]
     ]
     rows = table(HEADER, (gap.cells() for gap in found))
-    return f"{rows}\n\nAverage of {averages(found)}. {_measured(document)}"
+    return f"{rows}\n\nAverage of {describe_averages(found)}. {_measured(document)}"
 
 
 def _measured(document: Mapping[str, Any]) -> str:

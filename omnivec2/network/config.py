@@ -1,7 +1,7 @@
-"""What a network is made of, as data: sizes of the trunk, one tokenizer per input kind, heads.
+"""The configuration of a network: sizes of the trunk, one tokenizer per kind of input, heads.
 
-The three presets share one code path. ``tiny`` exists for tests, ``reference`` is what
-ships, ``paper`` has the sizes of the OmniVec2 paper.
+The three presets share one code path. ``tiny`` exists for tests, ``reference`` is the one
+that ships, ``paper`` has the sizes of the OmniVec2 paper.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ class TrunkConfig(_Config):
 
 
 class VisualTokenizerConfig(_Config):
-    """Frames through a convolutional stem (stride 16), then tubelets of its grid."""
+    """A tokenizer of frames: a convolutional stem (stride 16), then tubelets of its grid."""
 
     modality: Literal[
         Modality.IMAGE, Modality.VIDEO, Modality.XRAY, Modality.INFRARED, Modality.AUDIO,
@@ -54,7 +54,7 @@ class VisualTokenizerConfig(_Config):
 
 
 class DepthTokenizerConfig(_Config):
-    """Tubelets of depth, silhouette and their motion, at a fraction of the resolution."""
+    """A tokenizer of depth clips: tubelets of depth, silhouette and motion, at low resolution."""
 
     modality: Literal[Modality.DEPTH] = Modality.DEPTH
     frames: int = 16
@@ -67,7 +67,7 @@ class DepthTokenizerConfig(_Config):
 
     @property
     def grid(self) -> tuple[int, int, int]:
-        """Tokens along time, rows and columns."""
+        """The number of tokens along time, rows and columns."""
         t, p, q = self.tubelet
         return (
             self.frames // t,
@@ -77,7 +77,7 @@ class DepthTokenizerConfig(_Config):
 
 
 class TextTokenizerConfig(_Config):
-    """BERT embeddings: word + position + segment."""
+    """A tokenizer of text: BERT's embeddings of word, position and segment, added."""
 
     modality: Literal[Modality.TEXT] = Modality.TEXT
     vocabulary: int = 30522
@@ -85,7 +85,7 @@ class TextTokenizerConfig(_Config):
 
 
 class PointCloudTokenizerConfig(_Config):
-    """Mini-PointNet over each group of neighbours plus an embedding of its centre."""
+    """A tokenizer of point clouds: a mini-PointNet over each group, plus its centre's embedding."""
 
     modality: Literal[Modality.POINTCLOUD] = Modality.POINTCLOUD
     groups: int = 64
@@ -93,7 +93,7 @@ class PointCloudTokenizerConfig(_Config):
 
 
 class TimeSeriesTokenizerConfig(_Config):
-    """Overlapping patches of an instance-normalised series (PatchTST)."""
+    """A tokenizer of series: overlapping patches of an instance-normalised series (PatchTST)."""
 
     modality: Literal[Modality.TIMESERIES] = Modality.TIMESERIES
     context_length: int = 336
@@ -102,12 +102,12 @@ class TimeSeriesTokenizerConfig(_Config):
 
     @property
     def tokens(self) -> int:
-        """Patches of one series, with the one that the repeated last value fills up."""
+        """The number of patches of one series, including the one padded with its last value."""
         return (self.context_length - self.patch) // self.stride + 2
 
 
 class TabularTokenizerConfig(_Config):
-    """One token per column (FT-Transformer); sizes come from the table's schema."""
+    """A tokenizer of rows: one token per column (FT-Transformer), sized by the table's schema."""
 
     modality: Literal[Modality.TABULAR] = Modality.TABULAR
     numbers: int
@@ -115,12 +115,12 @@ class TabularTokenizerConfig(_Config):
         description="ids per categorical column, the missing (0) and unknown (1) ids included"
     )
     pieces: int = Field(
-        default=0, ge=0, description="of every number's range, with a part of the token each"
+        default=0, ge=0, description="pieces of every number's range, each adding to the token"
     )
 
 
 class GraphTokenizerConfig(_Config):
-    """Node and edge tokens with Laplacian node identifiers (TokenGT)."""
+    """A tokenizer of graphs: node and edge tokens with Laplacian node identifiers (TokenGT)."""
 
     modality: Literal[Modality.GRAPH] = Modality.GRAPH
     node_cardinalities: tuple[int, ...]
@@ -129,7 +129,7 @@ class GraphTokenizerConfig(_Config):
 
 
 class ImuTokenizerConfig(_Config):
-    """Short runs of samples over all channels, scaled per channel."""
+    """A tokenizer of motion signals: short runs over all channels, each channel scaled."""
 
     modality: Literal[Modality.IMU] = Modality.IMU
     window: int = 64
@@ -138,7 +138,7 @@ class ImuTokenizerConfig(_Config):
 
 
 class HyperspectralTokenizerConfig(_Config):
-    """Groups of neighbouring bands of a pixel's neighbourhood (SpectralFormer)."""
+    """A tokenizer of spectra: groups of bands of a pixel's neighbourhood (SpectralFormer)."""
 
     modality: Literal[Modality.HYPERSPECTRAL] = Modality.HYPERSPECTRAL
     bands: int = 204
@@ -161,12 +161,12 @@ TokenizerConfig = Annotated[
 
 
 class DecoderConfig(_Config):
-    """What writes the text of a summarization head: causal layers that look at its tokens."""
+    """The decoder of a summarization head: causal layers with cross-attention to its tokens."""
 
     layers: TransformerConfig
-    word_width: int = Field(description="of the text tokenizer's words, which it shares")
+    word_width: int = Field(description="width of the text tokenizer's words, which it shares")
     vocabulary: str = Field(description="its words; see omnivec2.spec.Generation.vocabulary")
-    positions: int = Field(default=256, description="most words of a text, and the one before it")
+    positions: int = Field(default=256, description="most words of a text, the start included")
     start_id: int
     end_id: int
     unknown_id: int
@@ -174,27 +174,27 @@ class DecoderConfig(_Config):
 
     @property
     def key_width(self) -> int:
-        """Of the one key and the one value that all heads of a layer share."""
+        """The width of the one key and the one value that all heads of a layer share."""
         return self.layers.width // self.layers.heads
 
     @property
     def state_width(self) -> int:
-        """Numbers that a word leaves for those after it: keys and values of every layer."""
+        """The numbers kept of a word for later ones: keys and values of every layer."""
         return 2 * self.layers.depth * self.key_width
 
     @property
     def memory_width(self) -> int:
-        """Numbers of a source token: keys and values of every layer, and a key for copying."""
+        """The numbers of a source token: keys and values of every layer, and a key for copying."""
         return self.state_width + self.key_width
 
 
 Summary = Literal["cls", "mean", "sum", "token_mean", "token_max", "token_deviation", "token_sum"]
-"""A way to make one vector of all features: the first one, or the mean or sum of real ones; with
-``token_``, of the tokens that the trunk gets, which know more of what its own tasks do not need."""
+"""A way to pool all features into one vector: the first one, or the mean or sum of real ones. With
+``token_`` the trunk's input is pooled, which keeps more of what the trunk's tasks do not need."""
 
 
 class HeadConfig(_Config):
-    """One modality-task: which tokenizer feeds it, its family and the size of its answer."""
+    """A head of one modality and task: its tokenizer, its family and the size of its answer."""
 
     family: TaskFamily
     tokenizer: str = Field(description="key into NetworkConfig.tokenizers")
@@ -212,7 +212,7 @@ class HeadConfig(_Config):
     context: int = Field(default=0, description="forecasting: steps of one series")
     decoder: DecoderConfig | None = Field(
         default=None,
-        description="summarization: what writes the text",
+        description="summarization: the decoder that writes the text",
         exclude_if=lambda value: value is None,
     )
     layers: Literal["vit", "fc"] = Field(
@@ -221,19 +221,19 @@ class HeadConfig(_Config):
     )
     hidden: int = Field(default=0, description="fc: width between the two layers")
     summaries: tuple[Summary, ...] = Field(
-        default=("cls", "mean"), description="fc: what the first layer sees of all tokens"
+        default=("cls", "mean"), description="fc: the summaries of all tokens, its input"
     )
 
     @property
     def token_summaries(self) -> tuple[Summary, ...]:
-        """Those of its summaries that the tokenizer's tokens are needed for."""
+        """The summaries that are taken of the tokenizer's tokens."""
         if self.layers != "fc":
             return ()
         return tuple(name for name in self.summaries if name.startswith("token_"))
 
     @property
     def has_weights(self) -> bool:
-        """Whether there is anything to learn: a mean feature has nothing."""
+        """Whether the head has parameters: a mean feature has none."""
         return self.family is not TaskFamily.EMBEDDING or self.layers == "fc"
 
 
@@ -255,7 +255,7 @@ class NetworkConfig(_Config):
         return self
 
     def modality_of(self, route: str) -> Modality:
-        """The modality a head belongs to."""
+        """Return the modality that a head belongs to."""
         return self.tokenizers[self.heads[route].tokenizer].modality
 
 

@@ -1,7 +1,7 @@
-"""Two fully connected layers on what a frozen network makes: heads of adaptation and alignment.
+"""Two fully connected layers on the features of a frozen network: adaptation and alignment heads.
 
-The paper adapts to a data set it has not seen with 10 % of the labels, a frozen network and
-two fully connected layers; nothing else of the network is touched.
+The paper adapts to an unseen data set with 10 % of the labels, a frozen network and two fully
+connected layers; nothing else of the network is changed.
 """
 
 from __future__ import annotations
@@ -17,19 +17,19 @@ from omnivec2.network.layers import Tokens, masked_mean
 from omnivec2.spec import TaskFamily
 
 FAMILIES = (TaskFamily.CLASSIFICATION, TaskFamily.SEGMENTATION, TaskFamily.REGRESSION)
-"""What two layers can answer about a class or quantities per sample (a pixel, where it is one)."""
+"""The families that two layers can answer: a class or quantities per sample (or per pixel)."""
 
 _SMALLEST_VARIANCE = 1e-6
 """A root is steep near 0, and rounding differs from one engine to the next."""
 
 
 def _mean(tokens: Tokens) -> Tensor:
-    """Mean over real tokens."""
+    """Return the mean over real tokens."""
     return masked_mean(tokens.x_BND, tokens.mask_BN)
 
 
 def _sum(tokens: Tokens) -> Tensor:
-    """Sum over real tokens: what grows with a molecule is lost in a mean."""
+    """Return the sum over real tokens, which keeps what grows with a molecule."""
     x_BND = tokens.x_BND
     if tokens.mask_BN is None:
         return x_BND.sum(dim=1)
@@ -37,7 +37,7 @@ def _sum(tokens: Tokens) -> Tensor:
 
 
 def _max(tokens: Tokens) -> Tensor:
-    """Largest value of every number over real tokens."""
+    """Return the maximum of every number over real tokens."""
     x_BND = tokens.x_BND
     if tokens.mask_BN is not None:
         x_BND = torch.where(tokens.mask_BN[..., None], x_BND, x_BND.amin(dim=1, keepdim=True))
@@ -45,7 +45,7 @@ def _max(tokens: Tokens) -> Tensor:
 
 
 def _deviation(tokens: Tokens) -> Tensor:
-    """Deviation of every number over real tokens."""
+    """Return the standard deviation of every number over real tokens."""
     distance = (tokens.x_BND - _mean(tokens)[:, None]).square()
     return (_mean(tokens.with_x(distance)) + _SMALLEST_VARIANCE).sqrt()
 
@@ -59,7 +59,7 @@ SUMMARIES: dict[Summary, Callable[[Tokens], Tensor]] = {
     "token_deviation": lambda tokens: tokens.extras["token_deviation"],
     "token_sum": lambda tokens: tokens.extras["token_sum"],
 }
-"""Features -> (B, their width); ``token_`` ones were taken before the trunk."""
+"""Functions from features to (B, their width); ``token_`` ones were taken before the trunk."""
 
 TOKEN_SUMMARIES: dict[Summary, Callable[[Tokens], Tensor]] = {
     "token_mean": _mean,
@@ -67,21 +67,21 @@ TOKEN_SUMMARIES: dict[Summary, Callable[[Tokens], Tensor]] = {
     "token_deviation": _deviation,
     "token_sum": _sum,
 }
-"""Tokens -> (B, f width)."""
+"""Functions from tokens to (B, f width)."""
 
 
 def summary_width(name: Summary, width: int, token_width: int) -> int:
-    """Numbers of a summary, where features are ``width`` and tokens ``token_width`` wide."""
+    """Return the size of a summary of features of ``width`` and tokens of ``token_width``."""
     return token_width if name in TOKEN_SUMMARIES else width
 
 
 class FullyConnectedHead(nn.Module):
-    """Summaries of the features, standardised; linear, GELU, linear.
+    """A head that standardises summaries of the features: linear, GELU, linear.
 
     ``mean`` and ``std`` are those of the summaries over the training samples, ``location``
     and ``scale`` those of regression targets: both are constants of the data. A checkpoint
     rounds numbers to 11 bits; where summaries vary by less than that, ``mean_rest``, the
-    mean's own rounding error, keeps them apart.
+    rounding error of the mean, keeps them distinct.
     """
 
     mean: Tensor
@@ -108,21 +108,21 @@ class FullyConnectedHead(nn.Module):
         self.second = nn.Linear(config.hidden, config.outputs)
 
     def summarise(self, tokens: Tokens) -> Tensor:
-        """Features (B, N, D) -> (B, all summaries), not yet standardised."""
+        """Pool features (B, N, D) into (B, all summaries), not yet standardised."""
         return torch.cat([SUMMARIES[name](tokens) for name in self.summaries], dim=-1)
 
     def layers(self, summary_BS: Tensor) -> Tensor:
-        """Summaries -> answers in standard units (B, outputs)."""
+        """Map summaries to answers in standard units, (B, outputs)."""
         standard_BS = (summary_BS - self.mean - self.mean_rest) / self.std
         return self.second(F.gelu(self.first(standard_BS)))
 
     def answer(self, summary_BS: Tensor) -> dict[str, Tensor]:
-        """Summaries -> ``logits``, ``embedding``, or ``values`` in real units."""
+        """Map summaries to ``logits``, ``embedding``, or ``values`` in real units."""
         found = self.layers(summary_BS)
         if self.is_regression:
             return {"values": found * self.scale + self.location}
         return {self.answers: found}
 
     def forward(self, features: Tokens) -> dict[str, Tensor]:
-        """Features (B, N, g width) -> named outputs."""
+        """Map features (B, N, g width) to named outputs."""
         return self.answer(self.summarise(features))

@@ -1,4 +1,4 @@
-"""Cross-attention between two modalities: in training only, gone at inference.
+"""Cross-attention between two modalities: used in training only, removed at inference.
 
 Every use is residual and gated, ``z + m * tanh(alpha) * A(LN z, LN y)``. ``m`` is drawn
 per sample and is zero at inference, so the network without this module computes exactly
@@ -17,7 +17,7 @@ ALPHA_START = 0.1
 
 
 class GatedCrossAttention(nn.Module):
-    """``z + m * tanh(alpha) * A(LN z, LN y)`` for a stream z looking at tokens y."""
+    """``z + m * tanh(alpha) * A(LN z, LN y)`` for a stream z that attends to tokens y."""
 
     def __init__(self, width: int, heads: int) -> None:
         super().__init__()
@@ -27,12 +27,12 @@ class GatedCrossAttention(nn.Module):
         self.alpha = nn.Parameter(torch.tensor(ALPHA_START))
 
     def forward(self, z: Tokens, y: Tokens, gate_B: Tensor) -> Tokens:
-        """Add to ``z`` what it sees in ``y``, for the samples whose gate is 1.
+        """Add to ``z`` its attention to ``y``, for the samples whose gate is 1.
 
         Args:
-            z: the stream, (B, N, D).
-            y: what it looks at, (C, M, D); sample b of z looks at sample b mod C of y.
-            gate_B: m of each sample, 0 or 1.
+            z: The stream, (B, N, D).
+            y: The tokens attended to, (C, M, D); sample b of z attends to sample b mod C of y.
+            gate_B: The gate m of each sample, 0 or 1.
         """
         y = _aligned(y, z.x_BND.shape[0])
         seen = self.attention(self.query_norm(z.x_BND), self.key_norm(y.x_BND), y.mask_BN)
@@ -41,7 +41,7 @@ class GatedCrossAttention(nn.Module):
 
 
 def _aligned(y: Tokens, batch: int) -> Tokens:
-    """``y`` with as many samples as the stream that looks at it, reused or cut."""
+    """Return ``y`` with as many samples as the stream that attends to it, repeated or cut."""
     if y.x_BND.shape[0] == batch:
         return y
     chosen = torch.arange(batch) % y.x_BND.shape[0]
@@ -49,7 +49,7 @@ def _aligned(y: Tokens, batch: int) -> Tokens:
 
 
 class PairFusion(nn.Module):
-    """Both sites of the paper: A(f(xi), f(xj)) before g, A(x_ij, xi) before the heads."""
+    """The two cross-attentions of the paper: A(f(xi), f(xj)) before g, A(x_ij, xi) before heads."""
 
     def __init__(self, width: int, heads: int) -> None:
         super().__init__()

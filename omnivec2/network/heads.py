@@ -21,7 +21,7 @@ Outputs = dict[str, Tensor]
 
 
 class Head(nn.Module):
-    """Linear to ViT-Tiny's width, its blocks, and the family's output layer."""
+    """A linear map to ViT-Tiny's width, its blocks, and the family's output layer."""
 
     def __init__(self, output: nn.Module, width: int, blocks: TransformerConfig) -> None:
         super().__init__()
@@ -30,13 +30,13 @@ class Head(nn.Module):
         self.output = output
 
     def forward(self, features: Tokens) -> Outputs:
-        """Features (B, N, g width) -> named outputs."""
+        """Map features (B, N, g width) to named outputs."""
         x = self.blocks(self.project(features.x_BND), features.mask_BN)
         return self.output(features.with_x(x))
 
 
 class Classification(nn.Module):
-    """``logits`` (B, classes), from CLS and mean token."""
+    """``logits`` (B, classes), from the CLS and the mean token."""
 
     def __init__(self, config: HeadConfig, width: int) -> None:
         super().__init__()
@@ -67,7 +67,7 @@ class Regression(nn.Module):
 
 
 class Forecasting(nn.Module):
-    """``mean`` (B, horizon), and (B, quantiles, horizon) as ``quantiles`` if asked for.
+    """``mean`` (B, horizon), and ``quantiles`` (B, quantiles, horizon) if the head has any.
 
     A linear map of all tokens (PatchTST) corrects a linear map of the series itself (the
     global residual of TiDE, Das et al., 2023), which is hard to beat and starts from its
@@ -125,7 +125,7 @@ class Detection(nn.Module):
             self.classify.bias[-1] = 3.0
 
     def forward(self, tokens: Tokens) -> Outputs:
-        """One box and one class distribution per cell."""
+        """Predict one box and one class distribution per cell."""
         x = tokens.x_BND[:, 1:]
         return {"logits": self.classify(x), "boxes": torch.sigmoid(self.anchors + self.locate(x))}
 
@@ -145,7 +145,7 @@ class TokenSegmentation(nn.Module):
         self.classify = nn.Conv2d(channels, config.outputs, 1)
 
     def forward(self, tokens: Tokens) -> Outputs:
-        """Each token draws its own cells; a convolution smooths the seams."""
+        """Expand each token into its own cells; a convolution smooths the seams."""
         x = self.expand(tokens.x_BND[:, 1:])
         x = x.transpose(1, 2).reshape(x.shape[0], -1, *self.grid)
         x = F.pixel_shuffle(x, self.upsample)
@@ -168,7 +168,7 @@ class Embedding(nn.Module):
     """``embedding`` (B, g width): the mean feature. It has nothing to learn."""
 
     def forward(self, features: Tokens) -> Outputs:
-        """Mean over real tokens; the host normalises its length."""
+        """Average over real tokens; the host normalises the length."""
         return {"embedding": masked_mean(features.x_BND, features.mask_BN)}
 
 
@@ -191,7 +191,7 @@ OUTPUT_LAYERS: dict[TaskFamily, Any] = {
 def build_head(
     config: HeadConfig, width: int, blocks: TransformerConfig, token_width: int
 ) -> nn.Module:
-    """The head of a task on features of ``width`` that were tokens of ``token_width``."""
+    """Build the head of a task on features of ``width`` that were tokens of ``token_width``."""
     if config.layers == "fc":
         return FullyConnectedHead(config, width, token_width)
     return Head(OUTPUT_LAYERS[config.family](config, blocks.width), width, blocks)

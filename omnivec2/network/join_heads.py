@@ -1,4 +1,4 @@
-"""A head trained by itself, put into the checkpoint whose trunk and tokenizer it was trained on."""
+"""Merging a head trained alone into the checkpoint whose trunk and tokenizer it was trained on."""
 
 from __future__ import annotations
 
@@ -14,73 +14,75 @@ from omnivec2.network.saved_network import continue_from, load_network, save_net
 from omnivec2.spec import HeadSpec
 
 _ROUNDING = 1e-3
-"""What storing weights once more changes, of the largest of a tensor."""
+"""The change by storing weights once more, relative to the largest of a tensor."""
 
 
 def join_head(route: str, donor: Path, into: Path) -> Checkpoint:
-    """Put a head into another checkpoint, or in the place of its head of that name.
+    """Add a head to another checkpoint, or replace its head of that name.
 
-    Other heads answer as before. Exported graphs go, as they belong to a whole weights file.
-    A text tokenizer takes the longer table of positions of the two.
+    Other heads answer as before. Exported graphs are removed, as they belong to a whole weights
+    file. A text tokenizer takes the longer table of positions of the two.
 
     Args:
-        route: ``<modality>/<task>`` of the head.
-        donor: the checkpoint it was trained in, on a frozen trunk and tokenizer.
-        into: the checkpoint it comes into; replaced at once.
+        route: The ``<modality>/<task>`` of the head.
+        donor: The checkpoint it was trained in, on a frozen trunk and tokenizer.
+        into: The checkpoint that receives it; replaced at once.
 
     Raises:
-        UnknownModelError: the donor has no such head.
-        CheckpointError: it was trained on another trunk or tokenizer.
+        UnknownModelError: The donor has no such head.
+        CheckpointError: It was trained on another trunk or tokenizer.
     """
-    given, taking = read_checkpoint(donor), read_checkpoint(into)
-    heads = {head.route: head for head in given.heads}
+    donated, receiving = read_checkpoint(donor), read_checkpoint(into)
+    heads = {head.route: head for head in donated.heads}
     if route not in heads:
         raise UnknownModelError(f"{donor} has no head {route}; it has {', '.join(heads)}")
     source, target = load_network(donor).config, load_network(into).config
     name = source.heads[route].tokenizer
-    _require_alike(name, (source, donor), (target, into))
-    network = OmniVec2(_joined(route, source, target))
+    _require_same_weights(name, (source, donor), (target, into))
+    network = OmniVec2(_config_with_head(route, source, target))
     continue_from(network, into)
     longer = f"tokenizers.{name}.positions.weight"
     state = network.state_dict()
     for key, array in load_tensors(donor).items():
-        grown = key == longer and len(array) > len(load_tensors(into)[longer])
-        if key.startswith(f"heads.{module_name(route)}.") or grown:
+        is_longer = key == longer and len(array) > len(load_tensors(into)[longer])
+        if key.startswith(f"heads.{module_name(route)}.") or is_longer:
             state[key] = state[key].new_tensor(array)
-    specs: list[HeadSpec] = [head for head in taking.heads if head.route != route]
+    specs: list[HeadSpec] = [head for head in receiving.heads if head.route != route]
     return save_network(into, network, state, [*specs, heads[route]])
 
 
-def _joined(route: str, source: NetworkConfig, target: NetworkConfig) -> NetworkConfig:
-    """The target's network with one head more."""
+def _config_with_head(route: str, source: NetworkConfig, target: NetworkConfig) -> NetworkConfig:
+    """Return the target's configuration with one more head."""
     head = source.heads[route]
-    own, given = target.tokenizers[head.tokenizer], source.tokenizers[head.tokenizer]
+    own, other = target.tokenizers[head.tokenizer], source.tokenizers[head.tokenizer]
     tokenizers = dict(target.tokenizers)
-    if isinstance(own, TextTokenizerConfig) and isinstance(given, TextTokenizerConfig):
-        positions = max(own.positions, given.positions)
+    if isinstance(own, TextTokenizerConfig) and isinstance(other, TextTokenizerConfig):
+        positions = max(own.positions, other.positions)
         tokenizers[head.tokenizer] = own.model_copy(update={"positions": positions})
     heads = {**target.heads, route: head}
     return target.model_copy(update={"tokenizers": tokenizers, "heads": heads})
 
 
-def _require_alike(
+def _require_same_weights(
     tokenizer: str, first: tuple[NetworkConfig, Path], second: tuple[NetworkConfig, Path]
 ) -> None:
-    """Raise unless two checkpoints have the same trunk, and a tokenizer of the same weights."""
+    """Raise unless two checkpoints have the same trunk and a tokenizer with the same weights."""
     (config, donor), (other, into) = first, second
     same = config.trunk == other.trunk and config.head == other.head
     if not same or tokenizer not in other.tokenizers:
         raise CheckpointError(f"{donor} has another trunk or other tokenizers than {into}")
-    tensors, own = load_tensors(donor), load_tensors(into)
-    for key in own:
+    donated, receiving = load_tensors(donor), load_tensors(into)
+    for key in receiving:
         if not key.startswith(("trunk.", f"tokenizers.{tokenizer}.")):
             continue
-        given, here = tensors.get(key, own[key][:0]), own[key]
+        first_array, second_array = donated.get(key, receiving[key][:0]), receiving[key]
         if key.endswith(".positions.weight"):
-            rows = min(len(given), len(here))
-            given, here = given[:rows], here[:rows]
-        close = _ROUNDING * float(np.abs(here).max(initial=0))
-        if given.shape != here.shape or not np.allclose(given, here, atol=close):
+            rows = min(len(first_array), len(second_array))
+            first_array, second_array = first_array[:rows], second_array[:rows]
+        tolerance = _ROUNDING * float(np.abs(second_array).max(initial=0))
+        if first_array.shape != second_array.shape or not np.allclose(
+            first_array, second_array, atol=tolerance
+        ):
             raise CheckpointError(
                 f"{key} of {donor} is not that of {into}: train the head with start_from, "
                 "frozen_trunk and frozen_tokenizers"

@@ -1,4 +1,4 @@
-"""Primitives of the network, read by every other module of this package.
+"""Primitives of the network, used by every other module of this package.
 
 Shape suffixes: B batch, N tokens (queries), M tokens (keys), D width.
 """
@@ -20,9 +20,9 @@ class Tokens:
     """A batch of token sequences.
 
     Attributes:
-        x_BND: the tokens.
-        mask_BN: True where a token is real; None if all are.
-        extras: what a tokenizer hands past the trunk to a head, e.g. a series' scale.
+        x_BND: The tokens.
+        mask_BN: A mask that is True where a token is real; None if all are.
+        extras: The tensors that a tokenizer passes by the trunk to a head, e.g. a series' scale.
     """
 
     x_BND: Tensor
@@ -30,12 +30,12 @@ class Tokens:
     extras: dict[str, Tensor] = field(default_factory=dict)
 
     def with_x(self, x_BND: Tensor) -> Tokens:
-        """The same mask and extras around other tokens."""
+        """Return other tokens with the same mask and extras."""
         return Tokens(x_BND, self.mask_BN, self.extras)
 
 
 def init_bert(module: nn.Module) -> None:
-    """BERT's start for every linear map inside: small weights, no bias.
+    """Initialise every linear map inside as BERT does: small weights, no bias.
 
     A post-norm stack then begins close to the identity; torch's default, with its random
     biases, lets all tokens of all samples drift to one point before anything is learned.
@@ -61,9 +61,9 @@ class Attention(nn.Module):
         """Attend from ``x`` to ``y``; masked tokens of ``y`` get no weight.
 
         Args:
-            x_BND: queries.
-            y_BMD: keys and values.
-            mask_BM: real tokens of ``y``; (B, N, M) where that differs by query.
+            x_BND: The sequence that gives the queries.
+            y_BMD: The sequence that gives keys and values.
+            mask_BM: The real tokens of ``y``; (B, N, M) where that differs by query.
         """
         batch, _, width = x_BND.shape
         split = (batch, -1, self.heads, width // self.heads)
@@ -78,7 +78,7 @@ class Attention(nn.Module):
 
 
 class TransformerLayer(nn.Module):
-    """One layer; LayerNorm after the residual (BERT) or before the branch (ViT)."""
+    """One layer, with LayerNorm after the residual (BERT) or before the branch (ViT)."""
 
     def __init__(self, config: TransformerConfig, norm: Literal["post", "pre"]) -> None:
         super().__init__()
@@ -100,7 +100,7 @@ class TransformerLayer(nn.Module):
         return x_BND + self.ffn(self.ffn_norm(x_BND))
 
     def ffn(self, x_BND: Tensor) -> Tensor:
-        """Two linear maps with GELU between."""
+        """Apply two linear maps with GELU between them."""
         return self.down(F.gelu(self.up(x_BND)))
 
 
@@ -124,8 +124,8 @@ class GridPositions(nn.Module):
     """Learned positions of a grid of any rank: the axes' tables are concatenated.
 
     One table per axis keeps the parameters at the sum, not the product, of the sizes,
-    and any grid up to the largest can be asked for. Initialised with sine and cosine, at
-    a third of their height: positions must not drown what stands there.
+    and serves any grid up to the largest. Initialised with sine and cosine at a third of their
+    amplitude: positions must not drown the content.
     """
 
     def __init__(self, sizes: tuple[int, ...], width: int) -> None:
@@ -137,7 +137,7 @@ class GridPositions(nn.Module):
         )
 
     def forward(self, grid: tuple[int, ...]) -> Tensor:
-        """Positions of a grid, row-major: (tokens, width)."""
+        """Return the positions of a grid, row-major: (tokens, width)."""
         rank = len(grid)
         columns = []
         for axis, (table, size) in enumerate(zip(self.tables, grid, strict=True)):
@@ -153,7 +153,7 @@ def _even_parts(width: int, count: int) -> list[int]:
 
 
 def sincos(positions: int, width: int) -> Tensor:
-    """Sine and cosine table (positions, width) of Vaswani et al., 2017."""
+    """Compute the sine and cosine table (positions, width) of Vaswani et al., 2017."""
     half = (width + 1) // 2
     rate = torch.exp(torch.arange(half) * (-torch.log(torch.tensor(10000.0)) / half))
     angle = torch.arange(positions)[:, None] * rate[None, :]
@@ -161,7 +161,7 @@ def sincos(positions: int, width: int) -> Tensor:
 
 
 def masked_mean(x_BND: Tensor, mask_BN: Tensor | None) -> Tensor:
-    """Mean over real tokens: (B, D)."""
+    """Average over real tokens: (B, D)."""
     if mask_BN is None:
         return x_BND.mean(dim=1)
     weight_BN1 = mask_BN[..., None].to(x_BND.dtype)

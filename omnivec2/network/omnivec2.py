@@ -33,9 +33,9 @@ class OmniVec2(nn.Module):
     """One network for many modalities and tasks.
 
     Args:
-        config: sizes, tokenizers and heads.
+        config: The sizes, tokenizers and heads.
 
-    Head names hold a slash (``image/classification``), which module names may hold but
+    Head names hold a slash (``image/classification``). Module names may hold one too, but
     parameter files read better without: they are stored as ``image_classification``.
     """
 
@@ -65,7 +65,7 @@ class OmniVec2(nn.Module):
         self.fusion = PairFusion(trunk.g.width, config.cross_heads)
 
     def tokenize(self, route: str, inputs: Inputs) -> Tokens:
-        """Arrays of a batch -> tokens (B, N, f width)."""
+        """Turn the arrays of a batch into tokens (B, N, f width)."""
         head = self.config.heads[route]
         tokens: Tokens = self.tokenizers[head.tokenizer](inputs)
         for name in head.token_summaries:
@@ -73,27 +73,27 @@ class OmniVec2(nn.Module):
         return tokens
 
     def answer(self, route: str, features: Tokens) -> Outputs:
-        """Features -> the named outputs of a head."""
+        """Map features to the named outputs of a head."""
         if self.config.heads[route].has_weights:
             outputs: Outputs = self.heads[module_name(route)](features)
             return outputs
         return self.embedding(features)
 
     def forward(self, route: str, inputs: Inputs) -> Outputs:
-        """H . g . f, one stream, no cross-attention: what is exported and served."""
+        """Run h . g . f on one stream without cross-attention, as exported and served."""
         return self.answer(route, self.trunk(self.tokenize(route, inputs)))
 
     def forward_pair(
         self, routes: tuple[str, str], inputs: tuple[Inputs, Inputs], gates: tuple[Tensor, Tensor]
     ) -> tuple[Outputs, Outputs]:
-        """Two streams that look at each other where gates are 1.
+        """Run two streams that attend to each other where gates are 1.
 
-        Streams may differ in batch size: the smaller one's samples are looked at in turn.
+        Streams may differ in batch size: the smaller one's samples are attended to in turn.
 
         Args:
-            routes: the task of each stream.
-            inputs: the arrays of each stream.
-            gates: m of every sample of each stream, shape (B,).
+            routes: The task of each stream.
+            inputs: The arrays of each stream.
+            gates: The gate m of every sample of each stream, shape (B,).
         """
         narrowed = [self.trunk.f(self.tokenize(r, x)) for r, x in zip(routes, inputs, strict=True)]
         first, second = self.fuse((narrowed[0], narrowed[1]), gates)
@@ -102,11 +102,14 @@ class OmniVec2(nn.Module):
     def fuse(
         self, narrowed: tuple[Tokens, Tokens], gates: tuple[Tensor, Tensor]
     ) -> tuple[Tokens, Tokens]:
-        """A, g and A again: what f gives of two streams -> features of both.
+        """Apply cross-attention, g and cross-attention again to the outputs of f of two streams.
 
         Args:
-            narrowed: the tokens of each stream after f.
-            gates: m of every sample of each stream, shape (B,).
+            narrowed: The tokens of each stream after f.
+            gates: The gate m of every sample of each stream, shape (B,).
+
+        Returns:
+            The features of both streams.
         """
         features = []
         for i, j in ((0, 1), (1, 0)):
@@ -117,5 +120,5 @@ class OmniVec2(nn.Module):
 
 
 def module_name(route: str) -> str:
-    """``image/classification`` -> ``image_classification``."""
+    """Return a head's module name: ``image_classification`` for ``image/classification``."""
     return route.replace("/", "_")

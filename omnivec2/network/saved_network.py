@@ -1,4 +1,4 @@
-"""From a checkpoint directory to a network and back."""
+"""Loading a network from a checkpoint directory, and saving one to it."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ from omnivec2.network.omnivec2 import OmniVec2, module_name
 from omnivec2.spec import HeadSpec
 
 TRAINING_ONLY = "fusion."
-"""Names of parameters that inference never uses; they do not ship."""
+"""The prefix of parameters that inference never uses; they do not ship."""
 
 _POSITIONS = ".positions.weight"
 
 
 def load_network(directory: Path) -> OmniVec2:
-    """The network of a checkpoint, in evaluation mode, float32.
+    """Load the network of a checkpoint, in evaluation mode, float32.
 
-    The training-only fusion keeps its random start: it is not part of a checkpoint.
+    The training-only fusion keeps its random initialisation: it is not part of a checkpoint.
 
     Raises:
-        CheckpointError: files are missing, or do not fit together.
+        CheckpointError: Files are missing, or do not fit together.
     """
     checkpoint = read_checkpoint(directory)
     try:
@@ -38,7 +38,7 @@ def load_network(directory: Path) -> OmniVec2:
     tensors = {name: torch.from_numpy(a) for name, a in load_tensors(directory).items()}
     try:
         outcome = network.load_state_dict(tensors, strict=False)
-    except RuntimeError as error:  # torch's only word for a tensor of the wrong shape
+    except RuntimeError as error:  # all that torch raises for a tensor of the wrong shape
         raise CheckpointError(f"{directory}: weights do not fit config.json: {error}") from error
     missing = [name for name in outcome.missing_keys if not name.startswith(TRAINING_ONLY)]
     if missing or outcome.unexpected_keys:
@@ -52,13 +52,13 @@ def load_network(directory: Path) -> OmniVec2:
 def save_network(
     directory: Path, network: OmniVec2, state: Mapping[str, Any], heads: Sequence[HeadSpec]
 ) -> Checkpoint:
-    """Write the parts of a network that serve; replaces what is there at once.
+    """Write the parts of a network that inference uses, replacing an older checkpoint at once.
 
     Args:
-        directory: the checkpoint's.
-        network: gives the configuration.
-        state: name -> tensor, e.g. averaged weights.
-        heads: one spec per head; heads of the network without one do not ship.
+        directory: The checkpoint's directory.
+        network: The network whose configuration is written.
+        state: The tensors by name, e.g. averaged weights.
+        heads: One spec per head; heads of the network without one do not ship.
     """
     shipped = {head.route for head in heads}
     unserved = network.config.heads.keys() - shipped
@@ -74,12 +74,12 @@ def save_network(
 
 
 def continue_from(network: OmniVec2, directory: Path) -> list[str]:
-    """Take over every weight of a checkpoint that fits, by name and shape.
+    """Copy every weight of a checkpoint that fits by name and shape.
 
-    A table of positions that has become longer takes over the rows there were.
+    A longer table of positions takes the rows of the shorter one.
 
     Returns:
-        names of the network's parameters that keep their own start.
+        The names of the network's parameters that keep their own initial values.
     """
     read_checkpoint(directory)
     own = network.state_dict()

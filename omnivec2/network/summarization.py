@@ -1,4 +1,4 @@
-"""Summarization: the tokens of the source, and a small decoder that writes from them.
+"""Summarization: a small decoder that writes a text from the tokens of the source.
 
 ::
 
@@ -7,8 +7,8 @@
 
 A pointer-generator (See et al., 2017): the decoder mixes a distribution over its own words
 with one over the words of the source, so that names and numbers need not be learned. Keys
-and values are shared by all heads of a layer (Shazeer, 2019): what is handed from step to
-step, and to every step, is a third of its size. Its words are rows of the text tokenizer's
+and values are shared by all heads of a layer (Shazeer, 2019), which makes the memory and the
+state passed from step to step a third of the size. Its words are rows of the text tokenizer's
 table, projected to its width: a thousand texts are too few to learn words from, and a table of
 its own would be the largest of its weights.
 
@@ -33,17 +33,17 @@ from omnivec2.parts import bucket_of
 Outputs = dict[str, Tensor]
 
 LOG_PROBS, UNIFORM = "log_probs", "uniform"
-"""In training: float32 (B, T), of the words that should be written (0 behind the last), and
-the mean over all own words, for label smoothing (likewise)."""
+"""Training outputs, float32 (B, T): the log probability of each target word (0 after the last),
+and its mean over all own words, for label smoothing (likewise)."""
 
 _SMALLEST = 1e-9
 
 
 class Summarization(nn.Module):
-    """``memory`` (B, bucket, width): all that the decoder needs of the source.
+    """``memory`` (B, bucket, width): everything the decoder needs of the source.
 
     Padded with zeros to a length bucket, as tokens between parts are, so that different
-    requests meet in the decoder's batches. With target ids among the tokens' extras the
+    requests share the decoder's batches. With target ids among the tokens' extras the
     outputs are those of teacher forcing instead.
     """
 
@@ -54,21 +54,21 @@ class Summarization(nn.Module):
         self.decoder = Decoder(config.decoder, width)
 
     def forward(self, tokens: Tokens) -> Outputs:
-        """Keys and values of the tokens, or what the decoder thinks of the target ids."""
+        """Compute keys and values of the tokens, or the likelihood of the target ids."""
         memory_BND = self.decoder.memory(tokens.x_BND)
         real = torch.ones_like(memory_BND[:, :, 0]) if tokens.mask_BN is None else tokens.mask_BN
         if TARGET_IDS in tokens.extras:
-            ids, wanted = tokens.extras[IDS], tokens.extras[TARGET_IDS]
-            return self.decoder.teach(wanted.long(), memory_BND, real > 0, ids)
+            ids, targets = tokens.extras[IDS], tokens.extras[TARGET_IDS]
+            return self.decoder.score_targets(targets.long(), memory_BND, real > 0, ids)
         missing = bucket_of(memory_BND.shape[1]) - memory_BND.shape[1]
         memory_BND = memory_BND * real[..., None].to(memory_BND.dtype)
         return {MEMORY: F.pad(memory_BND, (0, 0, 0, missing))}
 
 
 class Decoder(nn.Module):
-    """Causal transformer layers; one projection of the tokenizer's words is read and written.
+    """Causal transformer layers; one projection of the tokenizer's words embeds and predicts.
 
-    ``share_words`` must be called before it is used.
+    ``share_words`` must be called before the first use.
     """
 
     rows: Tensor
@@ -89,12 +89,12 @@ class Decoder(nn.Module):
         self.memory_norm = nn.LayerNorm(width, eps=1e-6)
         self.keys_values = nn.Linear(width, 2 * layers.depth * self.key_width)
         self.copy_key = nn.Linear(width, self.key_width)
-        # A word is often copied because the one before it just was.
+        # A word is often copied because the previous one was.
         self.copy_key_after = nn.Linear(width, self.key_width)
         self.copy_query = nn.Linear(layers.width, self.key_width)
         self.gate = nn.Linear(2 * layers.width, 1)
         init_bert(self)
-        # WordPiece id -> place among the words; those it lacks are unknown.
+        # WordPiece id -> row among the words; ids without a row are unknown.
         highest = max(int(words[-1]), config.unknown_id, config.end_id)
         rows = torch.full((highest + 1,), int(torch.searchsorted(words, config.unknown_id)))
         rows[words] = torch.arange(len(words))
@@ -103,17 +103,17 @@ class Decoder(nn.Module):
         self.unknown = int(rows[config.unknown_id])
 
     def share_words(self, tokenizer: TextTokenizer) -> None:
-        """Take the words from a tokenizer of the same network."""
-        # Not registered here as well: its weights are stored once, under its own name.
+        """Use the words of a tokenizer of the same network."""
+        # Not registered as a submodule: its weights are stored once, under its own name.
         object.__setattr__(self, "_tokenizer", tokenizer)
 
     def own_words(self) -> Tensor:
-        """(V, D): a constant, which engines compute once."""
-        found: Tensor = self.words(F.embedding(self.ids, self._tokenizer.words.weight))
-        return found
+        """Project the own words, (V, D): a constant, which engines compute once."""
+        words: Tensor = self.words(F.embedding(self.ids, self._tokenizer.words.weight))
+        return words
 
     def memory(self, x_BND: Tensor) -> Tensor:
-        """Source tokens -> (B, N, memory width): keys and values per layer, copy keys."""
+        """Map source tokens to (B, N, memory width): keys and values per layer, copy keys."""
         x_BND = self.memory_norm(x_BND)
         before = F.pad(x_BND[:, :-1], (0, 0, 1, 0))
         copy = self.copy_key(x_BND) + self.copy_key_after(before)
@@ -122,14 +122,14 @@ class Decoder(nn.Module):
     def step(
         self, previous_BK: Tensor, step_B1: Tensor, past_BKPD: Tensor, memory: Tensor, mask: Tensor
     ) -> Outputs:
-        """One more word of every beam.
+        """Predict the next word of every beam.
 
         Args:
-            previous_BK: places of the last words.
-            step_B1: how many steps went before.
-            past_BKPD: their states, in as many of the places.
-            memory: of the source, (B, N, memory width).
-            mask: (B, N), positive where a source token is real.
+            previous_BK: The rows of the last words.
+            step_B1: The number of steps before this one.
+            past_BKPD: The states of those steps, in as many of the places.
+            memory: The memory of the source, (B, N, memory width).
+            mask: A mask (B, N), positive where a source token is real.
         """
         batch, beams, places, _ = past_BKPD.shape
         position = self.positions[step_B1[:, 0].long()]
@@ -141,32 +141,34 @@ class Decoder(nn.Module):
         seen = seen.reshape(batch * beams, 1, places + 1)
         states = []
         for index, layer in enumerate(self._blocks):
-            past_k, past_v = self._of_layer(past_BKPD.reshape(batch * beams, places, -1), index)
+            past = past_BKPD.reshape(batch * beams, places, -1)
+            past_k, past_v = self._keys_values_of_layer(past, index)
             y = layer.self_norm(x).reshape(batch * beams, 1, -1)
             k, v = layer.key(y), layer.value(y)
             states += [k, v]
             keys, values = torch.cat([past_k, k], dim=1), torch.cat([past_v, v], dim=1)
-            own = layer.look_back(y, keys, values, seen)
+            own = layer.attend_to_past(y, keys, values, seen)
             x = x + own.reshape(batch, beams, -1)
-            x = layer.rest(x, *self._of_layer(memory, index), (mask > 0)[:, None])
+            source = self._keys_values_of_layer(memory, index)
+            x = layer.attend_to_source(x, *source, (mask > 0)[:, None])
         generated, copied, gate, _ = self._mixture(x, embedded, words, memory, mask > 0)
         state = torch.cat(states, dim=-1).reshape(batch, beams, -1)
         return {GENERATED: generated * gate, COPIED: copied * (1 - gate), STATE: state}
 
-    def teach(
-        self, wanted_BT: Tensor, memory_BND: Tensor, mask_BN: Tensor, source_BN: Tensor
+    def score_targets(
+        self, target_BT: Tensor, memory_BND: Tensor, mask_BN: Tensor, source_BN: Tensor
     ) -> Outputs:
-        """How likely each wanted word is, given those before it.
+        """Compute how likely each target word is, given those before it (teacher forcing).
 
         Args:
-            wanted_BT: WordPiece ids with the end's behind the last, then zeros.
-            memory_BND: of the source.
-            mask_BN: True where a source token is real.
-            source_BN: WordPiece ids of the source.
+            target_BT: The WordPiece ids of the text, then the end's id, then zeros.
+            memory_BND: The memory of the source.
+            mask_BN: A mask that is True where a source token is real.
+            source_BN: The WordPiece ids of the source.
         """
-        length = min(wanted_BT.shape[1], self.config.positions)
-        wanted_BT = wanted_BT[:, :length]
-        rows_BT = self._rows_of(wanted_BT)
+        length = min(target_BT.shape[1], self.config.positions)
+        target_BT = target_BT[:, :length]
+        rows_BT = self._rows_of(target_BT)
         start = torch.full_like(rows_BT[:, :1], int(self.rows[self.config.start_id]))
         words = self.own_words()
         embedded = self._embed(torch.cat([start, rows_BT[:, :-1]], dim=1), words)
@@ -174,16 +176,17 @@ class Decoder(nn.Module):
         causal = torch.ones(length, length, dtype=torch.bool).tril()[None]
         for index, layer in enumerate(self._blocks):
             y = layer.self_norm(x)
-            x = x + layer.look_back(y, layer.key(y), layer.value(y), causal)
-            x = layer.rest(x, *self._of_layer(memory_BND, index), mask_BN[:, None])
+            x = x + layer.attend_to_past(y, layer.key(y), layer.value(y), causal)
+            source = self._keys_values_of_layer(memory_BND, index)
+            x = layer.attend_to_source(x, *source, mask_BN[:, None])
         generated, copied, gate, log_words = self._mixture(x, embedded, words, memory_BND, mask_BN)
-        can = mask_BN & (source_BN >= self.config.first_word_id)
-        same = (source_BN[:, None] == wanted_BT[..., None]) & can[:, None]
-        # A word it neither has nor can copy is written as unknown.
+        can_copy = mask_BN & (source_BN >= self.config.first_word_id)
+        same = (source_BN[:, None] == target_BT[..., None]) & can_copy[:, None]
+        # A word that is neither among its own nor in the source is written as unknown.
         written = (rows_BT != self.unknown) | ~same.any(dim=2)
         own = generated.gather(2, rows_BT[..., None])[..., 0] * written
         probability = own * gate[..., 0] + (copied * same).sum(dim=2) * (1 - gate[..., 0])
-        real = (wanted_BT > 0).float()
+        real = (target_BT > 0).float()
         return {
             LOG_PROBS: torch.log(probability + _SMALLEST) * real,
             UNIFORM: log_words.mean(dim=2) * real,
@@ -200,8 +203,8 @@ class Decoder(nn.Module):
     def _embed(self, rows: Tensor, words: Tensor) -> Tensor:
         return F.embedding(rows, words) * self.config.layers.width**0.5
 
-    def _of_layer(self, keys_values: Tensor, index: int) -> tuple[Tensor, Tensor]:
-        """Keys and values of one layer, as they lie in memory and past."""
+    def _keys_values_of_layer(self, keys_values: Tensor, index: int) -> tuple[Tensor, Tensor]:
+        """Return the keys and values of one layer, out of memory or past states."""
         width = self.key_width
         first = 2 * index * width
         return (
@@ -212,7 +215,7 @@ class Decoder(nn.Module):
     def _mixture(
         self, x: Tensor, embedded: Tensor, words: Tensor, memory: Tensor, mask_BN: Tensor
     ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """P(own words), P(source tokens), share of the first (B, T, 1), log of the first."""
+        """Return P(own words), P(source tokens), the weight of the first (B, T, 1), and its log."""
         x = self.final_norm(x)
         log_words = F.log_softmax(F.linear(x, words, self.bias).float(), dim=-1)
         keys = memory[..., -self.key_width :]
@@ -223,7 +226,7 @@ class Decoder(nn.Module):
 
 
 class DecoderLayer(nn.Module):
-    """Looks back at its own words, then at the source, then transforms each word (pre-norm)."""
+    """Self-attention to past words, cross-attention to the source, feed-forward net (pre-norm)."""
 
     def __init__(self, config: TransformerConfig) -> None:
         super().__init__()
@@ -238,26 +241,26 @@ class DecoderLayer(nn.Module):
         self.ffn_norm = nn.LayerNorm(width, eps=1e-6)
         self.up, self.down = nn.Linear(width, config.ffn), nn.Linear(config.ffn, width)
 
-    def look_back(self, y: Tensor, keys: Tensor, values: Tensor, mask: Tensor) -> Tensor:
-        """Attention of (B, T, D) to keys and values (B, S, d); mask (B or 1, T or 1, S)."""
+    def attend_to_past(self, y: Tensor, keys: Tensor, values: Tensor, mask: Tensor) -> Tensor:
+        """Attend from (B, T, D) to keys and values (B, S, d); mask (B or 1, T or 1, S)."""
         return self.output(attend(self.query(y), keys, values, mask, self.heads))
 
-    def rest(self, x: Tensor, keys: Tensor, values: Tensor, mask: Tensor) -> Tensor:
-        """Look at the source, then transform."""
+    def attend_to_source(self, x: Tensor, keys: Tensor, values: Tensor, mask: Tensor) -> Tensor:
+        """Attend to the source, then apply the feed-forward net."""
         query = self.cross_query(self.cross_norm(x))
         x = x + self.cross_output(attend(query, keys, values, mask, self.heads))
         return x + self.down(F.gelu(self.up(self.ffn_norm(x))))
 
 
 def attend(query: Tensor, keys: Tensor, values: Tensor, mask: Tensor, heads: int) -> Tensor:
-    """Attention whose heads share keys and values.
+    """Compute attention whose heads share keys and values.
 
     Args:
-        query: (B, T, heads x d).
-        keys: (B, S, d).
-        values: likewise.
-        mask: bool (B or 1, T or 1, S), True where a query may look.
-        heads: how many.
+        query: The queries, (B, T, heads x d).
+        keys: The keys, (B, S, d).
+        values: The values, (B, S, d).
+        mask: A boolean mask (B or 1, T or 1, S), True where a query may attend.
+        heads: The number of heads.
     """
     batch, length, width = query.shape
     flat = query.reshape(batch, length * heads, width // heads)

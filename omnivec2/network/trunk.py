@@ -12,10 +12,10 @@ from omnivec2.network.layers import Tokens, Transformer
 
 
 class FeatureTransformation(nn.Module):
-    """f: BERT-type transformer, then three fully connected layers that narrow the tokens.
+    """f: a BERT-type transformer, then three fully connected layers that narrow the tokens.
 
     ReLU follows the first two; the last is linear with a LayerNorm, because ReLU there
-    (the paper's wording, ``literal``) halves what g can see.
+    (the paper's wording, ``literal``) halves the information that reaches g.
     """
 
     def __init__(self, config: TrunkConfig) -> None:
@@ -23,7 +23,7 @@ class FeatureTransformation(nn.Module):
         widths = (config.f.width, *config.fc_widths)
         self.transformer = Transformer(config.f, norm="post")
         self.fc = nn.ModuleList(nn.Linear(a, b) for a, b in itertools.pairwise(widths))
-        # What BERT hands over is small (MiniLM's last LayerNorm scales by about 0.05):
+        # BERT's outputs are small (MiniLM's last LayerNorm scales by about 0.05):
         # random biases would drown it.
         for linear in self.fc:
             nn.init.kaiming_normal_(linear.get_parameter("weight"), nonlinearity="relu")
@@ -32,7 +32,7 @@ class FeatureTransformation(nn.Module):
         self.norm = nn.Identity() if config.literal else nn.LayerNorm(widths[-1])
 
     def forward(self, tokens: Tokens) -> Tokens:
-        """(B, N, f width) -> (B, N, last FC width)."""
+        """Transform tokens (B, N, f width) to (B, N, last FC width)."""
         x = self.transformer(tokens.x_BND, tokens.mask_BN)
         x = F.relu(self.fc[0](x))
         x = F.relu(self.fc[1](x))
@@ -49,12 +49,12 @@ class FeatureFusion(nn.Module):
         self.transformer = Transformer(config.g, norm="post")
 
     def forward(self, tokens: Tokens) -> Tokens:
-        """(B, N, D) -> (B, N, D)."""
+        """Transform tokens (B, N, D) to (B, N, D)."""
         return tokens.with_x(self.transformer(tokens.x_BND, tokens.mask_BN))
 
 
 class Trunk(nn.Module):
-    """g . f for a single stream: all there is at inference."""
+    """g . f for a single stream: the whole trunk at inference."""
 
     def __init__(self, config: TrunkConfig) -> None:
         super().__init__()
@@ -62,12 +62,12 @@ class Trunk(nn.Module):
         self.g = FeatureFusion(config)
 
     def forward(self, tokens: Tokens) -> Tokens:
-        """Tokens of any modality -> features of the same length."""
+        """Transform tokens of any modality into features of the same length."""
         return self.g(self.f(tokens))
 
 
 def parameters_of(module: nn.Module) -> int:
-    """How many learned numbers a module holds."""
+    """Count the parameters of a module."""
     return sum(p.numel() for p in module.parameters())
 
 

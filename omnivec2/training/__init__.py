@@ -1,1 +1,1 @@
-"""Training: recipes and stages, and what measures, adapts and aligns the trained network."""
+"""Training: recipes and stages, and the evaluation, adaptation and alignment of a network."""

@@ -1,8 +1,8 @@
 """Balancing of tasks by how fast they converge: dynamic weight averaging (DWA).
 
 Liu et al., 2019: a task's weight is the number of tasks times the softmax of its rate of
-descent, so that weights are 1 on average. Losses of single batches are noisy, so ours is
-the rate of the whole run: a moving average of the loss over what it was at first, L / L0.
+descent, so that weights are 1 on average. Losses of single batches are noisy, so we use the
+rate over the whole run: a moving average of the loss over its initial value, L / L0.
 """
 
 from __future__ import annotations
@@ -13,26 +13,28 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 LOWEST, HIGHEST = 0.3, 3.0
-"""Bounds of a weight."""
-_MEMORY = 0.95
+"""The bounds of a weight."""
+_DECAY = 0.95
+"""The decay of the moving average of the losses."""
 _FIRST_LOSSES = 5
-"""Losses that make up L0."""
+"""The number of losses averaged to L0."""
 _TEMPERATURE = 0.5
-"""L / L0 runs from 1 to near 0: the slowest counts at most e^2 times the fastest."""
+"""L / L0 runs from 1 to near 0: the slowest task weighs at most e^2 times the fastest."""
 _LITERAL_TEMPERATURE, _LITERAL_WINDOW = 2.0, 20
-"""Liu et al.'s temperature; losses per window, in place of their epoch."""
+"""Liu et al.'s temperature, and the losses per window, in place of their epoch."""
 
 
 @dataclass
 class Convergence:
-    """What is known of one task's losses.
+    """Statistics of one task's losses.
 
     Attributes:
-        seen: how many there were.
-        average: moving average.
-        first: L0, the mean of the first few.
-        window: sum of the losses of the window that is being filled.
-        last: mean of the last full window, and ``before`` of the one before it; 0 if none.
+        seen: The number of losses.
+        average: The moving average.
+        first: The mean of the first few, L0.
+        window: The sum of the losses of the window that is being filled.
+        last: The mean of the last full window; 0 if there is none.
+        before: The mean of the window before it; 0 if there is none.
     """
 
     seen: int = 0
@@ -43,8 +45,8 @@ class Convergence:
     before: float = 0.0
 
     def add(self, loss: float) -> None:
-        """Take in one more loss."""
-        self.average = _MEMORY * self.average + (1 - _MEMORY) * loss if self.seen else loss
+        """Add one more loss."""
+        self.average = _DECAY * self.average + (1 - _DECAY) * loss if self.seen else loss
         self.seen += 1
         if self.seen <= _FIRST_LOSSES:
             self.first += (loss - self.first) / self.seen
@@ -55,12 +57,12 @@ class Convergence:
 
 
 class Balance:
-    """Weights of tasks, from the losses they had.
+    """The weights of tasks, computed from their losses.
 
     Args:
-        routes: all tasks that are weighed against each other.
-        literal: weigh by the descent from one window to the next, without bounds.
-        enabled: False weighs all alike.
+        routes: All tasks that are balanced against each other.
+        literal: Whether to weigh by the descent from one window to the next, without bounds.
+        enabled: Whether to balance at all; if not, every weight is 1.
     """
 
     def __init__(
@@ -71,12 +73,12 @@ class Balance:
         self.enabled = enabled
 
     def add(self, route: str, loss: float) -> None:
-        """Take in a loss; one that is not a number says nothing."""
+        """Add a loss; a loss that is not finite is ignored."""
         if math.isfinite(loss):
             self.tasks[route].add(loss)
 
     def rate(self, route: str) -> float:
-        """How slowly a task converges: 1 is not at all, and what is not known yet."""
+        """Return the rate of a task's loss: 1 if it does not converge, or is not known yet."""
         task = self.tasks[route]
         if self.literal:
             return task.last / task.before if task.before > 0 else 1.0
@@ -85,7 +87,7 @@ class Balance:
         return task.average / task.first
 
     def weights(self) -> dict[str, float]:
-        """Every task's weight; 1 on average before the bounds."""
+        """Compute every task's weight; 1 on average before the bounds."""
         if not self.enabled:
             return dict.fromkeys(self.tasks, 1.0)
         temperature = _LITERAL_TEMPERATURE if self.literal else _TEMPERATURE
@@ -99,9 +101,9 @@ class Balance:
         return {route: min(HIGHEST, max(LOWEST, value)) for route, value in weights.items()}
 
     def state(self) -> dict[str, dict[str, Any]]:
-        """What a stopped run must know to go on."""
+        """Return the statistics that a stopped run needs to resume."""
         return {route: asdict(task) for route, task in self.tasks.items()}
 
     def restore(self, state: Mapping[str, Mapping[str, Any]]) -> None:
-        """Go on from :meth:`state`."""
+        """Restore the statistics from :meth:`state`."""
         self.tasks = {route: Convergence(**values) for route, values in state.items()}

@@ -1,4 +1,4 @@
-"""One loss per task family; every loss is a mean over samples, in float32."""
+"""The losses, one per task family; every loss is a mean over samples, in float32."""
 
 from __future__ import annotations
 
@@ -18,104 +18,114 @@ Outputs = Mapping[str, Tensor]
 Loss = Callable[[Outputs, Sequence[Any], "LossScale"], Tensor]
 
 IGNORE = 255
+"""The mask value of pixels that no loss counts."""
 NO_OBJECT_WEIGHT = 0.1
-"""Down-weighting of the "no object" class, as in DETR (Carion et al., 2020)."""
+"""The weight of the "no object" class, as in DETR (Carion et al., 2020)."""
 SMOOTHING = 0.05
-"""Share of a text's loss that asks for all words alike."""
+"""The label smoothing of classes, and of the words of a text."""
 L1_WEIGHT, GIOU_WEIGHT = 5.0, 2.0
+"""The weights of the two losses on boxes, as in DETR."""
 
 
 class LossScale:
-    """Standard deviations that targets in real units are divided by."""
+    """The standard deviations that errors in real units are divided by."""
 
     def __init__(self, scale: Tensor | None = None) -> None:
         self.scale = scale
 
 
 def classification_loss(outputs: Outputs, targets: Sequence[Any], scale: LossScale) -> Tensor:
-    """Cross-entropy with a little label smoothing; targets are class indices."""
+    """Compute cross-entropy with label smoothing; targets are class indices."""
     del scale
     logits = outputs["logits"].float()
-    wanted = torch.as_tensor(np.asarray(targets), dtype=torch.long, device=logits.device)
-    return F.cross_entropy(logits, wanted, label_smoothing=0.05)
+    labels = torch.as_tensor(np.asarray(targets), dtype=torch.long, device=logits.device)
+    return F.cross_entropy(logits, labels, label_smoothing=SMOOTHING)
 
 
 def regression_loss(outputs: Outputs, targets: Sequence[Any], scale: LossScale) -> Tensor:
-    """Mean squared error in units of the training targets' deviation."""
-    return _scaled_square_error(outputs["values"], targets, scale)
+    """Compute the mean squared error in units of the training targets' deviation."""
+    return _scaled_squared_error(outputs["values"], targets, scale)
 
 
 def forecasting_loss(outputs: Outputs, targets: Sequence[Any], scale: LossScale) -> Tensor:
-    """Mean squared error; ``scale`` holds each sample's own deviation, (B, 1)."""
-    return _scaled_square_error(outputs["mean"], targets, scale)
+    """Compute the mean squared error; ``scale`` holds each sample's own deviation, (B, 1)."""
+    return _scaled_squared_error(outputs["mean"], targets, scale)
 
 
-def _scaled_square_error(found: Tensor, targets: Sequence[Any], scale: LossScale) -> Tensor:
-    wanted = torch.as_tensor(np.stack(targets), dtype=torch.float32, device=found.device)
-    error = found.float() - wanted
+def _scaled_squared_error(predicted: Tensor, targets: Sequence[Any], scale: LossScale) -> Tensor:
+    real = torch.as_tensor(np.stack(targets), dtype=torch.float32, device=predicted.device)
+    error = predicted.float() - real
     return (error if scale.scale is None else error / scale.scale.to(error)).square().mean()
 
 
 def segmentation_loss(outputs: Outputs, targets: Sequence[Any], scale: LossScale) -> Tensor:
-    """Cross-entropy plus Dice on masks; plain cross-entropy where a sample is a pixel."""
-    logits = outputs["logits"].float()
-    if logits.ndim == 2:
+    """Compute cross-entropy plus Dice on masks; cross-entropy alone where a sample is a pixel."""
+    if outputs["logits"].ndim == 2:
         return classification_loss(outputs, targets, scale)
-    masks = torch.as_tensor(np.stack(targets), dtype=torch.long, device=logits.device)
-    logits = F.interpolate(logits, size=masks.shape[-2:], mode="bilinear", align_corners=False)
+    logits, masks = _logits_and_masks(outputs, targets)
     entropy = F.cross_entropy(logits, masks, ignore_index=IGNORE)
-    real = (masks != IGNORE)[:, None]
-    wanted = F.one_hot(masks.clamp(max=logits.shape[1] - 1), logits.shape[1]).movedim(-1, 1)
-    wanted = wanted * real
-    share = logits.softmax(dim=1) * real
+    counted, one_hot = _one_hot(masks, logits.shape[1])
+    one_hot = one_hot * counted
+    share = logits.softmax(dim=1) * counted
     axes = (0, 2, 3)
-    dice = 1 - (2 * (share * wanted).sum(axes) + 1) / (share.sum(axes) + wanted.sum(axes) + 1)
+    dice = 1 - (2 * (share * one_hot).sum(axes) + 1) / (share.sum(axes) + one_hot.sum(axes) + 1)
     return entropy + 0.5 * dice.mean()
 
 
 def one_hot_loss(outputs: Outputs, targets: Sequence[Any], scale: LossScale) -> Tensor:
-    """The paper's: l2 between probabilities and one-hot masks, pixel by pixel."""
-    logits = outputs["logits"].float()
-    if logits.ndim == 2:
+    """Compute the paper's l2 between probabilities and one-hot masks, pixel by pixel."""
+    if outputs["logits"].ndim == 2:
         return classification_loss(outputs, targets, scale)
+    logits, masks = _logits_and_masks(outputs, targets)
+    counted, one_hot = _one_hot(masks, logits.shape[1])
+    error = (logits.softmax(dim=1) - one_hot).square().sum(dim=1, keepdim=True)
+    return (error * counted).sum() / counted.sum().clamp(min=1)
+
+
+def _logits_and_masks(outputs: Outputs, targets: Sequence[Any]) -> tuple[Tensor, Tensor]:
+    """Return the logits, resized to the masks, (B, classes, h, w), and the masks (B, h, w)."""
+    logits = outputs["logits"].float()
     masks = torch.as_tensor(np.stack(targets), dtype=torch.long, device=logits.device)
-    logits = F.interpolate(logits, size=masks.shape[-2:], mode="bilinear", align_corners=False)
-    real = (masks != IGNORE)[:, None]
-    wanted = F.one_hot(masks.clamp(max=logits.shape[1] - 1), logits.shape[1]).movedim(-1, 1)
-    error = (logits.softmax(dim=1) - wanted).square().sum(dim=1, keepdim=True)
-    return (error * real).sum() / real.sum().clamp(min=1)
+    resized = F.interpolate(logits, size=masks.shape[-2:], mode="bilinear", align_corners=False)
+    return resized, masks
+
+
+def _one_hot(masks: Tensor, classes: int) -> tuple[Tensor, Tensor]:
+    """Return which pixels count, (B, 1, h, w), and one-hot masks (B, classes, h, w)."""
+    counted = (masks != IGNORE)[:, None]
+    return counted, F.one_hot(masks.clamp(max=classes - 1), classes).movedim(-1, 1)
 
 
 def detection_loss(outputs: Outputs, targets: Sequence[Any], scale: LossScale) -> Tensor:
-    """Set matching as in DETR: one query per object, the rest are "no object"."""
+    """Compute DETR's set loss: one query is matched per object, the rest are "no object"."""
     del scale
     logits, boxes = outputs["logits"].float(), outputs["boxes"].float()
     classes = logits.shape[-1]
     device = logits.device
-    wanted = torch.full(logits.shape[:2], classes - 1, dtype=torch.long, device=device)
+    query_labels = torch.full(logits.shape[:2], classes - 1, dtype=torch.long, device=device)
     matched_boxes, real_boxes = [], []
     for index, target in enumerate(targets):
         real = torch.as_tensor(target["boxes"], device=device)
         labels = torch.as_tensor(target["labels"], device=device)
         if len(labels) == 0:
             continue
-        rows, columns = match(logits[index], boxes[index], labels, real)
-        wanted[index, rows] = labels[columns]
+        rows, columns = match_queries(logits[index], boxes[index], labels, real)
+        query_labels[index, rows] = labels[columns]
         matched_boxes.append(boxes[index, rows])
         real_boxes.append(real[columns])
     weight = torch.ones(classes, device=device)
     weight[-1] = NO_OBJECT_WEIGHT
-    loss = F.cross_entropy(logits.flatten(0, 1), wanted.flatten(), weight=weight)
+    loss = F.cross_entropy(logits.flatten(0, 1), query_labels.flatten(), weight=weight)
     if not matched_boxes:
         return loss
-    found, truth = torch.cat(matched_boxes), torch.cat(real_boxes)
-    giou = generalised_iou(corners(found), corners(truth)).diagonal()
-    return loss + L1_WEIGHT * F.l1_loss(found, truth) + GIOU_WEIGHT * (1 - giou).mean()
+    predicted, truth = torch.cat(matched_boxes), torch.cat(real_boxes)
+    giou = generalised_iou(corners(predicted), corners(truth)).diagonal()
+    return loss + L1_WEIGHT * F.l1_loss(predicted, truth) + GIOU_WEIGHT * (1 - giou).mean()
 
 
 def summarization_loss(outputs: Outputs, targets: Sequence[Any], scale: LossScale) -> Tensor:
-    """Cross-entropy of each wanted word, written or copied, with a little label smoothing."""
-    del targets, scale  # the head was given the target ids, and says how likely they are
+    """Compute the cross-entropy of each target word, written or copied, with label smoothing."""
+    del targets, scale  # the head gets the target ids as inputs, and returns their likelihood
     log_probs, uniform = outputs[LOG_PROBS], outputs[UNIFORM]
     words = (uniform < 0).sum()
     total = (1 - SMOOTHING) * log_probs.sum() + SMOOTHING * uniform.sum()
@@ -123,17 +133,19 @@ def summarization_loss(outputs: Outputs, targets: Sequence[Any], scale: LossScal
 
 
 @torch.no_grad()
-def match(logits: Tensor, boxes: Tensor, labels: Tensor, real: Tensor) -> tuple[Tensor, Tensor]:
-    """The cheapest one-to-one assignment of queries to objects.
+def match_queries(
+    logits: Tensor, boxes: Tensor, labels: Tensor, real: Tensor
+) -> tuple[Tensor, Tensor]:
+    """Find the cheapest one-to-one assignment of queries to objects.
 
     Args:
-        logits: (Q, classes + 1) of one picture.
-        boxes: (Q, 4) cxcywh.
-        labels: (n,) classes of the real objects.
-        real: (n, 4) their boxes.
+        logits: The class logits of one picture, (Q, classes + 1).
+        boxes: The predicted boxes, (Q, 4) cxcywh.
+        labels: The classes of the real objects, (n,).
+        real: The boxes of the real objects, (n, 4).
 
     Returns:
-        indices of queries, indices of objects, both (min(Q, n),).
+        The indices of queries and the indices of objects, both (min(Q, n),).
     """
     likelihood = logits.softmax(dim=-1)[:, labels]
     distance = torch.cdist(boxes, real, p=1)
@@ -144,13 +156,13 @@ def match(logits: Tensor, boxes: Tensor, labels: Tensor, real: Tensor) -> tuple[
 
 
 def corners(boxes: Tensor) -> Tensor:
-    """Centre and size (cxcywh) -> corners (x0 y0 x1 y1)."""
+    """Convert centre and size (cxcywh) to corners (x0 y0 x1 y1)."""
     centre, half = boxes[..., :2], boxes[..., 2:] / 2
     return torch.cat([centre - half, centre + half], dim=-1)
 
 
 def generalised_iou(a: Tensor, b: Tensor) -> Tensor:
-    """GIoU of every pair of boxes given by corners: (n, 4), (m, 4) -> (n, m)."""
+    """Compute the GIoU of every pair of boxes given by corners: (n, 4), (m, 4) -> (n, m)."""
     inner = torch.min(a[:, None, 2:], b[None, :, 2:]) - torch.max(a[:, None, :2], b[None, :, :2])
     intersection = inner.clamp(min=0).prod(dim=-1)
     outer = torch.max(a[:, None, 2:], b[None, :, 2:]) - torch.min(a[:, None, :2], b[None, :, :2])
@@ -170,6 +182,6 @@ LOSSES: dict[TaskFamily, Loss] = {
 }
 
 
-def losses_of(*, literal: bool = False) -> dict[TaskFamily, Loss]:
-    """Loss by family; ``literal``: the paper's l2 for pixel-wise prediction."""
+def losses_by_family(*, literal: bool = False) -> dict[TaskFamily, Loss]:
+    """Return the losses by family, with the paper's l2 for pixels if ``literal``."""
     return {**LOSSES, TaskFamily.SEGMENTATION: one_hot_loss} if literal else LOSSES

@@ -1,4 +1,4 @@
-"""What every stage's steps share: rates, groups of weights, clipping, averaged weights."""
+"""The optimisation shared by all stages: rates, parameter groups, clipping, averaged weights."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from torch import Tensor, nn
 from omnivec2.network.omnivec2 import OmniVec2
 from omnivec2.network.tokenizers.stem import Stem
 from omnivec2.network.tokenizers.text import TextTokenizer
-from omnivec2.training.distributed.sharding import clip_, is_sharded
+from omnivec2.training.distributed.sharding import clip_gradients_, is_sharded
 from omnivec2.training.recipe import Recipe
 
 
 def learning_rate(recipe: Recipe, step: int) -> float:
-    """Factor on the peak rates: linear warm-up, then a cosine to one hundredth."""
+    """Return the factor on the peak rates: linear warm-up, then a cosine to one hundredth."""
     if step < recipe.warmup_steps:
         return (step + 1) / recipe.warmup_steps
     done = (step - recipe.warmup_steps) / max(1, recipe.steps - recipe.warmup_steps)
@@ -25,24 +25,24 @@ def learning_rate(recipe: Recipe, step: int) -> float:
 def parameter_groups(
     network: OmniVec2, recipe: Recipe, decoders: nn.Module | None = None
 ) -> list[dict[str, object]]:
-    """AdamW's groups: by kind of weights, matrices with decay and vectors without."""
+    """Build AdamW's parameter groups by kind of weights, with decay for matrices only."""
     rates = recipe.learning_rates
-    kinds = {
+    peaks = {
         id(p): rates.trunk for part in (network.trunk, network.fusion) for p in part.parameters()
     }
     for module in network.modules():
         if isinstance(module, Stem):
-            kinds |= {id(p): rates.stem for p in module.parameters()}
+            peaks |= {id(p): rates.stem for p in module.parameters()}
         if isinstance(module, TextTokenizer) and recipe.warm_start:
-            kinds |= {id(p): rates.pretrained for p in module.parameters()}
+            peaks |= {id(p): rates.pretrained for p in module.parameters()}
     if recipe.warm_start:
-        kinds |= {id(p): rates.pretrained for p in network.trunk.f.transformer.parameters()}
+        peaks |= {id(p): rates.pretrained for p in network.trunk.f.transformer.parameters()}
     groups: dict[tuple[float, float, bool], list[nn.Parameter]] = {}
     for parameter in [*network.parameters(), *(decoders.parameters() if decoders else ())]:
         if parameter.requires_grad:
             decay = recipe.weight_decay if parameter.ndim > 1 else 0.0
-            # A group's weights are stepped together: shares and whole ones cannot be.
-            key = (kinds.get(id(parameter), rates.fresh), decay, is_sharded(parameter))
+            # A group's weights are stepped together: sharded and full tensors cannot be mixed.
+            key = (peaks.get(id(parameter), rates.fresh), decay, is_sharded(parameter))
             groups.setdefault(key, []).append(parameter)
     return [
         {"params": params, "lr": rate, "peak": rate, "weight_decay": decay}
@@ -51,9 +51,9 @@ def parameter_groups(
 
 
 def freeze_stems(network: OmniVec2, blocks: int) -> None:
-    """Keep the first blocks of every stem as they are: ImageNet's edges serve everywhere.
+    """Freeze the first blocks of every stem: ImageNet's edge filters suit every picture.
 
-    They are also the largest pictures, so this halves the cost of a visual sample.
+    Their feature maps are the largest, so this halves the cost of a visual sample.
     """
     for module in network.modules():
         if isinstance(module, Stem):
@@ -63,21 +63,21 @@ def freeze_stems(network: OmniVec2, blocks: int) -> None:
                     frozen.requires_grad_(False)
 
 
-def clip_part(part: nn.Module, most: float) -> bool:
-    """Shorten a part's gradient to ``most``; False if it is not a number."""
-    found = [p for p in part.parameters() if p.grad is not None]
-    if any(map(is_sharded, found)):
-        return bool(torch.isfinite(clip_(found, most)))
-    return bool(torch.isfinite(nn.utils.clip_grad_norm_(found, most)))
+def clip_gradient(part: nn.Module, max_norm: float) -> bool:
+    """Clip a part's gradient to ``max_norm``; return False if it is not finite."""
+    parameters = [p for p in part.parameters() if p.grad is not None]
+    if any(map(is_sharded, parameters)):
+        return bool(torch.isfinite(clip_gradients_(parameters, max_norm)))
+    return bool(torch.isfinite(nn.utils.clip_grad_norm_(parameters, max_norm)))
 
 
 class WeightAverage:
-    """Exponential moving average of a network's parameters: what is evaluated and shipped.
+    """An exponential moving average of a network's parameters, which is evaluated and shipped.
 
     Args:
-        network: whose weights are followed; buffers are constants and are not averaged.
-        decay: per step; early steps use a shorter memory.
-        every: steps between updates, to spare memory bandwidth.
+        network: The network to follow; buffers are constants and are not averaged.
+        decay: The decay per step; early steps use a smaller one.
+        every: The number of steps between updates, to save memory bandwidth.
     """
 
     def __init__(self, network: nn.Module, decay: float, every: int = 5) -> None:
@@ -86,7 +86,7 @@ class WeightAverage:
 
     @torch.no_grad()
     def update(self, network: nn.Module, step: int) -> None:
-        """Move towards the present weights."""
+        """Move the average towards the current weights."""
         if step % self.every:
             return
         decay = min(self.decay**self.every, (1 + step) / (10 + step))
@@ -95,7 +95,7 @@ class WeightAverage:
                 self.values[name].lerp_(parameter.detach(), 1 - decay)
 
     def state(self, network: nn.Module) -> dict[str, Tensor]:
-        """A state dict with averaged parameters and the network's buffers."""
+        """Return a state dict with averaged parameters and the network's buffers."""
         state = network.state_dict()
         first = {id(parameter): name for name, parameter in network.named_parameters()}
         for name, parameter in network.named_parameters(remove_duplicate=False):

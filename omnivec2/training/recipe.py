@@ -1,4 +1,4 @@
-"""A recipe: everything that decides a training run, as validated YAML."""
+"""Recipes: everything that decides a training run, as validated YAML."""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ class _Recipe(BaseModel):
 
 
 class TaskRecipe(_Recipe):
-    """One task's share of the training."""
+    """The settings of one task in a training run."""
 
-    weight: float = Field(gt=0, description="how often it is drawn, relative to the others")
+    weight: float = Field(gt=0, description="sampling weight, relative to the other tasks")
     batch_size: int = Field(default=32, gt=0, description="samples of one stream")
-    served: bool = Field(default=True, description="False: it only helps to train the trunk")
+    served: bool = Field(default=True, description="False: used only to train the trunk")
 
 
 class LearningRates(_Recipe):
-    """Peak learning rates of AdamW by kind of weights."""
+    """The peak learning rates of AdamW by kind of weights."""
 
     pretrained: float = Field(default=1e-4, description="f's transformer and the text embeddings")
     stem: float = Field(default=2e-4, description="convolutional stems")
@@ -38,7 +38,7 @@ class LearningRates(_Recipe):
 
 
 class LiteralSwitches(_Recipe):
-    """The paper's wording where we depart from it, switch by switch (docs/training.md)."""
+    """Switches to the paper's wording where we depart from it (docs/training.md)."""
 
     trunk: bool = Field(default=False, description="ReLU after all three FC layers, no LayerNorm")
     masking: bool = Field(
@@ -51,10 +51,10 @@ class LiteralSwitches(_Recipe):
 
 
 class Schedule(_Recipe):
-    """What every stage may set for itself; given outside of ``stages`` it holds for all."""
+    """The settings a stage may override; given outside of ``stages`` they apply to all stages."""
 
     kind: StageKind = Field(default="supervised", description="what a step trains")
-    steps: int = Field(default=0, ge=0, description="optimiser steps; 0 if the stages say")
+    steps: int = Field(default=0, ge=0, description="optimiser steps; 0 if the stages set them")
     warmup_steps: int = Field(default=100, ge=0)
     learning_rates: LearningRates = LearningRates()
     weight_decay: float = Field(default=0.05, ge=0)
@@ -64,31 +64,31 @@ class Schedule(_Recipe):
         description="largest norm of the gradient of each tokenizer, head, decoder and trunk",
     )
     cross_attention_drop: float = Field(
-        default=0.5, ge=0, le=1, description="chance that a sample's cross-attention is off (m=0)"
+        default=0.5, ge=0, le=1, description="probability that a sample has no cross-attention"
     )
     single_stream_tail: float = Field(
-        default=0.15, ge=0, le=1, description="last part of stage 3 over which m goes to 0"
+        default=0.15, ge=0, le=1, description="last share of stage 3, in which m goes to 0"
     )
     balancing: Literal["dwa", "none"] = Field(
-        default="dwa", description="stage 3: weigh tasks by how fast they converge, or alike"
+        default="dwa", description="stage 3: weigh tasks by how fast they converge, or equally"
     )
     average_decay: float = Field(
-        default=0.998, ge=0, lt=1, description="of the weights' moving average"
+        default=0.998, ge=0, lt=1, description="decay of the weights' moving average"
     )
     frozen_stem_blocks: int = Field(
         default=5, ge=0, description="first blocks of the stems that keep their warm start"
     )
     frozen_trunk: bool = Field(
-        default=False, description="train tokenizers and heads on a trunk that stays as it is"
+        default=False, description="train tokenizers and heads on an unchanged trunk"
     )
     frozen_tokenizers: bool = Field(
         default=False, description="train heads alone, if the trunk is frozen too"
     )
     accumulation: int = Field(
-        default=1, gt=0, description="parts in which a step's batch is computed, to spare memory"
+        default=1, gt=0, description="micro-batches of a step, to save memory"
     )
     mask_ratios: dict[Modality, Annotated[float, Field(gt=0, lt=1)]] = Field(
-        default={}, description="stages 1 and 2: share of hidden tokens, where not the usual one"
+        default={}, description="stages 1 and 2: share of masked tokens, where not the default"
     )
     batch_sizes: dict[str, Annotated[int, Field(gt=0)]] = Field(
         default={}, description="'<modality>/<task>' -> samples, where not as in `tasks`"
@@ -98,31 +98,31 @@ class Schedule(_Recipe):
     )
 
 
-_OF_KIND: dict[str, frozenset[StageKind]] = {
+_STAGES_OF_FIELD: dict[str, frozenset[StageKind]] = {
     "cross_attention_drop": frozenset({"masked-pairs", "supervised"}),
     "single_stream_tail": frozenset({"supervised"}),
     "balancing": frozenset({"supervised"}),
     "mask_ratios": frozenset({"masked", "masked-pairs"}),
 }
-"""Fields that mean nothing in other kinds of stages."""
+"""The fields that apply to some kinds of stages only."""
 
 
 class StageRecipe(Schedule):
-    """One stage: its kind, its steps, and whatever differs from the recipe."""
+    """One stage: its kind, its steps, and what overrides the recipe."""
 
     kind: StageKind = Field(description="masked, masked-pairs or supervised")
     steps: int = Field(gt=0)
 
     @model_validator(mode="after")
     def _fields_belong_to_the_kind(self) -> StageRecipe:
-        for name, kinds in _OF_KIND.items():
+        for name, kinds in _STAGES_OF_FIELD.items():
             if name in self.model_fields_set and self.kind not in kinds:
                 raise ValueError(f"{name} means nothing in a stage of kind {self.kind}")
         return self
 
 
 class Recipe(Schedule):
-    """A training run: one supervised stage, or the ``stages`` that follow one another."""
+    """A training run: one supervised stage, or several ``stages`` in order."""
 
     preset: str = Field(description="sizes of the trunk: tiny, reference or paper")
     seed: int = Field(default=0, ge=0)
@@ -134,13 +134,13 @@ class Recipe(Schedule):
     bf16: bool = Field(default=True, description="autocast matrix products to bfloat16")
     warm_start: bool = True
     start_from: Path | None = Field(
-        default=None, description="checkpoint whose weights to go on from, where they fit"
+        default=None, description="checkpoint whose weights to start from, where they fit"
     )
     checkpoint_every_steps: int = Field(default=200, gt=0)
     validate_every_steps: int = Field(default=1000, gt=0)
     validation_samples: int = Field(default=256, gt=0)
     tasks: dict[str, TaskRecipe] = Field(
-        min_length=1, description="'<modality>/<task>' -> its share"
+        min_length=1, description="'<modality>/<task>' -> its settings"
     )
 
     @model_validator(mode="after")
@@ -158,11 +158,11 @@ class Recipe(Schedule):
 
     @property
     def total_steps(self) -> int:
-        """Steps of all stages together."""
+        """The number of steps of all stages together."""
         return sum(stage.steps for stage in self.stages) or self.steps
 
-    def of_stages(self) -> list[Recipe]:
-        """One recipe per stage: this one, with what the stage sets for itself."""
+    def stage_recipes(self) -> list[Recipe]:
+        """Return one recipe per stage: this one, with the overrides of the stage."""
         if not self.stages:
             return [self]
         return [
@@ -174,20 +174,20 @@ class Recipe(Schedule):
         ]
 
     def routes(self) -> list[str]:
-        """The tasks that take part."""
+        """Return the tasks that take part."""
         return [route for route in self.tasks if not self.only or route in self.only]
 
     def batch_size(self, route: str) -> int:
-        """Samples of one stream of a task."""
+        """Return the number of samples of one stream of a task."""
         return self.batch_sizes.get(route, self.tasks[route].batch_size)
 
 
 def load_recipe(name: str | Path) -> Recipe:
-    """Read a recipe from a YAML file, or by the name of one that ships.
+    """Read a recipe from a YAML file, or a shipped one by its name.
 
     Raises:
-        ArtifactError: no such recipe, or its content is wrong (every wrong field is named,
-            with its file and line).
+        ArtifactError: There is no such recipe, or its content is wrong (every wrong field is
+            named, with its file and line).
     """
     path = Path(name)
     if not path.suffix:
@@ -199,9 +199,9 @@ def load_recipe(name: str | Path) -> Recipe:
     try:
         return Recipe.model_validate(document.value)
     except ValidationError as error:
-        wrong = "; ".join(
-            f"{document.place(e['loc'])}: {'.'.join(str(part) for part in e['loc'])}: "
+        message = "; ".join(
+            f"{document.locate(e['loc'])}: {'.'.join(str(part) for part in e['loc'])}: "
             f"{e['msg'].removeprefix('Value error, ')}"
             for e in error.errors()
         )
-        raise ArtifactError(wrong.replace(": : ", ": ")) from error
+        raise ArtifactError(message.replace(": : ", ": ")) from error

@@ -1,4 +1,4 @@
-"""What the three stages of training have in common: batches in, one loss per stream out."""
+"""The base of the three stages of training: batches in, one loss per stream out."""
 
 from __future__ import annotations
 
@@ -9,25 +9,26 @@ import torch
 from torch import Tensor, nn
 
 from omnivec2.network.omnivec2 import OmniVec2
+from omnivec2.training.batches import StepBatch
 from omnivec2.training.data.base import TaskData
 from omnivec2.training.recipe import Recipe
-from omnivec2.training.sampling import Sampler, StepBatch
+from omnivec2.training.sampling import Sampler
 
 Losses = list[tuple[str, Tensor]]
-"""Route and loss of every stream of a step."""
+"""The route and the loss of every stream of a step."""
 
 
 class TrainingStage(nn.Module, ABC):
-    """One stage: the network, what it needs beside it, and the losses of a step.
+    """A stage: the network, the modules it needs besides, and the losses of a step.
 
     Args:
-        network: shared by all stages.
-        recipe: of this stage.
-        tasks: route -> data, those that take part.
-        seed: decides everything that is drawn.
+        network: The network, which all stages share.
+        recipe: The recipe of this stage.
+        tasks: The data of every task that takes part, by route.
+        seed: The seed of everything that is drawn.
 
     Attributes:
-        trains_heads: whether the network can be served after it.
+        trains_heads: Whether the network can be served after it.
     """
 
     trains_heads = False
@@ -43,53 +44,57 @@ class TrainingStage(nn.Module, ABC):
 
     @abstractmethod
     def sampler(self) -> Sampler:
-        """What draws the batches."""
+        """Build the sampler that draws the batches."""
 
     @abstractmethod
     def forward(self, batch: StepBatch) -> Losses:
-        """The loss of every stream of a step."""
+        """Compute the loss of every stream of a step."""
 
     @property
     def decoders(self) -> nn.Module | None:
-        """What is trained with the network and dropped afterwards, one child per tokenizer."""
+        """The modules trained with the network and dropped afterwards, one per tokenizer."""
         return None
 
     @property
     def batch_sizes(self) -> dict[str, int]:
-        """Samples of one stream of every task."""
+        """The number of samples of one stream, by route."""
         return {route: self.recipe.batch_size(route) for route in self.tasks}
 
     @property
     def device(self) -> torch.device:
-        """Where the network is."""
+        """The device of the network."""
         return next(self.network.parameters()).device
 
-    def parts(self) -> Sequence[nn.Module]:
-        """What is clipped by itself: a task's large gradient must not silence another's."""
-        network = self.network
-        own = [*network.tokenizers.values(), *network.heads.values(), network.trunk, network.fusion]
-        return own if self.decoders is None else [*own, *self.decoders.children()]
+    def clipped_modules(self) -> Sequence[nn.Module]:
+        """Return the modules whose gradients are clipped separately.
 
-    def generator(self, batch: StepBatch, *, by_part: bool = False) -> torch.Generator:
-        """Chance of a step: the same whenever and wherever the step is run.
+        A large gradient of one task must not scale down another's.
+        """
+        network = self.network
+        parts = [*network.tokenizers.values(), *network.heads.values()]
+        parts += [network.trunk, network.fusion]
+        return parts if self.decoders is None else [*parts, *self.decoders.children()]
+
+    def generator(self, batch: StepBatch, *, per_micro_batch: bool = False) -> torch.Generator:
+        """Return the random generator of a step: the same whenever and wherever it is run.
 
         Args:
-            batch: the step.
-            by_part: another chance for every part of it.
+            batch: The step.
+            per_micro_batch: Whether each micro-batch gets a generator of its own.
         """
-        part = batch.part * 15_485_863 if by_part else 0
-        return torch.Generator().manual_seed(self.seed * 1_000_003 + batch.step + part)
+        offset = batch.micro_batch * 15_485_863 if per_micro_batch else 0
+        return torch.Generator().manual_seed(self.seed * 1_000_003 + batch.step + offset)
 
     def autocast(self) -> torch.autocast:
-        """Matrix products in bfloat16, if the recipe says so."""
+        """Return a context with matrix products in bfloat16, if the recipe asks for it."""
         return torch.autocast(self.device.type, torch.bfloat16, enabled=self.recipe.bf16)
 
     def gates(
         self, batch: StepBatch, keep: float, generator: torch.Generator
     ) -> tuple[Tensor, Tensor]:
-        """Whether each sample looks at the other stream: m is 1 with probability ``keep``.
+        """Draw the gates of both streams: m is 1 with probability ``keep``.
 
-        They are drawn for the whole step, so that its parts add up to it.
+        They are drawn for the whole step, so that its micro-batches add up to it.
         """
         sizes = batch.sizes or [len(stream.targets) for stream in batch.streams]
         rows = batch.rows or [(0, size) for size in sizes]

@@ -1,4 +1,4 @@
-"""``omnivec2 train``: from a recipe and data to a checkpoint directory."""
+"""``omnivec2 train``: train a network by a recipe and write a checkpoint directory."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from omnivec2.terminal import make_console
 from omnivec2.training.data import load_task
 from omnivec2.training.data.base import TaskData
 from omnivec2.training.distributed.devices import Machine
-from omnivec2.training.distributed.sharding import whole
+from omnivec2.training.distributed.sharding import gather_full_tensors
 from omnivec2.training.journal import Journal
 from omnivec2.training.loop import StageRun, run_stage, start_stage
 from omnivec2.training.masked.masked_stages import MaskedPairStage, MaskedStage
@@ -30,10 +30,10 @@ from omnivec2.training.structure.network_structure import head_specs, network_co
 from omnivec2.training.supervised import SupervisedStage
 from omnivec2.training.training_state import (
     Progress,
+    gather_state,
     load_state,
-    read_progress,
+    recover_progress,
     save_state,
-    state_of,
 )
 
 STAGES: dict[StageKind, type[TrainingStage]] = {
@@ -41,17 +41,18 @@ STAGES: dict[StageKind, type[TrainingStage]] = {
     "masked-pairs": MaskedPairStage,
     "supervised": SupervisedStage,
 }
-_SEEDS_APART = 7919
+_SEED_STRIDE = 7919
+"""The distance of the seeds of two stages."""
 
 
 @dataclass(frozen=True)
 class Paths:
-    """Where a run reads and writes.
+    """The directories of a run.
 
     Attributes:
-        data: the directory of data sets.
-        run: training state and log; a run found here is resumed.
-        checkpoint: what is written at the end (and at every saving step): serves.
+        data: The directory of data sets.
+        run: The directory of training state and log; a run found here is resumed.
+        checkpoint: The checkpoint that is written at every saving step and at the end.
     """
 
     data: Path
@@ -69,16 +70,17 @@ def train(
     """Run a recipe to its end, or resume a run that was stopped.
 
     Args:
-        recipe: what to train, and how.
-        paths: where from and to.
-        stop_after_steps: stop early, counted over all stages (the run can be resumed).
-        device: where to compute: ``cpu``, ``cuda``, or ``auto``.
+        recipe: The recipe to train by.
+        paths: The directories to read and write.
+        stop_after_steps: The number of steps over all stages after which to stop early; the
+            run can be resumed.
+        device: The device: ``cpu``, ``cuda``, or ``auto``.
 
     Returns:
-        the checkpoint directory.
+        The checkpoint directory.
 
     Raises:
-        ArtifactError: data is missing, or the run directory belongs to another recipe.
+        ArtifactError: Data is missing, or the run directory belongs to another recipe.
     """
     machine = Machine(device)
     if int(os.environ.get("WORLD_SIZE", "1")) > 1:  # torchrun or accelerate launch started it
@@ -89,55 +91,55 @@ def train(
 
 
 class Training:
-    """A run: its network and data, and the stages that follow one another.
+    """A run: its network, its data and its stages in order.
 
     Args:
-        recipe: what to train, and how.
-        paths: where from and to.
-        console: where the run tells how it goes.
-        machine: where it computes.
+        recipe: The recipe to train by.
+        paths: The directories to read and write.
+        console: The console for progress.
+        machine: The device and the processes to compute on.
     """
 
     def __init__(self, recipe: Recipe, paths: Paths, console: Console, machine: Machine) -> None:
         self.recipe, self.paths, self.machine = recipe, paths, machine
-        # One of several processes speaks and writes.
-        self.console = console if machine.main else Console(quiet=True)
+        # Only one of several processes prints and writes files.
+        self.console = console if machine.is_main else Console(quiet=True)
         self.header = recipe.model_dump(mode="json")
         paths.run.mkdir(parents=True, exist_ok=True)
         self.state = paths.run / "state"
-        self.progress = read_progress(self.state, self.header)
-        machine.wait()
+        self.progress = recover_progress(self.state, self.header)
+        machine.wait_for_all()
         torch.manual_seed(recipe.seed)
         self.tasks: dict[str, TaskData] = {}
         for route in recipe.tasks:
             self.console.print(f"reading {route}")
             self.tasks[route] = load_task(route, paths.data)
-        self.network, self.warm_starts = build(recipe, self.tasks)
-        self.fixed = {n for n, p in self.network.named_parameters() if not p.requires_grad}
+        self.network, self.warm_starts = build_network(recipe, self.tasks)
+        self.constants = {n for n, p in self.network.named_parameters() if not p.requires_grad}
         self.network.to(machine.device)
 
     def run(self, stop_after_steps: int | None = None) -> Path:
-        """All stages from where the run stands, or up to a number of steps."""
+        """Run the remaining steps of all stages, or up to a number of steps."""
         self.console.print(
             f"{parameters_of(self.network) / 1e6:.1f} M parameters, {len(self.tasks)} tasks, "
             f"{self.recipe.total_steps} steps, {torch.get_num_threads()} threads"
         )
-        before = 0
-        for index, recipe in enumerate(self.recipe.of_stages()):
-            most = recipe.steps
+        steps_before = 0
+        for index, recipe in enumerate(self.recipe.stage_recipes()):
+            last = recipe.steps
             if stop_after_steps is not None:
-                most = min(most, stop_after_steps - before)
+                last = min(last, stop_after_steps - steps_before)
             resumed = self.progress
-            if most > 0 and (resumed is None or resumed.stage <= index):
-                self._run_stage(index, recipe, before, most)
-            before += recipe.steps
+            if last > 0 and (resumed is None or resumed.stage <= index):
+                self._run_stage(index, recipe, steps_before, last)
+            steps_before += recipe.steps
         self.console.print(f"wrote {self.paths.checkpoint}")
         return self.paths.checkpoint
 
-    def _run_stage(self, index: int, recipe: Recipe, before: int, last: int) -> None:
+    def _run_stage(self, index: int, recipe: Recipe, steps_before: int, last: int) -> None:
         tasks = {route: self.tasks[route] for route in recipe.routes()}
-        freeze(self.network, recipe, self.fixed)
-        seed = self.recipe.seed + _SEEDS_APART * index
+        freeze_parameters(self.network, recipe, self.constants)
+        seed = self.recipe.seed + _SEED_STRIDE * index
         stage = STAGES[recipe.kind](self.network, recipe, tasks, seed)
         stage.to(self.machine.device)
         run = start_stage(stage, Progress(stage=index), self.machine)
@@ -145,27 +147,27 @@ class Training:
             run.progress = self.progress
             run.balance.restore(self.progress.balance)
             load_state(self.state, stage, run.average.values, run.optimiser)
-            self.console.print(f"resuming at step {before + run.progress.step}")
+            self.console.print(f"resuming at step {steps_before + run.progress.step}")
         name = f"{index + 1}-{recipe.kind}"
         steps = (run.progress.step, last)
-        place = self.paths.run
-        if not self.machine.main:
-            place = place / f"process-{self.machine.index}"
-            place.mkdir(exist_ok=True)
-        with Journal(place, name, self.console, before, steps) as journal:
+        folder = self.paths.run
+        if not self.machine.is_main:
+            folder = folder / f"process-{self.machine.index}"
+            folder.mkdir(exist_ok=True)
+        with Journal(folder, name, self.console, steps_before, steps) as journal:
             run_stage(run, last, journal, lambda: self._save(run))
-        # What is averaged is what the next stage goes on from, as it is what would ship.
+        # The next stage starts from the averaged weights, as they are the ones that ship.
         self.network.load_state_dict(run.average.state(self.network))
 
     def _save(self, run: StageRun) -> None:
-        """The state of the run, and a checkpoint: without heads before they are trained."""
+        """Save the state of the run and a checkpoint, without heads before they are trained."""
         stage = run.stage
-        state = state_of(stage, run.average.values, run.optimiser)
-        averaged = whole(run.average.state(self.network))
-        if not self.machine.main:
+        state = gather_state(stage, run.average.values, run.optimiser)
+        averaged = gather_full_tensors(run.average.state(self.network))
+        if not self.machine.is_main:
             return
         save_state(self.state, state, run.progress, self.header)
-        last = run.progress.stage == len(self.recipe.of_stages()) - 1
+        last = run.progress.stage == len(self.recipe.stage_recipes()) - 1
         specs = []
         if stage.trains_heads:
             served = self._trained(run.progress.stage)
@@ -176,14 +178,19 @@ class Training:
         save_network(self.paths.checkpoint, self.network, averaged, specs)
 
     def _trained(self, stage: int) -> set[str]:
-        """Tasks whose heads a supervised stage up to this one trained, and that are to ship."""
-        done = self.recipe.of_stages()[: stage + 1]
-        trained = {r for part in done if STAGES[part.kind].trains_heads for r in part.routes()}
+        """Return the tasks to ship whose heads a supervised stage up to this one trained."""
+        done = self.recipe.stage_recipes()[: stage + 1]
+        supervised = [recipe for recipe in done if STAGES[recipe.kind].trains_heads]
+        trained = {route for recipe in supervised for route in recipe.routes()}
         return {route for route in trained if self.recipe.tasks[route].served}
 
 
-def build(recipe: Recipe, tasks: Mapping[str, TaskData]) -> tuple[OmniVec2, dict[str, str]]:
-    """The network of a recipe, its constants fitted and its warm starts loaded."""
+def build_network(recipe: Recipe, tasks: Mapping[str, TaskData]) -> tuple[OmniVec2, dict[str, str]]:
+    """Build the network of a recipe, fit its constants and load its warm starts.
+
+    Returns:
+        The network, and the names of its warm starts by the part that started from them.
+    """
     config = network_config(recipe.preset, list(tasks.values()), literal=recipe.literal.trunk)
     network = OmniVec2(config)
     warm_starts = warm_start(network) if recipe.warm_start else {}
@@ -193,16 +200,16 @@ def build(recipe: Recipe, tasks: Mapping[str, TaskData]) -> tuple[OmniVec2, dict
     return network, warm_starts
 
 
-def freeze(network: OmniVec2, recipe: Recipe, fixed: set[str]) -> None:
-    """Decide which weights a stage trains.
+def freeze_parameters(network: OmniVec2, recipe: Recipe, constants: set[str]) -> None:
+    """Freeze the weights that a stage does not train, and unfreeze all others.
 
     Args:
-        network: the whole one.
-        recipe: of the stage.
-        fixed: parameters that are fitted once and never trained.
+        network: The network.
+        recipe: The recipe of the stage.
+        constants: The names of parameters that are fitted once and never trained.
     """
     for name, parameter in network.named_parameters():
-        parameter.requires_grad_(name not in fixed)
+        parameter.requires_grad_(name not in constants)
     freeze_stems(network, recipe.frozen_stem_blocks if recipe.warm_start else 0)
     if recipe.frozen_trunk:
         network.trunk.requires_grad_(False)

@@ -1,13 +1,13 @@
-"""Training state on disk: safetensors and JSON, written so that a kill never harms it.
+"""Training state on disk: safetensors and JSON, written so that a kill never corrupts it.
 
 ::
 
     state.safetensors    model., average., adam.<moment>. tensors
     state.json           stage, step, positions and losses of the tasks, recipe, steps of AdamW
 
-Both are written into a new directory that then takes the old one's place. Nothing else is
-needed to go on bit for bit: what is drawn (batches, augmentation, masks, gates) follows from
-the seed and the step, and new modules of a stage from the seed and the stage.
+Both are written into a new directory that then replaces the old one. Nothing else is needed to
+resume bit for bit: everything random (batches, augmentation, masks, gates) follows from the seed
+and the step, and new modules of a stage from the seed and the stage.
 """
 
 from __future__ import annotations
@@ -25,23 +25,23 @@ from torch import Tensor, nn
 
 from omnivec2.atomic_files import clear_staging, recover_directory, replacing_directory
 from omnivec2.errors import CheckpointError
-from omnivec2.training.distributed.sharding import as_stored, load_whole, whole
+from omnivec2.training.distributed.sharding import gather_full_tensors, load_full_state, shard_like
 
 _LAYOUT = 2
-"""Raised whenever states written before could no longer be read."""
+"""The version of the layout, increased whenever older states can no longer be read."""
 _MOMENTS = ("exp_avg", "exp_avg_sq")
 
 
 @dataclass
 class Progress:
-    """How far a run has come.
+    """The position of a run.
 
     Attributes:
-        stage: index of the present stage.
-        step: its next step.
-        drawn: samples each task has given in it.
-        losses: each task's smoothed loss in it.
-        balance: what weighs the tasks, see :class:`omnivec2.training.balancing.Balance`.
+        stage: The index of the current stage.
+        step: The next step of the stage.
+        drawn: The number of samples drawn of each task in the stage.
+        losses: The smoothed loss of each task in the stage.
+        balance: The state of :class:`omnivec2.training.balancing.Balance`.
     """
 
     stage: int = 0
@@ -53,21 +53,21 @@ class Progress:
 
 @dataclass(frozen=True)
 class State:
-    """Everything of a run that changes, whole, however its weights are spread over processes.
+    """Everything of a run that changes, in full tensors even if weights are sharded.
 
     Attributes:
-        tensors: by name, as they are stored.
-        steps: parameter -> steps that AdamW has taken with it.
+        tensors: The tensors by their stored name.
+        steps: The steps that AdamW has taken, by parameter name.
     """
 
     tensors: dict[str, Tensor]
     steps: dict[str, float]
 
 
-def state_of(
+def gather_state(
     model: nn.Module, average: Mapping[str, Tensor], optimiser: torch.optim.Optimizer
 ) -> State:
-    """The state of a run; every process must ask."""
+    """Gather the state of a run; every process must call this."""
     names = {id(p): name for name, p in model.named_parameters()}
     tensors = {f"model.{k}": v for k, v in model.state_dict().items()}
     tensors |= {f"average.{k}": v for k, v in average.items()}
@@ -76,7 +76,7 @@ def state_of(
         name = names[id(parameter)]
         steps[name] = float(state["step"])
         tensors |= {f"adam.{m}.{name}": state[m] for m in _MOMENTS}
-    return State(whole(tensors), steps)
+    return State(gather_full_tensors(tensors), steps)
 
 
 def save_state(
@@ -85,29 +85,32 @@ def save_state(
     """Write the whole state of a run."""
     header = {"layout": _LAYOUT, **vars(progress), "adam_steps": state.steps, "recipe": recipe}
     with replacing_directory(directory) as staging:
-        # A copy each: tensors of one module may share memory, which safetensors refuses.
-        own = {k: v.detach().cpu().contiguous().clone() for k, v in state.tensors.items()}
-        save_file(own, staging / "state.safetensors")
+        # Copied, as tensors of one module may share memory, which safetensors refuses.
+        copies = {k: v.detach().cpu().contiguous().clone() for k, v in state.tensors.items()}
+        save_file(copies, staging / "state.safetensors")
         (staging / "state.json").write_text(json.dumps(header, indent=1))
 
 
-def read_progress(directory: Path, recipe: Mapping[str, Any]) -> Progress | None:
-    """How far a run had come when it was last saved; None if it never was.
+def recover_progress(directory: Path, recipe: Mapping[str, Any]) -> Progress | None:
+    """Read the position of a run when it was last saved, after cleaning up what a kill left.
+
+    Returns:
+        The position, or None if the run was never saved.
 
     Raises:
-        CheckpointError: the state is damaged, or belongs to another recipe.
+        CheckpointError: The state is damaged, or belongs to another recipe.
     """
     recover_directory(directory)
     if directory.parent.is_dir():
         clear_staging(directory.parent)  # what a killed run was writing
-    return saved_progress(directory, recipe) if directory.exists() else None
+    return read_progress(directory, recipe) if directory.exists() else None
 
 
-def saved_progress(directory: Path, recipe: Mapping[str, Any]) -> Progress:
-    """The same, of a run that is only looked at: it may be running, and nothing is cleared.
+def read_progress(directory: Path, recipe: Mapping[str, Any]) -> Progress:
+    """Read the position of a saved run, which may still be running: nothing is cleaned up.
 
     Raises:
-        CheckpointError: there is no state, it is damaged, or it belongs to another recipe.
+        CheckpointError: There is no state, it is damaged, or it belongs to another recipe.
     """
     header = _read_header(directory)
     if header.get("layout") != _LAYOUT:
@@ -122,17 +125,17 @@ def saved_progress(directory: Path, recipe: Mapping[str, Any]) -> Progress:
 
 
 def load_averaged(directory: Path, network: nn.Module) -> None:
-    """Give a network the averaged weights of a saved run, those that never ship among them.
+    """Load the averaged weights of a saved run, training-only ones included.
 
     Raises:
-        CheckpointError: the state is damaged, or of another network.
+        CheckpointError: The state is damaged, or of another network.
     """
     tensors = _read_tensors(directory)
     prefix = "model.network."  # the stage's other modules are decoders
-    own = {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
+    state = {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
     try:
-        network.load_state_dict(own)
-    except RuntimeError as error:  # torch's only word for other names or shapes
+        network.load_state_dict(state)
+    except RuntimeError as error:  # all that torch raises for other names or shapes
         raise _unreadable(directory, error) from error
     with torch.no_grad():
         for name, parameter in network.named_parameters():
@@ -148,28 +151,28 @@ def load_state(
     """Restore weights and moments written by :func:`save_state`.
 
     Raises:
-        CheckpointError: the state is damaged.
+        CheckpointError: The state is damaged.
     """
     steps = _read_header(directory)["adam_steps"]
     tensors = _read_tensors(directory)
-    load_whole(
+    load_full_state(
         model, {k.removeprefix("model."): v for k, v in tensors.items() if k.startswith("model.")}
     )
     for name, value in average.items():
-        value.copy_(as_stored(tensors[f"average.{name}"], value))
+        value.copy_(shard_like(tensors[f"average.{name}"], value))
     for name, parameter in model.named_parameters():
         if name in steps:
             device = parameter.device
             optimiser.state[parameter] = {
                 "step": torch.tensor(steps[name], device=device),
-                # The fused optimiser walks through memory: moments lie as parameters do.
+                # The fused optimiser iterates over memory: moments need the parameters' layout.
                 **{m: _like(parameter, tensors[f"adam.{m}.{name}"]) for m in _MOMENTS},
             }
 
 
 def _like(parameter: Tensor, value: Tensor) -> Tensor:
-    """A value in the form of a parameter, and where it lies in memory."""
-    return torch.empty_like(parameter).copy_(as_stored(value, parameter)).detach()
+    """Return a value with the sharding and the memory layout of a parameter."""
+    return torch.empty_like(parameter).copy_(shard_like(value, parameter)).detach()
 
 
 def _read_header(directory: Path) -> dict[str, Any]:

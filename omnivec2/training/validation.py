@@ -1,4 +1,4 @@
-"""How averaged weights do on the validation parts, during a run."""
+"""Validation of the averaged weights on the validation splits, during a run."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from rich.table import Table
 
 from omnivec2.preprocess import collate
 from omnivec2.spec import TaskFamily
-from omnivec2.training.losses import LossScale, losses_of
+from omnivec2.training.batches import Batch, as_tensors
+from omnivec2.training.losses import LossScale, losses_by_family
 from omnivec2.training.optimisation import WeightAverage
-from omnivec2.training.sampling import Batch, tensors
 from omnivec2.training.supervised import SupervisedStage
 from omnivec2.training.training_state import Progress
 
@@ -22,21 +22,21 @@ _BATCH = 32
 
 @contextmanager
 def averaged_weights(stage: SupervisedStage, average: WeightAverage) -> Iterator[None]:
-    """The network with its averaged weights, in evaluation mode."""
+    """Switch the network to its averaged weights and evaluation mode within the context."""
     network = stage.network
-    present = {k: v.clone() for k, v in network.state_dict().items()}
+    current = {k: v.clone() for k, v in network.state_dict().items()}
     network.load_state_dict(average.state(network))
     network.eval()
     try:
         yield
     finally:
-        network.load_state_dict(present)
+        network.load_state_dict(current)
         network.train()
 
 
 @torch.no_grad()
 def validate(stage: SupervisedStage, average: WeightAverage) -> dict[str, dict[str, float]]:
-    """Loss, and accuracy where classes are told apart, of every task."""
+    """Compute the loss of every task, and the accuracy where it has classes."""
     with averaged_weights(stage, average):
         return {route: _scores(stage, route) for route in stage.tasks}
 
@@ -45,28 +45,28 @@ def _scores(stage: SupervisedStage, route: str) -> dict[str, float]:
     task = stage.tasks[route]
     split = task.splits["val"]
     recipe = stage.recipe
-    loss_of = losses_of(literal=recipe.literal.losses)[task.family]
+    loss_of = losses_by_family(literal=recipe.literal.losses)[task.family]
     scales = stage.target_scales() if task.family is TaskFamily.REGRESSION else {}
     chosen = np.linspace(0, len(split) - 1, min(len(split), recipe.validation_samples))
-    losses, right, seen = 0.0, 0, 0
+    losses, correct, seen = 0.0, 0, 0
     for start in range(0, len(chosen), _BATCH):
         rows = [int(i) for i in chosen[start : start + _BATCH]]
         scale = LossScale(scales.get(route))
         if split.scales is not None:
             scale = LossScale(torch.as_tensor(np.asarray(split.scales)[rows])[:, None])
         targets = [split.targets[i] for i in rows]
-        inputs = tensors(collate([split.samples[i] for i in rows]))
+        inputs = as_tensors(collate([split.samples[i] for i in rows]))
         batch = Batch(route, inputs, targets, scale).to(stage.device)
         with stage.autocast():
             outputs = stage.network(route, batch.inputs)
         losses += float(loss_of(outputs, targets, batch.scale)) * len(rows)
         seen += len(rows)
         if "logits" in outputs and outputs["logits"].ndim == 2:
-            guess = outputs["logits"].argmax(dim=1).cpu().numpy()
-            right += int((guess == np.asarray(targets)).sum())
+            predicted = outputs["logits"].argmax(dim=1).cpu().numpy()
+            correct += int((predicted == np.asarray(targets)).sum())
     scores = {"loss": losses / seen}
     if task.labels and task.family is not TaskFamily.DETECTION:
-        scores["accuracy"] = right / seen
+        scores["accuracy"] = correct / seen
     return scores
 
 
@@ -76,7 +76,7 @@ def progress_table(
     scores: Mapping[str, Mapping[str, float]],
     weights: Mapping[str, float],
 ) -> Table:
-    """Every task's training loss and weight; validation loss and accuracy if there are any."""
+    """Render every task's training loss and weight, with validation scores if there are any."""
     table = Table(title=title)
     for column in ("task", "samples seen", "train loss", "weight", "val loss", "val accuracy"):
         table.add_column(column, justify="left" if column == "task" else "right")

@@ -1,4 +1,4 @@
-"""YAML with the line of every field, so that an error can point at it."""
+"""YAML files with the line of every field, so that an error can point at it."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from omnivec2.errors import ArtifactError
 
 
 class Document:
-    """A YAML file: its value, and where each part of it stands.
+    """A YAML file: its value, and the line of every field.
 
     Args:
-        path: the file.
+        path: The file.
 
     Raises:
-        ArtifactError: it is not valid YAML, not a mapping, or names a field twice.
+        ArtifactError: It is not valid YAML, not a mapping, or names a field twice.
     """
 
     def __init__(self, path: Path) -> None:
@@ -35,20 +35,20 @@ class Document:
             raise ArtifactError(f"{path}: not valid YAML: {error}") from error
         if not isinstance(self.value, dict):
             raise ArtifactError(f"{path}: expected fields with values, such as 'preset: tiny'")
-        self._refuse_doubles(self._root)
+        self._reject_duplicate_keys(self._root)
 
-    def place(self, location: Sequence[int | str]) -> str:
-        """``file:line`` of a field; of what holds it where the field itself is missing."""
+    def locate(self, location: Sequence[int | str]) -> str:
+        """Return the ``file:line`` of a field, or of its parent where the field is missing."""
         node, line = self._root, 1
         for part in location:
-            found = _step(node, part)
-            if found is None:
+            child = _find_child(node, part)
+            if child is None:
                 break
-            node, line = found
+            node, line = child
         return f"{self.path}:{line}"
 
-    def _refuse_doubles(self, node: yaml.Node | None) -> None:
-        """YAML lets the last of two equal names win; here that is a mistake."""
+    def _reject_duplicate_keys(self, node: yaml.Node | None) -> None:
+        """Raise where a name is given twice; YAML itself lets the last one win."""
         if isinstance(node, yaml.MappingNode):
             seen: set[str] = set()
             for key, value in node.value:
@@ -56,14 +56,14 @@ class Document:
                     line = key.start_mark.line + 1
                     raise ArtifactError(f"{self.path}:{line}: {key.value} is given twice")
                 seen.add(key.value)
-                self._refuse_doubles(value)
+                self._reject_duplicate_keys(value)
         elif isinstance(node, yaml.SequenceNode):
             for item in node.value:
-                self._refuse_doubles(item)
+                self._reject_duplicate_keys(item)
 
 
-def _step(node: yaml.Node | None, part: int | str) -> tuple[yaml.Node, int] | None:
-    """The node under a name or number, and the line it begins at."""
+def _find_child(node: yaml.Node | None, part: int | str) -> tuple[yaml.Node, int] | None:
+    """Return the node under a name or number, and the line it begins at."""
     if isinstance(node, yaml.MappingNode):
         for key, value in node.value:
             if key.value == str(part):

@@ -45,8 +45,9 @@ def align(
     """
     console = make_console()
     with one_line_errors(), needs_extra("train"):
-        from omnivec2.training.alignment.alignment_run import AlignRequest, write_json
+        from omnivec2.training.alignment.alignment_request import AlignRequest
         from omnivec2.training.alignment.alignment_run import align as run_alignment
+        from omnivec2.training.alignment.alignment_run import write_json
         from omnivec2.training.alignment.paired_recordings import load_aligned
         from omnivec2.training.alignment.retrieval_metrics import recall_table, zero_shot_table
         from omnivec2.training.data import DEFAULT_CACHE
@@ -59,7 +60,7 @@ def align(
         )  # fmt: skip
         result = run_alignment(request, console)
         title = f"{aligned.test_name}: recall of the same action (chance level in brackets)"
-        console.print(recall_table(title, result.found))
+        console.print(recall_table(title, result.recalls))
         console.print(zero_shot_table(result.zero_shot))
         console.print(f"wrote {out}", markup=False)
         if json_file is not None:

@@ -70,7 +70,7 @@ def evaluate(
             split=split,
             most_samples=most_samples,
             console=console,
-            look=None if pages is None else pages.look,
+            on_answers=None if pages is None else pages.add_answers,
         )
         console.print(results_table(results))
         if json_file is not None:

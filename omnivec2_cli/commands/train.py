@@ -80,7 +80,7 @@ def _export_and_measure(recipe: Recipe, paths: Paths, device: str) -> None:
     update_repository(console, checkpoint, repository, "fused")
     report = Report(paths.run)
     results = evaluate_checkpoint(
-        checkpoint, paths.data, repository, console=console, look=report.look
+        checkpoint, paths.data, repository, console=console, on_answers=report.add_answers
     )
     save_metrics(checkpoint, results)
     console.print(results_table(results))

@@ -1,4 +1,4 @@
-"""A step in several processes, or in several parts, is the step in one."""
+"""A step in several processes, or in several micro-batches, equals the step in one."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from tests.support.tiny_data import TINY
 def _gradients(
     out: Path, processes: int, accumulation: int, sharded: bool = False
 ) -> dict[str, torch.Tensor]:
-    """Of one supervised step with gates open, by name; losses among them."""
+    """Return the gradients and losses of a supervised step with open gates, by name."""
     command = [sys.executable]
     if processes > 1:
         command += ["-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={processes}"]
@@ -39,7 +39,7 @@ def _gradients(
 
 @pytest.mark.parametrize("sharded", [False, True], ids=["DDP", "FSDP"])
 @pytest.mark.parametrize(("processes", "accumulation"), [(2, 1), (2, 2)])
-def test_gradients_are_those_of_one_process_and_one_part(
+def test_gradients_are_those_of_one_process_and_one_micro_batch(
     tmp_path: Path, processes: int, accumulation: int, sharded: bool
 ) -> None:
     expected = _gradients(tmp_path / "one.safetensors", 1, 1)

@@ -1,4 +1,4 @@
-"""A whole training run on small made-up tasks: it learns, stops, resumes, and serves."""
+"""A complete training run on small synthetic tasks: it learns, stops, resumes, and serves."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from omnivec2.network.omnivec2 import module_name
 from omnivec2.network.saved_network import load_network
 from omnivec2.preprocess import collate
 from omnivec2.training import training_run as running
+from omnivec2.training.batches import as_tensors
 from omnivec2.training.evaluation import fusion_gap
 from omnivec2.training.recipe import Recipe, TaskRecipe
-from omnivec2.training.sampling import tensors
 from omnivec2.training.training_run import Paths
 from tests.support import tiny_tasks
 
@@ -91,7 +91,7 @@ def test_training_learns_what_a_line_can_tell(tmp_path: Path) -> None:
     network = load_network(running.train(recipe, _paths(tmp_path)))
     test = TASKS["tabular/sign"].splits["test"]
     with torch.no_grad():
-        logits = network("tabular/sign", tensors(collate(list(test.samples))))["logits"]
+        logits = network("tabular/sign", as_tensors(collate(list(test.samples))))["logits"]
     assert (logits.argmax(dim=1).numpy() == test.targets).mean() > 0.9
 
 
@@ -128,7 +128,7 @@ def test_the_gap_is_measured_on_what_would_ship_and_the_cross_attention_it_was_t
         difference = own[name].float() - shipped[name].float()
         assert difference.norm() <= own[name].float().norm() / 50
     assert float(saved.network.fusion.before_g.alpha.detach()) != pytest.approx(ALPHA_START)
-    gaps = {one.route: one for one in fusion_gap.measure_gaps(saved)}
+    gaps = {gap.route: gap for gap in fusion_gap.measure_gaps(saved)}
     assert set(gaps) == set(TASKS)
     assert gaps["tabular/double"].difference != 0
 

@@ -10,11 +10,11 @@ from safetensors.torch import save_file
 
 from omnivec2.training.distributed.devices import Machine
 from omnivec2.training.distributed.processes import Processes, ShardedProcesses
-from omnivec2.training.distributed.sharding import whole
-from omnivec2.training.loop import gradients, start_stage
+from omnivec2.training.distributed.sharding import gather_full_tensors
+from omnivec2.training.loop import compute_gradients, start_stage
 from omnivec2.training.recipe import Recipe, TaskRecipe
 from omnivec2.training.supervised import SupervisedStage
-from omnivec2.training.training_run import build
+from omnivec2.training.training_run import build_network
 from omnivec2.training.training_state import Progress
 from tests.support import tiny_tasks
 
@@ -31,16 +31,18 @@ def main(out: Path, accumulation: int, processes: int, sharded: bool) -> None:
         tasks={route: TaskRecipe(weight=1, batch_size=8) for route in tasks},
     )
     torch.manual_seed(0)
-    network, _ = build(recipe, tasks)
+    network, _ = build_network(recipe, tasks)
     several = ShardedProcesses if sharded else Processes
     machine = several("cpu") if processes > 1 else Machine("cpu")
     run = start_stage(SupervisedStage(network, recipe, tasks, 0), Progress(), machine)
     batch = next(run.stage.sampler().stream(0, 1, {}))
-    losses = gradients(run, batch)
-    found = whole({n: p.grad for n, p in run.stage.named_parameters() if p.grad is not None})
-    if machine.main:
+    losses = compute_gradients(run, batch)
+    found = gather_full_tensors(
+        {n: p.grad for n, p in run.stage.named_parameters() if p.grad is not None}
+    )
+    if machine.is_main:
         save_file(found | {f"loss/{r}": torch.tensor(v) for r, v in losses.items()}, out)
-    machine.wait()
+    machine.wait_for_all()
     if torch.distributed.is_initialized():
         torch.distributed.destroy_process_group()
 

@@ -1,4 +1,4 @@
-"""Tokenizers: named arrays of one modality -> tokens of f's width. One registry."""
+"""Tokenizers, which turn named arrays of one modality into tokens of f's width; their registry."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ TOKENIZERS: dict[Modality, Any] = {
 
 
 def build_tokenizer(config: TokenizerConfig, width: int) -> Tokenizer:
-    """The tokenizer of a configuration, making tokens of ``width``."""
+    """Build the tokenizer of a configuration, which makes tokens of ``width``."""
     tokenizer: Tokenizer = TOKENIZERS[config.modality](config, width)
     return tokenizer
 

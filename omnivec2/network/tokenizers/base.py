@@ -1,4 +1,4 @@
-"""What every tokenizer shares: a CLS token in front and a LayerNorm at the end."""
+"""The base of all tokenizers: a CLS token in front and a LayerNorm at the end."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ Inputs = Mapping[str, Tensor]
 
 
 class Tokenizer(nn.Module):
-    """Turns named arrays (B, ...) into tokens (B, 1 + N, width), CLS first."""
+    """A module that turns named arrays (B, ...) into tokens (B, 1 + N, width), CLS first."""
 
     def __init__(self, width: int) -> None:
         super().__init__()
@@ -21,7 +21,7 @@ class Tokenizer(nn.Module):
         self.norm = nn.LayerNorm(width)
 
     def finish(self, x_BND: Tensor, mask_BN: Tensor | None = None) -> Tokens:
-        """Put CLS in front, normalise, and extend the mask."""
+        """Prepend CLS, normalise, and extend the mask."""
         batch = x_BND.shape[0]
         cls = self.cls.to(x_BND.dtype).expand(batch, 1, -1)
         x_BND = self.norm(torch.cat([cls, x_BND], dim=1))

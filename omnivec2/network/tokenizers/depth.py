@@ -1,7 +1,7 @@
-"""Depth: tubelets of distance and silhouette, and of how both move.
+"""Depth: tubelets of distance and silhouette, and of the changes of both.
 
-Clips of one camera differ little: most of every frame is the same wall. What an action is
-made of is brought to about one, so that it is not drowned by what all clips share.
+Clips of one camera differ little: most of every frame is the same wall. The channels that
+carry the action are scaled to about one, so that the shared background does not drown them.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from omnivec2.network.tokenizers.base import Inputs, Tokenizer
 
 RANGE_MM = 4080.0
 _GAINS = (5.0, 2.0, 100.0, 6.0)
-"""Of distance, silhouette and their changes: brings each to a deviation of about one."""
+"""Gains of distance, silhouette and their changes: each gets a deviation of about one."""
 
 
 class DepthTokenizer(Tokenizer):
@@ -30,7 +30,7 @@ class DepthTokenizer(Tokenizer):
         self.positions = GridPositions(config.grid, width)
 
     def forward(self, inputs: Inputs) -> Tokens:
-        """Channels, a lower resolution, tubelets, project."""
+        """Compute the channels, pool them, cut tubelets and project each."""
         channels = self.channels(inputs["depth"].to(self.cls.dtype))
         pooled = F.avg_pool2d(channels.flatten(0, 1), self.pooling)
         (t, p, q), (frames, rows, columns) = self.tubelet, self.grid
@@ -42,9 +42,10 @@ class DepthTokenizer(Tokenizer):
 
     @staticmethod
     def channels(millimetres: Tensor) -> Tensor:
-        """(B, T, H, W) -> (B, T, 4, H, W): both as they are, and as they differ from usual.
+        """Compute distance, silhouette and the change of both: (B, T, H, W) -> (B, T, 4, H, W).
 
-        Usual is a pixel's mean over the clip, which takes away all that stands still.
+        The change is the difference from a pixel's mean over the clip, which removes all that
+        stands still.
         """
         seen = (millimetres > 0).to(millimetres.dtype)
         distance = (millimetres.clamp(max=RANGE_MM) / (RANGE_MM / 2) - 1.0) * seen

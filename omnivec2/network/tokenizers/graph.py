@@ -13,7 +13,7 @@ from omnivec2.network.tokenizers.base import Inputs, Tokenizer
 
 
 class FieldEmbedding(nn.Module):
-    """Sum of one embedding per integer field (OGB's atom and bond encoders)."""
+    """The sum of one embedding per integer field (OGB's atom and bond encoders)."""
 
     offsets: Tensor
 
@@ -25,7 +25,7 @@ class FieldEmbedding(nn.Module):
         nn.init.normal_(self.table.weight, std=0.3)
 
     def forward(self, fields: Tensor) -> Tensor:
-        """int32 (B, N, fields) -> (B, N, width)."""
+        """Embed int32 (B, N, fields) as (B, N, width)."""
         return self.table(fields + self.offsets).sum(dim=2)
 
 
@@ -34,7 +34,7 @@ class GraphTokenizer(Tokenizer):
 
     Inputs: ``nodes`` int32 (B, N, 9), ``node_ids`` float32 (B, N, 16), ``node_mask``
     uint8 (B, N), ``edges`` int32 (B, E, 2), ``edge_features`` int32 (B, E, 3),
-    ``edge_mask`` uint8 (B, E). A bond stands once; its ends' identifiers are projected
+    ``edge_mask`` uint8 (B, E). A bond appears once; its ends' identifiers are projected
     by one matrix and added, so that its direction does not matter.
     """
 
@@ -44,12 +44,12 @@ class GraphTokenizer(Tokenizer):
         self.bond = FieldEmbedding(config.edge_cardinalities, width)
         self.identifier = nn.Linear(config.laplacian_dims, width, bias=False)
         self.kind = nn.Parameter(torch.randn(2, width) * 0.3)
-        # An edge token also sees the atoms it joins: with few molecules to learn from,
+        # An edge token also gets the atoms it joins: with few molecules to learn from,
         # attention alone is slow to discover them.
         self.ends = nn.Linear(width, width, bias=False)
 
     def forward(self, inputs: Inputs) -> Tokens:
-        """Embed, identify, mark kinds, join."""
+        """Embed nodes and edges, add identifiers and kinds, concatenate."""
         atoms = self.atom(inputs["nodes"])
         node_ids = self.identifier(inputs["node_ids"])
         edges = inputs["edges"].long()

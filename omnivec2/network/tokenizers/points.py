@@ -1,7 +1,7 @@
 """Point clouds: a mini-PointNet over each group, plus an embedding of its centre.
 
 Source: Point-BERT (Yu et al., 2022), narrower and without batch normalisation; centres
-as Fourier features (Tancik et al., 2020), which tell near places apart from the start.
+as Fourier features (Tancik et al., 2020), which distinguish near places from the start.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from omnivec2.network.tokenizers.base import Inputs, Tokenizer
 
 _OCTAVES = 4
 GROUP_GAIN = 10.0
-"""Neighbours lie within a tenth of the unit sphere: this brings them to about one."""
+"""Neighbours lie within a tenth of the unit sphere: the gain scales them to about one."""
 
 
 class FourierFeatures(nn.Module):
@@ -33,7 +33,7 @@ class FourierFeatures(nn.Module):
         self.register_buffer("frequencies", frequencies, persistent=False)
 
     def forward(self, places: Tensor) -> Tensor:
-        """(..., 3) in -1..1 -> (..., ``outputs``)."""
+        """Map coordinates (..., 3) in -1..1 to features (..., ``outputs``)."""
         angles = (places[..., None] * self.frequencies).flatten(-2)
         return torch.cat([places, angles.sin(), angles.cos()], dim=-1)
 
@@ -55,7 +55,7 @@ class PointCloudTokenizer(Tokenizer):
         )
 
     def forward(self, inputs: Inputs) -> Tokens:
-        """One token per group, indifferent to the order of its points."""
+        """Make one token per group, independent of the order of its points."""
         points = self.point(inputs["groups"] * GROUP_GAIN)
         summary = points.amax(dim=2, keepdim=True).expand_as(points)
         grouped = self.group(F.gelu(torch.cat([points, summary], dim=-1))).amax(dim=2)

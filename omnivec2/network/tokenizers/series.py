@@ -20,7 +20,7 @@ class TimeSeriesTokenizer(Tokenizer):
 
     Instance normalisation (RevIN without its affine) and patches of PatchTST; the last
     value is repeated ``stride`` times so that the newest samples start a patch too.
-    Location, scale and the normalised series travel past the trunk to the forecasting head.
+    Location, scale and the normalised series bypass the trunk to the forecasting head.
     """
 
     def __init__(self, config: TimeSeriesTokenizerConfig, width: int) -> None:
@@ -39,7 +39,7 @@ class TimeSeriesTokenizer(Tokenizer):
 
     @staticmethod
     def normalised(values: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Mean and deviation of each series, (B, 1), and the series in these units."""
+        """Return mean and deviation of each series, (B, 1), and the series in these units."""
         location = values.mean(dim=1, keepdim=True)
         centred = values - location
         scale = torch.sqrt((centred * centred).mean(dim=1, keepdim=True) + 1e-8)
@@ -67,7 +67,7 @@ class ImuTokenizer(Tokenizer):
         self.positions = GridPositions((self.count,), width)
 
     def forward(self, inputs: Inputs) -> Tokens:
-        """One token per run of samples over all channels."""
+        """Make one token per run of samples over all channels."""
         runs = self.runs(inputs["signal"])
         return self.finish(self.project(runs) + self.positions((self.count,)))
 
@@ -82,7 +82,7 @@ class HyperspectralTokenizer(Tokenizer):
 
     Per-band scaling is frozen from training. Each group of neighbouring bands makes one
     token from the centre's spectrum and its surroundings. Neighbours without data (zero in
-    every band) take the centre's spectrum: holes would outweigh everything a crop differs by.
+    every band) take the centre's spectrum: holes would outweigh all differences between crops.
     """
 
     low: Tensor
@@ -104,7 +104,7 @@ class HyperspectralTokenizer(Tokenizer):
         return self.finish(self.project(groups) + self.positions((self.count,)))
 
     def groups(self, window: Tensor) -> Tensor:
-        """(B, 7, 7, bands) in sensor values -> (B, tokens, 7 * 7 * bands of a group)."""
+        """Group scaled bands: (B, 7, 7, bands) -> (B, tokens, 7 * 7 * bands of a group)."""
         middle = slice(window.shape[1] // 2, window.shape[1] // 2 + 1)
         measured = (window != 0).any(dim=3, keepdim=True)
         window = torch.where(measured, window, window[:, middle, middle])

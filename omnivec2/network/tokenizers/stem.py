@@ -1,7 +1,7 @@
 """The convolutional stem of the visual tokenizers: the first blocks of EfficientNet-Lite0.
 
 Uni-Perceiver v2 likewise puts a convolutional network before its transformer; with the
-little data and compute of the reference network it is what makes 16 x 16 patches useful.
+little data and compute of the reference network, 16 x 16 patches are useful only thanks to it.
 Batch normalisation is folded into the convolutions when the weights are imported
 (``omnivec2.network.warmstart``), so the stem is plain convolutions.
 
@@ -28,7 +28,7 @@ STRIDE = 16
 
 
 class SameConv(nn.Module):
-    """Convolution with TensorFlow's SAME padding: the odd pixel goes to the end."""
+    """A convolution with TensorFlow's SAME padding: the odd pixel goes to the end."""
 
     def __init__(
         self, inputs: int, outputs: int, kernel: int, stride: int, groups: int = 1
@@ -39,12 +39,12 @@ class SameConv(nn.Module):
         self.conv = nn.Conv2d(inputs, outputs, kernel, stride, groups=groups)
 
     def forward(self, x: Tensor) -> Tensor:
-        """(B, C, h, w) -> (B, C', h / stride, w / stride)."""
+        """Convolve (B, C, h, w) to (B, C', h / stride, w / stride)."""
         return self.conv(F.pad(x, self.pad))
 
 
 class InvertedResidual(nn.Module):
-    """MobileNetV2 block: widen, depthwise convolution, narrow; residual if shapes allow."""
+    """A MobileNetV2 block: widen, depthwise convolution, narrow; residual if shapes allow."""
 
     def __init__(self, inputs: int, outputs: int, expansion: int, kernel: int, stride: int) -> None:
         super().__init__()
@@ -55,18 +55,18 @@ class InvertedResidual(nn.Module):
         self.residual = stride == 1 and inputs == outputs
 
     def forward(self, x: Tensor) -> Tensor:
-        """(B, C, h, w) -> (B, C', h / stride, w / stride)."""
+        """Convolve (B, C, h, w) to (B, C', h / stride, w / stride)."""
         y = x if self.expand is None else F.relu6(self.expand(x))
         y = self.narrow(F.relu6(self.depthwise(y)))
         return x + y if self.residual else y
 
 
 class Stem(nn.Module):
-    """Images (B, channels, h, w) -> cells (B, ``channels_out``, h / 16, w / 16).
+    """A network from images (B, channels, h, w) to cells (B, ``channels_out``, h / 16, w / 16).
 
     Args:
-        channels: of the input; 3 takes ImageNet weights as they are, 1 their sum.
-        blocks: how many blocks to keep; 8 or 11 end at stride 16.
+        channels: The channels of the input; 3 takes ImageNet weights as they are, 1 their sum.
+        blocks: The number of blocks to keep; 8 or 11 end at stride 16.
     """
 
     def __init__(self, channels: int, blocks: int) -> None:

@@ -12,20 +12,20 @@ from omnivec2.network.layers import Tokens
 from omnivec2.network.tokenizers.base import Inputs, Tokenizer
 
 _NARROWEST = 1e-3
-"""Of a piece, in deviations of its column: a narrower one is a step."""
+"""The least width of a piece, in deviations of its column: a narrower one is a step."""
 
 
 class Piecewise(nn.Module):
-    """What pieces of a column's range add to a number's token.
+    """The contribution of pieces of a column's range to a number's token.
 
     Piecewise linear encoding (Gorishniy et al., 2022): a piece's share is 0 below it, 1 above,
-    and grows along it. Thresholds, which tables are full of, are sums of such shares. The
-    parts start at zero: a network that had none goes on from where it was.
+    and grows along it. Thresholds, which are common in tables, are sums of such shares. The
+    weights start at zero, so that a network trained without pieces can be continued with them.
 
     Args:
-        numbers: columns.
-        pieces: of each column.
-        width: of a token.
+        numbers: The number of numeric columns.
+        pieces: The number of pieces of each column.
+        width: The width of a token.
     """
 
     edges: Tensor
@@ -36,7 +36,7 @@ class Piecewise(nn.Module):
         self.weight = nn.Parameter(torch.zeros(numbers, pieces, width))
 
     def forward(self, scaled: Tensor) -> Tensor:
-        """(B, Nn, 1) numbers in deviations -> (B, Nn, width)."""
+        """Map numbers in deviations (B, Nn, 1) to (B, Nn, width)."""
         low = self.edges[:, :-1]
         length = (self.edges[:, 1:] - low).clamp(min=_NARROWEST)
         share = ((scaled - low) / length).clamp(0, 1)
@@ -46,9 +46,9 @@ class Piecewise(nn.Module):
 class TabularTokenizer(Tokenizer):
     """``numbers`` float32 (B, Nn), ``missing`` uint8 (B, Nn), ``categories`` int32 (B, Nc).
 
-    A number's token is x W + b, and what its pieces add (``Piecewise``), with a learned token
-    where it is missing; a category's is looked up in one table that holds all columns' ids one
-    after another.
+    A number's token is x W + b plus the contribution of its pieces (``Piecewise``), or a learned
+    token where it is missing; a category's is looked up in one table that holds all columns' ids
+    one after another.
     """
 
     mean: Tensor
@@ -70,7 +70,7 @@ class TabularTokenizer(Tokenizer):
         nn.init.normal_(self.categories.weight, std=0.5)
 
     def forward(self, inputs: Inputs) -> Tokens:
-        """Numeric columns first, then categorical ones."""
+        """Embed numeric columns first, then categorical ones."""
         scaled = ((inputs["numbers"] - self.mean) / self.std)[..., None]
         numeric = scaled * self.weight + self.bias
         if self.piecewise is not None:

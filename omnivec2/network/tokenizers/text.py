@@ -31,6 +31,6 @@ class TextTokenizer(Tokenizer):
         ids = inputs["input_ids"]
         position = torch.arange(ids.shape[1], device=ids.device)
         x = self.words(ids) + self.positions(position) + self.segments(inputs["token_type_ids"])
-        # In training only: what the head has to write, and what it may copy from.
+        # In training only: the text to write, and the source to copy from.
         extras = {name: inputs[name] for name in (IDS, TARGET_IDS) if TARGET_IDS in inputs}
         return Tokens(self.norm(x), inputs["attention_mask"] > 0, extras)

@@ -16,7 +16,7 @@ IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
 GRAY_MEAN, GRAY_STD = 0.5, 0.5
 AUDIOSET_MEAN, AUDIOSET_STD = -4.2677393, 4.5689974
-"""Mean and deviation of AudioSet's log-mel filter banks (Gong et al., AST, 2021)."""
+"""The mean and deviation of AudioSet's log-mel filter banks (Gong et al., AST, 2021)."""
 
 
 class VisualTokenizer(Tokenizer):
@@ -32,11 +32,11 @@ class VisualTokenizer(Tokenizer):
         self.positions = GridPositions(config.grid, width)
 
     def features(self) -> int:
-        """Numbers that ``describe`` gives per tubelet."""
+        """Return the number of values that ``describe`` gives per tubelet."""
         return self.stem.channels_out * math.prod(self.tubelet)
 
     def tokens_of(self, frames: Tensor) -> Tokens:
-        """Normalised frames (B, T, C, h, w) -> tokens, row-major over (time, row, column)."""
+        """Turn normalised frames (B, T, C, h, w) into tokens, row-major over time, row, column."""
         batch, count = frames.shape[:2]
         cells = self.stem(frames.flatten(0, 1))
         t, p, q = self.tubelet
@@ -49,7 +49,7 @@ class VisualTokenizer(Tokenizer):
         return self.finish(self.project(described) + self.positions(grid))
 
     def describe(self, cells_BTRCtcpq: Tensor) -> Tensor:
-        """What the projection sees of a tubelet's cells: all of them."""
+        """Return the projection's input from a tubelet's cells: all of them."""
         return cells_BTRCtcpq
 
 
@@ -69,31 +69,31 @@ class ImageTokenizer(VisualTokenizer):
         self.register_buffer("std", _channel_buffer(IMAGENET_STD))
 
     def frames(self, pixels: Tensor) -> Tensor:
-        """uint8 (..., H, W, 3) -> normalised float (..., 3, H, W)."""
+        """Normalise pixels: uint8 (..., H, W, 3) -> float (..., 3, H, W)."""
         return (pixels.movedim(-1, -3).to(self.mean.dtype) / 255.0 - self.mean) / self.std
 
     def forward(self, inputs: Inputs) -> Tokens:
-        """An image is a single frame."""
+        """Tokenize an image as a single frame."""
         return self.tokens_of(self.frames(inputs["pixels"])[:, None])
 
 
 class VideoTokenizer(ImageTokenizer):
-    """``frames`` uint8 (B, T, H, W, 3): what a tubelet shows, and how much it moves.
+    """``frames`` uint8 (B, T, H, W, 3): the mean content of a tubelet, and its motion.
 
-    Averages over a tubelet have an eighth of the cells' numbers, and the absolute change
-    between its frames is what a few hundred clips suffice to learn from.
+    Averages over a tubelet have an eighth of the cells' numbers, and a few hundred clips
+    suffice to learn from the absolute change between its frames.
     """
 
     def features(self) -> int:
-        """A mean and a mean change per channel of the stem."""
+        """Return two per channel of the stem: a mean and a mean change."""
         return 2 * self.stem.channels_out
 
     def forward(self, inputs: Inputs) -> Tokens:
-        """All frames share the stem."""
+        """Tokenize all frames with one stem."""
         return self.tokens_of(self.frames(inputs["frames"]))
 
     def describe(self, cells_BTRCtcpq: Tensor) -> Tensor:
-        """Mean cell of a tubelet, and mean absolute change from frame to frame."""
+        """Return a tubelet's mean cell, and its mean absolute change from frame to frame."""
         mean = cells_BTRCtcpq.mean(dim=(4, 6, 7))
         first, later = cells_BTRCtcpq[..., :-1, :, :, :], cells_BTRCtcpq[..., 1:, :, :, :]
         return torch.cat([mean, (later - first).abs().mean(dim=(4, 6, 7))], dim=-1)
@@ -105,7 +105,7 @@ class GrayTokenizer(VisualTokenizer):
     channels = 1
 
     def forward(self, inputs: Inputs) -> Tokens:
-        """One channel, scaled to -1..1."""
+        """Tokenize one channel, scaled to -1..1."""
         pixels = inputs["pixels"].movedim(-1, -3).to(self.cls.dtype)
         return self.tokens_of(((pixels / 255.0 - GRAY_MEAN) / GRAY_STD)[:, None])
 
@@ -116,6 +116,6 @@ class AudioTokenizer(VisualTokenizer):
     channels = 1
 
     def forward(self, inputs: Inputs) -> Tokens:
-        """AudioSet's normalisation, by two deviations as in AST."""
+        """Normalise by AudioSet's mean and two of its deviations, as in AST, and tokenize."""
         fbank = (inputs["fbank"] - AUDIOSET_MEAN) / (2 * AUDIOSET_STD)
         return self.tokens_of(fbank[:, None, None])

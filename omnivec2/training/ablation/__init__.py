@@ -1,5 +1,5 @@
-"""What the parts of the network are worth: one shared trunk, own tokenizers, own heads.
+"""Ablations: the benefit of a shared trunk, of own tokenizers and of own heads.
 
-Variants are made for measuring and are never served, so the network itself knows nothing of
-them.
+Variants are built only for this measurement and never served, so the network package does not
+contain them.
 """

@@ -1,4 +1,4 @@
-"""``omnivec2 ablate``: the same recipe for every variant and seed, measured on the test parts."""
+"""``omnivec2 ablate``: train every variant and seed by one recipe, and measure on test splits."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ from rich.table import Table
 from omnivec2.network.omnivec2 import OmniVec2
 from omnivec2.preprocess import collate
 from omnivec2.training.ablation.ablation_table import ROWS, Cell, Cells, Row
-from omnivec2.training.ablation.network_variants import alter, parameters_in_use
+from omnivec2.training.ablation.network_variants import make_variant, parameters_in_use
+from omnivec2.training.batches import as_tensors
 from omnivec2.training.data import load_task
 from omnivec2.training.data.base import TaskData
 from omnivec2.training.distributed.devices import Machine
-from omnivec2.training.evaluation.predictions import answers
+from omnivec2.training.evaluation.predictions import Answers, read_answers
 from omnivec2.training.journal import Journal
 from omnivec2.training.loop import run_stage, start_stage
 from omnivec2.training.recipe import Recipe
-from omnivec2.training.sampling import tensors
 from omnivec2.training.supervised import SupervisedStage
-from omnivec2.training.training_run import build, freeze
+from omnivec2.training.training_run import build_network, freeze_parameters
 from omnivec2.training.training_state import Progress
 from omnivec2.training.validation import averaged_weights
 
@@ -33,14 +33,14 @@ _BATCH = 64
 
 @dataclass(frozen=True)
 class Ablation:
-    """What is trained and measured over and over.
+    """The settings shared by all networks of the table.
 
     Attributes:
-        recipe: of one network with all tasks.
-        tasks: route -> data.
-        run: directory of logs.
-        console: where progress is shown.
-        machine: where it computes.
+        recipe: The recipe of one network with all tasks.
+        tasks: The data of every task, by route.
+        run: The directory of logs.
+        console: The console for progress.
+        machine: The device and the processes to compute on.
     """
 
     recipe: Recipe
@@ -49,22 +49,22 @@ class Ablation:
     console: Console
     machine: Machine
 
-    def measure(self, row: Row, seed: int, routes: Sequence[str]) -> list[Cell]:
-        """Train one network, and measure each of its tasks on the test part."""
+    def train_and_measure(self, row: Row, seed: int, routes: Sequence[str]) -> list[Cell]:
+        """Train one network, and measure each of its tasks on the test split.
+
+        Args:
+            row: The variant.
+            seed: The seed of the network and its training.
+            routes: The tasks of the network.
+        """
         started = time.monotonic()
         tasks = {route: self.tasks[route] for route in routes}
-        recipe = self.recipe.model_copy(
-            update={
-                "seed": seed,
-                "steps": max(1, round(self.recipe.steps * len(tasks) / len(self.tasks))),
-                "tasks": {route: self.recipe.tasks[route] for route in routes},
-            }
-        )
+        recipe = self._recipe_of(seed, routes)
         torch.manual_seed(seed)
-        network, _ = build(recipe, tasks)
-        fixed = {n for n, p in network.named_parameters() if not p.requires_grad}
-        freeze(network, recipe, fixed)
-        alter(network, row.tokenizers, row.heads)
+        network, _ = build_network(recipe, tasks)
+        constants = {n for n, p in network.named_parameters() if not p.requires_grad}
+        freeze_parameters(network, recipe, constants)
+        make_variant(network, row.tokenizers, row.heads)
         stage = SupervisedStage(network, recipe, tasks, seed)
         stage.to(self.machine.device)
         run = start_stage(stage, Progress(), self.machine)
@@ -73,7 +73,7 @@ class Ablation:
         with Journal(self.run, name, self.console, 0, (0, recipe.steps)) as journal:
             run_stage(run, recipe.steps, journal, lambda: None)
         with averaged_weights(stage, run.average):
-            values = {route: measure(network, tasks[route], self.machine) for route in routes}
+            values = {route: measure_task(network, tasks[route], self.machine) for route in routes}
         return [
             Cell(
                 row=row.name,
@@ -88,21 +88,30 @@ class Ablation:
             for route, value in values.items()
         ]
 
+    def _recipe_of(self, seed: int, routes: Sequence[str]) -> Recipe:
+        """Return the recipe for some of the tasks, with their share of the steps."""
+        share = len(routes) / len(self.tasks)
+        return self.recipe.model_copy(
+            update={
+                "seed": seed,
+                "steps": max(1, round(self.recipe.steps * share)),
+                "tasks": {route: self.recipe.tasks[route] for route in routes},
+            }
+        )
+
 
 @torch.no_grad()
-def measure(network: OmniVec2, task: TaskData, machine: Machine) -> float:
-    """The metric of a task on its test part, single stream, in PyTorch."""
+def measure_task(network: OmniVec2, task: TaskData, machine: Machine) -> float:
+    """Measure a task's metric on its test split, single stream, in PyTorch."""
     split = task.splits["test"]
-    predicted, wanted = [], []
+    answers = Answers([], [])
     for start in range(0, len(split), _BATCH):
         rows = range(start, min(start + _BATCH, len(split)))
-        inputs = tensors(collate([split.samples[row] for row in rows]))
+        inputs = as_tensors(collate([split.samples[row] for row in rows]))
         outputs = network(task.route, {k: v.to(machine.device) for k, v in inputs.items()})
         arrays = {name: value.float().cpu().numpy() for name, value in outputs.items()}
-        found = answers(task.family, arrays, split, rows)
-        predicted += found.predicted
-        wanted += found.wanted
-    return type(found)(predicted, wanted).measure(task.metric)
+        answers.extend(read_answers(task.family, arrays, split, rows))
+    return answers.measure(task.metric)
 
 
 def ablate(
@@ -115,40 +124,40 @@ def ablate(
     console: Console,
     device: str = "cpu",
 ) -> Cells:
-    """Fill the table: cells that ``out`` has are not measured again.
+    """Measure all cells of the table that ``out`` does not hold yet.
 
     Args:
-        recipe: one supervised stage of classification tasks; its seed is not used.
-        data: the directory of data sets.
-        out: JSON file of the cells.
-        seeds: networks of every variant.
-        run: directory of logs.
-        console: where progress is shown.
-        device: where to compute: ``cpu``, ``cuda``, or ``auto``.
+        recipe: The recipe: one supervised stage of classification tasks; its seed is not used.
+        data: The directory of data sets.
+        out: The JSON file of the cells.
+        seeds: The number of networks of every variant.
+        run: The directory of logs.
+        console: The console for progress.
+        device: The device: ``cpu``, ``cuda``, or ``auto``.
 
     Raises:
-        ArtifactError: data is missing, or a variant cannot be made of a task.
+        ArtifactError: Data is missing, or a variant is not possible for a task.
     """
     cells = Cells(out)
     tasks = {route: load_task(route, data) for route in recipe.tasks}
     ablation = Ablation(recipe, tasks, run, console, Machine(device))
-    wanted = [
+    networks = [
         (row, seed, routes)
         for seed in range(seeds)
         for row in ROWS
         for routes in row.groups(list(recipe.tasks))
     ]
-    for number, (row, seed, routes) in enumerate(wanted, start=1):
+    for number, (row, seed, routes) in enumerate(networks, start=1):
         if not cells.has(row.name, seed, routes):
-            title = f"network {number} of {len(wanted)}: {row.name}, seed {seed}"
+            title = f"network {number} of {len(networks)}: {row.name}, seed {seed}"
             console.print(f"{title}, {', '.join(routes)}")
-            cells.add(ablation.measure(row, seed, routes))
+            cells.add(ablation.train_and_measure(row, seed, routes))
     return cells
 
 
 def cells_table(cells: Cells) -> Table:
-    """For a terminal."""
-    table = Table(title="Ablations: mean ± deviation (seeds) on the test parts")
+    """Render the cells for a terminal."""
+    table = Table(title="Ablations: mean ± standard deviation (seeds) on the test splits")
     for column in ("modalities", "tokenizers", "heads", *cells.routes):
         table.add_column(column)
     for line in cells.lines():

@@ -1,4 +1,4 @@
-"""The table of ablations: its rows, and its cells on disk."""
+"""The table of ablations: its rows, and its cells, stored on disk."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ class Row:
     """A variant.
 
     Attributes:
-        name: key of its cells.
-        modalities: one network for each, or one for all.
-        tokenizers: see :data:`omnivec2.training.ablation.network_variants.Tokenizers`.
-        heads: likewise.
+        name: The key of its cells.
+        modalities: Whether there is one network per task (``single``) or one for all.
+        tokenizers: The :data:`omnivec2.training.ablation.network_variants.Tokenizers`.
+        heads: The :data:`omnivec2.training.ablation.network_variants.Heads`.
     """
 
     name: str
@@ -34,7 +34,7 @@ class Row:
     heads: Heads
 
     def groups(self, routes: Sequence[str]) -> list[tuple[str, ...]]:
-        """The tasks of every network that the row needs."""
+        """Return the tasks of every network that the row needs."""
         return [(route,) for route in routes] if self.modalities == "single" else [tuple(routes)]
 
 
@@ -45,12 +45,12 @@ ROWS = (
     Row("patches", "multiple", "patches", "own"),
     Row("unified tokenizer", "multiple", "unified", "own"),
 )
-"""``patches`` is what one tokenizer for all has to be compared with: a linear map of raw numbers
-too, but one for each modality."""
+"""``patches`` is the fair comparison for ``unified tokenizer``: also a linear map of raw numbers,
+but one for each modality."""
 
 
 class Cell(BaseModel):
-    """One trained network's figure on one task's test part."""
+    """One trained network's result on one task's test split."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -65,58 +65,59 @@ class Cell(BaseModel):
 
 
 class Cells:
-    """All cells that have been measured, in a JSON file that grows.
+    """All measured cells, in a JSON file that is extended.
 
     Args:
-        path: of the file; read if it exists.
+        path: The path of the file, which is read if it exists.
 
     Raises:
-        ArtifactError: it holds something else.
+        ArtifactError: The file holds something else.
     """
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self.found: list[Cell] = []
+        self.measured: list[Cell] = []
         if path.exists():
             try:
-                self.found = [Cell(**one) for one in json.loads(path.read_text())["cells"]]
+                content = json.loads(path.read_text())
+                self.measured = [Cell(**cell) for cell in content["cells"]]
             except (ValueError, KeyError, TypeError) as error:
                 raise ArtifactError(f"{path} is no table of ablations: {error}") from error
 
     def has(self, row: str, seed: int, routes: Sequence[str]) -> bool:
         """Whether a network has been measured."""
-        known = {(cell.row, cell.seed, cell.route) for cell in self.found}
+        known = {(cell.row, cell.seed, cell.route) for cell in self.measured}
         return all((row, seed, route) in known for route in routes)
 
     def add(self, cells: Sequence[Cell]) -> None:
-        """Keep further ones."""
-        self.found += cells
+        """Add cells, and write the file."""
+        self.measured += cells
         content = {
             "created": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
             **environment("torch"),
             "rows": [asdict(row) for row in ROWS],
-            "cells": [cell.model_dump() for cell in self.found],
+            "cells": [cell.model_dump() for cell in self.measured],
         }
         write_file(self._path, (json.dumps(content, indent=1) + "\n").encode())
 
     def values(self, row: str, route: str) -> list[float]:
-        """One per seed."""
-        return [cell.value for cell in self.found if (cell.row, cell.route) == (row, route)]
+        """Return the values of all seeds."""
+        return [cell.value for cell in self.measured if (cell.row, cell.route) == (row, route)]
 
     def lines(self) -> Iterator[list[str]]:
-        """Mean and deviation over the seeds: a line per row, a column per task."""
+        """Yield a line per row: mean and deviation over the seeds, a column per task."""
         for row in ROWS:
             cells = [spread(self.values(row.name, route)) for route in self.routes]
             yield [row.modalities, row.tokenizers, row.heads, *cells]
 
     @property
     def routes(self) -> list[str]:
-        """The tasks, in the order of their measuring."""
-        return list(dict.fromkeys(cell.route for cell in self.found))
+        """The tasks, in the order of their measurement."""
+        return list(dict.fromkeys(cell.route for cell in self.measured))
 
 
 def spread(values: Sequence[float]) -> str:
-    """``0.712 ± 0.004 (3)``: mean, sample deviation and how many."""
+    """Format values as ``0.712 ± 0.004 (3)``: mean, sample deviation and count."""
     if not values:
         return ""
     if len(values) == 1:

@@ -6,8 +6,8 @@
     audio --> 16x16 patches --+--> numbers, padded with 0 --> one linear map --> f
     imu   --> runs of samples +
 
-A variant replaces tokenizers or heads of a network that has its constants fitted, so that all
-variants see the same numbers.
+A variant replaces tokenizers or heads of a network whose constants are fitted, so that all
+variants get the same numbers.
 """
 
 from __future__ import annotations
@@ -28,19 +28,24 @@ from omnivec2.network.tokenizers.visual import AUDIOSET_MEAN, AUDIOSET_STD
 from omnivec2.spec import Modality, TaskFamily
 
 Tokenizers = Literal["own", "patches", "unified"]
-"""Own tokenizers; a linear map of raw patches for each modality; one such map for all."""
+"""The tokenizers: own ones, a linear map of raw patches per modality, or one such map for all."""
 
 Heads = Literal["own", "unified"]
-"""A head per task, or one whose outputs are the classes of all tasks."""
+"""The heads: one per task, or one whose outputs are the classes of all tasks."""
 
 _SIDE = 16
 
 
-def alter(network: OmniVec2, tokenizers: Tokenizers, heads: Heads) -> None:
+def make_variant(network: OmniVec2, tokenizers: Tokenizers, heads: Heads) -> None:
     """Turn a network into a variant, in place.
 
+    Args:
+        network: The network, with its constants fitted.
+        tokenizers: The kind of tokenizers.
+        heads: The kind of heads.
+
     Raises:
-        ArtifactError: there is no such variant of one of its modalities or tasks.
+        ArtifactError: There is no such variant of one of its modalities or tasks.
     """
     if tokenizers != "own":
         _replace_tokenizers(network, unified=tokenizers == "unified")
@@ -82,16 +87,16 @@ RAW: Mapping[Modality, Callable[[Any, Inputs], Tensor]] = {
     Modality.IMU: _imu,
     Modality.HYPERSPECTRAL: _spectra,
 }
-"""The modality's own tokenizer and arrays -> numbers in standard units, (B, N, numbers)."""
+"""Functions from a modality's own tokenizer and arrays to numbers in standard units, (B, N, n)."""
 
 
 def _patches(pictures: Tensor) -> Tensor:
-    """(B, C, H, W) -> (B, rows x columns, C x 16 x 16)."""
+    """Cut pictures (B, C, H, W) into patches (B, rows x columns, C x 16 x 16)."""
     return F.unfold(pictures, _SIDE, stride=_SIDE).transpose(1, 2)
 
 
 class RawTokenizer(Tokenizer):
-    """Numbers (B, N, up to ``numbers``) -> tokens: a linear map and positions in a row."""
+    """A linear map of numbers (B, N, up to ``numbers``) to tokens, with positions."""
 
     def __init__(self, numbers: int, most_tokens: int, width: int) -> None:
         super().__init__(width)
@@ -100,22 +105,22 @@ class RawTokenizer(Tokenizer):
         self.positions = GridPositions((most_tokens,), width)
 
     def forward(self, x_BNn: Tensor) -> Tokens:
-        """Pad with 0, project."""
+        """Pad with zeros and project."""
         padded = F.pad(x_BNn, (0, self.numbers - x_BNn.shape[2]))
         return self.finish(self.project(padded) + self.positions((x_BNn.shape[1],)))
 
 
 class _FromRaw(nn.Module):
-    """A modality's arrays through a raw tokenizer, its own or that of all modalities."""
+    """A tokenizer of one modality on raw numbers, of its own or shared by all modalities."""
 
     def __init__(self, modality: Modality, own: nn.Module, raw: RawTokenizer) -> None:
         super().__init__()
         self.modality = modality
-        self.own = own.requires_grad_(False)  # its constants are used, its weights are not
+        self.own = own.requires_grad_(False)  # only its constants are used, not its weights
         self.raw = raw
 
     def forward(self, inputs: Inputs) -> Tokens:
-        """Arrays -> tokens."""
+        """Tokenize the arrays of a modality."""
         tokens: Tokens = self.raw(RAW[self.modality](self.own, inputs))
         return tokens
 
@@ -135,7 +140,7 @@ def _replace_tokenizers(network: OmniVec2, *, unified: bool) -> None:
 
 
 _MOST_NUMBERS = 3 * _SIDE**2
-"""Of a patch in colour; of a spectrum's band group they are 588."""
+"""The numbers of a patch in colour; a spectrum's band group has 588."""
 _MOST_TOKENS = 512
 
 
@@ -154,14 +159,14 @@ class UnifiedHead(nn.Module):
         self.output = Classification(first.model_copy(update={"outputs": classes}), blocks.width)
 
     def forward(self, features: Tokens) -> Tensor:
-        """Features -> logits (B, classes of all tasks)."""
+        """Map features to logits (B, classes of all tasks)."""
         x = self.blocks(self.project(features.x_BND), features.mask_BN)
         logits: Tensor = self.output(features.with_x(x))["logits"]
         return logits
 
 
-class _Share(nn.Module):
-    """The classes of one task."""
+class _TaskOutputs(nn.Module):
+    """The outputs of a unified head for the classes of one task."""
 
     def __init__(self, head: UnifiedHead, start: int, count: int) -> None:
         super().__init__()
@@ -169,7 +174,7 @@ class _Share(nn.Module):
         self.classes = slice(start, start + count)
 
     def forward(self, features: Tokens) -> Outputs:
-        """Features -> ``logits`` (B, classes)."""
+        """Map features to ``logits`` (B, classes)."""
         return {"logits": self.head(features)[:, self.classes]}
 
 
@@ -177,17 +182,17 @@ def _replace_heads(network: OmniVec2) -> None:
     heads = {route: head for route, head in network.config.heads.items() if head.has_weights}
     for route, head in heads.items():
         if head.family is not TaskFamily.CLASSIFICATION:
-            raise ArtifactError(f"{route}: only heads of classes can be one head")
+            raise ArtifactError(f"{route}: only classification heads can be unified")
     unified = UnifiedHead(network, sum(head.outputs for head in heads.values()))
     start = 0
     for route, head in heads.items():
-        network.heads[module_name(route)] = _Share(unified, start, head.outputs)
+        network.heads[module_name(route)] = _TaskOutputs(unified, start, head.outputs)
         start += head.outputs
 
 
 @torch.no_grad()
 def parameters_in_use(network: OmniVec2) -> int:
-    """Weights that a variant has of its own, shared ones counted once."""
-    kept = {id(p) for t in network.tokenizers.values() if isinstance(t, _FromRaw)
-            for p in t.own.parameters()}  # fmt: skip
-    return sum(p.numel() for p in network.parameters() if id(p) not in kept)
+    """Count the weights that a variant uses, shared ones once."""
+    unused = {id(p) for t in network.tokenizers.values() if isinstance(t, _FromRaw)
+              for p in t.own.parameters()}  # fmt: skip
+    return sum(p.numel() for p in network.parameters() if id(p) not in unused)

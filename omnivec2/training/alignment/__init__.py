@@ -1,4 +1,4 @@
-"""One space for several modalities: vectors of what means the same lie close together.
+"""Alignment: one embedding space for several modalities, in which equal meanings lie close.
 
 ::
 

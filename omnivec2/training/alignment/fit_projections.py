@@ -1,8 +1,8 @@
-"""Two layers per modality, fitted so that what means the same has like vectors.
+"""Heads of two layers per modality, fitted so that equal meanings get similar vectors.
 
 A step takes one recording of each class from every modality, and the classes' names; each pair
-of modalities is a matrix of similarities whose diagonal is right (InfoNCE, as in CLIP). Every
-class appears once in it, so nothing is held apart that belongs together.
+of modalities gives a matrix of similarities whose diagonal is correct (InfoNCE, as in CLIP).
+Every class appears once in it, so recordings of one class never count as negatives.
 """
 
 from __future__ import annotations
@@ -27,25 +27,25 @@ _RATE = 1e-3
 _DECAY = 0.1
 _DROPOUT = 0.3
 _TEMPERATURE = 0.1
-"""Similarities are divided by it; CLIP learns it, which a few hundred recordings do not allow."""
+"""The divisor of similarities; CLIP learns it, for which a few hundred recordings are too few."""
 
 
 @dataclass(frozen=True)
 class Summarised:
-    """What the frozen network makes of recordings.
+    """The frozen network's features of recordings.
 
     Attributes:
-        summaries: float32 [samples, summaries].
-        item: int64 [samples], the recording each belongs to.
-        labels: int64 [recordings].
+        summaries: The summaries of every sample, float32 [samples, summaries].
+        item: The recording that each sample belongs to, int64 [samples].
+        labels: The class of each recording, int64 [recordings].
     """
 
     summaries: Array
     item: Array
     labels: Array
 
-    def only(self, classes: Array) -> Summarised:
-        """The recordings of some classes, renumbered."""
+    def keep_classes(self, classes: Array) -> Summarised:
+        """Return the recordings of some classes, renumbered."""
         kept = np.flatnonzero(np.isin(self.labels, classes))
         number = np.full(len(self.labels), -1)
         number[kept] = np.arange(len(kept))
@@ -67,20 +67,20 @@ def fit_heads(
     """Fit a head for every modality.
 
     Args:
-        train: recordings; a modality of names has one of each class.
-        configs: of the heads.
-        steps: of AdamW.
-        seed: of the starts, the choice of recordings and dropout.
-        advance: called after every step.
+        train: The features of recordings; a modality of names has one of each class.
+        configs: The configurations of the heads.
+        steps: The number of steps of AdamW.
+        seed: The seed of initial weights, the choice of recordings and dropout.
+        advance: A callback after every step.
 
     Returns:
-        heads in evaluation mode.
+        The heads in evaluation mode, by modality.
     """
     torch.manual_seed(seed)
     generator = np.random.default_rng((seed, 6))
-    heads = {m: _head(configs[m], torch.from_numpy(part.summaries)) for m, part in train.items()}
-    rows = {m: _rows_by_class(part) for m, part in train.items()}
-    classes = np.unique(np.concatenate([part.labels for part in train.values()]))
+    heads = {m: _new_head(configs[m], torch.from_numpy(f.summaries)) for m, f in train.items()}
+    rows = {modality: _rows_by_class(features) for modality, features in train.items()}
+    classes = np.unique(np.concatenate([features.labels for features in train.values()]))
     parameters = [p for head in heads.values() for p in head.parameters()]
     optimiser = torch.optim.AdamW(parameters, lr=_RATE, weight_decay=_DECAY)
     for step in range(steps):
@@ -91,7 +91,7 @@ def fit_heads(
             for m, head in heads.items()
         }
         pairs = list(itertools.combinations(vectors.values(), 2))
-        loss = torch.stack([contrast(a, b) for a, b in pairs]).mean()
+        loss = torch.stack([contrastive_loss(a, b) for a, b in pairs]).mean()
         optimiser.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
         optimiser.step()
@@ -99,32 +99,35 @@ def fit_heads(
     return {m: head.requires_grad_(False).eval() for m, head in heads.items()}
 
 
-def contrast(first_ND: Tensor, second_ND: Tensor) -> Tensor:
-    """Symmetric InfoNCE of N vectors of length 1 with their N partners."""
+def contrastive_loss(first_ND: Tensor, second_ND: Tensor) -> Tensor:
+    """Compute the symmetric InfoNCE of N vectors of length 1 with their N partners."""
     similarity_NN = first_ND @ second_ND.T / _TEMPERATURE
-    right = torch.arange(len(first_ND))
-    return (F.cross_entropy(similarity_NN, right) + F.cross_entropy(similarity_NN.T, right)) / 2
+    diagonal = torch.arange(len(first_ND))
+    return (
+        F.cross_entropy(similarity_NN, diagonal) + F.cross_entropy(similarity_NN.T, diagonal)
+    ) / 2
 
 
-def vectors_of(head: FullyConnectedHead, part: Summarised) -> Array:
-    """One vector of length 1 per recording, as the service answers: the mean over its samples."""
-    answers = head.answer(torch.from_numpy(part.summaries))["embedding"]
-    means = mean_by_item(answers.numpy(), part.item)[1]
+def embed_recordings(head: FullyConnectedHead, features: Summarised) -> Array:
+    """Return one vector of length 1 per recording, the mean over its samples, as served."""
+    answers = head.answer(torch.from_numpy(features.summaries))["embedding"]
+    means = mean_by_item(answers.numpy(), features.item)[1]
     lengths = np.linalg.norm(means, axis=1, keepdims=True)
     return np.asarray(means / np.maximum(lengths, 1e-12))
 
 
-def _head(config: HeadConfig, summaries: Tensor) -> FullyConnectedHead:
+def _new_head(config: HeadConfig, summaries: Tensor) -> FullyConnectedHead:
     head = FullyConnectedHead(config, summaries.shape[1] // len(config.summaries))
     standardise(head, summaries)
     return head
 
 
-def _rows_by_class(part: Summarised) -> dict[int, Array]:
-    classes = part.labels[part.item]
+def _rows_by_class(features: Summarised) -> dict[int, Array]:
+    classes = features.labels[features.item]
     return {int(c): np.flatnonzero(classes == c) for c in np.unique(classes)}
 
 
-def _vectors(head: FullyConnectedHead, part: Summarised, rows: list[int]) -> Tensor:
-    summaries = F.dropout(torch.from_numpy(part.summaries[rows]) - head.mean, _DROPOUT) + head.mean
+def _vectors(head: FullyConnectedHead, features: Summarised, rows: list[int]) -> Tensor:
+    centred = torch.from_numpy(features.summaries[rows]) - head.mean
+    summaries = F.dropout(centred, _DROPOUT) + head.mean
     return F.normalize(head.answer(summaries)["embedding"], dim=1)

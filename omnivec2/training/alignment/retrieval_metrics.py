@@ -1,8 +1,9 @@
-"""How well one modality finds another: recall at k, and classes told by their names alone."""
+"""Metrics of retrieval across modalities: recall at k, and zero-shot classification by name."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict
@@ -11,18 +12,19 @@ from rich.table import Table
 from omnivec2.preprocess import Array
 
 RANKS = (1, 5, 10)
+"""The k of recall at k."""
 
 
-class Found(BaseModel):
-    """Recall of one direction.
+class RecallResult(BaseModel):
+    """The recall of one direction between two modalities.
 
     Attributes:
-        asked: modality of the queries.
-        found: modality of what is searched.
-        queries: how many.
-        candidates: how many are searched.
-        recall: k -> share of queries with one of the same class among the k nearest.
-        chance: k -> the same of a random order.
+        asked: The modality of the queries.
+        found: The modality of the candidates.
+        queries: The number of queries.
+        candidates: The number of candidates.
+        recall: The share of queries with a candidate of their class among the k nearest, by k.
+        chance: The same for a random order, by k.
     """
 
     model_config = ConfigDict(extra="forbid")
@@ -35,15 +37,15 @@ class Found(BaseModel):
     chance: dict[int, float]
 
 
-class ZeroShot(BaseModel):
-    """Classes that the heads were not fitted to, told apart by their names.
+class ZeroShotResult(BaseModel):
+    """The accuracy on classes that the heads were not fitted to, classified by their names.
 
     Attributes:
-        modality: whose recordings.
-        queries: how many.
-        classes: names that are chosen from at a time.
-        accuracy: share of right names.
-        chance: of guessing.
+        modality: The modality of the recordings.
+        queries: The number of recordings.
+        classes: The number of names to choose from at a time.
+        accuracy: The share of correct names.
+        chance: The accuracy of guessing.
     """
 
     model_config = ConfigDict(extra="forbid")
@@ -55,58 +57,83 @@ class ZeroShot(BaseModel):
     chance: float
 
 
-def recall(
-    asked: tuple[str, Array, Array], found: tuple[str, Array, Array], ranks: Sequence[int] = RANKS
-) -> Found:
-    """Recall at k between two sets of (modality, vectors [n, d] of length 1, labels [n])."""
-    (asked_name, queries, wanted), (found_name, candidates, labels) = asked, found
-    order = np.argsort(-(queries @ candidates.T), axis=1, kind="stable")
-    right = labels[order] == wanted[:, None]
-    counts = (labels[None] == wanted[:, None]).sum(axis=1)
+class ZeroShotFold(NamedTuple):
+    """The vectors of recordings and names of one choice of classes that were left out.
+
+    Attributes:
+        vectors: The vectors of recordings, [n, d].
+        labels: The classes of the recordings, [n].
+        names: The vectors of the names, [c, d].
+        classes: The classes of the names, [c].
+    """
+
+    vectors: Array
+    labels: Array
+    names: Array
+    classes: Array
+
+
+def measure_recall(
+    queries: tuple[str, Array, Array],
+    candidates: tuple[str, Array, Array],
+    ranks: Sequence[int] = RANKS,
+) -> RecallResult:
+    """Measure recall at k between two sets.
+
+    Args:
+        queries: The modality, vectors [n, d] of length 1 and labels [n] of the queries.
+        candidates: The modality, vectors and labels of the candidates.
+        ranks: The k to measure; those above the number of candidates are left out.
+    """
+    query_modality, query_vectors, query_labels = queries
+    candidate_modality, vectors, labels = candidates
+    order = np.argsort(-(query_vectors @ vectors.T), axis=1, kind="stable")
+    correct = labels[order] == query_labels[:, None]
+    counts = (labels[None] == query_labels[:, None]).sum(axis=1)
     used = [k for k in ranks if k <= len(labels)]
-    return Found(
-        asked=asked_name,
-        found=found_name,
-        queries=len(queries),
+    return RecallResult(
+        asked=query_modality,
+        found=candidate_modality,
+        queries=len(query_labels),
         candidates=len(labels),
-        recall={k: float(right[:, :k].any(axis=1).mean()) for k in used},
-        chance={k: float(np.mean([_by_chance(int(n), len(labels), k) for n in counts]))
+        recall={k: float(correct[:, :k].any(axis=1).mean()) for k in used},
+        chance={k: float(np.mean([_chance_recall(int(n), len(labels), k) for n in counts]))
                 for k in used},
     )  # fmt: skip
 
 
-def _by_chance(right: int, total: int, k: int) -> float:
-    """Chance that one of ``right`` is among ``k`` drawn from ``total``."""
-    missed = 1.0
+def _chance_recall(correct: int, total: int, k: int) -> float:
+    """Return the probability that one of ``correct`` is among ``k`` drawn from ``total``."""
+    miss = 1.0
     for drawn in range(k):
-        missed *= max(0.0, (total - right - drawn) / (total - drawn))
-    return 1.0 - missed
+        miss *= max(0.0, (total - correct - drawn) / (total - drawn))
+    return 1.0 - miss
 
 
-def named(modality: str, folds: Sequence[tuple[Array, Array, Array, Array]]) -> ZeroShot:
-    """Accuracy of the nearest name.
+def measure_zero_shot(modality: str, folds: Sequence[ZeroShotFold]) -> ZeroShotResult:
+    """Measure the accuracy of the nearest name.
 
     Args:
-        modality: of the recordings.
-        folds: (vectors [n, d], labels [n], vectors of the names [c, d], their labels [c]) of each
-            choice of classes that were left out.
+        modality: The modality of the recordings.
+        folds: The vectors of each choice of classes that were left out.
     """
-    right = queries = 0
-    for vectors, labels, names, classes in folds:
-        guess = classes[np.argmax(vectors @ names.T, axis=1)]
-        right += int((guess == labels).sum())
-        queries += len(labels)
-    count = round(float(np.mean([len(fold[3]) for fold in folds])))
-    return ZeroShot(
+    correct = queries = 0
+    for fold in folds:
+        predicted = fold.classes[np.argmax(fold.vectors @ fold.names.T, axis=1)]
+        correct += int((predicted == fold.labels).sum())
+        queries += len(fold.labels)
+    count = round(float(np.mean([len(fold.classes) for fold in folds])))
+    return ZeroShotResult(
         modality=modality, queries=queries, classes=count,
-        accuracy=right / queries, chance=1.0 / count,
+        accuracy=correct / queries, chance=1.0 / count,
     )  # fmt: skip
 
 
-def recall_table(title: str, rows: Sequence[Found]) -> Table:
-    """For a terminal; chance in brackets."""
+def recall_table(title: str, rows: Sequence[RecallResult]) -> Table:
+    """Render recalls for a terminal, with chance in brackets."""
     table = Table(title=title)
-    for column in ("asked with", "finds", "queries", "of", *(f"recall@{k}" for k in RANKS)):
+    ranks = [f"recall@{k}" for k in RANKS]
+    for column in ("queries from", "candidates from", "queries", "candidates", *ranks):
         table.add_column(column)
     for row in rows:
         cells = [_cell(row.recall, row.chance, k) for k in RANKS]
@@ -118,10 +145,10 @@ def _cell(recalls: Mapping[int, float], chances: Mapping[int, float], k: int) ->
     return f"{recalls[k]:.3f} ({chances[k]:.3f})" if k in recalls else ""
 
 
-def zero_shot_table(rows: Sequence[ZeroShot]) -> Table:
-    """For a terminal."""
-    table = Table(title="Actions the heads were not fitted to, by their names")
-    for column in ("modality", "recordings", "names", "right", "by chance"):
+def zero_shot_table(rows: Sequence[ZeroShotResult]) -> Table:
+    """Render zero-shot accuracies for a terminal."""
+    table = Table(title="Zero-shot classification: actions the heads were not fitted to, by name")
+    for column in ("modality", "recordings", "names", "accuracy", "chance"):
         table.add_column(column)
     for row in rows:
         table.add_row(

@@ -1,4 +1,4 @@
-"""Where a run computes: its device, and how a step's gradients come together."""
+"""The device of a run, and how the gradients of its processes are combined."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ class Machine:
     """One process on one device.
 
     Args:
-        device: ``cpu``, ``cuda`` or ``auto`` (a GPU if there is one).
+        device: The device: ``cpu``, ``cuda`` or ``auto`` (a GPU if there is one).
 
     Attributes:
-        processes: how many compute a step together.
-        index: which of them this is.
+        processes: The number of processes that compute a step together.
+        index: The rank of this process.
     """
 
     def __init__(self, device: str = "auto") -> None:
@@ -28,36 +28,36 @@ class Machine:
         self.processes, self.index = 1, 0
 
     @property
-    def main(self) -> bool:
-        """Whether this is the process that speaks and writes."""
+    def is_main(self) -> bool:
+        """Whether this is the process that prints and writes files."""
         return self.index == 0
 
     def shard(self, module: nn.Module) -> None:
-        """Spread weights over the processes, if they are to be; before an optimiser sees them."""
+        """Shard weights over the processes if required, before an optimiser is built on them."""
         del module
 
     def prepare(
         self, module: nn.Module, optimiser: torch.optim.Optimizer
     ) -> tuple[nn.Module, torch.optim.Optimizer]:
-        """The module as it is to be called, and the optimiser that steps it."""
+        """Return the module to call, and the optimiser that steps it."""
         return module, optimiser
 
     def backward(self, loss: Tensor) -> None:
-        """Gradients, averaged over the processes unless inside :meth:`alone`."""
+        """Compute gradients, averaged over processes unless :meth:`without_gradient_sync`."""
         loss.backward()  # type: ignore[no-untyped-call]
 
-    def alone(self, module: nn.Module) -> AbstractContextManager[Any]:
-        """Inside, gradients stay this process's own: for all parts of a step but the last."""
+    def without_gradient_sync(self, module: nn.Module) -> AbstractContextManager[Any]:
+        """Return a context in which gradients stay local: for all micro-batches but the last."""
         del module
         return nullcontext()
 
-    def join(self, module: nn.Module) -> None:
-        """After the last part of a step: what else gradients need to be those of all processes."""
+    def finish_gradient_sync(self, module: nn.Module) -> None:
+        """Average remaining gradients over the processes, after the last micro-batch of a step."""
         del module
 
-    def sums(self, values: Mapping[str, float]) -> dict[str, float]:
-        """Sums over the processes; every process must name the same values."""
+    def sum_over_processes(self, values: Mapping[str, float]) -> dict[str, float]:
+        """Sum values over the processes; every process must pass the same names."""
         return dict(values)
 
-    def wait(self) -> None:
-        """Until every process is here."""
+    def wait_for_all(self) -> None:
+        """Wait until every process has arrived."""

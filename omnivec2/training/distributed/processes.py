@@ -1,6 +1,6 @@
-"""Several processes that compute every step together, by Accelerate.
+"""Several processes that compute every step together, with Accelerate.
 
-``torchrun --nproc-per-node N`` (or ``accelerate launch``) starts them. Each computes its part
+``torchrun --nproc-per-node N`` (or ``accelerate launch``) starts them. Each computes its share
 of every batch, gradients are averaged (DDP; gloo on CPUs), and all take the same step. Networks
 that one device cannot hold are sharded instead (FSDP).
 """
@@ -18,7 +18,11 @@ from torch import Tensor, nn
 from torch.distributed.device_mesh import init_device_mesh
 
 from omnivec2.training.distributed.devices import Machine
-from omnivec2.training.distributed.sharding import average_kept, own_gradients, shard
+from omnivec2.training.distributed.sharding import (
+    average_replicated_gradients,
+    shard,
+    without_gradient_sync,
+)
 
 
 class Processes(Machine):
@@ -26,10 +30,10 @@ class Processes(Machine):
 
     def __init__(self, device: str = "auto") -> None:
         super().__init__(device)
-        # A step reaches the tokenizers and heads of its own tasks alone.
+        # A step uses the tokenizers and heads of its own tasks alone.
         unused = DistributedDataParallelKwargs(find_unused_parameters=True)
         # Any: Accelerate's methods carry no types.
-        # Told that there is no GPU, or it would not join the processes.
+        # With cpu=False and no GPU, Accelerate would not join the processes.
         on_cpu = self.device.type == "cpu"
         self.accelerator: Any = Accelerator(cpu=on_cpu, kwargs_handlers=[unused])
         self.device = self.accelerator.device
@@ -39,51 +43,51 @@ class Processes(Machine):
     def prepare(
         self, module: nn.Module, optimiser: torch.optim.Optimizer
     ) -> tuple[nn.Module, torch.optim.Optimizer]:
-        """The module in DDP, and the optimiser as it is: it steps the same parameters."""
+        """Wrap the module in DDP; return the optimiser unchanged, as parameters are the same."""
         prepared: nn.Module = self.accelerator.prepare_model(module)
         return prepared, optimiser
 
     def backward(self, loss: Tensor) -> None:
-        """Gradients, averaged over the processes unless inside :meth:`alone`."""
+        """Compute gradients, averaged over processes unless :meth:`without_gradient_sync`."""
         self.accelerator.backward(loss)
 
-    def alone(self, module: nn.Module) -> AbstractContextManager[Any]:
-        """Inside, gradients stay this process's own."""
+    def without_gradient_sync(self, module: nn.Module) -> AbstractContextManager[Any]:
+        """Return a context in which gradients stay local."""
         context: AbstractContextManager[Any] = self.accelerator.no_sync(module)
         return context
 
-    def sums(self, values: Mapping[str, float]) -> dict[str, float]:
-        """Sums over the processes; every process must name the same values."""
+    def sum_over_processes(self, values: Mapping[str, float]) -> dict[str, float]:
+        """Sum values over the processes; every process must pass the same names."""
         own = torch.tensor(list(values.values()), dtype=torch.float64, device=self.device)
         total = self.accelerator.reduce(own, reduction="sum")
         return dict(zip(values, total.tolist(), strict=True))
 
-    def wait(self) -> None:
-        """Until every process is here."""
+    def wait_for_all(self) -> None:
+        """Wait until every process has arrived."""
         self.accelerator.wait_for_everyone()
 
 
 class ShardedProcesses(Processes):
-    """Processes that share the weights of the transformers between them."""
+    """Several processes with the weights of the transformers sharded between them."""
 
     def __init__(self, device: str = "auto") -> None:
         super().__init__(device)
         self.mesh = init_device_mesh(self.device.type, (self.processes,))
 
     def shard(self, module: nn.Module) -> None:
-        """Spread the layers of its transformers over the processes."""
+        """Shard the transformer layers over the processes."""
         shard(module, self.mesh)
 
     def prepare(
         self, module: nn.Module, optimiser: torch.optim.Optimizer
     ) -> tuple[nn.Module, torch.optim.Optimizer]:
-        """Both as they are: the layers join their own gradients."""
+        """Return both unchanged: sharded layers reduce their own gradients."""
         return module, optimiser
 
-    def alone(self, module: nn.Module) -> AbstractContextManager[Any]:
-        """Inside, gradients stay this process's own."""
-        return own_gradients(module)
+    def without_gradient_sync(self, module: nn.Module) -> AbstractContextManager[Any]:
+        """Return a context in which gradients stay local."""
+        return without_gradient_sync(module)
 
-    def join(self, module: nn.Module) -> None:
-        """Average the gradients of what is not sharded."""
-        average_kept(module, self.processes)
+    def finish_gradient_sync(self, module: nn.Module) -> None:
+        """Average the gradients of weights that are not sharded."""
+        average_replicated_gradients(module, self.processes)

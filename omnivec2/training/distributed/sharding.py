@@ -1,10 +1,10 @@
-"""Weights that are spread over processes (FSDP), and those that every process has whole.
+"""Weights that are sharded over processes (FSDP), and those that every process replicates.
 
 The layers of the transformers, which are nearly all weights of a large network, are sharded: a
-process keeps its share of their weights, gradients and moments, and has a layer whole only while
-it computes it. Tokenizers, fully connected layers and outputs are small and are kept by all.
+process keeps its shard of their weights, gradients and moments, and gathers a full layer only
+while it computes it. Tokenizers, fully connected layers and outputs are small and replicated.
 
-torch's DTensor says which is which, so nothing here has to remember names.
+A sharded weight is a DTensor of torch, so no list of names is needed.
 """
 
 from __future__ import annotations
@@ -23,27 +23,27 @@ from omnivec2.network.layers import TransformerLayer
 
 
 def shard(module: nn.Module, mesh: DeviceMesh) -> None:
-    """Shard every transformer layer, if that has not been done."""
+    """Shard every transformer layer that is not sharded yet."""
     for layer in module.modules():
         if isinstance(layer, TransformerLayer) and not isinstance(layer, FSDPModule):
             fully_shard(layer, mesh=mesh)
 
 
 def is_sharded(tensor: Tensor) -> bool:
-    """Whether this process has but a share of it."""
+    """Whether this process holds only a shard of a tensor."""
     return isinstance(tensor, DTensor)
 
 
-def whole(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """The same tensors with all of their shares; every process must ask, in the same order."""
+def gather_full_tensors(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Gather all shards of tensors; every process must call this, in the same order."""
     return {
         name: tensor.full_tensor() if isinstance(tensor, DTensor) else tensor
         for name, tensor in tensors.items()
     }
 
 
-def as_stored(value: Tensor, target: Tensor) -> Tensor:
-    """A whole tensor in the form of another: this process's share, or itself."""
+def shard_like(value: Tensor, target: Tensor) -> Tensor:
+    """Shard a full tensor like another: return this process's shard, or the tensor itself."""
     value = value.to(target.device, target.dtype)
     if isinstance(target, DTensor):
         return distribute_tensor(value, target.device_mesh, target.placements)
@@ -51,15 +51,15 @@ def as_stored(value: Tensor, target: Tensor) -> Tensor:
 
 
 @torch.no_grad()
-def load_whole(module: nn.Module, tensors: Mapping[str, Tensor]) -> None:
-    """Set all weights and constants from whole tensors of the same names."""
+def load_full_state(module: nn.Module, tensors: Mapping[str, Tensor]) -> None:
+    """Load all weights and constants from full tensors of the same names."""
     state = module.state_dict()
-    module.load_state_dict({name: as_stored(tensors[name], own) for name, own in state.items()})
+    module.load_state_dict({name: shard_like(tensors[name], own) for name, own in state.items()})
 
 
 @contextmanager
-def own_gradients(module: nn.Module) -> Iterator[None]:
-    """Inside, gradients stay this process's own."""
+def without_gradient_sync(module: nn.Module) -> Iterator[None]:
+    """Keep the gradients of sharded layers local within the context."""
     layers = [layer for layer in module.modules() if isinstance(layer, FSDPModule)]
     for layer in layers:
         layer.set_requires_gradient_sync(False)
@@ -70,8 +70,8 @@ def own_gradients(module: nn.Module) -> Iterator[None]:
             layer.set_requires_gradient_sync(True)
 
 
-def average_kept(module: nn.Module, processes: int) -> None:
-    """Average the gradients of what all processes keep; FSDP has averaged the others."""
+def average_replicated_gradients(module: nn.Module, processes: int) -> None:
+    """Average the gradients of replicated weights; FSDP has averaged the others."""
     for parameter in module.parameters():
         if parameter.grad is not None and not is_sharded(parameter):
             dist.all_reduce(parameter.grad)
@@ -79,18 +79,18 @@ def average_kept(module: nn.Module, processes: int) -> None:
 
 
 @torch.no_grad()
-def clip_(parameters: list[nn.Parameter], most: float) -> Tensor:
-    """Shorten gradients, shares and whole ones together, to ``most``; their norm before."""
-    kinds = (
+def clip_gradients_(parameters: list[nn.Parameter], max_norm: float) -> Tensor:
+    """Clip gradients, sharded and replicated ones together; return their norm before clipping."""
+    groups = (
         [p.grad for p in parameters if p.grad is not None and is_sharded(p) is sharded]
         for sharded in (False, True)
     )
-    norms = [nn.utils.get_total_norm(gradients) for gradients in kinds if gradients]
+    norms = [nn.utils.get_total_norm(gradients) for gradients in groups if gradients]
     if not norms:
         return torch.zeros(())
-    plain = [norm.full_tensor() if isinstance(norm, DTensor) else norm for norm in norms]
-    norm: Tensor = torch.linalg.vector_norm(torch.stack(plain))
-    factor = torch.clamp(most / (norm + 1e-6), max=1.0)
+    full = [norm.full_tensor() if isinstance(norm, DTensor) else norm for norm in norms]
+    norm: Tensor = torch.linalg.vector_norm(torch.stack(full))
+    factor = torch.clamp(max_norm / (norm + 1e-6), max=1.0)
     for parameter in parameters:
         if parameter.grad is not None:
             parameter.grad.mul_(factor)

@@ -1,1 +1,1 @@
-"""How good a trained network is: figures, simple models to compare with, reports."""
+"""Evaluation of a trained network: metrics, simple models to compare with, reports."""

@@ -1,7 +1,7 @@
-"""``omnivec2 evaluate``: every head of a checkpoint, through its exported graph.
+"""``omnivec2 evaluate``: measure every head of a checkpoint through its exported graph.
 
 Graphs are run by ONNX Runtime as the service runs them; the network in PyTorch is not
-involved. Values stand beside those of simple models on the same arrays.
+involved. Results are compared with those of simple models on the same arrays.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ from omnivec2.spec import HeadSpec, Metric, TaskFamily
 from omnivec2.terminal import make_console
 from omnivec2.training.data import DEFAULT_CACHE, load_task, routes
 from omnivec2.training.data.base import Split, TaskData
-from omnivec2.training.evaluation.graph_sessions import Graph, Writer
-from omnivec2.training.evaluation.predictions import Answers, answers
+from omnivec2.training.evaluation.graph_sessions import GraphSession, TextGenerator
+from omnivec2.training.evaluation.predictions import Answers, read_answers
 from omnivec2.training.evaluation.probing import TEST_SAMPLES, TRAIN_SAMPLES, probe
 from omnivec2.training.evaluation.quality_metrics import METRICS
-from omnivec2.training.evaluation.simple_models import baselines
+from omnivec2.training.evaluation.simple_models import measure_baselines
 
 _BATCH = 32
 _COLUMNS = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
@@ -36,17 +36,17 @@ Advance = Callable[[int], None]
 
 @dataclass(frozen=True)
 class HeadResult:
-    """One head's figure on one part of its data.
+    """The value of one metric for one head on one split of its data.
 
     Attributes:
-        route: ``<modality>/<task>``.
-        dataset: what the part is called.
-        split: ``test``, or another part.
-        samples: how many were measured.
-        metric: its name.
-        value: of the head.
-        baselines: simple model -> its value on the same arrays.
-        higher_is_better: which way the metric points.
+        route: The ``<modality>/<task>`` of the head.
+        dataset: The name of the data set and split.
+        split: The split, usually ``test``.
+        samples: The number of samples measured.
+        metric: The name of the metric.
+        value: The value of the head.
+        baselines: The values of simple models on the same arrays, by name.
+        higher_is_better: Whether a higher value is better.
     """
 
     route: str
@@ -60,12 +60,12 @@ class HeadResult:
 
     @property
     def gain(self) -> float:
-        """By how much the head is better than the best simple model; negative if worse."""
+        """The advantage of the head over the best simple model; negative if worse."""
         sign = 1.0 if self.higher_is_better else -1.0
         return min(sign * (self.value - other) for other in self.baselines.values())
 
     def as_metric(self) -> Metric:
-        """The form in which a head spec carries it."""
+        """Convert to the metric of a head spec."""
         return Metric(
             name=self.metric,
             dataset=self.dataset,
@@ -78,14 +78,14 @@ class HeadResult:
 
 
 @dataclass(frozen=True)
-class Measured:
-    """What a head answered, for those who want to look at it.
+class HeadAnswers:
+    """The answers of a head to some samples, for reports.
 
     Attributes:
-        task: the head's data.
-        split: the part that was measured.
-        rows: indices of the samples in that part.
-        answers: one for each.
+        task: The head's data.
+        split: The split that was measured.
+        rows: The indices of the samples in that split.
+        answers: The answers, one per sample.
     """
 
     task: TaskData
@@ -94,17 +94,17 @@ class Measured:
     answers: Answers
 
     @property
-    def part(self) -> Split:
-        """Where the samples are from."""
+    def data(self) -> Split:
+        """The data of the measured split."""
         return self.task.splits[self.split]
 
     def sample(self, index: int) -> Sample:
-        """What the answer at ``index`` is about."""
-        return self.part.samples[self.rows[index]]
+        """Return the sample that the answer at ``index`` belongs to."""
+        return self.data.samples[self.rows[index]]
 
 
-Look = Callable[[Measured], None]
-"""Is shown the answers of every head that has a task."""
+AnswersCallback = Callable[[HeadAnswers], None]
+"""A callback that gets the answers of every head except embeddings."""
 
 
 def evaluate_checkpoint(
@@ -117,106 +117,116 @@ def evaluate_checkpoint(
     most_samples: int | None = None,
     cache: Path = DEFAULT_CACHE,
     console: Console | None = None,
-    look: Look | None = None,
+    on_answers: AnswersCallback | None = None,
 ) -> list[HeadResult]:
     """Measure the heads of a checkpoint.
 
     Args:
-        checkpoint: its directory; ``models/*/head.json`` name the heads.
-        data_root: the directory of data sets.
-        model_repository: assembled from the checkpoint; holds ``<name>/1/model.onnx``.
-        only: routes to measure; all unless given.
-        split: the part to measure on. ``test`` is for final figures only.
-        most_samples: measure on so many, chosen evenly, instead of all (a quick look).
-        cache: where prepared arrays and baselines are kept.
-        console: where progress is shown.
-        look: sees the answers of every head.
+        checkpoint: The checkpoint directory; ``models/*/head.json`` name the heads.
+        data_root: The directory of data sets.
+        model_repository: The repository assembled from the checkpoint, with
+            ``<name>/1/model.onnx``.
+        only: The routes to measure; all if not given.
+        split: The split to measure on. ``test`` is for final figures only.
+        most_samples: The maximum number of samples, chosen evenly, for a quick estimate.
+        cache: The directory of cached arrays and baselines.
+        console: The console for progress.
+        on_answers: A callback that gets the answers of every head.
 
     Raises:
-        CheckpointError: the checkpoint holds no heads.
-        UnknownModelError: a route in ``only`` is not among them.
-        ArtifactError: data or a graph is missing.
+        CheckpointError: The checkpoint holds no heads.
+        UnknownModelError: A route in ``only`` is not among them.
+        ArtifactError: Data or a graph is missing.
     """
     specs = read_heads(checkpoint, only)
     results = []
     with Progress(*_COLUMNS, console=console or make_console(stderr=True)) as progress:
         for spec in specs:
-            model = Model(spec, model_repository)
+            model = HeadGraph(spec, model_repository)
             task = _task_of(spec, data_root, cache)
-            for part in _tests(task, split):
-                total = _expected(spec, part, split, most_samples)
+            for tested in _tests(task, split):
+                total = _count_samples(spec, tested, split, most_samples)
                 advance = partial(progress.advance, progress.add_task(spec.route, total=total))
                 if spec.family is TaskFamily.EMBEDDING:
-                    results.append(_probe(model, part, split, advance))
+                    results.append(_probe(model, tested, split, advance))
                     continue
-                measured = _ask(model, part, split, most_samples, advance)
-                results += _results(measured, cache)
-                if look is not None:
-                    look(measured)
+                measured = _answer_samples(model, tested, split, most_samples, advance)
+                results += _measure(measured, cache)
+                if on_answers is not None:
+                    on_answers(measured)
     return results
 
 
 def _tests(task: TaskData, split: str) -> list[TaskData]:
-    """The task, and once more with each of its further tests as the test part."""
+    """Return the task, and copies with each of its further tests as the test split."""
     others = task.further_tests.items() if split == "test" else ()
     return [task] + [
-        replace(task, splits={**task.splits, "test": part}, test_name=name) for name, part in others
+        replace(task, splits={**task.splits, "test": data}, test_name=name) for name, data in others
     ]
 
 
 def save_metrics(checkpoint: Path, results: Sequence[HeadResult]) -> None:
-    """Write measured figures into the head specs of a checkpoint."""
+    """Write measured metrics into the head specs of a checkpoint."""
     for head in read_checkpoint(checkpoint).heads:
         if metrics := tuple(r.as_metric() for r in results if r.route == head.route):
             write_head(checkpoint, head.model_copy(update={"metrics": metrics}))
 
 
-def _expected(spec: HeadSpec, task: TaskData, split: str, most_samples: int | None) -> int:
-    """How many samples the graph will see."""
-    there = len(task.splits[split])
+def _count_samples(spec: HeadSpec, task: TaskData, split: str, most_samples: int | None) -> int:
+    """Return the number of samples that the graph will process."""
+    available = len(task.splits[split])
     if spec.family is TaskFamily.EMBEDDING:
-        return min(len(task.splits["train"]), TRAIN_SAMPLES) + min(there, TEST_SAMPLES)
-    return min(there, most_samples or there)
+        return min(len(task.splits["train"]), TRAIN_SAMPLES) + min(available, TEST_SAMPLES)
+    return min(available, most_samples or available)
 
 
 def read_heads(checkpoint: Path, only: Sequence[str] | None = None) -> list[HeadSpec]:
-    """The head specs of a checkpoint, in the order of their routes."""
+    """Read the head specs of a checkpoint, in the order of their routes.
+
+    Raises:
+        CheckpointError: The checkpoint holds no heads.
+        UnknownModelError: A route in ``only`` is not among them.
+    """
     files = sorted(checkpoint.glob("models/*/head.json"))
     specs = [HeadSpec.model_validate_json(file.read_bytes()) for file in files]
     if not specs:
         raise CheckpointError(f"{checkpoint} holds no models/*/head.json")
-    there = {spec.route: spec for spec in specs}
-    unknown = [route for route in only or () if route not in there]
+    by_route = {spec.route: spec for spec in specs}
+    unknown = [route for route in only or () if route not in by_route]
     if unknown:
-        raise UnknownModelError(f"no head {', '.join(unknown)}; there are {', '.join(there)}")
-    return [there[route] for route in only or there]
+        raise UnknownModelError(f"no head {', '.join(unknown)}; there are {', '.join(by_route)}")
+    return [by_route[route] for route in only or by_route]
 
 
-class Model:
-    """One exported graph, with its decoder if it writes text.
+class HeadGraph:
+    """The exported graph of a head, with its decoder if it writes text.
 
     Args:
-        spec: of its head.
-        repository: the model repository it lies in.
+        spec: The spec of the head.
+        repository: The model repository that holds the graph.
+
+    Raises:
+        ArtifactError: The repository does not hold it.
     """
 
     def __init__(self, spec: HeadSpec, repository: Path) -> None:
         self.spec = spec
-        path = repository / spec.name / "1" / "model.onnx"
-        if not path.is_file():
-            raise ArtifactError(f"no graph at {path}; assemble the model repository first")
-        self._graph = Graph(path)
-        self._writer = Writer(spec, repository) if spec.generation else None
+        self._graph = GraphSession(repository / spec.name / "1" / "model.onnx")
+        self._generator = TextGenerator(spec, repository) if spec.generation else None
 
     def __call__(self, samples: Sequence[Sample]) -> dict[str, Array]:
-        """Run a batch: output name -> array (samples, ...); of a text, the ids of a search."""
+        """Run a batch.
+
+        Returns:
+            The arrays (samples, ...) by output name; for text, the ids that the search found.
+        """
         batch = collate(samples)
         outputs = self._graph(batch)
-        return self._writer(batch, outputs) if self._writer else outputs
+        return self._generator(batch, outputs) if self._generator else outputs
 
 
 def _task_of(spec: HeadSpec, data_root: Path, cache: Path) -> TaskData:
-    """A head's own task; for an embedding the first of its modality prepared alike."""
+    """Return a head's own task; for an embedding the first one with equal preprocessing."""
     if spec.family is not TaskFamily.EMBEDDING:
         return load_task(spec.route, data_root, cache=cache)
     for route in routes(spec.modality):
@@ -226,30 +236,29 @@ def _task_of(spec: HeadSpec, data_root: Path, cache: Path) -> TaskData:
     raise ArtifactError(f"no data set is prepared as {spec.route} wants its input")
 
 
-def _ask(
-    model: Model, task: TaskData, split: str, most_samples: int | None, advance: Advance
-) -> Measured:
-    part = task.splits[split]
-    rows = evenly(len(part), most_samples)
-    found = Answers([], [])
+def _answer_samples(
+    model: HeadGraph, task: TaskData, split: str, most_samples: int | None, advance: Advance
+) -> HeadAnswers:
+    data = task.splits[split]
+    rows = evenly_spaced(len(data), most_samples)
+    answers = Answers([], [])
     for start in range(0, len(rows), _BATCH):
         chosen = rows[start : start + _BATCH]
-        outputs = model([part.samples[row] for row in chosen])
-        found.extend(answers(task.family, outputs, part, chosen))
+        outputs = model([data.samples[row] for row in chosen])
+        answers.extend(read_answers(task.family, outputs, data, chosen))
         advance(len(chosen))
-    return Measured(task, split, rows, found)
+    return HeadAnswers(task, split, rows, answers)
 
 
-def evenly(there: int, most: int | None) -> list[int]:
-    """Indices of at most so many samples, evenly over a part."""
-    chosen: list[int] = (
-        np.linspace(0, there - 1, min(there, most or there)).round().astype(int).tolist()
-    )
-    return chosen
+def evenly_spaced(available: int, most: int | None) -> list[int]:
+    """Return the indices of at most ``most`` of the available samples, evenly spaced."""
+    count = min(available, most or available)
+    indices: list[int] = np.linspace(0, available - 1, count).round().astype(int).tolist()
+    return indices
 
 
-def _results(measured: Measured, cache: Path) -> list[HeadResult]:
-    """A figure per metric of the task."""
+def _measure(measured: HeadAnswers, cache: Path) -> list[HeadResult]:
+    """Return one result per metric of the task."""
     task = measured.task
     return [
         HeadResult(
@@ -259,30 +268,30 @@ def _results(measured: Measured, cache: Path) -> list[HeadResult]:
             samples=len(measured.rows),
             metric=metric,
             value=measured.answers.measure(metric),
-            baselines=baselines(replace(task, metric=metric), cache=cache),
+            baselines=measure_baselines(replace(task, metric=metric), cache=cache),
             higher_is_better=METRICS[metric].higher_is_better,
         )
         for metric in (task.metric, *task.further_metrics)
     ]
 
 
-def _probe(model: Model, task: TaskData, split: str, advance: Advance) -> HeadResult:
+def _probe(model: HeadGraph, task: TaskData, split: str, advance: Advance) -> HeadResult:
     def embed(samples: Sequence[Sample]) -> Array:
-        parts = []
+        embeddings = []
         for start in range(0, len(samples), _BATCH):
             batch = samples[start : start + _BATCH]
-            parts.append(model(batch)["embedding"])
+            embeddings.append(model(batch)["embedding"])
             advance(len(batch))
-        return np.concatenate(parts)
+        return np.concatenate(embeddings)
 
-    found = probe(task, embed, split=split)
+    result = probe(task, embed, split=split)
     return HeadResult(
         route=model.spec.route,
         dataset=task.test_name,
         split=split,
-        samples=found.samples,
-        metric=found.metric,
-        value=found.value,
-        baselines={"raw arrays": found.raw},
-        higher_is_better=found.higher_is_better,
+        samples=result.samples,
+        metric=result.metric,
+        value=result.value,
+        baselines={"raw arrays": result.raw},
+        higher_is_better=result.higher_is_better,
     )

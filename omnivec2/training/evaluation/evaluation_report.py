@@ -1,4 +1,4 @@
-"""Evaluation results for people (a table), for programs (JSON) and for the model card."""
+"""Evaluation results as a terminal table, as JSON and as the table of the model card."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _PACKAGES = ("numpy", "onnxruntime", "scikit-learn")
 
 
 def results_table(results: Iterable[HeadResult]) -> Table:
-    """A table for the terminal; gains over the best simple model, losses in red."""
+    """Render results for the terminal, with losses against the best simple model in red."""
     table = Table(caption="gain: over the better of the simple models on the same arrays")
     for column in ("head", "test set", "n", "metric", "majority/mean", "linear", "ours", "gain"):
         text = column in ("head", "test set", "metric")
@@ -43,9 +43,9 @@ def results_table(results: Iterable[HeadResult]) -> Table:
 
 
 def _simple(result: HeadResult) -> tuple[str, str]:
-    """Cells of the two simple models; an embedding has raw arrays instead of the second.
+    """Return the cells of the two simple models; for embeddings the second is on raw arrays.
 
-    A summary has neither, but sentences chosen in several ways, which are named.
+    Summarization has neither, but several extractive baselines, which are named.
     """
     trivial = result.baselines.get(TRIVIAL)
     others = {name: value for name, value in result.baselines.items() if name != TRIVIAL}
@@ -57,11 +57,11 @@ def _simple(result: HeadResult) -> tuple[str, str]:
 
 
 def write_json(results: Sequence[HeadResult], path: Path, gaps: Sequence[Gap] = ()) -> None:
-    """Results and gaps with what they were measured on: date, hardware, versions."""
+    """Write results and gaps with the date, hardware and versions of their measurement."""
     path.parent.mkdir(parents=True, exist_ok=True)
     document = {
         "created": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
-        **environment(*(["torch"] if gaps else [])),  # gaps do not go through exported graphs
+        **environment(*(["torch"] if gaps else [])),  # gaps are not measured on exported graphs
         "results": [asdict(result) | {"gain": result.gain} for result in results],
         "gaps": [gap.as_json() for gap in gaps],
     }
@@ -69,10 +69,10 @@ def write_json(results: Sequence[HeadResult], path: Path, gaps: Sequence[Gap] = 
 
 
 def environment(*packages: str) -> dict[str, JsonValue]:
-    """Hardware and versions that a figure depends on.
+    """Return the hardware and the versions that a measurement depends on.
 
     Args:
-        packages: whose versions matter besides those that always do.
+        packages: The packages whose versions are listed besides the usual ones.
     """
     return {
         "hardware": f"{_processor()}, {os.cpu_count()} cores",
@@ -93,7 +93,7 @@ def _processor() -> str:
 
 
 def model_card_table(results: Iterable[HeadResult], specs: Iterable[HeadSpec]) -> str:
-    """The table of docs/model-card.md: figures, data and licences of every head."""
+    """Render the table of docs/model-card.md: results, data and licences of every head."""
     by_route = {spec.route: spec for spec in specs}
     lines = [
         "| head | test set | n | metric | majority/mean | linear | ours | gain | data (licence) |",

@@ -1,9 +1,9 @@
-"""The gap: what every head would gain if cross-attention were kept at inference.
+"""The fusion gap: what every head would gain if cross-attention were kept at inference.
 
-In training a sample's stream may look at another modality's (m = 1); what is served never does
-(m = 0). Stage 3 ends with all gates shut, so that nothing is lost by that, and this is how it is
-checked: the same head on the same samples, with a partner drawn as in stage 3 and without one.
-It runs in PyTorch, on the state of a run: checkpoints have no cross-attention.
+In training a sample's stream may attend to another modality's (m = 1); at inference it never does
+(m = 0). Stage 3 ends with all gates closed, so that nothing is lost by that. The gap checks it:
+the same head on the same samples, with a partner drawn as in stage 3 and without one. It runs in
+PyTorch on the state of a run, as checkpoints have no cross-attention.
 """
 
 from __future__ import annotations
@@ -25,20 +25,21 @@ from omnivec2.network.summarization import LOG_PROBS, UNIFORM
 from omnivec2.preprocess import Array, collate
 from omnivec2.spec import TaskFamily
 from omnivec2.terminal import make_console
+from omnivec2.training.batches import as_tensors
 from omnivec2.training.data import load_task
 from omnivec2.training.data.base import Split, TaskData
 from omnivec2.training.distributed.devices import Machine
-from omnivec2.training.evaluation.evaluate_heads import Advance, evenly
+from omnivec2.training.evaluation.evaluate_heads import Advance, evenly_spaced
 from omnivec2.training.evaluation.fusion_gap_table import Gap
-from omnivec2.training.evaluation.predictions import Answers, answers
+from omnivec2.training.evaluation.predictions import Answers, read_answers
 from omnivec2.training.evaluation.quality_metrics import METRICS
 from omnivec2.training.recipe import Recipe
-from omnivec2.training.sampling import PairSampler, tensors
+from omnivec2.training.sampling import PairSampler
 from omnivec2.training.structure.network_structure import network_config
-from omnivec2.training.training_state import load_averaged, saved_progress
+from omnivec2.training.training_state import load_averaged, read_progress
 
 MOST_SAMPLES = 2000
-"""Of every head, chosen evenly, unless asked otherwise."""
+"""The default number of samples of every head, chosen evenly."""
 
 _BATCH = 32
 _COLUMNS = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
@@ -49,9 +50,9 @@ class SavedRun:
     """A run that reached its supervised stage.
 
     Attributes:
-        network: with its averaged weights and its cross-attention, in evaluation mode.
-        tasks: route -> data, of the tasks whose heads were trained.
-        sampler: draws partners as in that stage.
+        network: The network with averaged weights and cross-attention, in evaluation mode.
+        tasks: The data of the tasks whose heads were trained, by route.
+        sampler: The sampler that draws partners as in that stage.
     """
 
     network: OmniVec2
@@ -63,27 +64,28 @@ def load_run(recipe: Recipe, run: Path, data: Path) -> SavedRun:
     """Read the state of a run.
 
     Args:
-        recipe: that it was started with.
-        run: its directory.
-        data: the directory of data sets: a network's sizes depend on them.
+        recipe: The recipe that the run was started with.
+        run: The run's directory.
+        data: The directory of data sets, on which a network's sizes depend.
 
     Raises:
-        CheckpointError: there is no state, it is of another recipe, or no head has been
+        CheckpointError: There is no state, it is of another recipe, or no head has been
             trained yet.
-        ArtifactError: data is missing.
+        ArtifactError: Data is missing.
     """
-    stage = saved_progress(run / "state", recipe.model_dump(mode="json")).stage
-    done = [part for part in recipe.of_stages()[: stage + 1] if part.kind == "supervised"]
-    if not done:
-        raise CheckpointError(f"{run} has not come to a supervised stage: there are no heads yet")
+    stage = read_progress(run / "state", recipe.model_dump(mode="json")).stage
+    reached = recipe.stage_recipes()[: stage + 1]
+    supervised = [recipe for recipe in reached if recipe.kind == "supervised"]
+    if not supervised:
+        raise CheckpointError(f"{run} has not reached a supervised stage: there are no heads yet")
     tasks = {route: load_task(route, data) for route in recipe.tasks}
     config = network_config(recipe.preset, list(tasks.values()), literal=recipe.literal.trunk)
     network = OmniVec2(config)
     load_averaged(run / "state", network)
-    trained = {route for part in done for route in part.routes()}
+    trained = {route for recipe in supervised for route in recipe.routes()}
     tasks = {route: task for route, task in tasks.items() if route in trained}
     weights = {route: recipe.tasks[route].weight for route in tasks}
-    sizes = {route: done[-1].batch_size(route) for route in tasks}
+    sizes = {route: supervised[-1].batch_size(route) for route in tasks}
     sampler = PairSampler(tasks, weights, sizes, recipe.seed, {})
     return SavedRun(network.eval(), tasks, sampler)
 
@@ -100,35 +102,38 @@ def measure_gaps(
     """Measure every head with cross-attention and without.
 
     Args:
-        run: from :func:`load_run`.
-        only: routes to measure; all unless given.
-        split: the part to measure on.
-        most_samples: measure on so many of each head, chosen evenly.
-        device: where to compute: ``cpu``, ``cuda``, or ``auto``.
-        console: where progress is shown.
+        run: The run, from :func:`load_run`.
+        only: The routes to measure; all if not given.
+        split: The split to measure on.
+        most_samples: The maximum number of samples of each head, chosen evenly.
+        device: The device: ``cpu``, ``cuda``, or ``auto``.
+        console: The console for progress.
 
     Raises:
-        UnknownModelError: a route in ``only`` was not trained.
+        UnknownModelError: A route in ``only`` was not trained.
     """
     if unknown := [route for route in only or () if route not in run.tasks]:
         raise UnknownModelError(f"no head {unknown[0]}; there are {', '.join(run.tasks)}")
     run.network.to(Machine(device).device)
-    found = []
+    gaps = []
     with Progress(*_COLUMNS, console=console or make_console(stderr=True)) as progress:
         for route in only or run.tasks:
-            rows = evenly(len(run.tasks[route].splits[split]), most_samples)
+            rows = evenly_spaced(len(run.tasks[route].splits[split]), most_samples)
             bar = progress.add_task(route, total=len(rows))
-            found.append(_gap(run, run.tasks[route], split, rows, partial(progress.advance, bar)))
-    return found
+            advance = partial(progress.advance, bar)
+            gaps.append(_measure_gap(run, run.tasks[route], split, rows, advance))
+    return gaps
 
 
 @dataclass(frozen=True)
-class _Figure:
-    """What is measured of a task.
+class _GapMetric:
+    """The metric of a task's gap.
 
     Attributes:
-        read: outputs, part and rows -> answers.
-        measure: all answers -> the figure.
+        name: The name of the metric.
+        higher_is_better: Whether a higher value is better.
+        read: A function from outputs, split and rows to answers.
+        measure: A function from all answers to the value.
     """
 
     name: str
@@ -138,58 +143,61 @@ class _Figure:
 
 
 def _likelihoods(outputs: Mapping[str, Array], split: Split, rows: Sequence[int]) -> Answers:
-    """Of a text: how likely its wanted words are (log), and how many they are."""
+    """Return the log likelihood of a text's target words, and their number."""
     del split, rows
     return Answers(list(outputs[LOG_PROBS].sum(axis=1)), list((outputs[UNIFORM] < 0).sum(axis=1)))
 
 
-_OTHER_FIGURES = {
-    TaskFamily.SUMMARIZATION: _Figure(  # texts are not searched for twice
+_OTHER_METRICS = {
+    TaskFamily.SUMMARIZATION: _GapMetric(  # avoids searching for every text twice
         "nats a word", False, _likelihoods, lambda a: float(-sum(a.predicted) / sum(a.wanted))
     )
 }
 
 
-def _figure(task: TaskData) -> _Figure:
-    """The task's metric, unless its family has no answers without a search."""
+def _gap_metric(task: TaskData) -> _GapMetric:
+    """Return the task's metric, unless its family has no answers without a search."""
     better = METRICS[task.metric].higher_is_better
-    own = _Figure(
-        task.metric, better, partial(answers, task.family), lambda a: a.measure(task.metric)
+    own = _GapMetric(
+        task.metric, better, partial(read_answers, task.family), lambda a: a.measure(task.metric)
     )
-    return _OTHER_FIGURES.get(task.family, own)
+    return _OTHER_METRICS.get(task.family, own)
 
 
-def _gap(run: SavedRun, task: TaskData, split: str, rows: list[int], advance: Advance) -> Gap:
-    figure = _figure(task)
+def _measure_gap(
+    run: SavedRun, task: TaskData, split: str, rows: list[int], advance: Advance
+) -> Gap:
+    metric = _gap_metric(task)
     off, on = Answers([], []), Answers([], [])
     for start in range(0, len(rows), _BATCH):
         chosen = rows[start : start + _BATCH]
-        for found, outputs in zip((off, on), _both(run, task, split, chosen), strict=True):
+        both = _outputs_off_and_on(run, task, split, chosen)
+        for answers, outputs in zip((off, on), both, strict=True):
             arrays = {name: value.float().cpu().numpy() for name, value in outputs.items()}
-            found.extend(figure.read(arrays, task.splits[split], chosen))
+            answers.extend(metric.read(arrays, task.splits[split], chosen))
         advance(len(chosen))
     return Gap(
         route=task.route,
-        metric=figure.name,
+        metric=metric.name,
         split=split,
         samples=len(rows),
-        off=figure.measure(off),
-        on=figure.measure(on),
-        higher_is_better=figure.higher_is_better,
+        off=metric.measure(off),
+        on=metric.measure(on),
+        higher_is_better=metric.higher_is_better,
     )
 
 
 @torch.inference_mode()
-def _both(
+def _outputs_off_and_on(
     run: SavedRun, task: TaskData, split: str, rows: Sequence[int]
 ) -> tuple[Outputs, Outputs]:
-    """Outputs of the single stream, and beside a partner that the seed and the rows decide."""
+    """Return the outputs of a single stream, and with a partner drawn from the seed and rows."""
     sampler, network = run.sampler, run.network
     generator = np.random.default_rng((sampler.seed, 8, sampler.routes.index(task.route), rows[0]))
-    other = run.tasks[sampler.partner(task.route, generator)]
-    there = len(other.splits[split])
-    count = min(sampler.batch_sizes[other.route], there)
-    partners = generator.choice(there, size=count, replace=False).tolist()
+    other = run.tasks[sampler.draw_partner(task.route, generator)]
+    available = len(other.splits[split])
+    count = min(sampler.batch_sizes[other.route], available)
+    partners = generator.choice(available, size=count, replace=False).tolist()
     device = next(network.parameters()).device
     own = _inputs(task, split, rows, device)
     gates = torch.ones(len(rows), device=device), torch.ones(count, device=device)
@@ -203,5 +211,5 @@ def _inputs(
     task: TaskData, split: str, rows: Sequence[int], device: torch.device
 ) -> dict[str, Tensor]:
     samples = task.splits[split].samples
-    batch = tensors(collate([samples[row] for row in rows]))
+    batch = as_tensors(collate([samples[row] for row in rows]))
     return {name: array.to(device) for name, array in batch.items()}

@@ -1,4 +1,4 @@
-"""How much a head's figure changes with cross-attention, as a table."""
+"""Tables of the fusion gap: the change of a head's metric with cross-attention."""
 
 from __future__ import annotations
 
@@ -9,21 +9,21 @@ import numpy as np
 from pydantic import JsonValue
 from rich.table import Table
 
-HEADER = ("head", "part", "n", "metric", "m = 0", "m = 1", "gap")
+HEADER = ("head", "split", "n", "metric", "m = 0", "m = 1", "gap")
 
 
 @dataclass(frozen=True)
 class Gap:
-    """One head's figure without and with cross-attention.
+    """One head's metric without and with cross-attention.
 
     Attributes:
-        route: ``<modality>/<task>``.
-        metric: its name.
-        split: the part it was measured on.
-        samples: how many.
-        off: the figure with m = 0, a single stream: what is served.
-        on: the figure with m = 1, beside samples of another modality.
-        higher_is_better: which way the metric points.
+        route: The ``<modality>/<task>`` of the head.
+        metric: The name of the metric.
+        split: The split it was measured on.
+        samples: The number of samples.
+        off: The value with m = 0, a single stream, as served.
+        on: The value with m = 1, next to samples of another modality.
+        higher_is_better: Whether a higher value is better.
     """
 
     route: str
@@ -36,18 +36,18 @@ class Gap:
 
     @property
     def difference(self) -> float:
-        """By how much m = 1 is better: points of a share, or percent of an error (m = 0)."""
+        """The advantage of m = 1: points of a share, or percent of the error at m = 0."""
         if self.higher_is_better:
             return 100 * (self.on - self.off)
         return 0.0 if self.on == self.off else 100 * (self.off - self.on) / self.off
 
     @property
     def unit(self) -> str:
-        """Of the difference."""
+        """The unit of the difference."""
         return "points" if self.higher_is_better else "%"
 
     def cells(self) -> tuple[str, ...]:
-        """A row under :data:`HEADER`."""
+        """Format a row under :data:`HEADER`."""
         return (
             self.route,
             self.split,
@@ -59,34 +59,38 @@ class Gap:
         )
 
     def as_json(self) -> dict[str, JsonValue]:
-        """For reports that programs read."""
+        """Convert to a JSON object."""
         return {**asdict(self), "difference": self.difference, "unit": self.unit}
 
 
-def averages(gaps: Sequence[Gap]) -> str:
-    """The mean gap, and the mean of its size, of shares and of errors."""
+def describe_averages(gaps: Sequence[Gap]) -> str:
+    """Describe the mean gap and its mean absolute value, for shares and for errors."""
     lines = []
     for unit, name in (("points", "shares"), ("%", "errors")):
-        if of := [gap.difference for gap in gaps if gap.unit == unit]:
+        if differences := [gap.difference for gap in gaps if gap.unit == unit]:
             lines.append(
-                f"{name} ({len(of)} heads): {np.mean(of):+.2f} {unit} on average, "
-                f"{np.mean(np.abs(of)):.2f} regardless of sign"
+                f"{name} ({len(differences)} heads): {np.mean(differences):+.2f} {unit} on "
+                f"average, {np.mean(np.abs(differences)):.2f} regardless of sign"
             )
     return "; ".join(lines)
 
 
 def gaps_table(gaps: Sequence[Gap]) -> Table:
-    """A table for the terminal."""
-    table = Table(caption=f"gap: by how much m = 1 is better. {averages(gaps)}")
+    """Render gaps as a table for the terminal."""
+    table = Table(caption=f"gap: the advantage of m = 1. {describe_averages(gaps)}")
     for name in HEADER:
-        table.add_column(name, justify="left" if name in ("head", "part", "metric") else "right")
+        table.add_column(name, justify="left" if name in ("head", "split", "metric") else "right")
     for gap in gaps:
         table.add_row(*gap.cells())
     return table
 
 
 def gaps_markdown(gaps: Sequence[Gap]) -> list[str]:
-    """The same as lines of Markdown."""
+    """Render gaps as lines of Markdown."""
     rule = ("---", "---", "---:", "---", "---:", "---:", "---:")
     rows = [HEADER, rule, *(gap.cells() for gap in gaps)]
-    return [*(f"| {' | '.join(row)} |" for row in rows), "", f"Average of {averages(gaps)}."]
+    return [
+        *(f"| {' | '.join(row)} |" for row in rows),
+        "",
+        f"Average of {describe_averages(gaps)}.",
+    ]

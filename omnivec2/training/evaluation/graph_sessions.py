@@ -1,4 +1,4 @@
-"""Exported graphs run by ONNX Runtime, as the service runs them."""
+"""Sessions that run exported graphs in ONNX Runtime, as the service does."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from omnivec2.preprocess import Array
 from omnivec2.spec import HeadSpec
 
 
-class Graph:
-    """One graph.
+class GraphSession:
+    """A session of one graph.
 
     Args:
-        path: its ``model.onnx``.
+        path: The ``model.onnx`` of the graph.
 
     Raises:
-        ArtifactError: it is not there.
+        ArtifactError: The file does not exist.
     """
 
     def __init__(self, path: Path) -> None:
@@ -34,18 +34,18 @@ class Graph:
         self._outputs = [value.name for value in self._session.get_outputs()]
 
     def __call__(self, batch: Mapping[str, Array]) -> dict[str, Array]:
-        """Output name -> array; inputs the graph does not take are left out."""
-        found = self._session.run(self._outputs, {name: batch[name] for name in self._inputs})
-        return dict(zip(self._outputs, map(np.asarray, found), strict=True))
+        """Return arrays by output name; inputs that the graph does not take are left out."""
+        arrays = self._session.run(self._outputs, {name: batch[name] for name in self._inputs})
+        return dict(zip(self._outputs, map(np.asarray, arrays), strict=True))
 
 
-class Writer:
-    """Searches for the texts of a batch, all of them a step at a time.
+class TextGenerator:
+    """A generator of the texts of a batch, which searches for all of them step by step.
 
     Args:
-        spec: of a head with ``generation``.
-        repository: holds its decoder.
-        options: what is searched for; the head's own unless given.
+        spec: The spec of a head with ``generation``.
+        repository: The model repository that holds its decoder.
+        options: The options of the search; the head's own if not given.
     """
 
     def __init__(
@@ -55,21 +55,22 @@ class Writer:
         self._spec, self._generation = spec, spec.generation
         self._options = options or SearchOptions.of(spec.generation)
         name, version = spec.generation.decoder, spec.generation.version
-        self._graph = Graph(repository / name / version / "model.onnx")
+        self._graph = GraphSession(repository / name / version / "model.onnx")
 
     def __call__(
         self, inputs: Mapping[str, Array], outputs: Mapping[str, Array]
     ) -> dict[str, Array]:
-        """``ids`` of the head's inputs and outputs."""
+        """Generate ``ids`` from the head's inputs and outputs."""
         rows = len(outputs[MEMORY])
         constant = constant_inputs(self._spec, inputs, outputs)
         searches = [
             Search(self._generation, self._options, ids) for ids in inputs[self._generation.source]
         ]
-        while left := [row for row in range(rows) if not searches[row].done]:
-            steps = [searches[row].inputs() for row in left]
+        while active := [row for row in range(rows) if not searches[row].done]:
+            steps = [searches[row].inputs() for row in active]
             batch = {name: np.stack([step[name] for step in steps]) for name in steps[0]}
-            found = self._graph(batch | {name: array[left] for name, array in constant.items()})
-            for place, row in enumerate(left):
-                searches[row].take({name: array[place] for name, array in found.items()})
+            batch |= {name: array[active] for name, array in constant.items()}
+            predicted = self._graph(batch)
+            for position, row in enumerate(active):
+                searches[row].take({name: array[position] for name, array in predicted.items()})
         return padded_ids([search.ids for search in searches])

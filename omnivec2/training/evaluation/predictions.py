@@ -1,4 +1,4 @@
-"""From a graph's raw outputs to what metrics compare: one function per task family."""
+"""Conversion of a graph's raw outputs to the answers metrics compare, per task family."""
 
 from __future__ import annotations
 
@@ -14,23 +14,23 @@ from omnivec2.preprocess import Array
 from omnivec2.spec import TaskFamily
 from omnivec2.training.data.base import Split
 from omnivec2.training.evaluation.quality_metrics import METRICS
-from omnivec2.training.evaluation.simple_scene_models import apart, resized
+from omnivec2.training.evaluation.simple_scene_models import resize_maps, suppress_overlaps
 from omnivec2.wordpiece import text_of
 
 Outputs = Mapping[str, Array]
-"""Output name -> array (samples, ...)."""
+"""Arrays (samples, ...) by output name."""
 
 _ANSWERS = 100
-"""Boxes of a class kept per picture, the surest ones."""
+"""The number of boxes of a class kept per picture, those with the highest scores."""
 
 
 @dataclass(frozen=True)
 class Answers:
-    """Predictions of some samples and what they should have been.
+    """Predictions and targets of some samples.
 
     Attributes:
-        predicted: in the form the family's metrics take.
-        wanted: likewise.
+        predicted: The predictions, in the form the family's metrics take.
+        wanted: The targets, in the form the family's metrics take.
     """
 
     predicted: list[Any]
@@ -42,62 +42,64 @@ class Answers:
         self.wanted.extend(other.wanted)
 
     def measure(self, metric: str) -> float:
-        """The value of a metric over all answers."""
+        """Compute a metric over all answers."""
         predicted: Any = self.predicted
         if isinstance(predicted[0], np.ndarray) and predicted[0].ndim == 1:
             predicted = np.stack(predicted)
         return METRICS[metric].measure(predicted, self.wanted)
 
 
-def answers(family: TaskFamily, outputs: Outputs, split: Split, rows: Sequence[int]) -> Answers:
-    """What a graph answered to the samples ``rows`` of a split.
+def read_answers(
+    family: TaskFamily, outputs: Outputs, split: Split, rows: Sequence[int]
+) -> Answers:
+    """Read the answers to the samples ``rows`` of a split from a graph's outputs.
 
     Args:
-        family: of the head.
-        outputs: of the graph for these samples, in their order.
-        split: where the samples are from.
-        rows: their indices.
+        family: The family of the head.
+        outputs: The outputs of the graph for these samples, in their order.
+        split: The split the samples are from.
+        rows: The indices of the samples.
     """
     return _FAMILIES[family](outputs, split, rows)
 
 
-def _labelled(outputs: Outputs, split: Split, rows: Sequence[int]) -> Answers:
+def _read_logits(outputs: Outputs, split: Split, rows: Sequence[int]) -> Answers:
     return Answers(list(outputs["logits"]), [split.targets[row] for row in rows])
 
 
-def _valued(outputs: Outputs, split: Split, rows: Sequence[int]) -> Answers:
+def _read_values(outputs: Outputs, split: Split, rows: Sequence[int]) -> Answers:
     return Answers(list(outputs["values"]), [split.targets[row] for row in rows])
 
 
-def _forecast(outputs: Outputs, split: Split, rows: Sequence[int]) -> Answers:
-    """Divided by each series' scale, so that errors of all series count alike."""
+def _read_forecasts(outputs: Outputs, split: Split, rows: Sequence[int]) -> Answers:
+    """Divide by each series' scale, so that errors of all series count equally."""
     assert split.scales is not None
     scales = split.scales[np.asarray(rows)]
     wanted = [split.targets[row] / scale for row, scale in zip(rows, scales, strict=True)]
     return Answers(list(outputs["mean"] / scales[:, None]), wanted)
 
 
-def _segmented(outputs: Outputs, split: Split, rows: Sequence[int]) -> Answers:
-    """Class per pixel at the size of the references; per sample where samples are pixels."""
+def _read_masks(outputs: Outputs, split: Split, rows: Sequence[int]) -> Answers:
+    """Return the class per pixel at the references' size; per sample if samples are pixels."""
     if split.references is None:
-        return _labelled(outputs, split, rows)
+        return _read_logits(outputs, split, rows)
     references = [split.references[row] for row in rows]
     masks = [
-        np.argmax(resized(np.moveaxis(logits, 0, 2), reference.shape), axis=2)
+        np.argmax(resize_maps(np.moveaxis(logits, 0, 2), reference.shape), axis=2)
         for logits, reference in zip(outputs["logits"], references, strict=True)
     ]
     return Answers(masks, references)
 
 
-def _detected(outputs: Outputs, split: Split, rows: Sequence[int]) -> Answers:
-    """Every query may answer with every class; boxes that overlap a surer one are dropped."""
+def _read_boxes(outputs: Outputs, split: Split, rows: Sequence[int]) -> Answers:
+    """Let every query answer with every class, and suppress overlapping boxes."""
     scores = softmax(outputs["logits"].astype(np.float64), axis=2)[..., :-1]
-    found = [_boxes(s, boxes) for s, boxes in zip(scores, outputs["boxes"], strict=True)]
+    found = [_suppressed_boxes(s, boxes) for s, boxes in zip(scores, outputs["boxes"], strict=True)]
     return Answers(found, [split.targets[row] for row in rows])
 
 
-def _boxes(scores: Array, boxes: Array) -> dict[str, Array]:
-    kept = [apart(boxes, column)[:_ANSWERS] for column in scores.T]
+def _suppressed_boxes(scores: Array, boxes: Array) -> dict[str, Array]:
+    kept = [suppress_overlaps(boxes, column)[:_ANSWERS] for column in scores.T]
     return {
         "boxes": np.concatenate([boxes[rows] for rows in kept]),
         "labels": np.repeat(np.arange(len(kept)), [len(rows) for rows in kept]),
@@ -105,17 +107,17 @@ def _boxes(scores: Array, boxes: Array) -> dict[str, Array]:
     }
 
 
-def _summarized(outputs: Outputs, split: Split, rows: Sequence[int]) -> Answers:
-    """Texts; the outputs are those of a search, not of the graph."""
+def _read_texts(outputs: Outputs, split: Split, rows: Sequence[int]) -> Answers:
+    """Decode texts from the outputs of a search, not of the graph."""
     references = [split.targets[row].references for row in rows]
     return Answers([text_of(ids) for ids in outputs[IDS]], references)
 
 
 _FAMILIES: dict[TaskFamily, Callable[[Outputs, Split, Sequence[int]], Answers]] = {
-    TaskFamily.CLASSIFICATION: _labelled,
-    TaskFamily.REGRESSION: _valued,
-    TaskFamily.FORECASTING: _forecast,
-    TaskFamily.SEGMENTATION: _segmented,
-    TaskFamily.DETECTION: _detected,
-    TaskFamily.SUMMARIZATION: _summarized,
+    TaskFamily.CLASSIFICATION: _read_logits,
+    TaskFamily.REGRESSION: _read_values,
+    TaskFamily.FORECASTING: _read_forecasts,
+    TaskFamily.SEGMENTATION: _read_masks,
+    TaskFamily.DETECTION: _read_boxes,
+    TaskFamily.SUMMARIZATION: _read_texts,
 }

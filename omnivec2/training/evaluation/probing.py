@@ -1,7 +1,7 @@
-"""How much an embedding knows: simple models on embeddings, beside the same on raw arrays.
+"""Probing of embeddings: simple models on embeddings, compared with the same on raw arrays.
 
-Classes and quantities are read off the five nearest training samples; series, whose
-embedding is of their shape and not of their level, off a ridge regression.
+Classes and quantities are predicted from the five nearest training samples; series, whose
+embedding describes their shape and not their level, by a ridge regression.
 """
 
 from __future__ import annotations
@@ -29,7 +29,15 @@ Embed = Callable[[Sequence[Sample]], Array]
 
 @dataclass(frozen=True)
 class Probe:
-    """What was measured: on ``samples`` test samples, from embeddings and from raw arrays."""
+    """The result of a probe: a metric from embeddings, and the same from raw arrays.
+
+    Attributes:
+        metric: The name of the metric.
+        samples: The number of test samples.
+        value: The value from embeddings.
+        raw: The value from raw arrays.
+        higher_is_better: Whether a higher value is better.
+    """
 
     metric: str
     samples: int
@@ -42,12 +50,12 @@ def probe(task: TaskData, embed: Embed, *, split: str = "test") -> Probe:
     """Measure an embedding on a task of its modality.
 
     Args:
-        task: data with a class, a quantity or a forecast per sample.
-        embed: samples -> embeddings [n, d].
-        split: the part that is measured.
+        task: The data, with a class, a quantity or a forecast per sample.
+        embed: A function from samples to embeddings [n, d].
+        split: The split to measure on.
     """
-    train = _some(task.splits["train"], TRAIN_SAMPLES)
-    test = _some(task.splits[split], TEST_SAMPLES)
+    train = _subsample(task.splits["train"], TRAIN_SAMPLES)
+    test = _subsample(task.splits[split], TEST_SAMPLES)
     embedded = embed(train.samples), embed(test.samples)
     raw = feature_matrix(task.modality, train.samples), feature_matrix(task.modality, test.samples)
     if isinstance(raw[0], np.ndarray):
@@ -58,7 +66,7 @@ def probe(task: TaskData, embed: Embed, *, split: str = "test") -> Probe:
     elif task.family is TaskFamily.REGRESSION:
         measure, name, higher = _value_error, f"{NEIGHBOURS}-nn rmse", False
     else:
-        measure, name, higher = _right, f"{NEIGHBOURS}-nn accuracy", True
+        measure, name, higher = _class_accuracy, f"{NEIGHBOURS}-nn accuracy", True
     return Probe(
         metric=name,
         samples=len(test),
@@ -68,35 +76,35 @@ def probe(task: TaskData, embed: Embed, *, split: str = "test") -> Probe:
     )
 
 
-def _some(split: Split, most: int) -> Split:
+def _subsample(split: Split, most: int) -> Split:
     if len(split) <= most:
         return split
     return split.take(np.sort(np.random.default_rng(0).permutation(len(split))[:most]))
 
 
-def _right(known: Any, asked: Any, train: Split, test: Split) -> float:
+def _class_accuracy(known: Any, queries: Any, train: Split, test: Split) -> float:
     model = KNeighborsClassifier(min(NEIGHBOURS, len(train)), metric="cosine", algorithm="brute")
     model.fit(known, np.asarray(train.targets[:]))
-    return float(model.score(asked, np.asarray(test.targets[:])))
+    return float(model.score(queries, np.asarray(test.targets[:])))
 
 
-def _value_error(known: Any, asked: Any, train: Split, test: Split) -> float:
+def _value_error(known: Any, queries: Any, train: Split, test: Split) -> float:
     model = KNeighborsRegressor(min(NEIGHBOURS, len(train)), metric="cosine", algorithm="brute")
     model.fit(known, np.stack(list(train.targets)))
-    error = model.predict(asked) - np.stack(list(test.targets))
+    error = model.predict(queries) - np.stack(list(test.targets))
     return float(np.sqrt(np.mean(np.square(error))))
 
 
-def _series_error(known: Any, asked: Any, train: Split, test: Split) -> float:
-    """Of forecasts relative to each window's own mean and deviation, in standard units."""
+def _series_error(known: Any, queries: Any, train: Split, test: Split) -> float:
+    """Return the error in standard units of forecasts made in each window's own units."""
     assert test.scales is not None
-    middle, spread = _windows(train)
+    middle, spread = _window_statistics(train)
     model = Ridge(alpha=_ALPHA).fit(known, (np.stack(list(train.targets)) - middle) / spread)
-    middle, spread = _windows(test)
-    error = model.predict(asked) * spread + middle - np.stack(list(test.targets))
+    middle, spread = _window_statistics(test)
+    error = model.predict(queries) * spread + middle - np.stack(list(test.targets))
     return float(np.mean(np.square(error / test.scales[:, None])))
 
 
-def _windows(split: Split) -> tuple[Array, Array]:
+def _window_statistics(split: Split) -> tuple[Array, Array]:
     values = np.stack([sample["values"] for sample in split.samples])
     return values.mean(axis=1, keepdims=True), values.std(axis=1, keepdims=True) + 1e-5

@@ -17,27 +17,27 @@ T = TypeVar("T")
 
 
 def rouge1(found: Sequence[str], references: Sequence[Sequence[str]]) -> float:
-    """Mean F-measure of single words, in 0..1.
+    """Compute the mean F-measure of single words, in 0..1.
 
     Args:
-        found: a text per sample.
-        references: per sample, what people wrote; at least one.
+        found: The predicted text of every sample.
+        references: The texts that people wrote, at least one per sample.
     """
-    return _mean(found, references, lambda a, b: _overlap(_runs(a, 1), _runs(b, 1)))
+    return _mean(found, references, lambda a, b: _ngram_overlap(_ngrams(a, 1), _ngrams(b, 1)))
 
 
 def rouge2(found: Sequence[str], references: Sequence[Sequence[str]]) -> float:
-    """Mean F-measure of pairs of neighbouring words; see ``rouge1``."""
-    return _mean(found, references, lambda a, b: _overlap(_runs(a, 2), _runs(b, 2)))
+    """Compute the mean F-measure of pairs of neighbouring words; see ``rouge1``."""
+    return _mean(found, references, lambda a, b: _ngram_overlap(_ngrams(a, 2), _ngrams(b, 2)))
 
 
 def rouge_l(found: Sequence[str], references: Sequence[Sequence[str]]) -> float:
-    """Mean F-measure of the longest common subsequence of words; see ``rouge1``."""
-    return _mean(found, references, lambda a, b: _f(_common(a, b), len(a), len(b)))
+    """Compute the mean F-measure of the longest common subsequence; see ``rouge1``."""
+    return _mean(found, references, lambda a, b: _f_measure(_common_length(a, b), len(a), len(b)))
 
 
-def words(text: str) -> list[str]:
-    """What is compared of a text."""
+def split_words(text: str) -> list[str]:
+    """Split a text into the words that are compared."""
     return _WORD.findall(text.lower())
 
 
@@ -47,27 +47,27 @@ def _mean(
     score: Callable[[list[str], list[str]], float],
 ) -> float:
     total = 0.0
-    for text, wanted in zip(found, references, strict=True):
-        own = words(text)
-        total += sum(score(own, words(reference)) for reference in wanted) / len(wanted)
+    for text, texts in zip(found, references, strict=True):
+        own = split_words(text)
+        total += sum(score(own, split_words(reference)) for reference in texts) / len(texts)
     return total / len(found)
 
 
-def _runs(text: list[str], size: int) -> Counter[tuple[str, ...]]:
+def _ngrams(text: list[str], size: int) -> Counter[tuple[str, ...]]:
     return Counter(tuple(text[i : i + size]) for i in range(len(text) - size + 1))
 
 
-def _overlap(first: Counter[T], second: Counter[T]) -> float:
-    return _f((first & second).total(), first.total(), second.total())
+def _ngram_overlap(first: Counter[T], second: Counter[T]) -> float:
+    return _f_measure((first & second).total(), first.total(), second.total())
 
 
-def _f(shared: int, first: int, second: int) -> float:
-    """Harmonic mean of shared / first and shared / second; 0 where nothing is shared."""
+def _f_measure(shared: int, first: int, second: int) -> float:
+    """Return the harmonic mean of shared / first and shared / second; 0 if none is shared."""
     return 2 * shared / (first + second) if shared else 0.0
 
 
-def _common(first: list[str], second: list[str]) -> int:
-    """Length of the longest common subsequence."""
+def _common_length(first: list[str], second: list[str]) -> int:
+    """Return the length of the longest common subsequence."""
     row = [0] * (len(second) + 1)
     for word in first:
         diagonal = 0

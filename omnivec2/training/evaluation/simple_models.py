@@ -1,7 +1,8 @@
-"""What simple models reach on the arrays the network gets, so that its figures mean something.
+"""Simple models on the arrays that the network gets, as a baseline for its results.
 
-Per task a trivial answer (the majority class, the mean, prior boxes) and a linear model
-(logistic or ridge regression), its regularisation chosen on ``val``; measured on ``test``.
+Per task there is a trivial answer (the majority class, the mean, prior boxes) and a linear model
+(logistic or ridge regression) with its regularisation chosen on ``val``; both are measured on
+``test``.
 """
 
 from __future__ import annotations
@@ -33,13 +34,13 @@ from omnivec2.training.evaluation.simple_scene_models import (
 from omnivec2.training.evaluation.simple_summaries import summarization_baselines
 
 _VERSION = 2
-"""Raised whenever the figures kept from before are no longer what this file computes."""
+"""The version of this computation; increase it to invalidate cached results."""
 
 TRIVIAL, LINEAR = "majority", "linear"
-"""Names of the two baselines of every task."""
+"""The names of the two baselines of every task."""
 
 _FIT_SAMPLES = 10_000
-"""Training samples of a linear model at most, chosen at random: keeps it to two minutes."""
+"""The maximum of a linear model's training samples, chosen at random: takes two minutes at most."""
 
 _ITERATIONS = 300
 _LOGISTIC_C = (1e-3, 1e-2, 1e-1, 1.0)
@@ -47,20 +48,20 @@ _SPARSE_LOGISTIC_C = (0.03, 0.3, 3.0, 30.0)
 _RIDGE_ALPHA = (1.0, 10.0, 100.0, 1000.0)
 
 
-def baselines(task: TaskData, *, cache: Path = DEFAULT_CACHE) -> dict[str, float]:
-    """Figures of the simple models on a task's test part, from the cache if they are there.
+def measure_baselines(task: TaskData, *, cache: Path = DEFAULT_CACHE) -> dict[str, float]:
+    """Measure the simple models on a task's test split, or read the results from the cache.
 
     Returns:
-        baseline -> value of the task's metric: ``majority`` (of families without classes:
-        the mean) and ``linear``; of summaries, sentences as they are.
+        The values of the task's metric by baseline: ``majority`` (for families without classes
+        the mean) and ``linear``; for summarization, extracted sentences.
     """
     file = cache / "baselines" / f"{task.route.replace('/', '-')}-{_fingerprint(task)}.json"
     if file.is_file():
         return {name: float(value) for name, value in json.loads(file.read_text()).items()}
-    found = _compute(task)
+    values = _compute(task)
     file.parent.mkdir(parents=True, exist_ok=True)
-    file.write_text(json.dumps(found))
-    return found
+    file.write_text(json.dumps(values))
+    return values
 
 
 def _fingerprint(task: TaskData) -> str:
@@ -79,7 +80,7 @@ def _compute(task: TaskData) -> dict[str, float]:
     return _FAMILIES[task.family](task)
 
 
-def _some(split: Split, most: int = _FIT_SAMPLES) -> Split:
+def _subsample(split: Split, most: int = _FIT_SAMPLES) -> Split:
     if len(split) <= most:
         return split
     return split.take(np.sort(np.random.default_rng(0).permutation(len(split))[:most]))
@@ -90,23 +91,27 @@ def _matrix(task: TaskData, split: Split) -> Any:
 
 
 def _classification(task: TaskData) -> dict[str, float]:
-    """Majority class, and logistic regression."""
+    """Measure the majority class and logistic regression."""
     metric = METRICS[task.metric].measure
     test = task.splits["test"]
     labels = np.asarray(test.targets[:])
     shares = np.bincount(np.asarray(task.splits["train"].targets[:]), minlength=len(task.labels))
     trivial = metric(np.tile(shares, (len(test), 1)), labels)
-    model = logistic(task)
+    model = fit_logistic(task)
     return {TRIVIAL: trivial, LINEAR: metric(model(_matrix(task, test)), labels)}
 
 
-def logistic(task: TaskData) -> Callable[[Any], Array]:
-    """A logistic regression fitted to a task: features -> scores [n, classes]."""
+def fit_logistic(task: TaskData) -> Callable[[Any], Array]:
+    """Fit a logistic regression to a task.
+
+    Returns:
+        A function from features to scores [n, classes].
+    """
     metric = METRICS[task.metric].measure
-    train, val = _some(task.splits["train"]), _some(task.splits["val"])
+    train, val = _subsample(task.splits["train"]), _subsample(task.splits["val"])
     features, labels = _matrix(task, train), np.asarray(train.targets[:])
     val_features, val_labels = _matrix(task, val), np.asarray(val.targets[:])
-    # Sparse bags must stay sparse: they are scaled without being centred.
+    # Sparse bags of words must stay sparse: they are scaled without being centred.
     dense = isinstance(features, np.ndarray)
     scaler = (StandardScaler() if dense else MaxAbsScaler()).fit(features)
     features, val_features = scaler.transform(features), scaler.transform(val_features)
@@ -115,14 +120,14 @@ def logistic(task: TaskData) -> Callable[[Any], Array]:
     for strength in _LOGISTIC_C if dense else _SPARSE_LOGISTIC_C:
         model.set_params(C=strength)
         with warnings.catch_warnings():
-            # Features that depend on one another converge slowly; ``val`` has the last word.
+            # Correlated features converge slowly; the score on ``val`` decides anyway.
             warnings.simplefilter("ignore", ConvergenceWarning)
             model.fit(features, labels)
-        found = metric(_scores(model, val_features, len(task.labels)), val_labels)
-        if found <= best:  # from here on it only fits the training part better
+        score = metric(_scores(model, val_features, len(task.labels)), val_labels)
+        if score <= best:  # weaker regularisation only overfits from here on
             break
-        best, chosen = found, copy.deepcopy(model)
-    return lambda asked: _scores(chosen, scaler.transform(asked), len(task.labels))
+        best, chosen = score, copy.deepcopy(model)
+    return lambda queries: _scores(chosen, scaler.transform(queries), len(task.labels))
 
 
 def _scores(model: Any, features: Any, classes: int) -> Array:
@@ -133,7 +138,7 @@ def _scores(model: Any, features: Any, classes: int) -> Array:
 
 
 def _regression(task: TaskData) -> dict[str, float]:
-    """Mean of the training targets, and ridge regression."""
+    """Measure the mean of the training targets and ridge regression."""
     metric = METRICS[task.metric].measure
     parts = {name: np.stack(list(split.targets)) for name, split in task.splits.items()}
     test = task.splits["test"]
@@ -153,15 +158,15 @@ def _rows(values: Array) -> Array:
 
 
 def _forecasting(task: TaskData) -> dict[str, float]:
-    """Each series' training mean, and one ridge regression over all series.
+    """Measure each series' training mean, and one ridge regression over all series.
 
-    Series are standardised by the mean and deviation of their training windows, as tables
-    of the literature do before anything else.
+    Series are standardised by the mean and deviation of their training windows, as in the
+    tables of the literature.
     """
     metric = METRICS[task.metric].measure
     train = task.splits["train"]
     assert train.scales is not None
-    # Training windows of a series lie together and share a scale, which tells series apart.
+    # Training windows of a series are adjacent and share a scale, which identifies the series.
     centres = {
         scale: float(np.mean([train.samples[i]["values"].mean() for i in rows]))
         for scale in np.unique(train.scales)
@@ -169,7 +174,7 @@ def _forecasting(task: TaskData) -> dict[str, float]:
     }
 
     def standardised(split: Split, most: int) -> tuple[Array, Array]:
-        part = _some(split, most)
+        part = _subsample(split, most)
         assert part.scales is not None
         centre = np.array([[centres[scale]] for scale in part.scales])
         scale = part.scales[:, None]

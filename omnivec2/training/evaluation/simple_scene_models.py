@@ -1,4 +1,4 @@
-"""Simple models for pictures of scenes: a linear answer per cell of a coarse grid."""
+"""Simple models for pictures of scenes: a linear classifier per cell of a coarse grid."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ from sklearn.preprocessing import StandardScaler
 from omnivec2.preprocess import Array
 from omnivec2.training.data.base import TaskData
 from omnivec2.training.evaluation.plain_features import pooled
-from omnivec2.training.evaluation.quality_metrics import IGNORE, METRICS, overlap
+from omnivec2.training.evaluation.quality_metrics import IGNORE, METRICS, box_iou
 
 _FIT_CELLS = 30_000
 _SEGMENTATION_CELL, _DETECTION_CELL = 8, 16
 _ANSWERS = 100
-"""Boxes kept per picture, the surest ones."""
+"""The number of boxes of a class kept per picture, those with the highest scores."""
 
 
 def segmentation_baselines(task: TaskData) -> dict[str, float]:
-    """The commonest class everywhere, and a logistic regression per cell of 8 x 8 pixels."""
+    """Measure the commonest class everywhere, and a logistic regression per 8 x 8 pixel cell."""
     metric = METRICS[task.metric].measure
     train, test = task.splits["train"], task.splits["test"]
     assert test.references is not None
@@ -40,7 +40,7 @@ def segmentation_baselines(task: TaskData) -> dict[str, float]:
         height, width = (side // _SEGMENTATION_CELL for side in picture.shape[:2])
         scores = model.predict_proba(_cells(picture, _SEGMENTATION_CELL)).astype(np.float32)
         maps = scores.reshape(height, width, -1)
-        return np.asarray(model.classes_[np.argmax(resized(maps, size), axis=2)])
+        return np.asarray(model.classes_[np.argmax(resize_maps(maps, size), axis=2)])
 
     masks = [
         mask_of(sample["pixels"], reference.shape[:2])
@@ -49,8 +49,8 @@ def segmentation_baselines(task: TaskData) -> dict[str, float]:
     return {"majority": metric(constant, references), "linear": metric(masks, references)}
 
 
-def resized(maps: Array, size: tuple[int, int]) -> Array:
-    """Maps float32 [h, w, c] at another (height, width), bilinear."""
+def resize_maps(maps: Array, size: tuple[int, int]) -> Array:
+    """Resize maps float32 [h, w, c] to another (height, width), bilinearly."""
     height, width = size
     layers = [
         Image.fromarray(np.ascontiguousarray(maps[..., c])).resize(
@@ -62,10 +62,10 @@ def resized(maps: Array, size: tuple[int, int]) -> Array:
 
 
 def detection_baselines(task: TaskData) -> dict[str, float]:
-    """Mean boxes in every cell, and a logistic regression on which cells hold a centre.
+    """Measure mean boxes in every cell, and a logistic regression on cells that hold a centre.
 
     Both answer with the mean box of a class in the middle of a cell of 16 x 16 pixels, and
-    drop boxes that overlap a surer one of their class.
+    suppress boxes that overlap a higher-scored one of their class.
     """
     metric = METRICS[task.metric].measure
     train, test = task.splits["train"], task.splits["test"]
@@ -95,7 +95,7 @@ def _fit(features: Array, labels: Array) -> Any:
 
 
 def _cells(pixels: Array, side: int) -> Array:
-    """[cells, d]: mean and spread of colour of a cell and its eight neighbours, and its place."""
+    """Return mean and spread of colour of cells and eight neighbours, and places: [cells, d]."""
     height, width = pixels.shape[0] // side, pixels.shape[1] // side
     mean = pooled(pixels, height, width)
     square = pooled(pixels.astype(np.float32) ** 2, height, width)
@@ -108,7 +108,7 @@ def _cells(pixels: Array, side: int) -> Array:
 
 
 def _majorities(mask: Array) -> Array:
-    """The commonest value of every cell of a mask."""
+    """Return the commonest value of every cell of a mask."""
     side = _SEGMENTATION_CELL
     height, width = mask.shape[0] // side, mask.shape[1] // side
     cells = mask.reshape(height, side, width, side).swapaxes(1, 2).reshape(height * width, -1)
@@ -117,7 +117,7 @@ def _majorities(mask: Array) -> Array:
 
 
 def _centres(target: dict[str, Array], grid: tuple[int, int], none: int) -> Array:
-    """[cells]: class of the object whose centre a cell holds, or ``none``."""
+    """Return the class of the object whose centre a cell holds, or ``none``: [cells]."""
     cells = np.full(grid, none)
     columns = (target["boxes"][:, 0] * grid[1]).astype(np.int64).clip(0, grid[1] - 1)
     rows = (target["boxes"][:, 1] * grid[0]).astype(np.int64).clip(0, grid[0] - 1)
@@ -126,20 +126,20 @@ def _centres(target: dict[str, Array], grid: tuple[int, int], none: int) -> Arra
 
 
 def _mean_sizes(targets: Sequence[dict[str, Array]] | Array, classes: int) -> Array:
-    """[classes, 2]: mean width and height of each class's boxes."""
+    """Return the mean width and height of each class's boxes: [classes, 2]."""
     boxes = np.concatenate([target["boxes"] for target in targets])
     labels = np.concatenate([target["labels"] for target in targets])
     return np.stack([boxes[labels == c, 2:].mean(axis=0) for c in range(classes)])
 
 
 def _boxes(scores: Array, sizes: Array, grid: tuple[int, int]) -> dict[str, Array]:
-    """The surest mean boxes of a grid of scores [cells, classes]."""
+    """Return the highest-scored mean boxes of a grid of scores [cells, classes]."""
     rows, columns = np.divmod(np.arange(grid[0] * grid[1]), grid[1])
     middle = np.stack([(columns + 0.5) / grid[1], (rows + 0.5) / grid[0]], axis=1)
     boxes, labels, kept_scores = [], [], []
     for label, size in enumerate(sizes):
         own = np.concatenate([middle, np.tile(size, (len(middle), 1))], axis=1)
-        kept = apart(own, scores[:, label])[:_ANSWERS]
+        kept = suppress_overlaps(own, scores[:, label])[:_ANSWERS]
         boxes.append(own[kept])
         labels.append(np.full(len(kept), label))
         kept_scores.append(scores[kept, label])
@@ -150,11 +150,12 @@ def _boxes(scores: Array, sizes: Array, grid: tuple[int, int]) -> dict[str, Arra
     }
 
 
-def apart(boxes: Array, scores: Array, most_overlap: float = 0.5) -> Array:
-    """Indices of boxes, surest first, without those that overlap a surer one too much."""
-    left = np.argsort(-scores, kind="stable")
+def suppress_overlaps(boxes: Array, scores: Array, most_overlap: float = 0.5) -> Array:
+    """Return indices of boxes by falling score, after non-maximum suppression."""
+    remaining = np.argsort(-scores, kind="stable")
     kept = []
-    while len(left):
-        kept.append(left[0])
-        left = left[1:][overlap(boxes[left[:1]], boxes[left[1:]])[0] <= most_overlap]
+    while len(remaining):
+        kept.append(remaining[0])
+        overlaps = box_iou(boxes[remaining[:1]], boxes[remaining[1:]])[0]
+        remaining = remaining[1:][overlaps <= most_overlap]
     return np.array(kept, dtype=np.int64)

@@ -1,4 +1,4 @@
-"""What summaries without a network reach: sentences of the dialogue as they are."""
+"""Extractive baselines of summarization: sentences of the dialogue, unchanged."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from omnivec2.training.evaluation.quality_metrics import METRICS
 
 LEAD, LONGEST = "lead", "longest"
 _MOST = 6
-"""Sentences of a baseline at most; how many is chosen on ``val``."""
+"""The maximum number of sentences of a baseline; the number is chosen on ``val``."""
 
 _SPEAKER = re.compile(r"^\s*#?\w+#?:\s*")
 _SENTENCE = re.compile(r"(?<=[.!?])\s+|\n+")
@@ -19,23 +19,23 @@ Choose = Callable[[list[str], int], list[str]]
 
 
 def summarization_baselines(task: TaskData) -> dict[str, float]:
-    """The first sentences of a dialogue, and its longest ones in their order."""
+    """Measure the first sentences of a dialogue, and its longest ones in their order."""
     metric = METRICS[task.metric].measure
 
     def measure(split: Split, choose: Choose, count: int) -> float:
-        texts = [" ".join(choose(sentences(text.source), count)) for text in split.targets]
+        texts = [" ".join(choose(split_sentences(text.source), count)) for text in split.targets]
         return metric(texts, [text.references for text in split.targets])
 
-    found = {}
+    values = {}
     for name, choose in ((LEAD, _first), (LONGEST, _longest)):
         counts = range(1, _MOST + 1)
         best = max(counts, key=lambda count: measure(task.splits["val"], choose, count))
-        found[name] = measure(task.splits["test"], choose, best)
-    return found
+        values[name] = measure(task.splits["test"], choose, best)
+    return values
 
 
-def sentences(dialogue: str) -> list[str]:
-    """Sentences of a dialogue without the names of who says them."""
+def split_sentences(dialogue: str) -> list[str]:
+    """Split a dialogue into sentences, without the names of the speakers."""
     turns = [_SPEAKER.sub("", line) for line in dialogue.splitlines()]
     return [part for turn in turns for part in _SENTENCE.split(turn.strip()) if part]
 

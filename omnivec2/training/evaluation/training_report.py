@@ -1,4 +1,4 @@
-"""The report of a run: figures of every head, what it answers, the gap, and the losses."""
+"""The report of a run: results and answers of every head, the fusion gap, and the losses."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from omnivec2.atomic_files import write_file
-from omnivec2.training.evaluation.evaluate_heads import HeadResult, Measured
+from omnivec2.training.evaluation.evaluate_heads import HeadAnswers, HeadResult
 from omnivec2.training.evaluation.evaluation_report import write_json
 from omnivec2.training.evaluation.fusion_gap_table import Gap, gaps_markdown
 from omnivec2.training.journal import LOG_FILE
@@ -21,10 +21,10 @@ PICTURES = "pictures"
 
 
 class Report:
-    """Everything people want to see of a network at once.
+    """A report on a network, with pictures.
 
     Args:
-        folder: where it is written: a run's directory, whose log gives the losses, or another.
+        folder: The directory to write to. If it is a run's directory, its log gives the losses.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -32,8 +32,8 @@ class Report:
         folder.mkdir(parents=True, exist_ok=True)
         self._heads: dict[str, dict[str, list[str]]] = {}
 
-    def look(self, measured: Measured) -> None:
-        """Draw a head's answers; of another test of the same head into another folder."""
+    def add_answers(self, measured: HeadAnswers) -> None:
+        """Draw a head's answers; each further test of the head gets a folder of its own."""
         tests = self._heads.setdefault(measured.task.route, {})
         folder = f"{PICTURES}-{len(tests) + 1}" if tests else PICTURES
         tests[measured.task.test_name] = show_head(measured, self.folder / folder)
@@ -42,7 +42,7 @@ class Report:
         """Write ``report.md`` and ``report.json``, and ``curves.svg`` if there is a log.
 
         Returns:
-            the path of ``report.md``.
+            The path of ``report.md``.
         """
         write_json(results, self.folder / JSON_FILE, gaps)
         lines = ["# Report", "", "## Figures", "", *_figures(results)]
@@ -62,7 +62,7 @@ class Report:
 
 
 def _figures(results: Sequence[HeadResult]) -> list[str]:
-    lines = ["| head | data | part | n | metric | simple models | this network | gain |"]
+    lines = ["| head | data | split | n | metric | simple models | this network | gain |"]
     lines += ["| --- | --- | --- | ---: | --- | ---: | ---: | ---: |"]
     for result in results:
         simple = ", ".join(f"{name} {value:.3f}" for name, value in result.baselines.items())
@@ -83,7 +83,7 @@ def _losses(curves: Curves) -> list[str]:
 
 
 def read_curves(log: Path) -> dict[tuple[str, str], list[float]]:
-    """Losses of every task in every stage, from the run's log."""
+    """Read the losses of every task in every stage from the run's log."""
     curves: dict[tuple[str, str], list[float]] = {}
     for line in log.read_text().splitlines():
         row = json.loads(line)

@@ -8,10 +8,11 @@ import torch
 from torch import nn
 
 from omnivec2.network.omnivec2 import OmniVec2
+from omnivec2.training.batches import StepBatch
 from omnivec2.training.data.base import TaskData
 from omnivec2.training.masked.objective import MaskedObjective, Reach
 from omnivec2.training.recipe import Recipe
-from omnivec2.training.sampling import AlternatingSampler, RootPairSampler, Sampler, StepBatch
+from omnivec2.training.sampling import AlternatingSampler, RootPairSampler, Sampler
 from omnivec2.training.stage import Losses, TrainingStage
 
 
@@ -54,7 +55,7 @@ class MaskedStage(_MaskedStage):
         """The loss of one batch; its targets are not looked at."""
         (stream,) = batch.streams
         with self.autocast():
-            generator = self.generator(batch, by_part=True)
+            generator = self.generator(batch, per_micro_batch=True)
             loss = self.objective.single(stream.route, stream.inputs, generator)
         return [(stream.route, loss)]
 
@@ -73,7 +74,7 @@ class MaskedPairStage(_MaskedStage):
         first, second = batch.streams
         keep = 1.0 - self.recipe.cross_attention_drop
         gates = self.gates(batch, keep, self.generator(batch))
-        generator = self.generator(batch, by_part=True)
+        generator = self.generator(batch, per_micro_batch=True)
         with self.autocast():
             losses = self.objective.pair(
                 (first.route, second.route), (first.inputs, second.inputs), gates, generator

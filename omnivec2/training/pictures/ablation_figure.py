@@ -35,5 +35,5 @@ def draw_ablation(path: Path, cells: Cells) -> None:
             axes.set_yticks(range(len(ROWS)), [row.name if leftmost else "" for row in ROWS])
             axes.set_ylim(len(ROWS) - 0.5, -0.5)  # the first row on top
             axes.grid(axis="x", linewidth=0.3)
-            (metric,) = {cell.metric for cell in cells.found if cell.route == route}
+            (metric,) = {cell.metric for cell in cells.measured if cell.route == route}
             axes.set_title(f"{route}: {metric}", loc="left")

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from omnivec2.preprocess import Array
-from omnivec2.training.evaluation.evaluate_heads import Measured
+from omnivec2.training.evaluation.evaluate_heads import HeadAnswers
 from omnivec2.training.pictures.canvas import PLAIN, RIGHT, WRONG, picture
 from omnivec2.training.pictures.input_drawings import DRAWN, WRITTEN
 
@@ -67,7 +67,7 @@ def pick(errors: Array) -> list[int]:
 
 
 def show_samples(
-    measured: Measured, picked: Sequence[int], captions: Sequence[Caption], path: Path
+    measured: HeadAnswers, picked: Sequence[int], captions: Sequence[Caption], path: Path
 ) -> list[str]:
     """The picked inputs with their captions, as a picture or as a table.
 
@@ -92,7 +92,7 @@ def show_samples(
     return [link("sample inputs", path)]
 
 
-def _table(measured: Measured, picked: Sequence[int], captions: Sequence[Caption]) -> list[str]:
+def _table(measured: HeadAnswers, picked: Sequence[int], captions: Sequence[Caption]) -> list[str]:
     cells = WRITTEN[measured.task.modality]
     rows = [cells(measured.sample(index), measured.task) for index in picked]
     names = list(dict.fromkeys(name for row in rows for name in row))

@@ -13,8 +13,8 @@ from scipy.special import softmax
 
 from omnivec2.preprocess import Array
 from omnivec2.spec import TaskFamily
-from omnivec2.training.evaluation.evaluate_heads import Measured
-from omnivec2.training.evaluation.quality_metrics import IGNORE, METRICS, unmatched
+from omnivec2.training.evaluation.evaluate_heads import HeadAnswers
+from omnivec2.training.evaluation.quality_metrics import IGNORE, METRICS, count_unmatched
 from omnivec2.training.pictures.answered_samples import (
     COLUMNS,
     Caption,
@@ -30,7 +30,7 @@ _SURE = 0.5
 """Least score of a box that is drawn: what the service answers unless asked otherwise."""
 
 
-def show_head(measured: Measured, folder: Path) -> list[str]:
+def show_head(measured: HeadAnswers, folder: Path) -> list[str]:
     """Draw what a head answered.
 
     Args:
@@ -49,7 +49,7 @@ def _beside(stem: Path, what: str) -> Path:
     return stem.with_name(f"{stem.name}-{what}.png")
 
 
-def _classified(measured: Measured, stem: Path) -> list[str]:
+def _classified(measured: HeadAnswers, stem: Path) -> list[str]:
     """Confusion matrix; right answers, and wrong ones that were the surest."""
     labels = measured.task.labels
     scores = softmax(np.stack(measured.answers.predicted).astype(np.float64), axis=1)
@@ -70,7 +70,7 @@ def _classified(measured: Measured, stem: Path) -> list[str]:
     return [link("confusion matrix", path), "", *shown]
 
 
-def _regressed(measured: Measured, stem: Path) -> list[str]:
+def _regressed(measured: HeadAnswers, stem: Path) -> list[str]:
     """Scatter of truth and answer for every target; typical inputs and the worst."""
     targets = measured.task.targets
     found, wanted = (np.stack(x) for x in (measured.answers.predicted, measured.answers.wanted))
@@ -93,11 +93,11 @@ def _numbers(values: Array) -> str:
     return ", ".join(f"{value:.3g}" for value in values)
 
 
-def _forecast(measured: Measured, stem: Path) -> list[str]:
+def _forecast(measured: HeadAnswers, stem: Path) -> list[str]:
     """The end of the history, what followed and what was forecast, in units of the scale."""
     found, wanted = (np.stack(x) for x in (measured.answers.predicted, measured.answers.wanted))
     errors = np.square(found - wanted).mean(axis=1)
-    scales = measured.part.scales
+    scales = measured.data.scales
     assert scales is not None
     picked = pick(errors)
     path = _beside(stem, "samples")
@@ -114,7 +114,7 @@ def _forecast(measured: Measured, stem: Path) -> list[str]:
     return [link("forecasts", path)]
 
 
-def _segmented(measured: Measured, stem: Path) -> list[str]:
+def _segmented(measured: HeadAnswers, stem: Path) -> list[str]:
     """Confusion of pixels; pictures beside their true and their answered masks."""
     if np.ndim(measured.answers.wanted[0]) == 0:  # samples are pixels
         return _classified(measured, stem)
@@ -153,14 +153,14 @@ def _class_colours(count: int) -> list[str]:
     return [tints[i % len(tints)] for i in range(count)]
 
 
-def _detected(measured: Measured, stem: Path) -> list[str]:
+def _detected(measured: HeadAnswers, stem: Path) -> list[str]:
     """Pictures with the true boxes and the sure ones among the answers."""
     found = [
         {name: array[answer["scores"] >= _SURE] for name, array in answer.items()}
         for answer in measured.answers.predicted
     ]
     wanted = measured.answers.wanted
-    apart = [unmatched(f, w) for f, w in zip(found, wanted, strict=True)]
+    apart = [count_unmatched(f, w) for f, w in zip(found, wanted, strict=True)]
     picked = pick(np.array([missed + extra for missed, extra in apart]))
     path = _beside(stem, "samples")
     with picture(path, len(picked), COLUMNS, (2.4, 2.1)) as (figure, panels):
@@ -193,7 +193,7 @@ def _boxes(
         axes.text(*corner, name, color=colour, fontsize=5, clip_on=True)
 
 
-def _summarized(measured: Measured, stem: Path) -> list[str]:
+def _summarized(measured: HeadAnswers, stem: Path) -> list[str]:
     """Texts with a reference and what was written; the worst by the task's own metric."""
     measure = METRICS[measured.task.metric].measure
     pairs = list(zip(measured.answers.predicted, measured.answers.wanted, strict=True))
@@ -202,7 +202,7 @@ def _summarized(measured: Measured, stem: Path) -> list[str]:
     return show_samples(measured, picked, captions, _beside(stem, "samples"))
 
 
-_FAMILIES: dict[TaskFamily, Callable[[Measured, Path], list[str]]] = {
+_FAMILIES: dict[TaskFamily, Callable[[HeadAnswers, Path], list[str]]] = {
     TaskFamily.CLASSIFICATION: _classified,
     TaskFamily.REGRESSION: _regressed,
     TaskFamily.FORECASTING: _forecast,

@@ -13,8 +13,8 @@ from omnivec2.network.summarization import Decoder
 from omnivec2.network.tokenizers.visual import VisualTokenizer
 from omnivec2.preprocess import collate
 from omnivec2.spec import Modality, TaskFamily
+from omnivec2.training.batches import as_tensors
 from omnivec2.training.data.base import TaskData
-from omnivec2.training.sampling import tensors
 from omnivec2.training.structure.decoder_structure import word_counts
 from omnivec2.training.structure.network_structure import TABULAR_PIECES, tokenizer_name
 
@@ -58,7 +58,7 @@ def _standardise_projection(tokenizer: VisualTokenizer, task: TaskData) -> None:
     chosen = np.linspace(0, len(samples) - 1, _STANDARDISING_SAMPLES).astype(int)
     seen: list[Tensor] = []
     hook = tokenizer.project.register_forward_pre_hook(lambda _, args: seen.append(args[0]))
-    tokenizer(tensors(collate([samples[int(i)] for i in chosen])))
+    tokenizer(as_tensors(collate([samples[int(i)] for i in chosen])))
     hook.remove()
     features = seen[0].flatten(0, -2)
     tokenizer.project.reset_parameters()

@@ -1,4 +1,4 @@
-"""Summaries of tokens, as the layers of a head see them."""
+"""Summaries of tokens, the inputs of the two layers of a head."""
 
 from __future__ import annotations
 

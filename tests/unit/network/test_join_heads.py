@@ -25,7 +25,7 @@ INPUTS = {
 
 
 def checkpoints(root: Path) -> tuple[Path, Path, list[HeadSpec]]:
-    """One with both heads and long texts, and one of the same trunk that only embeds short ones."""
+    """Save a checkpoint of both heads and long texts, and one that only embeds short texts."""
     whole, heads = writing_network()
     save_network(root / "whole", whole, whole.state_dict(), heads)
     config = whole.config.model_dump()

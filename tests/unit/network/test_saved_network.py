@@ -81,6 +81,24 @@ def test_positions_that_become_more_keep_those_that_were_trained(tmp_path: Path)
     assert all(name.startswith("fusion.") for name in kept)
 
 
+@pytest.mark.parametrize(
+    ("before", "after", "message"),
+    [
+        ('"tokenizers"', '"tokenizer"', r"config\.json is not a network"),
+        ('"imu/activity"', '"imu/other"', r"do not fit config\.json \(missing .*imu_other"),
+    ],
+)
+def test_a_configuration_that_does_not_fit_the_weights_is_refused(
+    tmp_path: Path, before: str, after: str, message: str
+) -> None:
+    network = _network()
+    save_network(tmp_path / "c", network, network.state_dict(), [_spec("activity")])
+    config = tmp_path / "c" / "config.json"
+    config.write_text(config.read_text().replace(before, after))
+    with pytest.raises(CheckpointError, match=message):
+        load_network(tmp_path / "c")
+
+
 def test_weights_of_another_network_are_refused(tmp_path: Path) -> None:
     network = _network()
     save_network(tmp_path / "c", network, network.state_dict(), [_spec("activity")])

@@ -27,7 +27,7 @@ def decoder() -> Decoder:
 
 
 def source(length: int = 9) -> tuple[Tensor, Tensor, Tensor]:
-    """Features (2, N, 32), ids (2, N) and which of them are real."""
+    """Return features (2, N, 32), ids (2, N) and a mask of the real ones."""
     torch.manual_seed(1)
     features, ids = torch.randn(2, 9, 32), torch.randint(1996, 2200, (2, 9))
     features = torch.cat([features, torch.randn(2, length - 9, 32)], dim=1)
@@ -36,7 +36,7 @@ def source(length: int = 9) -> tuple[Tensor, Tensor, Tensor]:
 
 
 def targets(ids: Tensor) -> Tensor:
-    """An own word, a copied one, one that is neither, the end; one text is shorter."""
+    """Return texts of an own word, a copied one, an unknown one and the end; one is shorter."""
     return torch.tensor(
         [[2000, int(ids[0, 3]), 5000, 2001, 102], [int(ids[1, 2]), 2003, 102, 0, 0]]
     )
@@ -51,7 +51,7 @@ def taught(length: int = 9) -> dict[str, Tensor]:
 
 
 def likelihood(step: dict[str, Tensor], row: int, ids: Tensor, word: int) -> float:
-    """Of one word after a step: written plus copied, or unknown."""
+    """Return the likelihood of one word after a step: written plus copied, or unknown."""
     rows = decoder().rows
     copies = (ids[row] == word) & (torch.arange(len(ids[row])) < REAL[row])
     copied = float(step["copied"][row, 0, : len(copies)][copies].sum())

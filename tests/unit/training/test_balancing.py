@@ -1,4 +1,4 @@
-"""Weights of tasks: slow ones count more, within bounds, and literally as in the paper."""
+"""Weights of tasks: slow tasks weigh more, within bounds; and the paper's literal version."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a run writes down: a log without repeated steps, and scalars for TensorBoard."""
+"""The log of a run, without repeated steps, and its scalars for TensorBoard."""
 
 from __future__ import annotations
 

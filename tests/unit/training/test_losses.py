@@ -1,4 +1,4 @@
-"""Losses: what they reward, and how objects are matched."""
+"""Losses: which answers cost less, and how objects are matched."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from omnivec2.training.losses import (
     LossScale,
     corners,
     generalised_iou,
-    losses_of,
-    match,
+    losses_by_family,
+    match_queries,
 )
 
 
@@ -52,9 +52,41 @@ def test_ignored_pixels_of_a_mask_cost_nothing():
     assert wrong > clean + 1
 
 
+@pytest.mark.parametrize("literal", [False, True])
+def test_where_a_sample_is_a_pixel_its_class_is_learned_as_any_other(literal):
+    logits = torch.tensor([[2.0, 0.0], [0.0, 1.0]])
+    loss = losses_by_family(literal=literal)[TaskFamily.SEGMENTATION]
+    expected = LOSSES[TaskFamily.CLASSIFICATION]({"logits": logits}, [0, 0], LossScale())
+    assert torch.equal(loss({"logits": logits}, [0, 0], LossScale()), expected)
+
+
+def test_objects_that_are_found_cost_less_than_objects_elsewhere():
+    logits = torch.tensor([[[4.0, 0.0, 0.0], [0.0, 0.0, 4.0]]])
+    target = {
+        "boxes": np.array([[0.3, 0.3, 0.2, 0.2]], np.float32),
+        "labels": np.array([0], np.int64),
+    }
+    loss = LOSSES[TaskFamily.DETECTION]
+
+    def cost(*box: float) -> float:
+        boxes = torch.tensor([[box, (0.5, 0.5, 0.1, 0.1)]])
+        return float(loss({"logits": logits, "boxes": boxes}, [target], LossScale()))
+
+    assert cost(0.3, 0.3, 0.2, 0.2) < cost(0.35, 0.3, 0.2, 0.2) < cost(0.8, 0.8, 0.2, 0.2)
+
+
+def test_a_picture_without_objects_asks_every_query_for_no_object():
+    empty = {"boxes": np.zeros((0, 4), np.float32), "labels": np.zeros(0, np.int64)}
+    boxes = torch.rand(1, 2, 4)
+    loss = LOSSES[TaskFamily.DETECTION]
+    silent = torch.tensor([[[0.0, 9.0], [0.0, 9.0]]])
+    assert loss({"logits": silent, "boxes": boxes}, [empty], LossScale()) < 0.01
+    assert loss({"logits": -silent, "boxes": boxes}, [empty], LossScale()) > 5
+
+
 def test_every_object_is_matched_with_the_query_at_its_place():
     boxes = torch.tensor([[0.2, 0.2, 0.1, 0.1], [0.8, 0.8, 0.1, 0.1], [0.5, 0.5, 0.1, 0.1]])
-    queries, objects = match(torch.zeros(3, 2), boxes, torch.tensor([0, 0]), boxes[[1, 0]])
+    queries, objects = match_queries(torch.zeros(3, 2), boxes, torch.tensor([0, 0]), boxes[[1, 0]])
     assert dict(zip(objects.tolist(), queries.tolist(), strict=True)) == {0: 1, 1: 0}
 
 
@@ -76,7 +108,7 @@ def test_generalised_iou_is_one_for_equal_boxes_and_negative_far_apart():
 
 def test_the_papers_loss_for_masks_is_the_distance_from_one_hot():
     mask = np.zeros((4, 4), dtype=np.uint8)
-    loss = losses_of(literal=True)[TaskFamily.SEGMENTATION]
+    loss = losses_by_family(literal=True)[TaskFamily.SEGMENTATION]
     undecided = loss({"logits": torch.zeros(1, 2, 4, 4)}, [mask], LossScale())
     assert undecided.item() == pytest.approx(0.25 + 0.25)
     sure = torch.zeros(1, 2, 4, 4)

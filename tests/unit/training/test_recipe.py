@@ -1,4 +1,4 @@
-"""Recipes: the ones that ship, and what is said about wrong ones."""
+"""Recipes: the shipped ones, and the errors of wrong ones."""
 
 from __future__ import annotations
 
@@ -31,6 +31,25 @@ def test_every_wrong_field_is_named(tmp_path):
     with pytest.raises(ArtifactError) as error:
         load_recipe(path)
     assert all(name in str(error.value) for name in ("steps", "tasks.a/b.weight", "colour"))
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"preset: \xff\xfe", "not valid YAML"),
+        (b"- a list", "expected fields with values"),
+        (b"preset: tiny\npreset: paper", r"r\.yaml:2: preset is given twice"),
+        (b"tasks:\n- {a: 1, a: 2}", r"r\.yaml:2: a is given twice"),
+        (b"preset: huge\nsteps: 1\ntasks: {a/b: {weight: 1}}", "'huge' is none of tiny"),
+        (b"preset: tiny\ntasks: {a/b: {weight: 1}}", "give either steps"),
+        (b"preset: tiny\nsteps: 1\nonly: [c/d]\ntasks: {a/b: {weight: 1}}", "c/d is none of"),
+    ],
+)
+def test_a_recipe_that_makes_no_sense_is_refused_with_the_reason(tmp_path, content, message):
+    path = tmp_path / "r.yaml"
+    path.write_bytes(content)
+    with pytest.raises(ArtifactError, match=message):
+        load_recipe(path)
 
 
 def test_damaged_yaml_is_named_as_such(tmp_path):
@@ -69,13 +88,13 @@ def _complaint(tmp_path, text):
 
 
 def test_a_recipe_without_stages_is_one_supervised_stage():
-    (stage,) = load_recipe("reference").of_stages()
+    (stage,) = load_recipe("reference").stage_recipes()
     assert (stage.kind, stage.steps) == ("supervised", 1750)
 
 
 def test_a_stage_is_the_recipe_with_what_it_sets_for_itself(tmp_path):
     recipe = _recipe(tmp_path, STAGED)
-    first, second, third = recipe.of_stages()
+    first, second, third = recipe.stage_recipes()
     assert [s.kind for s in (first, second, third)] == ["masked", "masked-pairs", "supervised"]
     assert recipe.total_steps == 18
     assert first.mask_ratios == {Modality.IMAGE: 0.6}
@@ -111,7 +130,11 @@ def test_the_documented_stages_are_a_recipe(tmp_path):
     text = (ROOT / "docs" / "training.md").read_text()
     (example,) = re.findall(r"```yaml\n(.*?)```", text, flags=re.DOTALL)
     recipe = _recipe(tmp_path, example)
-    assert [stage.kind for stage in recipe.of_stages()] == ["masked", "masked-pairs", "supervised"]
+    assert [stage.kind for stage in recipe.stage_recipes()] == [
+        "masked",
+        "masked-pairs",
+        "supervised",
+    ]
 
 
 def test_the_documented_shares_of_hidden_tokens_are_those_in_use():

@@ -1,4 +1,4 @@
-"""Which samples a step sees."""
+"""The samples of a step."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def test_an_error_while_making_a_batch_reaches_the_loop(sampler):
 
 
 def _many(counts: dict[str, int]):
-    """Tasks of three modalities with training parts of given sizes."""
+    """Return tasks of three modalities with training splits of given sizes."""
     base = {"tabular": tiny_tasks.classification(), "timeseries": tiny_tasks.forecasting()}
     base["image"] = tiny_tasks.detection()
     found = {}
@@ -86,7 +86,7 @@ def test_stage_one_takes_every_modality_in_turn():
 def test_stage_two_draws_modalities_by_the_root_of_their_size():
     sampler = RootPairSampler(_many(SIZES), dict.fromkeys(SIZES, 4), 0)
     # Roots of 400, 100 and 2500 samples.
-    assert sampler.modality_chances() == pytest.approx([20 / 80, 10 / 80, 50 / 80])
+    assert sampler.modality_probabilities() == pytest.approx([20 / 80, 10 / 80, 50 / 80])
     first = [sampler.draw(step)[0] for step in range(2000)]
     share = sum(route.startswith("image/") for route in first) / len(first)
     assert share == pytest.approx(50 / 80, abs=0.04)

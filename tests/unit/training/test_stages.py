@@ -1,4 +1,4 @@
-"""The three stages as modules: what each trains, weighs and leaves alone."""
+"""The three stages as modules: what each trains, weighs and leaves unchanged."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from omnivec2.training.masked.masked_stages import MaskedPairStage, MaskedStage
 from omnivec2.training.recipe import LiteralSwitches, Recipe, TaskRecipe
 from omnivec2.training.stage import TrainingStage
 from omnivec2.training.supervised import SupervisedStage
-from omnivec2.training.training_run import build, freeze
+from omnivec2.training.training_run import build_network, freeze_parameters
 from omnivec2.training.training_state import Progress
 from tests.support import tiny_tasks
 
@@ -32,7 +32,7 @@ RECIPE = Recipe(
 
 def _stage(kind: type[TrainingStage], recipe: Recipe = RECIPE) -> TrainingStage:
     torch.manual_seed(0)
-    network, _ = build(recipe, TASKS)
+    network, _ = build_network(recipe, TASKS)
     return kind(network, recipe, TASKS, 0).train()
 
 
@@ -41,7 +41,7 @@ def _first_batch(stage: TrainingStage):
 
 
 @pytest.mark.parametrize("kind", [MaskedStage, MaskedPairStage])
-def test_masked_stages_never_look_at_labels(kind):
+def test_masked_stages_never_use_labels(kind):
     stage = _stage(kind)
     batch = _first_batch(stage)
     unlabelled = replace(
@@ -89,7 +89,7 @@ def test_the_loss_of_every_masked_stage_falls_over_its_steps():
 
 
 def test_a_task_without_labels_is_refused_where_labels_are_needed():
-    network, _ = build(RECIPE, TASKS)
+    network, _ = build_network(RECIPE, TASKS)
     silent = replace(TASKS["tabular/sign"], family=TaskFamily.EMBEDDING)
     with pytest.raises(ArtifactError, match="tabular/sign has no labels"):
         SupervisedStage(network, RECIPE, {**TASKS, "tabular/sign": silent}, 0)
@@ -122,11 +122,11 @@ def test_switches_of_the_papers_wording_reach_what_they_name():
 
 
 def test_a_frozen_trunk_of_one_stage_moves_again_in_the_next():
-    network, _ = build(RECIPE, TASKS)
+    network, _ = build_network(RECIPE, TASKS)
     fixed = {n for n, p in network.named_parameters() if not p.requires_grad}
     assert any("residual" in name for name in fixed)
-    freeze(network, RECIPE.model_copy(update={"frozen_trunk": True}), fixed)
+    freeze_parameters(network, RECIPE.model_copy(update={"frozen_trunk": True}), fixed)
     assert not any(p.requires_grad for p in network.trunk.parameters())
-    freeze(network, RECIPE, fixed)
+    freeze_parameters(network, RECIPE, fixed)
     still = {n for n, p in network.named_parameters() if not p.requires_grad}
     assert still == fixed

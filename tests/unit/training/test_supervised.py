@@ -8,7 +8,7 @@ from torch import nn
 
 from omnivec2.training.optimisation import (
     WeightAverage,
-    clip_part,
+    clip_gradient,
     freeze_stems,
     learning_rate,
     parameter_groups,
@@ -60,7 +60,7 @@ def test_a_part_with_a_large_gradient_does_not_shorten_that_of_another():
         for parameter in part.parameters():
             parameter.grad = torch.full_like(parameter, size)
     before = quiet.weight.grad.clone()
-    assert all([clip_part(part, 5.0) for part in (loud, quiet)])
+    assert all([clip_gradient(part, 5.0) for part in (loud, quiet)])
     assert torch.equal(quiet.weight.grad, before)
     norm = torch.cat([p.grad.flatten() for p in loud.parameters()]).norm()
     assert norm == pytest.approx(5.0, rel=1e-4)
@@ -69,7 +69,7 @@ def test_a_part_with_a_large_gradient_does_not_shorten_that_of_another():
 def test_a_gradient_that_is_not_a_number_is_reported():
     part = nn.Linear(2, 2)
     part.weight.grad = torch.full_like(part.weight, float("nan"))
-    assert not clip_part(part, 5.0)
+    assert not clip_gradient(part, 5.0)
 
 
 def test_averaged_weights_follow_the_weights():

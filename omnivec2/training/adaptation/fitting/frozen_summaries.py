@@ -17,7 +17,7 @@ from omnivec2.network.config import Summary
 from omnivec2.network.fc_head import SUMMARIES, TOKEN_SUMMARIES, summary_width
 from omnivec2.network.omnivec2 import OmniVec2
 from omnivec2.preprocess import Array, Sample, collate
-from omnivec2.training.sampling import tensors
+from omnivec2.training.batches import as_tensors
 
 Summaries = Mapping[Summary, Array]
 """Name of a summary -> float32 [samples, its width]."""
@@ -73,7 +73,7 @@ def compute(
     }
     for start in range(0, len(order), _BATCH):
         rows = order[start : start + _BATCH]
-        inputs = tensors(collate([samples[row] for row in rows]))
+        inputs = as_tensors(collate([samples[row] for row in rows]))
         tokens = network.tokenize(route, inputs)
         pooled = {str(name): make(tokens) for name, make in TOKEN_SUMMARIES.items()}
         features = network.trunk(tokens)

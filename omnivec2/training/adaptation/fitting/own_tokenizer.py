@@ -25,10 +25,10 @@ from omnivec2.spec import Modality
 from omnivec2.training.adaptation.fitting.fit_layers import answers_of, standardise
 from omnivec2.training.adaptation.frozen_network import Base
 from omnivec2.training.adaptation.reading.prepared_rows import Prepared
+from omnivec2.training.batches import as_tensors
 from omnivec2.training.data import augmentation
 from omnivec2.training.data.base import Augment, TaskData
 from omnivec2.training.evaluation.quality_metrics import METRICS
-from omnivec2.training.sampling import tensors
 from omnivec2.training.structure.fitted_constants import input_constants
 
 _BATCH = 32
@@ -211,7 +211,7 @@ class _Tuning:
         samples = [self.data.samples[row] for row in rows.tolist()]
         if self.augment is not None:
             samples = [self.augment(sample, None, self.generator)[0] for sample in samples]
-        loss = self._losses(tensors(collate(samples)), self.data.labels[self.data.item[rows]])
+        loss = self._losses(as_tensors(collate(samples)), self.data.labels[self.data.item[rows]])
         self.optimiser.zero_grad(set_to_none=True)
         loss.mean().backward()  # type: ignore[no-untyped-call]
         nn.utils.clip_grad_norm_(self.parameters, 5.0)
@@ -229,7 +229,7 @@ class _Tuning:
     def _summaries(self, data: Prepared) -> Tensor:
         found = []
         for start in range(0, len(data.samples), _BATCH):
-            inputs = tensors(collate(data.samples[start : start + _BATCH]))
+            inputs = as_tensors(collate(data.samples[start : start + _BATCH]))
             features = self.network.trunk(self.network.tokenize(self.route, inputs))
             found.append(self.head.summarise(features))
         return torch.cat(found)

@@ -1,4 +1,4 @@
-"""Depth: what the tokenizer sees of a clip."""
+"""Depth: the channels that the tokenizer computes of a clip."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Point clouds: how places are told apart."""
+"""Point clouds: how places are distinguished."""
 
 from __future__ import annotations
 

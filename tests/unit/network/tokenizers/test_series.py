@@ -1,4 +1,4 @@
-"""Series of numbers: what the tokenizers do with holes."""
+"""Series of numbers: how the tokenizers handle holes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Tables: what the pieces of a column's range do to its tokens."""
+"""Tables: the effect of the pieces of a column's range on its tokens."""
 
 from __future__ import annotations
 

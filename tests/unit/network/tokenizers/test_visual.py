@@ -1,4 +1,4 @@
-"""Pictures in time: what a video's tokens are made of."""
+"""Videos: the content of a tubelet token."""
 
 from __future__ import annotations
 

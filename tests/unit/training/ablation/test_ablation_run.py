@@ -15,12 +15,12 @@ from omnivec2.errors import ArtifactError
 from omnivec2.network.omnivec2 import OmniVec2
 from omnivec2.training.ablation.ablation_run import ablate
 from omnivec2.training.ablation.ablation_table import ROWS, Cells, spread
-from omnivec2.training.ablation.network_variants import alter, parameters_in_use
+from omnivec2.training.ablation.network_variants import make_variant, parameters_in_use
 from omnivec2.training.data import load_task
 from omnivec2.training.data.base import TaskData
 from omnivec2.training.optimisation import WeightAverage
 from omnivec2.training.recipe import Recipe
-from omnivec2.training.training_run import build
+from omnivec2.training.training_run import build_network
 from omnivec2_cli.main import app
 from tests.support.documents import ROOT
 from tests.support.tiny_data import TINY
@@ -49,7 +49,7 @@ def tasks_of(data: Path, *routes: str) -> dict[str, TaskData]:
 
 def network_of(data: Path, *routes: str) -> OmniVec2:
     torch.manual_seed(0)
-    return build(recipe(*routes), tasks_of(data, *routes))[0].eval()
+    return build_network(recipe(*routes), tasks_of(data, *routes))[0].eval()
 
 
 def inputs_of(data: Path, route: str) -> dict[str, torch.Tensor]:
@@ -59,8 +59,8 @@ def inputs_of(data: Path, route: str) -> dict[str, torch.Tensor]:
 
 def test_one_tokenizer_for_all_is_one_set_of_weights(data: Path) -> None:
     own, shared = network_of(data, *ROUTES), network_of(data, *ROUTES)
-    alter(own, "patches", "own")
-    alter(shared, "unified", "own")
+    make_variant(own, "patches", "own")
+    make_variant(shared, "unified", "own")
     raw = shared.tokenizers["xray"].raw
     assert shared.tokenizers["imu"].raw is raw
     assert own.tokenizers["imu"].raw is not own.tokenizers["xray"].raw
@@ -72,7 +72,7 @@ def test_one_tokenizer_for_all_is_one_set_of_weights(data: Path) -> None:
 
 def test_the_numbers_of_a_modality_reach_its_tokens(data: Path) -> None:
     network = network_of(data, *ROUTES)
-    alter(network, "unified", "own")
+    make_variant(network, "unified", "own")
     for route in ROUTES:
         inputs = inputs_of(data, route)
         (name,) = inputs
@@ -86,7 +86,7 @@ def test_the_numbers_of_a_modality_reach_its_tokens(data: Path) -> None:
 
 def test_one_head_for_all_gives_every_task_its_own_classes(data: Path) -> None:
     network = network_of(data, *ROUTES)
-    alter(network, "own", "unified")
+    make_variant(network, "own", "unified")
     pneumonia, activity = (network(route, inputs_of(data, route))["logits"] for route in ROUTES)
     assert (pneumonia.shape, activity.shape) == ((1, 2), (1, 2))
     heads = network.heads["xray_pneumonia"].head, network.heads["imu_activity"].head
@@ -100,7 +100,7 @@ def test_one_head_for_all_gives_every_task_its_own_classes(data: Path) -> None:
 
 def test_averages_of_weights_with_several_names_reach_all_of_them(data: Path) -> None:
     network = network_of(data, *ROUTES)
-    alter(network, "unified", "unified")
+    make_variant(network, "unified", "unified")
     average = WeightAverage(network, 0.9)
     state = average.state(network)
     with torch.no_grad():
@@ -114,14 +114,14 @@ def test_averages_of_weights_with_several_names_reach_all_of_them(data: Path) ->
     ("routes", "variant", "named"),
     [
         (("imu/activity", "tabular/income"), ("patches", "own"), "tabular has no raw patches"),
-        (("imu/activity", "graph/solubility"), ("own", "unified"), "graph/solubility: only heads"),
+        (("imu/activity", "graph/solubility"), ("own", "unified"), "graph/solubility: only class"),
     ],
 )
 def test_what_has_no_such_variant_is_named(
     data: Path, routes: tuple[str, ...], variant: tuple[str, str], named: str
 ) -> None:
     with pytest.raises(ArtifactError, match=named):
-        alter(network_of(data, *routes), *variant)  # type: ignore[arg-type]
+        make_variant(network_of(data, *routes), *variant)  # type: ignore[arg-type]
 
 
 def test_a_table_that_was_stopped_goes_on_with_the_next_network(
@@ -133,11 +133,11 @@ def test_a_table_that_was_stopped_goes_on_with_the_next_network(
         return ablate(recipe(*ROUTES), data, out, seeds=1, run=tmp_path / "run", console=Console())
 
     first = run()
-    assert [(cell.row, cell.route, cell.steps) for cell in first.found] == [
+    assert [(cell.row, cell.route, cell.steps) for cell in first.measured] == [
         *(("single", route, 1) for route in ROUTES),
         *((row.name, route, 2) for row in ROWS[1:] for route in ROUTES),
     ]
-    assert all(cell.metric == "accuracy" and 0 <= cell.value <= 1 for cell in first.found)
+    assert all(cell.metric == "accuracy" and 0 <= cell.value <= 1 for cell in first.measured)
     content = json.loads(out.read_text())
     assert {"created", "hardware", "versions"} <= set(content)
     lost = content["cells"].pop()
@@ -146,7 +146,7 @@ def test_a_table_that_was_stopped_goes_on_with_the_next_network(
     again = run()
     assert capsys.readouterr().out.count("network ") == 1
     # The same network again: its figures are those of its seed.
-    assert again.found[-1].value == lost["value"]
+    assert again.measured[-1].value == lost["value"]
     assert len(list(again.lines())) == len(ROWS)
 
 
@@ -161,7 +161,7 @@ def test_the_documented_command_prints_the_table(
     done = CliRunner().invoke(app, arguments)
     assert done.exit_code == 0, done.output
     assert "unified" in done.output
-    assert len(Cells(tmp_path / "ablation.json").found) == len(ROWS)
+    assert len(Cells(tmp_path / "ablation.json").measured) == len(ROWS)
     assert "imu/activity: accuracy" in (tmp_path / "ablation.svg").read_text()
 
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import io
 import json
 from pathlib import Path
 
@@ -7,9 +8,8 @@ import numpy as np
 import pytest
 import torch
 from rich.console import Console
+from rich.table import Table
 
-from export.export_run import export_checkpoint, require_ok
-from export.repository.layouts import Layout
 from omnivec2.checkpoint import load_stored_tensors, read_checkpoint
 from omnivec2.errors import ArtifactError
 from omnivec2.network.config import HeadConfig
@@ -18,12 +18,24 @@ from omnivec2.preprocess import collate, preprocessor_for
 from omnivec2.preprocess.imu import Recording
 from omnivec2.spec import DataSource, Modality, PreprocessSpec, TaskFamily
 from omnivec2.training.adaptation.reading.prepared_rows import Prepared
-from omnivec2.training.alignment.alignment_run import AlignRequest, align, write_json
-from omnivec2.training.alignment.fit_projections import Summarised, contrast, fit_heads, vectors_of
+from omnivec2.training.alignment.alignment_request import AlignRequest
+from omnivec2.training.alignment.alignment_run import align, write_json
+from omnivec2.training.alignment.fit_projections import (
+    Summarised,
+    contrastive_loss,
+    embed_recordings,
+    fit_heads,
+)
 from omnivec2.training.alignment.paired_recordings import AlignedData, Stream, load_aligned
-from omnivec2.training.alignment.retrieval_metrics import named, recall
+from omnivec2.training.alignment.retrieval_metrics import (
+    ZeroShotFold,
+    measure_recall,
+    measure_zero_shot,
+    recall_table,
+    zero_shot_table,
+)
+from omnivec2.training.batches import as_tensors
 from omnivec2.training.data.base import Location, preprocess_spec
-from omnivec2.training.sampling import tensors
 from tests.support.adapt_data import PREPROCESS, tiny_base
 from tests.support.tiny_data import TINY, utdmhad_inertial
 
@@ -32,7 +44,7 @@ RECORDINGS = 48
 
 
 def recordings(seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """Waves of six frequencies with noise: float64 (recordings, 40, 4), classes."""
+    """Return waves of six frequencies with noise, float64 (recordings, 40, 4), and classes."""
     rng = np.random.default_rng(seed)
     labels = np.arange(RECORDINGS) % len(NAMES)
     phase = rng.uniform(0, 2 * np.pi, (RECORDINGS, 1, 4))
@@ -51,23 +63,47 @@ def unit(*rows: tuple[float, ...]) -> np.ndarray:
 def test_recall_counts_queries_with_one_of_their_class_among_the_nearest() -> None:
     queries = ("depth", unit((1, 0), (0, 1)), np.array([0, 1]))
     searched = ("imu", unit((1, 0.1), (1, 0.2), (0.1, 1)), np.array([0, 1, 0]))
-    found = recall(queries, searched, ranks=(1, 2, 3, 5))
+    found = measure_recall(queries, searched, ranks=(1, 2, 3, 5))
     assert found.recall == {1: 0.5, 2: 1.0, 3: 1.0}
     # Two of three are right for the first query, one of three for the second.
     assert found.chance == pytest.approx({1: 0.5, 2: (1 + 2 / 3) / 2, 3: 1.0})
 
 
-def test_names_are_told_by_the_nearest_one_of_those_left_out() -> None:
-    fold = (unit((1, 0), (0, 1), (1, 0.2)), np.array([4, 7, 7]), unit((1, 0), (0, 1)),
-            np.array([4, 7]))  # fmt: skip
-    found = named("imu", [fold])
+def test_recordings_are_classified_by_the_nearest_name_of_the_classes_left_out() -> None:
+    fold = ZeroShotFold(
+        unit((1, 0), (0, 1), (1, 0.2)), np.array([4, 7, 7]), unit((1, 0), (0, 1)), np.array([4, 7])
+    )
+    found = measure_zero_shot("imu", [fold])
     assert (found.queries, found.classes, found.chance) == (3, 2, 0.5)
     assert found.accuracy == pytest.approx(2 / 3)
 
 
+def test_tables_show_recalls_with_chance_and_leave_ranks_out_that_were_not_measured() -> None:
+    queries = ("imu", unit((1, 0), (0, 1)), np.array([0, 1]))
+    searched = ("text", unit((1, 0.1), (0.1, 1)), np.array([0, 1]))
+    shown = _printed(recall_table("Waves", [measure_recall(queries, searched)]))
+    assert "recall@10" in shown
+    assert "1.000 (0.500)" in shown
+    assert shown.count("(") == 1
+
+
+def test_zero_shot_tables_show_accuracy_and_chance() -> None:
+    fold = ZeroShotFold(unit((1, 0), (0, 1)), np.array([4, 7]), unit((1, 0), (0, 1)),
+                        np.array([4, 7]))  # fmt: skip
+    shown = _printed(zero_shot_table([measure_zero_shot("imu", [fold])]))
+    assert all(text in shown for text in ("imu", "1.000", "0.500"))
+
+
+def _printed(table: Table) -> str:
+    console = Console(file=io.StringIO(), width=200)
+    console.print(table)
+    text: str = console.file.getvalue()  # type: ignore[attr-defined]
+    return text
+
+
 def test_the_loss_is_least_where_partners_are_nearest() -> None:
     one = torch.nn.functional.normalize(torch.randn(6, 8), dim=1)
-    assert contrast(one, one) < contrast(one, one.roll(1, dims=0))
+    assert contrastive_loss(one, one) < contrastive_loss(one, one.roll(1, dims=0))
 
 
 # --- fitting ------------------------------------------------------------------------------
@@ -93,8 +129,8 @@ def test_heads_find_what_two_views_have_in_common() -> None:
         m: Summarised(v.summaries[~half], np.arange((~half).sum()), labels[~half])
         for m, v in views.items()
     }
-    sets = [(m.value, vectors_of(heads[m], part), part.labels) for m, part in test.items()]
-    assert recall(sets[0], sets[1]).recall[1] > 0.95
+    sets = [(m.value, embed_recordings(heads[m], part), part.labels) for m, part in test.items()]
+    assert measure_recall(sets[0], sets[1]).recall[1] > 0.95
     lengths = np.linalg.norm(sets[0][1], axis=1)
     assert lengths == pytest.approx(np.ones(len(lengths)), abs=1e-6)
 
@@ -102,7 +138,7 @@ def test_heads_find_what_two_views_have_in_common() -> None:
 def test_classes_that_are_left_out_leave_all_of_their_recordings() -> None:
     part = Summarised(np.arange(5, dtype=np.float32)[:, None], np.array([0, 0, 1, 2, 2]),
                       np.array([3, 4, 3]))  # fmt: skip
-    kept = part.only(np.array([3]))
+    kept = part.keep_classes(np.array([3]))
     assert kept.summaries[:, 0].tolist() == [0, 1, 3, 4]
     assert kept.item.tolist() == [0, 0, 1, 1]
     assert kept.labels.tolist() == [3, 3]
@@ -112,7 +148,7 @@ def test_classes_that_are_left_out_leave_all_of_their_recordings() -> None:
 
 
 def imu_stream() -> Stream:
-    """Of four channels, where the base has three: it needs a tokenizer of its own."""
+    """Return recordings of four channels. The base has three, so a new tokenizer is needed."""
     channels = ["acc_x", "acc_y", "acc_z", "pressure"]
     spec = preprocess_spec(Modality.IMU, window=16, rate_hz=50.0, channels=channels)
     preprocessor = preprocessor_for(spec)
@@ -184,24 +220,23 @@ def test_the_trunk_stays_bit_for_bit_and_own_tokenizers_come_along(
     }
 
 
-def test_what_was_written_answers_as_what_was_measured_and_can_be_exported(
+def test_what_was_written_answers_as_what_was_measured(
     aligned: tuple[Path, AlignRequest],
 ) -> None:
     folder, request = aligned
     network = load_network(folder / "out").eval()
     stream = request.data.streams[Modality.IMAGE]
     with torch.no_grad():
-        found = network("image/retrieval", tensors(collate(stream.test.samples[:6])))
+        found = network("image/retrieval", as_tensors(collate(stream.test.samples[:6])))
     names = request.data.names
     text = preprocessor_for(read_checkpoint(folder / "out").heads[-1].preprocess)
     samples = [text.prepare(text.decode_json(name)).samples[0] for name in names]
     with torch.no_grad():
-        known = network("text/retrieval", tensors(collate(samples)))["embedding"]
+        known = network("text/retrieval", as_tensors(collate(samples)))["embedding"]
     nearest = torch.nn.functional.normalize(found["embedding"], dim=1) @ (
         torch.nn.functional.normalize(known, dim=1).T
     )
     assert nearest.argmax(dim=1).tolist() == stream.test.labels[:6].tolist()
-    require_ok(export_checkpoint(folder / "out", layouts=list(Layout)))
 
 
 # --- data ---------------------------------------------------------------------------------

@@ -38,7 +38,7 @@ def data(tmp_path):
 def test_the_recipe_of_the_paper_names_these_sets_in_three_stages_with_the_papers_masks():
     recipe = load_recipe("paper")
     assert set(recipe.tasks) == set(SETS)
-    stages = recipe.of_stages()
+    stages = recipe.stage_recipes()
     assert [stage.kind for stage in stages] == ["masked", "masked-pairs", "supervised"]
     assert all(SETS[route].labelled for route in stages[2].routes())
     assert recipe.literal.masking

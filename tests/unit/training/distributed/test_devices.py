@@ -1,4 +1,4 @@
-"""A step that is computed in parts is the step in one."""
+"""A step that is computed in micro-batches equals the step computed at once."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ import torch
 
 from omnivec2.errors import ArtifactError
 from omnivec2.training.distributed.devices import Machine
-from omnivec2.training.loop import gradients, start_stage
+from omnivec2.training.loop import compute_gradients, start_stage
 from omnivec2.training.recipe import Recipe, TaskRecipe
 from omnivec2.training.supervised import SupervisedStage
-from omnivec2.training.training_run import build
+from omnivec2.training.training_run import build_network
 from omnivec2.training.training_state import Progress
 from tests.support import tiny_tasks
 
@@ -27,22 +27,22 @@ def _gradients(accumulation: int) -> dict[str, torch.Tensor]:
         tasks={route: TaskRecipe(weight=1, batch_size=8) for route in TASKS},
     )
     torch.manual_seed(0)
-    network, _ = build(recipe, TASKS)
+    network, _ = build_network(recipe, TASKS)
     run = start_stage(SupervisedStage(network, recipe, TASKS, 0), Progress(), Machine("cpu"))
-    losses = gradients(run, next(run.stage.sampler().stream(0, 1, {})))
+    losses = compute_gradients(run, next(run.stage.sampler().stream(0, 1, {})))
     found = {n: p.grad for n, p in run.stage.named_parameters() if p.grad is not None}
     return found | {f"loss/{route}": torch.tensor(loss) for route, loss in losses.items()}
 
 
-@pytest.mark.parametrize("parts", [2, 3, 8])
-def test_gradients_of_parts_add_up_to_those_of_the_whole_batch(parts):
-    whole, found = _gradients(1), _gradients(parts)
+@pytest.mark.parametrize("count", [2, 3, 8])
+def test_gradients_of_micro_batches_add_up_to_those_of_the_whole_batch(count):
+    whole, found = _gradients(1), _gradients(count)
     assert any(name.startswith("network.fusion") for name in whole)
     assert found.keys() == whole.keys()
     for name, value in whole.items():
         assert torch.allclose(found[name], value, rtol=1e-4, atol=1e-6), name
 
 
-def test_a_batch_that_is_smaller_than_its_parts_is_refused():
-    with pytest.raises(ArtifactError, match="8 samples cannot be computed in 9 parts"):
+def test_a_batch_with_fewer_samples_than_micro_batches_is_refused():
+    with pytest.raises(ArtifactError, match="8 samples cannot be split into 9 micro-batches"):
         _gradients(9)

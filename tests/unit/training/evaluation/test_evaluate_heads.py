@@ -42,7 +42,7 @@ def _head(data, **fields) -> HeadSpec:
 
 
 def _write_graph(path: Path, spec: HeadSpec, output: str, weights: np.ndarray) -> None:
-    """``output = numbers @ weights``; the other inputs are declared and unused."""
+    """Write a graph of ``output = numbers @ weights``; its other inputs are unused."""
     types = {"float32": TensorProto.FLOAT, "uint8": TensorProto.UINT8, "int32": TensorProto.INT32}
     inputs = [
         helper.make_tensor_value_info(t.name, types[t.dtype], ["n", *t.shape]) for t in spec.inputs
@@ -97,14 +97,14 @@ def test_heads_are_measured_through_their_graphs_beside_simple_models(place):
     assert (metric.dataset, metric.split, metric.value) == ("signs", "test", 1.0)
 
 
-def test_answers_are_shown_to_whoever_looks(place):
-    seen = []
-    _evaluate(place, only=["tabular/sign"], most_samples=7, look=seen.append)
-    (measured,) = seen
+def test_a_callback_gets_the_answers_of_a_head(place):
+    calls = []
+    _evaluate(place, only=["tabular/sign"], most_samples=7, on_answers=calls.append)
+    (measured,) = calls
     assert list(measured.rows) == [0, 10, 20, 30, 39, 49, 59]
     assert len(measured.answers.predicted) == 7
     np.testing.assert_array_equal(
-        measured.sample(1)["numbers"], measured.part.samples[10]["numbers"]
+        measured.sample(1)["numbers"], measured.data.samples[10]["numbers"]
     )
 
 
@@ -116,6 +116,12 @@ def test_only_chosen_heads_and_so_many_samples_are_measured(place):
 def test_a_head_that_is_not_there_is_refused_with_those_that_are(place):
     with pytest.raises(UnknownModelError, match="there are tabular/embedding, tabular/sign"):
         _evaluate(place, only=["image/nothing"])
+
+
+def test_an_embedding_without_a_data_set_prepared_as_it_is_refused(place, monkeypatch):
+    monkeypatch.setattr(evaluate_heads, "routes", lambda modality: [])
+    with pytest.raises(ArtifactError, match="no data set is prepared as tabular/embedding"):
+        _evaluate(place, only=["tabular/embedding"])
 
 
 def test_a_checkpoint_without_heads_is_refused(tmp_path):

@@ -11,7 +11,12 @@ from omnivec2.errors import UnknownModelError
 from omnivec2.network.omnivec2 import OmniVec2
 from omnivec2.training.data import TaskData, load_task
 from omnivec2.training.evaluation.fusion_gap import SavedRun, measure_gaps
-from omnivec2.training.evaluation.fusion_gap_table import Gap, averages, gaps_markdown, gaps_table
+from omnivec2.training.evaluation.fusion_gap_table import (
+    Gap,
+    describe_averages,
+    gaps_markdown,
+    gaps_table,
+)
 from omnivec2.training.sampling import PairSampler
 from omnivec2.training.structure.network_structure import network_config
 from tests.support import tiny_tasks
@@ -46,7 +51,7 @@ def test_a_fusion_whose_gates_are_zero_has_a_gap_of_exactly_zero() -> None:
     assert all(gap.difference == 0 for gap in gaps)
 
 
-def test_a_fusion_that_is_looked_at_changes_figures() -> None:
+def test_open_gates_change_the_results() -> None:
     gaps = {gap.route: gap for gap in measure_gaps(_run(2.0), console=QUIET)}
     assert gaps["tabular/double"].on != gaps["tabular/double"].off
     assert gaps["tabular/double"].difference != 0
@@ -95,7 +100,7 @@ def test_a_gap_is_positive_where_cross_attention_helps() -> None:
 
 def test_tables_show_every_head_and_averages_by_unit() -> None:
     gaps = [_gap(0.8, 0.81), _gap(0.8, 0.78, route="c/d"), _gap(2, 1, higher_is_better=False)]
-    said = averages(gaps)
+    said = describe_averages(gaps)
     assert "shares (2 heads): -0.50 points on average, 1.50 regardless of sign" in said
     assert "errors (1 heads): +50.00 % on average" in said
     lines = gaps_markdown(gaps)

@@ -9,12 +9,12 @@ from omnivec2.training.evaluation.quality_metrics import (
     accuracy,
     ap50,
     auc,
+    box_iou,
+    count_unmatched,
     mcc,
     miou,
     mse,
-    overlap,
     rmse,
-    unmatched,
 )
 
 
@@ -91,7 +91,7 @@ def test_miou_counts_no_pixel_that_is_ignored():
 
 
 def test_overlap_of_boxes_that_share_half_of_one_another():
-    assert overlap(_boxes((0.5, 0.5, 0.2, 0.2)), _boxes((0.6, 0.5, 0.2, 0.2), RIGHT))[0] == (
+    assert box_iou(_boxes((0.5, 0.5, 0.2, 0.2)), _boxes((0.6, 0.5, 0.2, 0.2), RIGHT))[0] == (
         pytest.approx([1 / 3, 0.0])
     )
 
@@ -126,7 +126,7 @@ def test_pictures_without_objects_can_only_hold_mistakes():
 
 def test_a_box_is_matched_once_and_only_with_its_own_class():
     real = _real([LEFT, RIGHT], [0, 1])
-    assert unmatched(_found([LEFT, RIGHT], [0, 1], [0.9, 0.8]), real) == (0, 0)
-    assert unmatched(_found([LEFT, LEFT, RIGHT], [0, 0, 0], [0.9, 0.8, 0.7]), real) == (1, 2)
-    assert unmatched(_found([], [], []), real) == (2, 0)
-    assert unmatched(_found([LEFT], [0], [0.9]), _real([], [])) == (0, 1)
+    assert count_unmatched(_found([LEFT, RIGHT], [0, 1], [0.9, 0.8]), real) == (0, 0)
+    assert count_unmatched(_found([LEFT, LEFT, RIGHT], [0, 0, 0], [0.9, 0.8, 0.7]), real) == (1, 2)
+    assert count_unmatched(_found([], [], []), real) == (2, 0)
+    assert count_unmatched(_found([LEFT], [0], [0.9]), _real([], [])) == (0, 1)

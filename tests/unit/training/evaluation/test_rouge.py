@@ -1,4 +1,4 @@
-"""Figures beside those of the package rouge-score 0.1.2, computed with its defaults."""
+"""ROUGE, compared with the results of the package rouge-score 0.1.2 with its defaults."""
 
 from __future__ import annotations
 

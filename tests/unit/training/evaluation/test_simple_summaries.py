@@ -8,7 +8,7 @@ import numpy as np
 from omnivec2.spec import DataSource, Modality, TaskFamily
 from omnivec2.training.data.base import Split, TaskData, Text, preprocess_spec
 from omnivec2.training.evaluation import evaluate_heads
-from omnivec2.training.evaluation.simple_summaries import sentences, summarization_baselines
+from omnivec2.training.evaluation.simple_summaries import split_sentences, summarization_baselines
 from tests.support.writing import head_that_writes
 
 DIALOGUE = "Doctor: Hello. How are you?\nPatient: I have had a cough for three days.\nDoctor: Oh."
@@ -29,7 +29,7 @@ def task(reference: str, **fields: Any) -> TaskData:
 
 
 def test_sentences_come_without_the_names_of_who_says_them() -> None:
-    assert sentences(DIALOGUE) == [
+    assert split_sentences(DIALOGUE) == [
         "Hello.", "How are you?", "I have had a cough for three days.", "Oh.",
     ]  # fmt: skip
 
@@ -45,15 +45,15 @@ def test_how_many_sentences_lead_is_chosen_on_val() -> None:
 
 
 def test_every_metric_on_every_test_is_a_figure_of_its_own(tmp_path: Path) -> None:
-    """Each with baselines of its own; the further test is the same dialogue, summed up in full."""
+    """Each has its own baselines; the further test is the same dialogue with a full summary."""
     further = Split([{}], [Text(DIALOGUE, ("Hello there.", "I have had a cough for three days."))])
     data = task("Hello.", further_metrics=("rouge2",), further_tests={"others": further})
-    hello = {"ids": np.array([[7592, 1012, 0]])}
+    graph = _ConstantGraph({"ids": np.array([[7592, 1012, 0]])})
     results = [
         result
         for part in evaluate_heads._tests(data, "test")
-        for result in evaluate_heads._results(
-            evaluate_heads._ask(_Writes(hello), part, "test", None, lambda _: None),  # type: ignore[arg-type]
+        for result in evaluate_heads._measure(
+            evaluate_heads._answer_samples(graph, part, "test", None, lambda _: None),  # type: ignore[arg-type]
             tmp_path,
         )
     ]
@@ -67,8 +67,8 @@ def test_every_metric_on_every_test_is_a_figure_of_its_own(tmp_path: Path) -> No
     assert len(evaluate_heads._tests(data, "val")) == 1
 
 
-class _Writes:
-    """Answers every dialogue alike."""
+class _ConstantGraph:
+    """A graph that gives every dialogue the same answer."""
 
     def __init__(self, outputs: dict[str, Any]) -> None:
         self.outputs = outputs

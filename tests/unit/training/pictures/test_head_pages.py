@@ -12,7 +12,7 @@ from PIL import Image
 from omnivec2.preprocess import preprocessor_for
 from omnivec2.spec import Modality, TaskFamily
 from omnivec2.training.data.base import Split, preprocess_spec
-from omnivec2.training.evaluation.evaluate_heads import Measured
+from omnivec2.training.evaluation.evaluate_heads import HeadAnswers
 from omnivec2.training.evaluation.predictions import Answers
 from omnivec2.training.pictures.answered_samples import SHOWN, pick
 from omnivec2.training.pictures.head_pages import show_head
@@ -20,13 +20,13 @@ from omnivec2.training.pictures.loss_curves import draw_curves
 from tests.support import tiny_tasks
 
 
-def _measured(task, predicted) -> Measured:
+def _measured(task, predicted) -> HeadAnswers:
     part = task.splits["test"]
     wanted = list(part.targets if part.references is None else part.references)
-    return Measured(task, "test", range(len(part)), Answers(predicted, wanted))
+    return HeadAnswers(task, "test", range(len(part)), Answers(predicted, wanted))
 
 
-def _classification() -> Measured:
+def _classification() -> HeadAnswers:
     """Always right, but for the last two samples: of those the last is surer."""
     task = tiny_tasks.classification()
     logits = np.eye(2)[task.splits["test"].targets] * 2
@@ -34,28 +34,28 @@ def _classification() -> Measured:
     return _measured(task, list(logits))
 
 
-def _regression() -> Measured:
+def _regression() -> HeadAnswers:
     task = tiny_tasks.regression()
     return _measured(task, [target + 0.1 for target in task.splits["test"].targets])
 
 
-def _forecasting() -> Measured:
+def _forecasting() -> HeadAnswers:
     task = tiny_tasks.forecasting()
     part = task.splits["test"]
     wanted = [target / scale for target, scale in zip(part.targets, part.scales, strict=True)]
     noise = np.linspace(0, 1, len(part))
     predicted = [target + error for target, error in zip(wanted, noise, strict=True)]
-    return Measured(task, "test", range(len(part)), Answers(predicted, wanted))
+    return HeadAnswers(task, "test", range(len(part)), Answers(predicted, wanted))
 
 
-def _segmentation() -> Measured:
+def _segmentation() -> HeadAnswers:
     task = tiny_tasks.segmentation()
     masks = [np.where(mask == 255, 0, mask) for mask in task.splits["test"].references]
     masks[0] = 1 - masks[0]
     return _measured(task, masks)
 
 
-def _detection() -> Measured:
+def _detection() -> HeadAnswers:
     task = tiny_tasks.detection()
     boxes = task.splits["test"].targets
     found = [{**target, "scores": np.full(len(target["labels"]), 0.9)} for target in boxes]
@@ -64,7 +64,7 @@ def _detection() -> Measured:
     return _measured(task, found)
 
 
-CASES: dict[TaskFamily, tuple[Callable[[], Measured], set[str]]] = {
+CASES: dict[TaskFamily, tuple[Callable[[], HeadAnswers], set[str]]] = {
     TaskFamily.CLASSIFICATION: (_classification, {"confusion"}),
     TaskFamily.REGRESSION: (_regression, {"scatter"}),
     TaskFamily.FORECASTING: (_forecasting, {"samples"}),
@@ -128,7 +128,7 @@ def test_summaries_stand_beside_their_references_the_worst_last(tmp_path: Path) 
         splits={"test": Split(samples, wanted)},
     )
     written = ["0 days.", "something else", "2 days."]
-    lines = show_head(Measured(task, "test", range(3), Answers(written, wanted)), tmp_path)
+    lines = show_head(HeadAnswers(task, "test", range(3), Answers(written, wanted)), tmp_path)
     assert lines[2] == "| 0 days. | 0 days. | Nurse: how many days? Patient: 0. |"
     assert lines[-1].startswith("| 1 days. | something else |")
     assert len(lines) == 5

@@ -8,7 +8,7 @@ from omnivec2.preprocess import collate, preprocessor_for
 from omnivec2.spec import Modality, TaskFamily
 from omnivec2.training.data import TaskData, load_task, routes
 from omnivec2.training.evaluation.quality_metrics import METRICS
-from omnivec2.training.evaluation.rouge import words
+from omnivec2.training.evaluation.rouge import split_words
 from omnivec2.wordpiece import END_ID, text_of
 from tests.support.tiny_data import TINY
 
@@ -94,7 +94,7 @@ def test_targets_have_the_form_of_their_family(tiny, route):
         assert ids.dtype == np.int32
         assert ids[-1] == END_ID
         assert (ids > END_ID).sum() == len(ids) - 1
-        assert words(text_of(ids)) == words(target.references[0])
+        assert split_words(text_of(ids)) == split_words(target.references[0])
     else:
         assert 0 <= int(target) < len(task.labels)
 
