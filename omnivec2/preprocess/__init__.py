@@ -10,11 +10,12 @@ from importlib import import_module
 from typing import Any
 
 from omnivec2.errors import ArtifactError
-from omnivec2.preprocess.base import Array, Prepared, Preprocessor, Sample, collate
+from omnivec2.preprocess.base import Array, DynamicAxis, Prepared, Preprocessor, Sample, collate
 from omnivec2.spec import HeadSpec, Limits, Modality, PreprocessSpec
 
 __all__ = [
     "Array",
+    "DynamicAxis",
     "Prepared",
     "Preprocessor",
     "Sample",

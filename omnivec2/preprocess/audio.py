@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import io
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
@@ -24,14 +24,23 @@ from omnivec2.errors import (
     UndecodableError,
     UnsupportedMediaTypeError,
 )
-from omnivec2.preprocess.base import Parameters, Prepared, Preprocessor
+from omnivec2.preprocess.base import (
+    Array,
+    Parameters,
+    Prepared,
+    Preprocessor,
+    input_shape,
+)
 from omnivec2.preprocess.formats import example_files
 from omnivec2.preprocess.formats.media.filter_banks import FilterBanks
 from omnivec2.preprocess.formats.media.windows import window_starts
-from omnivec2.spec import Limits, Modality, TensorSpec
+from omnivec2.spec import HeadSpec, Limits, Modality, TensorSpec
 
 AUDIOSET_MEAN = -4.2677393
 """Mean of AudioSet's filter banks (AST, ``src/run.py``): padding with it is 0 in the graph."""
+
+AUDIOSET_DEVIATION = 4.5689974
+"""Standard deviation of AudioSet's filter banks. Source: as above."""
 
 LOWEST_RATE_HZ = 4_000
 HIGHEST_RATE_HZ = 384_000
@@ -95,6 +104,14 @@ class AudioPreprocessor(Preprocessor[AudioParameters, Audio]):
         """``fbank`` float32 (frames, mel bins), natural logarithm of mel energies."""
         shape = (self.parameters.frames, self.parameters.mel_bins)
         return (TensorSpec(name="fbank", dtype="float32", shape=shape),)
+
+    @classmethod
+    def random_inputs(
+        cls, head: HeadSpec, batch: int, lengths: Mapping[str, int], rng: np.random.Generator
+    ) -> dict[str, Array]:
+        """Draw filter banks with the mean and deviation of AudioSet."""
+        shape = (batch, *input_shape(head, "fbank"))
+        return {"fbank": rng.normal(AUDIOSET_MEAN, AUDIOSET_DEVIATION, shape)}
 
     @property
     def json_example(self) -> JsonValue:

@@ -23,7 +23,7 @@ import numpy.typing as npt
 from pydantic import BaseModel, ConfigDict, JsonValue
 
 from omnivec2.errors import InvalidInputError, TooLargeError, UndecodableError
-from omnivec2.spec import Limits, Modality, TensorSpec
+from omnivec2.spec import HeadSpec, Limits, Modality, TensorSpec
 
 Array = npt.NDArray[Any]
 Sample = Mapping[str, Array]
@@ -52,6 +52,23 @@ class Prepared:
 
     samples: Sequence[Sample]
     context: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class DynamicAxis:
+    """An axis whose size differs from input to input, such as the tokens of a text.
+
+    Attributes:
+        inputs: The names of the tensors whose first axis it is.
+        smallest: The smallest size.
+        largest: The largest size.
+        examples: The sizes at which an exported graph is compared with its network.
+    """
+
+    inputs: tuple[str, ...]
+    smallest: int
+    largest: int
+    examples: tuple[int, ...]
 
 
 ParametersT = TypeVar("ParametersT", bound=Parameters)
@@ -106,6 +123,32 @@ class Preprocessor(ABC, Generic[ParametersT, NativeT]):
     def prepare(self, native: NativeT) -> Prepared:
         """Turn a decoded value into samples; deterministic."""
 
+    @classmethod
+    def dynamic_axes(cls, head: HeadSpec) -> dict[str, DynamicAxis]:
+        """Return the axes of a head's inputs whose size varies, by name; none unless overridden."""
+        return {}
+
+    @classmethod
+    @abstractmethod
+    def random_inputs(
+        cls, head: HeadSpec, batch: int, lengths: Mapping[str, int], rng: np.random.Generator
+    ) -> dict[str, Array]:
+        """Draw a batch of inputs that look like those of real requests.
+
+        Exported graphs are compared with their network on these, so they reach the numbers
+        that a request reaches: raw sensor ranges, ids within their vocabularies, masks with
+        padding behind. Only the head spec is read: no preprocessor is built for it.
+
+        Args:
+            head: The head whose inputs are drawn; it gives the shapes and the parameters.
+            batch: The number of samples.
+            lengths: The size of each axis of :meth:`dynamic_axes`.
+            rng: The source of randomness.
+
+        Returns:
+            Name -> array (batch, ...) of any type that can be cast to the tensor's own.
+        """
+
     def sniff(self, data: bytes) -> str | None:
         """The accepted content type the bytes look like, or None if none."""
         return None
@@ -143,6 +186,11 @@ class Preprocessor(ABC, Generic[ParametersT, NativeT]):
     def accepts(self) -> str:
         """Human list of accepted formats, for messages."""
         return ", ".join(dict.fromkeys(self.media_types.values()))
+
+
+def input_shape(head: HeadSpec, name: str) -> tuple[int, ...]:
+    """Return the shape of an input of a head, without the batch; -1 is a dynamic axis."""
+    return next(tensor.shape for tensor in head.inputs if tensor.name == name)
 
 
 def json_type(value: JsonValue) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import ClassVar
 
 import numpy as np
@@ -9,13 +10,20 @@ import numpy.typing as npt
 from pydantic import JsonValue
 
 from omnivec2.errors import InvalidInputError
-from omnivec2.preprocess.base import Array, Parameters, Prepared, Preprocessor, json_type
+from omnivec2.preprocess.base import (
+    Array,
+    Parameters,
+    Prepared,
+    Preprocessor,
+    input_shape,
+    json_type,
+)
 from omnivec2.preprocess.formats.guards.decoding_guard import check_frames, check_pixels, format_of
 from omnivec2.preprocess.formats.media.frame_sampling import uniform_frames
 from omnivec2.preprocess.formats.pictures import raster
 from omnivec2.preprocess.formats.pictures.tiff import read_tiff
 from omnivec2.preprocess.formats.science.npy import MAGIC, read_npy
-from omnivec2.spec import Limits, Modality, TensorSpec
+from omnivec2.spec import HeadSpec, Limits, Modality, TensorSpec
 
 NPY = "application/x-npy"
 MILLIMETRES_PER_UNIT = {"m": 1000.0, "mm": 1.0}
@@ -53,6 +61,15 @@ class DepthPreprocessor(Preprocessor[DepthParameters, npt.NDArray[np.uint16]]):
         """``depth`` uint16 (frames, height, width) in millimetres, 0 = no data."""
         p = self.parameters
         return (TensorSpec(name="depth", dtype="uint16", shape=(p.frames, p.height, p.width)),)
+
+    @classmethod
+    def random_inputs(
+        cls, head: HeadSpec, batch: int, lengths: Mapping[str, int], rng: np.random.Generator
+    ) -> dict[str, Array]:
+        """Draw flat walls at any distance, rough, with a tenth of the pixels missing."""
+        shape = (batch, *input_shape(head, "depth"))
+        millimetres = rng.uniform(500, 4000, (*shape[:2], 1, 1)) + rng.normal(0, 150, shape)
+        return {"depth": np.clip(millimetres, 1, 4080) * (rng.random(shape) > 0.1)}
 
     @property
     def accepts(self) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from typing import ClassVar
 
 import numpy as np
@@ -12,10 +13,13 @@ from pydantic import Field, JsonValue
 from omnivec2.errors import InvalidInputError, TooLargeError, UndecodableError
 from omnivec2.preprocess.base import (
     OCTET_STREAM,
+    Array,
+    DynamicAxis,
     Parameters,
     Prepared,
     Preprocessor,
     Sample,
+    input_shape,
     json_type,
 )
 from omnivec2.preprocess.formats.guards.json_text import decode_utf8, parse_json, unwrap
@@ -28,7 +32,7 @@ from omnivec2.preprocess.formats.science.graph_fields import (
     check_size,
 )
 from omnivec2.preprocess.formats.science.molecules import read_block, read_smiles
-from omnivec2.spec import Limits, Modality, TensorSpec
+from omnivec2.spec import HeadSpec, Limits, Modality, TensorSpec
 
 __all__ = [
     "ATOM_FIELD_SIZES",
@@ -39,6 +43,9 @@ __all__ = [
     "GraphPreprocessor",
     "laplacian_ids",
 ]
+
+_NODE_INPUTS = ("nodes", "node_ids", "node_mask")
+_EDGE_INPUTS = ("edges", "edge_features", "edge_mask")
 
 _SMILES_LINE = re.compile(rb"[A-Za-z0-9@+\-\[\]()=#$:/\\.%*~]+([ \t][ -~\t]*)?")
 
@@ -91,6 +98,39 @@ class GraphPreprocessor(Preprocessor[GraphParameters, Graph]):
             )
             for name, dtype, shape, text in specs
         )
+
+    @classmethod
+    def dynamic_axes(cls, head: HeadSpec) -> dict[str, DynamicAxis]:
+        """Return the axes of the nodes and of the edges."""
+        nodes, edges = head.limits.nodes or 4096, head.limits.edges or 8192
+        return {
+            "nodes": DynamicAxis(_NODE_INPUTS, 1, nodes, (1, min(12, nodes), min(38, nodes))),
+            "edges": DynamicAxis(_EDGE_INPUTS, 1, edges, (1, min(13, edges), min(41, edges))),
+        }
+
+    @classmethod
+    def random_inputs(
+        cls, head: HeadSpec, batch: int, lengths: Mapping[str, int], rng: np.random.Generator
+    ) -> dict[str, Array]:
+        """Draw graphs with edges between any nodes; every graph but the first is padded."""
+        nodes, edges = lengths["nodes"], lengths["edges"]
+        real_nodes = rng.integers(1, nodes + 1, batch)
+        real_edges = rng.integers(0, edges + 1, batch)
+        real_nodes[0], real_edges[0] = nodes, edges
+        node_mask = np.arange(nodes) < real_nodes[:, None]
+        edge_mask = np.arange(edges) < real_edges[:, None]
+        ends = rng.integers(0, real_nodes[:, None, None], (batch, edges, 2))
+        ids = rng.normal(0, 0.3, (batch, nodes, input_shape(head, "node_ids")[-1]))
+        atoms = rng.integers(0, ATOM_FIELD_SIZES, (batch, nodes, len(ATOM_FIELD_SIZES)))
+        bonds = rng.integers(0, BOND_FIELD_SIZES, (batch, edges, len(BOND_FIELD_SIZES)))
+        return {
+            "nodes": atoms * node_mask[..., None],
+            "node_ids": ids * node_mask[..., None],
+            "node_mask": node_mask,
+            "edges": ends * edge_mask[..., None],
+            "edge_features": bonds * edge_mask[..., None],
+            "edge_mask": edge_mask,
+        }
 
     def sniff(self, data: bytes) -> str | None:
         """Tell MOL and SDF by their marks, JSON by its brace; other one-line text is SMILES."""

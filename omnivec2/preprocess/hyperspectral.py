@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import ClassVar, Self, overload
 
 import numpy as np
@@ -17,10 +17,11 @@ from omnivec2.preprocess.base import (
     Prepared,
     Preprocessor,
     Sample,
+    input_shape,
 )
 from omnivec2.preprocess.formats.guards.json_text import parse_json, unwrap
 from omnivec2.preprocess.formats.science.cube_readers import READERS, looks_like
-from omnivec2.spec import Limits, Modality, TensorSpec
+from omnivec2.spec import HeadSpec, Limits, Modality, TensorSpec
 
 
 class HyperspectralParameters(Parameters):
@@ -69,6 +70,15 @@ class HyperspectralPreprocessor(Preprocessor[HyperspectralParameters, Array]):
                 description="sensor values around a pixel, mirrored at the picture's edges",
             ),
         )
+
+    @classmethod
+    def random_inputs(
+        cls, head: HeadSpec, batch: int, lengths: Mapping[str, int], rng: np.random.Generator
+    ) -> dict[str, Array]:
+        """Draw a spectrum per window, its pixels within a tenth of it."""
+        shape = (batch, *input_shape(head, "window"))
+        level = rng.uniform(200, 4000, (batch, 1, 1, shape[-1]))
+        return {"window": level * rng.uniform(0.9, 1.1, shape)}
 
     @property
     def json_example(self) -> JsonValue:

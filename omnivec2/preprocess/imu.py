@@ -6,6 +6,7 @@ Scaling per channel, with constants from training, is in the graph.
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from fractions import Fraction
 
@@ -15,12 +16,17 @@ from pydantic import JsonValue
 from scipy.signal import resample_poly
 
 from omnivec2.errors import InvalidInputError, TooLargeError
-from omnivec2.preprocess.base import Array, Parameters, Prepared
+from omnivec2.preprocess.base import (
+    Array,
+    Parameters,
+    Prepared,
+    input_shape,
+)
 from omnivec2.preprocess.formats.media.windows import window_starts
 from omnivec2.preprocess.formats.tables.frame import LARGEST_NUMBER, FloatColumn, Frame
 from omnivec2.preprocess.formats.tables.table_preprocessor import TablePreprocessor
 from omnivec2.preprocess.formats.tables.time_axis import find_time, seconds
-from omnivec2.spec import Limits, Modality, TensorSpec
+from omnivec2.spec import HeadSpec, Limits, Modality, TensorSpec
 
 LONGEST_GAP_S = 0.5
 """A longer pause between two samples is not bridged: motion in it is unknown."""
@@ -84,6 +90,14 @@ class ImuPreprocessor(TablePreprocessor[ImuParameters, Recording]):
         """``signal`` float32 (window, channels), raw sensor units."""
         shape = (self.parameters.window, len(self.parameters.channels))
         return (TensorSpec(name="signal", dtype="float32", shape=shape),)
+
+    @classmethod
+    def random_inputs(
+        cls, head: HeadSpec, batch: int, lengths: Mapping[str, int], rng: np.random.Generator
+    ) -> dict[str, Array]:
+        """Draw noise around a level per channel."""
+        shape = (batch, *input_shape(head, "signal"))
+        return {"signal": rng.normal(0, 0.5, shape) + rng.normal(0, 1, (batch, 1, shape[-1]))}
 
     @property
     def json_example(self) -> JsonValue:

@@ -5,6 +5,7 @@ Farthest point sampling and k-nearest-neighbour groups as in Point-BERT (Yu et a
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import ClassVar, Self
 
 import numpy as np
@@ -12,7 +13,14 @@ import numpy.typing as npt
 from pydantic import Field, JsonValue, model_validator
 
 from omnivec2.errors import InvalidInputError, TooLargeError, UndecodableError
-from omnivec2.preprocess.base import OCTET_STREAM, Array, Parameters, Prepared, Preprocessor
+from omnivec2.preprocess.base import (
+    OCTET_STREAM,
+    Array,
+    Parameters,
+    Prepared,
+    Preprocessor,
+    input_shape,
+)
 from omnivec2.preprocess.formats.guards.json_text import parse_json, unwrap
 from omnivec2.preprocess.formats.points.point_readers import (
     LAS,
@@ -24,7 +32,7 @@ from omnivec2.preprocess.formats.points.point_readers import (
     TEXT,
     looks_like,
 )
-from omnivec2.spec import Limits, Modality, TensorSpec
+from omnivec2.spec import HeadSpec, Limits, Modality, TensorSpec
 
 Points = npt.NDArray[np.float32]
 
@@ -92,6 +100,16 @@ class PointCloudPreprocessor(Preprocessor[PointCloudParameters, Points]):
                 description="farthest-point-sampled centres in the unit sphere",
             ),
         )
+
+    @classmethod
+    def random_inputs(
+        cls, head: HeadSpec, batch: int, lengths: Mapping[str, int], rng: np.random.Generator
+    ) -> dict[str, Array]:
+        """Draw centres on the unit sphere, each with a small cloud around it."""
+        centres = rng.normal(size=(batch, *input_shape(head, "centres")))
+        centres /= np.linalg.norm(centres, axis=-1, keepdims=True)
+        groups = rng.normal(0, 0.08, (batch, *input_shape(head, "groups")))
+        return {"groups": groups, "centres": centres}
 
     @property
     def json_example(self) -> JsonValue:

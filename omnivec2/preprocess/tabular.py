@@ -10,10 +10,15 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, model_validator
 
 from omnivec2.errors import InvalidInputError
-from omnivec2.preprocess.base import Array, Parameters, Prepared
+from omnivec2.preprocess.base import (
+    Array,
+    Parameters,
+    Prepared,
+    input_shape,
+)
 from omnivec2.preprocess.formats.tables.frame import MISSING, Frame
 from omnivec2.preprocess.formats.tables.table_preprocessor import TablePreprocessor
-from omnivec2.spec import Limits, Modality, TensorSpec
+from omnivec2.spec import HeadSpec, Limits, Modality, TensorSpec
 
 MISSING_ID = 0
 UNKNOWN_ID = 1
@@ -90,6 +95,21 @@ class TabularPreprocessor(TablePreprocessor[TabularParameters, Table]):
             TensorSpec(name="missing", dtype="uint8", shape=(numbers,)),
             TensorSpec(name="categories", dtype="int32", shape=(categories,)),
         )
+
+    @classmethod
+    def random_inputs(
+        cls, head: HeadSpec, batch: int, lengths: Mapping[str, int], rng: np.random.Generator
+    ) -> dict[str, Array]:
+        """Draw rows that follow the declared columns, a tenth of the numbers missing."""
+        parameters = TabularParameters.model_validate(head.preprocess.parameters)
+        shape = (batch, *input_shape(head, "numbers"))
+        mean = np.array([column.mean for column in parameters.numbers])
+        std = np.array([column.std for column in parameters.numbers])
+        numbers = rng.normal(size=shape) * std + mean
+        missing = rng.random(shape) < 0.1
+        ids = [FIRST_ID + len(column.categories) for column in parameters.categories]
+        categories = rng.integers(0, ids, (batch, *input_shape(head, "categories")))
+        return {"numbers": numbers * ~missing, "missing": missing, "categories": categories}
 
     def decode_json(self, value: JsonValue) -> Table:
         """``{"table": {column: values}}``, columns, row objects, or one row object."""

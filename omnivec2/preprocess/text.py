@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import ClassVar
 
 import numpy as np
@@ -14,13 +15,23 @@ from omnivec2.errors import (
     UndecodableError,
     UnsupportedMediaTypeError,
 )
-from omnivec2.preprocess.base import Parameters, Prepared, Preprocessor, json_type
+from omnivec2.preprocess.base import (
+    Array,
+    DynamicAxis,
+    Parameters,
+    Prepared,
+    Preprocessor,
+    json_type,
+)
 from omnivec2.preprocess.formats.guards.json_text import decode_utf8, parse_json, unwrap
-from omnivec2.spec import Limits, Modality, TensorSpec
+from omnivec2.spec import HeadSpec, Limits, Modality, TensorSpec
 from omnivec2.wordpiece import VOCABULARY
 
 Text = str | tuple[str, str]
 """One text, or a pair of them."""
+
+# BERT uncased: [CLS] and [SEP]; ordinary word pieces lie from 1996 to 30521.
+_CLS, _SEP, _FIRST_WORD, _END_WORD = 101, 102, 1996, 30_522
 
 _PAIR_FORMS = '{"text": "…", "text_pair": "…"} or a list of two strings'
 
@@ -56,6 +67,30 @@ class TextPreprocessor(Preprocessor[TextParameters, Text]):
         """Three int32 tensors (tokens,); ``token_type_ids`` is 1 in the second text."""
         names = ("input_ids", "token_type_ids", "attention_mask")
         return tuple(TensorSpec(name=name, dtype="int32", shape=(-1,)) for name in names)
+
+    @classmethod
+    def dynamic_axes(cls, head: HeadSpec) -> dict[str, DynamicAxis]:
+        """Return the axis of the tokens, which the three tensors share."""
+        most = TextParameters.model_validate(head.preprocess.parameters).max_tokens
+        examples = tuple(sorted({2, min(19, most), most}))
+        names = tuple(tensor.name for tensor in head.inputs)
+        return {"tokens": DynamicAxis(names, 2, most, examples)}
+
+    @classmethod
+    def random_inputs(
+        cls, head: HeadSpec, batch: int, lengths: Mapping[str, int], rng: np.random.Generator
+    ) -> dict[str, Array]:
+        """Draw word pieces between [CLS] and [SEP]; every text but the first is padded."""
+        size = lengths["tokens"]
+        real = rng.integers(2, size + 1, batch)
+        real[0] = size
+        place = np.arange(size)[None, :]
+        mask = place < real[:, None]
+        ids = rng.integers(_FIRST_WORD, _END_WORD, (batch, size))
+        ids[:, 0] = _CLS
+        ids[np.arange(batch), real - 1] = _SEP
+        second = mask & (place > real[:, None] // 2)
+        return {"input_ids": ids * mask, "token_type_ids": second, "attention_mask": mask}
 
     @property
     def json_example(self) -> JsonValue:

@@ -5,6 +5,7 @@ Series are forecast one by one; instance normalisation is in the graph.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,11 +13,16 @@ import numpy.typing as npt
 from pydantic import Field, JsonValue
 
 from omnivec2.errors import InvalidInputError
-from omnivec2.preprocess.base import Array, Parameters, Prepared
+from omnivec2.preprocess.base import (
+    Array,
+    Parameters,
+    Prepared,
+    input_shape,
+)
 from omnivec2.preprocess.formats.tables.frame import LARGEST_NUMBER, Frame
 from omnivec2.preprocess.formats.tables.table_preprocessor import TablePreprocessor
 from omnivec2.preprocess.formats.tables.time_axis import find_time, seconds
-from omnivec2.spec import Limits, Modality, TensorSpec
+from omnivec2.spec import HeadSpec, Limits, Modality, TensorSpec
 
 DEFAULT_NAME = "target"
 """Name of a series that came without one (the name GluonTS and DeepAR use)."""
@@ -66,6 +72,15 @@ class TimeseriesPreprocessor(TablePreprocessor[TimeseriesParameters, Series]):
         """``values`` float32 (context_length,), in the units of the input."""
         shape = (self.parameters.context_length,)
         return (TensorSpec(name="values", dtype="float32", shape=shape),)
+
+    @classmethod
+    def random_inputs(
+        cls, head: HeadSpec, batch: int, lengths: Mapping[str, int], rng: np.random.Generator
+    ) -> dict[str, Array]:
+        """Draw random walks with very different levels and spreads."""
+        steps = rng.normal(size=(batch, *input_shape(head, "values"))).cumsum(axis=1)
+        level = rng.normal(0, 100, (batch, 1))
+        return {"values": steps * rng.uniform(0.01, 20, (batch, 1)) + level}
 
     @property
     def json_example(self) -> JsonValue:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -17,7 +17,13 @@ from PIL import Image
 from pydantic import JsonValue
 
 from omnivec2.errors import InvalidInputError, TooLargeError, UndecodableError
-from omnivec2.preprocess.base import Parameters, Prepared, Preprocessor
+from omnivec2.preprocess.base import (
+    Array,
+    Parameters,
+    Prepared,
+    Preprocessor,
+    input_shape,
+)
 from omnivec2.preprocess.formats import example_files
 from omnivec2.preprocess.formats.guards.decoding_guard import (
     check_frames,
@@ -28,7 +34,8 @@ from omnivec2.preprocess.formats.guards.decoding_guard import (
 from omnivec2.preprocess.formats.media import video_container, video_frames
 from omnivec2.preprocess.formats.media.frame_sampling import uniform_frames
 from omnivec2.preprocess.formats.pictures import raster
-from omnivec2.spec import Limits, Modality, TensorSpec
+from omnivec2.preprocess.formats.pictures.random_pictures import random_pictures
+from omnivec2.spec import HeadSpec, Limits, Modality, TensorSpec
 
 Frames = npt.NDArray[np.uint8] | Sequence[npt.NDArray[np.uint8]]
 
@@ -84,6 +91,14 @@ class VideoPreprocessor(Preprocessor[VideoParameters, Clip | Frames]):
         p = self.parameters
         shape = (p.frames, p.height, p.width, 3)
         return (TensorSpec(name="frames", dtype="uint8", shape=shape),)
+
+    @classmethod
+    def random_inputs(
+        cls, head: HeadSpec, batch: int, lengths: Mapping[str, int], rng: np.random.Generator
+    ) -> dict[str, Array]:
+        """Draw soft blobs of light with noise on them."""
+        shape = (batch, *input_shape(head, "frames"))
+        return {"frames": random_pictures(shape, rng)}
 
     @property
     def json_example(self) -> JsonValue:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import ClassVar
 
 import numpy as np
@@ -9,12 +10,19 @@ from PIL import Image
 from pydantic import JsonValue
 
 from omnivec2.errors import InvalidInputError
-from omnivec2.preprocess.base import Array, Parameters, Prepared, Preprocessor
+from omnivec2.preprocess.base import (
+    Array,
+    Parameters,
+    Prepared,
+    Preprocessor,
+    input_shape,
+)
 from omnivec2.preprocess.formats import example_files
 from omnivec2.preprocess.formats.guards.decoding_guard import format_of
 from omnivec2.preprocess.formats.pictures import raster
+from omnivec2.preprocess.formats.pictures.random_pictures import random_pictures
 from omnivec2.preprocess.formats.science.dicom import is_dicom, read_dicom
-from omnivec2.spec import Limits, Modality, TensorSpec
+from omnivec2.spec import HeadSpec, Limits, Modality, TensorSpec
 
 DICOM = "application/dicom"
 
@@ -49,6 +57,14 @@ class XrayPreprocessor(Preprocessor[XrayParameters, Array]):
         """``pixels`` uint8 (height, width, 1)."""
         shape = (self.parameters.height, self.parameters.width, 1)
         return (TensorSpec(name="pixels", dtype="uint8", shape=shape),)
+
+    @classmethod
+    def random_inputs(
+        cls, head: HeadSpec, batch: int, lengths: Mapping[str, int], rng: np.random.Generator
+    ) -> dict[str, Array]:
+        """Draw soft blobs of light with noise on them."""
+        shape = (batch, *input_shape(head, "pixels"))
+        return {"pixels": random_pictures(shape, rng)}
 
     @property
     def json_example(self) -> JsonValue:
