@@ -10,7 +10,14 @@ from pydantic import BaseModel, Field, JsonValue
 
 from omnivec2.errors import InvalidParameterError
 from omnivec2.postprocess.base import Array, Parameters, Postprocessor
-from omnivec2.postprocess.numeric import Floats, labels, output, reduces, sigmoid, softmax
+from omnivec2.postprocess.numeric import (
+    Floats,
+    checked_labels,
+    checked_output,
+    is_averaged,
+    sigmoid,
+    softmax,
+)
 from omnivec2.spec import HeadSpec, Modality, TaskFamily
 
 _DEFAULT_TOP_K = 5
@@ -55,13 +62,13 @@ class ClassificationPostprocessor(Postprocessor):
         parameters: ClassificationParameters,
     ) -> JsonValue:
         """The answer to one input; see the base class."""
-        logits = output(outputs, "logits", spec, ndim=2)
-        names = labels(spec, logits.shape[1])
+        logits = checked_output(outputs, "logits", spec, ndim=2)
+        names = checked_labels(spec, logits.shape[1])
         scores = _apply(logits, parameters.function_to_apply)
         if context.get("form") == "table":
             return [names[index] for index in scores.argmax(axis=1)]
         count = _count(parameters, spec)
-        if reduces(context, len(scores)):
+        if is_averaged(context, len(scores)):
             return _ranked(scores.mean(axis=0), names, count)
         rows: list[JsonValue] = [_ranked(row, names, count) for row in scores]
         return rows

@@ -10,7 +10,7 @@ from pydantic import BaseModel, Field, JsonValue
 
 from omnivec2.errors import ModelNotReadyError
 from omnivec2.postprocess.base import Array, Parameters, Postprocessor
-from omnivec2.postprocess.numeric import labels, output, softmax
+from omnivec2.postprocess.numeric import checked_labels, checked_output, softmax
 from omnivec2.spec import HeadSpec, TaskFamily
 
 
@@ -59,11 +59,11 @@ class DetectionPostprocessor(Postprocessor):
         parameters: DetectionParameters,
     ) -> JsonValue:
         """The answer to one input; see the base class."""
-        logits = output(outputs, "logits", spec, ndim=3)[0]
-        boxes = output(outputs, "boxes", spec, ndim=3)[0]
+        logits = checked_output(outputs, "logits", spec, ndim=3)[0]
+        boxes = checked_output(outputs, "boxes", spec, ndim=3)[0]
         if boxes.shape != (len(logits), 4):
             raise ModelNotReadyError(f"{spec.route} gives {boxes.shape} boxes for {len(logits)}")
-        names = labels(spec, logits.shape[1] - 1)
+        names = checked_labels(spec, logits.shape[1] - 1)
         scores = softmax(logits)[:, :-1]  # the last class is "no object"
         best, classes = scores.max(axis=1), scores.argmax(axis=1)
         corners = _corners(boxes, context["size"])

@@ -10,7 +10,7 @@ from pydantic import Field, JsonValue
 
 from omnivec2.errors import InvalidParameterError
 from omnivec2.postprocess.base import Array, Parameters, Postprocessor
-from omnivec2.postprocess.numeric import output, reduces
+from omnivec2.postprocess.numeric import checked_output, is_averaged
 from omnivec2.spec import HeadSpec, TaskFamily
 
 
@@ -48,9 +48,9 @@ class EmbeddingPostprocessor(Postprocessor):
         parameters: EmbeddingParameters,
     ) -> JsonValue:
         """The answer to one input, a list of vectors; see the base class."""
-        vectors = output(outputs, "embedding", spec, ndim=2)
+        vectors = checked_output(outputs, "embedding", spec, ndim=2)
         _check(parameters, vectors.shape[1])
-        if "grid" in context or reduces(context, len(vectors)):
+        if "grid" in context or is_averaged(context, len(vectors)):
             vectors = vectors.mean(axis=0, keepdims=True)
         if parameters.normalize is not False:
             lengths = np.linalg.norm(vectors, axis=1, keepdims=True)

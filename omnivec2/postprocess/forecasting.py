@@ -10,7 +10,7 @@ from pydantic import BaseModel, Field, JsonValue
 
 from omnivec2.errors import InvalidParameterError, ModelNotReadyError
 from omnivec2.postprocess.base import Array, Parameters, Postprocessor
-from omnivec2.postprocess.numeric import Floats, output
+from omnivec2.postprocess.numeric import Floats, checked_output
 from omnivec2.spec import HeadSpec, TaskFamily
 
 
@@ -52,8 +52,8 @@ class ForecastingPostprocessor(Postprocessor):
         parameters: ForecastingParameters,
     ) -> JsonValue:
         """The answer to one input; see the base class."""
-        means = output(outputs, "mean", spec, ndim=2)
-        quantiles = output(outputs, "quantiles", spec, ndim=3) if spec.quantiles else None
+        means = checked_output(outputs, "mean", spec, ndim=2)
+        quantiles = checked_output(outputs, "quantiles", spec, ndim=3) if spec.quantiles else None
         if quantiles is not None and quantiles.shape[1] != len(spec.quantiles):
             raise ModelNotReadyError(f"{spec.route} gives {quantiles.shape[1]} quantiles")
         steps = _steps(parameters, spec, means.shape[1])

@@ -15,7 +15,7 @@ from omnivec2.spec import HeadSpec
 Floats = npt.NDArray[np.float64]
 
 
-def output(outputs: Mapping[str, Array], name: str, spec: HeadSpec, ndim: int) -> Floats:
+def checked_output(outputs: Mapping[str, Array], name: str, spec: HeadSpec, ndim: int) -> Floats:
     """A named output as float64, checked.
 
     Args:
@@ -38,7 +38,7 @@ def output(outputs: Mapping[str, Array], name: str, spec: HeadSpec, ndim: int) -
     return array
 
 
-def labels(spec: HeadSpec, count: int) -> tuple[str, ...]:
+def checked_labels(spec: HeadSpec, count: int) -> tuple[str, ...]:
     """The head's labels.
 
     Raises:
@@ -63,7 +63,7 @@ def sigmoid(logits: Floats) -> Floats:
     return np.asarray(0.5 * (1.0 + np.tanh(0.5 * logits)), dtype=np.float64)
 
 
-def reduces(context: Mapping[str, Any], samples: int) -> bool:
+def is_averaged(context: Mapping[str, Any], samples: int) -> bool:
     """Whether the samples are parts of one thing (averaged), rather than things of their own."""
     default = "mean" if samples == 1 else "each"
     return bool(context.get("reduce", default) == "mean")

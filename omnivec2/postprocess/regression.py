@@ -9,7 +9,7 @@ from pydantic import BaseModel, JsonValue
 
 from omnivec2.errors import ModelNotReadyError
 from omnivec2.postprocess.base import Array, Parameters, Postprocessor
-from omnivec2.postprocess.numeric import Floats, output, reduces
+from omnivec2.postprocess.numeric import Floats, checked_output, is_averaged
 from omnivec2.spec import HeadSpec, Modality, TaskFamily
 
 
@@ -43,7 +43,7 @@ class RegressionPostprocessor(Postprocessor):
         parameters: RegressionParameters,
     ) -> JsonValue:
         """The answer to one input; see the base class."""
-        values = output(outputs, "values", spec, ndim=2)
+        values = checked_output(outputs, "values", spec, ndim=2)
         if values.shape[1] != len(spec.targets):
             raise ModelNotReadyError(
                 f"{spec.route} gives {values.shape[1]} values, "
@@ -51,9 +51,9 @@ class RegressionPostprocessor(Postprocessor):
             )
         if context.get("form") == "table" and len(spec.targets) == 1:
             return [float(value) for value in values[:, 0]]
-        if reduces(context, len(values)):
-            return _named(values.mean(axis=0), spec)
-        return [_named(row, spec) for row in values]
+        if is_averaged(context, len(values)):
+            return _target_values(values.mean(axis=0), spec)
+        return [_target_values(row, spec) for row in values]
 
     def response_schema(self, spec: HeadSpec) -> type[Any]:
         """Type of the response body to one input."""
@@ -62,7 +62,7 @@ class RegressionPostprocessor(Postprocessor):
         return cast(type[Any], list[TargetValue])
 
 
-def _named(row: Floats, spec: HeadSpec) -> JsonValue:
+def _target_values(row: Floats, spec: HeadSpec) -> JsonValue:
     return [
         {"label": target.name, "value": float(value), "unit": target.unit}
         for target, value in zip(spec.targets, row, strict=True)

@@ -14,7 +14,7 @@ from pydantic import BaseModel, Field, JsonValue
 
 from omnivec2.errors import ModelNotReadyError
 from omnivec2.postprocess.base import Array, Parameters, Postprocessor
-from omnivec2.postprocess.numeric import Floats, labels, output, softmax
+from omnivec2.postprocess.numeric import Floats, checked_labels, checked_output, softmax
 from omnivec2.postprocess.resize import class_map
 from omnivec2.spec import HeadSpec, Modality, TaskFamily
 
@@ -70,9 +70,9 @@ class SegmentationPostprocessor(Postprocessor):
     ) -> JsonValue:
         """The answer to one input; see the base class."""
         if "assignment" in context:
-            return _points(output(outputs, "logits", spec, ndim=3)[0], context, spec)
+            return _label_points(checked_output(outputs, "logits", spec, ndim=3)[0], context, spec)
         if "grid" in context:
-            logits = output(outputs, "logits", spec, ndim=2)
+            logits = checked_output(outputs, "logits", spec, ndim=2)
             height, width = context["grid"]
             if len(logits) != height * width:
                 raise ModelNotReadyError(f"{spec.route} gives {len(logits)} pixels")
@@ -80,10 +80,10 @@ class SegmentationPostprocessor(Postprocessor):
             classes, best = probabilities.argmax(axis=2), probabilities.max(axis=2)
             count = logits.shape[1]
         else:
-            picture = output(outputs, "logits", spec, ndim=4)[0]
+            picture = checked_output(outputs, "logits", spec, ndim=4)[0]
             classes, best = class_map(picture, context["size"])
             count = len(picture)
-        return _segments(classes, best, labels(spec, count), parameters)
+        return _segments(classes, best, checked_labels(spec, count), parameters)
 
     def response_schema(self, spec: HeadSpec) -> type[Any]:
         """Type of the response body to one input."""
@@ -92,9 +92,9 @@ class SegmentationPostprocessor(Postprocessor):
         return cast(type[Any], list[Segment])
 
 
-def _points(logits: Floats, context: Mapping[str, Any], spec: HeadSpec) -> JsonValue:
+def _label_points(logits: Floats, context: Mapping[str, Any], spec: HeadSpec) -> JsonValue:
     """Spread the answers of the groups (groups, classes) to their points."""
-    names = labels(spec, logits.shape[1])
+    names = checked_labels(spec, logits.shape[1])
     assignment = np.asarray(context["assignment"])
     classes = logits.argmax(axis=1)[assignment]
     indices: list[JsonValue] = [

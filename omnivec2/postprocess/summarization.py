@@ -79,7 +79,7 @@ class SummarizationPostprocessor(Postprocessor):
                 field="inputs",
             )
         tidy = parameters.clean_up_tokenization_spaces is not False
-        texts = [text_of(ids, tidy=tidy) for ids in written(outputs, spec)]
+        texts = [text_of(ids, tidy=tidy) for ids in generated_ids(outputs, spec)]
         return {"summary_text": " ".join(texts)}
 
     def search_options(self, spec: HeadSpec, parameters: SummarizationParameters) -> SearchOptions:
@@ -87,13 +87,13 @@ class SummarizationPostprocessor(Postprocessor):
         assert spec.generation is not None, f"{spec.route} writes no text"
         most = spec.generation
         usual = SearchOptions.of(most)
-        tokens = _asked(parameters, "max_new_tokens", "max_length")
-        beams = _asked(parameters, "num_beams")
-        penalty = _asked(parameters, "length_penalty")
-        size = _asked(parameters, "no_repeat_ngram_size")
+        tokens = _requested(parameters, "max_new_tokens", "max_length")
+        beams = _requested(parameters, "num_beams")
+        penalty = _requested(parameters, "length_penalty")
+        size = _requested(parameters, "no_repeat_ngram_size")
         return SearchOptions(
-            max_new_tokens=_at_most(tokens, usual.max_new_tokens, most.max_new_tokens),
-            num_beams=_at_most(beams, usual.num_beams, most.max_beams),
+            max_new_tokens=_within_maximum(tokens, usual.max_new_tokens, most.max_new_tokens),
+            num_beams=_within_maximum(beams, usual.num_beams, most.max_beams),
             length_penalty=usual.length_penalty if penalty is None else penalty[1],
             no_repeat_ngram_size=usual.no_repeat_ngram_size if size is None else size[1],
         )
@@ -107,7 +107,7 @@ class SummarizationPostprocessor(Postprocessor):
         return cast(type[Any], list[Summary])
 
 
-def written(outputs: Mapping[str, Array], spec: HeadSpec) -> Array:
+def generated_ids(outputs: Mapping[str, Array], spec: HeadSpec) -> Array:
     """The ids of a search, (samples, T).
 
     Raises:
@@ -119,7 +119,7 @@ def written(outputs: Mapping[str, Array], spec: HeadSpec) -> Array:
     return ids
 
 
-def _asked(parameters: SummarizationParameters, *names: str) -> tuple[str, Any] | None:
+def _requested(parameters: SummarizationParameters, *names: str) -> tuple[str, Any] | None:
     """Where a parameter was given and its value; the inner place wins, then the first name."""
     places = (("generate_parameters.", parameters.generate_parameters), ("", parameters))
     for prefix, place in places:
@@ -129,7 +129,7 @@ def _asked(parameters: SummarizationParameters, *names: str) -> tuple[str, Any] 
     return None
 
 
-def _at_most(asked: tuple[str, Any] | None, usual: int, most: int) -> int:
+def _within_maximum(asked: tuple[str, Any] | None, usual: int, most: int) -> int:
     if asked is None:
         return usual
     field, value = asked

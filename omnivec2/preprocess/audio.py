@@ -44,7 +44,7 @@ AUDIOSET_DEVIATION = 4.5689974
 
 LOWEST_RATE_HZ = 4_000
 HIGHEST_RATE_HZ = 384_000
-MOST_CHANNELS = 16
+MAX_CHANNELS = 16
 LARGEST_SAMPLE = 32_768.0
 """Floating point audio lies in -1..1; beyond 16-bit integers it is certainly not audio."""
 BLOCK_FRAMES = 1 << 16
@@ -55,7 +55,7 @@ _MP3_SYNC = 0xE0
 _MP3_STATED_LENGTH = re.compile(rb"(?:Xing|Info)\0\0\0[\x01-\x0f]")
 """Start of the tag in which an encoder states the number of frames; else decoders guess."""
 
-MOSTLY_THERE = 0.98
+MIN_DECODED_SHARE = 0.98
 """Share of the stated samples below which a file is truncated; encoders round a little."""
 
 
@@ -187,8 +187,8 @@ class AudioPreprocessor(Preprocessor[AudioParameters, Audio]):
             raise InvalidInputError(
                 f"{rate:,} samples per second; expected {LOWEST_RATE_HZ:,} to {HIGHEST_RATE_HZ:,}"
             )
-        if channels > MOST_CHANNELS:
-            raise TooLargeError(f"{channels} channels; at most {MOST_CHANNELS} are taken")
+        if channels > MAX_CHANNELS:
+            raise TooLargeError(f"{channels} channels; at most {MAX_CHANNELS} are taken")
         self._check_length(declared, rate)
 
     def _check_length(self, frames: int, rate_hz: int) -> None:
@@ -210,7 +210,7 @@ class AudioPreprocessor(Preprocessor[AudioParameters, Audio]):
             # The header may be silent or wrong about the length: count while reading.
             self._check_length(frames, rate)
             parts.append(block)
-        if frames < MOSTLY_THERE * declared:
+        if frames < MIN_DECODED_SHARE * declared:
             raise UndecodableError(
                 f"audio is truncated: {frames:,} of {declared:,} samples are there", field="inputs"
             )

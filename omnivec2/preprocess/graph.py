@@ -22,7 +22,7 @@ from omnivec2.preprocess.base import (
     input_shape,
     json_type,
 )
-from omnivec2.preprocess.formats.guards.json_text import decode_utf8, parse_json, unwrap
+from omnivec2.preprocess.formats.guards.json_text import decode_utf8, parse_json, unwrap_inputs
 from omnivec2.preprocess.formats.science.edge_lists import read_edge_list
 from omnivec2.preprocess.formats.science.graph_fields import (
     ATOM_FIELD_SIZES,
@@ -31,7 +31,7 @@ from omnivec2.preprocess.formats.science.graph_fields import (
     Ids,
     check_size,
 )
-from omnivec2.preprocess.formats.science.molecules import read_block, read_smiles
+from omnivec2.preprocess.formats.science.molecules import read_molfile, read_smiles
 from omnivec2.spec import HeadSpec, Limits, Modality, TensorSpec
 
 __all__ = [
@@ -149,7 +149,7 @@ class GraphPreprocessor(Preprocessor[GraphParameters, Graph]):
         if name is None:
             raise UndecodableError(f"expected a molecule as one of {self.accepts}")
         if name == "JSON":
-            return self.decode_json(unwrap(parse_json(data)))
+            return self.decode_json(unwrap_inputs(parse_json(data)))
         return self._molecule(decode_utf8(data), block=name in ("MOL", "SDF"))
 
     @property
@@ -170,7 +170,7 @@ class GraphPreprocessor(Preprocessor[GraphParameters, Graph]):
                 raise TooLargeError(f"the text is longer than {self.limits.bytes:,} characters")
             return self._molecule(value, block="\n" in value.strip())
         if isinstance(value, dict):
-            return self._usable(read_edge_list(value, self.limits))
+            return self._check_graph(read_edge_list(value, self.limits))
         raise InvalidInputError(
             f"expected a SMILES string or an object with nodes and edges, got {json_type(value)}",
             field="inputs",
@@ -195,11 +195,11 @@ class GraphPreprocessor(Preprocessor[GraphParameters, Graph]):
         return Prepared([sample])
 
     def _molecule(self, text: str, *, block: bool) -> Graph:
-        return self._usable(
-            read_block(text, self.limits) if block else read_smiles(text, self.limits)
+        return self._check_graph(
+            read_molfile(text, self.limits) if block else read_smiles(text, self.limits)
         )
 
-    def _usable(self, graph: Graph) -> Graph:
+    def _check_graph(self, graph: Graph) -> Graph:
         if not len(graph.nodes):
             raise InvalidInputError("a graph needs at least 1 node (atom)", field="inputs")
         check_size(len(graph.nodes), len(graph.edges), self.limits)

@@ -19,8 +19,8 @@ from omnivec2.preprocess.base import (
     Sample,
     input_shape,
 )
-from omnivec2.preprocess.formats.guards.json_text import parse_json, unwrap
-from omnivec2.preprocess.formats.science.cube_readers import READERS, looks_like
+from omnivec2.preprocess.formats.guards.json_text import parse_json, unwrap_inputs
+from omnivec2.preprocess.formats.science.cube_readers import READERS, sniff_cube
 from omnivec2.spec import HeadSpec, Limits, Modality, TensorSpec
 
 
@@ -87,7 +87,7 @@ class HyperspectralPreprocessor(Preprocessor[HyperspectralParameters, Array]):
 
     def sniff(self, data: bytes) -> str | None:
         """Tell by magic numbers."""
-        return looks_like(data)
+        return sniff_cube(data)
 
     def decode(self, data: bytes, media_type: str | None = None) -> Array:
         """Decode a cube; its bands may be the last axis or the first."""
@@ -97,8 +97,8 @@ class HyperspectralPreprocessor(Preprocessor[HyperspectralParameters, Array]):
         if name is None:
             raise UndecodableError(f"expected a hyperspectral cube in one of {self.accepts}")
         if name == "JSON":
-            return self.decode_json(unwrap(parse_json(data)))
-        return self._native(READERS[name](data, self.limits, self.parameters.bands))
+            return self.decode_json(unwrap_inputs(parse_json(data)))
+        return self._check_cube(READERS[name](data, self.limits, self.parameters.bands))
 
     def decode_json(self, value: JsonValue) -> Array:
         """Nested lists of numbers: a spectrum, a list of spectra or a cube; or a base64 file."""
@@ -112,7 +112,7 @@ class HyperspectralPreprocessor(Preprocessor[HyperspectralParameters, Array]):
             ) from error
         if array.dtype.kind not in "iuf":
             raise InvalidInputError("expected nested lists of numbers", field="inputs")
-        return self._native(array)
+        return self._check_cube(array)
 
     def split(self, value: JsonValue) -> list[JsonValue] | None:
         """Up to three levels of lists of numbers are one input; any other list is many."""
@@ -130,10 +130,10 @@ class HyperspectralPreprocessor(Preprocessor[HyperspectralParameters, Array]):
 
         Context: ``grid``, (height, width) of the pixels, row by row.
         """
-        windows = Windows(native, self.parameters.window)
+        windows = PixelWindows(native, self.parameters.window)
         return Prepared(windows, {"grid": windows.grid})
 
-    def _native(self, array: Array) -> Array:
+    def _check_cube(self, array: Array) -> Array:
         """Bands last, all checks made."""
         bands = self.parameters.bands
         if array.ndim == 1:
@@ -158,7 +158,7 @@ class HyperspectralPreprocessor(Preprocessor[HyperspectralParameters, Array]):
         return exact
 
 
-class Windows(Sequence[Sample]):
+class PixelWindows(Sequence[Sample]):
     """Windows around the pixels of a cube, row by row, none made before it is asked for.
 
     Args:
@@ -173,8 +173,8 @@ class Windows(Sequence[Sample]):
         self._side = side
         height, width, self._bands = map(int, self._cube.shape)
         self.grid: tuple[int, int] = (height, width)
-        self._rows = _mirrored(height, side // 2)
-        self._columns = _mirrored(width, side // 2)
+        self._rows = _mirrored_indices(height, side // 2)
+        self._columns = _mirrored_indices(width, side // 2)
 
     def __len__(self) -> int:
         return self.grid[0] * self.grid[1]
@@ -198,7 +198,7 @@ class Windows(Sequence[Sample]):
         return {"window": np.ascontiguousarray(window, dtype=np.float32)}
 
 
-def _mirrored(length: int, margin: int) -> npt.NDArray[np.intp]:
+def _mirrored_indices(length: int, margin: int) -> npt.NDArray[np.intp]:
     """Indices of an axis continued by ``margin`` mirrored ones on both sides."""
     return np.pad(np.arange(length), margin, mode="symmetric")
 

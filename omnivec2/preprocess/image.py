@@ -51,7 +51,7 @@ class ImageParameters(Parameters):
 
     height: int = 96
     width: int = 96
-    resize: raster.Resize = "crop"
+    resize: raster.ResizeMode = "crop"
 
 
 @dataclass(frozen=True)
@@ -112,7 +112,7 @@ class ImagePreprocessor(
             with undecodable(kind):
                 picture.draft(None, raster.upright_size(wanted, orientation))
         raster.load(picture, kind)
-        return Picture(raster.upright(plain(picture), orientation), size)
+        return Picture(raster.upright(to_plain_mode(picture), orientation), size)
 
     def prepare(self, native: Picture | Image.Image | npt.NDArray[np.uint8]) -> Prepared:
         """Resize to the network's size; see-through pixels become white.
@@ -123,9 +123,9 @@ class ImagePreprocessor(
         if isinstance(native, np.ndarray):
             native = _from_array(native)
         if isinstance(native, Image.Image):
-            native = Picture(plain(native), native.size)
+            native = Picture(to_plain_mode(native), native.size)
         p = self.parameters
-        picture = raster.fit(native.pixels, (p.width, p.height), p.resize)
+        picture = raster.resize(native.pixels, (p.width, p.height), p.resize)
         if picture.mode == "RGBA":
             white = Image.new("RGBA", picture.size, "white")
             picture = Image.alpha_composite(white, picture)
@@ -145,7 +145,7 @@ def _from_array(array: npt.NDArray[np.uint8]) -> Image.Image:
     return Image.fromarray(array)
 
 
-def plain(picture: Image.Image) -> Image.Image:
+def to_plain_mode(picture: Image.Image) -> Image.Image:
     """A picture in mode L, RGB or RGBA.
 
     16-bit grey is cut to its upper byte, as Pillow does with 16-bit colours; 32-bit grey
@@ -164,7 +164,7 @@ def plain(picture: Image.Image) -> Image.Image:
     if mode.startswith("I;16"):
         return Image.fromarray((np.asarray(picture) >> 8).astype(np.uint8))
     if mode in _WIDE:
-        return Image.fromarray(raster.stretched(np.asarray(picture)))
+        return Image.fromarray(raster.stretch_to_uint8(np.asarray(picture)))
     raise InvalidInputError(f"pictures of colour space {mode} are not read", field="inputs")
 
 

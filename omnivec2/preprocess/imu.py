@@ -25,7 +25,7 @@ from omnivec2.preprocess.base import (
 from omnivec2.preprocess.formats.media.windows import window_starts
 from omnivec2.preprocess.formats.tables.frame import LARGEST_NUMBER, FloatColumn, Frame
 from omnivec2.preprocess.formats.tables.table_preprocessor import TablePreprocessor
-from omnivec2.preprocess.formats.tables.time_axis import find_time, seconds
+from omnivec2.preprocess.formats.tables.time_axis import find_time_column, read_seconds
 from omnivec2.spec import HeadSpec, Limits, Modality, TensorSpec
 
 LONGEST_GAP_S = 0.5
@@ -116,7 +116,7 @@ class ImuPreprocessor(TablePreprocessor[ImuParameters, Recording]):
 
     def from_frame(self, frame: Frame) -> Recording:
         """Channels by name, or by position if there are no names and the number fits."""
-        time, names = self._layout(frame)
+        time, names = self._find_columns(frame)
         signal = np.stack([frame.numbers(name) for name in names], axis=1)
         holes = np.argwhere(np.isnan(signal))
         if holes.size:
@@ -127,7 +127,7 @@ class ImuPreprocessor(TablePreprocessor[ImuParameters, Recording]):
             )
         if time is None:
             return Recording(signal)
-        times = seconds(frame, time)
+        times = read_seconds(frame, time)
         # Every time once, in order; loggers repeat the last sample when they stall.
         times, first = np.unique(times, return_index=True)
         return Recording(signal[first], times / _units_per_second(frame, time, times))
@@ -144,7 +144,7 @@ class ImuPreprocessor(TablePreprocessor[ImuParameters, Recording]):
         if not (np.abs(signal) <= LARGEST_NUMBER).all():
             raise InvalidInputError("the recording holds values that are not finite numbers")
         if native.times is not None:
-            signal = self._resampled(signal, native.times)
+            signal = self._resample(signal, native.times)
         if len(signal) < p.window:
             raise InvalidInputError(
                 f"the recording has {len(signal)} samples at {p.rate_hz:g} Hz; this head needs "
@@ -156,7 +156,7 @@ class ImuPreprocessor(TablePreprocessor[ImuParameters, Recording]):
         samples = [{"signal": signal[start : start + p.window]} for start in starts]
         return Prepared(samples, {"reduce": "mean"})
 
-    def _layout(self, frame: Frame) -> tuple[str | None, list[str]]:
+    def _find_columns(self, frame: Frame) -> tuple[str | None, list[str]]:
         """The time column, if any, and the columns of the channels in order."""
         wanted = self.parameters.channels
         if not frame.named:
@@ -169,14 +169,14 @@ class ImuPreprocessor(TablePreprocessor[ImuParameters, Recording]):
                 )
             time = names.pop(0) if len(names) > len(wanted) else None
             return time, names
-        by_plain_name = {_plain(name): name for name in frame.columns}
-        missing = [name for name in wanted if _plain(name) not in by_plain_name]
+        by_plain_name = {_normalized_name(name): name for name in frame.columns}
+        missing = [name for name in wanted if _normalized_name(name) not in by_plain_name]
         if missing:
             frame.require(missing)
-        names = [by_plain_name[_plain(name)] for name in wanted]
-        return find_time(frame.without(names)), names
+        names = [by_plain_name[_normalized_name(name)] for name in wanted]
+        return find_time_column(frame.without(names)), names
 
-    def _resampled(self, signal: npt.NDArray[np.float64], times: FloatColumn) -> Array:
+    def _resample(self, signal: npt.NDArray[np.float64], times: FloatColumn) -> Array:
         """The signal at the head's rate: an even grid first, then a polyphase filter."""
         if len(times) < 2:
             return signal
@@ -211,7 +211,7 @@ def _is_unnamed_row(row: JsonValue) -> bool:
     return isinstance(row, list) and not any(isinstance(cell, list | dict | str) for cell in row)
 
 
-def _plain(name: str) -> str:
+def _normalized_name(name: str) -> str:
     """A column's name without case, spaces and punctuation: Acc_X, acc-x and accx are one."""
     return re.sub(r"[\W_]+", "", name).lower()
 

@@ -25,7 +25,7 @@ from omnivec2.preprocess.base import (
 from omnivec2.preprocess.formats import example_files
 from omnivec2.preprocess.formats.guards.decoding_guard import format_of
 from omnivec2.preprocess.formats.pictures import raster
-from omnivec2.preprocess.formats.pictures.flir import raw_thermal
+from omnivec2.preprocess.formats.pictures.flir import read_raw_thermal
 from omnivec2.preprocess.formats.pictures.random_pictures import random_pictures
 from omnivec2.preprocess.formats.pictures.tiff import read_tiff
 from omnivec2.spec import HeadSpec, Limits, Modality, TensorSpec
@@ -90,7 +90,7 @@ class InfraredPreprocessor(Preprocessor[InfraredParameters, Array]):
             return page
         picture = raster.open_picture(data, kind, self.limits)
         grey = raster.read_grey(picture, kind)
-        thermal = raw_thermal(picture, self.limits) if kind == "JPEG" else None
+        thermal = read_raw_thermal(picture, self.limits) if kind == "JPEG" else None
         return grey if thermal is None else thermal
 
     def prepare(self, native: Array) -> Prepared:
@@ -108,18 +108,18 @@ class InfraredPreprocessor(Preprocessor[InfraredParameters, Array]):
                 field="inputs",
             )
         p = self.parameters
-        picture = Image.fromarray(self._stretched(native))
-        pixels = np.asarray(raster.fit(picture, (p.width, p.height), "stretch"))
+        picture = Image.fromarray(self._stretch(native))
+        pixels = np.asarray(raster.resize(picture, (p.width, p.height), "stretch"))
         size = (native.shape[1], native.shape[0])
         return Prepared([{"pixels": pixels[:, :, None]}], {"size": size})
 
-    def _stretched(self, native: Array) -> npt.NDArray[np.uint8]:
+    def _stretch(self, native: Array) -> npt.NDArray[np.uint8]:
         finite = native[np.isfinite(native)] if native.dtype.kind == "f" else native
         if finite.size == 0:
             raise InvalidInputError("the picture holds no finite value", field="inputs")
         percentiles = (self.parameters.low_percentile, self.parameters.high_percentile)
         low, high = np.percentile(finite, percentiles)
-        return raster.to_range(native, float(low), float(high))
+        return raster.scale_to_uint8(native, float(low), float(high))
 
 
 PREPROCESSOR = InfraredPreprocessor

@@ -21,7 +21,7 @@ from omnivec2.preprocess.base import (
     Preprocessor,
     input_shape,
 )
-from omnivec2.preprocess.formats.guards.json_text import parse_json, unwrap
+from omnivec2.preprocess.formats.guards.json_text import parse_json, unwrap_inputs
 from omnivec2.preprocess.formats.points.point_readers import (
     LAS,
     LAZ,
@@ -30,7 +30,7 @@ from omnivec2.preprocess.formats.points.point_readers import (
     PLY,
     READERS,
     TEXT,
-    looks_like,
+    sniff_points,
 )
 from omnivec2.spec import HeadSpec, Limits, Modality, TensorSpec
 
@@ -118,7 +118,7 @@ class PointCloudPreprocessor(Preprocessor[PointCloudParameters, Points]):
 
     def sniff(self, data: bytes) -> str | None:
         """Tell by magic numbers; text must begin with a number."""
-        return looks_like(data)
+        return sniff_points(data)
 
     def decode(self, data: bytes, media_type: str | None = None) -> Points:
         """Decode one file into float32 (points, 3) relative to the centroid."""
@@ -128,8 +128,8 @@ class PointCloudPreprocessor(Preprocessor[PointCloudParameters, Points]):
         if name is None:
             raise UndecodableError(f"expected a point cloud in one of {self.accepts}")
         if name == "JSON":
-            return self.decode_json(unwrap(parse_json(data)))
-        return self._native(READERS[name](data, self.limits), missing_allowed=name == "PCD")
+            return self.decode_json(unwrap_inputs(parse_json(data)))
+        return self._check_points(READERS[name](data, self.limits), missing_allowed=name == "PCD")
 
     def decode_json(self, value: JsonValue) -> Points:
         """A list of ``[x, y, z]``, ``{"points": [[x, y, z], ...]}``, or a base64 file."""
@@ -149,7 +149,7 @@ class PointCloudPreprocessor(Preprocessor[PointCloudParameters, Points]):
             raise InvalidInputError(expected, field="inputs") from error
         if points.ndim != 2 or points.shape[1] != 3 or points.dtype.kind not in "iuf":
             raise InvalidInputError(expected, field="inputs")
-        return self._native(points, missing_allowed=False)
+        return self._check_points(points, missing_allowed=False)
 
     def split(self, value: JsonValue) -> list[JsonValue] | None:
         """A list whose first item is a point is one cloud; otherwise it is many inputs."""
@@ -173,7 +173,7 @@ class PointCloudPreprocessor(Preprocessor[PointCloudParameters, Points]):
         kept = native if complete else native[finite]
         if not len(kept):
             raise InvalidInputError("the point cloud has no point with finite coordinates")
-        unit = _in_unit_sphere(kept)
+        unit = _scale_to_unit_sphere(kept)
         count, groups = self.parameters.points, self.parameters.groups
         order = _farthest_first(unit, min(count, len(unit)))
         sampled = unit[np.resize(order, count)]
@@ -187,7 +187,7 @@ class PointCloudPreprocessor(Preprocessor[PointCloudParameters, Points]):
         sample = {"groups": sampled[nearest] - centres[:, None], "centres": centres}
         return Prepared([sample], {"assignment": assignment})
 
-    def _native(self, points: Array, *, missing_allowed: bool) -> Points:
+    def _check_points(self, points: Array, *, missing_allowed: bool) -> Points:
         self._check_count(len(points))
         with np.errstate(invalid="ignore"):  # signalling NaN; refused below
             exact = points.astype(np.float64)
@@ -209,7 +209,7 @@ class PointCloudPreprocessor(Preprocessor[PointCloudParameters, Points]):
             raise TooLargeError(f"{count:,} points, the limit is {limit:,}", field="inputs")
 
 
-def _in_unit_sphere(points: Points) -> Points:
+def _scale_to_unit_sphere(points: Points) -> Points:
     """Move the centroid to the origin and the farthest point to distance 1."""
     centred = points - points.mean(axis=0, dtype=np.float64).astype(np.float32)
     largest = float(np.abs(centred).max())

@@ -16,7 +16,7 @@ from omnivec2.preprocess.base import (
     Prepared,
     input_shape,
 )
-from omnivec2.preprocess.formats.tables.frame import MISSING, Frame
+from omnivec2.preprocess.formats.tables.frame import MISSING_TEXTS, Frame
 from omnivec2.preprocess.formats.tables.table_preprocessor import TablePreprocessor
 from omnivec2.spec import HeadSpec, Limits, Modality, TensorSpec
 
@@ -138,36 +138,36 @@ class TabularPreprocessor(TablePreprocessor[TabularParameters, Table]):
         if not frame.rows:
             raise InvalidInputError("table is empty", field="inputs")
         rows = frame.rows
-        numbers = _stacked([frame.numbers(c.name) for c in self.parameters.numbers], rows)
+        numbers = _stack_columns([frame.numbers(c.name) for c in self.parameters.numbers], rows)
         missing = np.isnan(numbers)
         arrays: dict[str, Array] = {
             "numbers": np.where(missing, 0.0, numbers).astype(np.float32),
             "missing": missing.astype(np.uint8),
-            "categories": _stacked(
-                [_ids(frame.texts(c.name), c) for c in self.parameters.categories], rows
+            "categories": _stack_columns(
+                [_category_ids(frame.texts(c.name), c) for c in self.parameters.categories], rows
             ).astype(np.int32),
         }
         samples = [{name: array[row] for name, array in arrays.items()} for row in range(rows)]
         return Prepared(samples, {"form": native.form, "reduce": "each"})
 
 
-def _stacked(columns: list[Array], rows: int) -> Array:
+def _stack_columns(columns: list[Array], rows: int) -> Array:
     """Columns side by side: (rows, columns)."""
     return np.stack(columns, axis=1) if columns else np.empty((rows, 0))
 
 
-def _ids(texts: list[str | None], column: Column) -> Array:
+def _category_ids(texts: list[str | None], column: Column) -> Array:
     known = {category: FIRST_ID + index for index, category in enumerate(column.categories)}
-    return np.array([_id(text, known) for text in texts])
+    return np.array([_category_id(text, known) for text in texts])
 
 
-def _id(text: str | None, known: Mapping[str, int]) -> int:
+def _category_id(text: str | None, known: Mapping[str, int]) -> int:
     if text is None:
         return MISSING_ID
     # A schema may well have a category "none" or "?": it comes first.
     if text in known:
         return known[text]
-    return MISSING_ID if text.lower() in MISSING else UNKNOWN_ID
+    return MISSING_ID if text.lower() in MISSING_TEXTS else UNKNOWN_ID
 
 
 PREPROCESSOR = TabularPreprocessor

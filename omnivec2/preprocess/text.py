@@ -23,7 +23,7 @@ from omnivec2.preprocess.base import (
     Preprocessor,
     json_type,
 )
-from omnivec2.preprocess.formats.guards.json_text import decode_utf8, parse_json, unwrap
+from omnivec2.preprocess.formats.guards.json_text import decode_utf8, parse_json, unwrap_inputs
 from omnivec2.spec import HeadSpec, Limits, Modality, TensorSpec
 from omnivec2.wordpiece import VOCABULARY
 
@@ -128,10 +128,10 @@ class TextPreprocessor(Preprocessor[TextParameters, Text]):
         if kind not in self.media_types:
             raise UnsupportedMediaTypeError(f"{kind} is not taken; expected {self.accepts}")
         if kind == "application/json":
-            return self.decode_json(unwrap(parse_json(data)))
+            return self.decode_json(unwrap_inputs(parse_json(data)))
         text = decode_utf8(data)
         if not self.parameters.pair:
-            return self._checked(text)
+            return self._check_text(text)
         parts = text.strip().split("\t") if "\t" in text else text.strip().splitlines()
         parts = [part for part in parts if part.strip()]
         if len(parts) != 2:
@@ -140,7 +140,7 @@ class TextPreprocessor(Preprocessor[TextParameters, Text]):
                 f"or two texts separated by a tab, got {len(parts)}",
                 field="inputs",
             )
-        return self._checked(parts[0]), self._checked(parts[1])
+        return self._check_text(parts[0]), self._check_text(parts[1])
 
     def decode_json(self, value: JsonValue) -> Text:
         """A string, ``{"text": …}``, or a pair as an object or a list of two strings."""
@@ -154,8 +154,8 @@ class TextPreprocessor(Preprocessor[TextParameters, Text]):
                     f"got an object with {', '.join(map(repr, value)) or 'no fields'}",
                     field="inputs",
                 )
-            return self._checked(value["text"], "inputs.text")
-        return self._checked(value)
+            return self._check_text(value["text"], "inputs.text")
+        return self._check_text(value)
 
     def prepare(self, native: Text) -> Prepared:
         """One sample; tokens beyond ``max_tokens`` are cut, and ``cut`` says how many."""
@@ -172,18 +172,18 @@ class TextPreprocessor(Preprocessor[TextParameters, Text]):
 
     def _pair(self, value: JsonValue) -> tuple[str, str]:
         if isinstance(value, list) and len(value) == 2:
-            return self._checked(value[0], "inputs[0]"), self._checked(value[1], "inputs[1]")
+            return self._check_text(value[0], "inputs[0]"), self._check_text(value[1], "inputs[1]")
         if isinstance(value, dict) and set(value) == {"text", "text_pair"}:
             return (
-                self._checked(value["text"], "inputs.text"),
-                self._checked(value["text_pair"], "inputs.text_pair"),
+                self._check_text(value["text"], "inputs.text"),
+                self._check_text(value["text_pair"], "inputs.text_pair"),
             )
         raise InvalidInputError(
             f"this head compares two texts: expected {_PAIR_FORMS}, got {json_type(value)}",
             field="inputs",
         )
 
-    def _checked(self, text: JsonValue, field: str = "inputs") -> str:
+    def _check_text(self, text: JsonValue, field: str = "inputs") -> str:
         if not isinstance(text, str):
             raise InvalidInputError(f"expected a string, got {json_type(text)}", field=field)
         if not text.strip():

@@ -21,7 +21,7 @@ from omnivec2.preprocess.base import (
 )
 from omnivec2.preprocess.formats.tables.frame import LARGEST_NUMBER, Frame
 from omnivec2.preprocess.formats.tables.table_preprocessor import TablePreprocessor
-from omnivec2.preprocess.formats.tables.time_axis import find_time, seconds
+from omnivec2.preprocess.formats.tables.time_axis import find_time_column, read_seconds
 from omnivec2.spec import HeadSpec, Limits, Modality, TensorSpec
 
 DEFAULT_NAME = "target"
@@ -100,10 +100,10 @@ class TimeseriesPreprocessor(TablePreprocessor[TimeseriesParameters, Series]):
         """Order by the time column if there is one, and keep the values that are used."""
         wanted = self.parameters.columns
         frame.require(wanted)
-        time = find_time(frame.without(wanted))
+        time = find_time_column(frame.without(wanted))
         order = np.arange(frame.rows)
         if time is not None:
-            order = np.argsort(seconds(frame, time), kind="stable")
+            order = np.argsort(read_seconds(frame, time), kind="stable")
         # Only what the head looks at need be numbers: a long history costs nothing.
         frame = frame.take(order[-self.parameters.context_length :])
         others = [n for n in frame.columns if n != time]
@@ -128,10 +128,10 @@ class TimeseriesPreprocessor(TablePreprocessor[TimeseriesParameters, Series]):
             )
         samples = []
         for name, series in zip(native.names, values[-length:].T, strict=True):
-            samples.append({"values": self._filled(series, name).astype(np.float32)})
+            samples.append({"values": self._fill_gaps(series, name).astype(np.float32)})
         return Prepared(samples, {"names": list(native.names), "reduce": "each"})
 
-    def _filled(self, series: Array, name: str) -> npt.NDArray[np.float64]:
+    def _fill_gaps(self, series: Array, name: str) -> npt.NDArray[np.float64]:
         known = np.isfinite(series)
         if not (np.abs(series[known]) <= LARGEST_NUMBER).all() or np.isinf(series).any():
             raise InvalidInputError(

@@ -49,7 +49,7 @@ class VideoParameters(Parameters):
     frames: int = 8
     height: int = 96
     width: int = 128
-    resize: raster.Resize = "stretch"
+    resize: raster.ResizeMode = "stretch"
 
 
 @dataclass(frozen=True)
@@ -111,11 +111,11 @@ class VideoPreprocessor(Preprocessor[VideoParameters, Clip | Frames]):
 
     def decode(self, data: bytes, media_type: str | None = None) -> Clip:
         """Decode the frames that are needed and no others that can be skipped."""
-        kind = self._kind(data, media_type)
-        if not video_container.is_whole(data, kind):
+        kind = self._format(data, media_type)
+        if not video_container.is_complete(data, kind):
             raise UndecodableError(f"the {kind} file is truncated or damaged", field="inputs")
         if _DEMUXERS[kind] == "mov":
-            video_container.check_tables(data)
+            video_container.check_sample_tables(data)
         if kind == "GIF":  # whose header the demuxer does not pass on
             check_pixels(*video_container.gif_size(data), self.limits, kind)
         # A named demuxer never follows a playlist to other files or addresses.
@@ -124,7 +124,7 @@ class VideoPreprocessor(Preprocessor[VideoParameters, Clip | Frames]):
             undecodable(kind, FFmpegError),
             av.open(source, mode="r", format=demuxer, options=options) as opened,
         ):
-            return self._read(opened, kind, 2 * len(data) + 2**20)
+            return self._read_clip(opened, kind, 2 * len(data) + 2**20)
 
     def prepare(self, native: Clip | Frames) -> Prepared:
         """Choose frames evenly and resize them.
@@ -147,9 +147,9 @@ class VideoPreprocessor(Preprocessor[VideoParameters, Clip | Frames]):
                 field="inputs",
             )
         p = self.parameters
-        return np.asarray(raster.fit(Image.fromarray(frame), (p.width, p.height), p.resize))
+        return np.asarray(raster.resize(Image.fromarray(frame), (p.width, p.height), p.resize))
 
-    def _kind(self, data: bytes, media_type: str | None) -> str:
+    def _format(self, data: bytes, media_type: str | None) -> str:
         sniffed = self.sniff(data)
         found, declared = (
             self.media_types.get(sniffed or ""),
@@ -160,18 +160,18 @@ class VideoPreprocessor(Preprocessor[VideoParameters, Clip | Frames]):
             media_type = sniffed
         return format_of(data, sniffed, media_type, self.media_types)
 
-    def _read(self, opened: InputContainer, kind: str, most_bytes: int) -> Clip:
+    def _read_clip(self, opened: InputContainer, kind: str, most_bytes: int) -> Clip:
         if not opened.streams.video:
             raise InvalidInputError(f"the {kind} file holds no video", field="inputs")
         stream = opened.streams.video[0]
         self._check_declared(opened, stream, kind)
         stream.codec_context.thread_count = 1  # requests run side by side already
         stream.codec_context.options = self._codec_options
-        groups = video_frames.list_groups(opened, stream, self.limits, kind, most_bytes)
-        wanted = video_frames.choose(
+        groups = video_frames.group_packets(opened, stream, self.limits, kind, most_bytes)
+        wanted = video_frames.choose_frames(
             groups, self.parameters.frames, stream.width * stream.height, kind
         )
-        frames: dict[video_frames.Place, npt.NDArray[np.uint8]] = {}
+        frames: dict[video_frames.FramePosition, npt.NDArray[np.uint8]] = {}
         size = (stream.width, stream.height)
         for place, frame in video_frames.decode(stream, groups, wanted, kind):
             pixels = video_frames.upright(frame)
@@ -200,8 +200,8 @@ class VideoPreprocessor(Preprocessor[VideoParameters, Clip | Frames]):
 
 
 def _nearest(
-    frames: Iterable[video_frames.Place], wanted: video_frames.Place
-) -> video_frames.Place:
+    frames: Iterable[video_frames.FramePosition], wanted: video_frames.FramePosition
+) -> video_frames.FramePosition:
     """The decoded frame that stands in for one that did not decode."""
     return min(frames, key=lambda f: (abs(f.group - wanted.group), abs(f.rank - wanted.rank)))
 

@@ -94,8 +94,8 @@ class XrayPreprocessor(Preprocessor[XrayParameters, Array]):
                 field="inputs",
             )
         p = self.parameters
-        picture = Image.fromarray(raster.stretched(native))
-        pixels = np.asarray(raster.fit(picture, (p.width, p.height), "stretch"))
+        picture = Image.fromarray(raster.stretch_to_uint8(native))
+        pixels = np.asarray(raster.resize(picture, (p.width, p.height), "stretch"))
         size = (native.shape[1], native.shape[0])
         return Prepared([{"pixels": pixels[:, :, None]}], {"size": size})
 

@@ -19,7 +19,7 @@ def picture() -> str:
     """A grey gradient, 16 x 16 pixels, as a base64 PNG."""
     buffer = io.BytesIO()
     _gradient(0).save(buffer, "PNG", optimize=True)
-    return _coded(buffer)
+    return _base64(buffer)
 
 
 def clip() -> str:
@@ -28,7 +28,7 @@ def clip() -> str:
     _gradient(0).save(
         buffer, "GIF", save_all=True, append_images=[_gradient(90)], duration=100, loop=0
     )
-    return _coded(buffer)
+    return _base64(buffer)
 
 
 def tone() -> str:
@@ -41,12 +41,12 @@ def tone() -> str:
         file.setsampwidth(2)
         file.setframerate(_SAMPLE_RATE)
         file.writeframes(samples.tobytes())
-    return _coded(buffer)
+    return _base64(buffer)
 
 
 def _gradient(degrees: float) -> Image.Image:
     return Image.linear_gradient("L").resize((_SIDE, _SIDE)).rotate(degrees)
 
 
-def _coded(buffer: io.BytesIO) -> str:
+def _base64(buffer: io.BytesIO) -> str:
     return base64.b64encode(buffer.getvalue()).decode()

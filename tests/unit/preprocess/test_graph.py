@@ -206,7 +206,7 @@ def test_the_molecule_of_no_atoms_is_refused(preprocess):
 
 
 def test_sizes_over_the_limits_are_refused_before_rdkit_is_asked(preprocess, monkeypatch):
-    monkeypatch.setattr("omnivec2.preprocess.formats.science.molecules.chem", None)
+    monkeypatch.setattr("omnivec2.preprocess.formats.science.molecules.rdkit_chem", None)
     mol = (DATA / "caffeine.mol").read_text().splitlines()
     mol[3] = "999999" + mol[3][6:]
     small = GraphPreprocessor(GraphParameters(), Limits(nodes=200, edges=200, characters=100))

@@ -20,7 +20,7 @@ from omnivec2.preprocess.formats.tables.csv_reader import read_csv
 from omnivec2.preprocess.formats.tables.frame import Frame
 from omnivec2.preprocess.formats.tables.json_reader import read_json
 from omnivec2.preprocess.formats.tables.parquet_reader import read_parquet
-from omnivec2.preprocess.formats.tables.time_axis import find_time, seconds
+from omnivec2.preprocess.formats.tables.time_axis import find_time_column, read_seconds
 from omnivec2.preprocess.imu import ImuParameters, ImuPreprocessor
 from omnivec2.spec import Limits
 
@@ -112,7 +112,7 @@ def test_parquet_types_become_numbers_texts_and_times():
     assert frame.texts("b") == ["true", None]
     assert frame.texts("c") == ["u", "v"]
     assert np.isnan(frame.numbers("empty")).all()
-    assert find_time(frame) == "t"
+    assert find_time_column(frame) == "t"
     assert "nested" not in frame.columns
 
 
@@ -221,24 +221,24 @@ def test_json_that_is_no_table_is_refused(value):
 )
 def test_dates_are_read_in_usual_spellings(cells):
     frame = Frame.of({"value": [1, 2], "when it was": cells})
-    assert find_time(frame) == "when it was"
-    assert seconds(frame, "when it was").tolist() == [1577836800, 1577923200]
+    assert find_time_column(frame) == "when it was"
+    assert read_seconds(frame, "when it was").tolist() == [1577836800, 1577923200]
 
 
 @pytest.mark.parametrize("name", ["date", "Time", "timestamp", "ds", "time_ms", "Time (s)"])
 def test_a_time_column_is_found_by_its_name(name):
-    assert find_time(Frame.of({"value": [1, 2], name: [1, 2]})) == name
+    assert find_time_column(Frame.of({"value": [1, 2], name: [1, 2]})) == name
 
 
 @pytest.mark.parametrize("name", ["dates of birth", "lifetime", "dsp", "target"])
 def test_other_names_are_no_time(name):
-    assert find_time(Frame.of({"value": [1, 2], name: [1, 2]})) is None
+    assert find_time_column(Frame.of({"value": [1, 2], name: [1, 2]})) is None
 
 
 def test_a_cell_that_is_no_time_is_refused_with_its_row():
     frame = Frame.of({"date": ["2020-01-01", "yesterday"]})
     with pytest.raises(InvalidInputError, match=r"column 'date', row 2.*'yesterday'"):
-        seconds(frame, "date")
+        read_seconds(frame, "date")
 
 
 # --- the shared base class, through one of its modalities

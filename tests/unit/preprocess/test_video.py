@@ -137,19 +137,19 @@ def test_a_rotated_recording_is_turned_upright():
 
 def test_only_needed_groups_are_decoded(monkeypatch):
     data = encoded(400, g="10", sc_threshold="0", bf="0", preset="ultrafast")
-    monkeypatch.setattr(video_frames, "MOST_DECODED_PIXELS", 32 * 32 * 8 * 10)
+    monkeypatch.setattr(video_frames, "MAX_DECODED_PIXELS", 32 * 32 * 8 * 10)
     assert len(video().decode(data).frames) == 8
 
 
 def test_key_frames_stand_in_where_the_middles_take_too_much_decoding(monkeypatch):
     data = encoded(40, g="5", sc_threshold="0", bf="0")
-    monkeypatch.setattr(video_frames, "MOST_DECODED_PIXELS", 32 * 32 * 9)
+    monkeypatch.setattr(video_frames, "MAX_DECODED_PIXELS", 32 * 32 * 9)
     assert indices(data) == [0, 5, 10, 15, 20, 25, 30, 35]
 
 
 def test_a_clip_without_enough_key_frames_is_too_large_where_decoding_is_too_much(monkeypatch):
     data = encoded(40, g="1000", sc_threshold="0")
-    monkeypatch.setattr(video_frames, "MOST_DECODED_PIXELS", 32 * 32 * 9)
+    monkeypatch.setattr(video_frames, "MAX_DECODED_PIXELS", 32 * 32 * 9)
     with pytest.raises(TooLargeError, match="few key frames"):
         video().decode(data)
 
@@ -244,11 +244,11 @@ def test_pcm_sound_may_have_large_tables():
         sizes = box(b"stsz", struct.pack(">III", 0, 4, 5_000_000))
         return box(b"moov", box(b"trak", box(b"mdia", box(b"minf", box(b"stbl", times, sizes)))))
 
-    video_container.check_tables(movie(ticks=1))
+    video_container.check_sample_tables(movie(ticks=1))
     with pytest.raises(TooLargeError):
-        video_container.check_tables(movie(ticks=2))
+        video_container.check_sample_tables(movie(ticks=2))
     with pytest.raises(TooLargeError):
-        video_container.check_tables(
+        video_container.check_sample_tables(
             movie(ticks=1) + b"stsz" + struct.pack(">III", 0, 4, 5_000_000)
         )
 

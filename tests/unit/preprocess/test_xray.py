@@ -274,7 +274,7 @@ def test_a_deflated_bomb_is_refused_before_it_is_unpacked():
 
 @pytest.mark.parametrize("nested", [False, True])
 def test_endless_elements_are_refused(nested, monkeypatch):
-    monkeypatch.setattr(dicom, "MOST_READS", 5_000)
+    monkeypatch.setattr(dicom, "MAX_READS", 5_000)
     element = struct.pack("<HH2sHI", 0x29, 0x1010, b"UN", 0, 0)
     sequence = struct.pack("<HH2sHI", 0x29, 0x1011, b"SQ", 0, 0xFFFFFFFF)
     item = struct.pack("<HHI", 0xFFFE, 0xE000, 0xFFFFFFFF)

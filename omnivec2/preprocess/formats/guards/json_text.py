@@ -41,7 +41,7 @@ def parse_json(data: bytes) -> JsonValue:
     return value
 
 
-def unwrap(value: JsonValue) -> JsonValue:
+def unwrap_inputs(value: JsonValue) -> JsonValue:
     """The input in a request body ``{"inputs": …}``; other values as they are."""
     if isinstance(value, dict) and "inputs" in value and set(value) <= {"inputs", "parameters"}:
         return value["inputs"]

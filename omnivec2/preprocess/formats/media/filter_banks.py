@@ -19,7 +19,7 @@ FloatArray = npt.NDArray[np.float32]
 PREEMPHASIS = 0.97
 LOWEST_HZ = 20.0
 """Defaults of Kaldi's ``compute-fbank-feats``."""
-SMALLEST_ENERGY = np.float32(np.finfo(np.float32).eps)
+MIN_ENERGY = np.float32(np.finfo(np.float32).eps)
 """Kaldi's floor under the logarithm."""
 
 
@@ -65,7 +65,7 @@ class FilterBanks:
         spectrum = np.fft.rfft(shaped, size)
         power = spectrum.real**2 + spectrum.imag**2
         energies = power @ _mel_weights(self.rate_hz, size, self.mel_bins)
-        return np.log(np.maximum(energies, SMALLEST_ENERGY)).astype(np.float32, copy=False)
+        return np.log(np.maximum(energies, MIN_ENERGY)).astype(np.float32, copy=False)
 
 
 @lru_cache(maxsize=8)

@@ -25,18 +25,18 @@ from omnivec2.spec import Limits
 
 Packet: TypeAlias = "av.Packet[VideoStream]"
 
-MOST_DECODED_PIXELS = 2_500_000_000
+MAX_DECODED_PIXELS = 2_500_000_000
 """Pixels decoded for one clip, some seconds of one core: 1,200 frames of 1920 x 1080."""
 
 
-class Place(NamedTuple):
+class FramePosition(NamedTuple):
     """Where a frame stands: its group, and its rank in the group's order of display."""
 
     group: int
     rank: int
 
 
-def list_groups(
+def group_packets(
     opened: InputContainer, stream: VideoStream, limits: Limits, kind: str, most_bytes: int
 ) -> list[list[Packet]]:
     """Compressed frames, in groups that start with a key frame.
@@ -76,14 +76,16 @@ def list_groups(
     return groups
 
 
-def choose(groups: Sequence[Sequence[Packet]], frames: int, pixels: int, kind: str) -> list[Place]:
+def choose_frames(
+    groups: Sequence[Sequence[Packet]], frames: int, pixels: int, kind: str
+) -> list[FramePosition]:
     """The middle frame of each of ``frames`` equal parts of the clip.
 
     Where reaching those takes too much decoding, the nearest key frames, if there is one
     about every part.
 
     Args:
-        groups: see :func:`list_groups`.
+        groups: see :func:`group_packets`.
         frames: how many are wanted.
         pixels: width x height.
         kind: the container's name, for messages.
@@ -91,11 +93,13 @@ def choose(groups: Sequence[Sequence[Packet]], frames: int, pixels: int, kind: s
     Raises:
         TooLargeError: too much decoding either way.
     """
-    places = [Place(g, rank) for g, group in enumerate(groups) for rank in range(len(group))]
+    places = [
+        FramePosition(g, rank) for g, group in enumerate(groups) for rank in range(len(group))
+    ]
     middles = uniform_frames(len(places), frames)
     wanted = [places[index] for index in middles]
     deepest = {place.group: place.rank for place in wanted}
-    if pixels * sum(rank + 1 for rank in deepest.values()) <= MOST_DECODED_PIXELS:
+    if pixels * sum(rank + 1 for rank in deepest.values()) <= MAX_DECODED_PIXELS:
         return wanted
     keys = np.array([index for index, place in enumerate(places) if place.rank == 0])
     nearest = keys[np.abs(keys[:, None] - middles).argmin(axis=0)]
@@ -105,8 +109,11 @@ def choose(groups: Sequence[Sequence[Packet]], frames: int, pixels: int, kind: s
 
 
 def decode(
-    stream: VideoStream, groups: Sequence[Sequence[Packet]], wanted: Sequence[Place], kind: str
-) -> Iterator[tuple[Place, VideoFrame]]:
+    stream: VideoStream,
+    groups: Sequence[Sequence[Packet]],
+    wanted: Sequence[FramePosition],
+    kind: str,
+) -> Iterator[tuple[FramePosition, VideoFrame]]:
     """Decode the wanted frames in order, each once; ones that do not decode are left out.
 
     Raises:
@@ -122,9 +129,9 @@ def decode(
             for frame in codec.decode(packet):
                 spent += frame.width * frame.height
                 if shown in ranks:
-                    yield Place(group, shown), frame
+                    yield FramePosition(group, shown), frame
                 shown += 1
-            if spent > MOST_DECODED_PIXELS:
+            if spent > MAX_DECODED_PIXELS:
                 raise _too_much(kind)
             if shown > max(ranks):
                 break
@@ -139,7 +146,7 @@ def upright(frame: VideoFrame) -> npt.NDArray[np.uint8]:
 
 def _too_much(kind: str) -> TooLargeError:
     return TooLargeError(
-        f"the {kind} takes more decoding than {MOST_DECODED_PIXELS:,} pixels, because it has "
+        f"the {kind} takes more decoding than {MAX_DECODED_PIXELS:,} pixels, because it has "
         "few key frames for its size; send a smaller or shorter clip",
         field="inputs",
     )

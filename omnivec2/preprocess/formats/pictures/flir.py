@@ -21,13 +21,13 @@ from omnivec2.spec import Limits
 _SEGMENT_HEAD = struct.Struct(">5sxBB")  # "FLIR\0", 1, number of the segment, the last's number
 _RECORD_BYTES = 32
 _RAW_DATA = 1
-_MOST_RECORDS = 256
+_MAX_RECORDS = 256
 _GEOMETRY_BYTES = 32
 _NEWEST_VERSION = 200  # versions are 100 to 199; more means the other byte order
 _PNG_MAGIC = b"\x89PNG"
 
 
-def raw_thermal(picture: Image.Image, limits: Limits) -> npt.NDArray[np.uint16] | None:
+def read_raw_thermal(picture: Image.Image, limits: Limits) -> npt.NDArray[np.uint16] | None:
     """Raw sensor values (height, width) of an opened JPEG, or None if it carries none.
 
     Raises:
@@ -58,7 +58,7 @@ def _raw_record(fff: bytes) -> bytes | None:
     """The record of type RawData."""
     order = ">" if struct.unpack_from(">I", fff, 20)[0] < _NEWEST_VERSION else "<"
     start, count = struct.unpack_from(f"{order}II", fff, 24)
-    for index in range(min(count, _MOST_RECORDS)):
+    for index in range(min(count, _MAX_RECORDS)):
         kind, _, _, _, offset, length = struct.unpack_from(
             f"{order}HHIIII", fff, start + _RECORD_BYTES * index
         )

@@ -29,7 +29,7 @@ from omnivec2.preprocess.formats.guards.decoding_guard import check_pixels, unde
 from omnivec2.preprocess.formats.pictures.codestream import check_scans
 from omnivec2.spec import Limits
 
-Resize = Literal["crop", "stretch"]
+ResizeMode = Literal["crop", "stretch"]
 
 _SIGNATURES: tuple[tuple[bytes, str], ...] = (
     (b"\xff\xd8\xff", "image/jpeg"),
@@ -44,11 +44,11 @@ _SIGNATURES: tuple[tuple[bytes, str], ...] = (
 )
 
 # Pillow has a limit of its own; its warning is raised only where warnings are errors.
-_BOMBS = (Image.DecompressionBombError, Image.DecompressionBombWarning)
+_BOMB_ERRORS = (Image.DecompressionBombError, Image.DecompressionBombWarning)
 
 _ORIENTATION_TAG = 0x0112
 # Exif 2.32, 4.6.4.A: how the stored rows and columns must be turned to be seen upright.
-_UPRIGHT = {
+_TRANSPOSES = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
     4: Image.Transpose.FLIP_TOP_BOTTOM,
@@ -57,8 +57,8 @@ _UPRIGHT = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
-_FEW_VALUES = (np.dtype(np.uint8), np.dtype(np.uint16))
-_SIDEWAYS = frozenset({5, 6, 7, 8})
+_TABLE_DTYPES = (np.dtype(np.uint8), np.dtype(np.uint16))
+_SWAPPED_SIDES = frozenset({5, 6, 7, 8})
 
 
 def sniff(data: bytes) -> str | None:
@@ -83,7 +83,7 @@ def open_picture(data: bytes, kind: str, limits: Limits) -> Image.Image:
     with undecodable(kind):
         try:
             picture = Image.open(io.BytesIO(data), formats=(kind.upper(),))
-        except _BOMBS as error:
+        except _BOMB_ERRORS as error:
             limit = limits.pixels or 2 * (Image.MAX_IMAGE_PIXELS or 0)
             raise TooLargeError(
                 f"the {kind} declares more pixels than the limit (pixels) of {limit:,}",
@@ -117,34 +117,34 @@ def orientation_of(picture: Image.Image) -> int:
             value = picture.getexif().get(_ORIENTATION_TAG, 1)
     except UndecodableError:
         return 1
-    return value if value in _UPRIGHT else 1
+    return value if value in _TRANSPOSES else 1
 
 
 def upright(picture: Image.Image, orientation: int) -> Image.Image:
     """The picture as it should be seen."""
-    turn = _UPRIGHT.get(orientation)
+    turn = _TRANSPOSES.get(orientation)
     return picture if turn is None else picture.transpose(turn)
 
 
 def upright_size(size: tuple[int, int], orientation: int) -> tuple[int, int]:
     """(width, height) as it should be seen."""
-    return (size[1], size[0]) if orientation in _SIDEWAYS else size
+    return (size[1], size[0]) if orientation in _SWAPPED_SIDES else size
 
 
-def to_range(values: Array, low: float, high: float) -> npt.NDArray[np.uint8]:
+def scale_to_uint8(values: Array, low: float, high: float) -> npt.NDArray[np.uint8]:
     """Map ``low``..``high`` to 0..255, clipping what lies outside; NaN becomes 0.
 
     A range without extent gives zeros.
     """
     if not high > low:
         return np.zeros(values.shape, dtype=np.uint8)
-    if values.dtype in _FEW_VALUES and values.size > np.iinfo(values.dtype).max:
+    if values.dtype in _TABLE_DTYPES and values.size > np.iinfo(values.dtype).max:
         every = np.arange(np.iinfo(values.dtype).max + 1, dtype=values.dtype)
-        return _scaled(every, low, high)[values]  # quicker and leaner than floats per pixel
-    return _scaled(values, low, high)
+        return _scale(every, low, high)[values]  # quicker and leaner than floats per pixel
+    return _scale(values, low, high)
 
 
-def _scaled(values: Array, low: float, high: float) -> npt.NDArray[np.uint8]:
+def _scale(values: Array, low: float, high: float) -> npt.NDArray[np.uint8]:
     scaled = values.astype(np.float32)
     scaled -= np.float32(low)
     scaled *= np.float32(255.0 / (high - low))
@@ -152,7 +152,7 @@ def _scaled(values: Array, low: float, high: float) -> npt.NDArray[np.uint8]:
     return np.clip(np.rint(scaled, out=scaled), 0, 255, out=scaled).astype(np.uint8)
 
 
-def stretched(values: Array) -> npt.NDArray[np.uint8]:
+def stretch_to_uint8(values: Array) -> npt.NDArray[np.uint8]:
     """Map an array's own range of finite values to 0..255.
 
     Raises:
@@ -161,10 +161,10 @@ def stretched(values: Array) -> npt.NDArray[np.uint8]:
     finite = values[np.isfinite(values)] if values.dtype.kind == "f" else values
     if finite.size == 0:
         raise InvalidInputError("the picture holds no finite value", field="inputs")
-    return to_range(values, float(finite.min()), float(finite.max()))
+    return scale_to_uint8(values, float(finite.min()), float(finite.max()))
 
 
-def fit(picture: Image.Image, size: tuple[int, int], how: Resize) -> Image.Image:
+def resize(picture: Image.Image, size: tuple[int, int], how: ResizeMode) -> Image.Image:
     """Resize to ``size`` (width, height), anti-aliased.
 
     ``crop`` keeps the proportions and takes the middle; ``stretch`` takes everything.

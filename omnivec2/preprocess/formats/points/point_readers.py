@@ -18,7 +18,7 @@ import numpy as np
 
 from omnivec2.errors import InvalidInputError, TooLargeError, UndecodableError
 from omnivec2.preprocess.base import Array
-from omnivec2.preprocess.formats.points.ply_header import keep_vertices
+from omnivec2.preprocess.formats.points.ply_header import extract_vertices
 from omnivec2.preprocess.formats.science.npy import MAGIC as NPY_MAGIC
 from omnivec2.preprocess.formats.science.npy import read_npy
 from omnivec2.spec import Limits
@@ -31,13 +31,13 @@ TEXT = "text/plain"
 NPY = "application/x-npy"
 
 # What numpy-based decoders raise on damaged files; a Warning only where warnings are errors.
-_DAMAGE = (
+_DAMAGE_ERRORS = (
     ValueError, TypeError, KeyError, IndexError, AttributeError, OverflowError, EOFError,
     RuntimeError, AssertionError, MemoryError, struct.error, Warning,
 )  # fmt: skip
 
 
-def looks_like(data: bytes) -> str | None:
+def sniff_points(data: bytes) -> str | None:
     """The media type a file's first bytes tell, or None."""
     head = data[:512]
     if head.startswith(b"ply") and head[3:4] in (b"\n", b"\r"):
@@ -57,13 +57,13 @@ def looks_like(data: bytes) -> str | None:
 
 def read_ply(data: bytes, limits: Limits) -> Array:
     """PLY, ASCII or binary: the ``x``, ``y``, ``z`` of its ``vertex`` element."""
-    vertices, count = keep_vertices(data, lambda count: _check_points(count, limits))
+    vertices, count = extract_vertices(data, lambda count: _check_points(count, limits))
     from trimesh.exchange.ply import load_ply  # a second to import: not for refused files
 
     try:
         mesh = load_ply(io.BytesIO(vertices), fix_texture=False, skip_materials=True)
         points = np.asarray(mesh["vertices"], dtype=np.float64)
-    except _DAMAGE as error:
+    except _DAMAGE_ERRORS as error:
         raise UndecodableError("the PLY file is damaged or truncated") from error
     if len(points) != count:
         raise UndecodableError(
@@ -97,7 +97,7 @@ def read_pcd(data: bytes, limits: Limits) -> Array:
                 raise UndecodableError("the PCD file's compressed block has impossible sizes")
         cloud = PointCloud.from_fileobj(io.BufferedReader(io.BytesIO(data)))
         points = np.asarray(cloud.numpy(("x", "y", "z")), dtype=np.float64)
-    except _DAMAGE as error:
+    except _DAMAGE_ERRORS as error:
         raise UndecodableError("the PCD file is damaged or truncated") from error
     if points.shape != (header.points, 3):
         raise UndecodableError(
@@ -126,7 +126,7 @@ def read_las(data: bytes, limits: Limits) -> Array:
                 raise UndecodableError(f"the LAS file is truncated: {count:,} points declared")
             points = reader.read_points(count)
             return np.stack([points.x, points.y, points.z], axis=1)
-    except (laspy.LaspyException, *_DAMAGE) as error:
+    except (laspy.LaspyException, *_DAMAGE_ERRORS) as error:
         raise UndecodableError("the LAS or LAZ file is damaged or truncated") from error
 
 
@@ -139,7 +139,7 @@ def _read_laz(data: bytes, count: int) -> Array:
             input=data,
             capture_output=True,
             check=True,
-            timeout=_LAZ_SECONDS,
+            timeout=_LAZ_TIMEOUT_S,
             env={**os.environ, "OPENBLAS_NUM_THREADS": "1", "RAYON_NUM_THREADS": "1"},
         )
     except subprocess.SubprocessError as error:
@@ -150,9 +150,9 @@ def _read_laz(data: bytes, count: int) -> Array:
     return points.reshape(-1, 3)
 
 
-_LAZ_SECONDS = 30
+_LAZ_TIMEOUT_S = 30
 _LAS_HEADER_BYTES = 227
-_LAS_RECORDS = 1024
+_MAX_LAS_RECORDS = 1024
 
 
 def _check_las_header(data: bytes) -> None:
@@ -166,7 +166,7 @@ def _check_las_header(data: bytes) -> None:
     header, offset, records = struct.unpack_from("<HII", data, 94)
     if not _LAS_HEADER_BYTES <= header <= offset <= len(data):
         raise UndecodableError("the LAS header's offsets lie outside of the file")
-    if records > _LAS_RECORDS or header + 54 * records > offset:
+    if records > _MAX_LAS_RECORDS or header + 54 * records > offset:
         raise UndecodableError(f"the LAS header declares {records:,} records, too many for it")
 
 
@@ -184,7 +184,7 @@ def read_text(data: bytes, limits: Limits) -> Array:
         if not lines:
             raise InvalidInputError("a point cloud needs at least 1 point")
         return np.loadtxt(lines, dtype=np.float64, usecols=(0, 1, 2), ndmin=2)
-    except _DAMAGE as error:
+    except _DAMAGE_ERRORS as error:
         raise UndecodableError(
             "expected text with one point a line, at least three numbers each"
         ) from error

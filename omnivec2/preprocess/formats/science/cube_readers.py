@@ -34,18 +34,18 @@ _VALUE_BYTES = {
 }  # fmt: skip
 """Bytes per value of MATLAB's numeric classes."""
 
-_ZIP_MEMBERS = 32
-_HEADER_BYTES = 2**20
+_MAX_ZIP_MEMBERS = 32
+_MAX_HEADER_BYTES = 2**20
 
 # What the codecs raise on damaged files; a Warning only where warnings are errors.
-_DAMAGE = (
+_DAMAGE_ERRORS = (
     ValueError, TypeError, KeyError, IndexError, AttributeError, OverflowError, EOFError, OSError,
     RuntimeError, AssertionError, MemoryError, ZeroDivisionError, NotImplementedError,
     struct.error, zlib.error, zipfile.BadZipFile, Warning,
 )  # fmt: skip
 
 
-def looks_like(data: bytes) -> str | None:
+def sniff_cube(data: bytes) -> str | None:
     """The media type a file's first bytes tell, or None."""
     if data.startswith(b"PK\x03\x04"):
         return "application/zip"
@@ -74,7 +74,7 @@ def read_envi(data: bytes, limits: Limits, bands: int) -> Array:
             _check_envi(fields, len(cube), limits, bands)
             image = spectral.io.envi.open(str(paths[0]), str(paths[1]))
             return np.array(image.open_memmap(interleave="bip"))
-    except (SpyException, *_DAMAGE) as error:
+    except (SpyException, *_DAMAGE_ERRORS) as error:
         raise UndecodableError("the ENVI archive is damaged or its header unreadable") from error
 
 
@@ -86,8 +86,8 @@ def _unzip_envi(data: bytes, limits: Limits) -> tuple[bytes, bytes]:
             for member in archive.infolist()
             if not member.is_dir() and not member.filename.startswith("__MACOSX")
         ]
-        if len(members) > _ZIP_MEMBERS:
-            raise TooLargeError(f"the ZIP holds more than {_ZIP_MEMBERS} files")
+        if len(members) > _MAX_ZIP_MEMBERS:
+            raise TooLargeError(f"the ZIP holds more than {_MAX_ZIP_MEMBERS} files")
         headers = [member for member in members if member.filename.lower().endswith(".hdr")]
         if len(headers) != 1:
             raise InvalidInputError(f"expected a ZIP with one .hdr file, got {len(headers)}")
@@ -103,8 +103,8 @@ def _unzip_envi(data: bytes, limits: Limits) -> tuple[bytes, bytes]:
             raise InvalidInputError(
                 f"expected a ZIP with one data file named like the .hdr file, got {len(cubes)}"
             )
-        if headers[0].file_size > _HEADER_BYTES:
-            raise TooLargeError(f"the ENVI header is larger than {_HEADER_BYTES:,} bytes")
+        if headers[0].file_size > _MAX_HEADER_BYTES:
+            raise TooLargeError(f"the ENVI header is larger than {_MAX_HEADER_BYTES:,} bytes")
         if cubes[0].file_size > limits.decoded_bytes:
             raise TooLargeError(
                 f"the ZIP unpacks to {cubes[0].file_size:,} bytes, "
@@ -169,7 +169,7 @@ def read_matlab(data: bytes, limits: Limits, bands: int) -> Array:
             raise TooLargeError(f"variable {name} has {size:,} values of class {kind}")
         _check_pixels(size // bands, limits)
         array = scipy.io.loadmat(stream, variable_names=[name])[name]
-    except (MatReadError, *_DAMAGE) as error:
+    except (MatReadError, *_DAMAGE_ERRORS) as error:
         raise UndecodableError("the MATLAB file is damaged or truncated") from error
     if not isinstance(array, np.ndarray) or array.dtype.kind not in "iuf":
         raise InvalidInputError(f"expected real numbers in variable {name}")
@@ -213,7 +213,7 @@ def read_tiff(data: bytes, limits: Limits, bands: int) -> Array:
                 )
             _check_segments(series, len(data))
             return np.asarray(series.asarray(maxworkers=1)).reshape(shape)
-    except _DAMAGE as error:
+    except _DAMAGE_ERRORS as error:
         raise UndecodableError("the TIFF file is damaged or of an unknown kind") from error
 
 

@@ -27,11 +27,11 @@ from omnivec2.errors import InvalidInputError, TooLargeError, UndecodableError
 from omnivec2.preprocess.base import Array
 from omnivec2.preprocess.formats.guards.decoding_guard import check_pixels, undecodable
 from omnivec2.preprocess.formats.pictures.codestream import check_scans, declared_size
-from omnivec2.preprocess.formats.pictures.raster import stretched
+from omnivec2.preprocess.formats.pictures.raster import stretch_to_uint8
 from omnivec2.preprocess.formats.science.dicom_codecs import PLUGIN, SYNTAXES
 from omnivec2.spec import Limits
 
-MOST_READS = 100_000
+MAX_READS = 100_000
 """Pieces a file is read in: two or three per element, of which a radiograph has hundreds."""
 
 _PREAMBLE = 128
@@ -68,7 +68,7 @@ def read_dicom(data: bytes, limits: Limits) -> npt.NDArray[np.uint8]:
     with undecodable("DICOM", BytesLengthException, InvalidDicomError):
         dataset = _parse(data, limits)
         _check(dataset, limits)
-        return _shown(_stored(dataset), dataset)
+        return _displayed(_stored_values(dataset), dataset)
 
 
 class _MeteredBytes(io.BytesIO):
@@ -83,7 +83,7 @@ class _MeteredBytes(io.BytesIO):
     def read(self, size: int | None = -1, /) -> bytes:
         """As of any file."""
         self.reads += 1
-        if self.reads > MOST_READS:
+        if self.reads > MAX_READS:
             raise TooLargeError("the DICOM has too many elements", field="inputs")
         return super().read(size)
 
@@ -95,7 +95,7 @@ def _parse(data: bytes, limits: Limits) -> Dataset:
     meta = read_dataset(stream, False, True, stop_when=lambda tag, *_: tag.group != _META_GROUP)
     syntax = uid.UID(meta.get("TransferSyntaxUID", uid.ImplicitVRLittleEndian))
     if syntax.is_deflated:
-        stream = _MeteredBytes(_inflated(data[stream.tell() :], limits))
+        stream = _MeteredBytes(_inflate(data[stream.tell() :], limits))
     seen = False
 
     def note(tag: BaseTag, *_: object) -> bool:
@@ -113,7 +113,7 @@ def _parse(data: bytes, limits: Limits) -> Dataset:
     raise InvalidInputError("the DICOM holds no pixel data", field="inputs")
 
 
-def _inflated(data: bytes, limits: Limits) -> bytes:
+def _inflate(data: bytes, limits: Limits) -> bytes:
     inflate = zlib.decompressobj(-zlib.MAX_WBITS)
     inflated = inflate.decompress(data, limits.decoded_bytes)
     if inflate.unconsumed_tail:
@@ -165,7 +165,7 @@ def _syntax(dataset: Dataset) -> uid.UID:
     return syntax
 
 
-def _stored(dataset: Dataset) -> Array:
+def _stored_values(dataset: Dataset) -> Array:
     """Stored values of the first frame, (height, width)."""
     values: Array = pixel_array(
         dataset, index=0, decoding_plugin=_DECODERS.get(_syntax(dataset), "")
@@ -175,10 +175,10 @@ def _stored(dataset: Dataset) -> Array:
     return values
 
 
-def _shown(stored: Array, dataset: Dataset) -> npt.NDArray[np.uint8]:
+def _displayed(stored: Array, dataset: Dataset) -> npt.NDArray[np.uint8]:
     if dataset.PhotometricInterpretation not in _MONOCHROME:
-        return stretched(stored)
-    padding = _padding(stored, dataset)
+        return stretch_to_uint8(stored)
+    padding = _padding_mask(stored, dataset)
     visible = stored if padding is None else stored[~padding]
     if visible.size == 0:
         raise InvalidInputError("the DICOM holds nothing but padding", field="inputs")
@@ -190,13 +190,13 @@ def _shown(stored: Array, dataset: Dataset) -> npt.NDArray[np.uint8]:
     if dataset.PhotometricInterpretation == "MONOCHROME1":
         table = -table
     places = np.subtract(stored, low, dtype=np.int32)
-    shown = stretched(table)[np.clip(places, 0, high - low, out=places)]
+    shown = stretch_to_uint8(table)[np.clip(places, 0, high - low, out=places)]
     if padding is not None:
         shown[padding] = 0
     return shown
 
 
-def _padding(stored: Array, dataset: Dataset) -> npt.NDArray[np.bool_] | None:
+def _padding_mask(stored: Array, dataset: Dataset) -> npt.NDArray[np.bool_] | None:
     """Which pixels are outside the picture (PS3.3 C.7.5.1.1.2); None if none can be."""
     padding: Any = dataset.get("PixelPaddingValue")
     if padding is None:

@@ -16,7 +16,7 @@ from omnivec2.preprocess.formats.science.graph_fields import (
     Ids,
     check_size,
 )
-from omnivec2.preprocess.formats.science.molecules import from_atoms
+from omnivec2.preprocess.formats.science.molecules import graph_from_atoms
 from omnivec2.spec import Limits
 
 _KEYS = ("nodes", "edges", "edge_features")
@@ -51,7 +51,7 @@ def read_edge_list(value: dict[str, JsonValue], limits: Limits) -> Graph:
             f"expected one row of edge_features per edge ({len(ends)}), got {len(features)}",
             field="inputs.edge_features",
         )
-    ends, features = _once(ends, features)
+    ends, features = _merge_duplicates(ends, features)
     check_size(len(nodes), len(ends), limits)
     if all(type(node) is int for node in nodes):
         numbers = _rows([[node] for node in nodes], "nodes", (119,))[:, 0]
@@ -62,7 +62,7 @@ def read_edge_list(value: dict[str, JsonValue], limits: Limits) -> Graph:
                 field="inputs.edge_features",
             )
         pairs = [(int(a), int(b)) for a, b in ends]
-        return from_atoms([int(n) for n in numbers], pairs, [int(k) for k in kinds])
+        return graph_from_atoms([int(n) for n in numbers], pairs, [int(k) for k in kinds])
     return Graph(_rows(nodes, "nodes", ATOM_FIELD_SIZES), ends, features)
 
 
@@ -93,7 +93,7 @@ def _rows(rows: Sequence[JsonValue], key: str, sizes: tuple[int, ...]) -> Ids:
     return np.array(rows, dtype=np.int32).reshape(-1, len(sizes))
 
 
-def _once(ends: Ids, features: Ids) -> tuple[Ids, Ids]:
+def _merge_duplicates(ends: Ids, features: Ids) -> tuple[Ids, Ids]:
     kept: dict[tuple[int, int], int] = {}
     for index, (first, second) in enumerate(ends.tolist()):
         if first == second:

@@ -31,7 +31,7 @@ _SHOWN_CHARACTERS = 60
 
 
 @lru_cache(maxsize=1)
-def chem() -> ModuleType:
+def rdkit_chem() -> ModuleType:
     """RDKit's Chem module, its log to standard error turned off."""
     from rdkit import Chem, RDLogger
 
@@ -65,20 +65,22 @@ def read_smiles(text: str, limits: Limits) -> Graph:
     shown = word if len(word) <= _SHOWN_CHARACTERS else word[:_SHOWN_CHARACTERS] + "…"
     if not word.isascii() or not word.isprintable():
         raise UndecodableError(f"not a SMILES string: {shown!r}", field="inputs")
-    molecule = chem().MolFromSmiles(word)
+    molecule = rdkit_chem().MolFromSmiles(word)
     if molecule is None:
-        raise UndecodableError(f"not a SMILES string: {shown!r}{_problem(word)}", field="inputs")
-    return graph_of(molecule)
+        raise UndecodableError(
+            f"not a SMILES string: {shown!r}{_chemistry_problem(word)}", field="inputs"
+        )
+    return graph_from_molecule(molecule)
 
 
-def _problem(smiles: str) -> str:
+def _chemistry_problem(smiles: str) -> str:
     """Why RDKit refused a string whose syntax is right, e.g. a valence, or nothing."""
-    molecule = chem().MolFromSmiles(smiles, sanitize=False)
-    problems = [] if molecule is None else chem().DetectChemistryProblems(molecule)
+    molecule = rdkit_chem().MolFromSmiles(smiles, sanitize=False)
+    problems = [] if molecule is None else rdkit_chem().DetectChemistryProblems(molecule)
     return f" ({problems[0].Message()})" if problems else ""
 
 
-def read_block(text: str, limits: Limits) -> Graph:
+def read_molfile(text: str, limits: Limits) -> Graph:
     """The first molecule of a MOL (V2000, V3000) or SDF file.
 
     Raises:
@@ -101,13 +103,13 @@ def read_block(text: str, limits: Limits) -> Graph:
     # but no molecule has more than a few per heavy atom.
     nodes, edges = (int(number[:9]) for number in numbers)
     check_size(nodes // 4, edges // 4, limits)
-    molecule = chem().MolFromMolBlock(block)
+    molecule = rdkit_chem().MolFromMolBlock(block)
     if molecule is None:
         raise UndecodableError("the MOL file is damaged, or its valences are impossible")
-    return graph_of(molecule)
+    return graph_from_molecule(molecule)
 
 
-def from_atoms(numbers: list[int], edges: list[tuple[int, int]], types: list[int]) -> Graph:
+def graph_from_atoms(numbers: list[int], edges: list[tuple[int, int]], types: list[int]) -> Graph:
     """The molecule of atomic numbers and bonds; RDKit works out hydrogens and all else.
 
     Args:
@@ -118,24 +120,24 @@ def from_atoms(numbers: list[int], edges: list[tuple[int, int]], types: list[int
     Raises:
         InvalidInputError: the valences are impossible.
     """
-    kinds = chem().rdchem.BondType
+    kinds = rdkit_chem().rdchem.BondType
     by_id = (kinds.SINGLE, kinds.DOUBLE, kinds.TRIPLE, kinds.AROMATIC)
-    molecule = chem().RWMol()
+    molecule = rdkit_chem().RWMol()
     for number in numbers:
-        molecule.AddAtom(chem().Atom(number))
+        molecule.AddAtom(rdkit_chem().Atom(number))
     for (first, second), kind in zip(edges, types, strict=True):
         molecule.AddBond(first, second, by_id[kind])
         if by_id[kind] == kinds.AROMATIC:
             for end in (first, second):
                 molecule.GetAtomWithIdx(end).SetIsAromatic(True)
-    problems = chem().DetectChemistryProblems(molecule)
+    problems = rdkit_chem().DetectChemistryProblems(molecule)
     if problems:
         raise InvalidInputError(f"not a molecule: {problems[0].Message()}", field="inputs.edges")
-    chem().SanitizeMol(molecule)
-    return graph_of(molecule)
+    rdkit_chem().SanitizeMol(molecule)
+    return graph_from_molecule(molecule)
 
 
-def graph_of(molecule: Any) -> Graph:
+def graph_from_molecule(molecule: Any) -> Graph:
     """OGB's ids of an RDKit molecule."""
     nodes = [_atom_ids(atom) for atom in molecule.GetAtoms()]
     bonds = list(molecule.GetBonds())

@@ -14,12 +14,12 @@ import numpy as np
 
 from omnivec2.errors import InvalidInputError, TooLargeError, UndecodableError
 from omnivec2.preprocess.formats.guards.json_text import decode_utf8
-from omnivec2.preprocess.formats.tables.frame import MISSING, Frame
+from omnivec2.preprocess.formats.tables.frame import MISSING_TEXTS, Frame
 from omnivec2.preprocess.formats.tables.table_limits import check_columns, make_frame
 from omnivec2.preprocess.formats.tables.time_axis import is_time_text
 from omnivec2.spec import Limits
 
-LONGEST_LINE = 2**20
+MAX_LINE_CHARACTERS = 2**20
 """Characters of a line; a longer one is an attack on the list of its fields."""
 
 _DELIMITERS = (",", ";", "\t")
@@ -34,7 +34,7 @@ def read_csv(data: bytes, limits: Limits) -> Frame:
         InvalidInputError: rows of different lengths, or columns of the same name.
     """
     text = decode_utf8(data)
-    head = text[:LONGEST_LINE].lstrip().partition("\n")[0]
+    head = text[:MAX_LINE_CHARACTERS].lstrip().partition("\n")[0]
     delimiter = max(_DELIMITERS, key=head.count)
     lines = _guarded_lines(io.StringIO(text, newline=""))
     reader = csv.reader(lines, delimiter=delimiter, skipinitialspace=True, strict=True)
@@ -68,16 +68,16 @@ def read_csv(data: bytes, limits: Limits) -> Frame:
 
 
 def _guarded_lines(stream: io.StringIO) -> Iterator[str]:
-    while line := stream.readline(LONGEST_LINE + 1):
-        if len(line) > LONGEST_LINE:
-            raise TooLargeError(f"a CSV line is longer than {LONGEST_LINE:,} characters")
+    while line := stream.readline(MAX_LINE_CHARACTERS + 1):
+        if len(line) > MAX_LINE_CHARACTERS:
+            raise TooLargeError(f"a CSV line is longer than {MAX_LINE_CHARACTERS:,} characters")
         yield line
 
 
 def _looks_like_data(cell: str) -> bool:
     """Whether a cell of the first line is a value, rather than a column's name."""
     text = cell.strip()
-    if text.lower() in MISSING:
+    if text.lower() in MISSING_TEXTS:
         # An index column has an empty name, a number column may lack its first value.
         return True
     try:

@@ -15,7 +15,7 @@ from omnivec2.preprocess.base import Array, json_type
 
 FloatColumn = npt.NDArray[np.float64]
 
-MISSING = frozenset({"", "?", "na", "n/a", "nan", "null", "none"})
+MISSING_TEXTS = frozenset({"", "?", "na", "n/a", "nan", "null", "none"})
 """Spellings of a missing value in text, in lower case."""
 
 LARGEST_NUMBER = 1e15
@@ -42,7 +42,7 @@ class Frame:
     @classmethod
     def of(cls, columns: Mapping[str, Sequence[Any] | Array]) -> Frame:
         """A frame of arrays or lists that are in memory already (training)."""
-        return cls({name: as_column(values) for name, values in columns.items()})
+        return cls({name: to_column(values) for name, values in columns.items()})
 
     @property
     def rows(self) -> int:
@@ -117,10 +117,10 @@ class Frame:
 
     def _number(self, cell: Any, name: str, row: int) -> float:
         if isinstance(cell, str) and not self.text_numbers:
-            raise self._bad_cell(name, row, f"the string {_shown(cell)}")
+            raise self._bad_cell(name, row, f"the string {_quote(cell)}")
         number = _parse_number(cell)
         if number is None:
-            raise self._bad_cell(name, row, _shown(cell))
+            raise self._bad_cell(name, row, _quote(cell))
         return number
 
     def _bad_cell(self, name: str, row: int, found: str) -> InvalidInputError:
@@ -130,7 +130,7 @@ class Frame:
         )
 
 
-def as_column(values: Sequence[Any] | Array) -> Array:
+def to_column(values: Sequence[Any] | Array) -> Array:
     """An array in one of the forms of :class:`Frame`."""
     array = np.asarray(values)
     if array.dtype.kind in "iuf":
@@ -142,7 +142,7 @@ def as_column(values: Sequence[Any] | Array) -> Array:
     return column
 
 
-def json_column(values: Sequence[Any], name: str) -> Array:
+def column_from_json(values: Sequence[Any], name: str) -> Array:
     """A column of JSON values: numbers and nulls as float64, anything else as objects.
 
     Raises:
@@ -194,7 +194,7 @@ def _parse_number(cell: Any) -> float | None:
         return math.nan
     if isinstance(cell, str):
         text = cell.strip()
-        if text.lower() in MISSING:
+        if text.lower() in MISSING_TEXTS:
             return math.nan
         # float() takes Python's digit groups (1_000), which no table means.
         if "_" in text:
@@ -220,7 +220,7 @@ def _text(cell: Any) -> str | None:
     return str(cell)
 
 
-def _shown(cell: Any) -> str:
+def _quote(cell: Any) -> str:
     """A cell for a message, cut to a readable length."""
     if isinstance(cell, bool):
         return "a boolean"

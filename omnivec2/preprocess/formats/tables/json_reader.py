@@ -9,7 +9,7 @@ from pydantic import JsonValue
 
 from omnivec2.errors import InvalidInputError
 from omnivec2.preprocess.base import json_type
-from omnivec2.preprocess.formats.tables.frame import Frame, json_column
+from omnivec2.preprocess.formats.tables.frame import Frame, column_from_json
 from omnivec2.preprocess.formats.tables.table_limits import check_columns, check_rows, make_frame
 from omnivec2.spec import Limits
 
@@ -34,7 +34,7 @@ def read_json(value: JsonValue, limits: Limits, *, text_numbers: bool) -> Frame:
     names, columns = _json_columns(value, limits)
     named = any(names)
     names = [name or f"column {index + 1}" for index, name in enumerate(names)]
-    arrays = [json_column(c, name) for name, c in zip(names, columns, strict=True)]
+    arrays = [column_from_json(c, name) for name, c in zip(names, columns, strict=True)]
     return make_frame(names, arrays, named=named, text_numbers=text_numbers)
 
 

@@ -19,7 +19,7 @@ from omnivec2.preprocess.formats.tables.parquet_sizes import declared_sizes
 from omnivec2.preprocess.formats.tables.table_limits import check_columns, check_rows, make_frame
 from omnivec2.spec import Limits
 
-_DAMAGED = (pa.ArrowException, OSError, UnicodeDecodeError)
+_DAMAGE_ERRORS = (pa.ArrowException, OSError, UnicodeDecodeError)
 """What pyarrow raises on damaged files; texts that are not UTF-8 surface as the last."""
 
 
@@ -45,7 +45,7 @@ def read_parquet(data: bytes, limits: Limits) -> Frame:
         table = file.read(columns=names, use_threads=False)
         table.validate(full=True)
         columns = [_column(table.column(index)) for index in range(table.num_columns)]
-    except _DAMAGED as error:
+    except _DAMAGE_ERRORS as error:
         raise UndecodableError("not a readable Parquet file", field="inputs") from error
     # The footer may lie about the rows, too.
     check_rows(table.num_rows, limits)

@@ -17,9 +17,9 @@ from omnivec2.errors import UndecodableError
 Struct = dict[int, Any]
 """Field id -> integer, bytes, list or struct. Booleans and doubles are left out."""
 
-MOST_FIELDS = 250_000
+MAX_FIELDS = 250_000
 """Thrift values in one file; a table within the limits of columns has far fewer."""
-DEEPEST = 16
+MAX_DEPTH = 16
 
 _MAGIC = b"PAR1"
 _TAIL = 8
@@ -94,7 +94,7 @@ class _Reader:
     def __init__(self, data: bytes) -> None:
         self.data = data
         self.position = 0
-        self._fields_left = MOST_FIELDS
+        self._fields_left = MAX_FIELDS
 
     def struct_at(self, position: int) -> Struct:
         """The struct at a position; leaves ``position`` behind its end."""
@@ -114,7 +114,7 @@ class _Reader:
 
     def _value(self, kind: int, depth: int) -> Any:
         self._fields_left -= 1
-        if depth > DEEPEST or self._fields_left < 0:
+        if depth > MAX_DEPTH or self._fields_left < 0:
             raise _damaged()
         if kind in (_I16, _I32, _I64):
             return self._zigzag()

@@ -9,7 +9,7 @@ from pydantic import JsonValue
 
 from omnivec2.errors import UndecodableError, UnsupportedMediaTypeError
 from omnivec2.preprocess.base import Parameters, Preprocessor
-from omnivec2.preprocess.formats.guards.json_text import decode_utf8, parse_json, unwrap
+from omnivec2.preprocess.formats.guards.json_text import decode_utf8, parse_json, unwrap_inputs
 from omnivec2.preprocess.formats.tables.csv_reader import read_csv
 from omnivec2.preprocess.formats.tables.frame import Frame
 from omnivec2.preprocess.formats.tables.json_reader import read_json
@@ -60,7 +60,7 @@ class TablePreprocessor(Preprocessor[ParametersT, NativeT]):
         if kind not in self.media_types:
             raise UnsupportedMediaTypeError(f"{kind} is not taken; expected {self.accepts}")
         if self.media_types[kind] == "JSON":
-            return self.decode_json(unwrap(parse_json(data)))
+            return self.decode_json(unwrap_inputs(parse_json(data)))
         if self.media_types[kind] == "CSV":
             return self.from_frame(read_csv(data, self.limits))
         # Slow to import, and needed for this format alone.

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from omnivec2.errors import InvalidInputError
-from omnivec2.preprocess.formats.tables.frame import MISSING, FloatColumn, Frame
+from omnivec2.preprocess.formats.tables.frame import MISSING_TEXTS, FloatColumn, Frame
 
 _TIME_NAME = re.compile(
     r"(date|datetime|time|timestamp|ds|seconds|elapsed)([ _(\[-].*)?", re.IGNORECASE
@@ -26,11 +26,11 @@ _FORMATS = (
 )
 """In all but the first, single-digit months and hours need no leading zero."""
 
-LONGEST_TIME = 64
+MAX_TIME_CHARACTERS = 64
 """Characters; a longer cell is no time."""
 
 
-def find_time(frame: Frame) -> str | None:
+def find_time_column(frame: Frame) -> str | None:
     """The time column: by its type, else by its name, else by holding dates."""
     for name, column in frame.columns.items():
         if column.dtype.kind == "M":
@@ -44,7 +44,7 @@ def find_time(frame: Frame) -> str | None:
     return None
 
 
-def seconds(frame: Frame, name: str) -> FloatColumn:
+def read_seconds(frame: Frame, name: str) -> FloatColumn:
     """A time column as float64: dates as seconds since 1970, numbers as they are.
 
     Raises:
@@ -71,7 +71,7 @@ def seconds(frame: Frame, name: str) -> FloatColumn:
 
 def is_time_text(cell: Any) -> bool:
     """Whether a cell is text that spells a date or a date with a time."""
-    if not isinstance(cell, str) or cell.strip().lower() in MISSING or _is_number(cell):
+    if not isinstance(cell, str) or cell.strip().lower() in MISSING_TEXTS or _is_number(cell):
         return False
     return any(math.isfinite(_timestamp(cell, form)) for form in _FORMATS)
 
@@ -97,7 +97,7 @@ def _timestamps(cells: list[Any]) -> FloatColumn:
 
 def _timestamp(cell: Any, form: str) -> float:
     """Seconds since 1970 (UTC unless the text says otherwise), NaN if spelled otherwise."""
-    if not isinstance(cell, str) or len(cell) > LONGEST_TIME:
+    if not isinstance(cell, str) or len(cell) > MAX_TIME_CHARACTERS:
         return math.nan
     text = cell.strip()
     try:
