@@ -14,7 +14,7 @@ from omnivec2.spec import HeadSpec, Modality, TaskFamily
 
 
 class TargetValue(BaseModel):
-    """A quantity, its value and the unit the value is in."""
+    """A quantity, its value and its unit."""
 
     label: str
     value: float
@@ -22,14 +22,14 @@ class TargetValue(BaseModel):
 
 
 class RegressionParameters(Parameters):
-    """Regression takes no parameters."""
+    """The parameters of regression: none."""
 
 
 class RegressionPostprocessor(Postprocessor):
-    """``[{"label", "value", "unit"}, …]``, one per target.
+    """Makes ``[{"label", "value", "unit"}, …]``, one per target.
 
-    Rows get a list each; with ``form="table"`` and one target, a number each, as Hugging
-    Face's tabular regression has it.
+    Rows get a list each; with ``form="table"`` and one target they get a number each, as in
+    Hugging Face's tabular regression.
     """
 
     family = TaskFamily.REGRESSION
@@ -42,7 +42,7 @@ class RegressionPostprocessor(Postprocessor):
         spec: HeadSpec,
         parameters: RegressionParameters,
     ) -> JsonValue:
-        """The answer to one input; see the base class."""
+        """Make the answer to one input; see the base class."""
         values = checked_output(outputs, "values", spec, ndim=2)
         if values.shape[1] != len(spec.targets):
             raise ModelNotReadyError(
@@ -56,7 +56,7 @@ class RegressionPostprocessor(Postprocessor):
         return [_target_values(row, spec) for row in values]
 
     def response_schema(self, spec: HeadSpec) -> type[Any]:
-        """Type of the response body to one input."""
+        """Return the type of the response body to one input."""
         if spec.modality is Modality.TABULAR:
             return cast(type[Any], list[list[TargetValue]] | list[float])
         return cast(type[Any], list[TargetValue])

@@ -37,25 +37,25 @@ class PointLabels(BaseModel):
 
 
 class SegmentationParameters(Parameters):
-    """Hugging Face's parameters of image segmentation, as far as they mean something here."""
+    """Hugging Face's parameters of image segmentation, as far as they apply."""
 
     threshold: float | None = Field(
-        default=None, ge=0.0, le=1.0, description="least score of a segment; without it 0"
+        default=None, ge=0.0, le=1.0, description="minimum score of a segment; default 0"
     )
     mask_threshold: float | None = Field(
-        default=None, ge=0.0, le=1.0, description="least probability of a pixel; without it 0"
+        default=None, ge=0.0, le=1.0, description="minimum probability of a pixel; default 0"
     )
     overlap_mask_area_threshold: float | None = Field(
-        default=None, ge=0.0, le=1.0, description="accepted; masks never overlap here"
+        default=None, ge=0.0, le=1.0, description="accepted and ignored: masks never overlap"
     )
     subtask: Literal["semantic"] | None = Field(default=None, description="only semantic")
 
 
 class SegmentationPostprocessor(Postprocessor):
-    """``[{"label", "score", "mask"}, …]`` in the order of the labels; point clouds differ.
+    """Makes ``[{"label", "score", "mask"}, …]`` in the order of the labels, or labels of points.
 
-    What the samples are decides: pixels of a ``grid``, points with an ``assignment`` to
-    groups, or else one picture of a known ``size``.
+    The context decides: the samples are pixels of a ``grid``, groups of points with an
+    ``assignment``, or else one picture of a known ``size``.
     """
 
     family = TaskFamily.SEGMENTATION
@@ -68,7 +68,7 @@ class SegmentationPostprocessor(Postprocessor):
         spec: HeadSpec,
         parameters: SegmentationParameters,
     ) -> JsonValue:
-        """The answer to one input; see the base class."""
+        """Make the answer to one input; see the base class."""
         if "assignment" in context:
             return _label_points(checked_output(outputs, "logits", spec, ndim=3)[0], context, spec)
         if "grid" in context:
@@ -86,14 +86,14 @@ class SegmentationPostprocessor(Postprocessor):
         return _segments(classes, best, checked_labels(spec, count), parameters)
 
     def response_schema(self, spec: HeadSpec) -> type[Any]:
-        """Type of the response body to one input."""
+        """Return the type of the response body to one input."""
         if spec.modality is Modality.POINTCLOUD:
             return PointLabels
         return cast(type[Any], list[Segment])
 
 
 def _label_points(logits: Floats, context: Mapping[str, Any], spec: HeadSpec) -> JsonValue:
-    """Spread the answers of the groups (groups, classes) to their points."""
+    """Give every point the best class of its group; ``logits`` are (groups, classes)."""
     names = checked_labels(spec, logits.shape[1])
     assignment = np.asarray(context["assignment"])
     classes = logits.argmax(axis=1)[assignment]

@@ -53,11 +53,11 @@ _SAME_EIGENVALUE = 1e-6
 """Eigenvalues of a Laplacian closer than this are one eigenvalue found twice."""
 
 _SAME_WEIGHT = 1e-6
-"""Symmetric atoms have equal weights up to rounding; the first of them is meant."""
+"""Symmetric atoms have equal weights up to rounding; the first of them is chosen."""
 
 
 class GraphParameters(Parameters):
-    """Size of the node identifiers."""
+    """The size of the node identifiers."""
 
     laplacian_dims: int = Field(default=16, ge=1, le=64, description="values of an identifier")
 
@@ -66,7 +66,7 @@ class GraphPreprocessor(Preprocessor[GraphParameters, Graph]):
     """Reads molecules with RDKit and general graphs from JSON; both become id arrays.
 
     Text is a SMILES string, of which only the first word counts (a name may follow). Of
-    an SDF file the first molecule is taken. Hydrogens stay implicit, as in OGB.
+    an SDF file only the first molecule is read. Hydrogens stay implicit, as in OGB.
     """
 
     modality = Modality.GRAPH
@@ -133,7 +133,7 @@ class GraphPreprocessor(Preprocessor[GraphParameters, Graph]):
         }
 
     def sniff(self, data: bytes) -> str | None:
-        """Tell MOL and SDF by their marks, JSON by its brace; other one-line text is SMILES."""
+        """Detect MOL and SDF by their marks, JSON by its brace; other one-line text is SMILES."""
         if b"\nM  END" in data or b"V2000" in data[:1024] or b"V3000" in data[:1024]:
             return "chemical/x-mdl-sdfile" if b"$$$$" in data else "chemical/x-mdl-molfile"
         text = data.strip()
@@ -158,12 +158,12 @@ class GraphPreprocessor(Preprocessor[GraphParameters, Graph]):
         return "CC(=O)Oc1ccccc1C(=O)O"
 
     def decode_json(self, value: JsonValue) -> Graph:
-        """A SMILES string, the text of a MOL or SDF file, or an edge list.
+        """Decode a SMILES string, the text of a MOL or SDF file, or an edge list.
 
         An edge list is ``{"nodes": [...], "edges": [[u, v], ...], "edge_features": [[3
-        ids], ...]}``, its nodes either OGB's nine ids each, or atomic numbers; with
-        these RDKit works out the other fields, and of ``edge_features`` only the bond
-        type counts. Without ``edge_features`` all bonds are single.
+        ids], ...]}``. Its nodes are either OGB's nine ids each, or atomic numbers, from
+        which RDKit derives the other fields; then only the bond type of ``edge_features``
+        counts. Without ``edge_features`` all bonds are single.
         """
         if isinstance(value, str):
             if len(value) > self.limits.bytes:
@@ -207,23 +207,23 @@ class GraphPreprocessor(Preprocessor[GraphParameters, Graph]):
 
 
 def laplacian_ids(nodes: int, edges: Ids, dims: int) -> npt.NDArray[np.float32]:
-    """Identify nodes by eigenvectors of the symmetric normalised Laplacian.
+    """Compute identifiers of nodes: eigenvectors of the symmetric normalised Laplacian.
 
-    Eigenvectors come in the order of their eigenvalues. None is skipped, not even the
-    trivial first: only all of them together tell every node from every other (TokenGT,
-    Kim et al., 2022). Eigenvectors are free in sign, and within a repeated eigenvalue in
-    direction; both are fixed by pivoting: the node with the largest weight in what is left
-    of the eigenspace (the first of equals) gets a positive value, and its projection on
-    the eigenspace is the next vector. The answer so depends on the graph and the order of
-    its nodes, not on the linear algebra library.
+    Eigenvectors are in the order of their eigenvalues. None is skipped, not even the
+    trivial first: only all of them together distinguish every node from every other
+    (TokenGT, Kim et al., 2022). An eigenvector is free in sign and, within a repeated
+    eigenvalue, in direction. Pivoting fixes both: the node with the largest weight in the
+    rest of the eigenspace (the first of equals) gets a positive value, and its projection
+    on the eigenspace is the next vector. The result thus depends on the graph and the order
+    of its nodes, not on the linear algebra library.
 
     Args:
-        nodes: number of nodes.
-        edges: int32 (edges, 2).
-        dims: values per node; missing ones are zero, more are cut.
+        nodes: The number of nodes.
+        edges: An int32 array (edges, 2).
+        dims: The number of values per node; missing ones are zero, more are cut.
 
     Returns:
-        float32 (nodes, dims).
+        A float32 array (nodes, dims).
     """
     adjacency = np.zeros((nodes, nodes))
     adjacency[edges[:, 0], edges[:, 1]] = adjacency[edges[:, 1], edges[:, 0]] = 1.0

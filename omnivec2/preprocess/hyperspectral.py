@@ -25,7 +25,7 @@ from omnivec2.spec import HeadSpec, Limits, Modality, TensorSpec
 
 
 class HyperspectralParameters(Parameters):
-    """The sensor's bands and how far around a pixel the network looks."""
+    """The sensor's bands and the size of the window around a pixel."""
 
     window: int = Field(default=7, ge=1, le=31, description="pixels per side, odd")
     bands: int = Field(default=204, ge=1, le=4096, description="bands of the sensor")
@@ -38,10 +38,10 @@ class HyperspectralParameters(Parameters):
 
 
 class HyperspectralPreprocessor(Preprocessor[HyperspectralParameters, Array]):
-    """One sample per pixel, in the sensor's own values (scaling is in the graph).
+    """Makes one sample per pixel, in the sensor's own values (scaling is in the graph).
 
     The native value is an array (height, width, bands), or (spectra, bands) for spectra
-    that are no picture: each of those is its own surroundings.
+    that form no picture: the window of each of those repeats the spectrum.
     """
 
     modality = Modality.HYPERSPECTRAL
@@ -86,7 +86,7 @@ class HyperspectralPreprocessor(Preprocessor[HyperspectralParameters, Array]):
         return [1000 + 10 * band for band in range(self.parameters.bands)]
 
     def sniff(self, data: bytes) -> str | None:
-        """Tell by magic numbers."""
+        """Detect the content type by magic numbers."""
         return sniff_cube(data)
 
     def decode(self, data: bytes, media_type: str | None = None) -> Array:
@@ -101,7 +101,7 @@ class HyperspectralPreprocessor(Preprocessor[HyperspectralParameters, Array]):
         return self._check_cube(READERS[name](data, self.limits, self.parameters.bands))
 
     def decode_json(self, value: JsonValue) -> Array:
-        """Nested lists of numbers: a spectrum, a list of spectra or a cube; or a base64 file."""
+        """Decode a spectrum, a list of spectra or a cube as nested lists, or a base64 file."""
         if not isinstance(value, list):
             return super().decode_json(value)
         try:
@@ -115,7 +115,7 @@ class HyperspectralPreprocessor(Preprocessor[HyperspectralParameters, Array]):
         return self._check_cube(array)
 
     def split(self, value: JsonValue) -> list[JsonValue] | None:
-        """Up to three levels of lists of numbers are one input; any other list is many."""
+        """Split a list of inputs; up to three levels of lists of numbers are a single one."""
         if not isinstance(value, list):
             return None
         item: JsonValue = value
@@ -126,7 +126,7 @@ class HyperspectralPreprocessor(Preprocessor[HyperspectralParameters, Array]):
         return None if is_numbers and depth <= 3 else list(value)
 
     def prepare(self, native: Array) -> Prepared:
-        """Lay a window around every pixel, made when asked for.
+        """Lay a window around every pixel; each is made on access.
 
         Context: ``grid``, (height, width) of the pixels, row by row.
         """
@@ -134,7 +134,7 @@ class HyperspectralPreprocessor(Preprocessor[HyperspectralParameters, Array]):
         return Prepared(windows, {"grid": windows.grid})
 
     def _check_cube(self, array: Array) -> Array:
-        """Bands last, all checks made."""
+        """Check a cube and move its bands to the last axis."""
         bands = self.parameters.bands
         if array.ndim == 1:
             array = array[None]
@@ -159,12 +159,13 @@ class HyperspectralPreprocessor(Preprocessor[HyperspectralParameters, Array]):
 
 
 class PixelWindows(Sequence[Sample]):
-    """Windows around the pixels of a cube, row by row, none made before it is asked for.
+    """The windows around the pixels of a cube, row by row; each is made on access.
 
     Args:
-        cube: (height, width, bands), or (spectra, bands) for pixels without neighbours.
-        side: pixels per side, odd. Beyond an edge the picture is mirrored, the edge's own
-            pixels included (as SpectralFormer does; Hong et al., 2022).
+        cube: An array (height, width, bands), or (spectra, bands) for pixels without
+            neighbours.
+        side: The number of pixels per side, odd. Beyond an edge the picture is mirrored,
+            the edge's own pixels included (as SpectralFormer does; Hong et al., 2022).
     """
 
     def __init__(self, cube: Array, side: int) -> None:
@@ -199,7 +200,7 @@ class PixelWindows(Sequence[Sample]):
 
 
 def _mirrored_indices(length: int, margin: int) -> npt.NDArray[np.intp]:
-    """Indices of an axis continued by ``margin`` mirrored ones on both sides."""
+    """Return the indices of an axis, with ``margin`` mirrored ones added on both sides."""
     return np.pad(np.arange(length), margin, mode="symmetric")
 
 

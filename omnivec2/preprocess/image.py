@@ -47,7 +47,7 @@ _WIDE = frozenset({"I", "F"})
 
 
 class ImageParameters(Parameters):
-    """Frozen parameters of the image pre-processor."""
+    """Frozen parameters of the image preprocessor."""
 
     height: int = 96
     width: int = 96
@@ -59,9 +59,9 @@ class Picture:
     """A decoded picture.
 
     Attributes:
-        pixels: upright, in mode L, RGB or RGBA; a large JPEG may be decoded at 1/2, 1/4
-            or 1/8 of its size, though never smaller than the network wants.
-        size: (width, height) of the original, upright.
+        pixels: The pixels, upright, in mode L, RGB or RGBA; a large JPEG may be decoded at
+            1/2, 1/4 or 1/8 of its size, but never smaller than the network's input.
+        size: The (width, height) of the original, upright.
     """
 
     pixels: Image.Image
@@ -71,7 +71,7 @@ class Picture:
 class ImagePreprocessor(
     Preprocessor[ImageParameters, Picture | Image.Image | npt.NDArray[np.uint8]]
 ):
-    """JPEG, PNG, WebP, TIFF, GIF or BMP (of the last three the first picture) -> pixels."""
+    """JPEG, PNG, WebP, TIFF, GIF or BMP -> pixels; of several pictures the first."""
 
     modality = Modality.IMAGE
     media_types: ClassVar[dict[str, str]] = MEDIA_TYPES
@@ -98,7 +98,7 @@ class ImagePreprocessor(
         return example_files.picture()
 
     def sniff(self, data: bytes) -> str | None:
-        """The content type by magic bytes."""
+        """Detect the content type by magic bytes."""
         return raster.sniff(data)
 
     def decode(self, data: bytes, media_type: str | None = None) -> Picture:
@@ -115,10 +115,10 @@ class ImagePreprocessor(
         return Picture(raster.upright(to_plain_mode(picture), orientation), size)
 
     def prepare(self, native: Picture | Image.Image | npt.NDArray[np.uint8]) -> Prepared:
-        """Resize to the network's size; see-through pixels become white.
+        """Resize to the network's size, on a white background where pixels are transparent.
 
         Args:
-            native: a decoded picture, or uint8 (height, width[, 3 or 4]).
+            native: A decoded picture, or a uint8 array (height, width[, 3 or 4]).
         """
         if isinstance(native, np.ndarray):
             native = _from_array(native)
@@ -146,7 +146,7 @@ def _from_array(array: npt.NDArray[np.uint8]) -> Image.Image:
 
 
 def to_plain_mode(picture: Image.Image) -> Image.Image:
-    """A picture in mode L, RGB or RGBA.
+    """Convert a picture to mode L, RGB or RGBA.
 
     16-bit grey is cut to its upper byte, as Pillow does with 16-bit colours; 32-bit grey
     has no natural white, so its own range is stretched.
@@ -165,7 +165,7 @@ def to_plain_mode(picture: Image.Image) -> Image.Image:
         return Image.fromarray((np.asarray(picture) >> 8).astype(np.uint8))
     if mode in _WIDE:
         return Image.fromarray(raster.stretch_to_uint8(np.asarray(picture)))
-    raise InvalidInputError(f"pictures of colour space {mode} are not read", field="inputs")
+    raise InvalidInputError(f"pictures of colour space {mode} are not supported", field="inputs")
 
 
 PREPROCESSOR = ImagePreprocessor

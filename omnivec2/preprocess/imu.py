@@ -29,22 +29,22 @@ from omnivec2.preprocess.formats.tables.time_axis import find_time_column, read_
 from omnivec2.spec import HeadSpec, Limits, Modality, TensorSpec
 
 LONGEST_GAP_S = 0.5
-"""A longer pause between two samples is not bridged: motion in it is unknown."""
+"""Longer pauses between two samples are not interpolated: the motion in them is unknown."""
 
 SAME_RATE = 0.02
-"""Rates that differ by less (relative) are the same: sensors' clocks are no better."""
+"""Rates that differ by less (relative) count as equal: sensors' clocks are no more precise."""
 
 _LARGEST_STEP = 4096
 """Bound on numerator and denominator of a resampling ratio."""
 
 _UNITS_PER_SECOND = (1.0, 1e3, 1e6, 1e9)
 _SHORTEST_S, _LONGEST_S = 2.5e-4, 0.25
-"""Distances between samples taken for seconds (4 to 4,000 Hz); a thousand times that
-is taken for milliseconds, and so on: the ranges do not overlap."""
+"""Distances between samples that are read as seconds (4 to 4,000 Hz); a thousand times as
+much is read as milliseconds, and so on: the ranges do not overlap."""
 
 
 class ImuParameters(Parameters):
-    """Frozen parameters of the motion sensor pre-processor."""
+    """Frozen parameters of the motion sensor preprocessor."""
 
     window: int = 64
     rate_hz: float = 50.0
@@ -67,9 +67,9 @@ class Recording:
     """A decoded recording.
 
     Attributes:
-        signal: float (samples, channels) in the order of ``channels``, raw units.
-        times: float64 (samples,) increasing, in seconds; None if the samples are
-            already evenly spaced at the head's rate.
+        signal: A float array (samples, channels) in the order of ``channels``, in raw units.
+        times: An increasing float64 array (samples,) in seconds; None if the samples are
+            evenly spaced at the head's rate.
     """
 
     signal: Array
@@ -101,7 +101,7 @@ class ImuPreprocessor(TablePreprocessor[ImuParameters, Recording]):
 
     @property
     def json_example(self) -> JsonValue:
-        """A window of rest: one axis feels gravity, the others nothing."""
+        """A window at rest: one axis measures gravity, the others zero."""
         count = self.parameters.window
         return {
             name: [1.0 if number == 2 else 0.0] * count
@@ -109,13 +109,13 @@ class ImuPreprocessor(TablePreprocessor[ImuParameters, Recording]):
         }
 
     def split(self, value: JsonValue) -> list[JsonValue] | None:
-        """A list of rows, named or not, is one recording; a list of recordings is a batch."""
+        """Split a list of recordings; a list of rows, named or not, is a single one."""
         if isinstance(value, list) and all(_is_unnamed_row(row) for row in value):
             return None
         return super().split(value)
 
     def from_frame(self, frame: Frame) -> Recording:
-        """Channels by name, or by position if there are no names and the number fits."""
+        """Read channels by name, or by position if there are no names and the number fits."""
         time, names = self._find_columns(frame)
         signal = np.stack([frame.numbers(name) for name in names], axis=1)
         holes = np.argwhere(np.isnan(signal))
@@ -128,19 +128,19 @@ class ImuPreprocessor(TablePreprocessor[ImuParameters, Recording]):
         if time is None:
             return Recording(signal)
         times = read_seconds(frame, time)
-        # Every time once, in order; loggers repeat the last sample when they stall.
+        # Unique times in order: loggers repeat the last sample when they stall.
         times, first = np.unique(times, return_index=True)
         return Recording(signal[first], times / _units_per_second(frame, time, times))
 
     def prepare(self, native: Recording) -> Prepared:
-        """Windows spread evenly over the recording; the answers are averaged."""
+        """Cut windows spread evenly over the recording; their answers are averaged."""
         p = self.parameters
         signal = np.asarray(native.signal, np.float64)
         if signal.ndim != 2 or signal.shape[1] != len(p.channels):
             raise InvalidInputError(
                 f"expected (samples, {len(p.channels)}), got {signal.shape}", field="inputs"
             )
-        # Written so that NaN is refused too.
+        # "not <=" rather than ">", so that NaN is refused too.
         if not (np.abs(signal) <= LARGEST_NUMBER).all():
             raise InvalidInputError("the recording holds values that are not finite numbers")
         if native.times is not None:
@@ -157,7 +157,7 @@ class ImuPreprocessor(TablePreprocessor[ImuParameters, Recording]):
         return Prepared(samples, {"reduce": "mean"})
 
     def _find_columns(self, frame: Frame) -> tuple[str | None, list[str]]:
-        """The time column, if any, and the columns of the channels in order."""
+        """Return the time column, if any, and the columns of the channels in order."""
         wanted = self.parameters.channels
         if not frame.named:
             names = list(frame.columns)
@@ -177,7 +177,7 @@ class ImuPreprocessor(TablePreprocessor[ImuParameters, Recording]):
         return find_time_column(frame.without(names)), names
 
     def _resample(self, signal: npt.NDArray[np.float64], times: FloatColumn) -> Array:
-        """The signal at the head's rate: an even grid first, then a polyphase filter."""
+        """Resample to the head's rate: first to an even grid, then with a polyphase filter."""
         if len(times) < 2:
             return signal
         steps = np.diff(times)
@@ -212,12 +212,12 @@ def _is_unnamed_row(row: JsonValue) -> bool:
 
 
 def _normalized_name(name: str) -> str:
-    """A column's name without case, spaces and punctuation: Acc_X, acc-x and accx are one."""
+    """Drop case, spaces and punctuation of a column's name: Acc_X, acc-x and accx are equal."""
     return re.sub(r"[\W_]+", "", name).lower()
 
 
 def _units_per_second(frame: Frame, name: str, times: FloatColumn) -> float:
-    """Whether numeric times are in s, ms, µs or ns, told by the distance of samples."""
+    """Infer from the distance between samples whether times are in s, ms, µs or ns."""
     if len(times) < 2 or frame.columns[name].dtype.kind == "M":
         return 1.0
     step = float(np.median(np.diff(times)))

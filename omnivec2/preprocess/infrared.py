@@ -1,7 +1,7 @@
 """Thermal pictures -> one channel, stretched between two percentiles.
 
-What a camera writes depends on its gain and on the scene's temperatures, so that only the
-spread inside a picture is kept.
+A camera's values depend on its gain and on the temperatures of the scene, so only the
+differences within a picture are kept.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from omnivec2.spec import HeadSpec, Limits, Modality, TensorSpec
 
 
 class InfraredParameters(Parameters):
-    """Frozen parameters of the infrared pre-processor."""
+    """Frozen parameters of the infrared preprocessor."""
 
     height: int = 64
     width: int = 64
@@ -76,13 +76,13 @@ class InfraredPreprocessor(Preprocessor[InfraredParameters, Array]):
         return example_files.picture()
 
     def sniff(self, data: bytes) -> str | None:
-        """The content type by magic bytes."""
+        """Detect the content type by magic bytes."""
         return raster.sniff(data)
 
     def decode(self, data: bytes, media_type: str | None = None) -> Array:
         """Decode to sensor values (height, width) of the file's own type.
 
-        A radiometric JPEG gives its raw thermal picture, any other its grey.
+        A radiometric JPEG gives its raw thermal picture, any other JPEG its grey values.
         """
         kind = format_of(data, self.sniff(data), media_type, self.media_types)
         if kind == "TIFF":
@@ -97,10 +97,11 @@ class InfraredPreprocessor(Preprocessor[InfraredParameters, Array]):
         """Stretch between the percentiles, then resize.
 
         Args:
-            native: sensor values (height, width) of any real type; NaN is coldest.
+            native: An array of sensor values (height, width) of any real type; NaN becomes
+                the coldest.
 
         Raises:
-            InvalidInputError: not a picture of finite numbers.
+            InvalidInputError: the array is not a picture of finite numbers.
         """
         if native.ndim != 2 or native.size == 0:
             raise InvalidInputError(

@@ -37,11 +37,11 @@ from omnivec2.spec import HeadSpec, Limits, Modality, TensorSpec
 Points = npt.NDArray[np.float32]
 
 _LARGEST_COORDINATE = 1e15
-"""Beyond this a float32 cloud has lost its shape; such values are damage, not places."""
+"""Beyond this a float32 cloud loses its shape; such values are damage, not coordinates."""
 
 
 class PointCloudParameters(Parameters):
-    """Size of what the network sees of a cloud."""
+    """The numbers of points and groups that the network sees of a cloud."""
 
     points: int = Field(default=1024, ge=1, le=65_536, description="points kept of a cloud")
     groups: int = Field(default=64, ge=1, description="groups, one token each")
@@ -57,11 +57,10 @@ class PointCloudParameters(Parameters):
 class PointCloudPreprocessor(Preprocessor[PointCloudParameters, Points]):
     """Centres a cloud, scales it into the unit sphere, samples it and groups it.
 
-    The native value is float32 (points, 3), relative to the cloud's centroid: map
-    coordinates of LAS files would lose their centimetres as float32. A point with a
-    coordinate that is not finite is refused, except in PCD files, where NaN marks "no
-    return" by the format's definition: such points stay in the native value and are
-    left out of the groups.
+    The native value is a float32 array (points, 3), relative to the cloud's centroid: the
+    map coordinates of LAS files would lose their centimetres as float32. A point with a
+    coordinate that is not finite is refused, except in PCD files, where the format defines
+    NaN as "no return": such points stay in the native value and are left out of the groups.
     """
 
     modality = Modality.POINTCLOUD
@@ -117,7 +116,7 @@ class PointCloudPreprocessor(Preprocessor[PointCloudParameters, Points]):
         return [[x, y, z] for x in (0.0, 1.0) for y in (0.0, 1.0) for z in (0.0, 1.0)]
 
     def sniff(self, data: bytes) -> str | None:
-        """Tell by magic numbers; text must begin with a number."""
+        """Detect the content type by magic numbers; text must begin with a number."""
         return sniff_points(data)
 
     def decode(self, data: bytes, media_type: str | None = None) -> Points:
@@ -132,7 +131,7 @@ class PointCloudPreprocessor(Preprocessor[PointCloudParameters, Points]):
         return self._check_points(READERS[name](data, self.limits), missing_allowed=name == "PCD")
 
     def decode_json(self, value: JsonValue) -> Points:
-        """A list of ``[x, y, z]``, ``{"points": [[x, y, z], ...]}``, or a base64 file."""
+        """Decode a list of ``[x, y, z]``, ``{"points": [[x, y, z], ...]}`` or a base64 file."""
         if isinstance(value, dict):
             if set(value) != {"points"}:
                 raise InvalidInputError(
@@ -152,7 +151,7 @@ class PointCloudPreprocessor(Preprocessor[PointCloudParameters, Points]):
         return self._check_points(points, missing_allowed=False)
 
     def split(self, value: JsonValue) -> list[JsonValue] | None:
-        """A list whose first item is a point is one cloud; otherwise it is many inputs."""
+        """Split a list of clouds; a list whose first item is a point is a single one."""
         if not isinstance(value, list) or not value:
             return None
         first = value[0]
@@ -161,7 +160,7 @@ class PointCloudPreprocessor(Preprocessor[PointCloudParameters, Points]):
         return None if is_point or is_number else list(value)
 
     def prepare(self, native: Points) -> Prepared:
-        """Sample and group; clouds with fewer points than asked for are repeated in order.
+        """Sample and group the points; a cloud with too few of them is repeated in order.
 
         Context: ``assignment`` int32 (points,), for every point of the native value the
         group whose centre is nearest, -1 for points that are not finite.
@@ -177,7 +176,7 @@ class PointCloudPreprocessor(Preprocessor[PointCloudParameters, Points]):
         count, groups = self.parameters.points, self.parameters.groups
         order = _farthest_first(unit, min(count, len(unit)))
         sampled = unit[np.resize(order, count)]
-        # Any beginning of a farthest-first order is itself a farthest point sample.
+        # Any prefix of a farthest-first order is itself a farthest point sample.
         centres = np.ascontiguousarray(sampled[:groups])
         _, nearest = cKDTree(sampled).query(centres, k=self.parameters.neighbours)
         nearest = nearest.reshape(groups, self.parameters.neighbours)
@@ -226,11 +225,11 @@ _TREE_HEIGHT = 5
 
 
 def _farthest_first(points: Points, count: int) -> npt.NDArray[np.int64]:
-    """Indices of ``count`` points, each the farthest from those before it."""
+    """Return the indices of ``count`` points, each the farthest from those before it."""
     import fpsample
 
-    # A fixed start makes it deterministic. The bucket variant takes the start in its own
-    # order of the points, which depends on the points alone.
+    # A fixed start makes it deterministic. The bucket variant counts the start in its own
+    # order of the points, which depends on nothing but the points.
     if len(points) < _BUCKETS_FROM:
         order = fpsample.fps_sampling(points, count, start_idx=0)
     else:

@@ -23,11 +23,11 @@ from omnivec2.spec import HeadSpec, Limits, Modality, TensorSpec
 MISSING_ID = 0
 UNKNOWN_ID = 1
 FIRST_ID = 2
-"""Category ids: 0 missing, 1 never seen in training, from 2 on the schema's categories."""
+"""Category ids: 0 is missing, 1 was never seen in training, the schema's start at 2."""
 
 
 class Column(BaseModel):
-    """One column of the schema. ``mean`` and ``std`` are those of the training rows."""
+    """One column of the schema; ``mean`` and ``std`` are those of the training rows."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -45,7 +45,7 @@ class Column(BaseModel):
 
 
 class TabularParameters(Parameters):
-    """Frozen parameters of the tabular pre-processor: the schema."""
+    """Frozen parameters of the tabular preprocessor: the schema."""
 
     columns: tuple[Column, ...] = Field(min_length=1)
 
@@ -62,11 +62,12 @@ class TabularParameters(Parameters):
 
 @dataclass(frozen=True)
 class Table:
-    """Rows to predict, and which answer the caller expects.
+    """The rows to predict and the form of answer that the caller expects.
 
     Attributes:
-        frame: the columns; others than the schema's are ignored.
-        form: ``"table"`` (Hugging Face's tabular task) or ``"inputs"``.
+        frame: The columns; those not in the schema are ignored.
+        form: The form of the request, ``"table"`` (Hugging Face's tabular task) or
+            ``"inputs"``.
     """
 
     frame: Frame
@@ -74,7 +75,7 @@ class Table:
 
     @classmethod
     def of(cls, columns: Mapping[str, Sequence[Any] | Array]) -> Table:
-        """A table of arrays or lists in memory."""
+        """Build a table from arrays or lists in memory."""
         return cls(Frame.of(columns))
 
 
@@ -112,7 +113,7 @@ class TabularPreprocessor(TablePreprocessor[TabularParameters, Table]):
         return {"numbers": numbers * ~missing, "missing": missing, "categories": categories}
 
     def decode_json(self, value: JsonValue) -> Table:
-        """``{"table": {column: values}}``, columns, row objects, or one row object."""
+        """Decode ``{"table": {column: values}}``, columns, row objects or one row object."""
         table = super().decode_json(value)
         if isinstance(value, dict) and list(value) == ["table"]:
             return replace(table, form="table")
@@ -128,11 +129,11 @@ class TabularPreprocessor(TablePreprocessor[TabularParameters, Table]):
         return [row]
 
     def from_frame(self, frame: Frame) -> Table:
-        """The table as it is; the schema is checked by ``prepare``."""
+        """Wrap the frame as it is; ``prepare`` checks the schema."""
         return Table(frame)
 
     def prepare(self, native: Table) -> Prepared:
-        """One sample per row. Column means replace nothing here: missing numbers are 0."""
+        """Make one sample per row; missing numbers become 0, not the mean of their column."""
         frame = native.frame
         frame.require([column.name for column in self.parameters.columns])
         if not frame.rows:
@@ -152,7 +153,7 @@ class TabularPreprocessor(TablePreprocessor[TabularParameters, Table]):
 
 
 def _stack_columns(columns: list[Array], rows: int) -> Array:
-    """Columns side by side: (rows, columns)."""
+    """Stack columns side by side: (rows, columns)."""
     return np.stack(columns, axis=1) if columns else np.empty((rows, 0))
 
 
@@ -164,7 +165,7 @@ def _category_ids(texts: list[str | None], column: Column) -> Array:
 def _category_id(text: str | None, known: Mapping[str, int]) -> int:
     if text is None:
         return MISSING_ID
-    # A schema may well have a category "none" or "?": it comes first.
+    # The schema comes first: it may well have a category "none" or "?".
     if text in known:
         return known[text]
     return MISSING_ID if text.lower() in MISSING_TEXTS else UNKNOWN_ID

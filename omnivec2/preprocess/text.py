@@ -37,7 +37,7 @@ _PAIR_FORMS = '{"text": "…", "text_pair": "…"} or a list of two strings'
 
 
 class TextParameters(Parameters):
-    """Frozen parameters of the text pre-processor."""
+    """Frozen parameters of the text preprocessor."""
 
     max_tokens: int = 256
     pair: bool = False
@@ -55,11 +55,11 @@ class TextPreprocessor(Preprocessor[TextParameters, Text]):
     default_limits = Limits(bytes=2**20, characters=100_000, tokens=256)
 
     def __init__(self, parameters: TextParameters, limits: Limits | None = None) -> None:
-        most = self.default_limits.model_copy(update={"tokens": parameters.max_tokens})
-        super().__init__(parameters, limits or most)
+        defaults = self.default_limits.model_copy(update={"tokens": parameters.max_tokens})
+        super().__init__(parameters, limits or defaults)
         self._tokenizer: Tokenizer = Tokenizer.from_file(str(VOCABULARY))
         self._tokenizer.no_padding()
-        # A pair loses tokens from its longer text first.
+        # Tokens of a pair are cut from its longer text first.
         self._tokenizer.enable_truncation(parameters.max_tokens, strategy="longest_first")
 
     @property
@@ -71,10 +71,10 @@ class TextPreprocessor(Preprocessor[TextParameters, Text]):
     @classmethod
     def dynamic_axes(cls, head: HeadSpec) -> dict[str, DynamicAxis]:
         """Return the axis of the tokens, which the three tensors share."""
-        most = TextParameters.model_validate(head.preprocess.parameters).max_tokens
-        examples = tuple(sorted({2, min(19, most), most}))
+        max_tokens = TextParameters.model_validate(head.preprocess.parameters).max_tokens
+        examples = tuple(sorted({2, min(19, max_tokens), max_tokens}))
         names = tuple(tensor.name for tensor in head.inputs)
-        return {"tokens": DynamicAxis(names, 2, most, examples)}
+        return {"tokens": DynamicAxis(names, 2, max_tokens, examples)}
 
     @classmethod
     def random_inputs(
@@ -100,7 +100,7 @@ class TextPreprocessor(Preprocessor[TextParameters, Text]):
         return "A quiet film that stays with you."
 
     def sniff(self, data: bytes) -> str | None:
-        """JSON if it parses as an object, list or string; else plain text if it is UTF-8."""
+        """Detect JSON if it parses as an object, list or string, else plain text if it is UTF-8."""
         if data.lstrip()[:1] in (b"{", b"[", b'"'):
             try:
                 parse_json(data)
@@ -115,7 +115,7 @@ class TextPreprocessor(Preprocessor[TextParameters, Text]):
         return "text/plain"
 
     def split(self, value: JsonValue) -> list[JsonValue] | None:
-        """A list is a batch; but for a pair head, a list of strings is one pair."""
+        """Split a list of inputs; for a pair head, a list of strings is a single pair."""
         if not isinstance(value, list):
             return None
         if self.parameters.pair and value and all(isinstance(item, str) for item in value):
@@ -123,10 +123,10 @@ class TextPreprocessor(Preprocessor[TextParameters, Text]):
         return value
 
     def decode(self, data: bytes, media_type: str | None = None) -> Text:
-        """Plain text; for a pair head two lines, or two fields separated by a tab."""
+        """Decode plain text or JSON; a pair is two lines, or two fields separated by a tab."""
         kind = media_type or self.sniff(data) or "text/plain"
         if kind not in self.media_types:
-            raise UnsupportedMediaTypeError(f"{kind} is not taken; expected {self.accepts}")
+            raise UnsupportedMediaTypeError(f"{kind} is not accepted; expected {self.accepts}")
         if kind == "application/json":
             return self.decode_json(unwrap_inputs(parse_json(data)))
         text = decode_utf8(data)
@@ -143,7 +143,7 @@ class TextPreprocessor(Preprocessor[TextParameters, Text]):
         return self._check_text(parts[0]), self._check_text(parts[1])
 
     def decode_json(self, value: JsonValue) -> Text:
-        """A string, ``{"text": …}``, or a pair as an object or a list of two strings."""
+        """Decode a string, ``{"text": …}``, or a pair as an object or a list of two strings."""
         if self.parameters.pair:
             return self._pair(value)
         if isinstance(value, dict):
@@ -158,13 +158,16 @@ class TextPreprocessor(Preprocessor[TextParameters, Text]):
         return self._check_text(value)
 
     def prepare(self, native: Text) -> Prepared:
-        """One sample; tokens beyond ``max_tokens`` are cut, and ``cut`` says how many."""
+        """Tokenize a text or a pair; tokens beyond ``max_tokens`` are cut.
+
+        Context: ``cut``, the number of tokens that were cut, if any.
+        """
         first, second = (native, None) if isinstance(native, str) else native
         encoding = self._tokenizer.encode(first, second)
-        most = self.limits.tokens
+        limit = self.limits.tokens
         columns = (encoding.ids, encoding.type_ids, encoding.attention_mask)
-        if most is not None and len(encoding.ids) > most:
-            raise TooLargeError(f"text has more than {most} tokens", field="inputs")
+        if limit is not None and len(encoding.ids) > limit:
+            raise TooLargeError(f"text has more than {limit} tokens", field="inputs")
         names = (spec.name for spec in self.inputs)
         sample = {n: np.asarray(c, np.int32) for n, c in zip(names, columns, strict=True)}
         cut = sum(rest.special_tokens_mask.count(0) for rest in encoding.overflowing)
@@ -188,9 +191,9 @@ class TextPreprocessor(Preprocessor[TextParameters, Text]):
             raise InvalidInputError(f"expected a string, got {json_type(text)}", field=field)
         if not text.strip():
             raise InvalidInputError("text is empty", field=field)
-        most = self.limits.characters
-        if most is not None and len(text) > most:
-            raise TooLargeError(f"text is longer than {most:,} characters", field=field)
+        limit = self.limits.characters
+        if limit is not None and len(text) > limit:
+            raise TooLargeError(f"text is longer than {limit:,} characters", field=field)
         if any("\ud800" <= character <= "\udfff" for character in text):
             raise InvalidInputError("text holds half a surrogate pair", field=field)
         return text

@@ -25,13 +25,13 @@ from omnivec2.preprocess.formats.tables.time_axis import find_time_column, read_
 from omnivec2.spec import HeadSpec, Limits, Modality, TensorSpec
 
 DEFAULT_NAME = "target"
-"""Name of a series that came without one (the name GluonTS and DeepAR use)."""
+"""The name of a series that has none in the input, as in GluonTS and DeepAR."""
 
 _DEEPAR_FIELDS = frozenset({"start", "freq", "item_id"})
 
 
 class TimeseriesParameters(Parameters):
-    """Frozen parameters of the time series pre-processor.
+    """Frozen parameters of the time series preprocessor.
 
     ``columns`` names the series to forecast; empty means every numeric column.
     """
@@ -47,8 +47,8 @@ class Series:
     """Series that share their times, oldest value first.
 
     Attributes:
-        values: float (times, series), NaN where missing.
-        names: one name per series.
+        values: A float array (times, series), NaN where missing.
+        names: One name per series.
     """
 
     values: Array
@@ -56,7 +56,7 @@ class Series:
 
     @classmethod
     def of(cls, columns: dict[str, Array]) -> Series:
-        """Series of arrays in memory, in the order of the dictionary."""
+        """Build series from arrays in memory, in the order of the dictionary."""
         return cls(np.stack(list(columns.values()), axis=1), tuple(columns))
 
 
@@ -84,14 +84,14 @@ class TimeseriesPreprocessor(TablePreprocessor[TimeseriesParameters, Series]):
 
     @property
     def json_example(self) -> JsonValue:
-        """As many values as the head looks at, with the rise and fall of a day."""
+        """As many values as the head reads, with the rise and fall of a day."""
         values: list[JsonValue] = [
             float(hour % 24) for hour in range(self.parameters.context_length)
         ]
         return dict.fromkeys(self.parameters.columns or ("target",), values)
 
     def decode_json(self, value: JsonValue) -> Series:
-        """A list of numbers, ``{"target": [...]}``, columns, or row objects."""
+        """Decode a list of numbers, ``{"target": [...]}``, columns or row objects."""
         if isinstance(value, dict) and any(isinstance(item, list) for item in value.values()):
             value = {name: item for name, item in value.items() if name not in _DEEPAR_FIELDS}
         return super().decode_json(value)
@@ -104,7 +104,7 @@ class TimeseriesPreprocessor(TablePreprocessor[TimeseriesParameters, Series]):
         order = np.arange(frame.rows)
         if time is not None:
             order = np.argsort(read_seconds(frame, time), kind="stable")
-        # Only what the head looks at need be numbers: a long history costs nothing.
+        # Only the values that the head reads are parsed: a long history costs nothing.
         frame = frame.take(order[-self.parameters.context_length :])
         others = [n for n in frame.columns if n != time]
         names = list(wanted) or [n for n in others if frame.is_numeric(n)]
@@ -118,12 +118,12 @@ class TimeseriesPreprocessor(TablePreprocessor[TimeseriesParameters, Series]):
         return Series(values, (DEFAULT_NAME,) if alone else tuple(names))
 
     def prepare(self, native: Series) -> Prepared:
-        """One sample per series; gaps are filled by linear interpolation."""
+        """Make one sample per series; gaps are filled by linear interpolation."""
         values = np.asarray(native.values, np.float64)
         length = self.parameters.context_length
         if len(values) < length:
             raise InvalidInputError(
-                f"{len(values):,} values are too few: this head looks at the last {length:,}",
+                f"{len(values):,} values are too few: this head reads the last {length:,}",
                 field="inputs",
             )
         samples = []

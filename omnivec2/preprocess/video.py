@@ -44,7 +44,7 @@ _MICROSECONDS = 1e6
 
 
 class VideoParameters(Parameters):
-    """Frozen parameters of the video pre-processor."""
+    """Frozen parameters of the video preprocessor."""
 
     frames: int = 8
     height: int = 96
@@ -57,8 +57,8 @@ class Clip:
     """The frames of a video that the network will see.
 
     Attributes:
-        frames: uint8 (frames, height, width, 3), upright and already of the network's size.
-        size: (width, height) of the original, upright.
+        frames: A uint8 array (frames, height, width, 3), upright, of the network's size.
+        size: The (width, height) of the original, upright.
     """
 
     frames: npt.NDArray[np.uint8]
@@ -106,17 +106,17 @@ class VideoPreprocessor(Preprocessor[VideoParameters, Clip | Frames]):
         return example_files.clip()
 
     def sniff(self, data: bytes) -> str | None:
-        """The content type by magic bytes."""
+        """Detect the content type by magic bytes."""
         return video_container.sniff(data)
 
     def decode(self, data: bytes, media_type: str | None = None) -> Clip:
-        """Decode the frames that are needed and no others that can be skipped."""
+        """Decode the frames that are needed, skipping all others that can be skipped."""
         kind = self._format(data, media_type)
         if not video_container.is_complete(data, kind):
             raise UndecodableError(f"the {kind} file is truncated or damaged", field="inputs")
         if _DEMUXERS[kind] == "mov":
             video_container.check_sample_tables(data)
-        if kind == "GIF":  # whose header the demuxer does not pass on
+        if kind == "GIF":  # the demuxer does not pass its header on
             check_pixels(*video_container.gif_size(data), self.limits, kind)
         # A named demuxer never follows a playlist to other files or addresses.
         source, demuxer, options = io.BytesIO(data), _DEMUXERS[kind], self._codec_options
@@ -130,7 +130,7 @@ class VideoPreprocessor(Preprocessor[VideoParameters, Clip | Frames]):
         """Choose frames evenly and resize them.
 
         Args:
-            native: a decoded clip, or uint8 frames (height, width, 3) in their order.
+            native: A decoded clip, or uint8 frames (height, width, 3) in their order.
         """
         if not isinstance(native, Clip):
             if len(native) == 0:
@@ -160,14 +160,14 @@ class VideoPreprocessor(Preprocessor[VideoParameters, Clip | Frames]):
             media_type = sniffed
         return format_of(data, sniffed, media_type, self.media_types)
 
-    def _read_clip(self, opened: InputContainer, kind: str, most_bytes: int) -> Clip:
+    def _read_clip(self, opened: InputContainer, kind: str, max_bytes: int) -> Clip:
         if not opened.streams.video:
             raise InvalidInputError(f"the {kind} file holds no video", field="inputs")
         stream = opened.streams.video[0]
         self._check_declared(opened, stream, kind)
         stream.codec_context.thread_count = 1  # requests run side by side already
         stream.codec_context.options = self._codec_options
-        groups = video_frames.group_packets(opened, stream, self.limits, kind, most_bytes)
+        groups = video_frames.group_packets(opened, stream, self.limits, kind, max_bytes)
         wanted = video_frames.choose_frames(
             groups, self.parameters.frames, stream.width * stream.height, kind
         )
@@ -202,7 +202,7 @@ class VideoPreprocessor(Preprocessor[VideoParameters, Clip | Frames]):
 def _nearest(
     frames: Iterable[video_frames.FramePosition], wanted: video_frames.FramePosition
 ) -> video_frames.FramePosition:
-    """The decoded frame that stands in for one that did not decode."""
+    """Return the decoded frame nearest to a wanted one, which replaces it if it did not decode."""
     return min(frames, key=lambda f: (abs(f.group - wanted.group), abs(f.rank - wanted.rank)))
 
 

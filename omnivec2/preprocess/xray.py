@@ -1,4 +1,4 @@
-"""X-ray pictures -> one channel; from DICOM by way of its lookup tables and window."""
+"""X-ray pictures -> one channel; DICOM goes through its lookup tables and window first."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ DICOM = "application/dicom"
 
 
 class XrayParameters(Parameters):
-    """Frozen parameters of the X-ray pre-processor."""
+    """Frozen parameters of the X-ray preprocessor."""
 
     height: int = 96
     width: int = 96
@@ -72,21 +72,21 @@ class XrayPreprocessor(Preprocessor[XrayParameters, Array]):
         return example_files.picture()
 
     def sniff(self, data: bytes) -> str | None:
-        """The content type by magic bytes."""
+        """Detect the content type by magic bytes."""
         return DICOM if is_dicom(data) else raster.sniff(data)
 
     def decode(self, data: bytes, media_type: str | None = None) -> Array:
-        """Decode to grey (height, width): 8 or 16 bits as they are, DICOM as it is shown."""
+        """Decode to grey (height, width): 8 or 16 bits as stored, DICOM as a viewer shows it."""
         kind = format_of(data, self.sniff(data), media_type, self.media_types)
         if kind == "DICOM":
             return read_dicom(data, self.limits)
         return raster.read_grey(raster.open_picture(data, kind, self.limits), kind)
 
     def prepare(self, native: Array) -> Prepared:
-        """Scale by the picture's own range, so that its container makes no difference; resize.
+        """Scale by the picture's own range, so that its bit depth makes no difference, and resize.
 
         Args:
-            native: grey values (height, width) of any real type.
+            native: An array of grey values (height, width) of any real type.
         """
         if native.ndim != 2 or native.size == 0:
             raise InvalidInputError(

@@ -1,4 +1,4 @@
-"""Small files of the documentation's examples: valid, tiny, and of no meaning."""
+"""Tiny valid files for the examples of the documentation."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ _TONE_SECONDS = 0.1
 
 
 def picture() -> str:
-    """A grey gradient, 16 x 16 pixels, as a base64 PNG."""
+    """Draw a grey gradient of 16 x 16 pixels as a base64 PNG."""
     buffer = io.BytesIO()
     _gradient(0).save(buffer, "PNG", optimize=True)
     return _base64(buffer)
 
 
 def clip() -> str:
-    """Two frames of 16 x 16 pixels as a base64 GIF."""
+    """Draw two frames of 16 x 16 pixels as a base64 GIF."""
     buffer = io.BytesIO()
     _gradient(0).save(
         buffer, "GIF", save_all=True, append_images=[_gradient(90)], duration=100, loop=0
@@ -32,7 +32,7 @@ def clip() -> str:
 
 
 def tone() -> str:
-    """A tenth of a second of a sine as a base64 WAV."""
+    """Generate a tenth of a second of a sine as a base64 WAV."""
     times = np.arange(int(_SAMPLE_RATE * _TONE_SECONDS)) / _SAMPLE_RATE
     samples = np.rint(12_000 * np.sin(2 * np.pi * _TONE_HZ * times)).astype("<i2")
     buffer = io.BytesIO()

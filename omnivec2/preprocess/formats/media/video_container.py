@@ -1,8 +1,8 @@
-"""Video containers: telling them apart, and trusting what they declare only so far.
+"""Checks of video containers that are made before a demuxer is started.
 
 A demuxer plays a truncated file as far as it goes, but an answer about half a clip is not
-an answer about the clip. And it builds an index as long as an MP4's tables claim, which
-can be any number in twelve bytes. Both are looked at before a demuxer is started.
+an answer about the clip. It also builds an index as long as an MP4's tables claim, which
+can be any number in twelve bytes.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import NamedTuple
 from omnivec2.errors import TooLargeError
 
 MAX_INDEXED_SAMPLES = 500_000
-"""Entries of an MP4's sample tables: some 24 bytes and 0.5 microseconds each."""
+"""The largest number of entries in an MP4's sample tables: about 24 bytes and 0.5 µs each."""
 
 _GIF_MAGICS = (b"GIF87a", b"GIF89a")
 _EBML_MAGIC = b"\x1a\x45\xdf\xa3"
@@ -38,7 +38,7 @@ class _Box(NamedTuple):
 
 
 def sniff(data: bytes) -> str | None:
-    """The content type of a video by its first bytes, or None."""
+    """Detect the content type of a video by its first bytes, or return None."""
     if data.startswith(_GIF_MAGICS):
         return "image/gif"
     if data[:4] == b"RIFF" and data[8:12] == b"AVI ":
@@ -51,17 +51,17 @@ def sniff(data: bytes) -> str | None:
 
 
 def is_complete(data: bytes, kind: str) -> bool:
-    """Whether a file is as long as its container says.
+    """Whether a file is as long as its container declares.
 
     Args:
-        data: the file.
-        kind: ``"MP4"``, ``"MOV"``, ``"WebM"``, ``"AVI"`` or ``"GIF"``.
+        data: The file.
+        kind: The name of its format: MP4, MOV, WebM, AVI or GIF.
     """
     return _COMPLETENESS_CHECKS[kind](data)
 
 
 def gif_size(data: bytes) -> tuple[int, int]:
-    """(width, height) that a GIF declares; zeros if it ends before."""
+    """Return the (width, height) that a GIF declares; zeros if the file ends before."""
     return struct.unpack_from("<HH", data.ljust(10, b"\0"), len(_GIF_MAGICS[0]))
 
 
@@ -90,7 +90,7 @@ def check_sample_tables(data: bytes) -> None:
 
 
 def _pcm_tables(data: bytes) -> Iterator[int]:
-    """Where the names of size tables of PCM sound stand."""
+    """Yield the positions of the names of the size tables of PCM sound."""
     for table in _descend(data, _Box(b"", 0, len(data)), _PATH_TO_TABLES):
         boxes = list(_boxes(data, table.start, table.end))
         times = [box for box in boxes if box.name == b"stts"]
@@ -113,7 +113,7 @@ def _descend(data: bytes, parent: _Box, path: tuple[bytes, ...]) -> Iterator[_Bo
 
 
 def _boxes(data: bytes, start: int, end: int) -> Iterator[_Box]:
-    """The boxes of a stretch of an ISO base media file (ISO 14496-12, 4.2)."""
+    """Yield the boxes in a range of an ISO base media file (ISO 14496-12, 4.2)."""
     end = min(end, len(data))
     for _ in range(_MAX_BOXES):
         if start + _BOX_HEAD > end:

@@ -1,7 +1,7 @@
-"""What a JPEG, JPEG-LS or JPEG 2000 codestream declares, read from its first markers.
+"""The sizes that a JPEG, JPEG-LS or JPEG 2000 codestream declares in its first markers.
 
-A container (DICOM) declares a size of its own, and a decoder believes the codestream. The
-two are compared before the decoder runs.
+A container (DICOM) declares a size of its own, but a decoder relies on the codestream's.
+The two are compared before the decoder runs.
 """
 
 from __future__ import annotations
@@ -12,8 +12,8 @@ from omnivec2.errors import TooLargeError
 
 MAX_JPEG_SCANS = 100
 MAX_SCANNED_PIXELS = 500_000_000
-"""Scans x pixels of a JPEG. Encoders write up to ten scans or so; a decoder passes over the
-whole picture for each, even if it holds nothing. About five nanoseconds each."""
+"""The largest number of scans x pixels of a JPEG, at about five nanoseconds each. Encoders
+write up to ten scans or so; a decoder goes over the whole picture for each, even an empty one."""
 
 _START_OF_SCAN = b"\xff\xda"  # inside coded data a JPEG never has 0xff before 0xda
 _JPEG_START = b"\xff\xd8"
@@ -30,11 +30,11 @@ def check_scans(stream: bytes, pixels: int) -> None:
     """Refuse a JPEG with more scans than a picture needs; other streams pass.
 
     Args:
-        stream: the codestream.
-        pixels: width x height.
+        stream: The codestream.
+        pixels: The width x height.
 
     Raises:
-        TooLargeError: too many scans, or too many for so large a picture.
+        TooLargeError: there are too many scans, or too many for so large a picture.
     """
     scans = stream.count(_START_OF_SCAN) if stream.startswith(_JPEG_START) else 0
     if scans > MAX_JPEG_SCANS or (scans > 1 and scans * pixels > MAX_SCANNED_PIXELS):
@@ -45,7 +45,7 @@ def check_scans(stream: bytes, pixels: int) -> None:
 
 
 def declared_size(stream: bytes) -> tuple[int, int, int] | None:
-    """(width, height, components), or None if the bytes do not start like a codestream."""
+    """Read (width, height, components), or None if the bytes do not start a codestream."""
     try:
         if stream.startswith(_JPEG_START):
             return _jpeg_size(stream)

@@ -1,7 +1,7 @@
 """The raw thermal picture inside a FLIR radiometric JPEG.
 
-The JPEG is a coloured rendering. The sensor's values lie in APP1 segments that together
-make an FFF file: a header, a directory of records, and a record with the raw picture. The
+The JPEG is a coloured rendering. The sensor's values are in APP1 segments that together
+form an FFF file: a header, a directory of records, and a record with the raw picture. The
 layout is documented by ExifTool (``FLIR.pm``, tags of FLIR FFF).
 """
 
@@ -28,10 +28,10 @@ _PNG_MAGIC = b"\x89PNG"
 
 
 def read_raw_thermal(picture: Image.Image, limits: Limits) -> npt.NDArray[np.uint16] | None:
-    """Raw sensor values (height, width) of an opened JPEG, or None if it carries none.
+    """Read the raw sensor values (height, width) of an opened JPEG, or None if it has none.
 
     Raises:
-        UndecodableError: it announces thermal data that is damaged.
+        UndecodableError: the thermal data is damaged.
         TooLargeError: the thermal picture is over ``limits.pixels``.
     """
     fff = _join_segments(getattr(picture, "applist", []))
@@ -55,7 +55,7 @@ def _join_segments(segments: list[tuple[str, bytes]]) -> bytes:
 
 
 def _raw_record(fff: bytes) -> bytes | None:
-    """The record of type RawData."""
+    """Return the record of type RawData, if there is one."""
     order = ">" if struct.unpack_from(">I", fff, 20)[0] < _NEWEST_VERSION else "<"
     start, count = struct.unpack_from(f"{order}II", fff, 24)
     for index in range(min(count, _MAX_RECORDS)):
@@ -68,7 +68,7 @@ def _raw_record(fff: bytes) -> bytes | None:
 
 
 def _thermal_picture(record: bytes, limits: Limits) -> npt.NDArray[np.uint16]:
-    # The first number is small; read as large, it stands in the other byte order.
+    # The first number is small; if it reads as large, it is in the other byte order.
     order = "<" if struct.unpack_from("<H", record)[0] < 0x0100 else ">"
     width, height = struct.unpack_from(f"{order}HH", record, 2)
     check_pixels(width, height, limits, "thermal picture")

@@ -1,4 +1,4 @@
-"""What a PLY header declares, read before the file is decoded.
+"""The header of a PLY file, read before the file is decoded.
 
 Format: Greg Turk, "The PLY Polygon File Format" (1994).
 """
@@ -32,15 +32,15 @@ def extract_vertices(data: bytes, check: Callable[[int], None]) -> tuple[bytes, 
     """Cut a PLY file down to its vertices, so that faces cost nothing to decode.
 
     Args:
-        data: the file.
-        check: called with the declared number of vertices before anything else is done.
+        data: The file.
+        check: A callback that gets the declared number of vertices before the data is read.
 
     Returns:
         A PLY file of the ``vertex`` element alone, and its number of vertices.
 
     Raises:
-        UndecodableError: the header is not one, or the data is shorter than declared.
-        InvalidInputError: no vertices with ``x``, ``y``, ``z``, or not in the usual place.
+        UndecodableError: the header is damaged, or the data is shorter than declared.
+        InvalidInputError: the first element has no vertices with ``x``, ``y`` and ``z``.
     """
     lines, body = _split_header(data)
     if len(lines) < 3 or lines[0] != "ply" or not lines[1].startswith("format "):

@@ -1,7 +1,7 @@
 """Readers of point cloud files: bytes -> float64 or float32 (points, 3).
 
-Every reader compares the count its header declares with the limits before it lets the
-format's library decode.
+Every reader compares the count that the header declares with the limits before the
+format's library decodes.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ LAZ = "application/vnd.laszip"
 TEXT = "text/plain"
 NPY = "application/x-npy"
 
-# What numpy-based decoders raise on damaged files; a Warning only where warnings are errors.
+# Raised by numpy-based decoders on damaged files; a Warning only where warnings are errors.
 _DAMAGE_ERRORS = (
     ValueError, TypeError, KeyError, IndexError, AttributeError, OverflowError, EOFError,
     RuntimeError, AssertionError, MemoryError, struct.error, Warning,
@@ -38,7 +38,7 @@ _DAMAGE_ERRORS = (
 
 
 def sniff_points(data: bytes) -> str | None:
-    """The media type a file's first bytes tell, or None."""
+    """Detect the content type of a point cloud by its first bytes, or return None."""
     head = data[:512]
     if head.startswith(b"ply") and head[3:4] in (b"\n", b"\r"):
         return PLY
@@ -56,9 +56,9 @@ def sniff_points(data: bytes) -> str | None:
 
 
 def read_ply(data: bytes, limits: Limits) -> Array:
-    """PLY, ASCII or binary: the ``x``, ``y``, ``z`` of its ``vertex`` element."""
+    """Read ``x``, ``y``, ``z`` of the ``vertex`` element of a PLY file, ASCII or binary."""
     vertices, count = extract_vertices(data, lambda count: _check_points(count, limits))
-    from trimesh.exchange.ply import load_ply  # a second to import: not for refused files
+    from trimesh.exchange.ply import load_ply  # takes a second: not for refused files
 
     try:
         mesh = load_ply(io.BytesIO(vertices), fix_texture=False, skip_materials=True)
@@ -73,7 +73,7 @@ def read_ply(data: bytes, limits: Limits) -> Array:
 
 
 def read_pcd(data: bytes, limits: Limits) -> Array:
-    """PCD, ``ascii``, ``binary`` or ``binary_compressed``: its ``x``, ``y``, ``z`` fields."""
+    """Read the ``x``, ``y``, ``z`` fields of a PCD file, ASCII, binary or compressed."""
     from pypcd4.pypcd4 import Encoding, MetaData, PointCloud
 
     end = data.find(b"\nDATA ", 0, 65_536) + 1
@@ -107,7 +107,7 @@ def read_pcd(data: bytes, limits: Limits) -> Array:
 
 
 def read_las(data: bytes, limits: Limits) -> Array:
-    """LAS or LAZ 1.2 to 1.4, scaled to its map units."""
+    """Read a LAS or LAZ file, 1.2 to 1.4, scaled to its map units."""
     import laspy
 
     _check_las_header(data)
@@ -131,7 +131,7 @@ def read_las(data: bytes, limits: Limits) -> Array:
 
 
 def _read_laz(data: bytes, count: int) -> Array:
-    """Decompress in a process of its own; ``laz_worker`` beside this module says why."""
+    """Decompress in a process of its own, for the reasons given in ``laz_worker``."""
     command = [sys.executable, "-I", str(Path(__file__).with_name("laz_worker.py"))]
     try:
         done = subprocess.run(
@@ -156,7 +156,7 @@ _MAX_LAS_RECORDS = 1024
 
 
 def _check_las_header(data: bytes) -> None:
-    """Refuse a header whose sizes cannot be true; the library would believe them.
+    """Refuse a header with impossible sizes; the library does not check them.
 
     Source: LAS 1.2 to 1.4, public header block: header size (uint16 at 94), offset of
     the points (uint32 at 96), number of variable length records (uint32 at 100).
@@ -171,9 +171,10 @@ def _check_las_header(data: bytes) -> None:
 
 
 def read_text(data: bytes, limits: Limits) -> Array:
-    """XYZ: one point a line, its first three numbers; commas or spaces; ``#`` comments.
+    """Read XYZ text: one point per line, its first three numbers; commas or spaces.
 
-    A first line of column names, or of a single count (PTS), is skipped.
+    Comments start with ``#``. A first line of column names, or of a single count (PTS), is
+    skipped.
     """
     _check_points(data.count(b"\n"), limits)
     try:
@@ -186,7 +187,7 @@ def read_text(data: bytes, limits: Limits) -> Array:
         return np.loadtxt(lines, dtype=np.float64, usecols=(0, 1, 2), ndmin=2)
     except _DAMAGE_ERRORS as error:
         raise UndecodableError(
-            "expected text with one point a line, at least three numbers each"
+            "expected text with one point per line, at least three numbers each"
         ) from error
 
 
@@ -196,7 +197,7 @@ def _is_heading(line: str) -> bool:
 
 
 def read_array(data: bytes, limits: Limits) -> Array:
-    """NPY of shape (points, 3 or more); the first three columns are the coordinates."""
+    """Read an NPY file (points, 3 or more); the first three columns are the coordinates."""
     array = read_npy(data, limits.decoded_bytes)
     if array.ndim != 2 or array.shape[1] < 3:
         raise InvalidInputError(f"expected an array of shape (points, 3), got {array.shape}")

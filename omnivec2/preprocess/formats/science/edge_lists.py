@@ -1,4 +1,4 @@
-"""Graphs written out as JSON: ``{"nodes": ..., "edges": ..., "edge_features": ...}``."""
+"""Reader of graphs in JSON: ``{"nodes": ..., "edges": ..., "edge_features": ...}``."""
 
 from __future__ import annotations
 
@@ -28,11 +28,11 @@ def read_edge_list(value: dict[str, JsonValue], limits: Limits) -> Graph:
 
     Raises:
         InvalidInputError: a key is missing or unknown, or an id or index is out of range.
-        TooLargeError: more nodes or edges than the limits.
+        TooLargeError: there are more nodes or edges than the limits.
     """
     if not {"nodes", "edges"} <= set(value) <= set(_KEYS):
         raise InvalidInputError(
-            "expected an object with nodes, edges and perhaps edge_features, "
+            "expected an object with nodes, edges and optionally edge_features, "
             f"got {', '.join(sorted(value)) or 'an empty object'}",
             field="inputs",
         )
@@ -76,7 +76,7 @@ def _list(value: dict[str, JsonValue], key: str) -> list[JsonValue]:
 
 
 def _rows(rows: Sequence[JsonValue], key: str, sizes: tuple[int, ...]) -> Ids:
-    """Lists of ids, each below its field's size, as int32 (rows, fields)."""
+    """Check lists of ids, each below its field's size; return int32 (rows, fields)."""
     for index, row in enumerate(rows):
         if not isinstance(row, list) or len(row) != len(sizes):
             raise InvalidInputError(

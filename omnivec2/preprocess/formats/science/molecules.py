@@ -12,7 +12,7 @@ from omnivec2.errors import InvalidInputError, TooLargeError, UndecodableError
 from omnivec2.preprocess.formats.science.graph_fields import BOND_FIELD_SIZES, Graph, check_size
 from omnivec2.spec import Limits
 
-# Ids by RDKit's names, in OGB's order; names not here get the field's last id.
+# Ids by RDKit's names, in OGB's order; other names get the field's last id.
 _CHIRALITY = {
     name: index
     for index, name in enumerate(
@@ -32,7 +32,7 @@ _SHOWN_CHARACTERS = 60
 
 @lru_cache(maxsize=1)
 def rdkit_chem() -> ModuleType:
-    """RDKit's Chem module, its log to standard error turned off."""
+    """Import RDKit's Chem module and turn off its log to standard error."""
     from rdkit import Chem, RDLogger
 
     RDLogger.DisableLog("rdApp.*")  # type: ignore[attr-defined]
@@ -41,12 +41,12 @@ def rdkit_chem() -> ModuleType:
 
 
 def read_smiles(text: str, limits: Limits) -> Graph:
-    """The molecule of a SMILES string (one line; its first word counts).
+    """Read the molecule of a SMILES string: one line, of which the first word counts.
 
     Raises:
-        UndecodableError: not SMILES, or against the rules of valence.
-        TooLargeError: longer than ``limits.characters``.
-        InvalidInputError: empty, or more than one line.
+        UndecodableError: the text is not SMILES, or its valences are impossible.
+        TooLargeError: it is longer than ``limits.characters``.
+        InvalidInputError: it is empty, or has more than one line.
     """
     text = text.strip()
     if not text:
@@ -74,17 +74,17 @@ def read_smiles(text: str, limits: Limits) -> Graph:
 
 
 def _chemistry_problem(smiles: str) -> str:
-    """Why RDKit refused a string whose syntax is right, e.g. a valence, or nothing."""
+    """Explain why RDKit refused a string with correct syntax, e.g. a valence; "" if unknown."""
     molecule = rdkit_chem().MolFromSmiles(smiles, sanitize=False)
     problems = [] if molecule is None else rdkit_chem().DetectChemistryProblems(molecule)
     return f" ({problems[0].Message()})" if problems else ""
 
 
 def read_molfile(text: str, limits: Limits) -> Graph:
-    """The first molecule of a MOL (V2000, V3000) or SDF file.
+    """Read the first molecule of a MOL (V2000, V3000) or SDF file.
 
     Raises:
-        UndecodableError: not such a file, or against the rules of valence.
+        UndecodableError: the text is not such a file, or its valences are impossible.
         TooLargeError: the counts line declares more than the limits.
     """
     block = text.replace("\r\n", "\n").split("\n$$$$", 1)[0]
@@ -110,12 +110,12 @@ def read_molfile(text: str, limits: Limits) -> Graph:
 
 
 def graph_from_atoms(numbers: list[int], edges: list[tuple[int, int]], types: list[int]) -> Graph:
-    """The molecule of atomic numbers and bonds; RDKit works out hydrogens and all else.
+    """Build a molecule from atomic numbers and bonds; RDKit derives hydrogens and all else.
 
     Args:
-        numbers: atomic number per atom.
-        edges: two ends per bond.
-        types: OGB's bond type id per bond, below 4.
+        numbers: The atomic number of each atom.
+        edges: The two ends of each bond.
+        types: The bond type of each bond, OGB's ids below 4.
 
     Raises:
         InvalidInputError: the valences are impossible.
@@ -138,7 +138,7 @@ def graph_from_atoms(numbers: list[int], edges: list[tuple[int, int]], types: li
 
 
 def graph_from_molecule(molecule: Any) -> Graph:
-    """OGB's ids of an RDKit molecule."""
+    """Convert an RDKit molecule to OGB's ids."""
     nodes = [_atom_ids(atom) for atom in molecule.GetAtoms()]
     bonds = list(molecule.GetBonds())
     ends = [(bond.GetBeginAtomIdx(), bond.GetEndAtomIdx()) for bond in bonds]

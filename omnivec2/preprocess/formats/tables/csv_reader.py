@@ -1,7 +1,7 @@
 """CSV -> a frame.
 
-Read with the standard library, because it alone says on which line a row has too few
-fields; faster readers fill such rows without a word.
+It uses the standard library, the only reader that reports on which line a row has too few
+fields; faster readers silently fill such rows.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from omnivec2.preprocess.formats.tables.time_axis import is_time_text
 from omnivec2.spec import Limits
 
 MAX_LINE_CHARACTERS = 2**20
-"""Characters of a line; a longer one is an attack on the list of its fields."""
+"""A longer line is refused: splitting it into fields would take too much memory."""
 
 _DELIMITERS = (",", ";", "\t")
 
@@ -29,16 +29,16 @@ def read_csv(data: bytes, limits: Limits) -> Frame:
     """Read CSV with commas, semicolons or tabs, with or without a header line.
 
     Raises:
-        UndecodableError: not UTF-8 text, or quotes do not match.
-        TooLargeError: too many rows or columns.
-        InvalidInputError: rows of different lengths, or columns of the same name.
+        UndecodableError: the file is not UTF-8 text, or its quotes do not match.
+        TooLargeError: there are too many rows or columns.
+        InvalidInputError: rows differ in length, or two columns have the same name.
     """
     text = decode_utf8(data)
     head = text[:MAX_LINE_CHARACTERS].lstrip().partition("\n")[0]
     delimiter = max(_DELIMITERS, key=head.count)
     lines = _guarded_lines(io.StringIO(text, newline=""))
     reader = csv.reader(lines, delimiter=delimiter, skipinitialspace=True, strict=True)
-    most = limits.rows if limits.rows is not None else len(data)
+    max_rows = limits.rows if limits.rows is not None else len(data)
     rows: list[list[str]] = []
     try:
         for row in reader:
@@ -53,8 +53,8 @@ def read_csv(data: bytes, limits: Limits) -> Frame:
                     field="inputs",
                 )
             rows.append(row)
-            if len(rows) > most + 1:
-                raise TooLargeError(f"table has more than {most:,} rows", field="inputs")
+            if len(rows) > max_rows + 1:
+                raise TooLargeError(f"table has more than {max_rows:,} rows", field="inputs")
     except csv.Error as error:
         raise UndecodableError(f"CSV line {reader.line_num}: {error}", field="inputs") from error
     if not rows:
@@ -78,7 +78,7 @@ def _looks_like_data(cell: str) -> bool:
     """Whether a cell of the first line is a value, rather than a column's name."""
     text = cell.strip()
     if text.lower() in MISSING_TEXTS:
-        # An index column has an empty name, a number column may lack its first value.
+        # An index column has an empty name; the first value of a number column may be missing.
         return True
     try:
         float(text)

@@ -18,14 +18,15 @@ def read_json(value: JsonValue, limits: Limits, *, text_numbers: bool) -> Frame:
     """Read a table from JSON.
 
     Args:
-        value: ``{"column": [...], ...}``, ``{"table": {...}}``, a list of row objects,
+        value: One of ``{"column": [...], ...}``, ``{"table": {...}}``, a list of row objects,
             one row object, a list of lists, or a list of numbers (one column).
-        limits: rows and columns.
-        text_numbers: whether strings may spell numbers.
+        limits: The limits on rows and columns.
+        text_numbers: Whether strings may spell numbers.
 
     Raises:
-        InvalidInputError: another form, columns of different lengths, or nested values.
-        TooLargeError: too many rows or columns.
+        InvalidInputError: the value has another form, columns differ in length, or values
+            are nested.
+        TooLargeError: there are too many rows or columns.
     """
     if isinstance(value, dict) and len(value) == 1:
         inner = next(iter(value.values()))
@@ -39,7 +40,7 @@ def read_json(value: JsonValue, limits: Limits, *, text_numbers: bool) -> Frame:
 
 
 def _json_columns(value: JsonValue, limits: Limits) -> tuple[list[str], list[Sequence[Any]]]:
-    """Names ("" where there are none) and columns of equal length."""
+    """Return names ("" where there are none) and columns of equal length."""
     if isinstance(value, dict) and value:
         lists = {name: cells for name, cells in value.items() if isinstance(cells, list)}
         if not lists:

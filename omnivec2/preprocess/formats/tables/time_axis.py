@@ -1,4 +1,4 @@
-"""Finding the column that says when, and reading it as seconds."""
+"""The time column of a table: how it is found and read as seconds."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ _FORMATS = (
     "%Y-%m-%d %H:%M",
     "%Y-%m-%d",
 )
-"""In all but the first, single-digit months and hours need no leading zero."""
+"""In all formats but the first, single-digit months and hours need no leading zero."""
 
 MAX_TIME_CHARACTERS = 64
-"""Characters; a longer cell is no time."""
+"""A longer cell is no time."""
 
 
 def find_time_column(frame: Frame) -> str | None:
-    """The time column: by its type, else by its name, else by holding dates."""
+    """Find the time column: by its type, else by its name, else because it holds dates."""
     for name, column in frame.columns.items():
         if column.dtype.kind == "M":
             return name
@@ -45,10 +45,10 @@ def find_time_column(frame: Frame) -> str | None:
 
 
 def read_seconds(frame: Frame, name: str) -> FloatColumn:
-    """A time column as float64: dates as seconds since 1970, numbers as they are.
+    """Read a time column as float64: dates as seconds since 1970, numbers as they are.
 
     Raises:
-        InvalidInputError: a value is missing or not a time; names row and column.
+        InvalidInputError: a value is missing or not a time; the message names row and column.
     """
     column = frame.columns[name]
     if column.dtype.kind == "M":
@@ -85,7 +85,7 @@ def _is_number(text: str) -> bool:
 
 
 def _timestamps(cells: list[Any]) -> FloatColumn:
-    """Times spelled like the first one; NaN from the first on that is not."""
+    """Parse times in the format of the first one; NaN from the first other format on."""
     values = np.full(len(cells), np.nan)
     form = next((f for f in _FORMATS if math.isfinite(_timestamp(cells[0], f))), _FORMATS[0])
     for row, cell in enumerate(cells):
@@ -96,7 +96,7 @@ def _timestamps(cells: list[Any]) -> FloatColumn:
 
 
 def _timestamp(cell: Any, form: str) -> float:
-    """Seconds since 1970 (UTC unless the text says otherwise), NaN if spelled otherwise."""
+    """Parse seconds since 1970 (UTC unless the text has a time zone); NaN in another format."""
     if not isinstance(cell, str) or len(cell) > MAX_TIME_CHARACTERS:
         return math.nan
     text = cell.strip()
