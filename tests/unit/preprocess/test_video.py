@@ -18,7 +18,7 @@ from omnivec2.errors import (
     UnsupportedMediaTypeError,
 )
 from omnivec2.preprocess import preprocessor_type
-from omnivec2.preprocess.formats.media import video_container, video_frames
+from omnivec2.preprocess.formats.media import video_frames
 from omnivec2.preprocess.video import Clip, VideoParameters, VideoPreprocessor
 from omnivec2.spec import Limits, Modality
 
@@ -232,25 +232,6 @@ def test_an_mp4_whose_tables_claim_millions_of_samples_is_refused_before_they_ar
     data[at : at + 8] = struct.pack(">II", 1, count)
     with pytest.raises(TooLargeError, match="samples"):
         video().decode(bytes(data))
-
-
-def test_pcm_sound_may_have_large_tables():
-    def box(name: bytes, *content: bytes) -> bytes:
-        body = b"".join(content)
-        return struct.pack(">I4s", 8 + len(body), name) + body
-
-    def movie(ticks: int) -> bytes:
-        times = box(b"stts", struct.pack(">IIII", 0, 1, 5_000_000, ticks))
-        sizes = box(b"stsz", struct.pack(">III", 0, 4, 5_000_000))
-        return box(b"moov", box(b"trak", box(b"mdia", box(b"minf", box(b"stbl", times, sizes)))))
-
-    video_container.check_sample_tables(movie(ticks=1))
-    with pytest.raises(TooLargeError):
-        video_container.check_sample_tables(movie(ticks=2))
-    with pytest.raises(TooLargeError):
-        video_container.check_sample_tables(
-            movie(ticks=1) + b"stsz" + struct.pack(">III", 0, 4, 5_000_000)
-        )
 
 
 @pytest.mark.parametrize(
