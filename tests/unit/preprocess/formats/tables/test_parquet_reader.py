@@ -9,7 +9,7 @@ import pyarrow as pa
 import pytest
 from pyarrow import parquet
 
-from omnivec2.errors import InputError, TooLargeError, UndecodableError
+from omnivec2.errors import InputError, InvalidInputError, TooLargeError, UndecodableError
 from omnivec2.preprocess.formats.tables.parquet_reader import read_parquet
 from omnivec2.preprocess.formats.tables.time_axis import find_time_column
 from omnivec2.spec import Limits
@@ -105,3 +105,8 @@ def test_truncated_parquet_is_undecodable(size):
     data = (DATA / "timeseries" / "hourly.parquet").read_bytes()
     with pytest.raises(UndecodableError, match="Parquet"):
         read_parquet(data[:size], LIMITS)
+
+
+def test_parquet_without_flat_columns_is_invalid():
+    with pytest.raises(InvalidInputError, match="table is empty"):
+        read_parquet(written({"nested": [[1], [2]]}), LIMITS)
