@@ -284,3 +284,14 @@ def test_damage_of_any_kind_is_an_input_error_or_a_cube(preprocess, path):
 def test_a_window_without_a_centre_is_refused():
     with pytest.raises(ValueError, match="odd"):
         HyperspectralParameters(window=6)
+
+
+@pytest.mark.parametrize("shape", [(2, 2, 2, 4), (0, 4)])
+def test_arrays_of_too_many_axes_or_of_no_values_are_refused(four_bands, shape):
+    with pytest.raises(InputError):
+        four_bands.decode(npy(np.zeros(shape)))
+
+
+def test_a_list_whose_ends_are_not_the_bands_is_refused(four_bands):
+    with pytest.raises(InvalidInputError, match="expected 4 bands"):
+        four_bands.decode_json([[1, 2, 3], [4, 5, 6]])

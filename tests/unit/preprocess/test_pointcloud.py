@@ -263,3 +263,16 @@ def test_json_bytes_are_read_as_a_file_too(preprocess):
 def test_groups_cannot_outnumber_points():
     with pytest.raises(ValueError, match="groups"):
         PointCloudParameters(points=32, groups=64)
+
+
+def test_a_cloud_without_a_finite_point_is_refused(preprocess):
+    with pytest.raises(InvalidInputError, match="no point with finite"):
+        preprocess.prepare(np.full((3, 3), np.nan, np.float32))
+    with pytest.raises(InvalidInputError, match="no point with finite"):
+        preprocess.decode(PCD_OF_NAN)
+
+
+PCD_OF_NAN = (
+    b"VERSION .7\nFIELDS x y z\nSIZE 4 4 4\nTYPE F F F\nCOUNT 1 1 1\nWIDTH 1\nHEIGHT 1\n"
+    b"VIEWPOINT 0 0 0 1 0 0 0\nPOINTS 1\nDATA ascii\nnan nan nan\n"
+)

@@ -351,3 +351,8 @@ def test_damaged_bytes_never_raise_anything_but_input_errors(name):
 
 def test_the_registry_finds_it():
     assert preprocessor_type(Modality.XRAY) is XrayPreprocessor
+
+
+def test_a_picture_of_nothing_but_padding_is_invalid():
+    with pytest.raises(InvalidInputError, match="nothing but padding"):
+        shown(np.full((2, 2), 7, np.uint16), PixelPaddingValue=7)
