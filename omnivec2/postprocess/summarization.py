@@ -108,6 +108,10 @@ class SummarizationPostprocessor(Postprocessor):
         """Return the type of the response body to one input."""
         return cast(type[Any], list[Summary])
 
+    def batch_schema(self, spec: HeadSpec) -> type[Any]:
+        """Return the same type: the summaries of all inputs are in one list."""
+        return self.response_schema(spec)
+
 
 def generated_ids(outputs: Mapping[str, Array], spec: HeadSpec) -> Array:
     """Return the token ids of a search, (samples, T).

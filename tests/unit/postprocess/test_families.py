@@ -119,6 +119,15 @@ def test_answers_fit_the_documented_schema(name):
     assert adapter.json_schema()
 
 
+@pytest.mark.parametrize("name", CASES)
+def test_answers_to_a_list_of_inputs_fit_the_documented_schema(name):
+    head, outputs, context = CASES[name]
+    post = postprocessor_for(head.family)
+    result = post(outputs, context, head, post.parameters_type())
+    several = post.combine([result, result], batched=True, spec=head)
+    TypeAdapter(post.batch_schema(head)).validate_json(json.dumps(several), strict=True)
+
+
 @pytest.mark.parametrize("broken", [np.nan, np.inf])
 @pytest.mark.parametrize("name", IN_NUMBERS)
 def test_values_that_are_not_finite_never_leave(name, broken):
