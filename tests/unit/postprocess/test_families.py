@@ -101,7 +101,7 @@ def answer(name: str, **parameters):
     return post.combine([result], batched=False, spec=head)
 
 
-def test_every_family_has_a_post_processor_of_its_own():
+def test_every_family_has_a_postprocessor_of_its_own():
     assert {postprocessor_for(family).family for family in TaskFamily} == set(TaskFamily)
 
 

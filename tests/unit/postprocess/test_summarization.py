@@ -48,7 +48,7 @@ def test_the_texts_of_several_samples_are_joined(spec, answer):
     ]
 
 
-def test_a_text_that_was_cut_is_refused_only_where_that_is_asked_for(spec, answer):
+def test_a_text_that_was_cut_is_refused_only_on_request(spec, answer):
     for truncation in (None, "longest_first", "only_first"):
         assert answer(spec, IDS, {"cut": 7}, truncation=truncation)
     assert answer(spec, IDS, truncation="do_not_truncate")
@@ -60,7 +60,7 @@ def test_the_search_is_the_heads_own_without_parameters(spec):
     assert options(spec) == SearchOptions.of(GENERATION)
 
 
-def test_parameters_of_the_search_may_stand_in_either_place_and_the_inner_one_wins(spec):
+def test_parameters_of_the_search_may_be_in_either_place_and_the_inner_one_wins(spec):
     outer = {"num_beams": 2, "length_penalty": 0.5, "no_repeat_ngram_size": 0, "max_length": 9}
     expected = SearchOptions(9, num_beams=2, length_penalty=0.5, no_repeat_ngram_size=0)
     assert options(spec, **outer) == expected
@@ -84,7 +84,7 @@ def test_more_than_the_head_allows_is_an_error_that_names_the_parameter(spec, pa
     assert caught.value.field == f"parameters.{field}"
 
 
-def test_other_families_search_as_their_head_says(head):
+def test_other_families_search_with_the_defaults_of_their_head(head):
     other = head(TaskFamily.CLASSIFICATION, Modality.TEXT, generation=GENERATION)
     post = postprocessor_for(TaskFamily.CLASSIFICATION)
     assert post.search_options(other, post.parameters_type()) == SearchOptions.of(GENERATION)

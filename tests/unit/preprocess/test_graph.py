@@ -33,7 +33,7 @@ def same(first, second) -> bool:
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.name)
-def test_every_format_is_told_and_read(preprocess, path):
+def test_every_format_is_detected_and_read(preprocess, path):
     data = path.read_bytes()
     assert preprocess.sniff(data) in preprocess.media_types
     graph = preprocess.decode(data)
@@ -205,7 +205,7 @@ def test_the_molecule_of_no_atoms_is_refused(preprocess):
         preprocess.decode(empty.encode(), "chemical/x-mdl-molfile")
 
 
-def test_sizes_over_the_limits_are_refused_before_rdkit_is_asked(preprocess, monkeypatch):
+def test_sizes_over_the_limits_are_refused_before_rdkit_is_called(preprocess, monkeypatch):
     monkeypatch.setattr("omnivec2.preprocess.formats.science.molecules.rdkit_chem", None)
     mol = (DATA / "caffeine.mol").read_text().splitlines()
     mol[3] = "999999" + mol[3][6:]

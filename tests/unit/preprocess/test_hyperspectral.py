@@ -67,7 +67,7 @@ def test_every_format_gives_the_same_cube(preprocess, path):
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.name)
-def test_what_a_file_is_told_to_be_is_an_accepted_type(preprocess, path):
+def test_detected_content_types_are_accepted_ones(preprocess, path):
     assert preprocess.sniff(path.read_bytes()) in preprocess.media_types
 
 
@@ -87,7 +87,7 @@ def test_windows_at_the_edge_are_mirrored(four_bands):
     assert np.array_equal(first, expected)
 
 
-def test_windows_are_made_when_asked_for_only(preprocess):
+def test_windows_are_made_on_access_only(preprocess):
     cube = np.zeros((256, 256, 204), dtype=np.int16)
     tracemalloc.start()
     prepared = preprocess.prepare(cube)
@@ -112,7 +112,7 @@ def test_spectra_that_are_no_picture_do_not_mix(preprocess):
     assert (prepared.samples[1]["window"] == spectra[1]).all()
 
 
-def test_json_takes_a_spectrum_spectra_a_cube_and_a_base64_file(preprocess):
+def test_json_may_be_a_spectrum_spectra_a_cube_and_a_base64_file(preprocess):
     spectrum = json.loads((DATA / "spectrum.json").read_text())
     assert preprocess.decode_json(spectrum).shape == (1, 204)
     assert preprocess.decode_json([spectrum, spectrum]).shape == (2, 204)

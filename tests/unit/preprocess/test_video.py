@@ -63,7 +63,7 @@ def indices(data: bytes, **parameters) -> list[int]:
 
 
 @pytest.mark.parametrize(("name", "media_type"), FILES.items())
-def test_every_accepted_format_is_told_by_its_bytes_and_read(name, media_type):
+def test_every_accepted_format_is_detected_and_read(name, media_type):
     data = (DATA / name).read_bytes()
     preprocessor = video()
     assert preprocessor.sniff(data) == media_type
@@ -141,7 +141,7 @@ def test_only_needed_groups_are_decoded(monkeypatch):
     assert len(video().decode(data).frames) == 8
 
 
-def test_key_frames_stand_in_where_the_middles_take_too_much_decoding(monkeypatch):
+def test_key_frames_are_used_where_the_middles_take_too_much_decoding(monkeypatch):
     data = encoded(40, g="5", sc_threshold="0", bf="0")
     monkeypatch.setattr(video_frames, "MAX_DECODED_PIXELS", 32 * 32 * 9)
     assert indices(data) == [0, 5, 10, 15, 20, 25, 30, 35]

@@ -177,7 +177,7 @@ def read_matlab(data: bytes, limits: Limits, bands: int) -> Array:
 
 
 def _check_inflated(data: bytes, limit: int) -> None:
-    """Inflate all compressed elements without keeping them; at most ``limit`` bytes in total."""
+    """Decompress all compressed elements without keeping them; at most ``limit`` bytes in total."""
     order = "<" if data[126:128] == b"IM" else ">"
     position, total = 128, 0
     while position + 8 <= len(data):

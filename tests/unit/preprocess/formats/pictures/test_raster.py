@@ -37,7 +37,7 @@ def test_opening_checks_the_declared_size_and_decodes_nothing():
         raster.load(picture, "PNG")
 
 
-def test_a_picture_that_pillow_takes_for_a_bomb_is_too_large(monkeypatch):
+def test_a_picture_that_pillow_considers_a_bomb_is_too_large(monkeypatch):
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 10)
     with pytest.raises(TooLargeError, match=r"limit \(pixels\) of 20"):
         raster.open_picture(encode(Image.new("L", (8, 8))), "PNG", Limits())

@@ -9,7 +9,7 @@ from omnivec2.spec import Limits
 LIMITS = Limits(rows=1_000, columns=20, decoded_bytes=2**20)
 
 
-def test_a_header_is_told_from_data():
+def test_a_header_line_is_distinguished_from_data():
     assert list(read_csv(b"a,b\n1,2\n", LIMITS).columns) == ["a", "b"]
     assert list(read_csv(b"1,2\n3,4\n", LIMITS).columns) == ["column 1", "column 2"]
     assert not read_csv(b"2020-01-01,2\n2020-01-02,4\n", LIMITS).named
@@ -17,7 +17,7 @@ def test_a_header_is_told_from_data():
 
 
 @pytest.mark.parametrize("delimiter", [",", ";", "\t"])
-def test_delimiters_are_told_by_the_first_line(delimiter):
+def test_the_delimiter_is_detected_in_the_first_line(delimiter):
     data = delimiter.join("ab").encode() + b"\n" + delimiter.join("12").encode()
     assert list(read_csv(data, LIMITS).columns) == ["a", "b"]
 

@@ -16,7 +16,7 @@ from omnivec2.preprocess.imu import ImuParameters, ImuPreprocessor
         (b"\x89PNG\r\n\x1a\n", None),
     ],
 )
-def test_content_is_told_by_its_first_bytes(data, media_type):
+def test_content_types_are_detected_by_the_first_bytes(data, media_type):
     assert ImuPreprocessor(ImuParameters()).sniff(data) == media_type
 
 
