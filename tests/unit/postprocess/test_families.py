@@ -79,6 +79,11 @@ CASES = {
         {"values": floats(1, 1)},
         {},
     ),
+    "regression of a table": (
+        spec(TaskFamily.REGRESSION, Modality.TABULAR, targets=(Target(name="s", unit="m"),)),
+        {"values": floats(3, 1)},
+        {"form": "table", "reduce": "each"},
+    ),
     "forecasting": (
         spec(TaskFamily.FORECASTING, Modality.TIMESERIES, horizon=4, quantiles=(0.1, 0.9)),
         {"mean": floats(2, 4), "quantiles": floats(2, 2, 4)},

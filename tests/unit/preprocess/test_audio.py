@@ -221,3 +221,12 @@ def test_a_file_of_no_samples_is_invalid():
     soundfile.write(file, np.zeros(0, np.float32), 16_000, format="WAV")
     with pytest.raises(InvalidInputError, match="no samples"):
         AudioPreprocessor(AudioParameters()).decode(file.getvalue())
+
+
+def test_the_channels_of_an_array_are_averaged_as_those_of_a_file():
+    left, right = np.random.default_rng(0).uniform(-0.5, 0.5, (2, 8_000)).astype(np.float32)
+    audio = AudioPreprocessor(AudioParameters(frames=32))
+    stereo = audio.prepare(Audio(np.stack([left, right], axis=1), 16_000))
+    mono = audio.prepare(Audio((left + right) / 2, 16_000))
+    for first, second in zip(stereo.samples, mono.samples, strict=True):
+        np.testing.assert_allclose(first["fbank"], second["fbank"], atol=1e-4)

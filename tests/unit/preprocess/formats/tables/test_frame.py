@@ -11,6 +11,7 @@ def test_missing_values_are_nan_in_numbers_and_none_in_texts():
     frame = Frame.of({"a": ["1", " ", "NA", "2.5"]})
     np.testing.assert_array_equal(frame.numbers("a"), [1, np.nan, np.nan, 2.5])
     assert frame.texts("a") == ["1", None, "NA", "2.5"]
+    np.testing.assert_array_equal(Frame.of({"a": ["1", None]}).numbers("a"), [1, np.nan])
 
 
 def test_cells_become_text_as_people_write_them():
