@@ -1,4 +1,4 @@
-"""arrays -> the answer's JSON value, one module per task family (numpy, never torch)."""
+"""Postprocessing: arrays -> the answer's JSON value, one module per task family (no torch)."""
 
 from __future__ import annotations
 
@@ -29,5 +29,5 @@ _POSTPROCESSORS: dict[TaskFamily, type[Postprocessor]] = {
 
 
 def postprocessor_for(family: TaskFamily) -> Postprocessor:
-    """The post-processor of a task family; it has no state."""
+    """Build the postprocessor of a task family; it has no state."""
     return _POSTPROCESSORS[family]()

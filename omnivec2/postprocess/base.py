@@ -1,4 +1,4 @@
-"""What every post-processor shares: arrays in, the answer's JSON value out."""
+"""The base class of the postprocessors: arrays in, the answer's JSON value out."""
 
 from __future__ import annotations
 
@@ -16,18 +16,17 @@ Array = npt.NDArray[Any]
 
 
 class Parameters(BaseModel):
-    """Base of a family's request parameters; unknown names are errors."""
+    """The base class of a family's request parameters; unknown names are errors."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
 class Postprocessor(ABC):
-    """Turns a head's outputs into the answer people's tools understand.
+    """Converts a head's outputs into an answer in Hugging Face's form for the task.
 
     Class attributes:
-        family: the task family it serves.
-        parameters_type: pydantic model of the request's ``parameters``.
-        response_type: type of the answer to one input, for OpenAPI.
+        family: The task family it serves.
+        parameters_type: The pydantic model of the request's ``parameters``.
     """
 
     family: ClassVar[TaskFamily]
@@ -41,41 +40,41 @@ class Postprocessor(ABC):
         spec: HeadSpec,
         parameters: Any,
     ) -> JsonValue:
-        """The answer to one input.
+        """Make the answer to one input.
 
         Args:
-            outputs: name -> array (samples, ...), all samples of this input.
-            context: ``Prepared.context`` of this input.
-            spec: the head's spec (labels, targets, units).
-            parameters: an instance of ``parameters_type``.
+            outputs: The name -> array (samples, ...) of each output, all samples of this input.
+            context: The ``Prepared.context`` of this input.
+            spec: The head's spec (labels, targets, units).
+            parameters: An instance of ``parameters_type``.
 
         Raises:
             InvalidParameterError: a parameter does not fit this head.
         """
 
     def search_options(self, spec: HeadSpec, parameters: Any) -> SearchOptions:
-        """What is searched for where the head writes text: the head's own, unless overridden.
+        """Return the options of the search in a head that writes text: the head's own defaults.
 
         Raises:
-            InvalidParameterError: a parameter asks for more than the head can.
+            InvalidParameterError: a parameter is beyond the head's maximum.
         """
         assert spec.generation is not None, f"{spec.route} writes no text"
         return SearchOptions.of(spec.generation)
 
     def combine(self, results: Sequence[JsonValue], *, batched: bool, spec: HeadSpec) -> JsonValue:
-        """The response body for all inputs of a request.
+        """Make the response body for all inputs of a request.
 
         Args:
-            results: one answer per input, in the order of the inputs.
-            batched: whether the caller sent a list of inputs.
-            spec: the head's spec.
+            results: One answer per input, in the order of the inputs.
+            batched: Whether the caller sent a list of inputs.
+            spec: The head's spec.
         """
         return list(results) if batched else results[0]
 
     @abstractmethod
     def response_schema(self, spec: HeadSpec) -> type[Any]:
-        """Type of the response body to one input, for the OpenAPI document."""
+        """Return the type of the response body to one input, for the OpenAPI document."""
 
     def batch_schema(self, spec: HeadSpec) -> type[Any]:
-        """Type of the response body to a list of inputs."""
+        """Return the type of the response body to a list of inputs."""
         return cast(type[Any], list[self.response_schema(spec)])  # type: ignore[misc]

@@ -10,15 +10,22 @@ from pydantic import BaseModel, Field, JsonValue
 
 from omnivec2.errors import InvalidParameterError
 from omnivec2.postprocess.base import Array, Parameters, Postprocessor
-from omnivec2.postprocess.numeric import Floats, labels, output, reduces, sigmoid, softmax
+from omnivec2.postprocess.numeric import (
+    Floats,
+    checked_labels,
+    checked_output,
+    is_averaged,
+    sigmoid,
+    softmax,
+)
 from omnivec2.spec import HeadSpec, Modality, TaskFamily
 
 _DEFAULT_TOP_K = 5
-"""Hugging Face's pipelines answer five classes where a picture or sound may show many."""
+"""Hugging Face's pipelines return five classes for pictures and sounds."""
 
 
 class LabelScore(BaseModel):
-    """A class and how sure the head is of it."""
+    """A class and its score."""
 
     label: str
     score: float = Field(description="probability, unless function_to_apply says otherwise")
@@ -30,18 +37,18 @@ class ClassificationParameters(Parameters):
     top_k: int | None = Field(
         default=None,
         ge=1,
-        description="classes to answer, at most all; without it 5, and for text all",
+        description="number of classes to return, at most all; default 5, for text all",
     )
     function_to_apply: Literal["softmax", "sigmoid", "none"] | None = Field(
-        default=None, description="what turns logits into scores; without it softmax"
+        default=None, description="function that turns logits into scores; default softmax"
     )
 
 
 class ClassificationPostprocessor(Postprocessor):
-    """``[{"label", "score"}, …]``; for a table with ``form="table"`` only the labels.
+    """Makes ``[{"label", "score"}, …]``; for a table with ``form="table"`` only the labels.
 
     Samples that are parts of one input (windows of a recording) are averaged after the
-    function was applied; samples of their own (rows) get a list each.
+    function is applied; independent samples (rows) get a list each.
     """
 
     family = TaskFamily.CLASSIFICATION
@@ -54,24 +61,24 @@ class ClassificationPostprocessor(Postprocessor):
         spec: HeadSpec,
         parameters: ClassificationParameters,
     ) -> JsonValue:
-        """The answer to one input; see the base class."""
-        logits = output(outputs, "logits", spec, ndim=2)
-        names = labels(spec, logits.shape[1])
+        """Make the answer to one input; see the base class."""
+        logits = checked_output(outputs, "logits", spec, ndim=2)
+        names = checked_labels(spec, logits.shape[1])
         scores = _apply(logits, parameters.function_to_apply)
         if context.get("form") == "table":
             return [names[index] for index in scores.argmax(axis=1)]
         count = _count(parameters, spec)
-        if reduces(context, len(scores)):
+        if is_averaged(context, len(scores)):
             return _ranked(scores.mean(axis=0), names, count)
         rows: list[JsonValue] = [_ranked(row, names, count) for row in scores]
         return rows
 
     def combine(self, results: Sequence[JsonValue], *, batched: bool, spec: HeadSpec) -> JsonValue:
-        """As the base class, but a text's answer is always in a list, as the client expects."""
+        """Make the response body; the answer to a text is always in a list, as clients expect."""
         return super().combine(results, batched=batched or _is_text(spec), spec=spec)
 
     def response_schema(self, spec: HeadSpec) -> type[Any]:
-        """Type of the response body to one input."""
+        """Return the type of the response body to one input."""
         if _is_text(spec):
             return cast(type[Any], list[list[LabelScore]])
         if spec.modality is Modality.TABULAR:
@@ -79,7 +86,7 @@ class ClassificationPostprocessor(Postprocessor):
         return cast(type[Any], list[LabelScore])
 
     def batch_schema(self, spec: HeadSpec) -> type[Any]:
-        """Type of the response body to a list of inputs; one text is answered like many."""
+        """Return the type of the response body to a list of inputs; a text has the same."""
         return self.response_schema(spec) if _is_text(spec) else super().batch_schema(spec)
 
 
@@ -111,6 +118,6 @@ def _count(parameters: ClassificationParameters, spec: HeadSpec) -> int:
 
 
 def _ranked(scores: Floats, names: tuple[str, ...], count: int) -> list[JsonValue]:
-    # A stable sort keeps the head's order among equals.
+    # A stable sort keeps the head's order among equal scores.
     order = np.argsort(-scores, kind="stable")[:count]
     return [{"label": names[index], "score": float(scores[index])} for index in order]

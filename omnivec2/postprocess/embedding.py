@@ -1,4 +1,4 @@
-"""Embedding: feature vectors, of length 1 unless asked otherwise."""
+"""Embedding: feature vectors, of length 1 unless requested otherwise."""
 
 from __future__ import annotations
 
@@ -10,21 +10,21 @@ from pydantic import Field, JsonValue
 
 from omnivec2.errors import InvalidParameterError
 from omnivec2.postprocess.base import Array, Parameters, Postprocessor
-from omnivec2.postprocess.numeric import output, reduces
+from omnivec2.postprocess.numeric import checked_output, is_averaged
 from omnivec2.spec import HeadSpec, TaskFamily
 
 
 class EmbeddingParameters(Parameters):
-    """Hugging Face's parameters of feature extraction, as far as they mean something here."""
+    """Hugging Face's parameters of feature extraction, as far as they apply."""
 
     normalize: bool | None = Field(
-        default=None, description="divide by the L2 norm; without it true"
+        default=None, description="whether to divide by the L2 norm; default true"
     )
     truncate: bool | None = Field(
         default=None, description="accepted; inputs that are too long are always cut"
     )
     truncation_direction: Literal["left", "right"] | None = Field(
-        default=None, description="only right (the end is cut)"
+        default=None, description="only right: the end is cut"
     )
     prompt_name: str | None = Field(default=None, description="only null: there are no prompts")
     dimensions: int | None = Field(default=None, description="only the size the head has")
@@ -32,7 +32,7 @@ class EmbeddingParameters(Parameters):
 
 
 class EmbeddingPostprocessor(Postprocessor):
-    """``[[float, …], …]``: one vector per input, or per row of a table.
+    """Makes ``[[float, …], …]``: one vector per input, or per row of a table.
 
     The pixels of a cube and the windows of a recording are averaged before normalising.
     """
@@ -47,10 +47,10 @@ class EmbeddingPostprocessor(Postprocessor):
         spec: HeadSpec,
         parameters: EmbeddingParameters,
     ) -> JsonValue:
-        """The answer to one input, a list of vectors; see the base class."""
-        vectors = output(outputs, "embedding", spec, ndim=2)
+        """Make the answer to one input, a list of vectors; see the base class."""
+        vectors = checked_output(outputs, "embedding", spec, ndim=2)
         _check(parameters, vectors.shape[1])
-        if "grid" in context or reduces(context, len(vectors)):
+        if "grid" in context or is_averaged(context, len(vectors)):
             vectors = vectors.mean(axis=0, keepdims=True)
         if parameters.normalize is not False:
             lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
@@ -58,15 +58,15 @@ class EmbeddingPostprocessor(Postprocessor):
         return cast(JsonValue, vectors.tolist())
 
     def combine(self, results: Sequence[JsonValue], *, batched: bool, spec: HeadSpec) -> JsonValue:
-        """One flat list of vectors, whether a list of inputs was sent or not."""
+        """Join the vectors in one flat list, whether a list of inputs was sent or not."""
         return [vector for vectors in results for vector in cast(list[JsonValue], vectors)]
 
     def response_schema(self, spec: HeadSpec) -> type[Any]:
-        """Type of the response body to one input."""
+        """Return the type of the response body to one input."""
         return cast(type[Any], list[list[float]])
 
     def batch_schema(self, spec: HeadSpec) -> type[Any]:
-        """The same: vectors of all inputs follow each other."""
+        """Return the same type: the vectors of all inputs are in one list."""
         return self.response_schema(spec)
 
 

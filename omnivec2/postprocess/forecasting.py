@@ -10,7 +10,7 @@ from pydantic import BaseModel, Field, JsonValue
 
 from omnivec2.errors import InvalidParameterError, ModelNotReadyError
 from omnivec2.postprocess.base import Array, Parameters, Postprocessor
-from omnivec2.postprocess.numeric import Floats, output
+from omnivec2.postprocess.numeric import Floats, checked_output
 from omnivec2.spec import HeadSpec, TaskFamily
 
 
@@ -31,15 +31,15 @@ class Forecast(BaseModel):
 
 
 class ForecastingParameters(Parameters):
-    """How far to look ahead."""
+    """The parameter of forecasting: the number of steps."""
 
     prediction_length: int | None = Field(
-        default=None, ge=1, description="steps, at most the head's horizon; without it all"
+        default=None, ge=1, description="number of steps, at most and by default the head's horizon"
     )
 
 
 class ForecastingPostprocessor(Postprocessor):
-    """``{"predictions": [{"target", "mean", "quantiles"?}, …]}``."""
+    """Makes ``{"predictions": [{"target", "mean", "quantiles"?}, …]}``."""
 
     family = TaskFamily.FORECASTING
     parameters_type = ForecastingParameters
@@ -51,9 +51,9 @@ class ForecastingPostprocessor(Postprocessor):
         spec: HeadSpec,
         parameters: ForecastingParameters,
     ) -> JsonValue:
-        """The answer to one input; see the base class."""
-        means = output(outputs, "mean", spec, ndim=2)
-        quantiles = output(outputs, "quantiles", spec, ndim=3) if spec.quantiles else None
+        """Make the answer to one input; see the base class."""
+        means = checked_output(outputs, "mean", spec, ndim=2)
+        quantiles = checked_output(outputs, "quantiles", spec, ndim=3) if spec.quantiles else None
         if quantiles is not None and quantiles.shape[1] != len(spec.quantiles):
             raise ModelNotReadyError(f"{spec.route} gives {quantiles.shape[1]} quantiles")
         steps = _steps(parameters, spec, means.shape[1])
@@ -62,7 +62,7 @@ class ForecastingPostprocessor(Postprocessor):
         for index, name in enumerate(names):
             entry: dict[str, JsonValue] = {"target": str(name), "mean": _list(means[index, :steps])}
             if quantiles is not None:
-                # Quantiles estimated one by one may cross; sorted they are no worse.
+                # Quantiles estimated one by one may cross; sorting makes them no worse.
                 ordered = np.sort(quantiles[index, :, :steps], axis=0)
                 rows = zip(sorted(spec.quantiles), ordered, strict=True)
                 entry["quantiles"] = {f"{level:g}": _list(row) for level, row in rows}
@@ -70,7 +70,7 @@ class ForecastingPostprocessor(Postprocessor):
         return {"predictions": predictions}
 
     def response_schema(self, spec: HeadSpec) -> type[Any]:
-        """Type of the response body to one input."""
+        """Return the type of the response body to one input."""
         return Forecast
 
 

@@ -1,4 +1,4 @@
-"""Checked outputs and the few functions that turn logits into scores."""
+"""Checks of outputs, and the functions that turn logits into scores."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from omnivec2.spec import HeadSpec
 Floats = npt.NDArray[np.float64]
 
 
-def output(outputs: Mapping[str, Array], name: str, spec: HeadSpec, ndim: int) -> Floats:
-    """A named output as float64, checked.
+def checked_output(outputs: Mapping[str, Array], name: str, spec: HeadSpec, ndim: int) -> Floats:
+    """Check a named output and return it as float64.
 
     Args:
-        outputs: of the runtime.
-        name: the output to take.
-        spec: of the head, for messages.
-        ndim: axes it must have, the first being the samples.
+        outputs: The outputs of the runtime.
+        name: The name of the output.
+        spec: The head's spec, for messages.
+        ndim: The number of axes it must have, the first being the samples.
 
     Raises:
         ModelNotReadyError: the model gives no such output, one of another shape, or
@@ -38,8 +38,8 @@ def output(outputs: Mapping[str, Array], name: str, spec: HeadSpec, ndim: int) -
     return array
 
 
-def labels(spec: HeadSpec, count: int) -> tuple[str, ...]:
-    """The head's labels.
+def checked_labels(spec: HeadSpec, count: int) -> tuple[str, ...]:
+    """Return the head's labels.
 
     Raises:
         ModelNotReadyError: the spec does not name exactly ``count`` classes.
@@ -52,18 +52,18 @@ def labels(spec: HeadSpec, count: int) -> tuple[str, ...]:
 
 
 def softmax(logits: Floats, axis: int = -1) -> Floats:
-    """Probabilities along an axis; they add up to 1."""
+    """Compute probabilities that add up to 1 along an axis."""
     raised: Floats = np.exp(logits - logits.max(axis=axis, keepdims=True))
     raised /= raised.sum(axis=axis, keepdims=True)
     return raised
 
 
 def sigmoid(logits: Floats) -> Floats:
-    """Independent probabilities, without overflow at either end."""
+    """Compute independent probabilities, without overflow at either end."""
     return np.asarray(0.5 * (1.0 + np.tanh(0.5 * logits)), dtype=np.float64)
 
 
-def reduces(context: Mapping[str, Any], samples: int) -> bool:
-    """Whether the samples are parts of one thing (averaged), rather than things of their own."""
+def is_averaged(context: Mapping[str, Any], samples: int) -> bool:
+    """Whether the samples are parts of one input, whose answers are averaged."""
     default = "mean" if samples == 1 else "each"
     return bool(context.get("reduce", default) == "mean")

@@ -9,12 +9,12 @@ from pydantic import BaseModel, JsonValue
 
 from omnivec2.errors import ModelNotReadyError
 from omnivec2.postprocess.base import Array, Parameters, Postprocessor
-from omnivec2.postprocess.numeric import Floats, output, reduces
+from omnivec2.postprocess.numeric import Floats, checked_output, is_averaged
 from omnivec2.spec import HeadSpec, Modality, TaskFamily
 
 
 class TargetValue(BaseModel):
-    """A quantity, its value and the unit the value is in."""
+    """A quantity, its value and its unit."""
 
     label: str
     value: float
@@ -22,14 +22,14 @@ class TargetValue(BaseModel):
 
 
 class RegressionParameters(Parameters):
-    """Regression takes no parameters."""
+    """The parameters of regression: none."""
 
 
 class RegressionPostprocessor(Postprocessor):
-    """``[{"label", "value", "unit"}, …]``, one per target.
+    """Makes ``[{"label", "value", "unit"}, …]``, one per target.
 
-    Rows get a list each; with ``form="table"`` and one target, a number each, as Hugging
-    Face's tabular regression has it.
+    Rows get a list each; with ``form="table"`` and one target they get a number each, as in
+    Hugging Face's tabular regression.
     """
 
     family = TaskFamily.REGRESSION
@@ -42,8 +42,8 @@ class RegressionPostprocessor(Postprocessor):
         spec: HeadSpec,
         parameters: RegressionParameters,
     ) -> JsonValue:
-        """The answer to one input; see the base class."""
-        values = output(outputs, "values", spec, ndim=2)
+        """Make the answer to one input; see the base class."""
+        values = checked_output(outputs, "values", spec, ndim=2)
         if values.shape[1] != len(spec.targets):
             raise ModelNotReadyError(
                 f"{spec.route} gives {values.shape[1]} values, "
@@ -51,18 +51,18 @@ class RegressionPostprocessor(Postprocessor):
             )
         if context.get("form") == "table" and len(spec.targets) == 1:
             return [float(value) for value in values[:, 0]]
-        if reduces(context, len(values)):
-            return _named(values.mean(axis=0), spec)
-        return [_named(row, spec) for row in values]
+        if is_averaged(context, len(values)):
+            return _target_values(values.mean(axis=0), spec)
+        return [_target_values(row, spec) for row in values]
 
     def response_schema(self, spec: HeadSpec) -> type[Any]:
-        """Type of the response body to one input."""
+        """Return the type of the response body to one input."""
         if spec.modality is Modality.TABULAR:
             return cast(type[Any], list[list[TargetValue]] | list[float])
         return cast(type[Any], list[TargetValue])
 
 
-def _named(row: Floats, spec: HeadSpec) -> JsonValue:
+def _target_values(row: Floats, spec: HeadSpec) -> JsonValue:
     return [
         {"label": target.name, "value": float(value), "unit": target.unit}
         for target, value in zip(spec.targets, row, strict=True)

@@ -1,4 +1,4 @@
-"""Coarse class logits -> a class for every pixel of a picture of any size."""
+"""Resizing of coarse class logits to a class for every pixel of a picture."""
 
 from __future__ import annotations
 
@@ -8,21 +8,21 @@ import numpy.typing as npt
 from omnivec2.postprocess.numeric import Floats
 
 _STRIP_VALUES = 1_000_000
-"""Logits held at a time (32 bytes each with what is computed from them): strips of rows
-keep a large picture of many classes from needing gigabytes."""
+"""The number of logits held at a time (32 bytes each with what is computed from them): working
+in strips of rows keeps a large picture of many classes from needing gigabytes."""
 
 
 def class_map(
     logits: Floats, size: tuple[int, int]
 ) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.float32]]:
-    """Resize bilinearly and take the best class of every pixel.
+    """Resize bilinearly and choose the best class of every pixel.
 
     Args:
-        logits: (classes, rows, columns).
-        size: (width, height) of the picture in pixels.
+        logits: An array (classes, rows, columns).
+        size: The (width, height) of the picture in pixels.
 
     Returns:
-        Best class and its probability, both (height, width).
+        The best class and its probability, both (height, width).
     """
     width, height = size
     coarse = logits.astype(np.float32)
@@ -46,7 +46,7 @@ def class_map(
 def _neighbours(
     coarse: int, fine: int
 ) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp], npt.NDArray[np.float32]]:
-    """Left and right neighbour of each fine position, and the weight of the right one.
+    """Return the left and right neighbour of each fine position, and the weight of the right one.
 
     Positions are pixel centres (``align_corners=False`` in PyTorch), clamped at the ends.
     """

@@ -14,7 +14,7 @@ from pydantic import BaseModel, Field, JsonValue
 
 from omnivec2.errors import ModelNotReadyError
 from omnivec2.postprocess.base import Array, Parameters, Postprocessor
-from omnivec2.postprocess.numeric import Floats, labels, output, softmax
+from omnivec2.postprocess.numeric import Floats, checked_labels, checked_output, softmax
 from omnivec2.postprocess.resize import class_map
 from omnivec2.spec import HeadSpec, Modality, TaskFamily
 
@@ -37,25 +37,25 @@ class PointLabels(BaseModel):
 
 
 class SegmentationParameters(Parameters):
-    """Hugging Face's parameters of image segmentation, as far as they mean something here."""
+    """Hugging Face's parameters of image segmentation, as far as they apply."""
 
     threshold: float | None = Field(
-        default=None, ge=0.0, le=1.0, description="least score of a segment; without it 0"
+        default=None, ge=0.0, le=1.0, description="minimum score of a segment; default 0"
     )
     mask_threshold: float | None = Field(
-        default=None, ge=0.0, le=1.0, description="least probability of a pixel; without it 0"
+        default=None, ge=0.0, le=1.0, description="minimum probability of a pixel; default 0"
     )
     overlap_mask_area_threshold: float | None = Field(
-        default=None, ge=0.0, le=1.0, description="accepted; masks never overlap here"
+        default=None, ge=0.0, le=1.0, description="accepted and ignored: masks never overlap"
     )
     subtask: Literal["semantic"] | None = Field(default=None, description="only semantic")
 
 
 class SegmentationPostprocessor(Postprocessor):
-    """``[{"label", "score", "mask"}, …]`` in the order of the labels; point clouds differ.
+    """Makes ``[{"label", "score", "mask"}, …]`` in the order of the labels, or labels of points.
 
-    What the samples are decides: pixels of a ``grid``, points with an ``assignment`` to
-    groups, or else one picture of a known ``size``.
+    The context decides: the samples are pixels of a ``grid``, groups of points with an
+    ``assignment``, or else one picture of a known ``size``.
     """
 
     family = TaskFamily.SEGMENTATION
@@ -68,11 +68,11 @@ class SegmentationPostprocessor(Postprocessor):
         spec: HeadSpec,
         parameters: SegmentationParameters,
     ) -> JsonValue:
-        """The answer to one input; see the base class."""
+        """Make the answer to one input; see the base class."""
         if "assignment" in context:
-            return _points(output(outputs, "logits", spec, ndim=3)[0], context, spec)
+            return _label_points(checked_output(outputs, "logits", spec, ndim=3)[0], context, spec)
         if "grid" in context:
-            logits = output(outputs, "logits", spec, ndim=2)
+            logits = checked_output(outputs, "logits", spec, ndim=2)
             height, width = context["grid"]
             if len(logits) != height * width:
                 raise ModelNotReadyError(f"{spec.route} gives {len(logits)} pixels")
@@ -80,21 +80,21 @@ class SegmentationPostprocessor(Postprocessor):
             classes, best = probabilities.argmax(axis=2), probabilities.max(axis=2)
             count = logits.shape[1]
         else:
-            picture = output(outputs, "logits", spec, ndim=4)[0]
+            picture = checked_output(outputs, "logits", spec, ndim=4)[0]
             classes, best = class_map(picture, context["size"])
             count = len(picture)
-        return _segments(classes, best, labels(spec, count), parameters)
+        return _segments(classes, best, checked_labels(spec, count), parameters)
 
     def response_schema(self, spec: HeadSpec) -> type[Any]:
-        """Type of the response body to one input."""
+        """Return the type of the response body to one input."""
         if spec.modality is Modality.POINTCLOUD:
             return PointLabels
         return cast(type[Any], list[Segment])
 
 
-def _points(logits: Floats, context: Mapping[str, Any], spec: HeadSpec) -> JsonValue:
-    """Spread the answers of the groups (groups, classes) to their points."""
-    names = labels(spec, logits.shape[1])
+def _label_points(logits: Floats, context: Mapping[str, Any], spec: HeadSpec) -> JsonValue:
+    """Give every point the best class of its group; ``logits`` are (groups, classes)."""
+    names = checked_labels(spec, logits.shape[1])
     assignment = np.asarray(context["assignment"])
     classes = logits.argmax(axis=1)[assignment]
     indices: list[JsonValue] = [

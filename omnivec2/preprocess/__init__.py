@@ -1,7 +1,7 @@
-"""bytes | JSON -> arrays, one module per modality (numpy and codecs, never torch).
+"""Preprocessing: bytes or JSON -> arrays, one module per modality (numpy and codecs, no torch).
 
-The registry names modules rather than classes, so that serving one modality does
-not import the codecs of the other twelve.
+The registry names modules rather than classes, so that serving one modality does not
+import the codecs of the other twelve.
 """
 
 from __future__ import annotations
@@ -10,11 +10,12 @@ from importlib import import_module
 from typing import Any
 
 from omnivec2.errors import ArtifactError
-from omnivec2.preprocess.base import Array, Prepared, Preprocessor, Sample, collate
+from omnivec2.preprocess.base import Array, DynamicAxis, Prepared, Preprocessor, Sample, collate
 from omnivec2.spec import HeadSpec, Limits, Modality, PreprocessSpec
 
 __all__ = [
     "Array",
+    "DynamicAxis",
     "Prepared",
     "Preprocessor",
     "Sample",
@@ -25,7 +26,7 @@ __all__ = [
 
 
 def preprocessor_type(modality: Modality) -> type[Preprocessor[Any, Any]]:
-    """The pre-processor class of a modality (``PREPROCESSOR`` of the module of its name)."""
+    """Import the preprocessor class of a modality: ``PREPROCESSOR`` of the module of its name."""
     module = import_module(f"{__name__}.{modality.value}")
     kind: type[Preprocessor[Any, Any]] = module.PREPROCESSOR
     return kind
@@ -34,17 +35,17 @@ def preprocessor_type(modality: Modality) -> type[Preprocessor[Any, Any]]:
 def preprocessor_for(
     spec: PreprocessSpec | HeadSpec, limits: Limits | None = None
 ) -> Preprocessor[Any, Any]:
-    """Build the pre-processor a spec asks for.
+    """Build the preprocessor that a spec names.
 
     Raises:
-        ArtifactError: the spec was written for another version of the pre-processor.
+        ArtifactError: the spec was written for another version of the preprocessor.
     """
     if isinstance(spec, HeadSpec):
         limits, spec = spec.limits, spec.preprocess
     kind = preprocessor_type(spec.name)
     if kind.version != spec.version:
         raise ArtifactError(
-            f"{spec.name.value}: the model wants pre-processing version {spec.version}, "
+            f"{spec.name.value}: the model needs preprocessing version {spec.version}, "
             f"this release has version {kind.version}; export the model again"
         )
     return kind(kind.parameters_type.model_validate(spec.parameters), limits)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import io
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
@@ -24,34 +24,43 @@ from omnivec2.errors import (
     UndecodableError,
     UnsupportedMediaTypeError,
 )
-from omnivec2.preprocess.base import Parameters, Prepared, Preprocessor
+from omnivec2.preprocess.base import (
+    Array,
+    Parameters,
+    Prepared,
+    Preprocessor,
+    input_shape,
+)
 from omnivec2.preprocess.formats import example_files
 from omnivec2.preprocess.formats.media.filter_banks import FilterBanks
 from omnivec2.preprocess.formats.media.windows import window_starts
-from omnivec2.spec import Limits, Modality, TensorSpec
+from omnivec2.spec import HeadSpec, Limits, Modality, TensorSpec
 
 AUDIOSET_MEAN = -4.2677393
-"""Mean of AudioSet's filter banks (AST, ``src/run.py``): padding with it is 0 in the graph."""
+"""Mean of AudioSet's filter banks (AST, ``src/run.py``): it becomes 0 in the graph, as padding."""
+
+AUDIOSET_DEVIATION = 4.5689974
+"""Standard deviation of AudioSet's filter banks. Source: as above."""
 
 LOWEST_RATE_HZ = 4_000
 HIGHEST_RATE_HZ = 384_000
-MOST_CHANNELS = 16
+MAX_CHANNELS = 16
 LARGEST_SAMPLE = 32_768.0
-"""Floating point audio lies in -1..1; beyond 16-bit integers it is certainly not audio."""
+"""Floating point audio lies in -1..1; values beyond 16-bit integers are certainly not audio."""
 BLOCK_FRAMES = 1 << 16
 
 _FORMATS = {"WAV": "WAV", "WAVEX": "WAV", "RF64": "WAV", "FLAC": "FLAC", "OGG": "OGG", "MP3": "MP3"}
 _STREAMED_RIFF_SIZES = (0, 0x7FFFFFFF, 0xFFFFFFFF)
 _MP3_SYNC = 0xE0
 _MP3_STATED_LENGTH = re.compile(rb"(?:Xing|Info)\0\0\0[\x01-\x0f]")
-"""Start of the tag in which an encoder states the number of frames; else decoders guess."""
+"""Start of the tag in which an encoder states the number of frames; without it decoders guess."""
 
-MOSTLY_THERE = 0.98
+MIN_DECODED_SHARE = 0.98
 """Share of the stated samples below which a file is truncated; encoders round a little."""
 
 
 class AudioParameters(Parameters):
-    """Frozen parameters of the audio pre-processor."""
+    """Frozen parameters of the audio preprocessor."""
 
     sample_rate: int = 16_000
     mel_bins: int = 128
@@ -63,8 +72,8 @@ class Audio(NamedTuple):
     """A decoded recording.
 
     Attributes:
-        waveform: float32 samples in -1..1, (samples,) or (samples, channels).
-        rate_hz: samples per second.
+        waveform: A float32 array of samples in -1..1, (samples,) or (samples, channels).
+        rate_hz: The number of samples per second.
     """
 
     waveform: npt.NDArray[np.float32]
@@ -96,13 +105,21 @@ class AudioPreprocessor(Preprocessor[AudioParameters, Audio]):
         shape = (self.parameters.frames, self.parameters.mel_bins)
         return (TensorSpec(name="fbank", dtype="float32", shape=shape),)
 
+    @classmethod
+    def random_inputs(
+        cls, head: HeadSpec, batch: int, lengths: Mapping[str, int], rng: np.random.Generator
+    ) -> dict[str, Array]:
+        """Draw filter banks with the mean and deviation of AudioSet."""
+        shape = (batch, *input_shape(head, "fbank"))
+        return {"fbank": rng.normal(AUDIOSET_MEAN, AUDIOSET_DEVIATION, shape)}
+
     @property
     def json_example(self) -> JsonValue:
         """A short tone as a base64 WAV."""
         return example_files.tone()
 
     def sniff(self, data: bytes) -> str | None:
-        """The content type by magic bytes; MP3 by its ID3 tag or frame sync."""
+        """Detect the content type by magic bytes; MP3 by its ID3 tag or frame sync."""
         if data[:4] in (b"RIFF", b"RF64") and data[8:12] == b"WAVE":
             return "audio/wav"
         if data[:4] == b"fLaC":
@@ -113,7 +130,7 @@ class AudioPreprocessor(Preprocessor[AudioParameters, Audio]):
         return "audio/mpeg" if data[:3] == b"ID3" or synced else None
 
     def decode(self, data: bytes, media_type: str | None = None) -> Audio:
-        """Read one audio file as mono float32; see the base class for errors."""
+        """Decode one audio file to mono float32; see the base class for errors."""
         expected = self._expected_format(data, media_type)
         _refuse_truncated_riff(data)
         try:
@@ -128,10 +145,10 @@ class AudioPreprocessor(Preprocessor[AudioParameters, Audio]):
             ) from error
 
     def prepare(self, native: Audio) -> Prepared:
-        """Filter banks of the whole recording, cut into windows spread evenly over it.
+        """Compute filter banks and cut them into windows spread evenly over the recording.
 
-        A recording shorter than one window is padded at the end; of a longer one, at
-        most ``max_windows`` windows are taken and the answers averaged.
+        A recording shorter than one window is padded at the end. Of a longer one, at most
+        ``max_windows`` windows are used, and their answers are averaged.
         """
         p = self.parameters
         waveform = self._mono(*native)
@@ -154,9 +171,9 @@ class AudioPreprocessor(Preprocessor[AudioParameters, Audio]):
             raise UndecodableError(f"empty input; expected {self.accepts}", field="inputs")
         kind = media_type or self.sniff(data)
         if kind is None:
-            raise UndecodableError(f"not audio that is known here; expected {self.accepts}")
+            raise UndecodableError(f"not a known audio format; expected {self.accepts}")
         if kind not in self.media_types:
-            raise UnsupportedMediaTypeError(f"{kind} is not taken; expected {self.accepts}")
+            raise UnsupportedMediaTypeError(f"{kind} is not accepted; expected {self.accepts}")
         return self.media_types[kind]
 
     def _check_header(self, file: Any, expected: str, declared: int) -> None:
@@ -170,8 +187,8 @@ class AudioPreprocessor(Preprocessor[AudioParameters, Audio]):
             raise InvalidInputError(
                 f"{rate:,} samples per second; expected {LOWEST_RATE_HZ:,} to {HIGHEST_RATE_HZ:,}"
             )
-        if channels > MOST_CHANNELS:
-            raise TooLargeError(f"{channels} channels; at most {MOST_CHANNELS} are taken")
+        if channels > MAX_CHANNELS:
+            raise TooLargeError(f"{channels} channels; at most {MAX_CHANNELS} are accepted")
         self._check_length(declared, rate)
 
     def _check_length(self, frames: int, rate_hz: int) -> None:
@@ -190,23 +207,24 @@ class AudioPreprocessor(Preprocessor[AudioParameters, Audio]):
         frames = 0
         for block in _mono_blocks(file):
             frames += len(block)
-            # The header may be silent or wrong about the length: count while reading.
+            # The header may leave the length out or state a wrong one: count while reading.
             self._check_length(frames, rate)
             parts.append(block)
-        if frames < MOSTLY_THERE * declared:
+        if frames < MIN_DECODED_SHARE * declared:
             raise UndecodableError(
-                f"audio is truncated: {frames:,} of {declared:,} samples are there", field="inputs"
+                f"audio is truncated: {frames:,} of {declared:,} samples are present",
+                field="inputs",
             )
         if not parts:
             raise InvalidInputError("audio holds no samples", field="inputs")
         return Audio(np.concatenate(parts), rate)
 
     def _mono(self, waveform: npt.NDArray[np.float32], rate_hz: int) -> npt.NDArray[np.float32]:
-        """The waveform as one channel at the head's rate, without its mean."""
+        """Mix to one channel, resample to the head's rate and subtract the mean."""
         mono = np.asarray(waveform, dtype=np.float32)
         if mono.ndim == 2:
             mono = mono.mean(axis=1)
-        # Written so that NaN is refused too.
+        # "not <=" rather than ">", so that NaN is refused too.
         if mono.size and not float(np.abs(mono).max()) <= LARGEST_SAMPLE:
             raise InvalidInputError(
                 "audio holds samples that are not finite numbers in -1..1", field="inputs"
@@ -225,14 +243,15 @@ def _mono_blocks(file: Any) -> Iterator[npt.NDArray[np.float32]]:
 
 
 def _refuse_truncated_riff(data: bytes) -> None:
-    """Refuse a WAV shorter than it says; libsndfile would silently read what is there."""
+    """Refuse a WAV shorter than it declares; libsndfile would silently read what there is."""
     if data[:4] != b"RIFF":
         return
     declared = int.from_bytes(data[4:8], "little")
-    # Writers to a pipe cannot go back, and leave one of these. A missing pad byte is harmless.
+    # Writers to a pipe cannot seek back and leave one of these. A missing pad byte is harmless.
     if declared not in _STREAMED_RIFF_SIZES and declared + 8 > len(data) + 1:
         raise UndecodableError(
-            f"WAV is truncated: {len(data):,} of {declared + 8:,} bytes are there", field="inputs"
+            f"WAV is truncated: {len(data):,} of {declared + 8:,} bytes are present",
+            field="inputs",
         )
 
 

@@ -1,8 +1,8 @@
-"""What every pre-processor shares: bytes or JSON in, named arrays out.
+"""The base class of the preprocessors: bytes or JSON in, named arrays out.
 
-One class per modality, used by training and by the gateway alike. A pre-processor
-works in two steps so that training data, which often arrives already decoded, takes
-the same second step as a request does::
+There is one class per modality, used by both training and the gateway. A preprocessor
+works in two steps, so that training data, which is often decoded already, goes through
+the same second step as a request::
 
     decode(bytes) ─┐
                    ├─► native value ── prepare ──► Prepared (samples + context)
@@ -23,7 +23,7 @@ import numpy.typing as npt
 from pydantic import BaseModel, ConfigDict, JsonValue
 
 from omnivec2.errors import InvalidInputError, TooLargeError, UndecodableError
-from omnivec2.spec import Limits, Modality, TensorSpec
+from omnivec2.spec import HeadSpec, Limits, Modality, TensorSpec
 
 Array = npt.NDArray[Any]
 Sample = Mapping[str, Array]
@@ -33,7 +33,7 @@ OCTET_STREAM = "application/octet-stream"
 
 
 class Parameters(BaseModel):
-    """Base of every pre-processor's frozen parameters; unknown names are errors."""
+    """The base class of a preprocessor's frozen parameters; unknown names are errors."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -43,15 +43,32 @@ class Prepared:
     """One input, ready for the network.
 
     Attributes:
-        samples: one or more samples (one per table row, series channel or pixel;
-            one in all for most modalities). May be a lazy sequence.
-        context: what post-processing must know about the input: ``size`` (width,
-            height) in pixels, ``grid`` (height, width) of per-pixel samples,
-            ``names`` of the samples, ``form`` (``"table"`` or ``"inputs"``), ...
+        samples: One or more samples: one per table row, series channel or pixel, and
+            a single one for most modalities. It may be a lazy sequence.
+        context: The facts about the input that postprocessing needs: ``size`` (width,
+            height) in pixels, ``grid`` (height, width) of per-pixel samples, ``names``
+            of the samples, ``form`` (``"table"`` or ``"inputs"``), ...
     """
 
     samples: Sequence[Sample]
     context: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class DynamicAxis:
+    """An axis whose size differs from input to input, such as the tokens of a text.
+
+    Attributes:
+        inputs: The names of the tensors whose first axis it is.
+        smallest: The smallest size.
+        largest: The largest size.
+        examples: The sizes at which an exported graph is compared with its network.
+    """
+
+    inputs: tuple[str, ...]
+    smallest: int
+    largest: int
+    examples: tuple[int, ...]
 
 
 ParametersT = TypeVar("ParametersT", bound=Parameters)
@@ -59,14 +76,14 @@ NativeT = TypeVar("NativeT")
 
 
 class Preprocessor(ABC, Generic[ParametersT, NativeT]):
-    """Turns what people have into what the network takes.
+    """Converts files and JSON values of one modality into the network's input arrays.
 
     Class attributes:
-        modality: the one it serves.
-        version: raised whenever the same bytes would give other arrays.
-        media_types: accepted content types -> short human name (``"image/png": "PNG"``).
-        parameters_type: pydantic model of ``parameters``.
-        default_limits: the modality's limits unless a head spec narrows them.
+        modality: The modality it serves.
+        version: The version, raised whenever the same bytes would give other arrays.
+        media_types: The accepted content types -> short names (``"image/png": "PNG"``).
+        parameters_type: The pydantic model of ``parameters``.
+        default_limits: The modality's limits unless a head spec narrows them.
     """
 
     modality: ClassVar[Modality]
@@ -82,43 +99,75 @@ class Preprocessor(ABC, Generic[ParametersT, NativeT]):
     @property
     @abstractmethod
     def inputs(self) -> tuple[TensorSpec, ...]:
-        """The tensors ``prepare`` makes, in the order of the graph's inputs."""
+        """The tensors that ``prepare`` makes, in the order of the graph's inputs."""
 
     @abstractmethod
     def decode(self, data: bytes, media_type: str | None = None) -> NativeT:
         """Decode one file.
 
         Args:
-            data: the file's bytes, at most ``limits.bytes`` long.
-            media_type: an accepted content type, or None to tell by the content.
+            data: The file's bytes, at most ``limits.bytes`` long.
+            media_type: An accepted content type, or None to detect it from the content.
 
         Raises:
             UndecodableError: the bytes are not a readable file of an accepted type.
-            TooLargeError: a declared size is over its limit; found before decoding.
-            InvalidInputError: readable, but not usable.
+            TooLargeError: a declared size is over its limit; checked before decoding.
+            InvalidInputError: the file is readable, but not usable.
         """
 
     def decode_json(self, value: JsonValue) -> NativeT:
-        """Decode one JSON input; files arrive as base64 text unless overridden."""
+        """Decode one JSON input: a file as base64 text, unless overridden."""
         return self.decode(self.decode_base64(value))
 
     @abstractmethod
     def prepare(self, native: NativeT) -> Prepared:
-        """Turn a decoded value into samples; deterministic."""
+        """Convert a decoded value into samples; the same value always gives the same samples."""
+
+    @classmethod
+    def dynamic_axes(cls, head: HeadSpec) -> dict[str, DynamicAxis]:
+        """Return the axes of a head's inputs whose size varies, by name; none unless overridden."""
+        return {}
+
+    @classmethod
+    @abstractmethod
+    def random_inputs(
+        cls, head: HeadSpec, batch: int, lengths: Mapping[str, int], rng: np.random.Generator
+    ) -> dict[str, Array]:
+        """Draw a batch of inputs that look like those of real requests.
+
+        Exported graphs are compared with their network on these, so they reach the numbers
+        that a request reaches: raw sensor ranges, ids within their vocabularies, masks with
+        padding behind. Only the head spec is read: no preprocessor is built for it.
+
+        Args:
+            head: The head whose inputs are drawn; it gives the shapes and the parameters.
+            batch: The number of samples.
+            lengths: The size of each axis of :meth:`dynamic_axes`.
+            rng: The source of randomness.
+
+        Returns:
+            Name -> array (batch, ...) of any type that can be cast to the tensor's own.
+        """
 
     def sniff(self, data: bytes) -> str | None:
-        """The accepted content type the bytes look like, or None if none."""
+        """Detect the content type of a file, or return None if it is no accepted one."""
         return None
 
     def split(self, value: JsonValue) -> list[JsonValue] | None:
-        """The inputs in a JSON ``inputs`` value, or None if it is a single input.
+        """Split a JSON ``inputs`` value into its inputs, or return None if it is a single one.
 
         A list is a list of inputs, unless a modality's own JSON form is a list.
         """
         return list(value) if isinstance(value, list) else None
 
     def decode_base64(self, value: JsonValue) -> bytes:
-        """Bytes of a base64 string (a ``data:`` URL's head is allowed and ignored)."""
+        """Decode a base64 string; the head of a ``data:`` URL is allowed and ignored.
+
+        Raises:
+            InvalidInputError: the value is not a string.
+            TooLargeError: it decodes to more than ``limits.bytes``.
+            UndecodableError: it is not base64.
+        """
         if not isinstance(value, str):
             raise InvalidInputError(
                 f"expected a base64 string holding {self.accepts}, got {json_type(value)}",
@@ -136,17 +185,22 @@ class Preprocessor(ABC, Generic[ParametersT, NativeT]):
 
     @property
     def json_example(self) -> JsonValue:
-        """One input in its JSON form, for documentation; None is a file as base64."""
+        """One input in its JSON form, for the documentation; None stands for a base64 file."""
         return None
 
     @property
     def accepts(self) -> str:
-        """Human list of accepted formats, for messages."""
+        """The accepted formats in words, for messages."""
         return ", ".join(dict.fromkeys(self.media_types.values()))
 
 
+def input_shape(head: HeadSpec, name: str) -> tuple[int, ...]:
+    """Return the shape of an input of a head, without the batch; -1 is a dynamic axis."""
+    return next(tensor.shape for tensor in head.inputs if tensor.name == name)
+
+
 def json_type(value: JsonValue) -> str:
-    """JSON's own name for a value's type, for messages."""
+    """Return JSON's own name for the type of a value, for messages."""
     names = {dict: "an object", list: "a list", str: "a string", bool: "a boolean"}
     if value is None:
         return "null"
@@ -159,7 +213,7 @@ def collate(samples: Sequence[Sample]) -> dict[str, Array]:
     Masks are ordinary tensors of a sample, so padding with zeros marks itself.
 
     Returns:
-        name -> array of shape (batch, ...), contiguous.
+        Name -> contiguous array (batch, ...).
     """
     batch: dict[str, Array] = {}
     for name, first in samples[0].items():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import ClassVar
 
 import numpy as np
@@ -9,13 +10,20 @@ import numpy.typing as npt
 from pydantic import JsonValue
 
 from omnivec2.errors import InvalidInputError
-from omnivec2.preprocess.base import Array, Parameters, Prepared, Preprocessor, json_type
+from omnivec2.preprocess.base import (
+    Array,
+    Parameters,
+    Prepared,
+    Preprocessor,
+    input_shape,
+    json_type,
+)
 from omnivec2.preprocess.formats.guards.decoding_guard import check_frames, check_pixels, format_of
 from omnivec2.preprocess.formats.media.frame_sampling import uniform_frames
 from omnivec2.preprocess.formats.pictures import raster
 from omnivec2.preprocess.formats.pictures.tiff import read_tiff
 from omnivec2.preprocess.formats.science.npy import MAGIC, read_npy
-from omnivec2.spec import Limits, Modality, TensorSpec
+from omnivec2.spec import HeadSpec, Limits, Modality, TensorSpec
 
 NPY = "application/x-npy"
 MILLIMETRES_PER_UNIT = {"m": 1000.0, "mm": 1.0}
@@ -24,7 +32,7 @@ _PICTURE_AXES, _SEQUENCE_AXES = 2, 3
 
 
 class DepthParameters(Parameters):
-    """Frozen parameters of the depth pre-processor."""
+    """Frozen parameters of the depth preprocessor."""
 
     frames: int = 16
     height: int = 64
@@ -54,9 +62,18 @@ class DepthPreprocessor(Preprocessor[DepthParameters, npt.NDArray[np.uint16]]):
         p = self.parameters
         return (TensorSpec(name="depth", dtype="uint16", shape=(p.frames, p.height, p.width)),)
 
+    @classmethod
+    def random_inputs(
+        cls, head: HeadSpec, batch: int, lengths: Mapping[str, int], rng: np.random.Generator
+    ) -> dict[str, Array]:
+        """Draw flat walls at any distance, rough, with a tenth of the pixels missing."""
+        shape = (batch, *input_shape(head, "depth"))
+        millimetres = rng.uniform(500, 4000, (*shape[:2], 1, 1)) + rng.normal(0, 150, shape)
+        return {"depth": np.clip(millimetres, 1, 4080) * (rng.random(shape) > 0.1)}
+
     @property
     def accepts(self) -> str:
-        """Says units too, because a file does not."""
+        """The accepted formats with their units, which a file does not state."""
         return "16-bit PNG or TIFF (mm), NPY (metres if floating point, else mm)"
 
     @property
@@ -65,7 +82,7 @@ class DepthPreprocessor(Preprocessor[DepthParameters, npt.NDArray[np.uint16]]):
         return {"depth": [[1.52, 1.53, 0.0], [1.51, 1.53, 1.6]], "unit": "m"}
 
     def sniff(self, data: bytes) -> str | None:
-        """The content type by magic bytes."""
+        """Detect the content type by magic bytes."""
         return NPY if data.startswith(MAGIC) else raster.sniff(data)
 
     def decode(self, data: bytes, media_type: str | None = None) -> npt.NDArray[np.uint16]:
@@ -74,7 +91,7 @@ class DepthPreprocessor(Preprocessor[DepthParameters, npt.NDArray[np.uint16]]):
         return self._READERS[kind](self, data)
 
     def decode_json(self, value: JsonValue) -> npt.NDArray[np.uint16]:
-        """Base64 of a file, or ``{"depth": [[...]], "unit": "m" | "mm"}`` (metres)."""
+        """Decode base64 of a file, or ``{"depth": [[...]], "unit": "m" | "mm"}`` (default m)."""
         if not isinstance(value, dict):
             return super().decode_json(value)
         unknown = sorted(set(value) - {"depth", "unit"})
@@ -97,11 +114,12 @@ class DepthPreprocessor(Preprocessor[DepthParameters, npt.NDArray[np.uint16]]):
     def prepare(self, native: npt.NDArray[np.uint16]) -> Prepared:
         """Choose frames evenly, resize by nearest pixel, cut at ``max_mm``.
 
-        Depths are never averaged: between a person and the wall behind stands nothing. A
+        Depths are never averaged: there is nothing between a person and the wall behind. A
         sequence that is too short repeats its last frame.
 
         Args:
-            native: millimetres (frames, height, width) or (height, width), 0 = no data.
+            native: An array of millimetres, (frames, height, width) or (height, width);
+                0 means no data.
         """
         sequence = native[None] if native.ndim == _PICTURE_AXES else native
         count, height, width = sequence.shape
@@ -135,7 +153,10 @@ class DepthPreprocessor(Preprocessor[DepthParameters, npt.NDArray[np.uint16]]):
     _READERS: ClassVar = {"PNG": _read_png, "NPY": _read_npy, "TIFF": _read_tiff}
 
     def _sequence(self, values: Array, scale: float | None, kind: str) -> npt.NDArray[np.uint16]:
-        """Checked millimetres (frames, height, width); ``scale`` None goes by the type."""
+        """Check values and convert them to millimetres (frames, height, width).
+
+        Without ``scale`` the type decides: floating point numbers are metres.
+        """
         if values.ndim not in (_PICTURE_AXES, _SEQUENCE_AXES):
             raise InvalidInputError(
                 f"expected depth (height, width) or (frames, height, width), got {values.shape}",
@@ -155,14 +176,14 @@ class DepthPreprocessor(Preprocessor[DepthParameters, npt.NDArray[np.uint16]]):
 
 
 def to_millimetres(values: Array, scale: float) -> npt.NDArray[np.uint16]:
-    """Millimetres as uint16; what is not finite or not positive is 0, "no data".
+    """Convert depths to uint16 millimetres; values not finite or not positive become 0, "no data".
 
     Args:
-        values: depths of any real type.
-        scale: millimetres per unit of ``values``.
+        values: An array of depths of any real type.
+        scale: The number of millimetres per unit of ``values``.
 
     Raises:
-        InvalidInputError: not one pixel has a depth.
+        InvalidInputError: no pixel has a depth.
     """
     out = np.empty(values.shape, dtype=np.uint16)
     for source, target in zip(values, out, strict=True):  # frame by frame, for memory

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from collections.abc import Mapping
 from typing import ClassVar
 
 import numpy as np
@@ -13,24 +13,39 @@ from pydantic import Field, JsonValue
 from omnivec2.errors import InvalidInputError, TooLargeError, UndecodableError
 from omnivec2.preprocess.base import (
     OCTET_STREAM,
+    Array,
+    DynamicAxis,
     Parameters,
     Prepared,
     Preprocessor,
     Sample,
+    input_shape,
     json_type,
 )
-from omnivec2.preprocess.formats.guards.json_text import decode_utf8, parse_json, unwrap
-from omnivec2.spec import Limits, Modality, TensorSpec
+from omnivec2.preprocess.formats.guards.json_text import decode_utf8, parse_json, unwrap_inputs
+from omnivec2.preprocess.formats.science.edge_lists import read_edge_list
+from omnivec2.preprocess.formats.science.graph_fields import (
+    ATOM_FIELD_SIZES,
+    BOND_FIELD_SIZES,
+    Graph,
+    Ids,
+    check_size,
+)
+from omnivec2.preprocess.formats.science.molecules import read_molfile, read_smiles
+from omnivec2.spec import HeadSpec, Limits, Modality, TensorSpec
 
-ATOM_FIELD_SIZES = (119, 5, 12, 12, 10, 6, 6, 2, 2)
-"""Ids per atom field: atomic number, chirality, degree, formal charge, hydrogens, radical
-electrons, hybridization, aromatic, in a ring. Source: OGB's ``allowable_features`` (Hu et
-al., 2020); the last id of all but the two flags is "misc"."""
+__all__ = [
+    "ATOM_FIELD_SIZES",
+    "BOND_FIELD_SIZES",
+    "PREPROCESSOR",
+    "Graph",
+    "GraphParameters",
+    "GraphPreprocessor",
+    "laplacian_ids",
+]
 
-BOND_FIELD_SIZES = (5, 6, 2)
-"""Ids per bond field: type, stereo, conjugated. Source: as above."""
-
-Ids = npt.NDArray[np.int32]
+_NODE_INPUTS = ("nodes", "node_ids", "node_mask")
+_EDGE_INPUTS = ("edges", "edge_features", "edge_mask")
 
 _SMILES_LINE = re.compile(rb"[A-Za-z0-9@+\-\[\]()=#$:/\\.%*~]+([ \t][ -~\t]*)?")
 
@@ -38,26 +53,11 @@ _SAME_EIGENVALUE = 1e-6
 """Eigenvalues of a Laplacian closer than this are one eigenvalue found twice."""
 
 _SAME_WEIGHT = 1e-6
-"""Symmetric atoms have equal weights up to rounding; the first of them is meant."""
-
-
-@dataclass(frozen=True)
-class Graph:
-    """A graph without features of its own but OGB's fields; every edge stands once.
-
-    Attributes:
-        nodes: int32 (nodes, 9), each field below its size in :data:`ATOM_FIELD_SIZES`.
-        edges: int32 (edges, 2), the two ends.
-        edge_features: int32 (edges, 3), fields below :data:`BOND_FIELD_SIZES`.
-    """
-
-    nodes: Ids
-    edges: Ids
-    edge_features: Ids
+"""Symmetric atoms have equal weights up to rounding; the first of them is chosen."""
 
 
 class GraphParameters(Parameters):
-    """Size of the node identifiers."""
+    """The size of the node identifiers."""
 
     laplacian_dims: int = Field(default=16, ge=1, le=64, description="values of an identifier")
 
@@ -66,7 +66,7 @@ class GraphPreprocessor(Preprocessor[GraphParameters, Graph]):
     """Reads molecules with RDKit and general graphs from JSON; both become id arrays.
 
     Text is a SMILES string, of which only the first word counts (a name may follow). Of
-    an SDF file the first molecule is taken. Hydrogens stay implicit, as in OGB.
+    an SDF file only the first molecule is read. Hydrogens stay implicit, as in OGB.
     """
 
     modality = Modality.GRAPH
@@ -99,8 +99,41 @@ class GraphPreprocessor(Preprocessor[GraphParameters, Graph]):
             for name, dtype, shape, text in specs
         )
 
+    @classmethod
+    def dynamic_axes(cls, head: HeadSpec) -> dict[str, DynamicAxis]:
+        """Return the axes of the nodes and of the edges."""
+        nodes, edges = head.limits.nodes or 4096, head.limits.edges or 8192
+        return {
+            "nodes": DynamicAxis(_NODE_INPUTS, 1, nodes, (1, min(12, nodes), min(38, nodes))),
+            "edges": DynamicAxis(_EDGE_INPUTS, 1, edges, (1, min(13, edges), min(41, edges))),
+        }
+
+    @classmethod
+    def random_inputs(
+        cls, head: HeadSpec, batch: int, lengths: Mapping[str, int], rng: np.random.Generator
+    ) -> dict[str, Array]:
+        """Draw graphs with edges between any nodes; every graph but the first is padded."""
+        nodes, edges = lengths["nodes"], lengths["edges"]
+        real_nodes = rng.integers(1, nodes + 1, batch)
+        real_edges = rng.integers(0, edges + 1, batch)
+        real_nodes[0], real_edges[0] = nodes, edges
+        node_mask = np.arange(nodes) < real_nodes[:, None]
+        edge_mask = np.arange(edges) < real_edges[:, None]
+        ends = rng.integers(0, real_nodes[:, None, None], (batch, edges, 2))
+        ids = rng.normal(0, 0.3, (batch, nodes, input_shape(head, "node_ids")[-1]))
+        atoms = rng.integers(0, ATOM_FIELD_SIZES, (batch, nodes, len(ATOM_FIELD_SIZES)))
+        bonds = rng.integers(0, BOND_FIELD_SIZES, (batch, edges, len(BOND_FIELD_SIZES)))
+        return {
+            "nodes": atoms * node_mask[..., None],
+            "node_ids": ids * node_mask[..., None],
+            "node_mask": node_mask,
+            "edges": ends * edge_mask[..., None],
+            "edge_features": bonds * edge_mask[..., None],
+            "edge_mask": edge_mask,
+        }
+
     def sniff(self, data: bytes) -> str | None:
-        """Tell MOL and SDF by their marks, JSON by its brace; other one-line text is SMILES."""
+        """Detect MOL and SDF by their marks, JSON by its brace; other one-line text is SMILES."""
         if b"\nM  END" in data or b"V2000" in data[:1024] or b"V3000" in data[:1024]:
             return "chemical/x-mdl-sdfile" if b"$$$$" in data else "chemical/x-mdl-molfile"
         text = data.strip()
@@ -116,7 +149,7 @@ class GraphPreprocessor(Preprocessor[GraphParameters, Graph]):
         if name is None:
             raise UndecodableError(f"expected a molecule as one of {self.accepts}")
         if name == "JSON":
-            return self.decode_json(unwrap(parse_json(data)))
+            return self.decode_json(unwrap_inputs(parse_json(data)))
         return self._molecule(decode_utf8(data), block=name in ("MOL", "SDF"))
 
     @property
@@ -125,21 +158,19 @@ class GraphPreprocessor(Preprocessor[GraphParameters, Graph]):
         return "CC(=O)Oc1ccccc1C(=O)O"
 
     def decode_json(self, value: JsonValue) -> Graph:
-        """A SMILES string, the text of a MOL or SDF file, or an edge list.
+        """Decode a SMILES string, the text of a MOL or SDF file, or an edge list.
 
         An edge list is ``{"nodes": [...], "edges": [[u, v], ...], "edge_features": [[3
-        ids], ...]}``, its nodes either OGB's nine ids each, or atomic numbers; with
-        these RDKit works out the other fields, and of ``edge_features`` only the bond
-        type counts. Without ``edge_features`` all bonds are single.
+        ids], ...]}``. Its nodes are either OGB's nine ids each, or atomic numbers, from
+        which RDKit derives the other fields; then only the bond type of ``edge_features``
+        counts. Without ``edge_features`` all bonds are single.
         """
-        from omnivec2.preprocess.formats.science.edge_lists import read_edge_list
-
         if isinstance(value, str):
             if len(value) > self.limits.bytes:
                 raise TooLargeError(f"the text is longer than {self.limits.bytes:,} characters")
             return self._molecule(value, block="\n" in value.strip())
         if isinstance(value, dict):
-            return self._usable(read_edge_list(value, self.limits))
+            return self._check_graph(read_edge_list(value, self.limits))
         raise InvalidInputError(
             f"expected a SMILES string or an object with nodes and edges, got {json_type(value)}",
             field="inputs",
@@ -164,48 +195,35 @@ class GraphPreprocessor(Preprocessor[GraphParameters, Graph]):
         return Prepared([sample])
 
     def _molecule(self, text: str, *, block: bool) -> Graph:
-        from omnivec2.preprocess.formats.science.molecules import read_block, read_smiles
-
-        return self._usable(
-            read_block(text, self.limits) if block else read_smiles(text, self.limits)
+        return self._check_graph(
+            read_molfile(text, self.limits) if block else read_smiles(text, self.limits)
         )
 
-    def _usable(self, graph: Graph) -> Graph:
+    def _check_graph(self, graph: Graph) -> Graph:
         if not len(graph.nodes):
             raise InvalidInputError("a graph needs at least 1 node (atom)", field="inputs")
         check_size(len(graph.nodes), len(graph.edges), self.limits)
         return graph
 
 
-def check_size(nodes: int, edges: int, limits: Limits) -> None:
-    """Refuse graphs over the limits.
-
-    Raises:
-        TooLargeError: too many nodes or edges.
-    """
-    for count, limit, name in ((nodes, limits.nodes, "nodes"), (edges, limits.edges, "edges")):
-        if limit is not None and count > limit:
-            raise TooLargeError(f"{count:,} {name}, the limit is {limit:,}", field="inputs")
-
-
 def laplacian_ids(nodes: int, edges: Ids, dims: int) -> npt.NDArray[np.float32]:
-    """Identify nodes by eigenvectors of the symmetric normalised Laplacian.
+    """Compute identifiers of nodes: eigenvectors of the symmetric normalised Laplacian.
 
-    Eigenvectors come in the order of their eigenvalues. None is skipped, not even the
-    trivial first: only all of them together tell every node from every other (TokenGT,
-    Kim et al., 2022). Eigenvectors are free in sign, and within a repeated eigenvalue in
-    direction; both are fixed by pivoting: the node with the largest weight in what is left
-    of the eigenspace (the first of equals) gets a positive value, and its projection on
-    the eigenspace is the next vector. The answer so depends on the graph and the order of
-    its nodes, not on the linear algebra library.
+    Eigenvectors are in the order of their eigenvalues. None is skipped, not even the
+    trivial first: only all of them together distinguish every node from every other
+    (TokenGT, Kim et al., 2022). An eigenvector is free in sign and, within a repeated
+    eigenvalue, in direction. Pivoting fixes both: the node with the largest weight in the
+    rest of the eigenspace (the first of equals) gets a positive value, and its projection
+    on the eigenspace is the next vector. The result thus depends on the graph and the order
+    of its nodes, not on the linear algebra library.
 
     Args:
-        nodes: number of nodes.
-        edges: int32 (edges, 2).
-        dims: values per node; missing ones are zero, more are cut.
+        nodes: The number of nodes.
+        edges: An int32 array (edges, 2).
+        dims: The number of values per node; missing ones are zero, more are cut.
 
     Returns:
-        float32 (nodes, dims).
+        A float32 array (nodes, dims).
     """
     adjacency = np.zeros((nodes, nodes))
     adjacency[edges[:, 0], edges[:, 1]] = adjacency[edges[:, 1], edges[:, 0]] = 1.0

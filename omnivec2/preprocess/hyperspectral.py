@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import ClassVar, Self, overload
 
 import numpy as np
@@ -17,14 +17,15 @@ from omnivec2.preprocess.base import (
     Prepared,
     Preprocessor,
     Sample,
+    input_shape,
 )
-from omnivec2.preprocess.formats.guards.json_text import parse_json, unwrap
-from omnivec2.preprocess.formats.science.cube_readers import READERS, looks_like
-from omnivec2.spec import Limits, Modality, TensorSpec
+from omnivec2.preprocess.formats.guards.json_text import parse_json, unwrap_inputs
+from omnivec2.preprocess.formats.science.cube_readers import READERS, sniff_cube
+from omnivec2.spec import HeadSpec, Limits, Modality, TensorSpec
 
 
 class HyperspectralParameters(Parameters):
-    """The sensor's bands and how far around a pixel the network looks."""
+    """The sensor's bands and the size of the window around a pixel."""
 
     window: int = Field(default=7, ge=1, le=31, description="pixels per side, odd")
     bands: int = Field(default=204, ge=1, le=4096, description="bands of the sensor")
@@ -37,10 +38,10 @@ class HyperspectralParameters(Parameters):
 
 
 class HyperspectralPreprocessor(Preprocessor[HyperspectralParameters, Array]):
-    """One sample per pixel, in the sensor's own values (scaling is in the graph).
+    """Makes one sample per pixel, in the sensor's own values (scaling is in the graph).
 
     The native value is an array (height, width, bands), or (spectra, bands) for spectra
-    that are no picture: each of those is its own surroundings.
+    that form no picture: the window of each of those repeats the spectrum.
     """
 
     modality = Modality.HYPERSPECTRAL
@@ -70,14 +71,23 @@ class HyperspectralPreprocessor(Preprocessor[HyperspectralParameters, Array]):
             ),
         )
 
+    @classmethod
+    def random_inputs(
+        cls, head: HeadSpec, batch: int, lengths: Mapping[str, int], rng: np.random.Generator
+    ) -> dict[str, Array]:
+        """Draw a spectrum per window, its pixels within a tenth of it."""
+        shape = (batch, *input_shape(head, "window"))
+        level = rng.uniform(200, 4000, (batch, 1, 1, shape[-1]))
+        return {"window": level * rng.uniform(0.9, 1.1, shape)}
+
     @property
     def json_example(self) -> JsonValue:
         """The spectrum of one pixel."""
         return [1000 + 10 * band for band in range(self.parameters.bands)]
 
     def sniff(self, data: bytes) -> str | None:
-        """Tell by magic numbers."""
-        return looks_like(data)
+        """Detect the content type by magic numbers."""
+        return sniff_cube(data)
 
     def decode(self, data: bytes, media_type: str | None = None) -> Array:
         """Decode a cube; its bands may be the last axis or the first."""
@@ -87,11 +97,11 @@ class HyperspectralPreprocessor(Preprocessor[HyperspectralParameters, Array]):
         if name is None:
             raise UndecodableError(f"expected a hyperspectral cube in one of {self.accepts}")
         if name == "JSON":
-            return self.decode_json(unwrap(parse_json(data)))
-        return self._native(READERS[name](data, self.limits, self.parameters.bands))
+            return self.decode_json(unwrap_inputs(parse_json(data)))
+        return self._check_cube(READERS[name](data, self.limits, self.parameters.bands))
 
     def decode_json(self, value: JsonValue) -> Array:
-        """Nested lists of numbers: a spectrum, a list of spectra or a cube; or a base64 file."""
+        """Decode a spectrum, a list of spectra or a cube as nested lists, or a base64 file."""
         if not isinstance(value, list):
             return super().decode_json(value)
         try:
@@ -102,10 +112,10 @@ class HyperspectralPreprocessor(Preprocessor[HyperspectralParameters, Array]):
             ) from error
         if array.dtype.kind not in "iuf":
             raise InvalidInputError("expected nested lists of numbers", field="inputs")
-        return self._native(array)
+        return self._check_cube(array)
 
     def split(self, value: JsonValue) -> list[JsonValue] | None:
-        """Up to three levels of lists of numbers are one input; any other list is many."""
+        """Split a list of inputs; up to three levels of lists of numbers are a single one."""
         if not isinstance(value, list):
             return None
         item: JsonValue = value
@@ -116,15 +126,15 @@ class HyperspectralPreprocessor(Preprocessor[HyperspectralParameters, Array]):
         return None if is_numbers and depth <= 3 else list(value)
 
     def prepare(self, native: Array) -> Prepared:
-        """Lay a window around every pixel, made when asked for.
+        """Lay a window around every pixel; each is made on access.
 
         Context: ``grid``, (height, width) of the pixels, row by row.
         """
-        windows = Windows(native, self.parameters.window)
+        windows = PixelWindows(native, self.parameters.window)
         return Prepared(windows, {"grid": windows.grid})
 
-    def _native(self, array: Array) -> Array:
-        """Bands last, all checks made."""
+    def _check_cube(self, array: Array) -> Array:
+        """Check a cube and move its bands to the last axis."""
         bands = self.parameters.bands
         if array.ndim == 1:
             array = array[None]
@@ -148,13 +158,14 @@ class HyperspectralPreprocessor(Preprocessor[HyperspectralParameters, Array]):
         return exact
 
 
-class Windows(Sequence[Sample]):
-    """Windows around the pixels of a cube, row by row, none made before it is asked for.
+class PixelWindows(Sequence[Sample]):
+    """The windows around the pixels of a cube, row by row; each is made on access.
 
     Args:
-        cube: (height, width, bands), or (spectra, bands) for pixels without neighbours.
-        side: pixels per side, odd. Beyond an edge the picture is mirrored, the edge's own
-            pixels included (as SpectralFormer does; Hong et al., 2022).
+        cube: An array (height, width, bands), or (spectra, bands) for pixels without
+            neighbours.
+        side: The number of pixels per side, odd. Beyond an edge the picture is mirrored,
+            the edge's own pixels included (as SpectralFormer does; Hong et al., 2022).
     """
 
     def __init__(self, cube: Array, side: int) -> None:
@@ -163,8 +174,8 @@ class Windows(Sequence[Sample]):
         self._side = side
         height, width, self._bands = map(int, self._cube.shape)
         self.grid: tuple[int, int] = (height, width)
-        self._rows = _mirrored(height, side // 2)
-        self._columns = _mirrored(width, side // 2)
+        self._rows = _mirrored_indices(height, side // 2)
+        self._columns = _mirrored_indices(width, side // 2)
 
     def __len__(self) -> int:
         return self.grid[0] * self.grid[1]
@@ -188,8 +199,8 @@ class Windows(Sequence[Sample]):
         return {"window": np.ascontiguousarray(window, dtype=np.float32)}
 
 
-def _mirrored(length: int, margin: int) -> npt.NDArray[np.intp]:
-    """Indices of an axis continued by ``margin`` mirrored ones on both sides."""
+def _mirrored_indices(length: int, margin: int) -> npt.NDArray[np.intp]:
+    """Return the indices of an axis, with ``margin`` mirrored ones added on both sides."""
     return np.pad(np.arange(length), margin, mode="symmetric")
 
 

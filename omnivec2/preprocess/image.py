@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -11,11 +12,18 @@ from PIL import Image
 from pydantic import JsonValue
 
 from omnivec2.errors import InvalidInputError
-from omnivec2.preprocess.base import Parameters, Prepared, Preprocessor
+from omnivec2.preprocess.base import (
+    Array,
+    Parameters,
+    Prepared,
+    Preprocessor,
+    input_shape,
+)
 from omnivec2.preprocess.formats import example_files
 from omnivec2.preprocess.formats.guards.decoding_guard import format_of, undecodable
 from omnivec2.preprocess.formats.pictures import raster
-from omnivec2.spec import Limits, Modality, TensorSpec
+from omnivec2.preprocess.formats.pictures.random_pictures import random_pictures
+from omnivec2.spec import HeadSpec, Limits, Modality, TensorSpec
 
 MEDIA_TYPES = {
     "image/jpeg": "JPEG",
@@ -39,11 +47,11 @@ _WIDE = frozenset({"I", "F"})
 
 
 class ImageParameters(Parameters):
-    """Frozen parameters of the image pre-processor."""
+    """Frozen parameters of the image preprocessor."""
 
     height: int = 96
     width: int = 96
-    resize: raster.Resize = "crop"
+    resize: raster.ResizeMode = "crop"
 
 
 @dataclass(frozen=True)
@@ -51,9 +59,9 @@ class Picture:
     """A decoded picture.
 
     Attributes:
-        pixels: upright, in mode L, RGB or RGBA; a large JPEG may be decoded at 1/2, 1/4
-            or 1/8 of its size, though never smaller than the network wants.
-        size: (width, height) of the original, upright.
+        pixels: The pixels, upright, in mode L, RGB or RGBA; a large JPEG may be decoded at
+            1/2, 1/4 or 1/8 of its size, but never smaller than the network's input.
+        size: The (width, height) of the original, upright.
     """
 
     pixels: Image.Image
@@ -63,7 +71,7 @@ class Picture:
 class ImagePreprocessor(
     Preprocessor[ImageParameters, Picture | Image.Image | npt.NDArray[np.uint8]]
 ):
-    """JPEG, PNG, WebP, TIFF, GIF or BMP (of the last three the first picture) -> pixels."""
+    """JPEG, PNG, WebP, TIFF, GIF or BMP -> pixels; of several pictures the first."""
 
     modality = Modality.IMAGE
     media_types: ClassVar[dict[str, str]] = MEDIA_TYPES
@@ -76,13 +84,21 @@ class ImagePreprocessor(
         shape = (self.parameters.height, self.parameters.width, 3)
         return (TensorSpec(name="pixels", dtype="uint8", shape=shape),)
 
+    @classmethod
+    def random_inputs(
+        cls, head: HeadSpec, batch: int, lengths: Mapping[str, int], rng: np.random.Generator
+    ) -> dict[str, Array]:
+        """Draw soft blobs of light with noise on them."""
+        shape = (batch, *input_shape(head, "pixels"))
+        return {"pixels": random_pictures(shape, rng)}
+
     @property
     def json_example(self) -> JsonValue:
         """A small picture as a base64 PNG."""
         return example_files.picture()
 
     def sniff(self, data: bytes) -> str | None:
-        """The content type by magic bytes."""
+        """Detect the content type by magic bytes."""
         return raster.sniff(data)
 
     def decode(self, data: bytes, media_type: str | None = None) -> Picture:
@@ -96,20 +112,20 @@ class ImagePreprocessor(
             with undecodable(kind):
                 picture.draft(None, raster.upright_size(wanted, orientation))
         raster.load(picture, kind)
-        return Picture(raster.upright(plain(picture), orientation), size)
+        return Picture(raster.upright(to_plain_mode(picture), orientation), size)
 
     def prepare(self, native: Picture | Image.Image | npt.NDArray[np.uint8]) -> Prepared:
-        """Resize to the network's size; see-through pixels become white.
+        """Resize to the network's size, on a white background where pixels are transparent.
 
         Args:
-            native: a decoded picture, or uint8 (height, width[, 3 or 4]).
+            native: A decoded picture, or a uint8 array (height, width[, 3 or 4]).
         """
         if isinstance(native, np.ndarray):
             native = _from_array(native)
         if isinstance(native, Image.Image):
-            native = Picture(plain(native), native.size)
+            native = Picture(to_plain_mode(native), native.size)
         p = self.parameters
-        picture = raster.fit(native.pixels, (p.width, p.height), p.resize)
+        picture = raster.resize(native.pixels, (p.width, p.height), p.resize)
         if picture.mode == "RGBA":
             white = Image.new("RGBA", picture.size, "white")
             picture = Image.alpha_composite(white, picture)
@@ -129,8 +145,8 @@ def _from_array(array: npt.NDArray[np.uint8]) -> Image.Image:
     return Image.fromarray(array)
 
 
-def plain(picture: Image.Image) -> Image.Image:
-    """A picture in mode L, RGB or RGBA.
+def to_plain_mode(picture: Image.Image) -> Image.Image:
+    """Convert a picture to mode L, RGB or RGBA.
 
     16-bit grey is cut to its upper byte, as Pillow does with 16-bit colours; 32-bit grey
     has no natural white, so its own range is stretched.
@@ -148,8 +164,8 @@ def plain(picture: Image.Image) -> Image.Image:
     if mode.startswith("I;16"):
         return Image.fromarray((np.asarray(picture) >> 8).astype(np.uint8))
     if mode in _WIDE:
-        return Image.fromarray(raster.stretched(np.asarray(picture)))
-    raise InvalidInputError(f"pictures of colour space {mode} are not read", field="inputs")
+        return Image.fromarray(raster.stretch_to_uint8(np.asarray(picture)))
+    raise InvalidInputError(f"pictures of colour space {mode} are not supported", field="inputs")
 
 
 PREPROCESSOR = ImagePreprocessor

@@ -6,6 +6,7 @@ Scaling per channel, with constants from training, is in the graph.
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from fractions import Fraction
 
@@ -15,30 +16,35 @@ from pydantic import JsonValue
 from scipy.signal import resample_poly
 
 from omnivec2.errors import InvalidInputError, TooLargeError
-from omnivec2.preprocess.base import Array, Parameters, Prepared
+from omnivec2.preprocess.base import (
+    Array,
+    Parameters,
+    Prepared,
+    input_shape,
+)
 from omnivec2.preprocess.formats.media.windows import window_starts
 from omnivec2.preprocess.formats.tables.frame import LARGEST_NUMBER, FloatColumn, Frame
 from omnivec2.preprocess.formats.tables.table_preprocessor import TablePreprocessor
-from omnivec2.preprocess.formats.tables.time_axis import find_time, seconds
-from omnivec2.spec import Limits, Modality, TensorSpec
+from omnivec2.preprocess.formats.tables.time_axis import find_time_column, read_seconds
+from omnivec2.spec import HeadSpec, Limits, Modality, TensorSpec
 
 LONGEST_GAP_S = 0.5
-"""A longer pause between two samples is not bridged: motion in it is unknown."""
+"""Longer pauses between two samples are not interpolated: the motion in them is unknown."""
 
 SAME_RATE = 0.02
-"""Rates that differ by less (relative) are the same: sensors' clocks are no better."""
+"""Rates that differ by less (relative) count as equal: sensors' clocks are no more precise."""
 
 _LARGEST_STEP = 4096
 """Bound on numerator and denominator of a resampling ratio."""
 
 _UNITS_PER_SECOND = (1.0, 1e3, 1e6, 1e9)
 _SHORTEST_S, _LONGEST_S = 2.5e-4, 0.25
-"""Distances between samples taken for seconds (4 to 4,000 Hz); a thousand times that
-is taken for milliseconds, and so on: the ranges do not overlap."""
+"""Distances between samples that are read as seconds (4 to 4,000 Hz); a thousand times as
+much is read as milliseconds, and so on: the ranges do not overlap."""
 
 
 class ImuParameters(Parameters):
-    """Frozen parameters of the motion sensor pre-processor."""
+    """Frozen parameters of the motion sensor preprocessor."""
 
     window: int = 64
     rate_hz: float = 50.0
@@ -61,9 +67,9 @@ class Recording:
     """A decoded recording.
 
     Attributes:
-        signal: float (samples, channels) in the order of ``channels``, raw units.
-        times: float64 (samples,) increasing, in seconds; None if the samples are
-            already evenly spaced at the head's rate.
+        signal: A float array (samples, channels) in the order of ``channels``, in raw units.
+        times: An increasing float64 array (samples,) in seconds; None if the samples are
+            evenly spaced at the head's rate.
     """
 
     signal: Array
@@ -85,9 +91,17 @@ class ImuPreprocessor(TablePreprocessor[ImuParameters, Recording]):
         shape = (self.parameters.window, len(self.parameters.channels))
         return (TensorSpec(name="signal", dtype="float32", shape=shape),)
 
+    @classmethod
+    def random_inputs(
+        cls, head: HeadSpec, batch: int, lengths: Mapping[str, int], rng: np.random.Generator
+    ) -> dict[str, Array]:
+        """Draw noise around a level per channel."""
+        shape = (batch, *input_shape(head, "signal"))
+        return {"signal": rng.normal(0, 0.5, shape) + rng.normal(0, 1, (batch, 1, shape[-1]))}
+
     @property
     def json_example(self) -> JsonValue:
-        """A window of rest: one axis feels gravity, the others nothing."""
+        """A window at rest: one axis measures gravity, the others zero."""
         count = self.parameters.window
         return {
             name: [1.0 if number == 2 else 0.0] * count
@@ -95,14 +109,14 @@ class ImuPreprocessor(TablePreprocessor[ImuParameters, Recording]):
         }
 
     def split(self, value: JsonValue) -> list[JsonValue] | None:
-        """A list of rows, named or not, is one recording; a list of recordings is a batch."""
+        """Split a list of recordings; a list of rows, named or not, is a single one."""
         if isinstance(value, list) and all(_is_unnamed_row(row) for row in value):
             return None
         return super().split(value)
 
     def from_frame(self, frame: Frame) -> Recording:
-        """Channels by name, or by position if there are no names and the number fits."""
-        time, names = self._layout(frame)
+        """Read channels by name, or by position if there are no names and the number fits."""
+        time, names = self._find_columns(frame)
         signal = np.stack([frame.numbers(name) for name in names], axis=1)
         holes = np.argwhere(np.isnan(signal))
         if holes.size:
@@ -113,24 +127,24 @@ class ImuPreprocessor(TablePreprocessor[ImuParameters, Recording]):
             )
         if time is None:
             return Recording(signal)
-        times = seconds(frame, time)
-        # Every time once, in order; loggers repeat the last sample when they stall.
+        times = read_seconds(frame, time)
+        # Unique times in order: loggers repeat the last sample when they stall.
         times, first = np.unique(times, return_index=True)
         return Recording(signal[first], times / _units_per_second(frame, time, times))
 
     def prepare(self, native: Recording) -> Prepared:
-        """Windows spread evenly over the recording; the answers are averaged."""
+        """Cut windows spread evenly over the recording; their answers are averaged."""
         p = self.parameters
         signal = np.asarray(native.signal, np.float64)
         if signal.ndim != 2 or signal.shape[1] != len(p.channels):
             raise InvalidInputError(
                 f"expected (samples, {len(p.channels)}), got {signal.shape}", field="inputs"
             )
-        # Written so that NaN is refused too.
+        # "not <=" rather than ">", so that NaN is refused too.
         if not (np.abs(signal) <= LARGEST_NUMBER).all():
             raise InvalidInputError("the recording holds values that are not finite numbers")
         if native.times is not None:
-            signal = self._resampled(signal, native.times)
+            signal = self._resample(signal, native.times)
         if len(signal) < p.window:
             raise InvalidInputError(
                 f"the recording has {len(signal)} samples at {p.rate_hz:g} Hz; this head needs "
@@ -142,8 +156,8 @@ class ImuPreprocessor(TablePreprocessor[ImuParameters, Recording]):
         samples = [{"signal": signal[start : start + p.window]} for start in starts]
         return Prepared(samples, {"reduce": "mean"})
 
-    def _layout(self, frame: Frame) -> tuple[str | None, list[str]]:
-        """The time column, if any, and the columns of the channels in order."""
+    def _find_columns(self, frame: Frame) -> tuple[str | None, list[str]]:
+        """Return the time column, if any, and the columns of the channels in order."""
         wanted = self.parameters.channels
         if not frame.named:
             names = list(frame.columns)
@@ -155,15 +169,15 @@ class ImuPreprocessor(TablePreprocessor[ImuParameters, Recording]):
                 )
             time = names.pop(0) if len(names) > len(wanted) else None
             return time, names
-        by_plain_name = {_plain(name): name for name in frame.columns}
-        missing = [name for name in wanted if _plain(name) not in by_plain_name]
+        by_plain_name = {_normalized_name(name): name for name in frame.columns}
+        missing = [name for name in wanted if _normalized_name(name) not in by_plain_name]
         if missing:
             frame.require(missing)
-        names = [by_plain_name[_plain(name)] for name in wanted]
-        return find_time(frame.without(names)), names
+        names = [by_plain_name[_normalized_name(name)] for name in wanted]
+        return find_time_column(frame.without(names)), names
 
-    def _resampled(self, signal: npt.NDArray[np.float64], times: FloatColumn) -> Array:
-        """The signal at the head's rate: an even grid first, then a polyphase filter."""
+    def _resample(self, signal: npt.NDArray[np.float64], times: FloatColumn) -> Array:
+        """Resample to the head's rate: first to an even grid, then with a polyphase filter."""
         if len(times) < 2:
             return signal
         steps = np.diff(times)
@@ -197,13 +211,13 @@ def _is_unnamed_row(row: JsonValue) -> bool:
     return isinstance(row, list) and not any(isinstance(cell, list | dict | str) for cell in row)
 
 
-def _plain(name: str) -> str:
-    """A column's name without case, spaces and punctuation: Acc_X, acc-x and accx are one."""
+def _normalized_name(name: str) -> str:
+    """Drop case, spaces and punctuation of a column's name: Acc_X, acc-x and accx are equal."""
     return re.sub(r"[\W_]+", "", name).lower()
 
 
 def _units_per_second(frame: Frame, name: str, times: FloatColumn) -> float:
-    """Whether numeric times are in s, ms, µs or ns, told by the distance of samples."""
+    """Infer from the distance between samples whether times are in s, ms, µs or ns."""
     if len(times) < 2 or frame.columns[name].dtype.kind == "M":
         return 1.0
     step = float(np.median(np.diff(times)))

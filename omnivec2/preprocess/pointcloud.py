@@ -5,6 +5,7 @@ Farthest point sampling and k-nearest-neighbour groups as in Point-BERT (Yu et a
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import ClassVar, Self
 
 import numpy as np
@@ -12,8 +13,15 @@ import numpy.typing as npt
 from pydantic import Field, JsonValue, model_validator
 
 from omnivec2.errors import InvalidInputError, TooLargeError, UndecodableError
-from omnivec2.preprocess.base import OCTET_STREAM, Array, Parameters, Prepared, Preprocessor
-from omnivec2.preprocess.formats.guards.json_text import parse_json, unwrap
+from omnivec2.preprocess.base import (
+    OCTET_STREAM,
+    Array,
+    Parameters,
+    Prepared,
+    Preprocessor,
+    input_shape,
+)
+from omnivec2.preprocess.formats.guards.json_text import parse_json, unwrap_inputs
 from omnivec2.preprocess.formats.points.point_readers import (
     LAS,
     LAZ,
@@ -22,18 +30,18 @@ from omnivec2.preprocess.formats.points.point_readers import (
     PLY,
     READERS,
     TEXT,
-    looks_like,
+    sniff_points,
 )
-from omnivec2.spec import Limits, Modality, TensorSpec
+from omnivec2.spec import HeadSpec, Limits, Modality, TensorSpec
 
 Points = npt.NDArray[np.float32]
 
 _LARGEST_COORDINATE = 1e15
-"""Beyond this a float32 cloud has lost its shape; such values are damage, not places."""
+"""Beyond this a float32 cloud loses its shape; such values are damage, not coordinates."""
 
 
 class PointCloudParameters(Parameters):
-    """Size of what the network sees of a cloud."""
+    """The numbers of points and groups that the network sees of a cloud."""
 
     points: int = Field(default=1024, ge=1, le=65_536, description="points kept of a cloud")
     groups: int = Field(default=64, ge=1, description="groups, one token each")
@@ -49,11 +57,10 @@ class PointCloudParameters(Parameters):
 class PointCloudPreprocessor(Preprocessor[PointCloudParameters, Points]):
     """Centres a cloud, scales it into the unit sphere, samples it and groups it.
 
-    The native value is float32 (points, 3), relative to the cloud's centroid: map
-    coordinates of LAS files would lose their centimetres as float32. A point with a
-    coordinate that is not finite is refused, except in PCD files, where NaN marks "no
-    return" by the format's definition: such points stay in the native value and are
-    left out of the groups.
+    The native value is a float32 array (points, 3), relative to the cloud's centroid: the
+    map coordinates of LAS files would lose their centimetres as float32. A point with a
+    coordinate that is not finite is refused, except in PCD files, where the format defines
+    NaN as "no return": such points stay in the native value and are left out of the groups.
     """
 
     modality = Modality.POINTCLOUD
@@ -93,14 +100,24 @@ class PointCloudPreprocessor(Preprocessor[PointCloudParameters, Points]):
             ),
         )
 
+    @classmethod
+    def random_inputs(
+        cls, head: HeadSpec, batch: int, lengths: Mapping[str, int], rng: np.random.Generator
+    ) -> dict[str, Array]:
+        """Draw centres on the unit sphere, each with a small cloud around it."""
+        centres = rng.normal(size=(batch, *input_shape(head, "centres")))
+        centres /= np.linalg.norm(centres, axis=-1, keepdims=True)
+        groups = rng.normal(0, 0.08, (batch, *input_shape(head, "groups")))
+        return {"groups": groups, "centres": centres}
+
     @property
     def json_example(self) -> JsonValue:
         """The corners of a cube."""
         return [[x, y, z] for x in (0.0, 1.0) for y in (0.0, 1.0) for z in (0.0, 1.0)]
 
     def sniff(self, data: bytes) -> str | None:
-        """Tell by magic numbers; text must begin with a number."""
-        return looks_like(data)
+        """Detect the content type by magic numbers; text must begin with a number."""
+        return sniff_points(data)
 
     def decode(self, data: bytes, media_type: str | None = None) -> Points:
         """Decode one file into float32 (points, 3) relative to the centroid."""
@@ -110,11 +127,11 @@ class PointCloudPreprocessor(Preprocessor[PointCloudParameters, Points]):
         if name is None:
             raise UndecodableError(f"expected a point cloud in one of {self.accepts}")
         if name == "JSON":
-            return self.decode_json(unwrap(parse_json(data)))
-        return self._native(READERS[name](data, self.limits), missing_allowed=name == "PCD")
+            return self.decode_json(unwrap_inputs(parse_json(data)))
+        return self._check_points(READERS[name](data, self.limits), missing_allowed=name == "PCD")
 
     def decode_json(self, value: JsonValue) -> Points:
-        """A list of ``[x, y, z]``, ``{"points": [[x, y, z], ...]}``, or a base64 file."""
+        """Decode a list of ``[x, y, z]``, ``{"points": [[x, y, z], ...]}`` or a base64 file."""
         if isinstance(value, dict):
             if set(value) != {"points"}:
                 raise InvalidInputError(
@@ -131,10 +148,10 @@ class PointCloudPreprocessor(Preprocessor[PointCloudParameters, Points]):
             raise InvalidInputError(expected, field="inputs") from error
         if points.ndim != 2 or points.shape[1] != 3 or points.dtype.kind not in "iuf":
             raise InvalidInputError(expected, field="inputs")
-        return self._native(points, missing_allowed=False)
+        return self._check_points(points, missing_allowed=False)
 
     def split(self, value: JsonValue) -> list[JsonValue] | None:
-        """A list whose first item is a point is one cloud; otherwise it is many inputs."""
+        """Split a list of clouds; a list whose first item is a point is a single one."""
         if not isinstance(value, list) or not value:
             return None
         first = value[0]
@@ -143,7 +160,7 @@ class PointCloudPreprocessor(Preprocessor[PointCloudParameters, Points]):
         return None if is_point or is_number else list(value)
 
     def prepare(self, native: Points) -> Prepared:
-        """Sample and group; clouds with fewer points than asked for are repeated in order.
+        """Sample and group the points; a cloud with too few of them is repeated in order.
 
         Context: ``assignment`` int32 (points,), for every point of the native value the
         group whose centre is nearest, -1 for points that are not finite.
@@ -155,11 +172,11 @@ class PointCloudPreprocessor(Preprocessor[PointCloudParameters, Points]):
         kept = native if complete else native[finite]
         if not len(kept):
             raise InvalidInputError("the point cloud has no point with finite coordinates")
-        unit = _in_unit_sphere(kept)
+        unit = _scale_to_unit_sphere(kept)
         count, groups = self.parameters.points, self.parameters.groups
         order = _farthest_first(unit, min(count, len(unit)))
         sampled = unit[np.resize(order, count)]
-        # Any beginning of a farthest-first order is itself a farthest point sample.
+        # Any prefix of a farthest-first order is itself a farthest point sample.
         centres = np.ascontiguousarray(sampled[:groups])
         _, nearest = cKDTree(sampled).query(centres, k=self.parameters.neighbours)
         nearest = nearest.reshape(groups, self.parameters.neighbours)
@@ -169,7 +186,7 @@ class PointCloudPreprocessor(Preprocessor[PointCloudParameters, Points]):
         sample = {"groups": sampled[nearest] - centres[:, None], "centres": centres}
         return Prepared([sample], {"assignment": assignment})
 
-    def _native(self, points: Array, *, missing_allowed: bool) -> Points:
+    def _check_points(self, points: Array, *, missing_allowed: bool) -> Points:
         self._check_count(len(points))
         with np.errstate(invalid="ignore"):  # signalling NaN; refused below
             exact = points.astype(np.float64)
@@ -191,7 +208,7 @@ class PointCloudPreprocessor(Preprocessor[PointCloudParameters, Points]):
             raise TooLargeError(f"{count:,} points, the limit is {limit:,}", field="inputs")
 
 
-def _in_unit_sphere(points: Points) -> Points:
+def _scale_to_unit_sphere(points: Points) -> Points:
     """Move the centroid to the origin and the farthest point to distance 1."""
     centred = points - points.mean(axis=0, dtype=np.float64).astype(np.float32)
     largest = float(np.abs(centred).max())
@@ -208,11 +225,11 @@ _TREE_HEIGHT = 5
 
 
 def _farthest_first(points: Points, count: int) -> npt.NDArray[np.int64]:
-    """Indices of ``count`` points, each the farthest from those before it."""
+    """Return the indices of ``count`` points, each the farthest from those before it."""
     import fpsample
 
-    # A fixed start makes it deterministic. The bucket variant takes the start in its own
-    # order of the points, which depends on the points alone.
+    # A fixed start makes it deterministic. The bucket variant counts the start in its own
+    # order of the points, which depends on nothing but the points.
     if len(points) < _BUCKETS_FROM:
         order = fpsample.fps_sampling(points, count, start_idx=0)
     else:

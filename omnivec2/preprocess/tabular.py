@@ -10,19 +10,24 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, model_validator
 
 from omnivec2.errors import InvalidInputError
-from omnivec2.preprocess.base import Array, Parameters, Prepared
-from omnivec2.preprocess.formats.tables.frame import MISSING, Frame
+from omnivec2.preprocess.base import (
+    Array,
+    Parameters,
+    Prepared,
+    input_shape,
+)
+from omnivec2.preprocess.formats.tables.frame import MISSING_TEXTS, Frame
 from omnivec2.preprocess.formats.tables.table_preprocessor import TablePreprocessor
-from omnivec2.spec import Limits, Modality, TensorSpec
+from omnivec2.spec import HeadSpec, Limits, Modality, TensorSpec
 
 MISSING_ID = 0
 UNKNOWN_ID = 1
 FIRST_ID = 2
-"""Category ids: 0 missing, 1 never seen in training, from 2 on the schema's categories."""
+"""Category ids: 0 is missing, 1 was never seen in training, the schema's start at 2."""
 
 
 class Column(BaseModel):
-    """One column of the schema. ``mean`` and ``std`` are those of the training rows."""
+    """One column of the schema; ``mean`` and ``std`` are those of the training rows."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -40,7 +45,7 @@ class Column(BaseModel):
 
 
 class TabularParameters(Parameters):
-    """Frozen parameters of the tabular pre-processor: the schema."""
+    """Frozen parameters of the tabular preprocessor: the schema."""
 
     columns: tuple[Column, ...] = Field(min_length=1)
 
@@ -57,11 +62,12 @@ class TabularParameters(Parameters):
 
 @dataclass(frozen=True)
 class Table:
-    """Rows to predict, and which answer the caller expects.
+    """The rows to predict and the form of answer that the caller expects.
 
     Attributes:
-        frame: the columns; others than the schema's are ignored.
-        form: ``"table"`` (Hugging Face's tabular task) or ``"inputs"``.
+        frame: The columns; those not in the schema are ignored.
+        form: The form of the request, ``"table"`` (Hugging Face's tabular task) or
+            ``"inputs"``.
     """
 
     frame: Frame
@@ -69,7 +75,7 @@ class Table:
 
     @classmethod
     def of(cls, columns: Mapping[str, Sequence[Any] | Array]) -> Table:
-        """A table of arrays or lists in memory."""
+        """Build a table from arrays or lists in memory."""
         return cls(Frame.of(columns))
 
 
@@ -91,8 +97,23 @@ class TabularPreprocessor(TablePreprocessor[TabularParameters, Table]):
             TensorSpec(name="categories", dtype="int32", shape=(categories,)),
         )
 
+    @classmethod
+    def random_inputs(
+        cls, head: HeadSpec, batch: int, lengths: Mapping[str, int], rng: np.random.Generator
+    ) -> dict[str, Array]:
+        """Draw rows that follow the declared columns, a tenth of the numbers missing."""
+        parameters = TabularParameters.model_validate(head.preprocess.parameters)
+        shape = (batch, *input_shape(head, "numbers"))
+        mean = np.array([column.mean for column in parameters.numbers])
+        std = np.array([column.std for column in parameters.numbers])
+        numbers = rng.normal(size=shape) * std + mean
+        missing = rng.random(shape) < 0.1
+        ids = [FIRST_ID + len(column.categories) for column in parameters.categories]
+        categories = rng.integers(0, ids, (batch, *input_shape(head, "categories")))
+        return {"numbers": numbers * ~missing, "missing": missing, "categories": categories}
+
     def decode_json(self, value: JsonValue) -> Table:
-        """``{"table": {column: values}}``, columns, row objects, or one row object."""
+        """Decode ``{"table": {column: values}}``, columns, row objects or one row object."""
         table = super().decode_json(value)
         if isinstance(value, dict) and list(value) == ["table"]:
             return replace(table, form="table")
@@ -108,46 +129,46 @@ class TabularPreprocessor(TablePreprocessor[TabularParameters, Table]):
         return [row]
 
     def from_frame(self, frame: Frame) -> Table:
-        """The table as it is; the schema is checked by ``prepare``."""
+        """Wrap the frame as it is; ``prepare`` checks the schema."""
         return Table(frame)
 
     def prepare(self, native: Table) -> Prepared:
-        """One sample per row. Column means replace nothing here: missing numbers are 0."""
+        """Make one sample per row; missing numbers become 0, not the mean of their column."""
         frame = native.frame
         frame.require([column.name for column in self.parameters.columns])
         if not frame.rows:
             raise InvalidInputError("table is empty", field="inputs")
         rows = frame.rows
-        numbers = _stacked([frame.numbers(c.name) for c in self.parameters.numbers], rows)
+        numbers = _stack_columns([frame.numbers(c.name) for c in self.parameters.numbers], rows)
         missing = np.isnan(numbers)
         arrays: dict[str, Array] = {
             "numbers": np.where(missing, 0.0, numbers).astype(np.float32),
             "missing": missing.astype(np.uint8),
-            "categories": _stacked(
-                [_ids(frame.texts(c.name), c) for c in self.parameters.categories], rows
+            "categories": _stack_columns(
+                [_category_ids(frame.texts(c.name), c) for c in self.parameters.categories], rows
             ).astype(np.int32),
         }
         samples = [{name: array[row] for name, array in arrays.items()} for row in range(rows)]
         return Prepared(samples, {"form": native.form, "reduce": "each"})
 
 
-def _stacked(columns: list[Array], rows: int) -> Array:
-    """Columns side by side: (rows, columns)."""
+def _stack_columns(columns: list[Array], rows: int) -> Array:
+    """Stack columns side by side: (rows, columns)."""
     return np.stack(columns, axis=1) if columns else np.empty((rows, 0))
 
 
-def _ids(texts: list[str | None], column: Column) -> Array:
+def _category_ids(texts: list[str | None], column: Column) -> Array:
     known = {category: FIRST_ID + index for index, category in enumerate(column.categories)}
-    return np.array([_id(text, known) for text in texts])
+    return np.array([_category_id(text, known) for text in texts])
 
 
-def _id(text: str | None, known: Mapping[str, int]) -> int:
+def _category_id(text: str | None, known: Mapping[str, int]) -> int:
     if text is None:
         return MISSING_ID
-    # A schema may well have a category "none" or "?": it comes first.
+    # The schema comes first: it may well have a category "none" or "?".
     if text in known:
         return known[text]
-    return MISSING_ID if text.lower() in MISSING else UNKNOWN_ID
+    return MISSING_ID if text.lower() in MISSING_TEXTS else UNKNOWN_ID
 
 
 PREPROCESSOR = TabularPreprocessor

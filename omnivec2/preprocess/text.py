@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import ClassVar
 
 import numpy as np
@@ -14,19 +15,29 @@ from omnivec2.errors import (
     UndecodableError,
     UnsupportedMediaTypeError,
 )
-from omnivec2.preprocess.base import Parameters, Prepared, Preprocessor, json_type
-from omnivec2.preprocess.formats.guards.json_text import decode_utf8, parse_json, unwrap
-from omnivec2.spec import Limits, Modality, TensorSpec
+from omnivec2.preprocess.base import (
+    Array,
+    DynamicAxis,
+    Parameters,
+    Prepared,
+    Preprocessor,
+    json_type,
+)
+from omnivec2.preprocess.formats.guards.json_text import decode_utf8, parse_json, unwrap_inputs
+from omnivec2.spec import HeadSpec, Limits, Modality, TensorSpec
 from omnivec2.wordpiece import VOCABULARY
 
 Text = str | tuple[str, str]
 """One text, or a pair of them."""
 
+# BERT uncased: [CLS] and [SEP]; ordinary word pieces lie from 1996 to 30521.
+_CLS, _SEP, _FIRST_WORD, _END_WORD = 101, 102, 1996, 30_522
+
 _PAIR_FORMS = '{"text": "…", "text_pair": "…"} or a list of two strings'
 
 
 class TextParameters(Parameters):
-    """Frozen parameters of the text pre-processor."""
+    """Frozen parameters of the text preprocessor."""
 
     max_tokens: int = 256
     pair: bool = False
@@ -44,11 +55,11 @@ class TextPreprocessor(Preprocessor[TextParameters, Text]):
     default_limits = Limits(bytes=2**20, characters=100_000, tokens=256)
 
     def __init__(self, parameters: TextParameters, limits: Limits | None = None) -> None:
-        most = self.default_limits.model_copy(update={"tokens": parameters.max_tokens})
-        super().__init__(parameters, limits or most)
+        defaults = self.default_limits.model_copy(update={"tokens": parameters.max_tokens})
+        super().__init__(parameters, limits or defaults)
         self._tokenizer: Tokenizer = Tokenizer.from_file(str(VOCABULARY))
         self._tokenizer.no_padding()
-        # A pair loses tokens from its longer text first.
+        # Tokens of a pair are cut from its longer text first.
         self._tokenizer.enable_truncation(parameters.max_tokens, strategy="longest_first")
 
     @property
@@ -56,6 +67,30 @@ class TextPreprocessor(Preprocessor[TextParameters, Text]):
         """Three int32 tensors (tokens,); ``token_type_ids`` is 1 in the second text."""
         names = ("input_ids", "token_type_ids", "attention_mask")
         return tuple(TensorSpec(name=name, dtype="int32", shape=(-1,)) for name in names)
+
+    @classmethod
+    def dynamic_axes(cls, head: HeadSpec) -> dict[str, DynamicAxis]:
+        """Return the axis of the tokens, which the three tensors share."""
+        max_tokens = TextParameters.model_validate(head.preprocess.parameters).max_tokens
+        examples = tuple(sorted({2, min(19, max_tokens), max_tokens}))
+        names = tuple(tensor.name for tensor in head.inputs)
+        return {"tokens": DynamicAxis(names, 2, max_tokens, examples)}
+
+    @classmethod
+    def random_inputs(
+        cls, head: HeadSpec, batch: int, lengths: Mapping[str, int], rng: np.random.Generator
+    ) -> dict[str, Array]:
+        """Draw word pieces between [CLS] and [SEP]; every text but the first is padded."""
+        size = lengths["tokens"]
+        real = rng.integers(2, size + 1, batch)
+        real[0] = size
+        place = np.arange(size)[None, :]
+        mask = place < real[:, None]
+        ids = rng.integers(_FIRST_WORD, _END_WORD, (batch, size))
+        ids[:, 0] = _CLS
+        ids[np.arange(batch), real - 1] = _SEP
+        second = mask & (place > real[:, None] // 2)
+        return {"input_ids": ids * mask, "token_type_ids": second, "attention_mask": mask}
 
     @property
     def json_example(self) -> JsonValue:
@@ -65,7 +100,7 @@ class TextPreprocessor(Preprocessor[TextParameters, Text]):
         return "A quiet film that stays with you."
 
     def sniff(self, data: bytes) -> str | None:
-        """JSON if it parses as an object, list or string; else plain text if it is UTF-8."""
+        """Detect JSON if it parses as an object, list or string, else plain text if it is UTF-8."""
         if data.lstrip()[:1] in (b"{", b"[", b'"'):
             try:
                 parse_json(data)
@@ -80,7 +115,7 @@ class TextPreprocessor(Preprocessor[TextParameters, Text]):
         return "text/plain"
 
     def split(self, value: JsonValue) -> list[JsonValue] | None:
-        """A list is a batch; but for a pair head, a list of strings is one pair."""
+        """Split a list of inputs; for a pair head, a list of strings is a single pair."""
         if not isinstance(value, list):
             return None
         if self.parameters.pair and value and all(isinstance(item, str) for item in value):
@@ -88,15 +123,15 @@ class TextPreprocessor(Preprocessor[TextParameters, Text]):
         return value
 
     def decode(self, data: bytes, media_type: str | None = None) -> Text:
-        """Plain text; for a pair head two lines, or two fields separated by a tab."""
+        """Decode plain text or JSON; a pair is two lines, or two fields separated by a tab."""
         kind = media_type or self.sniff(data) or "text/plain"
         if kind not in self.media_types:
-            raise UnsupportedMediaTypeError(f"{kind} is not taken; expected {self.accepts}")
+            raise UnsupportedMediaTypeError(f"{kind} is not accepted; expected {self.accepts}")
         if kind == "application/json":
-            return self.decode_json(unwrap(parse_json(data)))
+            return self.decode_json(unwrap_inputs(parse_json(data)))
         text = decode_utf8(data)
         if not self.parameters.pair:
-            return self._checked(text)
+            return self._check_text(text)
         parts = text.strip().split("\t") if "\t" in text else text.strip().splitlines()
         parts = [part for part in parts if part.strip()]
         if len(parts) != 2:
@@ -105,10 +140,10 @@ class TextPreprocessor(Preprocessor[TextParameters, Text]):
                 f"or two texts separated by a tab, got {len(parts)}",
                 field="inputs",
             )
-        return self._checked(parts[0]), self._checked(parts[1])
+        return self._check_text(parts[0]), self._check_text(parts[1])
 
     def decode_json(self, value: JsonValue) -> Text:
-        """A string, ``{"text": …}``, or a pair as an object or a list of two strings."""
+        """Decode a string, ``{"text": …}``, or a pair as an object or a list of two strings."""
         if self.parameters.pair:
             return self._pair(value)
         if isinstance(value, dict):
@@ -119,17 +154,20 @@ class TextPreprocessor(Preprocessor[TextParameters, Text]):
                     f"got an object with {', '.join(map(repr, value)) or 'no fields'}",
                     field="inputs",
                 )
-            return self._checked(value["text"], "inputs.text")
-        return self._checked(value)
+            return self._check_text(value["text"], "inputs.text")
+        return self._check_text(value)
 
     def prepare(self, native: Text) -> Prepared:
-        """One sample; tokens beyond ``max_tokens`` are cut, and ``cut`` says how many."""
+        """Tokenize a text or a pair; tokens beyond ``max_tokens`` are cut.
+
+        Context: ``cut``, the number of tokens that were cut, if any.
+        """
         first, second = (native, None) if isinstance(native, str) else native
         encoding = self._tokenizer.encode(first, second)
-        most = self.limits.tokens
+        limit = self.limits.tokens
         columns = (encoding.ids, encoding.type_ids, encoding.attention_mask)
-        if most is not None and len(encoding.ids) > most:
-            raise TooLargeError(f"text has more than {most} tokens", field="inputs")
+        if limit is not None and len(encoding.ids) > limit:
+            raise TooLargeError(f"text has more than {limit} tokens", field="inputs")
         names = (spec.name for spec in self.inputs)
         sample = {n: np.asarray(c, np.int32) for n, c in zip(names, columns, strict=True)}
         cut = sum(rest.special_tokens_mask.count(0) for rest in encoding.overflowing)
@@ -137,25 +175,25 @@ class TextPreprocessor(Preprocessor[TextParameters, Text]):
 
     def _pair(self, value: JsonValue) -> tuple[str, str]:
         if isinstance(value, list) and len(value) == 2:
-            return self._checked(value[0], "inputs[0]"), self._checked(value[1], "inputs[1]")
+            return self._check_text(value[0], "inputs[0]"), self._check_text(value[1], "inputs[1]")
         if isinstance(value, dict) and set(value) == {"text", "text_pair"}:
             return (
-                self._checked(value["text"], "inputs.text"),
-                self._checked(value["text_pair"], "inputs.text_pair"),
+                self._check_text(value["text"], "inputs.text"),
+                self._check_text(value["text_pair"], "inputs.text_pair"),
             )
         raise InvalidInputError(
             f"this head compares two texts: expected {_PAIR_FORMS}, got {json_type(value)}",
             field="inputs",
         )
 
-    def _checked(self, text: JsonValue, field: str = "inputs") -> str:
+    def _check_text(self, text: JsonValue, field: str = "inputs") -> str:
         if not isinstance(text, str):
             raise InvalidInputError(f"expected a string, got {json_type(text)}", field=field)
         if not text.strip():
             raise InvalidInputError("text is empty", field=field)
-        most = self.limits.characters
-        if most is not None and len(text) > most:
-            raise TooLargeError(f"text is longer than {most:,} characters", field=field)
+        limit = self.limits.characters
+        if limit is not None and len(text) > limit:
+            raise TooLargeError(f"text is longer than {limit:,} characters", field=field)
         if any("\ud800" <= character <= "\udfff" for character in text):
             raise InvalidInputError("text holds half a surrogate pair", field=field)
         return text

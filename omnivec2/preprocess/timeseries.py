@@ -5,6 +5,7 @@ Series are forecast one by one; instance normalisation is in the graph.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,20 +13,25 @@ import numpy.typing as npt
 from pydantic import Field, JsonValue
 
 from omnivec2.errors import InvalidInputError
-from omnivec2.preprocess.base import Array, Parameters, Prepared
+from omnivec2.preprocess.base import (
+    Array,
+    Parameters,
+    Prepared,
+    input_shape,
+)
 from omnivec2.preprocess.formats.tables.frame import LARGEST_NUMBER, Frame
 from omnivec2.preprocess.formats.tables.table_preprocessor import TablePreprocessor
-from omnivec2.preprocess.formats.tables.time_axis import find_time, seconds
-from omnivec2.spec import Limits, Modality, TensorSpec
+from omnivec2.preprocess.formats.tables.time_axis import find_time_column, read_seconds
+from omnivec2.spec import HeadSpec, Limits, Modality, TensorSpec
 
 DEFAULT_NAME = "target"
-"""Name of a series that came without one (the name GluonTS and DeepAR use)."""
+"""The name of a series that has none in the input, as in GluonTS and DeepAR."""
 
 _DEEPAR_FIELDS = frozenset({"start", "freq", "item_id"})
 
 
 class TimeseriesParameters(Parameters):
-    """Frozen parameters of the time series pre-processor.
+    """Frozen parameters of the time series preprocessor.
 
     ``columns`` names the series to forecast; empty means every numeric column.
     """
@@ -41,8 +47,8 @@ class Series:
     """Series that share their times, oldest value first.
 
     Attributes:
-        values: float (times, series), NaN where missing.
-        names: one name per series.
+        values: A float array (times, series), NaN where missing.
+        names: One name per series.
     """
 
     values: Array
@@ -50,7 +56,7 @@ class Series:
 
     @classmethod
     def of(cls, columns: dict[str, Array]) -> Series:
-        """Series of arrays in memory, in the order of the dictionary."""
+        """Build series from arrays in memory, in the order of the dictionary."""
         return cls(np.stack(list(columns.values()), axis=1), tuple(columns))
 
 
@@ -67,16 +73,25 @@ class TimeseriesPreprocessor(TablePreprocessor[TimeseriesParameters, Series]):
         shape = (self.parameters.context_length,)
         return (TensorSpec(name="values", dtype="float32", shape=shape),)
 
+    @classmethod
+    def random_inputs(
+        cls, head: HeadSpec, batch: int, lengths: Mapping[str, int], rng: np.random.Generator
+    ) -> dict[str, Array]:
+        """Draw random walks with very different levels and spreads."""
+        steps = rng.normal(size=(batch, *input_shape(head, "values"))).cumsum(axis=1)
+        level = rng.normal(0, 100, (batch, 1))
+        return {"values": steps * rng.uniform(0.01, 20, (batch, 1)) + level}
+
     @property
     def json_example(self) -> JsonValue:
-        """As many values as the head looks at, with the rise and fall of a day."""
+        """As many values as the head reads, with the rise and fall of a day."""
         values: list[JsonValue] = [
             float(hour % 24) for hour in range(self.parameters.context_length)
         ]
         return dict.fromkeys(self.parameters.columns or ("target",), values)
 
     def decode_json(self, value: JsonValue) -> Series:
-        """A list of numbers, ``{"target": [...]}``, columns, or row objects."""
+        """Decode a list of numbers, ``{"target": [...]}``, columns or row objects."""
         if isinstance(value, dict) and any(isinstance(item, list) for item in value.values()):
             value = {name: item for name, item in value.items() if name not in _DEEPAR_FIELDS}
         return super().decode_json(value)
@@ -85,11 +100,11 @@ class TimeseriesPreprocessor(TablePreprocessor[TimeseriesParameters, Series]):
         """Order by the time column if there is one, and keep the values that are used."""
         wanted = self.parameters.columns
         frame.require(wanted)
-        time = find_time(frame.without(wanted))
+        time = find_time_column(frame.without(wanted))
         order = np.arange(frame.rows)
         if time is not None:
-            order = np.argsort(seconds(frame, time), kind="stable")
-        # Only what the head looks at need be numbers: a long history costs nothing.
+            order = np.argsort(read_seconds(frame, time), kind="stable")
+        # Only the values that the head reads are parsed: a long history costs nothing.
         frame = frame.take(order[-self.parameters.context_length :])
         others = [n for n in frame.columns if n != time]
         names = list(wanted) or [n for n in others if frame.is_numeric(n)]
@@ -103,20 +118,20 @@ class TimeseriesPreprocessor(TablePreprocessor[TimeseriesParameters, Series]):
         return Series(values, (DEFAULT_NAME,) if alone else tuple(names))
 
     def prepare(self, native: Series) -> Prepared:
-        """One sample per series; gaps are filled by linear interpolation."""
+        """Make one sample per series; gaps are filled by linear interpolation."""
         values = np.asarray(native.values, np.float64)
         length = self.parameters.context_length
         if len(values) < length:
             raise InvalidInputError(
-                f"{len(values):,} values are too few: this head looks at the last {length:,}",
+                f"{len(values):,} values are too few: this head reads the last {length:,}",
                 field="inputs",
             )
         samples = []
         for name, series in zip(native.names, values[-length:].T, strict=True):
-            samples.append({"values": self._filled(series, name).astype(np.float32)})
+            samples.append({"values": self._fill_gaps(series, name).astype(np.float32)})
         return Prepared(samples, {"names": list(native.names), "reduce": "each"})
 
-    def _filled(self, series: Array, name: str) -> npt.NDArray[np.float64]:
+    def _fill_gaps(self, series: Array, name: str) -> npt.NDArray[np.float64]:
         known = np.isfinite(series)
         if not (np.abs(series[known]) <= LARGEST_NUMBER).all() or np.isinf(series).any():
             raise InvalidInputError(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -17,7 +17,13 @@ from PIL import Image
 from pydantic import JsonValue
 
 from omnivec2.errors import InvalidInputError, TooLargeError, UndecodableError
-from omnivec2.preprocess.base import Parameters, Prepared, Preprocessor
+from omnivec2.preprocess.base import (
+    Array,
+    Parameters,
+    Prepared,
+    Preprocessor,
+    input_shape,
+)
 from omnivec2.preprocess.formats import example_files
 from omnivec2.preprocess.formats.guards.decoding_guard import (
     check_frames,
@@ -28,7 +34,8 @@ from omnivec2.preprocess.formats.guards.decoding_guard import (
 from omnivec2.preprocess.formats.media import video_container, video_frames
 from omnivec2.preprocess.formats.media.frame_sampling import uniform_frames
 from omnivec2.preprocess.formats.pictures import raster
-from omnivec2.spec import Limits, Modality, TensorSpec
+from omnivec2.preprocess.formats.pictures.random_pictures import random_pictures
+from omnivec2.spec import HeadSpec, Limits, Modality, TensorSpec
 
 Frames = npt.NDArray[np.uint8] | Sequence[npt.NDArray[np.uint8]]
 
@@ -37,12 +44,12 @@ _MICROSECONDS = 1e6
 
 
 class VideoParameters(Parameters):
-    """Frozen parameters of the video pre-processor."""
+    """Frozen parameters of the video preprocessor."""
 
     frames: int = 8
     height: int = 96
     width: int = 128
-    resize: raster.Resize = "stretch"
+    resize: raster.ResizeMode = "stretch"
 
 
 @dataclass(frozen=True)
@@ -50,8 +57,8 @@ class Clip:
     """The frames of a video that the network will see.
 
     Attributes:
-        frames: uint8 (frames, height, width, 3), upright and already of the network's size.
-        size: (width, height) of the original, upright.
+        frames: A uint8 array (frames, height, width, 3), upright, of the network's size.
+        size: The (width, height) of the original, upright.
     """
 
     frames: npt.NDArray[np.uint8]
@@ -85,23 +92,31 @@ class VideoPreprocessor(Preprocessor[VideoParameters, Clip | Frames]):
         shape = (p.frames, p.height, p.width, 3)
         return (TensorSpec(name="frames", dtype="uint8", shape=shape),)
 
+    @classmethod
+    def random_inputs(
+        cls, head: HeadSpec, batch: int, lengths: Mapping[str, int], rng: np.random.Generator
+    ) -> dict[str, Array]:
+        """Draw soft blobs of light with noise on them."""
+        shape = (batch, *input_shape(head, "frames"))
+        return {"frames": random_pictures(shape, rng)}
+
     @property
     def json_example(self) -> JsonValue:
         """Two small frames as a base64 GIF."""
         return example_files.clip()
 
     def sniff(self, data: bytes) -> str | None:
-        """The content type by magic bytes."""
+        """Detect the content type by magic bytes."""
         return video_container.sniff(data)
 
     def decode(self, data: bytes, media_type: str | None = None) -> Clip:
-        """Decode the frames that are needed and no others that can be skipped."""
-        kind = self._kind(data, media_type)
-        if not video_container.is_whole(data, kind):
+        """Decode the frames that are needed, skipping all others that can be skipped."""
+        kind = self._format(data, media_type)
+        if not video_container.is_complete(data, kind):
             raise UndecodableError(f"the {kind} file is truncated or damaged", field="inputs")
         if _DEMUXERS[kind] == "mov":
-            video_container.check_tables(data)
-        if kind == "GIF":  # whose header the demuxer does not pass on
+            video_container.check_sample_tables(data)
+        if kind == "GIF":  # the demuxer does not pass its header on
             check_pixels(*video_container.gif_size(data), self.limits, kind)
         # A named demuxer never follows a playlist to other files or addresses.
         source, demuxer, options = io.BytesIO(data), _DEMUXERS[kind], self._codec_options
@@ -109,13 +124,13 @@ class VideoPreprocessor(Preprocessor[VideoParameters, Clip | Frames]):
             undecodable(kind, FFmpegError),
             av.open(source, mode="r", format=demuxer, options=options) as opened,
         ):
-            return self._read(opened, kind, 2 * len(data) + 2**20)
+            return self._read_clip(opened, kind, 2 * len(data) + 2**20)
 
     def prepare(self, native: Clip | Frames) -> Prepared:
         """Choose frames evenly and resize them.
 
         Args:
-            native: a decoded clip, or uint8 frames (height, width, 3) in their order.
+            native: A decoded clip, or uint8 frames (height, width, 3) in their order.
         """
         if not isinstance(native, Clip):
             if len(native) == 0:
@@ -132,9 +147,9 @@ class VideoPreprocessor(Preprocessor[VideoParameters, Clip | Frames]):
                 field="inputs",
             )
         p = self.parameters
-        return np.asarray(raster.fit(Image.fromarray(frame), (p.width, p.height), p.resize))
+        return np.asarray(raster.resize(Image.fromarray(frame), (p.width, p.height), p.resize))
 
-    def _kind(self, data: bytes, media_type: str | None) -> str:
+    def _format(self, data: bytes, media_type: str | None) -> str:
         sniffed = self.sniff(data)
         found, declared = (
             self.media_types.get(sniffed or ""),
@@ -145,18 +160,18 @@ class VideoPreprocessor(Preprocessor[VideoParameters, Clip | Frames]):
             media_type = sniffed
         return format_of(data, sniffed, media_type, self.media_types)
 
-    def _read(self, opened: InputContainer, kind: str, most_bytes: int) -> Clip:
+    def _read_clip(self, opened: InputContainer, kind: str, max_bytes: int) -> Clip:
         if not opened.streams.video:
             raise InvalidInputError(f"the {kind} file holds no video", field="inputs")
         stream = opened.streams.video[0]
         self._check_declared(opened, stream, kind)
         stream.codec_context.thread_count = 1  # requests run side by side already
         stream.codec_context.options = self._codec_options
-        groups = video_frames.list_groups(opened, stream, self.limits, kind, most_bytes)
-        wanted = video_frames.choose(
+        groups = video_frames.group_packets(opened, stream, self.limits, kind, max_bytes)
+        wanted = video_frames.choose_frames(
             groups, self.parameters.frames, stream.width * stream.height, kind
         )
-        frames: dict[video_frames.Place, npt.NDArray[np.uint8]] = {}
+        frames: dict[video_frames.FramePosition, npt.NDArray[np.uint8]] = {}
         size = (stream.width, stream.height)
         for place, frame in video_frames.decode(stream, groups, wanted, kind):
             pixels = video_frames.upright(frame)
@@ -185,9 +200,9 @@ class VideoPreprocessor(Preprocessor[VideoParameters, Clip | Frames]):
 
 
 def _nearest(
-    frames: Iterable[video_frames.Place], wanted: video_frames.Place
-) -> video_frames.Place:
-    """The decoded frame that stands in for one that did not decode."""
+    frames: Iterable[video_frames.FramePosition], wanted: video_frames.FramePosition
+) -> video_frames.FramePosition:
+    """Return the decoded frame nearest to a wanted one, which replaces it if it did not decode."""
     return min(frames, key=lambda f: (abs(f.group - wanted.group), abs(f.rank - wanted.rank)))
 
 

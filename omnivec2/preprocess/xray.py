@@ -1,7 +1,8 @@
-"""X-ray pictures -> one channel; from DICOM by way of its lookup tables and window."""
+"""X-ray pictures -> one channel; DICOM goes through its lookup tables and window first."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import ClassVar
 
 import numpy as np
@@ -9,18 +10,25 @@ from PIL import Image
 from pydantic import JsonValue
 
 from omnivec2.errors import InvalidInputError
-from omnivec2.preprocess.base import Array, Parameters, Prepared, Preprocessor
+from omnivec2.preprocess.base import (
+    Array,
+    Parameters,
+    Prepared,
+    Preprocessor,
+    input_shape,
+)
 from omnivec2.preprocess.formats import example_files
 from omnivec2.preprocess.formats.guards.decoding_guard import format_of
 from omnivec2.preprocess.formats.pictures import raster
+from omnivec2.preprocess.formats.pictures.random_pictures import random_pictures
 from omnivec2.preprocess.formats.science.dicom import is_dicom, read_dicom
-from omnivec2.spec import Limits, Modality, TensorSpec
+from omnivec2.spec import HeadSpec, Limits, Modality, TensorSpec
 
 DICOM = "application/dicom"
 
 
 class XrayParameters(Parameters):
-    """Frozen parameters of the X-ray pre-processor."""
+    """Frozen parameters of the X-ray preprocessor."""
 
     height: int = 96
     width: int = 96
@@ -50,27 +58,35 @@ class XrayPreprocessor(Preprocessor[XrayParameters, Array]):
         shape = (self.parameters.height, self.parameters.width, 1)
         return (TensorSpec(name="pixels", dtype="uint8", shape=shape),)
 
+    @classmethod
+    def random_inputs(
+        cls, head: HeadSpec, batch: int, lengths: Mapping[str, int], rng: np.random.Generator
+    ) -> dict[str, Array]:
+        """Draw soft blobs of light with noise on them."""
+        shape = (batch, *input_shape(head, "pixels"))
+        return {"pixels": random_pictures(shape, rng)}
+
     @property
     def json_example(self) -> JsonValue:
         """A small picture as a base64 PNG."""
         return example_files.picture()
 
     def sniff(self, data: bytes) -> str | None:
-        """The content type by magic bytes."""
+        """Detect the content type by magic bytes."""
         return DICOM if is_dicom(data) else raster.sniff(data)
 
     def decode(self, data: bytes, media_type: str | None = None) -> Array:
-        """Decode to grey (height, width): 8 or 16 bits as they are, DICOM as it is shown."""
+        """Decode to grey (height, width): 8 or 16 bits as stored, DICOM as a viewer shows it."""
         kind = format_of(data, self.sniff(data), media_type, self.media_types)
         if kind == "DICOM":
             return read_dicom(data, self.limits)
         return raster.read_grey(raster.open_picture(data, kind, self.limits), kind)
 
     def prepare(self, native: Array) -> Prepared:
-        """Scale by the picture's own range, so that its container makes no difference; resize.
+        """Scale by the picture's own range, so that its bit depth makes no difference, and resize.
 
         Args:
-            native: grey values (height, width) of any real type.
+            native: An array of grey values (height, width) of any real type.
         """
         if native.ndim != 2 or native.size == 0:
             raise InvalidInputError(
@@ -78,8 +94,8 @@ class XrayPreprocessor(Preprocessor[XrayParameters, Array]):
                 field="inputs",
             )
         p = self.parameters
-        picture = Image.fromarray(raster.stretched(native))
-        pixels = np.asarray(raster.fit(picture, (p.width, p.height), "stretch"))
+        picture = Image.fromarray(raster.stretch_to_uint8(native))
+        pixels = np.asarray(raster.resize(picture, (p.width, p.height), "stretch"))
         size = (native.shape[1], native.shape[0])
         return Prepared([{"pixels": pixels[:, :, None]}], {"size": size})
 

@@ -32,6 +32,12 @@ class LettersPreprocessor(Preprocessor[Parameters, bytes]):
     def inputs(self) -> tuple[TensorSpec, ...]:
         return (LETTERS,)
 
+    @classmethod
+    def random_inputs(
+        cls, head: HeadSpec, batch: int, lengths: Mapping[str, int], rng: np.random.Generator
+    ) -> dict[str, Array]:
+        return {"letters": rng.integers(97, 123, (batch, 1))}
+
     def decode(self, data: bytes, media_type: str | None = None) -> bytes:
         if b"!" in data:
             raise UndecodableError("expected letters", field="inputs")

@@ -60,11 +60,24 @@ def _imports(folder: str) -> Iterator[str]:
                 yield node.module
 
 
+def _imports_on_loading(folder: str) -> Iterator[str]:
+    """Modules imported by loading any module of a folder, not only once a function runs."""
+    for path in (ROOT / folder).rglob("*.py"):
+        for node in ast.parse(path.read_text()).body:
+            if isinstance(node, ast.Import):
+                yield from (alias.name for alias in node.names)
+            elif isinstance(node, ast.ImportFrom) and not node.level and node.module:
+                yield node.module
+
+
 def _third_party(*folders: str) -> set[str]:
     """Distributions that the code of these folders imports."""
+    return _distributions({name for folder in folders for name in _imports(folder)})
+
+
+def _distributions(names: set[str]) -> set[str]:
     owners = packages_distributions()
     known = OURS | set(sys.stdlib_module_names)
-    names = {name for folder in folders for name in _imports(folder)}
     return {
         canonicalize_name(_owner(name, owners.get(top, [top])))
         for name in names
@@ -115,6 +128,12 @@ def test_tritons_backend_runs_the_gateways_onnxruntime_on_an_older_numpy() -> No
     serving, backend = _locked("requirements/serving.lock"), _locked("requirements/triton.lock")
     assert backend["onnxruntime"] == serving["onnxruntime"]
     assert backend["numpy"].startswith("1.")
+
+
+def test_the_image_that_builds_plans_has_what_drawing_random_inputs_imports() -> None:
+    # Parquet is read by a module that is loaded for a Parquet file only.
+    imported = _distributions(set(_imports_on_loading("omnivec2/preprocess"))) - {"pyarrow"}
+    assert imported - _locked("requirements/engines.lock").keys() == set()
 
 
 def test_every_serving_dependency_is_locked() -> None:

@@ -1,1 +1,1 @@
-"""Readers of file formats, in groups by the kind of data; modalities choose among them."""
+"""Readers of file formats, grouped by the kind of data; the modalities use them."""

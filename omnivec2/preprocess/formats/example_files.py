@@ -1,4 +1,4 @@
-"""Small files of the documentation's examples: valid, tiny, and of no meaning."""
+"""Tiny valid files for the examples of the documentation."""
 
 from __future__ import annotations
 
@@ -16,23 +16,23 @@ _TONE_SECONDS = 0.1
 
 
 def picture() -> str:
-    """A grey gradient, 16 x 16 pixels, as a base64 PNG."""
+    """Draw a grey gradient of 16 x 16 pixels as a base64 PNG."""
     buffer = io.BytesIO()
     _gradient(0).save(buffer, "PNG", optimize=True)
-    return _coded(buffer)
+    return _base64(buffer)
 
 
 def clip() -> str:
-    """Two frames of 16 x 16 pixels as a base64 GIF."""
+    """Draw two frames of 16 x 16 pixels as a base64 GIF."""
     buffer = io.BytesIO()
     _gradient(0).save(
         buffer, "GIF", save_all=True, append_images=[_gradient(90)], duration=100, loop=0
     )
-    return _coded(buffer)
+    return _base64(buffer)
 
 
 def tone() -> str:
-    """A tenth of a second of a sine as a base64 WAV."""
+    """Generate a tenth of a second of a sine as a base64 WAV."""
     times = np.arange(int(_SAMPLE_RATE * _TONE_SECONDS)) / _SAMPLE_RATE
     samples = np.rint(12_000 * np.sin(2 * np.pi * _TONE_HZ * times)).astype("<i2")
     buffer = io.BytesIO()
@@ -41,12 +41,12 @@ def tone() -> str:
         file.setsampwidth(2)
         file.setframerate(_SAMPLE_RATE)
         file.writeframes(samples.tobytes())
-    return _coded(buffer)
+    return _base64(buffer)
 
 
 def _gradient(degrees: float) -> Image.Image:
     return Image.linear_gradient("L").resize((_SIDE, _SIDE)).rotate(degrees)
 
 
-def _coded(buffer: io.BytesIO) -> str:
+def _base64(buffer: io.BytesIO) -> str:
     return base64.b64encode(buffer.getvalue()).decode()

@@ -16,7 +16,7 @@ def spec(head):
     return head(TaskFamily.EMBEDDING)
 
 
-def test_vectors_have_length_one_unless_asked_otherwise(spec, answer):
+def test_vectors_have_length_one_unless_requested_otherwise(spec, answer):
     assert answer(spec, ONE) == [[pytest.approx(0.6), pytest.approx(0.8)]]
     assert answer(spec, ONE, normalize=False) == [[3.0, 4.0]]
 

@@ -79,6 +79,11 @@ CASES = {
         {"values": floats(1, 1)},
         {},
     ),
+    "regression of a table": (
+        spec(TaskFamily.REGRESSION, Modality.TABULAR, targets=(Target(name="s", unit="m"),)),
+        {"values": floats(3, 1)},
+        {"form": "table", "reduce": "each"},
+    ),
     "forecasting": (
         spec(TaskFamily.FORECASTING, Modality.TIMESERIES, horizon=4, quantiles=(0.1, 0.9)),
         {"mean": floats(2, 4), "quantiles": floats(2, 2, 4)},
@@ -101,7 +106,7 @@ def answer(name: str, **parameters):
     return post.combine([result], batched=False, spec=head)
 
 
-def test_every_family_has_a_post_processor_of_its_own():
+def test_every_family_has_a_postprocessor_of_its_own():
     assert {postprocessor_for(family).family for family in TaskFamily} == set(TaskFamily)
 
 
@@ -117,6 +122,15 @@ def test_answers_fit_the_documented_schema(name):
     adapter = TypeAdapter(postprocessor_for(head.family).response_schema(head))
     adapter.validate_json(json.dumps(answer(name)), strict=True)
     assert adapter.json_schema()
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_answers_to_a_list_of_inputs_fit_the_documented_schema(name):
+    head, outputs, context = CASES[name]
+    post = postprocessor_for(head.family)
+    result = post(outputs, context, head, post.parameters_type())
+    several = post.combine([result, result], batched=True, spec=head)
+    TypeAdapter(post.batch_schema(head)).validate_json(json.dumps(several), strict=True)
 
 
 @pytest.mark.parametrize("broken", [np.nan, np.inf])

@@ -208,3 +208,25 @@ def test_damaged_files_never_raise_anything_but_input_errors(name):
             damaged[at] = int(rng.integers(256))
         with contextlib.suppress(InputError):
             audio().prepare(audio().decode(bytes(damaged)))
+
+
+def test_a_recording_that_decodes_to_too_much_is_refused():
+    data = (DATA / "dog_bark.wav").read_bytes()
+    with pytest.raises(TooLargeError, match="when decoded"):
+        AudioPreprocessor(AudioParameters(), Limits(decoded_bytes=1_000)).decode(data)
+
+
+def test_a_file_of_no_samples_is_invalid():
+    file = io.BytesIO()
+    soundfile.write(file, np.zeros(0, np.float32), 16_000, format="WAV")
+    with pytest.raises(InvalidInputError, match="no samples"):
+        AudioPreprocessor(AudioParameters()).decode(file.getvalue())
+
+
+def test_the_channels_of_an_array_are_averaged_as_those_of_a_file():
+    left, right = np.random.default_rng(0).uniform(-0.5, 0.5, (2, 8_000)).astype(np.float32)
+    audio = AudioPreprocessor(AudioParameters(frames=32))
+    stereo = audio.prepare(Audio(np.stack([left, right], axis=1), 16_000))
+    mono = audio.prepare(Audio((left + right) / 2, 16_000))
+    for first, second in zip(stereo.samples, mono.samples, strict=True):
+        np.testing.assert_allclose(first["fbank"], second["fbank"], atol=1e-4)

@@ -58,7 +58,7 @@ def png(array: np.ndarray) -> bytes:
 
 
 @pytest.mark.parametrize(("name", "media_type"), FILES.items())
-def test_every_accepted_format_is_told_by_its_bytes_and_read(name, media_type):
+def test_every_accepted_format_is_detected_and_read(name, media_type):
     data = (DATA / name).read_bytes()
     preprocessor = depth()
     assert preprocessor.sniff(data) == media_type

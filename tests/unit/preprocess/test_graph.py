@@ -33,7 +33,7 @@ def same(first, second) -> bool:
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.name)
-def test_every_format_is_told_and_read(preprocess, path):
+def test_every_format_is_detected_and_read(preprocess, path):
     data = path.read_bytes()
     assert preprocess.sniff(data) in preprocess.media_types
     graph = preprocess.decode(data)
@@ -205,8 +205,8 @@ def test_the_molecule_of_no_atoms_is_refused(preprocess):
         preprocess.decode(empty.encode(), "chemical/x-mdl-molfile")
 
 
-def test_sizes_over_the_limits_are_refused_before_rdkit_is_asked(preprocess, monkeypatch):
-    monkeypatch.setattr("omnivec2.preprocess.formats.science.molecules.chem", None)
+def test_sizes_over_the_limits_are_refused_before_rdkit_is_called(preprocess, monkeypatch):
+    monkeypatch.setattr("omnivec2.preprocess.formats.science.molecules.rdkit_chem", None)
     mol = (DATA / "caffeine.mol").read_text().splitlines()
     mol[3] = "999999" + mol[3][6:]
     small = GraphPreprocessor(GraphParameters(), Limits(nodes=200, edges=200, characters=100))
@@ -243,3 +243,17 @@ def test_damage_of_any_kind_is_an_input_error_or_a_graph(preprocess, path):
             preprocess.prepare(preprocess.decode(bytes(damaged), media_type))
         except InputError:
             continue
+
+
+def test_a_text_beyond_the_limit_on_bytes_is_refused(preprocess):
+    small = GraphPreprocessor(GraphParameters(), Limits(bytes=10))
+    with pytest.raises(TooLargeError, match="longer than 10 characters"):
+        small.decode_json("C" * 11)
+
+
+def test_identifiers_may_have_fewer_values_than_the_graph_has_eigenvectors():
+    path = np.array([[0, 1], [1, 2], [2, 3]], np.int32)
+    few, all_of_them = laplacian_ids(4, path, 2), laplacian_ids(4, path, 8)
+    assert few.shape == (4, 2)
+    np.testing.assert_array_equal(few, all_of_them[:, :2])
+    assert not all_of_them[:, 4:].any()

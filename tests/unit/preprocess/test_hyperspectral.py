@@ -67,7 +67,7 @@ def test_every_format_gives_the_same_cube(preprocess, path):
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.name)
-def test_what_a_file_is_told_to_be_is_an_accepted_type(preprocess, path):
+def test_detected_content_types_are_accepted_ones(preprocess, path):
     assert preprocess.sniff(path.read_bytes()) in preprocess.media_types
 
 
@@ -87,7 +87,7 @@ def test_windows_at_the_edge_are_mirrored(four_bands):
     assert np.array_equal(first, expected)
 
 
-def test_windows_are_made_when_asked_for_only(preprocess):
+def test_windows_are_made_on_access_only(preprocess):
     cube = np.zeros((256, 256, 204), dtype=np.int16)
     tracemalloc.start()
     prepared = preprocess.prepare(cube)
@@ -112,7 +112,7 @@ def test_spectra_that_are_no_picture_do_not_mix(preprocess):
     assert (prepared.samples[1]["window"] == spectra[1]).all()
 
 
-def test_json_takes_a_spectrum_spectra_a_cube_and_a_base64_file(preprocess):
+def test_json_may_be_a_spectrum_spectra_a_cube_and_a_base64_file(preprocess):
     spectrum = json.loads((DATA / "spectrum.json").read_text())
     assert preprocess.decode_json(spectrum).shape == (1, 204)
     assert preprocess.decode_json([spectrum, spectrum]).shape == (2, 204)
@@ -284,3 +284,14 @@ def test_damage_of_any_kind_is_an_input_error_or_a_cube(preprocess, path):
 def test_a_window_without_a_centre_is_refused():
     with pytest.raises(ValueError, match="odd"):
         HyperspectralParameters(window=6)
+
+
+@pytest.mark.parametrize("shape", [(2, 2, 2, 4), (0, 4)])
+def test_arrays_of_too_many_axes_or_of_no_values_are_refused(four_bands, shape):
+    with pytest.raises(InputError):
+        four_bands.decode(npy(np.zeros(shape)))
+
+
+def test_a_list_whose_ends_are_not_the_bands_is_refused(four_bands):
+    with pytest.raises(InvalidInputError, match="expected 4 bands"):
+        four_bands.decode_json([[1, 2, 3], [4, 5, 6]])

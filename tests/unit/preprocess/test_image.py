@@ -66,7 +66,7 @@ def png_claiming(width: int, height: int) -> bytes:
 
 
 @pytest.mark.parametrize(("name", "media_type"), FILES.items())
-def test_every_accepted_format_is_told_by_its_bytes_and_read(name, media_type):
+def test_every_accepted_format_is_detected_and_read(name, media_type):
     data = (DATA / name).read_bytes()
     preprocessor = image()
     assert preprocessor.sniff(data) == media_type
@@ -127,14 +127,14 @@ def test_damaged_exif_is_ignored():
     assert image().decode(data).size == (64, 32)
 
 
-def test_crop_takes_the_middle_and_keeps_proportions():
+def test_crop_keeps_the_middle_and_keeps_proportions():
     wide = np.zeros((32, 96, 3), dtype=np.uint8)
     wide[:, 32:64] = 255
     found = image(height=32, width=32).prepare(wide).samples[0]["pixels"]
     assert found.min() == 255
 
 
-def test_stretch_takes_everything():
+def test_stretch_keeps_everything():
     wide = np.zeros((32, 96, 3), dtype=np.uint8)
     wide[:, 48:] = 255
     found = image(height=32, width=32, resize="stretch").prepare(wide).samples[0]["pixels"]
@@ -210,7 +210,7 @@ def test_a_colour_space_without_plain_conversion_is_invalid():
         image().decode(encoded(Image.new("LAB", (8, 8)), "TIFF"))
 
 
-def test_json_takes_base64_with_or_without_a_data_url():
+def test_json_may_be_base64_with_or_without_a_data_url():
     text = base64.b64encode((DATA / "blood_smear.png").read_bytes()).decode()
     preprocessor = image()
     assert preprocessor.decode_json(text).size == (80, 60)

@@ -7,6 +7,7 @@ import pytest
 
 from omnivec2.errors import InvalidInputError, TooLargeError
 from omnivec2.preprocess import collate, preprocessor_type
+from omnivec2.preprocess.formats.tables.frame import Frame
 from omnivec2.preprocess.imu import ImuParameters, ImuPreprocessor, Recording
 from omnivec2.spec import Limits, Modality
 
@@ -165,3 +166,27 @@ def test_values_that_are_not_finite_are_refused(bad):
 def test_json_that_is_no_recording_is_refused(value):
     with pytest.raises(InvalidInputError):
         small().prepare(small().decode_json(value))
+
+
+def test_arrays_of_another_number_of_channels_are_refused():
+    with pytest.raises(InvalidInputError, match=r"expected \(samples, 2\)"):
+        small().prepare(Recording(np.zeros((8, 3))))
+
+
+def test_a_single_sample_with_a_time_is_too_short_rather_than_unreadable():
+    native = small().decode(b"time,acc_x,acc_y\n0,1,2\n")
+    with pytest.raises(InvalidInputError, match="1 samples"):
+        small().prepare(native)
+
+
+def test_times_of_an_array_must_increase():
+    times = np.array([0.0, 0.1, 0.1, 0.2])
+    with pytest.raises(InvalidInputError, match="times must increase"):
+        small().prepare(Recording(np.zeros((4, 2)), times))
+
+
+def test_dates_of_a_column_are_in_seconds_whatever_their_distance():
+    times = np.arange("2020-01-01T00:00", "2020-01-01T00:04", dtype="datetime64[m]")
+    native = small().from_frame(Frame.of({"t": times, "acc_x": [0] * 4, "acc_y": [1] * 4}))
+    assert native.times is not None
+    assert np.diff(native.times).tolist() == [60, 60, 60]

@@ -74,7 +74,7 @@ def radiometric(
 
 
 @pytest.mark.parametrize(("name", "media_type"), FILES.items())
-def test_every_accepted_format_is_told_by_its_bytes_and_read(name, media_type):
+def test_every_accepted_format_is_detected_and_read(name, media_type):
     data = (DATA / name).read_bytes()
     preprocessor = infrared()
     assert preprocessor.sniff(data) == media_type
@@ -166,7 +166,7 @@ def test_a_tiff_of_many_pages_gives_its_first_and_of_colours_is_invalid():
         infrared().decode(file.getvalue())
 
 
-def test_json_takes_base64():
+def test_json_may_be_base64():
     text = base64.b64encode((DATA / "car.png").read_bytes()).decode()
     assert infrared().decode_json(text).shape == (64, 64)
 

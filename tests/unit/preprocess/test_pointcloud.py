@@ -39,7 +39,7 @@ def test_every_format_gives_the_same_cloud(preprocess, path):
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.name)
-def test_what_a_file_is_told_to_be_is_an_accepted_type(preprocess, path):
+def test_detected_content_types_are_accepted_ones(preprocess, path):
     assert preprocess.sniff(path.read_bytes()) in preprocess.media_types
 
 
@@ -138,7 +138,7 @@ def test_missing_returns_of_a_pcd_file_are_left_out_of_the_groups(preprocess):
     assert prepared.context["assignment"][:-1].min() >= 0
 
 
-def test_json_takes_points_an_object_and_a_base64_file(preprocess):
+def test_json_may_be_points_an_object_and_a_base64_file(preprocess):
     expected = preprocess.decode(DATA.joinpath("table.npy").read_bytes())
     text = base64.b64encode(DATA.joinpath("table_binary.ply").read_bytes()).decode()
     for value in (TABLE.tolist(), {"points": TABLE.tolist()}, text):
@@ -263,3 +263,16 @@ def test_json_bytes_are_read_as_a_file_too(preprocess):
 def test_groups_cannot_outnumber_points():
     with pytest.raises(ValueError, match="groups"):
         PointCloudParameters(points=32, groups=64)
+
+
+def test_a_cloud_without_a_finite_point_is_refused(preprocess):
+    with pytest.raises(InvalidInputError, match="no point with finite"):
+        preprocess.prepare(np.full((3, 3), np.nan, np.float32))
+    with pytest.raises(InvalidInputError, match="no point with finite"):
+        preprocess.decode(PCD_OF_NAN)
+
+
+PCD_OF_NAN = (
+    b"VERSION .7\nFIELDS x y z\nSIZE 4 4 4\nTYPE F F F\nCOUNT 1 1 1\nWIDTH 1\nHEIGHT 1\n"
+    b"VIEWPOINT 0 0 0 1 0 0 0\nPOINTS 1\nDATA ascii\nnan nan nan\n"
+)

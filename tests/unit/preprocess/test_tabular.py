@@ -189,3 +189,9 @@ def test_a_schema_without_columns_or_with_categories_of_a_number_is_invalid():
     for columns in ([], [{"name": "a", "kind": "number", "categories": ["x"]}]):
         with pytest.raises(ValidationError):
             TabularParameters.model_validate({"columns": columns})
+
+
+def test_a_table_without_rows_is_refused_also_in_memory():
+    empty = Table.of({name: [] for name in ROW})
+    with pytest.raises(InvalidInputError, match="table is empty"):
+        tabular().prepare(empty)

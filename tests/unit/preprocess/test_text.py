@@ -179,3 +179,10 @@ def test_text_over_the_limit_of_characters_is_refused():
 def test_other_media_types_are_unsupported():
     with pytest.raises(UnsupportedMediaTypeError, match="plain text"):
         SINGLE.decode(b"x", "text/html")
+
+
+def test_a_head_that_reads_fewer_tokens_than_it_is_given_refuses_the_rest():
+    short = TextPreprocessor(TextParameters(), Limits(tokens=4))
+    assert len(short.prepare("hello there").samples) == 1
+    with pytest.raises(TooLargeError, match="more than 4 tokens"):
+        short.prepare("hello there you")

@@ -149,3 +149,8 @@ def test_json_that_is_no_series_is_refused(value):
 def test_infinite_arrays_are_refused():
     with pytest.raises(InvalidInputError, match="not finite"):
         short().prepare(Series.of({"a": np.array([1, 2, 3, np.inf])}))
+
+
+def test_a_table_of_times_alone_has_no_series():
+    with pytest.raises(InvalidInputError, match="no column holds numbers"):
+        short().decode(b"date\n2020-01-01\n2020-01-02\n")

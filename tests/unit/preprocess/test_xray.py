@@ -86,7 +86,7 @@ def raw_dicom(extra: bytes, syntax: bytes = b"1.2.840.10008.1.2.1\0") -> bytes:
 
 
 @pytest.mark.parametrize(("name", "media_type"), FILES.items())
-def test_every_accepted_format_is_told_by_its_bytes_and_read(name, media_type):
+def test_every_accepted_format_is_detected_and_read(name, media_type):
     data = (DATA / name).read_bytes()
     preprocessor = xray()
     assert preprocessor.sniff(data) == media_type
@@ -274,7 +274,7 @@ def test_a_deflated_bomb_is_refused_before_it_is_unpacked():
 
 @pytest.mark.parametrize("nested", [False, True])
 def test_endless_elements_are_refused(nested, monkeypatch):
-    monkeypatch.setattr(dicom, "MOST_READS", 5_000)
+    monkeypatch.setattr(dicom, "MAX_READS", 5_000)
     element = struct.pack("<HH2sHI", 0x29, 0x1010, b"UN", 0, 0)
     sequence = struct.pack("<HH2sHI", 0x29, 0x1011, b"SQ", 0, 0xFFFFFFFF)
     item = struct.pack("<HHI", 0xFFFE, 0xE000, 0xFFFFFFFF)
@@ -290,7 +290,7 @@ def test_sequences_nested_too_deep_are_refused():
         xray().decode(raw_dicom((sequence + item) * 5_000))
 
 
-def test_json_takes_base64():
+def test_json_may_be_base64():
     text = base64.b64encode((DATA / "chest_normal.dcm").read_bytes()).decode()
     assert xray().decode_json(text).shape == (112, 112)
 
@@ -351,3 +351,8 @@ def test_damaged_bytes_never_raise_anything_but_input_errors(name):
 
 def test_the_registry_finds_it():
     assert preprocessor_type(Modality.XRAY) is XrayPreprocessor
+
+
+def test_a_picture_of_nothing_but_padding_is_invalid():
+    with pytest.raises(InvalidInputError, match="nothing but padding"):
+        shown(np.full((2, 2), 7, np.uint16), PixelPaddingValue=7)

@@ -1,7 +1,7 @@
-"""What keeps a hostile file from costing memory, time or a stack trace.
+"""Guards around codecs, so that a hostile file costs neither memory, time nor a stack trace.
 
-Codecs meet bytes from anywhere. Whatever a codec raises becomes an ``InputError`` here,
-and declared sizes are compared with limits before a codec may allocate for them.
+Codecs read untrusted bytes. Whatever they raise is turned into an ``InputError`` here, and
+declared sizes are compared with limits before a codec can allocate memory for them.
 """
 
 from __future__ import annotations
@@ -36,32 +36,32 @@ CODEC_ERRORS = (
     zlib.error,
     Warning,
 )
-"""What Pillow, tifffile, pydicom and their plugins raise on damaged files.
+"""The errors that Pillow, tifffile, pydicom and their plugins raise on damaged files.
 
-They parse untrusted structures in Python, where a wrong byte can become any of these; none
-documents which. ``Warning`` counts only where warnings are errors.
+They parse untrusted structures in Python, where a wrong byte can cause any of these; none of
+them documents which. ``Warning`` is raised only where warnings are errors.
 """
 
 
 def format_of(
     data: bytes, sniffed: str | None, media_type: str | None, media_types: Mapping[str, str]
 ) -> str:
-    """The human name of a file's format, e.g. ``"PNG"``.
+    """Return the name of a file's format, e.g. ``"PNG"``.
 
     Args:
-        data: the file.
-        sniffed: the content type its bytes look like, or None.
-        media_type: the content type the caller declared, or None.
-        media_types: accepted content types -> human names.
+        data: The file.
+        sniffed: The content type detected from its bytes, or None.
+        media_type: The content type that the caller declared, or None.
+        media_types: The accepted content types -> their names.
 
     Raises:
-        UnsupportedMediaTypeError: a content type is declared that is not accepted.
-        UndecodableError: empty, of no accepted format, or of another one than declared.
+        UnsupportedMediaTypeError: the declared content type is not accepted.
+        UndecodableError: the file is empty, of no accepted format, or not of the declared one.
     """
     accepted = ", ".join(dict.fromkeys(media_types.values()))
     if media_type is not None and media_type not in media_types:
         raise UnsupportedMediaTypeError(
-            f"{media_type} is not taken; expected {accepted}", known=tuple(media_types)
+            f"{media_type} is not accepted; expected {accepted}", known=tuple(media_types)
         )
     expected = media_types[media_type] if media_type else accepted
     if not data:
@@ -76,11 +76,11 @@ def format_of(
 
 @contextmanager
 def undecodable(kind: str, *also: type[Exception]) -> Iterator[None]:
-    """Turn what a codec raises inside the block into :class:`UndecodableError`.
+    """Turn the errors of a codec inside the block into :class:`UndecodableError`.
 
     Args:
-        kind: what the bytes should have been, for the message, e.g. ``"PNG"``.
-        also: errors of the codec's own that derive from none of :data:`CODEC_ERRORS`.
+        kind: The expected format, for the message, e.g. ``"PNG"``.
+        also: The codec's own errors, if they derive from none of :data:`CODEC_ERRORS`.
     """
     caught: tuple[type[Exception], ...] = (*CODEC_ERRORS, *also)
     try:
@@ -95,7 +95,7 @@ def check_pixels(width: int, height: int, limits: Limits, kind: str) -> None:
 
     Raises:
         UndecodableError: a side is not positive.
-        TooLargeError: more pixels than the limit.
+        TooLargeError: there are more pixels than the limit.
     """
     if width < 1 or height < 1:
         raise UndecodableError(f"the {kind} declares a size of {width} x {height}", field="inputs")
@@ -111,8 +111,8 @@ def check_frames(frames: int, limits: Limits, kind: str) -> None:
     """Compare a number of frames with ``limits.frames``.
 
     Raises:
-        InvalidInputError: there are none.
-        TooLargeError: more than the limit.
+        InvalidInputError: there are no frames.
+        TooLargeError: there are more frames than the limit.
     """
     if frames < 1:
         raise InvalidInputError(f"the {kind} holds no frames", field="inputs")

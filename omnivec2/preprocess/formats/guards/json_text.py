@@ -11,11 +11,11 @@ _CONTROLS = bytes(set(range(32)) - set(b"\t\n\v\f\r\x1b"))
 
 
 def decode_utf8(data: bytes) -> str:
-    """Text of UTF-8 bytes; a byte order mark is dropped.
+    """Decode UTF-8 bytes; a byte order mark is dropped.
 
     Raises:
         UndecodableError: the bytes are not UTF-8, or hold control characters that no
-            text has (the bytes of some other kind of file).
+            text has (they are of another kind of file).
     """
     try:
         text = data.decode("utf-8-sig")
@@ -29,7 +29,7 @@ def decode_utf8(data: bytes) -> str:
 
 
 def parse_json(data: bytes) -> JsonValue:
-    """The value of a JSON document; NaN and Infinity are not JSON.
+    """Parse a JSON document; NaN and Infinity are not JSON.
 
     Raises:
         UndecodableError: the bytes are not JSON.
@@ -41,8 +41,8 @@ def parse_json(data: bytes) -> JsonValue:
     return value
 
 
-def unwrap(value: JsonValue) -> JsonValue:
-    """The input in a request body ``{"inputs": …}``; other values as they are."""
+def unwrap_inputs(value: JsonValue) -> JsonValue:
+    """Return the input of a request body ``{"inputs": …}``, and any other value as it is."""
     if isinstance(value, dict) and "inputs" in value and set(value) <= {"inputs", "parameters"}:
         return value["inputs"]
     return value

@@ -1,8 +1,8 @@
-"""Video containers: telling them apart, and trusting what they declare only so far.
+"""Checks of video containers that are made before a demuxer is started.
 
 A demuxer plays a truncated file as far as it goes, but an answer about half a clip is not
-an answer about the clip. And it builds an index as long as an MP4's tables claim, which
-can be any number in twelve bytes. Both are looked at before a demuxer is started.
+an answer about the clip. It also builds an index as long as an MP4's tables claim, which
+can be any number in twelve bytes.
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ from typing import NamedTuple
 
 from omnivec2.errors import TooLargeError
 
-MOST_INDEXED_SAMPLES = 500_000
-"""Entries of an MP4's sample tables: some 24 bytes and 0.5 microseconds each."""
+MAX_INDEXED_SAMPLES = 500_000
+"""The largest number of entries in an MP4's sample tables: about 24 bytes and 0.5 µs each."""
 
 _GIF_MAGICS = (b"GIF87a", b"GIF89a")
 _EBML_MAGIC = b"\x1a\x45\xdf\xa3"
@@ -22,7 +22,7 @@ _SEGMENT_ID = b"\x18\x53\x80\x67"
 _EBML_HEADER_BYTES = 4096
 _QUICKTIME_BOXES = frozenset({b"ftyp", b"moov", b"mdat", b"wide", b"free", b"skip", b"pnot"})
 _BOX_HEAD = 8
-_MOST_BOXES = 100_000
+_MAX_BOXES = 100_000
 _LARGE_BOX, _LAST_BOX = 1, 0
 _PATH_TO_TABLES = (b"moov", b"trak", b"mdia", b"minf", b"stbl")
 _SIZE_TABLES = (b"stsz", b"stz2")
@@ -38,7 +38,7 @@ class _Box(NamedTuple):
 
 
 def sniff(data: bytes) -> str | None:
-    """The content type of a video by its first bytes, or None."""
+    """Detect the content type of a video by its first bytes, or return None."""
     if data.startswith(_GIF_MAGICS):
         return "image/gif"
     if data[:4] == b"RIFF" and data[8:12] == b"AVI ":
@@ -50,29 +50,29 @@ def sniff(data: bytes) -> str | None:
     return "video/quicktime" if data[4:8] in _QUICKTIME_BOXES else None
 
 
-def is_whole(data: bytes, kind: str) -> bool:
-    """Whether a file is as long as its container says.
+def is_complete(data: bytes, kind: str) -> bool:
+    """Whether a file is as long as its container declares.
 
     Args:
-        data: the file.
-        kind: ``"MP4"``, ``"MOV"``, ``"WebM"``, ``"AVI"`` or ``"GIF"``.
+        data: The file.
+        kind: The name of its format: MP4, MOV, WebM, AVI or GIF.
     """
-    return _WHOLE[kind](data)
+    return _COMPLETENESS_CHECKS[kind](data)
 
 
 def gif_size(data: bytes) -> tuple[int, int]:
-    """(width, height) that a GIF declares; zeros if it ends before."""
+    """Return the (width, height) that a GIF declares; zeros if the file ends before."""
     return struct.unpack_from("<HH", data.ljust(10, b"\0"), len(_GIF_MAGICS[0]))
 
 
-def check_tables(data: bytes) -> None:
+def check_sample_tables(data: bytes) -> None:
     """Refuse an MP4 or MOV whose sample tables claim more entries than a clip has.
 
     The sound of a MOV may be PCM, which counts every tick as a sample but is not indexed
     by the demuxer; only such tables may be larger.
 
     Raises:
-        TooLargeError: the tables claim more than :data:`MOST_INDEXED_SAMPLES`.
+        TooLargeError: the tables claim more than :data:`MAX_INDEXED_SAMPLES`.
     """
     pcm = set(_pcm_tables(data))
     claimed = 0
@@ -82,15 +82,15 @@ def check_tables(data: bytes) -> None:
             if at not in pcm and at + count_at + 4 <= len(data):
                 claimed += struct.unpack_from(">I", data, at + count_at)[0]
             at = data.find(name, at + 4)
-            if claimed > MOST_INDEXED_SAMPLES:
+            if claimed > MAX_INDEXED_SAMPLES:
                 raise TooLargeError(
-                    f"the video's tables claim more than {MOST_INDEXED_SAMPLES:,} samples",
+                    f"the video's tables claim more than {MAX_INDEXED_SAMPLES:,} samples",
                     field="inputs",
                 )
 
 
 def _pcm_tables(data: bytes) -> Iterator[int]:
-    """Where the names of size tables of PCM sound stand."""
+    """Yield the positions of the names of the size tables of PCM sound."""
     for table in _descend(data, _Box(b"", 0, len(data)), _PATH_TO_TABLES):
         boxes = list(_boxes(data, table.start, table.end))
         times = [box for box in boxes if box.name == b"stts"]
@@ -113,9 +113,9 @@ def _descend(data: bytes, parent: _Box, path: tuple[bytes, ...]) -> Iterator[_Bo
 
 
 def _boxes(data: bytes, start: int, end: int) -> Iterator[_Box]:
-    """The boxes of a stretch of an ISO base media file (ISO 14496-12, 4.2)."""
+    """Yield the boxes in a range of an ISO base media file (ISO 14496-12, 4.2)."""
     end = min(end, len(data))
-    for _ in range(_MOST_BOXES):
+    for _ in range(_MAX_BOXES):
         if start + _BOX_HEAD > end:
             return
         size, name = struct.unpack_from(">I4s", data, start)
@@ -130,12 +130,12 @@ def _boxes(data: bytes, start: int, end: int) -> Iterator[_Box]:
         start += size
 
 
-def _whole_iso(data: bytes) -> bool:
+def _is_complete_iso(data: bytes) -> bool:
     boxes = list(_boxes(data, 0, len(data)))
     return any(box.name == b"moov" for box in boxes) and all(box.end <= len(data) for box in boxes)
 
 
-def _whole_webm(data: bytes) -> bool:
+def _is_complete_webm(data: bytes) -> bool:
     at = data.find(_SEGMENT_ID, 0, _EBML_HEADER_BYTES) + len(_SEGMENT_ID)
     if at < len(_SEGMENT_ID) or at >= len(data):
         return False
@@ -147,18 +147,18 @@ def _whole_webm(data: bytes) -> bool:
     return size in (unknown, 0) or at + length + size <= len(data)
 
 
-def _whole_avi(data: bytes) -> bool:
+def _is_complete_avi(data: bytes) -> bool:
     return int.from_bytes(data[4:8], "little") + 8 <= len(data)
 
 
-def _whole_gif(data: bytes) -> bool:
+def _is_complete_gif(data: bytes) -> bool:
     return data.rstrip(b"\x00").endswith(b";")
 
 
-_WHOLE: Mapping[str, Callable[[bytes], bool]] = {
-    "MP4": _whole_iso,
-    "MOV": _whole_iso,
-    "WebM": _whole_webm,
-    "AVI": _whole_avi,
-    "GIF": _whole_gif,
+_COMPLETENESS_CHECKS: Mapping[str, Callable[[bytes], bool]] = {
+    "MP4": _is_complete_iso,
+    "MOV": _is_complete_iso,
+    "WebM": _is_complete_webm,
+    "AVI": _is_complete_avi,
+    "GIF": _is_complete_gif,
 }

@@ -1,9 +1,9 @@
-"""Reaching a few frames of a video without decoding all of it.
+"""Decoding of a few frames of a video without decoding all of it.
 
-Compressed frames come in groups that start with a key frame and can be decoded alone.
+Compressed frames form groups that start with a key frame and can be decoded on their own.
 They are cheap to list, so the wanted frames are found by counting, groups without one are
 skipped, and of the others no more is decoded than is needed. Nothing relies on seeking,
-which containers support as they please.
+which not every container supports.
 """
 
 from __future__ import annotations
@@ -25,33 +25,35 @@ from omnivec2.spec import Limits
 
 Packet: TypeAlias = "av.Packet[VideoStream]"
 
-MOST_DECODED_PIXELS = 2_500_000_000
-"""Pixels decoded for one clip, some seconds of one core: 1,200 frames of 1920 x 1080."""
+MAX_DECODED_PIXELS = 2_500_000_000
+"""The largest number of pixels decoded for one clip: 1,200 frames of 1920 x 1080, which take
+some seconds of one core."""
 
 
-class Place(NamedTuple):
-    """Where a frame stands: its group, and its rank in the group's order of display."""
+class FramePosition(NamedTuple):
+    """The position of a frame: its group, and its rank in the group's order of display."""
 
     group: int
     rank: int
 
 
-def list_groups(
-    opened: InputContainer, stream: VideoStream, limits: Limits, kind: str, most_bytes: int
+def group_packets(
+    opened: InputContainer, stream: VideoStream, limits: Limits, kind: str, max_bytes: int
 ) -> list[list[Packet]]:
-    """Compressed frames, in groups that start with a key frame.
+    """Read the compressed frames, in groups that start with a key frame.
 
     Args:
-        opened: the container.
-        stream: its video.
-        limits: ``frames`` is checked while counting.
-        kind: the container's name, for messages.
-        most_bytes: largest sum of sizes; a container may compress its packets once more.
+        opened: The container.
+        stream: The video stream.
+        limits: The head's limits; ``frames`` is checked while counting.
+        kind: The container's name, for messages.
+        max_bytes: The largest sum of packet sizes; a container may compress its packets
+            once more.
 
     Raises:
-        TooLargeError: too many frames or bytes.
-        UndecodableError: fewer frames than declared, or damaged ones.
-        InvalidInputError: no frames.
+        TooLargeError: there are too many frames or bytes.
+        UndecodableError: there are fewer frames than declared, or damaged ones.
+        InvalidInputError: there are no frames.
     """
     groups: list[list[Packet]] = []
     count = size = 0
@@ -61,7 +63,7 @@ def list_groups(
         count += 1
         size += packet.size
         check_frames(count, limits, kind)
-        if size > most_bytes:
+        if size > max_bytes:
             raise TooLargeError(f"the {kind} unpacks to more than it should", field="inputs")
         if packet.is_corrupt:
             raise UndecodableError(f"the {kind} file is damaged", field="inputs")
@@ -76,26 +78,30 @@ def list_groups(
     return groups
 
 
-def choose(groups: Sequence[Sequence[Packet]], frames: int, pixels: int, kind: str) -> list[Place]:
-    """The middle frame of each of ``frames`` equal parts of the clip.
+def choose_frames(
+    groups: Sequence[Sequence[Packet]], frames: int, pixels: int, kind: str
+) -> list[FramePosition]:
+    """Choose the middle frame of each of ``frames`` equal parts of the clip.
 
-    Where reaching those takes too much decoding, the nearest key frames, if there is one
-    about every part.
+    If reaching those takes too much decoding, the nearest key frames are chosen instead,
+    provided that there is about one for every part.
 
     Args:
-        groups: see :func:`list_groups`.
-        frames: how many are wanted.
-        pixels: width x height.
-        kind: the container's name, for messages.
+        groups: The compressed frames, from :func:`group_packets`.
+        frames: The number of frames to choose.
+        pixels: The width x height.
+        kind: The container's name, for messages.
 
     Raises:
-        TooLargeError: too much decoding either way.
+        TooLargeError: either choice takes too much decoding.
     """
-    places = [Place(g, rank) for g, group in enumerate(groups) for rank in range(len(group))]
+    places = [
+        FramePosition(g, rank) for g, group in enumerate(groups) for rank in range(len(group))
+    ]
     middles = uniform_frames(len(places), frames)
     wanted = [places[index] for index in middles]
     deepest = {place.group: place.rank for place in wanted}
-    if pixels * sum(rank + 1 for rank in deepest.values()) <= MOST_DECODED_PIXELS:
+    if pixels * sum(rank + 1 for rank in deepest.values()) <= MAX_DECODED_PIXELS:
         return wanted
     keys = np.array([index for index, place in enumerate(places) if place.rank == 0])
     nearest = keys[np.abs(keys[:, None] - middles).argmin(axis=0)]
@@ -105,12 +111,15 @@ def choose(groups: Sequence[Sequence[Packet]], frames: int, pixels: int, kind: s
 
 
 def decode(
-    stream: VideoStream, groups: Sequence[Sequence[Packet]], wanted: Sequence[Place], kind: str
-) -> Iterator[tuple[Place, VideoFrame]]:
-    """Decode the wanted frames in order, each once; ones that do not decode are left out.
+    stream: VideoStream,
+    groups: Sequence[Sequence[Packet]],
+    wanted: Sequence[FramePosition],
+    kind: str,
+) -> Iterator[tuple[FramePosition, VideoFrame]]:
+    """Decode the wanted frames in order, each once; those that do not decode are left out.
 
     Raises:
-        TooLargeError: the frames turn out larger than declared, and too much to decode.
+        TooLargeError: the frames are larger than declared, and take too much decoding.
     """
     codec = stream.codec_context
     spent = 0
@@ -122,16 +131,16 @@ def decode(
             for frame in codec.decode(packet):
                 spent += frame.width * frame.height
                 if shown in ranks:
-                    yield Place(group, shown), frame
+                    yield FramePosition(group, shown), frame
                 shown += 1
-            if spent > MOST_DECODED_PIXELS:
+            if spent > MAX_DECODED_PIXELS:
                 raise _too_much(kind)
             if shown > max(ranks):
                 break
 
 
 def upright(frame: VideoFrame) -> npt.NDArray[np.uint8]:
-    """RGB pixels (height, width, 3), turned as the container's display matrix says."""
+    """Convert a frame to RGB (height, width, 3), rotated by the container's display matrix."""
     pixels = frame.to_ndarray(format="rgb24").astype(np.uint8, copy=False)
     turns = round(frame.rotation / 90) % 4  # counter-clockwise, as numpy turns
     return np.ascontiguousarray(np.rot90(pixels, turns)) if turns else pixels
@@ -139,7 +148,7 @@ def upright(frame: VideoFrame) -> npt.NDArray[np.uint8]:
 
 def _too_much(kind: str) -> TooLargeError:
     return TooLargeError(
-        f"the {kind} takes more decoding than {MOST_DECODED_PIXELS:,} pixels, because it has "
+        f"the {kind} takes more decoding than {MAX_DECODED_PIXELS:,} pixels, because it has "
         "few key frames for its size; send a smaller or shorter clip",
         field="inputs",
     )

@@ -1,7 +1,7 @@
-"""What a JPEG, JPEG-LS or JPEG 2000 codestream declares, read from its first markers.
+"""The sizes that a JPEG, JPEG-LS or JPEG 2000 codestream declares in its first markers.
 
-A container (DICOM) declares a size of its own, and a decoder believes the codestream. The
-two are compared before the decoder runs.
+A container (DICOM) declares a size of its own, but a decoder relies on the codestream's.
+The two are compared before the decoder runs.
 """
 
 from __future__ import annotations
@@ -10,16 +10,16 @@ import struct
 
 from omnivec2.errors import TooLargeError
 
-MOST_JPEG_SCANS = 100
-MOST_SCANNED_PIXELS = 500_000_000
-"""Scans x pixels of a JPEG. Encoders write up to ten scans or so; a decoder passes over the
-whole picture for each, even if it holds nothing. About five nanoseconds each."""
+MAX_JPEG_SCANS = 100
+MAX_SCANNED_PIXELS = 500_000_000
+"""The largest number of scans x pixels of a JPEG, at about five nanoseconds each. Encoders
+write up to ten scans or so; a decoder goes over the whole picture for each, even an empty one."""
 
 _START_OF_SCAN = b"\xff\xda"  # inside coded data a JPEG never has 0xff before 0xda
 _JPEG_START = b"\xff\xd8"
 _JPEG2000_START = b"\xff\x4f\xff\x51"
 _JPEG2000_BOX = b"\x00\x00\x00\x0cjP  "
-_LONGEST_BOXES = 4096
+_MAX_BOX_BYTES = 4096
 _SIZ = struct.Struct(">HHIIII16xH")  # ITU-T T.800, A.5.1, from Lsiz to Csiz
 _SOF = struct.Struct(">HBHHB")  # ITU-T T.81, B.2.2, from Lf to Nf
 _START_OF_FRAME = frozenset({*range(0xC0, 0xD0), 0xF7}) - {0xC4, 0xC8, 0xCC}  # 0xF7: JPEG-LS
@@ -30,14 +30,14 @@ def check_scans(stream: bytes, pixels: int) -> None:
     """Refuse a JPEG with more scans than a picture needs; other streams pass.
 
     Args:
-        stream: the codestream.
-        pixels: width x height.
+        stream: The codestream.
+        pixels: The width x height.
 
     Raises:
-        TooLargeError: too many scans, or too many for so large a picture.
+        TooLargeError: there are too many scans, or too many for so large a picture.
     """
     scans = stream.count(_START_OF_SCAN) if stream.startswith(_JPEG_START) else 0
-    if scans > MOST_JPEG_SCANS or (scans > 1 and scans * pixels > MOST_SCANNED_PIXELS):
+    if scans > MAX_JPEG_SCANS or (scans > 1 and scans * pixels > MAX_SCANNED_PIXELS):
         raise TooLargeError(
             f"the JPEG has {scans:,} scans of {pixels:,} pixels; save it as baseline JPEG",
             field="inputs",
@@ -45,13 +45,13 @@ def check_scans(stream: bytes, pixels: int) -> None:
 
 
 def declared_size(stream: bytes) -> tuple[int, int, int] | None:
-    """(width, height, components), or None if the bytes do not start like a codestream."""
+    """Read (width, height, components), or None if the bytes do not start a codestream."""
     try:
         if stream.startswith(_JPEG_START):
             return _jpeg_size(stream)
         at = 0
         if stream.startswith(_JPEG2000_BOX):
-            at = stream.find(_JPEG2000_START, 0, _LONGEST_BOXES)
+            at = stream.find(_JPEG2000_START, 0, _MAX_BOX_BYTES)
         if at < 0 or stream[at : at + 4] != _JPEG2000_START:
             return None
         _, _, right, bottom, left, top, components = _SIZ.unpack_from(stream, at + 4)

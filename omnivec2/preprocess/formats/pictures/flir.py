@@ -1,7 +1,7 @@
 """The raw thermal picture inside a FLIR radiometric JPEG.
 
-The JPEG is a coloured rendering. The sensor's values lie in APP1 segments that together
-make an FFF file: a header, a directory of records, and a record with the raw picture. The
+The JPEG is a coloured rendering. The sensor's values are in APP1 segments that together
+form an FFF file: a header, a directory of records, and a record with the raw picture. The
 layout is documented by ExifTool (``FLIR.pm``, tags of FLIR FFF).
 """
 
@@ -21,17 +21,17 @@ from omnivec2.spec import Limits
 _SEGMENT_HEAD = struct.Struct(">5sxBB")  # "FLIR\0", 1, number of the segment, the last's number
 _RECORD_BYTES = 32
 _RAW_DATA = 1
-_MOST_RECORDS = 256
+_MAX_RECORDS = 256
 _GEOMETRY_BYTES = 32
 _NEWEST_VERSION = 200  # versions are 100 to 199; more means the other byte order
 _PNG_MAGIC = b"\x89PNG"
 
 
-def raw_thermal(picture: Image.Image, limits: Limits) -> npt.NDArray[np.uint16] | None:
-    """Raw sensor values (height, width) of an opened JPEG, or None if it carries none.
+def read_raw_thermal(picture: Image.Image, limits: Limits) -> npt.NDArray[np.uint16] | None:
+    """Read the raw sensor values (height, width) of an opened JPEG, or None if it has none.
 
     Raises:
-        UndecodableError: it announces thermal data that is damaged.
+        UndecodableError: the thermal data is damaged.
         TooLargeError: the thermal picture is over ``limits.pixels``.
     """
     fff = _join_segments(getattr(picture, "applist", []))
@@ -55,10 +55,10 @@ def _join_segments(segments: list[tuple[str, bytes]]) -> bytes:
 
 
 def _raw_record(fff: bytes) -> bytes | None:
-    """The record of type RawData."""
+    """Return the record of type RawData, if there is one."""
     order = ">" if struct.unpack_from(">I", fff, 20)[0] < _NEWEST_VERSION else "<"
     start, count = struct.unpack_from(f"{order}II", fff, 24)
-    for index in range(min(count, _MOST_RECORDS)):
+    for index in range(min(count, _MAX_RECORDS)):
         kind, _, _, _, offset, length = struct.unpack_from(
             f"{order}HHIIII", fff, start + _RECORD_BYTES * index
         )
@@ -68,7 +68,7 @@ def _raw_record(fff: bytes) -> bytes | None:
 
 
 def _thermal_picture(record: bytes, limits: Limits) -> npt.NDArray[np.uint16]:
-    # The first number is small; read as large, it stands in the other byte order.
+    # The first number is small; if it reads as large, it is in the other byte order.
     order = "<" if struct.unpack_from("<H", record)[0] < 0x0100 else ">"
     width, height = struct.unpack_from(f"{order}HH", record, 2)
     check_pixels(width, height, limits, "thermal picture")

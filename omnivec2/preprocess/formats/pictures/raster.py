@@ -1,6 +1,6 @@
-"""Pictures as Pillow reads them: telling formats apart, guarded opening, turning, resizing.
+"""Pictures as Pillow reads them: detection of formats, guarded opening, orientation, resizing.
 
-Shared by the modalities whose files are pictures. Opening reads only the header, so that
+The modalities whose files are pictures share it. Opening reads only the header, so that
 a declared size is checked before anything is decoded.
 """
 
@@ -29,7 +29,7 @@ from omnivec2.preprocess.formats.guards.decoding_guard import check_pixels, unde
 from omnivec2.preprocess.formats.pictures.codestream import check_scans
 from omnivec2.spec import Limits
 
-Resize = Literal["crop", "stretch"]
+ResizeMode = Literal["crop", "stretch"]
 
 _SIGNATURES: tuple[tuple[bytes, str], ...] = (
     (b"\xff\xd8\xff", "image/jpeg"),
@@ -44,11 +44,11 @@ _SIGNATURES: tuple[tuple[bytes, str], ...] = (
 )
 
 # Pillow has a limit of its own; its warning is raised only where warnings are errors.
-_BOMBS = (Image.DecompressionBombError, Image.DecompressionBombWarning)
+_BOMB_ERRORS = (Image.DecompressionBombError, Image.DecompressionBombWarning)
 
 _ORIENTATION_TAG = 0x0112
-# Exif 2.32, 4.6.4.A: how the stored rows and columns must be turned to be seen upright.
-_UPRIGHT = {
+# Exif 2.32, 4.6.4.A: how the stored rows and columns are transposed to be seen upright.
+_TRANSPOSES = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
     4: Image.Transpose.FLIP_TOP_BOTTOM,
@@ -57,12 +57,12 @@ _UPRIGHT = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
-_FEW_VALUES = (np.dtype(np.uint8), np.dtype(np.uint16))
-_SIDEWAYS = frozenset({5, 6, 7, 8})
+_TABLE_DTYPES = (np.dtype(np.uint8), np.dtype(np.uint16))
+_SWAPPED_SIDES = frozenset({5, 6, 7, 8})
 
 
 def sniff(data: bytes) -> str | None:
-    """The content type of a picture by its first bytes, or None."""
+    """Detect the content type of a picture by its first bytes, or return None."""
     if data[:4] == b"RIFF" and data[8:12] == b"WEBP":
         return "image/webp"
     return next((kind for magic, kind in _SIGNATURES if data.startswith(magic)), None)
@@ -72,9 +72,9 @@ def open_picture(data: bytes, kind: str, limits: Limits) -> Image.Image:
     """Read a picture's header; nothing is decoded yet.
 
     Args:
-        data: the file.
-        kind: its format's name, e.g. ``"PNG"``.
-        limits: ``pixels`` is checked against the declared size.
+        data: The file.
+        kind: The name of its format, e.g. ``"PNG"``.
+        limits: The head's limits; the declared size is compared with ``pixels``.
 
     Raises:
         UndecodableError: the header is damaged.
@@ -83,7 +83,7 @@ def open_picture(data: bytes, kind: str, limits: Limits) -> Image.Image:
     with undecodable(kind):
         try:
             picture = Image.open(io.BytesIO(data), formats=(kind.upper(),))
-        except _BOMBS as error:
+        except _BOMB_ERRORS as error:
             limit = limits.pixels or 2 * (Image.MAX_IMAGE_PIXELS or 0)
             raise TooLargeError(
                 f"the {kind} declares more pixels than the limit (pixels) of {limit:,}",
@@ -99,7 +99,7 @@ def load(picture: Image.Image, kind: str) -> None:
     """Decode an opened picture.
 
     Raises:
-        UndecodableError: damaged or truncated.
+        UndecodableError: the file is damaged or truncated.
     """
     with undecodable(kind):
         try:
@@ -109,42 +109,42 @@ def load(picture: Image.Image, kind: str) -> None:
 
 
 def orientation_of(picture: Image.Image) -> int:
-    """EXIF orientation 1 to 8; 1 where there is none or it is unreadable."""
-    if picture.format == "TIFF":  # Pillow turns it, and only it, by itself
+    """Read the EXIF orientation, 1 to 8; 1 where there is none or it is unreadable."""
+    if picture.format == "TIFF":  # the one format that Pillow turns upright by itself
         return 1
     try:
         with undecodable("EXIF"):
             value = picture.getexif().get(_ORIENTATION_TAG, 1)
     except UndecodableError:
         return 1
-    return value if value in _UPRIGHT else 1
+    return value if value in _TRANSPOSES else 1
 
 
 def upright(picture: Image.Image, orientation: int) -> Image.Image:
-    """The picture as it should be seen."""
-    turn = _UPRIGHT.get(orientation)
+    """Turn a picture as its EXIF orientation demands."""
+    turn = _TRANSPOSES.get(orientation)
     return picture if turn is None else picture.transpose(turn)
 
 
 def upright_size(size: tuple[int, int], orientation: int) -> tuple[int, int]:
-    """(width, height) as it should be seen."""
-    return (size[1], size[0]) if orientation in _SIDEWAYS else size
+    """Return the (width, height) of a picture once it is turned upright."""
+    return (size[1], size[0]) if orientation in _SWAPPED_SIDES else size
 
 
-def to_range(values: Array, low: float, high: float) -> npt.NDArray[np.uint8]:
-    """Map ``low``..``high`` to 0..255, clipping what lies outside; NaN becomes 0.
+def scale_to_uint8(values: Array, low: float, high: float) -> npt.NDArray[np.uint8]:
+    """Scale ``low``..``high`` to 0..255, clipping values outside; NaN becomes 0.
 
-    A range without extent gives zeros.
+    An empty range gives zeros.
     """
     if not high > low:
         return np.zeros(values.shape, dtype=np.uint8)
-    if values.dtype in _FEW_VALUES and values.size > np.iinfo(values.dtype).max:
+    if values.dtype in _TABLE_DTYPES and values.size > np.iinfo(values.dtype).max:
         every = np.arange(np.iinfo(values.dtype).max + 1, dtype=values.dtype)
-        return _scaled(every, low, high)[values]  # quicker and leaner than floats per pixel
-    return _scaled(values, low, high)
+        return _scale(every, low, high)[values]  # faster and smaller than floats per pixel
+    return _scale(values, low, high)
 
 
-def _scaled(values: Array, low: float, high: float) -> npt.NDArray[np.uint8]:
+def _scale(values: Array, low: float, high: float) -> npt.NDArray[np.uint8]:
     scaled = values.astype(np.float32)
     scaled -= np.float32(low)
     scaled *= np.float32(255.0 / (high - low))
@@ -152,8 +152,8 @@ def _scaled(values: Array, low: float, high: float) -> npt.NDArray[np.uint8]:
     return np.clip(np.rint(scaled, out=scaled), 0, 255, out=scaled).astype(np.uint8)
 
 
-def stretched(values: Array) -> npt.NDArray[np.uint8]:
-    """Map an array's own range of finite values to 0..255.
+def stretch_to_uint8(values: Array) -> npt.NDArray[np.uint8]:
+    """Stretch an array's own range of finite values to 0..255.
 
     Raises:
         InvalidInputError: no value is finite.
@@ -161,13 +161,13 @@ def stretched(values: Array) -> npt.NDArray[np.uint8]:
     finite = values[np.isfinite(values)] if values.dtype.kind == "f" else values
     if finite.size == 0:
         raise InvalidInputError("the picture holds no finite value", field="inputs")
-    return to_range(values, float(finite.min()), float(finite.max()))
+    return scale_to_uint8(values, float(finite.min()), float(finite.max()))
 
 
-def fit(picture: Image.Image, size: tuple[int, int], how: Resize) -> Image.Image:
+def resize(picture: Image.Image, size: tuple[int, int], how: ResizeMode) -> Image.Image:
     """Resize to ``size`` (width, height), anti-aliased.
 
-    ``crop`` keeps the proportions and takes the middle; ``stretch`` takes everything.
+    ``crop`` keeps the proportions and the middle; ``stretch`` keeps everything.
     """
     box: tuple[float, float, float, float] | None = None
     if how == "crop":
@@ -181,12 +181,12 @@ def fit(picture: Image.Image, size: tuple[int, int], how: Resize) -> Image.Image
 
 
 def read_grey(picture: Image.Image, kind: str) -> Array:
-    """Decode an opened picture to (height, width): 16-bit grey as it is, else 8-bit grey.
+    """Decode an opened picture to (height, width): 16-bit grey as stored, else 8-bit grey.
 
-    EXIF orientation is applied.
+    The EXIF orientation is applied.
 
     Raises:
-        UndecodableError: damaged, truncated, or of a colour space without grey.
+        UndecodableError: the file is damaged, truncated, or of a colour space without grey.
     """
     orientation = orientation_of(picture)
     load(picture, kind)

@@ -1,4 +1,4 @@
-"""Scientific TIFF (16-bit, floating point, many pages) with declared sizes checked first."""
+"""Reader of scientific TIFF (16-bit, floating point, many pages); sizes are checked first."""
 
 from __future__ import annotations
 
@@ -23,18 +23,18 @@ def read_tiff(data: bytes, limits: Limits, *, first_only: bool = False) -> Array
     """Read grey pages.
 
     Args:
-        data: the file.
-        limits: ``pixels`` per page, ``frames`` and ``decoded_bytes`` are checked against
-            what the headers declare before any page is decoded.
-        first_only: read the first page only.
+        data: The file.
+        limits: The head's limits; what the headers declare is compared with ``pixels`` per
+            page, ``frames`` and ``decoded_bytes`` before any page is decoded.
+        first_only: Whether to read the first page only.
 
     Returns:
-        (pages, height, width) in the file's own type.
+        An array (pages, height, width) of the file's own type.
 
     Raises:
-        UndecodableError: damaged or truncated.
-        TooLargeError: over a limit.
-        InvalidInputError: pages of colours, or of different sizes.
+        UndecodableError: the file is damaged or truncated.
+        TooLargeError: a declared size is over its limit.
+        InvalidInputError: the pages are coloured, or of different sizes.
     """
     with undecodable("TIFF", tifffile.TiffFileError), tifffile.TiffFile(io.BytesIO(data)) as file:
         pages = _pages(file, 1 if first_only else limits.frames)
@@ -53,13 +53,13 @@ def read_tiff(data: bytes, limits: Limits, *, first_only: bool = False) -> Array
         return np.stack([np.asarray(page.asarray(maxworkers=1)) for page in pages])
 
 
-def _pages(file: tifffile.TiffFile, most: int | None) -> list[tifffile.TiffPage]:
-    """The pages, one more than ``most`` at the most."""
+def _pages(file: tifffile.TiffFile, max_pages: int | None) -> list[tifffile.TiffPage]:
+    """Return the pages, or the first ``max_pages`` + 1 of them."""
     pages: list[tifffile.TiffPage] = []
     for page in file.pages:
         assert isinstance(page, tifffile.TiffPage)
         pages.append(page)
-        if most is not None and len(pages) > most:
+        if max_pages is not None and len(pages) > max_pages:
             break
     return pages
 
@@ -77,4 +77,4 @@ def _check(page: tifffile.TiffPage, first: tifffile.TiffPage, data: bytes, limit
         )
     ends = (a + b for a, b in zip(page.dataoffsets, page.databytecounts, strict=True))
     if not page.dataoffsets or max(ends) > len(data):
-        raise UndecodableError("the TIFF is truncated: pixels lie behind its end", field="inputs")
+        raise UndecodableError("the TIFF is truncated: pixels lie beyond its end", field="inputs")

@@ -1,7 +1,7 @@
-"""Reads a LAZ file from standard input, writes float64 (points, 3) to standard output.
+"""A program that reads LAZ from standard input and writes float64 (points, 3) to standard output.
 
-A program of its own: the decompressor (Rust) panics or aborts its process on some damaged
-files, because it allocates what a file asks for. Here that ends this program alone, within
+It is a program of its own because the decompressor (Rust) panics or aborts its process on some
+damaged files: it allocates whatever a file declares. Here that ends this program alone, within
 limits on memory and time. It imports nothing of the package, so that it starts quickly.
 """
 
@@ -16,7 +16,7 @@ _CPU_SECONDS = 20
 
 
 def main() -> None:
-    """Decode; any error ends the program with a code other than 0."""
+    """Decompress the file; any error ends the program with an exit status other than 0."""
     resource.setrlimit(resource.RLIMIT_AS, (_MEMORY_BYTES, _MEMORY_BYTES))
     resource.setrlimit(resource.RLIMIT_CPU, (_CPU_SECONDS, _CPU_SECONDS))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))

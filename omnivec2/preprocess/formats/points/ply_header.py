@@ -1,4 +1,4 @@
-"""What a PLY header declares, read before the file is decoded.
+"""The header of a PLY file, read before the file is decoded.
 
 Format: Greg Turk, "The PLY Polygon File Format" (1994).
 """
@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 from omnivec2.errors import InvalidInputError, UndecodableError
 
-_LONGEST_HEADER = 65_536
+_MAX_HEADER_BYTES = 65_536
 _SCALAR_BYTES = {
     "char": 1, "uchar": 1, "int8": 1, "uint8": 1,
     "short": 2, "ushort": 2, "int16": 2, "uint16": 2,
@@ -28,21 +28,21 @@ class _Element:
     names: list[str] = field(default_factory=list)
 
 
-def keep_vertices(data: bytes, check: Callable[[int], None]) -> tuple[bytes, int]:
+def extract_vertices(data: bytes, check: Callable[[int], None]) -> tuple[bytes, int]:
     """Cut a PLY file down to its vertices, so that faces cost nothing to decode.
 
     Args:
-        data: the file.
-        check: called with the declared number of vertices before anything else is done.
+        data: The file.
+        check: A callback that gets the declared number of vertices before the data is read.
 
     Returns:
         A PLY file of the ``vertex`` element alone, and its number of vertices.
 
     Raises:
-        UndecodableError: the header is not one, or the data is shorter than declared.
-        InvalidInputError: no vertices with ``x``, ``y``, ``z``, or not in the usual place.
+        UndecodableError: the header is damaged, or the data is shorter than declared.
+        InvalidInputError: the first element has no vertices with ``x``, ``y`` and ``z``.
     """
-    lines, body = _header(data)
+    lines, body = _split_header(data)
     if len(lines) < 3 or lines[0] != "ply" or not lines[1].startswith("format "):
         raise UndecodableError("expected a PLY file beginning with the lines 'ply' and 'format'")
     elements = _elements(lines[2:])
@@ -55,11 +55,11 @@ def keep_vertices(data: bytes, check: Callable[[int], None]) -> tuple[bytes, int
     if not {"x", "y", "z"} <= set(vertex.names) or "list" in vertex.types:
         raise InvalidInputError("expected PLY vertices of scalar properties, x, y and z among them")
     header = "\n".join([lines[0], lines[1], *vertex.lines, "end_header", ""]).encode()
-    return header + _body(body, vertex, ascii_text="ascii" in lines[1]), vertex.count
+    return header + _vertex_data(body, vertex, ascii_text="ascii" in lines[1]), vertex.count
 
 
-def _header(data: bytes) -> tuple[list[str], bytes]:
-    end = data.find(b"end_header", 0, _LONGEST_HEADER)
+def _split_header(data: bytes) -> tuple[list[str], bytes]:
+    end = data.find(b"end_header", 0, _MAX_HEADER_BYTES)
     stop = data.find(b"\n", end)
     if end < 0 or stop < 0:
         raise UndecodableError("the PLY file has no end_header line")
@@ -89,7 +89,7 @@ def _elements(lines: list[str]) -> list[_Element]:
     return elements
 
 
-def _body(body: bytes, vertex: _Element, *, ascii_text: bool) -> bytes:
+def _vertex_data(body: bytes, vertex: _Element, *, ascii_text: bool) -> bytes:
     if ascii_text:
         lines = body.split(b"\n", vertex.count)[: vertex.count]
         if len(lines) < vertex.count or not lines[-1].strip():

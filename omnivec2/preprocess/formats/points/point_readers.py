@@ -1,7 +1,7 @@
 """Readers of point cloud files: bytes -> float64 or float32 (points, 3).
 
-Every reader compares the count its header declares with the limits before it lets the
-format's library decode.
+Every reader compares the count that the header declares with the limits before the
+format's library decodes.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import numpy as np
 
 from omnivec2.errors import InvalidInputError, TooLargeError, UndecodableError
 from omnivec2.preprocess.base import Array
-from omnivec2.preprocess.formats.points.ply_header import keep_vertices
+from omnivec2.preprocess.formats.points.ply_header import extract_vertices
 from omnivec2.preprocess.formats.science.npy import MAGIC as NPY_MAGIC
 from omnivec2.preprocess.formats.science.npy import read_npy
 from omnivec2.spec import Limits
@@ -30,15 +30,15 @@ LAZ = "application/vnd.laszip"
 TEXT = "text/plain"
 NPY = "application/x-npy"
 
-# What numpy-based decoders raise on damaged files; a Warning only where warnings are errors.
-_DAMAGE = (
+# Raised by numpy-based decoders on damaged files; a Warning only where warnings are errors.
+_DAMAGE_ERRORS = (
     ValueError, TypeError, KeyError, IndexError, AttributeError, OverflowError, EOFError,
     RuntimeError, AssertionError, MemoryError, struct.error, Warning,
 )  # fmt: skip
 
 
-def looks_like(data: bytes) -> str | None:
-    """The media type a file's first bytes tell, or None."""
+def sniff_points(data: bytes) -> str | None:
+    """Detect the content type of a point cloud by its first bytes, or return None."""
     head = data[:512]
     if head.startswith(b"ply") and head[3:4] in (b"\n", b"\r"):
         return PLY
@@ -56,14 +56,14 @@ def looks_like(data: bytes) -> str | None:
 
 
 def read_ply(data: bytes, limits: Limits) -> Array:
-    """PLY, ASCII or binary: the ``x``, ``y``, ``z`` of its ``vertex`` element."""
-    vertices, count = keep_vertices(data, lambda count: _check_points(count, limits))
-    from trimesh.exchange.ply import load_ply  # a second to import: not for refused files
+    """Read ``x``, ``y``, ``z`` of the ``vertex`` element of a PLY file, ASCII or binary."""
+    vertices, count = extract_vertices(data, lambda count: _check_points(count, limits))
+    from trimesh.exchange.ply import load_ply  # takes a second: not for refused files
 
     try:
         mesh = load_ply(io.BytesIO(vertices), fix_texture=False, skip_materials=True)
         points = np.asarray(mesh["vertices"], dtype=np.float64)
-    except _DAMAGE as error:
+    except _DAMAGE_ERRORS as error:
         raise UndecodableError("the PLY file is damaged or truncated") from error
     if len(points) != count:
         raise UndecodableError(
@@ -73,7 +73,7 @@ def read_ply(data: bytes, limits: Limits) -> Array:
 
 
 def read_pcd(data: bytes, limits: Limits) -> Array:
-    """PCD, ``ascii``, ``binary`` or ``binary_compressed``: its ``x``, ``y``, ``z`` fields."""
+    """Read the ``x``, ``y``, ``z`` fields of a PCD file, ASCII, binary or compressed."""
     from pypcd4.pypcd4 import Encoding, MetaData, PointCloud
 
     end = data.find(b"\nDATA ", 0, 65_536) + 1
@@ -97,7 +97,7 @@ def read_pcd(data: bytes, limits: Limits) -> Array:
                 raise UndecodableError("the PCD file's compressed block has impossible sizes")
         cloud = PointCloud.from_fileobj(io.BufferedReader(io.BytesIO(data)))
         points = np.asarray(cloud.numpy(("x", "y", "z")), dtype=np.float64)
-    except _DAMAGE as error:
+    except _DAMAGE_ERRORS as error:
         raise UndecodableError("the PCD file is damaged or truncated") from error
     if points.shape != (header.points, 3):
         raise UndecodableError(
@@ -107,7 +107,7 @@ def read_pcd(data: bytes, limits: Limits) -> Array:
 
 
 def read_las(data: bytes, limits: Limits) -> Array:
-    """LAS or LAZ 1.2 to 1.4, scaled to its map units."""
+    """Read a LAS or LAZ file, 1.2 to 1.4, scaled to its map units."""
     import laspy
 
     _check_las_header(data)
@@ -126,12 +126,12 @@ def read_las(data: bytes, limits: Limits) -> Array:
                 raise UndecodableError(f"the LAS file is truncated: {count:,} points declared")
             points = reader.read_points(count)
             return np.stack([points.x, points.y, points.z], axis=1)
-    except (laspy.LaspyException, *_DAMAGE) as error:
+    except (laspy.LaspyException, *_DAMAGE_ERRORS) as error:
         raise UndecodableError("the LAS or LAZ file is damaged or truncated") from error
 
 
 def _read_laz(data: bytes, count: int) -> Array:
-    """Decompress in a process of its own; ``laz_worker`` beside this module says why."""
+    """Decompress in a process of its own, for the reasons given in ``laz_worker``."""
     command = [sys.executable, "-I", str(Path(__file__).with_name("laz_worker.py"))]
     try:
         done = subprocess.run(
@@ -139,7 +139,7 @@ def _read_laz(data: bytes, count: int) -> Array:
             input=data,
             capture_output=True,
             check=True,
-            timeout=_LAZ_SECONDS,
+            timeout=_LAZ_TIMEOUT_S,
             env={**os.environ, "OPENBLAS_NUM_THREADS": "1", "RAYON_NUM_THREADS": "1"},
         )
     except subprocess.SubprocessError as error:
@@ -150,13 +150,13 @@ def _read_laz(data: bytes, count: int) -> Array:
     return points.reshape(-1, 3)
 
 
-_LAZ_SECONDS = 30
+_LAZ_TIMEOUT_S = 30
 _LAS_HEADER_BYTES = 227
-_LAS_RECORDS = 1024
+_MAX_LAS_RECORDS = 1024
 
 
 def _check_las_header(data: bytes) -> None:
-    """Refuse a header whose sizes cannot be true; the library would believe them.
+    """Refuse a header with impossible sizes; the library does not check them.
 
     Source: LAS 1.2 to 1.4, public header block: header size (uint16 at 94), offset of
     the points (uint32 at 96), number of variable length records (uint32 at 100).
@@ -166,14 +166,15 @@ def _check_las_header(data: bytes) -> None:
     header, offset, records = struct.unpack_from("<HII", data, 94)
     if not _LAS_HEADER_BYTES <= header <= offset <= len(data):
         raise UndecodableError("the LAS header's offsets lie outside of the file")
-    if records > _LAS_RECORDS or header + 54 * records > offset:
+    if records > _MAX_LAS_RECORDS or header + 54 * records > offset:
         raise UndecodableError(f"the LAS header declares {records:,} records, too many for it")
 
 
 def read_text(data: bytes, limits: Limits) -> Array:
-    """XYZ: one point a line, its first three numbers; commas or spaces; ``#`` comments.
+    """Read XYZ text: one point per line, its first three numbers; commas or spaces.
 
-    A first line of column names, or of a single count (PTS), is skipped.
+    Comments start with ``#``. A first line of column names, or of a single count (PTS), is
+    skipped.
     """
     _check_points(data.count(b"\n"), limits)
     try:
@@ -184,9 +185,9 @@ def read_text(data: bytes, limits: Limits) -> Array:
         if not lines:
             raise InvalidInputError("a point cloud needs at least 1 point")
         return np.loadtxt(lines, dtype=np.float64, usecols=(0, 1, 2), ndmin=2)
-    except _DAMAGE as error:
+    except _DAMAGE_ERRORS as error:
         raise UndecodableError(
-            "expected text with one point a line, at least three numbers each"
+            "expected text with one point per line, at least three numbers each"
         ) from error
 
 
@@ -196,7 +197,7 @@ def _is_heading(line: str) -> bool:
 
 
 def read_array(data: bytes, limits: Limits) -> Array:
-    """NPY of shape (points, 3 or more); the first three columns are the coordinates."""
+    """Read an NPY file (points, 3 or more); the first three columns are the coordinates."""
     array = read_npy(data, limits.decoded_bytes)
     if array.ndim != 2 or array.shape[1] < 3:
         raise InvalidInputError(f"expected an array of shape (points, 3), got {array.shape}")

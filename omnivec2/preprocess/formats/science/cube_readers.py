@@ -1,7 +1,7 @@
-"""Readers of hyperspectral files: bytes -> an array, as the file holds it.
+"""Readers of hyperspectral files: bytes -> an array in the file's own order of axes.
 
-Every reader compares the sizes the file declares with the limits before it lets the
-format's library decode.
+Every reader compares the sizes that the file declares with the limits before the format's
+library decodes.
 """
 
 from __future__ import annotations
@@ -34,19 +34,19 @@ _VALUE_BYTES = {
 }  # fmt: skip
 """Bytes per value of MATLAB's numeric classes."""
 
-_ZIP_MEMBERS = 32
-_HEADER_BYTES = 2**20
+_MAX_ZIP_MEMBERS = 32
+_MAX_HEADER_BYTES = 2**20
 
-# What the codecs raise on damaged files; a Warning only where warnings are errors.
-_DAMAGE = (
+# Raised by the codecs on damaged files; a Warning only where warnings are errors.
+_DAMAGE_ERRORS = (
     ValueError, TypeError, KeyError, IndexError, AttributeError, OverflowError, EOFError, OSError,
     RuntimeError, AssertionError, MemoryError, ZeroDivisionError, NotImplementedError,
     struct.error, zlib.error, zipfile.BadZipFile, Warning,
 )  # fmt: skip
 
 
-def looks_like(data: bytes) -> str | None:
-    """The media type a file's first bytes tell, or None."""
+def sniff_cube(data: bytes) -> str | None:
+    """Detect the content type of a cube by its first bytes, or return None."""
     if data.startswith(b"PK\x03\x04"):
         return "application/zip"
     if data.startswith((_MATLAB_5, _MATLAB_73, b"\x89HDF\r\n")):
@@ -59,13 +59,13 @@ def looks_like(data: bytes) -> str | None:
 
 
 def read_envi(data: bytes, limits: Limits, bands: int) -> Array:
-    """ENVI: a ZIP with one ``.hdr`` file and the data file beside it (BSQ, BIL or BIP)."""
+    """Read an ENVI cube (BSQ, BIL or BIP): a ZIP of one ``.hdr`` file and its data file."""
     import spectral.io.envi
     from spectral.io.spyfile import SpyException
 
     try:
         header, cube = _unzip_envi(data, limits)
-        # The library works on paths. Names in the archive are never used as names here.
+        # The library needs paths. Names from the archive are never used as file names.
         with tempfile.TemporaryDirectory(prefix="envi-") as folder:
             paths = Path(folder) / "cube.hdr", Path(folder) / "cube.img"
             paths[0].write_bytes(header)
@@ -74,20 +74,20 @@ def read_envi(data: bytes, limits: Limits, bands: int) -> Array:
             _check_envi(fields, len(cube), limits, bands)
             image = spectral.io.envi.open(str(paths[0]), str(paths[1]))
             return np.array(image.open_memmap(interleave="bip"))
-    except (SpyException, *_DAMAGE) as error:
+    except (SpyException, *_DAMAGE_ERRORS) as error:
         raise UndecodableError("the ENVI archive is damaged or its header unreadable") from error
 
 
 def _unzip_envi(data: bytes, limits: Limits) -> tuple[bytes, bytes]:
-    """Header and data of the archive, never more bytes than the limits."""
+    """Unpack the header and the data of the archive, never more bytes than the limits."""
     with zipfile.ZipFile(io.BytesIO(data)) as archive:
         members = [
             member
             for member in archive.infolist()
             if not member.is_dir() and not member.filename.startswith("__MACOSX")
         ]
-        if len(members) > _ZIP_MEMBERS:
-            raise TooLargeError(f"the ZIP holds more than {_ZIP_MEMBERS} files")
+        if len(members) > _MAX_ZIP_MEMBERS:
+            raise TooLargeError(f"the ZIP holds more than {_MAX_ZIP_MEMBERS} files")
         headers = [member for member in members if member.filename.lower().endswith(".hdr")]
         if len(headers) != 1:
             raise InvalidInputError(f"expected a ZIP with one .hdr file, got {len(headers)}")
@@ -103,16 +103,16 @@ def _unzip_envi(data: bytes, limits: Limits) -> tuple[bytes, bytes]:
             raise InvalidInputError(
                 f"expected a ZIP with one data file named like the .hdr file, got {len(cubes)}"
             )
-        if headers[0].file_size > _HEADER_BYTES:
-            raise TooLargeError(f"the ENVI header is larger than {_HEADER_BYTES:,} bytes")
+        if headers[0].file_size > _MAX_HEADER_BYTES:
+            raise TooLargeError(f"the ENVI header is larger than {_MAX_HEADER_BYTES:,} bytes")
         if cubes[0].file_size > limits.decoded_bytes:
             raise TooLargeError(
                 f"the ZIP unpacks to {cubes[0].file_size:,} bytes, "
                 f"the limit is {limits.decoded_bytes:,}"
             )
-        # Reading stops at the declared size, so a false declaration gains nothing.
+        # Reading stops at the declared size, so declaring too little gains nothing.
         text = archive.read(headers[0]).decode("utf-8", errors="strict")
-        # The library warns about capitals in field names and then ignores them.
+        # The library warns about capital letters in field names and then ignores them.
         text = re.sub(r"^[^={}\n]+=", lambda name: name[0].lower(), text, flags=re.MULTILINE)
         return text.encode(), archive.read(cubes[0])
 
@@ -123,7 +123,7 @@ def _check_envi(fields: dict[str, str], size: int, limits: Limits, bands: int) -
     if min(lines, samples, depth) < 1 or offset < 0:
         raise InvalidInputError("the ENVI header declares an impossible size")
     if str(fields.get("file compression", "0")).strip() not in ("", "0"):
-        raise InvalidInputError("compressed ENVI data is not read; save it uncompressed")
+        raise InvalidInputError("compressed ENVI data is not supported; save it uncompressed")
     _check_shape((lines, samples, depth), limits, bands)
     if fields["interleave"].lower() not in ("bsq", "bil", "bip"):
         raise InvalidInputError("expected the interleave bsq, bil or bip in the ENVI header")
@@ -140,19 +140,19 @@ def _check_envi(fields: dict[str, str], size: int, limits: Limits, bands: int) -
 
 
 def read_matlab(data: bytes, limits: Limits, bands: int) -> Array:
-    """MATLAB 5: the one numeric variable whose shape fits (the largest of several)."""
+    """Read the numeric variable of a MATLAB 5 file whose shape fits, the largest of several."""
     import scipy.io
     from scipy.io.matlab import MatReadError
 
     if data.startswith((_MATLAB_73, b"\x89HDF\r\n")):
         raise UndecodableError(
-            "MATLAB 7.3 (HDF5) files are not read; save with '-v7' or older, or as NPY"
+            "MATLAB 7.3 (HDF5) files are not supported; save with '-v7' or older, or as NPY"
         )
     if not data.startswith(_MATLAB_5):
         raise UndecodableError("expected a MATLAB 5 .mat file")
     try:
         _check_inflated(data, limits.decoded_bytes)
-        stream: Any = io.BytesIO(data)  # taken at run time, missing in the stubs
+        stream: Any = io.BytesIO(data)  # accepted at run time, missing in the stubs
         variables = scipy.io.whosmat(stream)
         fitting = [
             (math.prod(shape), name, kind)
@@ -169,7 +169,7 @@ def read_matlab(data: bytes, limits: Limits, bands: int) -> Array:
             raise TooLargeError(f"variable {name} has {size:,} values of class {kind}")
         _check_pixels(size // bands, limits)
         array = scipy.io.loadmat(stream, variable_names=[name])[name]
-    except (MatReadError, *_DAMAGE) as error:
+    except (MatReadError, *_DAMAGE_ERRORS) as error:
         raise UndecodableError("the MATLAB file is damaged or truncated") from error
     if not isinstance(array, np.ndarray) or array.dtype.kind not in "iuf":
         raise InvalidInputError(f"expected real numbers in variable {name}")
@@ -177,7 +177,7 @@ def read_matlab(data: bytes, limits: Limits, bands: int) -> Array:
 
 
 def _check_inflated(data: bytes, limit: int) -> None:
-    """Inflate every compressed element without keeping it, at most ``limit`` bytes in all."""
+    """Decompress all compressed elements without keeping them; at most ``limit`` bytes in total."""
     order = "<" if data[126:128] == b"IM" else ">"
     position, total = 128, 0
     while position + 8 <= len(data):
@@ -195,7 +195,7 @@ def _check_inflated(data: bytes, limit: int) -> None:
 
 
 def read_tiff(data: bytes, limits: Limits, bands: int) -> Array:
-    """TIFF or GeoTIFF: the first image, its bands as samples or as pages."""
+    """Read the first image of a TIFF or GeoTIFF file, its bands as samples or as pages."""
     import tifffile
 
     try:
@@ -213,12 +213,12 @@ def read_tiff(data: bytes, limits: Limits, bands: int) -> Array:
                 )
             _check_segments(series, len(data))
             return np.asarray(series.asarray(maxworkers=1)).reshape(shape)
-    except _DAMAGE as error:
+    except _DAMAGE_ERRORS as error:
         raise UndecodableError("the TIFF file is damaged or of an unknown kind") from error
 
 
 def _check_segments(series: Any, size: int) -> None:
-    """Refuse files that end before their pixels do; the library would put zeros there."""
+    """Refuse files that end before their pixels do; the library would fill in zeros."""
     for page in series.pages:
         frame = series.keyframe if page is None else page
         ends = [o + n for o, n in zip(frame.dataoffsets, frame.databytecounts, strict=True)]
@@ -227,7 +227,7 @@ def _check_segments(series: Any, size: int) -> None:
 
 
 def read_array(data: bytes, limits: Limits, bands: int) -> Array:
-    """NPY of shape (height, width, bands), (spectra, bands) or (bands,)."""
+    """Read an NPY file of shape (height, width, bands), (spectra, bands) or (bands,)."""
     array = read_npy(data, limits.decoded_bytes)
     _check_shape(array.shape, limits, bands)
     return array

@@ -1,8 +1,8 @@
 """DICOM -> a grey picture as a viewer would show it.
 
-Stored values go through the modality lookup table or rescaling, then the file's first
+Stored values go through the modality lookup table or rescaling, then through the file's first
 value-of-interest window or table, and MONOCHROME1 is inverted (DICOM PS3.3 C.11, C.7.6.3).
-These maps depend on a pixel's value alone, so they are applied to the range of values
+These maps depend on nothing but a pixel's value, so they are applied to the range of values
 rather than to the picture.
 """
 
@@ -27,12 +27,13 @@ from omnivec2.errors import InvalidInputError, TooLargeError, UndecodableError
 from omnivec2.preprocess.base import Array
 from omnivec2.preprocess.formats.guards.decoding_guard import check_pixels, undecodable
 from omnivec2.preprocess.formats.pictures.codestream import check_scans, declared_size
-from omnivec2.preprocess.formats.pictures.raster import stretched
+from omnivec2.preprocess.formats.pictures.raster import stretch_to_uint8
 from omnivec2.preprocess.formats.science.dicom_codecs import PLUGIN, SYNTAXES
 from omnivec2.spec import Limits
 
-MOST_READS = 100_000
-"""Pieces a file is read in: two or three per element, of which a radiograph has hundreds."""
+MAX_READS = 100_000
+"""The largest number of reads of a file: two or three per element, of which a radiograph has
+hundreds."""
 
 _PREAMBLE = 128
 _PIXEL_DATA = 0x7FE00010
@@ -58,44 +59,44 @@ def is_dicom(data: bytes) -> bool:
 
 
 def read_dicom(data: bytes, limits: Limits) -> npt.NDArray[np.uint8]:
-    """The first frame as shown: (height, width), scaled by its own range, padding black.
+    """Read the first frame as displayed: (height, width), scaled by its own range, padding black.
 
     Raises:
-        UndecodableError: damaged or truncated.
-        TooLargeError: rows x columns over ``limits.pixels``, found before pixels are read.
-        InvalidInputError: no pixel data, or of a kind that is not an X-ray picture.
+        UndecodableError: the file is damaged or truncated.
+        TooLargeError: rows x columns are over ``limits.pixels``; checked before pixels are read.
+        InvalidInputError: there is no pixel data, or it is not an X-ray picture.
     """
     with undecodable("DICOM", BytesLengthException, InvalidDicomError):
         dataset = _parse(data, limits)
         _check(dataset, limits)
-        return _shown(_stored(dataset), dataset)
+        return _displayed(_stored_values(dataset), dataset)
 
 
 class _MeteredBytes(io.BytesIO):
-    """Bytes that may be read in so many pieces only.
+    """Bytes with a limited number of reads.
 
-    The parser takes a few reads per element, also for the millions of empty elements or
+    The parser needs a few reads per element, also for the millions of empty elements or
     fragments that fit into a small file.
     """
 
     reads = 0
 
     def read(self, size: int | None = -1, /) -> bytes:
-        """As of any file."""
+        """Read like any file, and count."""
         self.reads += 1
-        if self.reads > MOST_READS:
+        if self.reads > MAX_READS:
             raise TooLargeError("the DICOM has too many elements", field="inputs")
         return super().read(size)
 
 
 def _parse(data: bytes, limits: Limits) -> Dataset:
-    """All elements; values stay raw until they are asked for."""
+    """Parse all elements; values stay raw until they are accessed."""
     stream = _MeteredBytes(data)
     stream.seek(_PREAMBLE + 4)
     meta = read_dataset(stream, False, True, stop_when=lambda tag, *_: tag.group != _META_GROUP)
     syntax = uid.UID(meta.get("TransferSyntaxUID", uid.ImplicitVRLittleEndian))
     if syntax.is_deflated:
-        stream = _MeteredBytes(_inflated(data[stream.tell() :], limits))
+        stream = _MeteredBytes(_inflate(data[stream.tell() :], limits))
     seen = False
 
     def note(tag: BaseTag, *_: object) -> bool:
@@ -113,7 +114,7 @@ def _parse(data: bytes, limits: Limits) -> Dataset:
     raise InvalidInputError("the DICOM holds no pixel data", field="inputs")
 
 
-def _inflated(data: bytes, limits: Limits) -> bytes:
+def _inflate(data: bytes, limits: Limits) -> bytes:
     inflate = zlib.decompressobj(-zlib.MAX_WBITS)
     inflated = inflate.decompress(data, limits.decoded_bytes)
     if inflate.unconsumed_tail:
@@ -125,7 +126,7 @@ def _inflated(data: bytes, limits: Limits) -> bytes:
 
 
 def _check(dataset: Dataset, limits: Limits) -> None:
-    """Compare what the header declares with limits and with the compressed stream inside."""
+    """Compare what the header declares with the limits and with the compressed stream."""
     rows, columns = int(dataset.get("Rows", 0)), int(dataset.get("Columns", 0))
     check_pixels(columns, rows, limits, "DICOM")
     kind = dataset.get("PhotometricInterpretation")
@@ -165,8 +166,8 @@ def _syntax(dataset: Dataset) -> uid.UID:
     return syntax
 
 
-def _stored(dataset: Dataset) -> Array:
-    """Stored values of the first frame, (height, width)."""
+def _stored_values(dataset: Dataset) -> Array:
+    """Decode the stored values of the first frame, (height, width)."""
     values: Array = pixel_array(
         dataset, index=0, decoding_plugin=_DECODERS.get(_syntax(dataset), "")
     )
@@ -175,10 +176,10 @@ def _stored(dataset: Dataset) -> Array:
     return values
 
 
-def _shown(stored: Array, dataset: Dataset) -> npt.NDArray[np.uint8]:
+def _displayed(stored: Array, dataset: Dataset) -> npt.NDArray[np.uint8]:
     if dataset.PhotometricInterpretation not in _MONOCHROME:
-        return stretched(stored)
-    padding = _padding(stored, dataset)
+        return stretch_to_uint8(stored)
+    padding = _padding_mask(stored, dataset)
     visible = stored if padding is None else stored[~padding]
     if visible.size == 0:
         raise InvalidInputError("the DICOM holds nothing but padding", field="inputs")
@@ -190,14 +191,14 @@ def _shown(stored: Array, dataset: Dataset) -> npt.NDArray[np.uint8]:
     if dataset.PhotometricInterpretation == "MONOCHROME1":
         table = -table
     places = np.subtract(stored, low, dtype=np.int32)
-    shown = stretched(table)[np.clip(places, 0, high - low, out=places)]
+    shown = stretch_to_uint8(table)[np.clip(places, 0, high - low, out=places)]
     if padding is not None:
         shown[padding] = 0
     return shown
 
 
-def _padding(stored: Array, dataset: Dataset) -> npt.NDArray[np.bool_] | None:
-    """Which pixels are outside the picture (PS3.3 C.7.5.1.1.2); None if none can be."""
+def _padding_mask(stored: Array, dataset: Dataset) -> npt.NDArray[np.bool_] | None:
+    """Return a mask of the pixels outside the picture (PS3.3 C.7.5.1.1.2), or None."""
     padding: Any = dataset.get("PixelPaddingValue")
     if padding is None:
         return None

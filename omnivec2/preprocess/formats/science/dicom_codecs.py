@@ -1,8 +1,8 @@
-"""JPEG, JPEG-LS and run-length coding inside DICOM, decoded by imagecodecs.
+"""A pydicom plugin that decodes JPEG, JPEG-LS and run-length coding with imagecodecs.
 
-pydicom's own plugins leave 12-bit JPEG out, take lossless JPEG and JPEG-LS from GDCM only,
-and run-length decode in Python without a bound. This is a plugin in the form that pydicom
-documents ("Decoding plugins"). Importing it makes it known to pydicom.
+pydicom's own plugins do not decode 12-bit JPEG, need GDCM for lossless JPEG and JPEG-LS,
+and decode run-length coding in Python without a bound. The plugin has the form that pydicom
+documents ("Decoding plugins"). Importing this module registers it.
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ PLUGIN = "imagecodecs"
 
 
 def is_available(syntax: str) -> bool:
-    """Whether the plugin decodes a transfer syntax; pydicom asks."""
+    """Whether the plugin decodes a transfer syntax; called by pydicom."""
     return syntax in SYNTAXES
 
 
 def decode_frame(source: bytes, runner: DecodeRunner) -> bytearray:
-    """Decode one frame; pydicom calls it with what the data set says about the frame.
+    """Decode one frame; called by pydicom with the data set's description of the frame.
 
     Raises:
         ValueError: the frame does not have the size that the data set declares.
@@ -72,7 +72,7 @@ SYNTAXES: dict[str, Callable[[bytes, DecodeRunner], Array]] = {
     uid.JPEGLSNearLossless: _jpeg_ls,
     uid.RLELossless: _run_length,
 }
-"""What is decoded here; the rest is left to pydicom's own plugins."""
+"""The transfer syntaxes decoded here; pydicom's own plugins decode the others."""
 
 DECODER_DEPENDENCIES = dict.fromkeys(SYNTAXES, ("imagecodecs",))
 

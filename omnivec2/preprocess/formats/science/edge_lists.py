@@ -1,4 +1,4 @@
-"""Graphs written out as JSON: ``{"nodes": ..., "edges": ..., "edge_features": ...}``."""
+"""Reader of graphs in JSON: ``{"nodes": ..., "edges": ..., "edge_features": ...}``."""
 
 from __future__ import annotations
 
@@ -9,8 +9,14 @@ from pydantic import JsonValue
 
 from omnivec2.errors import InvalidInputError
 from omnivec2.preprocess.base import json_type
-from omnivec2.preprocess.formats.science.molecules import from_atoms
-from omnivec2.preprocess.graph import ATOM_FIELD_SIZES, BOND_FIELD_SIZES, Graph, Ids, check_size
+from omnivec2.preprocess.formats.science.graph_fields import (
+    ATOM_FIELD_SIZES,
+    BOND_FIELD_SIZES,
+    Graph,
+    Ids,
+    check_size,
+)
+from omnivec2.preprocess.formats.science.molecules import graph_from_atoms
 from omnivec2.spec import Limits
 
 _KEYS = ("nodes", "edges", "edge_features")
@@ -22,11 +28,11 @@ def read_edge_list(value: dict[str, JsonValue], limits: Limits) -> Graph:
 
     Raises:
         InvalidInputError: a key is missing or unknown, or an id or index is out of range.
-        TooLargeError: more nodes or edges than the limits.
+        TooLargeError: there are more nodes or edges than the limits.
     """
     if not {"nodes", "edges"} <= set(value) <= set(_KEYS):
         raise InvalidInputError(
-            "expected an object with nodes, edges and perhaps edge_features, "
+            "expected an object with nodes, edges and optionally edge_features, "
             f"got {', '.join(sorted(value)) or 'an empty object'}",
             field="inputs",
         )
@@ -45,7 +51,7 @@ def read_edge_list(value: dict[str, JsonValue], limits: Limits) -> Graph:
             f"expected one row of edge_features per edge ({len(ends)}), got {len(features)}",
             field="inputs.edge_features",
         )
-    ends, features = _once(ends, features)
+    ends, features = _merge_duplicates(ends, features)
     check_size(len(nodes), len(ends), limits)
     if all(type(node) is int for node in nodes):
         numbers = _rows([[node] for node in nodes], "nodes", (119,))[:, 0]
@@ -56,7 +62,7 @@ def read_edge_list(value: dict[str, JsonValue], limits: Limits) -> Graph:
                 field="inputs.edge_features",
             )
         pairs = [(int(a), int(b)) for a, b in ends]
-        return from_atoms([int(n) for n in numbers], pairs, [int(k) for k in kinds])
+        return graph_from_atoms([int(n) for n in numbers], pairs, [int(k) for k in kinds])
     return Graph(_rows(nodes, "nodes", ATOM_FIELD_SIZES), ends, features)
 
 
@@ -70,7 +76,7 @@ def _list(value: dict[str, JsonValue], key: str) -> list[JsonValue]:
 
 
 def _rows(rows: Sequence[JsonValue], key: str, sizes: tuple[int, ...]) -> Ids:
-    """Lists of ids, each below its field's size, as int32 (rows, fields)."""
+    """Check lists of ids, each below its field's size; return int32 (rows, fields)."""
     for index, row in enumerate(rows):
         if not isinstance(row, list) or len(row) != len(sizes):
             raise InvalidInputError(
@@ -87,7 +93,7 @@ def _rows(rows: Sequence[JsonValue], key: str, sizes: tuple[int, ...]) -> Ids:
     return np.array(rows, dtype=np.int32).reshape(-1, len(sizes))
 
 
-def _once(ends: Ids, features: Ids) -> tuple[Ids, Ids]:
+def _merge_duplicates(ends: Ids, features: Ids) -> tuple[Ids, Ids]:
     kept: dict[tuple[int, int], int] = {}
     for index, (first, second) in enumerate(ends.tolist()):
         if first == second:

@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 
 from omnivec2.errors import InvalidInputError, TooLargeError, UndecodableError
-from omnivec2.preprocess.graph import BOND_FIELD_SIZES, Graph, check_size
+from omnivec2.preprocess.formats.science.graph_fields import BOND_FIELD_SIZES, Graph, check_size
 from omnivec2.spec import Limits
 
-# Ids by RDKit's names, in OGB's order; names not here get the field's last id.
+# Ids by RDKit's names, in OGB's order; other names get the field's last id.
 _CHIRALITY = {
     name: index
     for index, name in enumerate(
@@ -31,8 +31,8 @@ _SHOWN_CHARACTERS = 60
 
 
 @lru_cache(maxsize=1)
-def chem() -> ModuleType:
-    """RDKit's Chem module, its log to standard error turned off."""
+def rdkit_chem() -> ModuleType:
+    """Import RDKit's Chem module and turn off its log to standard error."""
     from rdkit import Chem, RDLogger
 
     RDLogger.DisableLog("rdApp.*")  # type: ignore[attr-defined]
@@ -41,12 +41,12 @@ def chem() -> ModuleType:
 
 
 def read_smiles(text: str, limits: Limits) -> Graph:
-    """The molecule of a SMILES string (one line; its first word counts).
+    """Read the molecule of a SMILES string: one line, of which the first word counts.
 
     Raises:
-        UndecodableError: not SMILES, or against the rules of valence.
-        TooLargeError: longer than ``limits.characters``.
-        InvalidInputError: empty, or more than one line.
+        UndecodableError: the text is not SMILES, or its valences are impossible.
+        TooLargeError: it is longer than ``limits.characters``.
+        InvalidInputError: it is empty, or has more than one line.
     """
     text = text.strip()
     if not text:
@@ -65,24 +65,26 @@ def read_smiles(text: str, limits: Limits) -> Graph:
     shown = word if len(word) <= _SHOWN_CHARACTERS else word[:_SHOWN_CHARACTERS] + "…"
     if not word.isascii() or not word.isprintable():
         raise UndecodableError(f"not a SMILES string: {shown!r}", field="inputs")
-    molecule = chem().MolFromSmiles(word)
+    molecule = rdkit_chem().MolFromSmiles(word)
     if molecule is None:
-        raise UndecodableError(f"not a SMILES string: {shown!r}{_problem(word)}", field="inputs")
-    return graph_of(molecule)
+        raise UndecodableError(
+            f"not a SMILES string: {shown!r}{_chemistry_problem(word)}", field="inputs"
+        )
+    return graph_from_molecule(molecule)
 
 
-def _problem(smiles: str) -> str:
-    """Why RDKit refused a string whose syntax is right, e.g. a valence, or nothing."""
-    molecule = chem().MolFromSmiles(smiles, sanitize=False)
-    problems = [] if molecule is None else chem().DetectChemistryProblems(molecule)
+def _chemistry_problem(smiles: str) -> str:
+    """Explain why RDKit refused a string with correct syntax, e.g. a valence; "" if unknown."""
+    molecule = rdkit_chem().MolFromSmiles(smiles, sanitize=False)
+    problems = [] if molecule is None else rdkit_chem().DetectChemistryProblems(molecule)
     return f" ({problems[0].Message()})" if problems else ""
 
 
-def read_block(text: str, limits: Limits) -> Graph:
-    """The first molecule of a MOL (V2000, V3000) or SDF file.
+def read_molfile(text: str, limits: Limits) -> Graph:
+    """Read the first molecule of a MOL (V2000, V3000) or SDF file.
 
     Raises:
-        UndecodableError: not such a file, or against the rules of valence.
+        UndecodableError: the text is not such a file, or its valences are impossible.
         TooLargeError: the counts line declares more than the limits.
     """
     block = text.replace("\r\n", "\n").split("\n$$$$", 1)[0]
@@ -101,42 +103,42 @@ def read_block(text: str, limits: Limits) -> Graph:
     # but no molecule has more than a few per heavy atom.
     nodes, edges = (int(number[:9]) for number in numbers)
     check_size(nodes // 4, edges // 4, limits)
-    molecule = chem().MolFromMolBlock(block)
+    molecule = rdkit_chem().MolFromMolBlock(block)
     if molecule is None:
         raise UndecodableError("the MOL file is damaged, or its valences are impossible")
-    return graph_of(molecule)
+    return graph_from_molecule(molecule)
 
 
-def from_atoms(numbers: list[int], edges: list[tuple[int, int]], types: list[int]) -> Graph:
-    """The molecule of atomic numbers and bonds; RDKit works out hydrogens and all else.
+def graph_from_atoms(numbers: list[int], edges: list[tuple[int, int]], types: list[int]) -> Graph:
+    """Build a molecule from atomic numbers and bonds; RDKit derives hydrogens and all else.
 
     Args:
-        numbers: atomic number per atom.
-        edges: two ends per bond.
-        types: OGB's bond type id per bond, below 4.
+        numbers: The atomic number of each atom.
+        edges: The two ends of each bond.
+        types: The bond type of each bond, OGB's ids below 4.
 
     Raises:
         InvalidInputError: the valences are impossible.
     """
-    kinds = chem().rdchem.BondType
+    kinds = rdkit_chem().rdchem.BondType
     by_id = (kinds.SINGLE, kinds.DOUBLE, kinds.TRIPLE, kinds.AROMATIC)
-    molecule = chem().RWMol()
+    molecule = rdkit_chem().RWMol()
     for number in numbers:
-        molecule.AddAtom(chem().Atom(number))
+        molecule.AddAtom(rdkit_chem().Atom(number))
     for (first, second), kind in zip(edges, types, strict=True):
         molecule.AddBond(first, second, by_id[kind])
         if by_id[kind] == kinds.AROMATIC:
             for end in (first, second):
                 molecule.GetAtomWithIdx(end).SetIsAromatic(True)
-    problems = chem().DetectChemistryProblems(molecule)
+    problems = rdkit_chem().DetectChemistryProblems(molecule)
     if problems:
         raise InvalidInputError(f"not a molecule: {problems[0].Message()}", field="inputs.edges")
-    chem().SanitizeMol(molecule)
-    return graph_of(molecule)
+    rdkit_chem().SanitizeMol(molecule)
+    return graph_from_molecule(molecule)
 
 
-def graph_of(molecule: Any) -> Graph:
-    """OGB's ids of an RDKit molecule."""
+def graph_from_molecule(molecule: Any) -> Graph:
+    """Convert an RDKit molecule to OGB's ids."""
     nodes = [_atom_ids(atom) for atom in molecule.GetAtoms()]
     bonds = list(molecule.GetBonds())
     ends = [(bond.GetBeginAtomIdx(), bond.GetEndAtomIdx()) for bond in bonds]

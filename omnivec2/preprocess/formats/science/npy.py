@@ -1,4 +1,4 @@
-"""Arrays in ``.npy`` files, without pickle and with the declared size checked first."""
+"""Reader of ``.npy`` files, without pickle and with the declared size checked first."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _HEADER_READERS = {
     (1, 0): npy_format.read_array_header_1_0,
     (2, 0): npy_format.read_array_header_2_0,
 }
-# What a damaged header makes numpy raise; a Warning only where warnings are errors.
+# Raised by numpy on a damaged header; a Warning only where warnings are errors.
 _HEADER_ERRORS = (ValueError, TypeError, SyntaxError, KeyError, tokenize.TokenError, Warning)
 
 
@@ -26,14 +26,14 @@ def read_npy(data: bytes, decoded_bytes: int) -> Array:
     """Read an array of plain numbers.
 
     Args:
-        data: the file.
-        decoded_bytes: largest array to accept, in bytes.
+        data: The file.
+        decoded_bytes: The size of the largest array to accept, in bytes.
 
     Returns:
-        A read-only view of ``data`` in the shape and dtype the file declares.
+        A read-only view of ``data`` in the shape and dtype that the file declares.
 
     Raises:
-        UndecodableError: not a ``.npy`` file, truncated, or of Python objects.
+        UndecodableError: the file is not ``.npy``, truncated, or holds Python objects.
         TooLargeError: the declared array is too large.
         InvalidInputError: the array does not hold real numbers.
     """
@@ -44,7 +44,7 @@ def read_npy(data: bytes, decoded_bytes: int) -> Array:
     except _HEADER_ERRORS as error:
         raise UndecodableError("expected a NumPy .npy file with a readable header") from error
     if dtype.hasobject:
-        raise UndecodableError("pickled Python objects in .npy files are not read; save numbers")
+        raise UndecodableError("pickled Python objects in .npy files are refused; save numbers")
     if dtype.kind not in "iuf":
         raise InvalidInputError(f"expected an array of real numbers, got dtype {dtype}")
     if any(size < 0 for size in shape):

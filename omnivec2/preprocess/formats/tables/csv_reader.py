@@ -1,7 +1,7 @@
 """CSV -> a frame.
 
-Read with the standard library, because it alone says on which line a row has too few
-fields; faster readers fill such rows without a word.
+It uses the standard library, the only reader that reports on which line a row has too few
+fields; faster readers silently fill such rows.
 """
 
 from __future__ import annotations
@@ -14,13 +14,13 @@ import numpy as np
 
 from omnivec2.errors import InvalidInputError, TooLargeError, UndecodableError
 from omnivec2.preprocess.formats.guards.json_text import decode_utf8
-from omnivec2.preprocess.formats.tables.frame import MISSING, Frame
+from omnivec2.preprocess.formats.tables.frame import MISSING_TEXTS, Frame
 from omnivec2.preprocess.formats.tables.table_limits import check_columns, make_frame
 from omnivec2.preprocess.formats.tables.time_axis import is_time_text
 from omnivec2.spec import Limits
 
-LONGEST_LINE = 2**20
-"""Characters of a line; a longer one is an attack on the list of its fields."""
+MAX_LINE_CHARACTERS = 2**20
+"""A longer line is refused: splitting it into fields would take too much memory."""
 
 _DELIMITERS = (",", ";", "\t")
 
@@ -29,16 +29,16 @@ def read_csv(data: bytes, limits: Limits) -> Frame:
     """Read CSV with commas, semicolons or tabs, with or without a header line.
 
     Raises:
-        UndecodableError: not UTF-8 text, or quotes do not match.
-        TooLargeError: too many rows or columns.
-        InvalidInputError: rows of different lengths, or columns of the same name.
+        UndecodableError: the file is not UTF-8 text, or its quotes do not match.
+        TooLargeError: there are too many rows or columns.
+        InvalidInputError: rows differ in length, or two columns have the same name.
     """
     text = decode_utf8(data)
-    head = text[:LONGEST_LINE].lstrip().partition("\n")[0]
+    head = text[:MAX_LINE_CHARACTERS].lstrip().partition("\n")[0]
     delimiter = max(_DELIMITERS, key=head.count)
     lines = _guarded_lines(io.StringIO(text, newline=""))
     reader = csv.reader(lines, delimiter=delimiter, skipinitialspace=True, strict=True)
-    most = limits.rows if limits.rows is not None else len(data)
+    max_rows = limits.rows if limits.rows is not None else len(data)
     rows: list[list[str]] = []
     try:
         for row in reader:
@@ -53,8 +53,8 @@ def read_csv(data: bytes, limits: Limits) -> Frame:
                     field="inputs",
                 )
             rows.append(row)
-            if len(rows) > most + 1:
-                raise TooLargeError(f"table has more than {most:,} rows", field="inputs")
+            if len(rows) > max_rows + 1:
+                raise TooLargeError(f"table has more than {max_rows:,} rows", field="inputs")
     except csv.Error as error:
         raise UndecodableError(f"CSV line {reader.line_num}: {error}", field="inputs") from error
     if not rows:
@@ -68,17 +68,17 @@ def read_csv(data: bytes, limits: Limits) -> Frame:
 
 
 def _guarded_lines(stream: io.StringIO) -> Iterator[str]:
-    while line := stream.readline(LONGEST_LINE + 1):
-        if len(line) > LONGEST_LINE:
-            raise TooLargeError(f"a CSV line is longer than {LONGEST_LINE:,} characters")
+    while line := stream.readline(MAX_LINE_CHARACTERS + 1):
+        if len(line) > MAX_LINE_CHARACTERS:
+            raise TooLargeError(f"a CSV line is longer than {MAX_LINE_CHARACTERS:,} characters")
         yield line
 
 
 def _looks_like_data(cell: str) -> bool:
     """Whether a cell of the first line is a value, rather than a column's name."""
     text = cell.strip()
-    if text.lower() in MISSING:
-        # An index column has an empty name, a number column may lack its first value.
+    if text.lower() in MISSING_TEXTS:
+        # An index column has an empty name; the first value of a number column may be missing.
         return True
     try:
         float(text)

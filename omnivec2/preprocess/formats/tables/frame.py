@@ -1,4 +1,4 @@
-"""Columns of equal length: what a CSV, Parquet or JSON table becomes before it has a meaning."""
+"""Named columns of equal length: the common form of CSV, Parquet and JSON tables."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from omnivec2.preprocess.base import Array, json_type
 
 FloatColumn = npt.NDArray[np.float64]
 
-MISSING = frozenset({"", "?", "na", "n/a", "nan", "null", "none"})
-"""Spellings of a missing value in text, in lower case."""
+MISSING_TEXTS = frozenset({"", "?", "na", "n/a", "nan", "null", "none"})
+"""The spellings of a missing value in text, in lower case."""
 
 LARGEST_NUMBER = 1e15
-"""Largest magnitude taken: its square still has room in float32, which graphs compute in."""
+"""The largest magnitude accepted: its square still fits float32, which graphs compute in."""
 
 
 @dataclass(frozen=True)
@@ -27,11 +27,12 @@ class Frame:
     """Named columns of equal length.
 
     Attributes:
-        columns: name -> array (rows,), in one of three forms: float64 with NaN for
-            missing; datetime64; or objects (str, float, bool, None for missing).
-        named: whether the source named its columns, or they are ``column 1``, ...
-        text_numbers: whether text may spell a number (CSV), or only numbers are numbers.
-        origin: int (rows,) index of each row in the source, for messages; None if equal.
+        columns: The name -> array (rows,) of each column, in one of three forms: float64
+            with NaN for missing; datetime64; or objects (str, float, bool, None for missing).
+        named: Whether the source named its columns; if not, they are ``column 1``, ...
+        text_numbers: Whether text may spell a number, as in CSV.
+        origin: The index of each row in the source, an int array (rows,), for messages;
+            None if the rows are those of the source.
     """
 
     columns: Mapping[str, Array]
@@ -41,30 +42,30 @@ class Frame:
 
     @classmethod
     def of(cls, columns: Mapping[str, Sequence[Any] | Array]) -> Frame:
-        """A frame of arrays or lists that are in memory already (training)."""
-        return cls({name: as_column(values) for name, values in columns.items()})
+        """Build a frame from arrays or lists in memory, as in training."""
+        return cls({name: to_column(values) for name, values in columns.items()})
 
     @property
     def rows(self) -> int:
-        """Number of rows."""
+        """The number of rows."""
         return next((len(column) for column in self.columns.values()), 0)
 
     def take(self, rows: Array) -> Frame:
-        """The given rows (indices), which keep their numbers in messages."""
+        """Select rows by index; they keep their numbers in messages."""
         origin = rows if self.origin is None else self.origin[rows]
         columns = {name: column[rows] for name, column in self.columns.items()}
         return replace(self, columns=columns, origin=origin)
 
     def without(self, names: Sequence[str]) -> Frame:
-        """The other columns."""
+        """Return a frame of the other columns."""
         return replace(self, columns={n: c for n, c in self.columns.items() if n not in names})
 
     def row_number(self, row: int) -> int:
-        """Number of a row in the source, from 1 (a header line is not counted)."""
+        """Return the number of a row in the source, from 1 (a header line is not counted)."""
         return 1 + (row if self.origin is None else int(self.origin[row]))
 
     def require(self, names: Sequence[str]) -> None:
-        """Raise unless all columns are there; others may be there too."""
+        """Raise ``InvalidInputError`` if a column is missing; others may be present."""
         missing = [name for name in names if name not in self.columns]
         if missing:
             there = ", ".join(map(repr, list(self.columns)[:50])) if self.named else "no names"
@@ -75,10 +76,10 @@ class Frame:
             )
 
     def numbers(self, name: str) -> FloatColumn:
-        """A column as float64, NaN where missing.
+        """Read a column as float64, NaN where missing.
 
         Raises:
-            InvalidInputError: a value is not a finite number; names row and column.
+            InvalidInputError: a value is not a finite number; the message names row and column.
         """
         column = self.columns[name]
         if column.dtype == np.float64:
@@ -99,7 +100,7 @@ class Frame:
         return values
 
     def texts(self, name: str) -> list[str | None]:
-        """A column as stripped text, None where missing or empty."""
+        """Read a column as stripped text, None where missing or empty."""
         return [_text(cell) for cell in self.columns[name].tolist()]
 
     def is_numeric(self, name: str) -> bool:
@@ -117,10 +118,10 @@ class Frame:
 
     def _number(self, cell: Any, name: str, row: int) -> float:
         if isinstance(cell, str) and not self.text_numbers:
-            raise self._bad_cell(name, row, f"the string {_shown(cell)}")
+            raise self._bad_cell(name, row, f"the string {_quote(cell)}")
         number = _parse_number(cell)
         if number is None:
-            raise self._bad_cell(name, row, _shown(cell))
+            raise self._bad_cell(name, row, _quote(cell))
         return number
 
     def _bad_cell(self, name: str, row: int, found: str) -> InvalidInputError:
@@ -130,8 +131,8 @@ class Frame:
         )
 
 
-def as_column(values: Sequence[Any] | Array) -> Array:
-    """An array in one of the forms of :class:`Frame`."""
+def to_column(values: Sequence[Any] | Array) -> Array:
+    """Convert values to an array in one of the forms of :class:`Frame`."""
     array = np.asarray(values)
     if array.dtype.kind in "iuf":
         return array.astype(np.float64)
@@ -142,8 +143,8 @@ def as_column(values: Sequence[Any] | Array) -> Array:
     return column
 
 
-def json_column(values: Sequence[Any], name: str) -> Array:
-    """A column of JSON values: numbers and nulls as float64, anything else as objects.
+def column_from_json(values: Sequence[Any], name: str) -> Array:
+    """Convert JSON values to a column: numbers and nulls to float64, anything else to objects.
 
     Raises:
         InvalidInputError: a value is an object or a list, or a number beyond float64.
@@ -172,7 +173,7 @@ def json_column(values: Sequence[Any], name: str) -> Array:
 
 
 def _plain_numbers(column: Array) -> FloatColumn | None:
-    """All numbers at once, if every cell is text that spells one; None if any does not."""
+    """Convert all cells at once if each is text that spells a number, else return None."""
     if set(map(type, column)) != {str} or any("_" in cell for cell in column):
         return None
     try:
@@ -189,14 +190,14 @@ def _finite(number: int | float) -> bool:
 
 
 def _parse_number(cell: Any) -> float | None:
-    """The number in a cell, NaN if missing, None if it is something else."""
+    """Parse the number in a cell: NaN if missing, None if it is something else."""
     if cell is None:
         return math.nan
     if isinstance(cell, str):
         text = cell.strip()
-        if text.lower() in MISSING:
+        if text.lower() in MISSING_TEXTS:
             return math.nan
-        # float() takes Python's digit groups (1_000), which no table means.
+        # float() accepts Python's digit groups (1_000), which no table uses.
         if "_" in text:
             return None
         try:
@@ -220,8 +221,8 @@ def _text(cell: Any) -> str | None:
     return str(cell)
 
 
-def _shown(cell: Any) -> str:
-    """A cell for a message, cut to a readable length."""
+def _quote(cell: Any) -> str:
+    """Quote a cell for a message, cut to a readable length."""
     if isinstance(cell, bool):
         return "a boolean"
     text = repr(cell)

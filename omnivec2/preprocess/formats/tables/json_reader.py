@@ -9,7 +9,7 @@ from pydantic import JsonValue
 
 from omnivec2.errors import InvalidInputError
 from omnivec2.preprocess.base import json_type
-from omnivec2.preprocess.formats.tables.frame import Frame, json_column
+from omnivec2.preprocess.formats.tables.frame import Frame, column_from_json
 from omnivec2.preprocess.formats.tables.table_limits import check_columns, check_rows, make_frame
 from omnivec2.spec import Limits
 
@@ -18,14 +18,15 @@ def read_json(value: JsonValue, limits: Limits, *, text_numbers: bool) -> Frame:
     """Read a table from JSON.
 
     Args:
-        value: ``{"column": [...], ...}``, ``{"table": {...}}``, a list of row objects,
+        value: One of ``{"column": [...], ...}``, ``{"table": {...}}``, a list of row objects,
             one row object, a list of lists, or a list of numbers (one column).
-        limits: rows and columns.
-        text_numbers: whether strings may spell numbers.
+        limits: The limits on rows and columns.
+        text_numbers: Whether strings may spell numbers.
 
     Raises:
-        InvalidInputError: another form, columns of different lengths, or nested values.
-        TooLargeError: too many rows or columns.
+        InvalidInputError: the value has another form, columns differ in length, or values
+            are nested.
+        TooLargeError: there are too many rows or columns.
     """
     if isinstance(value, dict) and len(value) == 1:
         inner = next(iter(value.values()))
@@ -34,12 +35,12 @@ def read_json(value: JsonValue, limits: Limits, *, text_numbers: bool) -> Frame:
     names, columns = _json_columns(value, limits)
     named = any(names)
     names = [name or f"column {index + 1}" for index, name in enumerate(names)]
-    arrays = [json_column(c, name) for name, c in zip(names, columns, strict=True)]
+    arrays = [column_from_json(c, name) for name, c in zip(names, columns, strict=True)]
     return make_frame(names, arrays, named=named, text_numbers=text_numbers)
 
 
 def _json_columns(value: JsonValue, limits: Limits) -> tuple[list[str], list[Sequence[Any]]]:
-    """Names ("" where there are none) and columns of equal length."""
+    """Return names ("" where there are none) and columns of equal length."""
     if isinstance(value, dict) and value:
         lists = {name: cells for name, cells in value.items() if isinstance(cells, list)}
         if not lists:

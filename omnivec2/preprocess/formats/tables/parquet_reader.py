@@ -1,7 +1,7 @@
 """Parquet -> a frame.
 
-Read with pyarrow, which answers damaged files with exceptions (polars panics on some),
-as long as nobody asks it for the metadata of single columns: that can end the process.
+It uses pyarrow, which raises exceptions on damaged files (polars panics on some). The
+metadata of single columns is never accessed: that can crash the process.
 """
 
 from __future__ import annotations
@@ -19,16 +19,17 @@ from omnivec2.preprocess.formats.tables.parquet_sizes import declared_sizes
 from omnivec2.preprocess.formats.tables.table_limits import check_columns, check_rows, make_frame
 from omnivec2.spec import Limits
 
-_DAMAGED = (pa.ArrowException, OSError, UnicodeDecodeError)
-"""What pyarrow raises on damaged files; texts that are not UTF-8 surface as the last."""
+_DAMAGE_ERRORS = (pa.ArrowException, OSError, UnicodeDecodeError)
+"""The errors of pyarrow on damaged files; texts that are not UTF-8 cause the last."""
 
 
 def read_parquet(data: bytes, limits: Limits) -> Frame:
     """Read the flat columns of a Parquet file.
 
     Raises:
-        UndecodableError: not a readable Parquet file.
-        TooLargeError: the footer declares too many rows, columns or bytes.
+        UndecodableError: the file is not readable Parquet.
+        TooLargeError: the file declares too many rows, columns or bytes.
+        InvalidInputError: there are no rows, or no flat columns.
     """
     try:
         file = parquet.ParquetFile(pa.BufferReader(data), pre_buffer=False)
@@ -36,7 +37,7 @@ def read_parquet(data: bytes, limits: Limits) -> Frame:
         check_columns(footer.num_columns, limits)
         _check_sizes(data, footer, limits)
         flat = [field for field in file.schema_arrow if _is_flat(field.type)]
-        # A long text repeated in every row is short in the file: keep it once in memory too.
+        # A long text repeated in every row is stored once in the file: keep it once in memory too.
         texts = [field.name for field in flat if _is_text(field.type)]
         names = [field.name for field in flat]
         file = parquet.ParquetFile(
@@ -45,9 +46,9 @@ def read_parquet(data: bytes, limits: Limits) -> Frame:
         table = file.read(columns=names, use_threads=False)
         table.validate(full=True)
         columns = [_column(table.column(index)) for index in range(table.num_columns)]
-    except _DAMAGED as error:
+    except _DAMAGE_ERRORS as error:
         raise UndecodableError("not a readable Parquet file", field="inputs") from error
-    # The footer may lie about the rows, too.
+    # The footer may also state a wrong number of rows.
     check_rows(table.num_rows, limits)
     if not table.num_rows or not columns:
         raise InvalidInputError("table is empty", field="inputs")
@@ -84,7 +85,7 @@ def _is_flat(kind: Any) -> bool:
 
 
 def _column(column: Any) -> Array:
-    """An Arrow column in one of the forms of :class:`Frame`."""
+    """Convert an Arrow column to one of the forms of :class:`Frame`."""
     kind = column.type
     if types.is_dictionary(kind):
         return np.concatenate([_dictionary(chunk) for chunk in column.chunks])
@@ -98,7 +99,7 @@ def _column(column: Any) -> Array:
 
 
 def _dictionary(chunk: Any) -> Array:
-    """Texts of a dictionary-encoded chunk; equal ones share memory."""
+    """Return the texts of a dictionary-encoded chunk; equal ones share memory."""
     texts = np.array([*chunk.dictionary.to_pylist(), None], dtype=object)
     # The last entry stands for missing.
     return np.asarray(texts[chunk.indices.cast(pa.int64()).fill_null(-1).to_numpy()])

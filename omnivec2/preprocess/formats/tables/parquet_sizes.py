@@ -1,9 +1,9 @@
-"""What a Parquet file says it unpacks to, page by page, before any page is unpacked.
+"""The unpacked sizes that a Parquet file declares, page by page, before any page is unpacked.
 
-The footer's totals are only claims: readers allocate what each page's own header asks
-for. So this walks the headers, which are Thrift structs in the compact protocol
+The footer's totals are only claims: readers allocate what each page's own header declares.
+So this walks the headers, which are Thrift structs in the compact protocol
 (github.com/apache/parquet-format: ``parquet.thrift``, ``Encodings.md``), and sums them.
-No page's content is read here; that is pyarrow's work.
+The pages' content is not read here but by pyarrow.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ from omnivec2.errors import UndecodableError
 Struct = dict[int, Any]
 """Field id -> integer, bytes, list or struct. Booleans and doubles are left out."""
 
-MOST_FIELDS = 250_000
-"""Thrift values in one file; a table within the limits of columns has far fewer."""
-DEEPEST = 16
+MAX_FIELDS = 250_000
+"""The largest number of Thrift values in one file; tables within the limits have far fewer."""
+MAX_DEPTH = 16
 
 _MAGIC = b"PAR1"
 _TAIL = 8
@@ -37,14 +37,14 @@ _DATA_VALUES = 1
 
 @dataclass(frozen=True)
 class DeclaredSizes:
-    """Sums over all pages of the columns that are not nested."""
+    """The sums over all pages of the columns that are not nested."""
 
     unpacked_bytes: int
     values: int
 
 
 def declared_sizes(data: bytes) -> DeclaredSizes:
-    """Walk the page headers of a Parquet file.
+    """Sum the sizes that the page headers of a Parquet file declare.
 
     Raises:
         UndecodableError: the file is damaged.
@@ -73,7 +73,7 @@ def _flat_columns(footer: Struct) -> Iterator[Struct]:
 
 
 def _pages(reader: _Reader, column: Struct) -> Iterator[Struct]:
-    """Headers of a column chunk's pages, which lie one after the other."""
+    """Yield the headers of a column chunk's pages, which are stored one after the other."""
     position = _integer(column.get(_COLUMN_DATA))
     dictionary = column.get(_COLUMN_DICTIONARY)
     # Old writers state 0 where there is no dictionary.
@@ -94,10 +94,10 @@ class _Reader:
     def __init__(self, data: bytes) -> None:
         self.data = data
         self.position = 0
-        self._fields_left = MOST_FIELDS
+        self._fields_left = MAX_FIELDS
 
     def struct_at(self, position: int) -> Struct:
-        """The struct at a position; leaves ``position`` behind its end."""
+        """Read the struct at a position and move ``position`` behind it."""
         self.position = position
         return self._struct(0)
 
@@ -114,7 +114,7 @@ class _Reader:
 
     def _value(self, kind: int, depth: int) -> Any:
         self._fields_left -= 1
-        if depth > DEEPEST or self._fields_left < 0:
+        if depth > MAX_DEPTH or self._fields_left < 0:
             raise _damaged()
         if kind in (_I16, _I32, _I64):
             return self._zigzag()
@@ -138,7 +138,7 @@ class _Reader:
         kind, size = header & 0x0F, header >> 4
         if size == 15:
             size = self._varint()
-        # Every element takes a byte at least.
+        # Every element takes at least a byte.
         if size > len(self.data):
             raise _damaged()
         return [self._value(kind, depth + 1) for _ in range(size)]
@@ -170,7 +170,7 @@ class _Reader:
 
 
 def _integer(value: Any) -> int:
-    """A size or a position."""
+    """Check a size or a position."""
     if not isinstance(value, int) or value < 0:
         raise _damaged()
     return value

@@ -1,4 +1,4 @@
-"""What the readers of CSV, Parquet and JSON tables share: limits, and the making of a frame."""
+"""The limits and the construction of frames that the readers of CSV, Parquet and JSON share."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from omnivec2.preprocess.formats.tables.frame import Frame
 from omnivec2.spec import Limits
 
 INDEX_NAMES = frozenset({"", "Unnamed: 0", "__index_level_0__"})
-"""What a data frame's index column is called once written to a file; it is left out."""
+"""The names that a data frame's index column has in a file; the column is left out."""
 
 
 def make_frame(
     names: Sequence[str], columns: Sequence[Array], *, named: bool, text_numbers: bool = True
 ) -> Frame:
-    """A frame of what a reader found; columns without a name get one by position.
+    """Build a frame from a reader's columns; those without a name are named by position.
 
     Raises:
         InvalidInputError: two columns have the same name.
@@ -33,16 +33,17 @@ def make_frame(
 
 
 def check_columns(count: int, limits: Limits) -> None:
-    """Raise TooLargeError if there are more columns than allowed."""
+    """Raise ``TooLargeError`` if there are more columns than the limit."""
     if limits.columns is not None and count > limits.columns:
         raise TooLargeError(
-            f"table has {count:,} columns; at most {limits.columns:,} are taken", field="inputs"
+            f"table has {count:,} columns; at most {limits.columns:,} are accepted",
+            field="inputs",
         )
 
 
 def check_rows(count: int, limits: Limits) -> None:
-    """Raise TooLargeError if there are more rows than allowed."""
+    """Raise ``TooLargeError`` if there are more rows than the limit."""
     if limits.rows is not None and count > limits.rows:
         raise TooLargeError(
-            f"table has {count:,} rows; at most {limits.rows:,} are taken", field="inputs"
+            f"table has {count:,} rows; at most {limits.rows:,} are accepted", field="inputs"
         )

@@ -1,4 +1,4 @@
-"""Base class of the modalities that read tables: CSV, Parquet, JSON columns and rows."""
+"""The base class of the modalities that read tables: CSV, Parquet, JSON columns and rows."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pydantic import JsonValue
 
 from omnivec2.errors import UndecodableError, UnsupportedMediaTypeError
 from omnivec2.preprocess.base import Parameters, Preprocessor
-from omnivec2.preprocess.formats.guards.json_text import decode_utf8, parse_json, unwrap
+from omnivec2.preprocess.formats.guards.json_text import decode_utf8, parse_json, unwrap_inputs
 from omnivec2.preprocess.formats.tables.csv_reader import read_csv
 from omnivec2.preprocess.formats.tables.frame import Frame
 from omnivec2.preprocess.formats.tables.json_reader import read_json
@@ -19,7 +19,7 @@ NativeT = TypeVar("NativeT")
 
 
 class TablePreprocessor(Preprocessor[ParametersT, NativeT]):
-    """Base of the modalities that arrive as CSV, Parquet or JSON columns and rows."""
+    """Reads CSV, Parquet or JSON columns and rows; a modality converts the frame."""
 
     media_types: ClassVar[dict[str, str]] = {
         "text/csv": "CSV",
@@ -35,10 +35,10 @@ class TablePreprocessor(Preprocessor[ParametersT, NativeT]):
 
     @abstractmethod
     def from_frame(self, frame: Frame) -> NativeT:
-        """The native value in a table of any origin."""
+        """Convert a table from any source to the native value."""
 
     def sniff(self, data: bytes) -> str | None:
-        """Parquet by its magic bytes, JSON by its first character, else CSV if it is text."""
+        """Detect Parquet by its magic bytes, JSON by its first character; other text is CSV."""
         if data[:4] == b"PAR1":
             return "application/vnd.apache.parquet"
         start = data[:1024].removeprefix(b"\xef\xbb\xbf").lstrip()[:1]
@@ -51,16 +51,16 @@ class TablePreprocessor(Preprocessor[ParametersT, NativeT]):
         return "text/csv"
 
     def decode(self, data: bytes, media_type: str | None = None) -> NativeT:
-        """Read one file; see the base class for errors."""
+        """Decode one file; see the base class for errors."""
         if not data.strip():
             raise UndecodableError(f"empty input; expected {self.accepts}", field="inputs")
         kind = media_type or self.sniff(data)
         if kind is None:
-            raise UndecodableError(f"not a table known here; expected {self.accepts}")
+            raise UndecodableError(f"not a known table format; expected {self.accepts}")
         if kind not in self.media_types:
-            raise UnsupportedMediaTypeError(f"{kind} is not taken; expected {self.accepts}")
+            raise UnsupportedMediaTypeError(f"{kind} is not accepted; expected {self.accepts}")
         if self.media_types[kind] == "JSON":
-            return self.decode_json(unwrap(parse_json(data)))
+            return self.decode_json(unwrap_inputs(parse_json(data)))
         if self.media_types[kind] == "CSV":
             return self.from_frame(read_csv(data, self.limits))
         # Slow to import, and needed for this format alone.
@@ -69,13 +69,13 @@ class TablePreprocessor(Preprocessor[ParametersT, NativeT]):
         return self.from_frame(read_parquet(data, self.limits))
 
     def decode_json(self, value: JsonValue) -> NativeT:
-        """Columns, rows, or a base64 string that holds a file."""
+        """Decode columns, rows, or a file as a base64 string."""
         if isinstance(value, str):
             return self.decode(self.decode_base64(value))
         return self.from_frame(read_json(value, self.limits, text_numbers=self.text_numbers))
 
     def split(self, value: JsonValue) -> list[JsonValue] | None:
-        """A list of rows (or of numbers) is one table; a list of tables is a batch."""
+        """Split a list of tables; a list of rows, or of numbers, is a single one."""
         if not isinstance(value, list) or not value:
             return None
         return None if all(_is_row(item) for item in value) else value

@@ -1,4 +1,4 @@
-"""Finding the column that says when, and reading it as seconds."""
+"""The time column of a table: how it is found and read as seconds."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from omnivec2.errors import InvalidInputError
-from omnivec2.preprocess.formats.tables.frame import MISSING, FloatColumn, Frame
+from omnivec2.preprocess.formats.tables.frame import MISSING_TEXTS, FloatColumn, Frame
 
 _TIME_NAME = re.compile(
     r"(date|datetime|time|timestamp|ds|seconds|elapsed)([ _(\[-].*)?", re.IGNORECASE
@@ -24,14 +24,14 @@ _FORMATS = (
     "%Y-%m-%d %H:%M",
     "%Y-%m-%d",
 )
-"""In all but the first, single-digit months and hours need no leading zero."""
+"""In all formats but the first, single-digit months and hours need no leading zero."""
 
-LONGEST_TIME = 64
-"""Characters; a longer cell is no time."""
+MAX_TIME_CHARACTERS = 64
+"""A longer cell is no time."""
 
 
-def find_time(frame: Frame) -> str | None:
-    """The time column: by its type, else by its name, else by holding dates."""
+def find_time_column(frame: Frame) -> str | None:
+    """Find the time column: by its type, else by its name, else because it holds dates."""
     for name, column in frame.columns.items():
         if column.dtype.kind == "M":
             return name
@@ -44,11 +44,11 @@ def find_time(frame: Frame) -> str | None:
     return None
 
 
-def seconds(frame: Frame, name: str) -> FloatColumn:
-    """A time column as float64: dates as seconds since 1970, numbers as they are.
+def read_seconds(frame: Frame, name: str) -> FloatColumn:
+    """Read a time column as float64: dates as seconds since 1970, numbers as they are.
 
     Raises:
-        InvalidInputError: a value is missing or not a time; names row and column.
+        InvalidInputError: a value is missing or not a time; the message names row and column.
     """
     column = frame.columns[name]
     if column.dtype.kind == "M":
@@ -71,7 +71,7 @@ def seconds(frame: Frame, name: str) -> FloatColumn:
 
 def is_time_text(cell: Any) -> bool:
     """Whether a cell is text that spells a date or a date with a time."""
-    if not isinstance(cell, str) or cell.strip().lower() in MISSING or _is_number(cell):
+    if not isinstance(cell, str) or cell.strip().lower() in MISSING_TEXTS or _is_number(cell):
         return False
     return any(math.isfinite(_timestamp(cell, form)) for form in _FORMATS)
 
@@ -85,7 +85,7 @@ def _is_number(text: str) -> bool:
 
 
 def _timestamps(cells: list[Any]) -> FloatColumn:
-    """Times spelled like the first one; NaN from the first on that is not."""
+    """Parse times in the format of the first one; NaN from the first other format on."""
     values = np.full(len(cells), np.nan)
     form = next((f for f in _FORMATS if math.isfinite(_timestamp(cells[0], f))), _FORMATS[0])
     for row, cell in enumerate(cells):
@@ -96,8 +96,8 @@ def _timestamps(cells: list[Any]) -> FloatColumn:
 
 
 def _timestamp(cell: Any, form: str) -> float:
-    """Seconds since 1970 (UTC unless the text says otherwise), NaN if spelled otherwise."""
-    if not isinstance(cell, str) or len(cell) > LONGEST_TIME:
+    """Parse seconds since 1970 (UTC unless the text has a time zone); NaN in another format."""
+    if not isinstance(cell, str) or len(cell) > MAX_TIME_CHARACTERS:
         return math.nan
     text = cell.strip()
     try:

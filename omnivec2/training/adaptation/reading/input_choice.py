@@ -12,7 +12,7 @@ from pydantic import JsonValue, ValidationError
 from omnivec2.errors import InvalidInputError, InvalidParameterError
 from omnivec2.preprocess import Preprocessor, preprocessor_type
 from omnivec2.preprocess.formats.tables.frame import Frame
-from omnivec2.preprocess.formats.tables.time_axis import find_time
+from omnivec2.preprocess.formats.tables.time_axis import find_time_column
 from omnivec2.spec import HeadSpec, Modality, PreprocessSpec
 from omnivec2.training.adaptation.adaptation_request import AdaptRequest
 from omnivec2.training.adaptation.reading.labelled_rows import Pixel, Row
@@ -124,7 +124,7 @@ def _channels(base: HeadSpec, row: Row) -> dict[str, JsonValue]:
         raise InvalidInputError(f"{row.where}: expected a recording, a table of channels")
     if not frame.named or set(known) <= set(frame.columns):
         return {}
-    time = find_time(frame)
+    time = find_time_column(frame)
     names = [name for name in frame.columns if name != time and frame.is_numeric(name)]
     return {"channels": list(names)}
 

@@ -92,3 +92,46 @@ def test_more_values_than_the_footer_says_rows_are_refused():
 def test_what_is_no_parquet_file_is_undecodable(data):
     with pytest.raises(UndecodableError):
         declared_sizes(data)
+
+
+def footer(content: bytes) -> bytes:
+    """A file of a footer alone, spelled in Thrift's compact protocol."""
+    return b"PAR1" + content + len(content).to_bytes(4, "little") + b"PAR1"
+
+
+def column_chunk(path: bytes, *numbers: bytes) -> bytes:
+    """A footer of one row group of one column: path, size (field 7) and data position (9)."""
+    size, data = numbers
+    metadata = b"\x39" + path + b"\x46" + size + b"\x26" + data + b"\0"
+    chunk = b"\x3c" + metadata + b"\0"
+    return b"\x49\x1c" + b"\x19\x1c" + chunk + b"\0" + b"\0"
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        column_chunk(b"\x18\x01a", varint(1_000), varint(4)),  # behind the end of the file
+        column_chunk(b"\x18\x01a", b"\x01", varint(4)),  # a negative size
+        b"\x48\x01a\0",  # text where the row groups belong
+        b"\x49\x15\x02\0",  # numbers where structs belong
+        b"\x1b\x00\0",  # a map
+        b"\x16" + b"\xff" * 11,  # an endless number
+        b"\x18\xff\x7f",  # text longer than the file
+        b"\x19\xf8\xff\xff\x7f",  # a list longer than the file
+        b"\x1c" * 20,  # structs nested too deep
+    ],
+)
+def test_footers_that_make_no_sense_are_undecodable(content):
+    with pytest.raises(UndecodableError):
+        declared_sizes(footer(content))
+
+
+def test_fields_of_no_interest_are_skipped():
+    rest = b"\x11" + b"\x12" + b"\x13\x07" + b"\x17" + bytes(8) + b"\x19\x21\1\1" + b"\x1a\x15\2"
+    assert declared_sizes(footer(b"\x49\x0c" + rest + b"\0")).values == 0
+
+
+def test_a_footer_of_very_many_values_is_undecodable(monkeypatch):
+    monkeypatch.setattr("omnivec2.preprocess.formats.tables.parquet_sizes.MAX_FIELDS", 10)
+    with pytest.raises(UndecodableError):
+        declared_sizes(footer(b"\x15\2" * 20 + b"\0"))
