@@ -15,7 +15,7 @@ from service.observability.gateway_metrics import Metrics
 from service.pipeline.data_plane import DataPlane
 from service.pipeline.host_stages import Head
 from service.runtimes.base import Health, Runtime
-from service.runtimes.embedded.heap import release_free
+from service.runtimes.embedded.heap import trim_heap
 from service.server.shutdown import Stopping
 from service.settings import Settings
 
@@ -55,7 +55,7 @@ async def _keep_small(busy: Callable[[], bool]) -> None:
     while True:
         await asyncio.sleep(_RELEASE_SECONDS)
         if not busy() or time.monotonic() - released >= _RELEASE_BUSY_SECONDS:
-            await asyncio.to_thread(release_free)
+            await asyncio.to_thread(trim_heap)
             released = time.monotonic()
 
 

@@ -41,8 +41,12 @@ class Settings(BaseSettings):
     """Model repository to serve: one directory per modality-task."""
 
     runtime: Literal["embedded", "triton"] = "embedded"
-    """Where the network runs: ``embedded`` is ONNX Runtime inside the gateway's process, \
-``triton`` are the servers of ``triton_endpoints``."""
+    """Where the network runs: ``embedded`` is inside the gateway's process, ``triton`` are the \
+servers of ``triton_endpoints``."""
+
+    engine: str = "onnxruntime_cpu"
+    """What runs the graphs inside the gateway's process: ``onnxruntime_cpu``, or \
+``module:attribute`` of an engine of your own."""
 
     triton_endpoints: Annotated[tuple[str, ...], NoDecode, Field(min_length=1)] = (
         "127.0.0.1:8001",

@@ -21,7 +21,7 @@ from service.observability import log_setup
 from service.pipeline.host_stages import Head
 from service.server.graceful_server import Server
 from service.server.limited_protocol import limited
-from service.server.thread_priorities import settle_heap, switch_often
+from service.server.thread_priorities import freeze_heap, shorten_switch_interval
 from service.settings import Settings
 
 _POLL_SECONDS = 0.1
@@ -38,7 +38,7 @@ def serve(settings: Settings, announce: Callable[[str, Gateway], None]) -> None:
         ArtifactError: the address cannot be listened on, or nothing can be served.
     """
     log_setup.configure(settings.log_level, settings.log_format)
-    switch_often()
+    shorten_switch_interval()
     listener = _listen(settings)
     app = create_app(settings)
     gateway: Gateway = app.state.gateway
@@ -63,7 +63,7 @@ def serve(settings: Settings, announce: Callable[[str, Gateway], None]) -> None:
             if gateway.stopping.begun:
                 break
             if (await gateway.health()).ready:
-                settle_heap()
+                freeze_heap()
                 announce(_address(settings, listener), gateway)
                 break
             await asyncio.sleep(_POLL_SECONDS)

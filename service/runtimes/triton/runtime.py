@@ -17,7 +17,7 @@ from omnivec2.spec import TensorSpec
 from service.pipeline.concurrency import all_of
 from service.request_context import CURRENT, working
 from service.runtimes.base import Health, Inference, Model, generation_of
-from service.runtimes.ensemble import walk
+from service.runtimes.ensemble import run_steps
 from service.runtimes.triton.endpoint import Endpoint
 from service.runtimes.triton.model_metadata import same
 from service.runtimes.triton.triton_errors import Cause, TritonError, for_caller
@@ -120,7 +120,7 @@ class TritonRuntime:
 
         specs = {tensor.name: tensor for model in models for tensor in model.spec.inputs}
         columns = {name: _as_column(tensor, inputs[name]) for name, tensor in specs.items()}
-        answers = await walk(models, columns, run)
+        answers = await run_steps(models, columns, run)
         return [_without_columns(*pair) for pair in zip(models, answers, strict=True)]
 
     async def decode(self, model: Model, inputs: Mapping[str, Array]) -> Inference:
