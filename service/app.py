@@ -145,7 +145,7 @@ def _add_middleware(app: FastAPI, gateway: Gateway) -> None:
     """What every request goes through; the last one added is the first to see it."""
     if gateway.access is not None:
         app.add_middleware(AccessMiddleware, access=gateway.access)
-    app.add_middleware(StoppingMiddleware, stopping=gateway.stopping)
+    app.add_middleware(StoppingMiddleware, shutdown=gateway.shutdown)
     app.add_middleware(UnreadBodyMiddleware)
     if gateway.settings.cors_origins:
         # Around the keys: a browser asks first whether it may ask, without one.

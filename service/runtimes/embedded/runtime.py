@@ -248,7 +248,7 @@ class EmbeddedRuntime:
         loaded = {key: g for key, g in graphs.items() if isinstance(g, ServedGraph)}
         self._loaded.update(loaded)
         mebibytes = sum(graph.memory_bytes for graph in loaded.values()) / 2**20
-        _LOG.info("%d graphs (%.0f MiB) in %s", len(loaded), mebibytes, engine.name)
+        _LOG.info("%s: %d graphs, %.0f MiB", engine.name, len(loaded), mebibytes)
         return graphs
 
     def _assemble(

@@ -100,7 +100,7 @@ def test_what_was_loaded_is_logged_with_its_size_and_its_engine(
 
     with caplog.at_level(logging.INFO):
         asyncio.run(main())
-    assert "1 graphs (0 MiB) in a stub" in caplog.text
+    assert "a stub: 1 graphs, 0 MiB" in caplog.text
 
 
 def test_engines_are_found_by_the_names_of_their_modules() -> None:
