@@ -104,13 +104,10 @@ check: $(DEV_READY)  ## Lint, format, types, import rules, generated tables
 	$(DEV)/bin/ruff check .
 	$(DEV)/bin/ruff format --check .
 	$(DEV)/bin/mypy
-	$(DEV)/bin/mypy deploy/triton/*.py deploy/triton/backends/*/model.py
-	$(DEV)/bin/mypy -p deploy.compose -p deploy.gateway
 	$(DEV)/bin/lint-imports
 	$(DEV)/bin/python docs/generate.py --check
 	$(DEV)/bin/python -m export.repository.checked_in_configs --check
 	$(DEV)/bin/python deploy/grafana/dashboards.py --check
-	$(DEV)/bin/mypy deploy/grafana/dashboards.py
 
 .PHONY: test
 test: test-unit test-integration  ## All tests
@@ -133,7 +130,7 @@ test-integration: $(DEV_READY) $(TRITON_READY)  ## Tests against real servers on
 compose-verify: $(DEV_READY)  ## Build the images, run docker-compose.yml and check what it does
 	$(DEV)/bin/python -m deploy.compose.verify $(ARGS)
 
-# --- load and made-up requests ------------------------------------------------------------
+# --- load and generated requests ------------------------------------------------------------
 
 HOST_URL ?= http://127.0.0.1:8080
 PROFILE ?= mixed
@@ -146,7 +143,7 @@ loadtest: $(DEV_READY)  ## Load a started service (HOST_URL=, PROFILE=mixed, RUN
 		--run-time $(RUN_TIME) $(if $(BASELINE),--baseline $(BASELINE)) $(ARGS)
 
 .PHONY: fuzz
-fuzz: $(DEV_READY)  ## Ask a service made-up requests, by its OpenAPI document (BUDGET=600 seconds)
+fuzz: $(DEV_READY)  ## Send a service generated requests, by its OpenAPI document (BUDGET=600 seconds)
 	$(DEV)/bin/python -m loadtests.fuzz --seconds $(BUDGET) $(ARGS)
 
 # --- the network --------------------------------------------------------------------------

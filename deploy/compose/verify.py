@@ -26,7 +26,7 @@ from deploy.compose.container_engine import VerifyError
 from deploy.compose.container_images import ROOT
 from deploy.compose.stack import Ports, Stack
 from loadtests.support.measured_gateway import REPORTS, write_report
-from tests.support.triton import free_ports
+from loadtests.support.triton_server import free_ports
 
 CACHE = ROOT / ".cache" / "compose"
 SKIP = "OMNIVEC2_SKIP_COMPOSE"

@@ -1,8 +1,6 @@
-"""What a run came to: Locust's rows, merged by modality and stage."""
+"""The summary of a run: Locust's rows, merged by modality and stage."""
 
 from __future__ import annotations
-
-from collections.abc import Mapping
 
 from locust.stats import RequestStats, StatsEntry
 
@@ -10,17 +8,17 @@ from loadtests.traffic.thresholds import Summary
 from loadtests.traffic.traffic_profile import Profile
 
 ASK, SHED, STAGE = "POST", "429", "stage"
-"""Kinds of rows in the reports: answered 200 or failed; told to come back; a stage of answers."""
+"""Kinds of rows in the reports: answered 200 or failed; answered 429; a stage of answers."""
 
 
 def summarise(stats: RequestStats, profile: Profile, seconds: float, expected: float) -> Summary:
-    """Figures of a run.
+    """Compute the figures of a run.
 
     Args:
-        stats: Locust's, of all users together.
-        profile: what was asked.
-        seconds: that it took.
-        expected: arrivals that an open shape had; 0 for a closed one.
+        stats: The statistics of all users together.
+        profile: The profile of the run.
+        seconds: The length of the run.
+        expected: The number of arrivals of an open shape; 0 for a closed one.
     """
     modalities = {name.split("/")[2] for name, kind in stats.entries if kind == ASK}
     asked, shed = _merged(stats, ASK), _merged(stats, SHED)
@@ -56,7 +54,7 @@ def summarise(stats: RequestStats, profile: Profile, seconds: float, expected: f
 
 
 def _merged(stats: RequestStats, kind: str, prefix: str = "") -> StatsEntry:
-    whole = StatsEntry(None, prefix or "all", kind)
+    whole = StatsEntry(stats, prefix or "all", kind)
     for (name, method), entry in stats.entries.items():
         if method == kind and name.startswith(prefix):
             whole.extend(entry)
@@ -67,9 +65,9 @@ def _shed(stats: RequestStats, modality: str) -> int:
     return _merged(stats, SHED, f"/predict/{modality}/").num_requests
 
 
-def _latencies(entry: StatsEntry) -> Mapping[str, float]:
-    percentiles = {"p50_ms": 0.5, "p95_ms": 0.95, "p99_ms": 0.99}
-    return {"count": entry.num_requests} | {
-        name: float(entry.get_response_time_percentile(share)) if entry.num_requests else 0.0
-        for name, share in percentiles.items()
-    }
+def _latencies(entry: StatsEntry) -> dict[str, float]:
+    figures: dict[str, float] = {"count": entry.num_requests}
+    for name, share in (("p50_ms", 0.5), ("p95_ms", 0.95), ("p99_ms", 0.99)):
+        measured = entry.get_response_time_percentile(share) if entry.num_requests else 0.0
+        figures[name] = float(measured)
+    return figures

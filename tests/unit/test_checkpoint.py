@@ -116,7 +116,7 @@ def test_a_small_matrix_is_float16_although_a_few_of_its_entries_are_near_zero()
 
 
 def test_integers_booleans_and_scalars_are_kept_as_they_are() -> None:
-    tensors = {
+    tensors: dict[str, np.ndarray] = {
         "ids": np.arange(20_000, dtype=np.int64).reshape(100, 200),
         "bytes": np.ones((200, 200), np.int8),
         "flags": np.array([True, False]),

@@ -209,7 +209,7 @@ def test_what_is_logged_for_a_request_names_it_in_threads_too(
         await asyncio.to_thread(logging.getLogger("thread").info, "working")
         return await answer(*arguments)
 
-    runtime.infer = infer  # type: ignore[method-assign]
+    runtime.infer = infer  # type: ignore[method-assign, assignment]
     configure("info", "json" if form == "json" else "text")
 
     async def test(app: FastAPI) -> None:

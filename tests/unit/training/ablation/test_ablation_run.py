@@ -64,7 +64,7 @@ def test_one_tokenizer_for_all_is_one_set_of_weights(data: Path) -> None:
     raw = shared.tokenizers["xray"].raw
     assert shared.tokenizers["imu"].raw is raw
     assert own.tokenizers["imu"].raw is not own.tokenizers["xray"].raw
-    weights = sum(p.numel() for p in raw.parameters())
+    weights = sum(p.numel() for p in raw.parameters())  # type: ignore[misc]
     assert parameters_in_use(own) - parameters_in_use(shared) == weights
     for route in ROUTES:
         assert shared(route, inputs_of(data, route))["logits"].isfinite().all()
@@ -121,7 +121,7 @@ def test_what_has_no_such_variant_is_named(
     data: Path, routes: tuple[str, ...], variant: tuple[str, str], named: str
 ) -> None:
     with pytest.raises(ArtifactError, match=named):
-        alter(network_of(data, *routes), *variant)  # type: ignore[arg-type]
+        alter(network_of(data, *routes), *variant)
 
 
 def test_a_table_that_was_stopped_goes_on_with_the_next_network(

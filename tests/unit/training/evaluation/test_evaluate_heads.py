@@ -3,6 +3,7 @@ from __future__ import annotations
 import io
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -98,7 +99,7 @@ def test_heads_are_measured_through_their_graphs_beside_simple_models(place):
 
 
 def test_answers_are_shown_to_whoever_looks(place):
-    seen = []
+    seen: list[Any] = []
     _evaluate(place, only=["tabular/sign"], most_samples=7, look=seen.append)
     (measured,) = seen
     assert list(measured.rows) == [0, 10, 20, 30, 39, 49, 59]
@@ -149,9 +150,10 @@ def test_the_gain_is_over_the_better_simple_model():
 
 
 def test_tables_show_every_figure():
-    out = Console(file=io.StringIO(), width=200)
+    text_file = io.StringIO()
+    out = Console(file=text_file, width=200)
     out.print(results_table([_result(), _result(baselines={"raw arrays": 0.95})]))
-    text = out.file.getvalue()
+    text = text_file.getvalue()
     for shown in ("tabular/sign", "1,234", "0.500", "0.800", "0.900", "+0.100", "-0.050"):
         assert shown in text
 

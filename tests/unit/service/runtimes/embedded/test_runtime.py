@@ -39,7 +39,7 @@ def tokens(*rows: list[int]) -> dict[str, np.ndarray]:
 
 def run(root: Path, test, **settings: object) -> None:
     async def main() -> None:
-        runtime = EmbeddedRuntime(Settings(model_repo=root, **settings))  # type: ignore[arg-type]
+        runtime = EmbeddedRuntime(Settings(model_repo=root, **settings))
         try:
             await test(runtime)
         finally:
