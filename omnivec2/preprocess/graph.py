@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
@@ -20,17 +19,26 @@ from omnivec2.preprocess.base import (
     json_type,
 )
 from omnivec2.preprocess.formats.guards.json_text import decode_utf8, parse_json, unwrap
+from omnivec2.preprocess.formats.science.edge_lists import read_edge_list
+from omnivec2.preprocess.formats.science.graph_fields import (
+    ATOM_FIELD_SIZES,
+    BOND_FIELD_SIZES,
+    Graph,
+    Ids,
+    check_size,
+)
+from omnivec2.preprocess.formats.science.molecules import read_block, read_smiles
 from omnivec2.spec import Limits, Modality, TensorSpec
 
-ATOM_FIELD_SIZES = (119, 5, 12, 12, 10, 6, 6, 2, 2)
-"""Ids per atom field: atomic number, chirality, degree, formal charge, hydrogens, radical
-electrons, hybridization, aromatic, in a ring. Source: OGB's ``allowable_features`` (Hu et
-al., 2020); the last id of all but the two flags is "misc"."""
-
-BOND_FIELD_SIZES = (5, 6, 2)
-"""Ids per bond field: type, stereo, conjugated. Source: as above."""
-
-Ids = npt.NDArray[np.int32]
+__all__ = [
+    "ATOM_FIELD_SIZES",
+    "BOND_FIELD_SIZES",
+    "PREPROCESSOR",
+    "Graph",
+    "GraphParameters",
+    "GraphPreprocessor",
+    "laplacian_ids",
+]
 
 _SMILES_LINE = re.compile(rb"[A-Za-z0-9@+\-\[\]()=#$:/\\.%*~]+([ \t][ -~\t]*)?")
 
@@ -39,21 +47,6 @@ _SAME_EIGENVALUE = 1e-6
 
 _SAME_WEIGHT = 1e-6
 """Symmetric atoms have equal weights up to rounding; the first of them is meant."""
-
-
-@dataclass(frozen=True)
-class Graph:
-    """A graph without features of its own but OGB's fields; every edge stands once.
-
-    Attributes:
-        nodes: int32 (nodes, 9), each field below its size in :data:`ATOM_FIELD_SIZES`.
-        edges: int32 (edges, 2), the two ends.
-        edge_features: int32 (edges, 3), fields below :data:`BOND_FIELD_SIZES`.
-    """
-
-    nodes: Ids
-    edges: Ids
-    edge_features: Ids
 
 
 class GraphParameters(Parameters):
@@ -132,8 +125,6 @@ class GraphPreprocessor(Preprocessor[GraphParameters, Graph]):
         these RDKit works out the other fields, and of ``edge_features`` only the bond
         type counts. Without ``edge_features`` all bonds are single.
         """
-        from omnivec2.preprocess.formats.science.edge_lists import read_edge_list
-
         if isinstance(value, str):
             if len(value) > self.limits.bytes:
                 raise TooLargeError(f"the text is longer than {self.limits.bytes:,} characters")
@@ -164,8 +155,6 @@ class GraphPreprocessor(Preprocessor[GraphParameters, Graph]):
         return Prepared([sample])
 
     def _molecule(self, text: str, *, block: bool) -> Graph:
-        from omnivec2.preprocess.formats.science.molecules import read_block, read_smiles
-
         return self._usable(
             read_block(text, self.limits) if block else read_smiles(text, self.limits)
         )
@@ -175,17 +164,6 @@ class GraphPreprocessor(Preprocessor[GraphParameters, Graph]):
             raise InvalidInputError("a graph needs at least 1 node (atom)", field="inputs")
         check_size(len(graph.nodes), len(graph.edges), self.limits)
         return graph
-
-
-def check_size(nodes: int, edges: int, limits: Limits) -> None:
-    """Refuse graphs over the limits.
-
-    Raises:
-        TooLargeError: too many nodes or edges.
-    """
-    for count, limit, name in ((nodes, limits.nodes, "nodes"), (edges, limits.edges, "edges")):
-        if limit is not None and count > limit:
-            raise TooLargeError(f"{count:,} {name}, the limit is {limit:,}", field="inputs")
 
 
 def laplacian_ids(nodes: int, edges: Ids, dims: int) -> npt.NDArray[np.float32]:

@@ -9,8 +9,14 @@ from pydantic import JsonValue
 
 from omnivec2.errors import InvalidInputError
 from omnivec2.preprocess.base import json_type
+from omnivec2.preprocess.formats.science.graph_fields import (
+    ATOM_FIELD_SIZES,
+    BOND_FIELD_SIZES,
+    Graph,
+    Ids,
+    check_size,
+)
 from omnivec2.preprocess.formats.science.molecules import from_atoms
-from omnivec2.preprocess.graph import ATOM_FIELD_SIZES, BOND_FIELD_SIZES, Graph, Ids, check_size
 from omnivec2.spec import Limits
 
 _KEYS = ("nodes", "edges", "edge_features")

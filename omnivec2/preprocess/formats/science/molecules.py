@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from omnivec2.errors import InvalidInputError, TooLargeError, UndecodableError
-from omnivec2.preprocess.graph import BOND_FIELD_SIZES, Graph, check_size
+from omnivec2.preprocess.formats.science.graph_fields import BOND_FIELD_SIZES, Graph, check_size
 from omnivec2.spec import Limits
 
 # Ids by RDKit's names, in OGB's order; names not here get the field's last id.
