@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import subprocess
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -108,6 +110,11 @@ def test_engines_are_found_by_the_names_of_their_modules() -> None:
     engines: list[Engine] = [find_engine(name) for name in engine_names()]
     assert all(engine.name for engine in engines)
     assert Settings().engine in engine_names()
+
+
+def test_the_runtime_imports_no_library_of_an_engine_by_itself() -> None:
+    code = "import sys, service.runtimes.embedded.runtime; assert 'onnxruntime' not in sys.modules"
+    subprocess.run([sys.executable, "-c", code], check=True)
 
 
 def test_an_engine_that_is_not_there_is_an_error_that_names_the_others(tmp_path: Path) -> None:
