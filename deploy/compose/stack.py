@@ -152,7 +152,7 @@ class Stack:
         return bool(state.get("Health", {}).get("Status") == "healthy")
 
     def metrics(self) -> str:
-        """Return the gateway's metrics, from inside its container, the only place that serves them."""
+        """Return the gateway's metrics, from inside its container, where they are served."""
         addresses = [f"http://127.0.0.1:{port}/metrics" for port in self._inner_ports]
         code = (
             "import sys, urllib.request as r\n"
