@@ -25,7 +25,7 @@ from typing import Any
 import onnx
 from rich.table import Table
 
-from export.repository.assemble import assemble
+from export.repository.assembly import assemble
 from export.repository.layouts import Layout
 from loadtests.support.measured_gateway import CHECKPOINT, REPORTS, ROOT, write_report
 from omnivec2.checkpoint import SCALE_SUFFIX

@@ -16,7 +16,7 @@ from rich.console import Console
 
 from export.export_run import export_checkpoint, require_ok
 from export.parity.parity_gate import Case, cases_of
-from export.repository.assemble import assemble
+from export.repository.assembly import assemble
 from export.repository.layouts import Layout
 from loadtests.support.measured_gateway import CHECKPOINT, ROOT
 from omnivec2.checkpoint import Checkpoint, read_checkpoint

@@ -21,7 +21,7 @@ from google.protobuf import text_format
 from rich.table import Table
 from tritonclient.grpc import model_config_pb2 as triton_config
 
-from export.repository.assemble import VERSION, assemble
+from export.repository.assembly import VERSION, assemble
 from export.repository.config_writer import CONFIG_FILE, HEAD_SPEC_PARAMETER, PASSPORT_PARAMETER
 from export.repository.layouts import Layout
 from loadtests.support.measured_gateway import (

@@ -29,7 +29,7 @@ import numpy as np
 import onnxruntime as ort
 from rich.table import Table
 
-from export.repository.assemble import assemble
+from export.repository.assembly import assemble
 from export.repository.layouts import Layout
 from loadtests.support.measured_gateway import (
     CHECKPOINT,

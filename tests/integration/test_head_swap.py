@@ -20,7 +20,7 @@ import torch
 from typer.testing import CliRunner
 
 from export.export_run import export_checkpoint, require_ok
-from export.repository.assemble import assemble
+from export.repository.assembly import assemble
 from export.repository.layouts import Layout
 from loadtests.support.triton_server import TritonServer, running_triton
 from omnivec2.network.config import PRESETS, HeadConfig, ImuTokenizerConfig, NetworkConfig

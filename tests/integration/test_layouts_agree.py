@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from export.parity.random_samples import length_cases, random_inputs
-from export.repository.assemble import assemble
+from export.repository.assembly import assemble
 from export.repository.layouts import Layout
 from omnivec2.checkpoint import read_checkpoint
 from omnivec2.spec import TaskFamily

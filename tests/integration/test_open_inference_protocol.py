@@ -18,7 +18,7 @@ import tritonclient.grpc
 import tritonclient.http
 from tritonclient.utils import InferenceServerException, np_to_triton_dtype, triton_to_np_dtype
 
-from export.repository.assemble import assemble
+from export.repository.assembly import assemble
 from loadtests.support.triton_server import running_triton
 from tests.support.documents import ROOT, TENSOR_ADDRESSES, Example, examples
 from tests.support.servers import RunningServer, running_server

@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 
 from export.parity.random_samples import random_inputs
-from export.repository.assemble import assemble
+from export.repository.assembly import assemble
 from export.repository.layouts import Layout
 from omnivec2.checkpoint import read_checkpoint
 from service.runtimes.embedded.batcher import merge_batches

@@ -23,7 +23,7 @@ from tritonclient.grpc import InferenceServerClient
 from export.export_run import export_checkpoint
 from export.graphs.export_graph import ExportResult
 from export.parity.decoder_searches import decoder_axes
-from export.repository.assemble import assemble
+from export.repository.assembly import assemble
 from export.repository.conversion import build_repository, make_target
 from export.repository.layouts import Layout, is_current, part_directory, plan
 from export.tensorrt.optimization_profiles import make_profile

@@ -269,7 +269,7 @@ def test_a_head_spec_in_the_directory_of_another_is_refused(directory: Path) -> 
 
 def test_importing_checkpoint_and_passport_imports_neither_torch_nor_onnx() -> None:
     code = (
-        "import sys, omnivec2.checkpoint, omnivec2.passport, export.repository.assemble\n"
+        "import sys, omnivec2.checkpoint, omnivec2.passport, export.repository.assembly\n"
         "print([m for m in ('torch', 'onnx', 'onnxruntime') if m in sys.modules])"
     )
     ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
