@@ -31,7 +31,7 @@ from loadtests.traffic.corpus import (
     find_targets,
     weight_of,
 )
-from loadtests.traffic.run_summary import ASK, SHED, STAGE, summarise
+from loadtests.traffic.run_summary import POSTED, SHED, STAGE, summarise
 from loadtests.traffic.thresholds import broken_thresholds
 from loadtests.traffic.traffic_profile import Profile, read_profile
 from omnivec2.spec import Modality
@@ -83,7 +83,7 @@ class ModalityUser(FastHttpUser):
         sample = random.choice(target.samples)
         headers = {"Content-Type": "application/octet-stream", **sample.headers, **auth_headers()}
         with self.client.request(
-            ASK,
+            POSTED,
             target.path,
             data=sample.body,  # type: ignore[arg-type]  # bytes are allowed, by its docstring
             headers=headers,

@@ -7,7 +7,7 @@ from locust.stats import RequestStats, StatsEntry
 from loadtests.traffic.thresholds import Summary
 from loadtests.traffic.traffic_profile import Profile
 
-ASK, SHED, STAGE = "POST", "429", "stage"
+POSTED, SHED, STAGE = "POST", "429", "stage"
 """Kinds of rows in the reports: answered 200 or failed; answered 429; a stage of answers."""
 
 
@@ -20,23 +20,23 @@ def summarise(stats: RequestStats, profile: Profile, seconds: float, expected: f
         seconds: The length of the run.
         expected: The number of arrivals of an open shape; 0 for a closed one.
     """
-    modalities = {name.split("/")[2] for name, kind in stats.entries if kind == ASK}
-    asked, shed = _merged(stats, ASK), _merged(stats, SHED)
-    total = asked.num_requests + shed.num_requests
-    answered = asked.num_requests - asked.num_failures
+    modalities = {name.split("/")[2] for name, kind in stats.entries if kind == POSTED}
+    posted, shed = _merged(stats, POSTED), _merged(stats, SHED)
+    total = posted.num_requests + shed.num_requests
+    answered = posted.num_requests - posted.num_failures
     return {
         "requests": total,
         "answered": answered,
-        "failed": asked.num_failures,
+        "failed": posted.num_failures,
         "shed": shed.num_requests,
         "seconds": round(seconds, 1),
         "rate": round(answered / seconds, 2) if seconds else 0.0,
-        "error_rate": asked.num_failures / total if total else 1.0,
+        "error_rate": posted.num_failures / total if total else 1.0,
         "shed_rate": shed.num_requests / total if total else 0.0,
         "arrivals_held": round(total / expected, 3) if expected else None,
-        **_latencies(asked),
+        **_latencies(posted),
         "modalities": {
-            name: _latencies(_merged(stats, ASK, f"/predict/{name}/"))
+            name: _latencies(_merged(stats, POSTED, f"/predict/{name}/"))
             | {"shed": _shed(stats, name)}
             for name in sorted(modalities)
         },

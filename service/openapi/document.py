@@ -125,14 +125,14 @@ def _tasks_operation(heads: Sequence[Head], schemas: Json) -> Json:
     content = _request_content(heads[0], schemas)
     content[JSON]["schema"]["properties"]["parameters"] = {
         "type": "object",
-        "description": "Those that every task asked takes; or task -> its own.",
+        "description": "Parameters that every requested task takes; or task -> its parameters.",
     }
     return {
         "tags": [modality],
         "operationId": f"{modality}_tasks",
         "summary": f"{modality}: several tasks on the same inputs",
-        "description": f"An answer per task: {', '.join(tasks)}. What tasks prepare alike is "
-        "prepared once, and parts of the network that they share run once.",
+        "description": f"An answer per task: {', '.join(tasks)}. Tasks with the same "
+        "preprocessing share it, and parts of the network that they have in common run once.",
         "parameters": [query, *_request_headers()],
         "requestBody": {"required": True, "content": content},
         "responses": {

@@ -5,8 +5,8 @@
     OMNIVEC2_ENGINE ─ find_engine ─► Engine ─ load(stored, threads) ─► LoadedGraph ─ run(inputs)
 
 A module of this folder whose ``ENGINE`` makes an engine is all that a new engine needs: it is
-found by its name. What an engine raises of its own stays in its module; everybody else knows
-only the errors that are named here.
+found by its name. An engine's own exceptions stay in its module; all other code sees only the
+errors that are named here.
 """
 
 from __future__ import annotations
