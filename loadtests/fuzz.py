@@ -1,4 +1,4 @@
-"""Ask the service everything that its OpenAPI document allows, and much that it does not.
+"""Send the service requests that its OpenAPI document allows, and many that it does not.
 
 Starts the gateway with the reference network and runs schemathesis against it, with the checks
 of ``schemathesis.toml``, until the time is over or a check fails::
@@ -21,7 +21,7 @@ _SCHEMATHESIS = Path(sys.executable).with_name("st")
 
 
 def main() -> int:
-    """Run, and answer with schemathesis' exit code."""
+    """Run schemathesis and return its exit code."""
     options = _options()
     with ExitStack() as stack:
         directory = stack.enter_context(tempfile.TemporaryDirectory())
@@ -45,8 +45,8 @@ def _options() -> argparse.Namespace:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--seconds", type=int, default=600, help="time budget of the whole run")
-    parser.add_argument("--url", help="ask this service, and start none")
-    parser.add_argument("--seed", type=int, help="for a run that can be repeated")
+    parser.add_argument("--url", help="test this service, and start none")
+    parser.add_argument("--seed", type=int, help="seed of a repeatable run")
     return parser.parse_args()
 
 

@@ -23,7 +23,7 @@ _STOP_SECONDS = 10
 
 
 def main() -> int:
-    """Check what can be checked before, run Locust, say where the reports are."""
+    """Check profile and service, run Locust, and print where the reports are."""
     options = _options()
     url = options.url.rstrip("/")
     try:
@@ -63,14 +63,16 @@ def _options() -> argparse.Namespace:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--url", default="http://127.0.0.1:8080", help="the started service")
-    parser.add_argument("--profile", default="mixed", help="of loadtests/profiles, or a .toml file")
-    parser.add_argument("--run-time", default="60s", help="as Locust has it: 60s, 10m, 1h")
+    parser.add_argument(
+        "--profile", default="mixed", help="name in loadtests/profiles, or a .toml file"
+    )
+    parser.add_argument("--run-time", default="60s", help="in Locust's form: 60s, 10m, 1h")
     parser.add_argument(
         "--data", type=Path, default=ROOT / "tests" / "data", help="folder of <modality>/<file>"
     )
     parser.add_argument("--baseline", type=Path, help="summary.json of an earlier run")
     parser.add_argument("--allow-remote", action="store_true", help="load another machine")
-    parser.add_argument("--output", type=Path, default=_OUTPUT, help="where reports are kept")
+    parser.add_argument("--output", type=Path, default=_OUTPUT, help="directory of the reports")
     return parser.parse_args()
 
 

@@ -1,12 +1,12 @@
-"""Ten times the load that can be sustained: what is answered, what is refused, what breaks?
+"""Overload test: ten times the sustainable rate, with figures of answers, refusals and errors.
 
 1. One client, then closed-loop clients: the normal latency, and the rate that can be sustained.
 2. Ten times that rate arrives for a minute, from processes of a lower priority, while /healthz is
    probed every 100 ms from another one, and the memory is watched.
-3. One client again: how soon is the latency normal?
+3. One client again: the time until the latency is normal.
 
 Answers count if they are 200 and within the deadline that every request carries. The exit code
-is 1 if one of the promises of ``docs/load-testing.md`` does not hold::
+is 1 if one of the promises of ``docs/load-testing.md`` is broken::
 
     python -m loadtests.overload
     python -m loadtests.overload --routes image/classification --seconds 10
@@ -30,7 +30,7 @@ from typing import IO, Any
 from rich.table import Table
 
 from loadtests.support.measured_gateway import REPORTS, ROOT, Gateway, write_report
-from loadtests.traffic.corpus import check_address, find_targets, own_headers
+from loadtests.traffic.corpus import auth_headers, check_address, find_targets
 from loadtests.traffic.flood import Exchange, Job, Post, Result
 from omnivec2.terminal import make_console
 
@@ -49,7 +49,7 @@ Figures = dict[str, Any]
 
 
 def main() -> int:
-    """Measure, print a table, write a report; exit code 1 if a promise is broken."""
+    """Measure, print a table and write a report; return 1 if a promise is broken."""
     options = _options()
     console = make_console()
     with ExitStack() as stack:
@@ -77,18 +77,30 @@ def _options() -> argparse.Namespace:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--url", help="load this service, and start none")
-    parser.add_argument("--pid", type=int, help="of that service, to watch its memory")
-    parser.add_argument("--routes", nargs="+", default=ROUTES, help="heads, asked in turn")
-    parser.add_argument("--factor", type=float, default=10.0, help="times the sustainable rate")
-    parser.add_argument("--seconds", type=float, default=60.0, help="of the overload")
-    parser.add_argument("--clients", type=int, default=8, help="that find the sustainable rate")
-    parser.add_argument("--sustain-seconds", type=float, default=10.0, help="to find it")
-    parser.add_argument("--deadline-seconds", type=float, default=2.0, help="of every request")
-    parser.add_argument("--at-least", type=float, default=0.9, help="share of the sustainable rate")
-    parser.add_argument("--late-share", type=float, default=0.0, help="answers that may be 504")
-    parser.add_argument("--health-ms", type=float, default=100.0, help="slowest /healthz")
+    parser.add_argument("--pid", type=int, help="process of that service, to watch its memory")
     parser.add_argument(
-        "--health-share", type=float, default=1.0, help="probes that must be as quick as that"
+        "--routes", nargs="+", default=ROUTES, help="heads that get requests in turn"
+    )
+    parser.add_argument("--factor", type=float, default=10.0, help="times the sustainable rate")
+    parser.add_argument("--seconds", type=float, default=60.0, help="length of the overload")
+    parser.add_argument(
+        "--clients", type=int, default=8, help="clients that find the sustainable rate"
+    )
+    parser.add_argument(
+        "--sustain-seconds", type=float, default=10.0, help="length of that measurement"
+    )
+    parser.add_argument(
+        "--deadline-seconds", type=float, default=2.0, help="deadline of every request"
+    )
+    parser.add_argument(
+        "--at-least", type=float, default=0.9, help="least share of the sustainable rate"
+    )
+    parser.add_argument(
+        "--late-share", type=float, default=0.0, help="largest share of answers 504"
+    )
+    parser.add_argument("--health-ms", type=float, default=100.0, help="longest time of /healthz")
+    parser.add_argument(
+        "--health-share", type=float, default=1.0, help="least share of probes within that time"
     )
     parser.add_argument("--normal-within", type=float, default=5.0, help="seconds after the load")
     parser.add_argument("--memory-ratio", type=float, default=1.15, help="end against warm-up")
@@ -98,7 +110,7 @@ def _options() -> argparse.Namespace:
 
 def _measure(url: str, pid: int | None, options: argparse.Namespace) -> Figures:
     mix = dict.fromkeys(options.routes, 1.0)
-    headers = own_headers() | {"X-Request-Timeout": str(options.deadline_seconds)}
+    headers = auth_headers() | {"X-Request-Timeout": str(options.deadline_seconds)}
     posts = [
         Post(
             path=target.path,
@@ -135,7 +147,7 @@ def _measure(url: str, pid: int | None, options: argparse.Namespace) -> Figures:
 
 
 def _in_turn(targets: Sequence[Any]) -> Iterator[tuple[Any, Any]]:
-    """Heads in turn, so that neighbours differ; every file of each."""
+    """Yield every file of every head, heads in turn, so that neighbours differ."""
     most = max(len(target.samples) for target in targets)
     for number in range(most):
         for target in targets:
@@ -191,7 +203,15 @@ def _figures(
 
 
 def promises(seen: Figures, options: argparse.Namespace) -> list[Figures]:
-    """What must hold under overload, each with what was seen."""
+    """Compare the figures with the promises under overload.
+
+    Args:
+        seen: The figures of the run.
+        options: The options of the command line, with the limits.
+
+    Returns:
+        One row per promise: its name, what was seen, what is allowed, and whether it holds.
+    """
     failed = {s: n for s, n in seen["statuses"].items() if s not in ("200", "429", "504")}
     late = seen["statuses"].get("504", 0) / sum(seen["statuses"].values())
     share = seen["in_time_per_second"] / max(seen["sustained_per_second"], 1e-9)
@@ -230,7 +250,7 @@ def _in_time(exchanges: Sequence[Exchange], deadline_seconds: float) -> int:
 
 
 def _normal_again(after: Sequence[Exchange], normal: float) -> float | None:
-    """Seconds until the median over a second is normal; None if it never is."""
+    """Return the seconds until the median over a second is normal; None if it never is."""
     for start in range(int(_AFTER_SECONDS)):
         window = [e for e in after if start <= e.at_seconds < start + 1 and e.status == 200]
         if window and statistics.median(e.seconds for e in window) <= _NORMAL_RATIO * normal:
@@ -242,7 +262,7 @@ Running = tuple[subprocess.Popen[bytes], IO[bytes]]
 
 
 def _start(job: Job) -> Running:
-    """A process that does a job; it leaves its result in the file."""
+    """Start a process that does a job and writes its result into the file."""
     written = tempfile.TemporaryFile()  # noqa: SIM115 (_finish closes it)
     process = subprocess.Popen(
         [sys.executable, "-m", "loadtests.traffic.flood"],
@@ -267,7 +287,7 @@ def _finish(running: Running) -> Result:
 
 @contextmanager
 def _watching(pid: int | None) -> Iterator[list[int]]:
-    """Resident bytes of a process, once a second until the block ends; empty without one."""
+    """Record the resident bytes of a process every second; none if there is no process."""
     seen: list[int] = []
     done = threading.Event()
 

@@ -19,7 +19,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from export.repository.assemble import (
+from export.repository.assembly import (
     DEFAULT_LAYOUT,
     Record,
     locked,

@@ -25,9 +25,9 @@ from service.http.routes import (
     docs_page,
     health,
     metrics_page,
-    models,
+    model_list,
     open_inference,
-    predict,
+    prediction,
     try_page,
 )
 from service.observability.metrics_server import metrics_server
@@ -105,12 +105,12 @@ def create_app(settings: Settings | None = None, runtime: Runtime | None = None)
     app.state.gateway = gateway
     # Plain routes: nothing here needs FastAPI's dependencies, and these paths must be quick.
     for path, route in (
-        (predict.PATH, predict.predict),
-        (predict.TASKS_PATH, predict.predict_tasks),
+        (prediction.PATH, prediction.predict),
+        (prediction.TASKS_PATH, prediction.predict_tasks),
     ):
         app.add_route(path, route, methods=["POST"], include_in_schema=False)
     app.add_route("/docs", docs_page.docs, methods=["GET"], include_in_schema=False)
-    for router in (models.router, health.router, open_inference.router):
+    for router in (model_list.router, health.router, open_inference.router):
         app.include_router(router)
     if gateway.settings.metrics_port is None:
         app.include_router(metrics_page.router)
@@ -145,7 +145,7 @@ def _add_middleware(app: FastAPI, gateway: Gateway) -> None:
     """What every request goes through; the last one added is the first to see it."""
     if gateway.access is not None:
         app.add_middleware(AccessMiddleware, access=gateway.access)
-    app.add_middleware(StoppingMiddleware, stopping=gateway.stopping)
+    app.add_middleware(StoppingMiddleware, shutdown=gateway.shutdown)
     app.add_middleware(UnreadBodyMiddleware)
     if gateway.settings.cors_origins:
         # Around the keys: a browser asks first whether it may ask, without one.

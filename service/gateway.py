@@ -15,8 +15,8 @@ from service.observability.gateway_metrics import Metrics
 from service.pipeline.data_plane import DataPlane
 from service.pipeline.host_stages import Head
 from service.runtimes.base import Health, Runtime
-from service.runtimes.embedded.heap import release_free
-from service.server.shutdown import Stopping
+from service.runtimes.embedded.heap import trim_heap
+from service.server.shutdown import ShutdownState
 from service.settings import Settings
 
 _LOG = logging.getLogger(__name__)
@@ -55,7 +55,7 @@ async def _keep_small(busy: Callable[[], bool]) -> None:
     while True:
         await asyncio.sleep(_RELEASE_SECONDS)
         if not busy() or time.monotonic() - released >= _RELEASE_BUSY_SECONDS:
-            await asyncio.to_thread(release_free)
+            await asyncio.to_thread(trim_heap)
             released = time.monotonic()
 
 
@@ -71,7 +71,7 @@ class Gateway:
 
     Attributes:
         access: the API keys; None if everybody may ask.
-        stopping: how far the process is on its way out.
+        shutdown: The state of the process's shutdown.
         failure: why the models could not be loaded; empty if they could or still may.
         grpc_address: where gRPC is served, if it is.
         metrics_address: where metrics are served, if on a port of their own.
@@ -88,7 +88,7 @@ class Gateway:
             max_queue_seconds=settings.max_queue_seconds,
             workers=settings.inference_workers,
         )
-        self.stopping = Stopping()
+        self.shutdown = ShutdownState()
         self.access = Access(settings.api_keys_file) if settings.api_keys_file else None
         self.runtime = runtime or RUNTIMES[settings.runtime](settings, self.metrics)
         self._dataplane: DataPlane | None = None
@@ -115,7 +115,7 @@ class Gateway:
 
     async def health(self) -> Health:
         """The runtime's health, or why it did not come up."""
-        if self.stopping.begun:
+        if self.shutdown.draining:
             return Health(False, "the service is stopping")
         if self.failure:
             return Health(False, self.failure)

@@ -1,4 +1,4 @@
-"""Everything that can be set about the gateway, by environment or by the command line."""
+"""The settings of the gateway, read from the environment or the command line."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 
 def available_cores() -> int:
-    """Cores this process may run on (a container's CPU set counts, the host's size does not)."""
+    """Return the number of cores this process may run on: a container's CPU set, not the host's."""
     return len(os.sched_getaffinity(0))
 
 
 class Settings(BaseSettings):
-    """Read from ``OMNIVEC2_<FIELD>``; for example ``OMNIVEC2_PORT=9000``."""
+    """The settings, read from ``OMNIVEC2_<FIELD>``; for example ``OMNIVEC2_PORT=9000``."""
 
     model_config = SettingsConfigDict(
         env_prefix="OMNIVEC2_", use_attribute_docstrings=True, frozen=True
@@ -29,20 +29,24 @@ class Settings(BaseSettings):
     """Port to listen on; 0 takes a free one."""
 
     grpc_port: Annotated[int, Field(ge=0, le=65535)] | None = None
-    """Port for the Open Inference Protocol over gRPC; 0 takes a free one, none serves none."""
+    """Port for the Open Inference Protocol over gRPC; 0 takes a free one; without one it is off."""
 
     metrics_port: Annotated[int, Field(ge=0, le=65535)] | None = None
-    """Port for ``/metrics``, which the main port then has no more; 0 takes a free one."""
+    """Port for ``/metrics``, which the main port then does not serve; 0 takes a free one."""
 
     metrics_host: str | None = None
-    """Address for ``/metrics`` on a port of its own; that of the service if left out."""
+    """Address for ``/metrics`` on its own port; by default that of the service."""
 
     model_repo: Path = Path("model_repo")
     """Model repository to serve: one directory per modality-task."""
 
     runtime: Literal["embedded", "triton"] = "embedded"
-    """Where the network runs: ``embedded`` is ONNX Runtime inside the gateway's process, \
-``triton`` are the servers of ``triton_endpoints``."""
+    """Where the network runs: ``embedded`` is inside the gateway's process, ``triton`` are the \
+servers of ``triton_endpoints``."""
+
+    engine: str = "onnxruntime_cpu"
+    """What runs the graphs inside the gateway's process: ``onnxruntime_cpu``, or \
+``module:attribute`` of an engine of your own."""
 
     triton_endpoints: Annotated[tuple[str, ...], NoDecode, Field(min_length=1)] = (
         "127.0.0.1:8001",
@@ -50,25 +54,25 @@ class Settings(BaseSettings):
     """gRPC addresses of Triton servers (``a:8001,b:8001``); each may have all or some models."""
 
     try_page: bool = True
-    """Serve the page at ``/`` on which people try the models; it calls the API as anybody does."""
+    """Serve the page at ``/`` on which people try the models; it uses the public API."""
 
     refresh_seconds: Annotated[float, Field(ge=0)] = 1.0
-    """How often to look for models that came, changed or went; 0 never looks."""
+    """Seconds between polls for new, changed and removed models; 0 never polls."""
 
     only: Annotated[tuple[str, ...], NoDecode] = ()
     """Load only these models (``image/classification,text/sentiment``); empty loads all."""
 
     required: Annotated[tuple[str, ...], NoDecode] = ()
-    """Models without which ``/readyz`` answers 503; empty asks for any one model."""
+    """Models without which ``/readyz`` answers 503; empty requires any one model."""
 
     inference_threads: Annotated[int, Field(ge=0)] = 0
-    """Batches computed at the same time; 0 is one per core."""
+    """Number of batches computed at the same time; 0 is one per core."""
 
     intra_op_threads: Annotated[int, Field(ge=1)] = 1
-    """Cores one batch may use. More helps the latency of a lone caller, less the throughput."""
+    """Cores one batch may use. More lowers the latency of a single caller, and the throughput."""
 
     host_threads: Annotated[int, Field(ge=0)] = 0
-    """Threads that decode, prepare and post-process; 0 is one per core."""
+    """Threads that decode, preprocess and postprocess; 0 is one per core."""
 
     max_batch_rows: Annotated[int, Field(ge=1)] = 32
     """Most samples merged into one batch, if a model's own limit is not lower."""
@@ -77,11 +81,11 @@ class Settings(BaseSettings):
     """Samples that may wait for the network; beyond it, requests are answered 429."""
 
     max_pending_requests: Annotated[int, Field(ge=1)] = 256
-    """Requests worked on at the same time; beyond it, requests are answered 429."""
+    """Requests in progress at the same time; beyond it, requests are answered 429."""
 
     max_queue_seconds: Annotated[float, Field(gt=0)] = 2.5
-    """Longest that a request may have to wait for those before it, as far as can be told from \
-what they are; beyond it, or beyond a third of its own deadline, requests are answered 429."""
+    """Longest estimated wait of a request for those before it; beyond it, or beyond a third of \
+its own deadline, requests are answered 429."""
 
     max_pending_bytes: Annotated[int, Field(ge=1)] = 512 * 2**20
     """Bytes of request bodies held at the same time; beyond it, requests are answered 429."""
@@ -90,10 +94,10 @@ what they are; beyond it, or beyond a third of its own deadline, requests are an
     """Largest body of a request, whatever a model's own limit is."""
 
     max_json_values: Annotated[int, Field(ge=1)] = 1_000_000
-    """Most values in a JSON body: a small body of many values fills memory many times its size."""
+    """Most values in a JSON body: a small body of many values takes memory many times its size."""
 
     request_timeout_seconds: Annotated[float, Field(gt=0)] = 30.0
-    """Time from the whole body to the answer; a caller may ask for less (X-Request-Timeout)."""
+    """Time from the complete body to the answer; callers may set less (X-Request-Timeout)."""
 
     upload_timeout_seconds: Annotated[float, Field(gt=0)] = 60.0
     """Time in which a body must arrive."""
@@ -102,16 +106,16 @@ what they are; beyond it, or beyond a third of its own deadline, requests are an
     """Least severe messages that are logged."""
 
     log_format: Literal["text", "json"] = "text"
-    """``json`` writes an object per line, for what collects logs."""
+    """``json`` writes an object per line, for log collectors."""
 
     access_log: bool = True
     """Whether every request is logged; health checks and metrics are for ``debug`` only."""
 
     api_keys_file: Path | None = None
-    """API keys (``omnivec2 key create``); without such a file everybody may ask."""
+    """API keys (``omnivec2 key create``); without such a file no key is required."""
 
     cors_origins: Annotated[tuple[str, ...], NoDecode] = ()
-    """Origins whose pages may ask from a browser (``https://a.example,https://b.example``)."""
+    """Origins whose pages may call from a browser (``https://a.example,https://b.example``)."""
 
     max_header_bytes: Annotated[int, Field(ge=1024)] = 32 * 2**10
     """Longest head of a request: its first line and its headers."""
@@ -120,19 +124,19 @@ what they are; beyond it, or beyond a third of its own deadline, requests are an
     """Time in which the head of a request must arrive."""
 
     keep_alive_seconds: Annotated[int, Field(ge=1)] = 75
-    """How long a connection is kept for the next request: longer than a balancer before it does."""
+    """How long an idle connection is kept open: longer than a load balancer in front of it does."""
 
     drain_delay_seconds: Annotated[float, Field(ge=0)] = 0.0
-    """How long to go on as before once told to stop, except that ``/readyz`` says no: the time \
-in which balancers notice."""
+    """Time after a stop signal in which only ``/readyz`` changes, to 503, so that load balancers \
+notice."""
 
     drain_seconds: Annotated[float, Field(gt=0)] = 30.0
-    """Time in which requests under way may finish once the service has stopped to listen."""
+    """Time in which requests under way may finish once the service has stopped listening."""
 
     @field_validator("only", "required", "triton_endpoints", "cors_origins", mode="before")
     @classmethod
     def _split_names(cls, value: object) -> object:
-        """Comma-separated in the environment, a sequence in code."""
+        """Split names that the environment separates by commas; code passes a sequence."""
         if isinstance(value, str):
             return tuple(name.strip() for name in value.split(",") if name.strip())
         return value

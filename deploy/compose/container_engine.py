@@ -1,4 +1,4 @@
-"""A container engine on this machine: found, installed or started; asked within a limit."""
+"""A Docker engine on this machine: found, installed or started; commands have a time limit."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 PACKAGES = ("docker.io", "docker-compose", "debootstrap")
-"""Of Debian; its docker-compose is 1.29, its engine has no BuildKit."""
+"""Debian's packages; its docker-compose is 1.29, its engine has no BuildKit."""
 _PROGRAMS = ("docker", "dockerd", "debootstrap")
 _INSTALL_SECONDS = 300
 _START_SECONDS = 60
@@ -21,7 +21,7 @@ _ASK_SECONDS = 60
 
 
 class VerifyError(Exception):
-    """A step did not give what it must; the message says what and why."""
+    """A step failed; the message says why."""
 
 
 def run(
@@ -34,16 +34,16 @@ def run(
     """Run a program.
 
     Args:
-        command: the program and its arguments.
-        seconds: it is killed after.
-        variables: environment variables in addition.
-        cwd: where it runs.
+        command: The program and its arguments.
+        seconds: The time after which it is killed.
+        variables: The environment variables to add.
+        cwd: The working directory.
 
     Returns:
         Its standard output.
 
     Raises:
-        VerifyError: it is missing, failed, or took too long; with the end of what it said.
+        VerifyError: It is missing, failed, or took too long; with the end of its output.
     """
     words = [str(word) for word in command]
     shown = " ".join(words[:4])
@@ -62,8 +62,8 @@ def run(
     except OSError as error:
         raise VerifyError(f"`{shown} ...`: {error.strerror}") from error
     if done.returncode:
-        said = (done.stderr or done.stdout).strip()[-2000:]
-        raise VerifyError(f"`{shown} ...` ended with {done.returncode}: {said}")
+        output = (done.stderr or done.stdout).strip()[-2000:]
+        raise VerifyError(f"`{shown} ...` ended with {done.returncode}: {output}")
     return done.stdout
 
 
@@ -74,7 +74,7 @@ def install() -> str:
         What was done.
 
     Raises:
-        VerifyError: there is none, and this user cannot install one.
+        VerifyError: There is none, and this user cannot install one.
     """
     if all(_find(program) for program in _PROGRAMS) and compose_command():
         return "there already"
@@ -89,16 +89,16 @@ def install() -> str:
 
 @contextmanager
 def running(log: Path) -> Iterator[str]:
-    """An engine that answers; one that is started here is stopped at the end.
+    """Run an engine until the block ends; one that was running before is left alone.
 
     Args:
-        log: where an engine that is started here writes.
+        log: The log file of an engine that is started here.
 
     Yields:
-        Whether it was running already.
+        Whether it was running already, in words.
 
     Raises:
-        VerifyError: it cannot be started; with the end of its log.
+        VerifyError: It cannot be started; with the end of its log.
     """
     if _answers():
         yield "running already"
@@ -108,11 +108,11 @@ def running(log: Path) -> Iterator[str]:
         raise VerifyError("no Docker engine answers; starting one needs dockerd, and root")
     log.parent.mkdir(parents=True, exist_ok=True)
     with log.open("wb") as output:
-        # Neither a bridge nor packet filters: nothing of this machine's network is changed.
+        # No bridge and no packet filters: this machine's network stays as it is.
         command = [program, "--bridge=none", "--iptables=false"]
         process = subprocess.Popen(command, stdout=output, stderr=output, start_new_session=True)
         try:
-            _await(process, log)
+            _wait_for_engine(process, log)
             yield "started, to be stopped at the end"
         finally:
             process.terminate()
@@ -128,7 +128,7 @@ def has_bridge() -> bool:
 
 
 def compose_command() -> list[str]:
-    """``docker compose``, or the older ``docker-compose``; empty if there is neither."""
+    """Return ``docker compose``, or the older ``docker-compose``; empty if there is neither."""
     try:
         run(["docker", "compose", "version"])
     except VerifyError:
@@ -137,18 +137,18 @@ def compose_command() -> list[str]:
 
 
 def inspect(name: str) -> dict[str, Any]:
-    """What the engine knows of a container or an image."""
+    """Return the engine's description of a container or an image."""
     found: list[dict[str, Any]] = json.loads(run(["docker", "inspect", name]))
     return found[0]
 
 
 def inside(container: str, *command: str, seconds: float = _ASK_SECONDS) -> str:
-    """Run a command in a running container; its standard output."""
+    """Run a command in a running container and return its standard output."""
     return run(["docker", "exec", container, *command], seconds=seconds)
 
 
 def _find(program: str) -> str | None:
-    """A program, also where only root's PATH looks."""
+    """Find a program, also in the directories of root's PATH."""
     return shutil.which(program, path=f"{os.environ.get('PATH', os.defpath)}:/usr/sbin:/sbin")
 
 
@@ -160,10 +160,10 @@ def _answers() -> bool:
     return True
 
 
-def _await(process: subprocess.Popen[bytes], log: Path) -> None:
+def _wait_for_engine(process: subprocess.Popen[bytes], log: Path) -> None:
     last = time.monotonic() + _START_SECONDS
     while not _answers():
         if process.poll() is not None or time.monotonic() > last:
-            said = log.read_text(errors="replace").strip()[-2000:]
-            raise VerifyError(f"the Docker engine does not start here: {said}")
+            output = log.read_text(errors="replace").strip()[-2000:]
+            raise VerifyError(f"the Docker engine does not start here: {output}")
         time.sleep(0.5)

@@ -1,7 +1,7 @@
 """The images of the stack, built without a registry: from a base image made on this machine.
 
-The Dockerfiles are those that everybody builds; only where packages come from is another
-place: a directory of files that this machine's pip fetched, served on loopback meanwhile.
+The Dockerfiles are the shipped ones; only packages come from another place: a directory of
+files that this machine's pip has fetched, served on loopback during the build.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from deploy.compose.container_engine import VerifyError, inspect, run
 ROOT = Path(__file__).resolve().parents[2]
 SUITE = "bookworm"
 PYTHON = (3, 11)
-"""Of that Debian, and so of the local base image."""
+"""The Python of that Debian, and so of the local base image."""
 BASE_PACKAGES = ("ca-certificates", "libpython3.11", "python3", "python3-pip", "python3-venv")
 LOCKS = (
     "requirements/build.lock",
@@ -42,7 +42,7 @@ _LEFT_OUT = (
     "./var/lib/apt/lists/*",
 )
 _PACKAGES_PORT = 18765
-"""Where packages are served: always the same, or no layer could be taken from an earlier build."""
+"""The port of the packages: always the same, so that layers of earlier builds are reused."""
 _BUILD_SECONDS = 900
 _FETCH_SECONDS = 600
 
@@ -52,9 +52,9 @@ class Recipe:
     """How one image is built.
 
     Attributes:
-        tag: what it is called.
-        dockerfile: path below the top of the repository.
-        arguments: of the build, besides those that all have.
+        tag: The image's tag.
+        dockerfile: The path of the Dockerfile, relative to the repository.
+        arguments: The build arguments besides those of all images.
     """
 
     tag: str
@@ -74,13 +74,16 @@ ENGINES = Recipe("omnivec2-engines:verify", "deploy/tensorrt/Dockerfile")
 
 
 def base_image(cache: Path) -> tuple[str, str]:
-    """A base image with Python: Debian's, made by debootstrap once and kept as an archive.
+    """Make a base image with Debian's Python by debootstrap, once; it is kept as an archive.
+
+    Args:
+        cache: The directory of the archive.
 
     Returns:
-        Its tag, and how it came about.
+        The tag, and in words where the image is from.
 
     Raises:
-        VerifyError: it cannot be made: without root or without Debian's mirror.
+        VerifyError: It cannot be made, for lack of root or of Debian's mirror.
     """
     recipe = hashlib.sha256(repr((SUITE, BASE_PACKAGES, _LEFT_OUT)).encode()).hexdigest()[:12]
     tag = f"omnivec2/python:{SUITE}-{recipe}"
@@ -100,13 +103,16 @@ def base_image(cache: Path) -> tuple[str, str]:
 
 
 def fetch_wheels(cache: Path) -> Path:
-    """Fetch every package of the lock files, checked by hash, as this machine's pip is set up.
+    """Fetch every package of the lock files, checked by hash, with this machine's pip settings.
+
+    Args:
+        cache: The directory below which packages are kept.
 
     Returns:
-        The directory of files.
+        The directory of the packages.
 
     Raises:
-        VerifyError: a package cannot be fetched, or this is not the Python of the images.
+        VerifyError: A package cannot be fetched, or this is not the Python of the images.
     """
     if sys.version_info[:2] != PYTHON:
         wanted = ".".join(map(str, PYTHON))
@@ -127,11 +133,11 @@ def fetch_wheels(cache: Path) -> Path:
 
 @contextmanager
 def served(directory: Path) -> Iterator[str]:
-    """Serve a directory on loopback until the block ends; yields its address."""
+    """Serve a directory on loopback until the block ends; yield its address."""
 
     class Quiet(SimpleHTTPRequestHandler):
         def log_message(self, format: str, *args: object) -> None:
-            """Say nothing."""
+            """Drop the message."""
 
     handler = partial(Quiet, directory=str(directory))
     try:
@@ -150,15 +156,15 @@ def build(recipe: Recipe, base: str, packages: str) -> str:
     """Build an image.
 
     Args:
-        recipe: which.
-        base: tag of the base image.
-        packages: address of the directory of packages.
+        recipe: The recipe of the image.
+        base: The tag of the base image.
+        packages: The address of the directory of packages.
 
     Returns:
-        Its tag and its size.
+        The image's tag and size, in words.
 
     Raises:
-        VerifyError: it cannot be built; with the end of the builder's output.
+        VerifyError: It cannot be built; with the end of the builder's output.
     """
     arguments = [
         f"{'TENSORRT' if recipe is ENGINES else 'PYTHON'}_IMAGE={base}",
@@ -171,19 +177,19 @@ def build(recipe: Recipe, base: str, packages: str) -> str:
     run(
         [*command, "--file", recipe.dockerfile, "."],
         seconds=_BUILD_SECONDS,
-        variables=builder(),
+        variables=builder_variables(),
         cwd=ROOT,
     )
     return f"{recipe.tag}, {image_bytes(recipe.tag) / 1e6:.0f} MB"
 
 
 def image_bytes(tag: str) -> int:
-    """Size of an image on the disk, with its base."""
+    """Return the size of an image on the disk, including its base."""
     return int(inspect(tag)["Size"])
 
 
-def builder() -> dict[str, str]:
-    """Variables that choose the engine's own builder where BuildKit's client is missing."""
+def builder_variables() -> dict[str, str]:
+    """Return variables that select the engine's own builder where BuildKit's client is missing."""
     done = subprocess.run(["docker", "buildx", "version"], capture_output=True, check=False)
     return {} if done.returncode == 0 else {"DOCKER_BUILDKIT": "0"}
 

@@ -1,4 +1,4 @@
-"""The stack of docker-compose.yml on this machine, and what its containers are doing."""
+"""The stack of docker-compose.yml on this machine, and the state of its containers."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ _UP_SECONDS = 300
 _DOWN_SECONDS = 150
 
 _DEVELOPMENT_OPTIONS = ("--backend-config=python,thread-pool-size=1",)
-"""Its backend is Python: without this, every model's process has 32 threads that do nothing."""
+"""Its backend is Python: without this, every model's process has 32 idle threads."""
 
 
 @dataclass(frozen=True)
 class Ports:
-    """Ports of loopback; all but the gateway's are used only without networks of their own."""
+    """Ports of loopback; all but the gateway's are used only where there is no bridge."""
 
     gateway: int
     metrics: int
@@ -39,15 +39,15 @@ class Ports:
 
 
 def for_this_machine(document: Mapping[str, Any], ports: Ports, *, bridge: bool) -> dict[str, Any]:
-    """The services of the CPU, as they run on this machine.
+    """Return the compose file with the CPU's services, adapted to this machine.
 
-    With a bridge nothing changes but an option of the development Triton. Without one, the two
-    servers share the machine's network, on loopback; their hardening stays as it is.
+    With a bridge only an option of the development Triton changes. Without one, the two servers
+    share the machine's network, on loopback; their hardening stays as it is.
 
     Args:
-        document: ``docker-compose.yml``.
-        ports: where they listen.
-        bridge: whether containers can have networks here.
+        document: The contents of ``docker-compose.yml``.
+        ports: The ports of the services.
+        bridge: Whether containers can have networks here.
     """
     made = copy.deepcopy(dict(document))
     made["services"] = {k: v for k, v in made["services"].items() if "profiles" not in v}
@@ -80,9 +80,9 @@ class Stack:
     """The stack, brought up for a check and taken down with its volumes afterwards.
 
     Args:
-        directory: where the compose file of this machine is written.
-        ports: of loopback.
-        bridge: whether containers can have networks here.
+        directory: The directory for this machine's compose file.
+        ports: The ports on loopback.
+        bridge: Whether containers can have networks here.
     """
 
     def __init__(self, directory: Path, ports: Ports, *, bridge: bool) -> None:
@@ -102,33 +102,33 @@ class Stack:
         }
 
     def compose(self, *words: str, seconds: float) -> str:
-        """Run a command of compose on the stack."""
+        """Run a compose command on the stack and return its output."""
         return run([*self._compose, *words], seconds=seconds, variables=self._variables)
 
     def up(self) -> float:
-        """Start everything; seconds until the gateway says that it is ready."""
+        """Start everything and return the seconds until the gateway is ready."""
         started = time.monotonic()
         self.compose("up", "--detach", "--no-build", seconds=_UP_SECONDS)
         wait_for(self.is_ready, _UP_SECONDS, "the gateway is not ready", every=0.1)
         return time.monotonic() - started
 
     def stop(self) -> None:
-        """Stop everything in an orderly way; nothing is removed."""
+        """Stop everything gracefully and remove nothing."""
         self.compose("stop", seconds=_DOWN_SECONDS)
 
     def down(self) -> None:
-        """Remove everything, with the volumes."""
+        """Remove everything, including the volumes."""
         self.compose("down", "--volumes", "--remove-orphans", "-t", "5", seconds=_DOWN_SECONDS)
 
     def logs(self) -> str:
-        """What the containers wrote last."""
+        """Return the last lines of the containers' logs."""
         return self.compose("logs", "--no-color", "--tail=40", seconds=60)
 
     def container(self, service: str) -> str:
-        """The container of a service, running or not.
+        """Return the container of a service, running or not.
 
         Raises:
-            VerifyError: there is none.
+            VerifyError: There is none.
         """
         label = f"label=com.docker.compose.service={service}"
         project = f"label=com.docker.compose.project={PROJECT}"
@@ -139,7 +139,7 @@ class Stack:
         return names[0]
 
     def is_ready(self) -> bool:
-        """Whether the gateway answers, and says that it is ready."""
+        """Whether the gateway answers that it is ready."""
         try:
             with urllib.request.urlopen(f"{self.url}/readyz", timeout=5) as answer:
                 return bool(answer.status == 200)
@@ -147,12 +147,12 @@ class Stack:
             return False
 
     def is_healthy(self, service: str) -> bool:
-        """Whether the engine takes a service for healthy, by its own check."""
+        """Whether the engine's health check of a service succeeds."""
         state = inspect(self.container(service))["State"]
         return bool(state.get("Health", {}).get("Status") == "healthy")
 
     def metrics(self) -> str:
-        """The gateway's metrics, asked for inside, where alone they are."""
+        """Return the gateway's metrics, from inside its container, where they are served."""
         addresses = [f"http://127.0.0.1:{port}/metrics" for port in self._inner_ports]
         code = (
             "import sys, urllib.request as r\n"
@@ -166,7 +166,7 @@ class Stack:
         return inside(self.container("gateway"), "python", "-c", code)
 
     def crash(self, service: str) -> None:
-        """End a service's main process as a crash would: at once, unknown to the engine."""
+        """Kill a service's main process without the engine's help, as a crash would."""
         process = int(inspect(self.container(service))["State"]["Pid"])
         if process <= 1:
             raise VerifyError(f"{service}: it is not running")
@@ -176,10 +176,16 @@ class Stack:
 def wait_for(
     condition: Callable[[], bool], seconds: float, otherwise: str, every: float = 0.5
 ) -> float:
-    """Wait until something holds; seconds that took.
+    """Wait until a condition holds, and return the seconds that took.
+
+    Args:
+        condition: The condition.
+        seconds: The time limit.
+        otherwise: The message of the error.
+        every: The seconds between two checks of the condition.
 
     Raises:
-        VerifyError: it does not hold in time; ``otherwise`` is the message.
+        VerifyError: It does not hold in time.
     """
     started = time.monotonic()
     while not condition():

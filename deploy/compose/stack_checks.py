@@ -1,4 +1,4 @@
-"""What must hold of the running stack."""
+"""Checks of the running stack; each raises VerifyError if it fails."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ _CLIENTS = 3
 _PAUSE_SECONDS = 0.1
 
 
-def answers_every_modality(stack: Stack) -> str:
-    """One real file of each modality is answered in the schema of its task family."""
+def check_every_modality(stack: Stack) -> str:
+    """Post a real file of each modality and check the answer against its task family's schema."""
     with urllib.request.urlopen(f"{stack.url}/models", timeout=30) as answer:
         listed = json.load(answer)
     specs = {f"{spec['modality']}/{spec['task']}": spec for spec in _specs(listed)}
@@ -43,8 +43,8 @@ def answers_every_modality(stack: Stack) -> str:
     return f"{len(SAMPLES)} of {len(SAMPLES)}, and metrics count exactly these"
 
 
-def is_hardened(stack: Stack) -> str:
-    """Not root, nothing writable, no capability, no new privileges; no torch, no compiler."""
+def check_hardening(stack: Stack) -> str:
+    """Check the containers: no root, no writable root, no capabilities, no torch, no compiler."""
     for service in SERVICES:
         container = stack.container(service)
         host = inspect(container)["HostConfig"]
@@ -60,12 +60,12 @@ def is_hardened(stack: Stack) -> str:
         }
         if missing := [name for name, holds in facts.items() if not holds]:
             raise VerifyError(f"{service} lacks {', '.join(missing)}")
-    has_no_torch(stack)
+    check_no_torch(stack)
     return f"{' and '.join(SERVICES)}: 8 facts each; gateway without torch and compilers"
 
 
-def has_no_torch(stack: Stack) -> None:
-    """Neither torch nor a compiler is in the gateway's image."""
+def check_no_torch(stack: Stack) -> None:
+    """Check that the gateway's image has neither torch nor a compiler."""
     code = (
         "import importlib.util, shutil\n"
         f"found = [name for name in {_COMPILERS!r} if shutil.which(name)]\n"
@@ -77,23 +77,26 @@ def has_no_torch(stack: Stack) -> None:
         raise VerifyError(f"the gateway's image has {', '.join(found)}")
 
 
-def engines_lack_only_tensorrt() -> str:
-    """Built on another image than NVIDIA's, the exporter runs until it asks for TensorRT."""
+def check_engines_image() -> str:
+    """Check that on another base than NVIDIA's the exporter lacks nothing but TensorRT."""
     options = ["--rm", "--network=none", "--read-only", "--tmpfs=/tmp", "--cap-drop=ALL"]
     try:
         run(["docker", "run", *options, ENGINES.tag])
     except VerifyError as error:
         if "No module named 'tensorrt'" in str(error):
-            return "it says so, and imports all else without torch"
+            return "only TensorRT is missing, and torch is not needed"
         raise
     raise VerifyError("plans were built without TensorRT")
 
 
-def survives_a_crash(stack: Stack) -> tuple[str, float]:
-    """Triton is killed under light load and comes back by itself; nothing but 503 meanwhile.
+def check_crash_recovery(stack: Stack) -> tuple[str, float]:
+    """Kill Triton under light load; it must come back by itself, with nothing but 503 meanwhile.
+
+    Args:
+        stack: The running stack.
 
     Returns:
-        What was seen, and seconds from the kill to the first answer.
+        The result in words, and the seconds from the kill to the first answer.
     """
     restarts = inspect(stack.container("triton"))["RestartCount"]
     with steady_load(stack.url, "text/sentiment", clients=1, pause_seconds=0.2) as load:
@@ -110,7 +113,7 @@ def survives_a_crash(stack: Stack) -> tuple[str, float]:
     if inspect(stack.container("triton"))["RestartCount"] <= restarts:
         raise VerifyError("Triton answers, but the engine did not restart it: was it killed?")
     if not load.count("put off"):
-        raise VerifyError("Triton was killed and no request noticed: was it killed?")
+        raise VerifyError("Triton was killed and no request failed: was it killed?")
     _require_none_broken(load.outcomes)
     wait_for(stack.is_ready, _RECOVERY_SECONDS, "the gateway is not ready after the crash")
     for service in SERVICES:
@@ -121,13 +124,13 @@ def survives_a_crash(stack: Stack) -> tuple[str, float]:
         )
     return (
         f"answers again after {seconds:.0f} s; meanwhile {load.count('put off')} requests "
-        "were told to come again, none broke",
+        "were put off, none broke",
         seconds,
     )
 
 
-def stops_cleanly(stack: Stack) -> str:
-    """The stack is stopped under load: every request that was accepted is answered."""
+def check_graceful_stop(stack: Stack) -> str:
+    """Stop the stack under load; every accepted request must be answered."""
     with steady_load(stack.url, _LOAD_ROUTE, _CLIENTS, _PAUSE_SECONDS) as load:
         time.sleep(_SETTLE_SECONDS)
         began = time.monotonic()
@@ -136,10 +139,10 @@ def stops_cleanly(stack: Stack) -> str:
     _require_none_broken(load.outcomes)
     if not load.count("refused"):
         raise VerifyError("no request was refused at the end: did the gateway stop?")
-    # Compose takes a moment until it sends SIGTERM: those under way then had begun after it.
+    # Compose takes a moment until it sends SIGTERM, so requests may start after ``began``.
     late = [o for o in load.outcomes if o.result == "answered" and o.ended > began]
     if not late:
-        raise VerifyError("no request was under way at the stop, so nothing was shown")
+        raise VerifyError("no request was under way at the stop, so the check shows nothing")
     gateway = inspect(stack.container("gateway"))["State"]
     if gateway["ExitCode"] not in (0, 143) or gateway["OOMKilled"]:
         raise VerifyError(f"the gateway ended with {gateway['ExitCode']}")
@@ -150,7 +153,7 @@ def stops_cleanly(stack: Stack) -> str:
 
 
 def memory_mb() -> Mapping[str, float]:
-    """Memory of each service as the engine counts it, in MB of 10^6 bytes."""
+    """Return the memory of each service as the engine counts it, in MB of 10^6 bytes."""
     lines = run(["docker", "stats", "--no-stream", "--format", "{{.Name}} {{.MemUsage}}"])
     used = {}
     for line in lines.splitlines():
@@ -162,7 +165,7 @@ def memory_mb() -> Mapping[str, float]:
 
 
 def _megabytes(amount: str) -> float:
-    """``1.5GiB`` in MB."""
+    """Convert an amount such as ``1.5GiB`` to MB."""
     for unit, factor in (("GiB", 2**30), ("MiB", 2**20), ("KiB", 2**10), ("B", 1)):
         if amount.endswith(unit):
             return round(float(amount.removesuffix(unit)) * factor / 1e6, 1)
@@ -170,13 +173,13 @@ def _megabytes(amount: str) -> float:
 
 
 def _specs(listed: Any) -> list[dict[str, Any]]:
-    """The head specs of ``/models``, whether in a list or an object."""
+    """Return the head specs of ``/models``, whether in a list or an object."""
     found = listed["models"] if isinstance(listed, dict) else listed
     return [entry.get("spec", entry) for entry in found]
 
 
 def _requests(stack: Stack) -> Counter[tuple[str, str, str]]:
-    """(modality, task, status) -> requests that the gateway counted."""
+    """Return the gateway's counts of requests: (modality, task, status) -> number."""
     counted: Counter[tuple[str, str, str]] = Counter()
     for family in text_string_to_metric_families(stack.metrics()):
         for sample in family.samples:
@@ -207,7 +210,7 @@ def _can_write(container: str, path: str) -> bool:
 
 
 def _capabilities(container: str) -> int:
-    """The bounding set of the container's main process, as a number; 0 is none."""
+    """Return the bounding set of the container's main process, as a number; 0 is none."""
     for line in inside(container, "cat", "/proc/1/status").splitlines():
         if line.startswith("CapBnd:"):
             return int(line.split()[1], 16)

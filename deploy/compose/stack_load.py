@@ -1,4 +1,4 @@
-"""Requests with real files, the form of their answers, and a slow steady load."""
+"""Requests with real files, checks of their answers, and a slow steady load."""
 
 from __future__ import annotations
 
@@ -39,15 +39,15 @@ Result = Literal["answered", "put off", "refused", "broken"]
 
 @dataclass(frozen=True)
 class Outcome:
-    """How one request ended.
+    """The end of one request.
 
     Attributes:
-        result: answered: 200, whole; put off: 429, 503 or 504, and told when to come again
-            or why; refused: no connection, so nothing was accepted; broken: all else.
-        began: on the monotonic clock, as is ``ended``.
-        ended: when the answer was there.
-        detail: status or error.
-        body: of the answer.
+        result: The kind of the end. answered: 200, complete; put off: 504, or 429 or 503 with
+            ``Retry-After``; refused: no connection, so nothing was accepted; broken: all else.
+        began: The time of the start, on the monotonic clock, as is ``ended``.
+        ended: The time of the complete answer.
+        detail: The status or the error.
+        body: The body of the answer.
     """
 
     result: Result
@@ -82,8 +82,8 @@ def ask(url: str, route: str) -> Outcome:
         connection.close()
     if response.status == 200:
         return outcome("answered", "200", answer)
-    told = response.status in (429, 503) and response.headers["Retry-After"] is not None
-    put_off = told or response.status == 504
+    retryable = response.status in (429, 503) and response.headers["Retry-After"] is not None
+    put_off = retryable or response.status == 504
     shown = f"{response.status} {answer[:200].decode(errors='replace')}"
     return outcome("put off" if put_off else "broken", shown)
 
@@ -92,12 +92,12 @@ def check_answer(route: str, body: bytes, spec: Mapping[str, Any]) -> None:
     """Check an answer against the schema of its task family.
 
     Args:
-        route: for the message.
-        body: the answer.
-        spec: the head spec, from ``/models``.
+        route: The head's name, for the message.
+        body: The answer.
+        spec: The head spec, from ``/models``.
 
     Raises:
-        VerifyError: it is of another form.
+        VerifyError: It does not conform.
     """
     try:
         answer = json.loads(body)
@@ -152,22 +152,29 @@ def _require(holds: bool) -> None:
 
 @dataclass
 class Load:
-    """What a load met so far; complete once the block that made it is left."""
+    """The outcomes of a load so far; complete once its block has ended."""
 
     outcomes: list[Outcome] = field(default_factory=list)
 
     def count(self, result: Result) -> int:
-        """How many requests ended so."""
+        """Return the number of requests with a result."""
         return sum(outcome.result == result for outcome in self.outcomes)
 
     def across(self, moment: float) -> list[Outcome]:
-        """Requests that were under way at a moment and were not refused."""
+        """Return the requests that were under way at a moment and were not refused."""
         return [o for o in self.outcomes if o.began < moment < o.ended and o.result != "refused"]
 
 
 @contextmanager
 def steady_load(url: str, route: str, clients: int, pause_seconds: float) -> Iterator[Load]:
-    """Ask the same again and again, with some clients, until the block ends."""
+    """Send the same request repeatedly from several clients until the block ends.
+
+    Args:
+        url: The gateway's address.
+        route: The head's name.
+        clients: The number of clients.
+        pause_seconds: The time between an answer and the next request of a client.
+    """
     load, stop = Load(), threading.Event()
 
     def work() -> None:

@@ -1,4 +1,4 @@
-"""Bring up the stack of docker-compose.yml on this machine and check that it does what it says.
+"""Bring up the stack of docker-compose.yml on this machine and check it.
 
 Needs root and Debian's mirror where no Docker engine is installed yet, and Python 3.11; no
 registry. Builds both images, starts the stack (on loopback of this machine where containers
@@ -7,8 +7,8 @@ everything under load, and removes it again::
 
     python -m deploy.compose.verify
 
-Prints a line per step. With OMNIVEC2_SKIP_COMPOSE=1 it does nothing, and says so; otherwise a
-machine on which no engine can run is a failure.
+Prints a line per step. With OMNIVEC2_SKIP_COMPOSE=1 it does nothing and prints that; otherwise
+a machine on which no engine can run is a failure.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from deploy.compose.container_engine import VerifyError
 from deploy.compose.container_images import ROOT
 from deploy.compose.stack import Ports, Stack
 from loadtests.support.measured_gateway import REPORTS, write_report
-from tests.support.triton import free_ports
+from loadtests.support.triton_server import free_ports
 
 CACHE = ROOT / ".cache" / "compose"
 SKIP = "OMNIVEC2_SKIP_COMPOSE"
@@ -36,19 +36,19 @@ T = TypeVar("T")
 
 
 def main() -> int:
-    """Run every step; 1 if one failed."""
+    """Run every step; return 1 if one failed."""
     arguments = parse(sys.argv[1:])
     if os.environ.get(SKIP) == "1":
-        say("SKIPPED", 0, f"compose is not verified: {SKIP}=1")
+        print_line("SKIPPED", 0, f"compose is not verified: {SKIP}=1")
         return 0
     began = time.monotonic()
     try:
         with ExitStack() as cleanup:
             report = verify(arguments, cleanup)
     except VerifyError as error:
-        say("FAIL", time.monotonic() - began, str(error))
+        print_line("FAIL", time.monotonic() - began, str(error))
         return 1
-    say("OK", time.monotonic() - began, "everything")
+    print_line("OK", time.monotonic() - began, "everything")
     print_table(report)
     path = write_report(REPORTS if arguments.save else CACHE, "compose", report)
     sys.stdout.write(f"written: {path.relative_to(ROOT)}\n")
@@ -72,21 +72,21 @@ def parse(words: list[str]) -> argparse.Namespace:
 
 
 def verify(arguments: argparse.Namespace, cleanup: ExitStack) -> dict[str, Any]:
-    """All steps, one after the other.
+    """Run all steps, one after the other.
 
     Args:
-        arguments: of the command line.
-        cleanup: what is started is stopped with it.
+        arguments: The options of the command line.
+        cleanup: The stack of callbacks that stop what is started.
 
     Returns:
-        What was measured.
+        The measurements.
 
     Raises:
-        VerifyError: a step failed; its line is printed.
+        VerifyError: A step failed.
     """
-    step("a Docker engine is installed", container_engine.install)
+    run_step("a Docker engine is installed", container_engine.install)
     log = CACHE / "dockerd.log"
-    step("it answers", lambda: cleanup.enter_context(container_engine.running(log)))
+    run_step("it answers", lambda: cleanup.enter_context(container_engine.running(log)))
     build_images(arguments.python_image)
     bridge = container_engine.has_bridge()
     stack = Stack(CACHE, Ports(*free_ports(5)), bridge=bridge)
@@ -99,33 +99,33 @@ def verify(arguments: argparse.Namespace, cleanup: ExitStack) -> dict[str, Any]:
 def build_images(base: str | None) -> None:
     """Build the gateway and the small Triton, on a base image of this machine if none is given."""
     if base is None:
-        base, _ = step(
+        base, _ = run_step(
             "a base image", lambda: container_images.base_image(CACHE), lambda made: made[1]
         )
-    wheels = step(
+    wheels = run_step(
         "packages are fetched", lambda: container_images.fetch_wheels(CACHE), lambda _: "by hash"
     )
     with container_images.served(wheels) as address:
         for recipe in (container_images.GATEWAY, container_images.TRITON, container_images.ENGINES):
             made = lambda recipe=recipe: container_images.build(recipe, base, address)  # noqa: E731
-            step(f"{recipe.dockerfile} builds", made)
-    step("the image that builds plans lacks only TensorRT", stack_checks.engines_lack_only_tensorrt)
+            run_step(f"{recipe.dockerfile} builds", made)
+    run_step("the image that builds plans lacks only TensorRT", stack_checks.check_engines_image)
 
 
 def run_checks(stack: Stack, *, bridge: bool) -> dict[str, Any]:
-    """Bring the stack up and check it."""
+    """Start the stack, check it and return the measurements."""
     where = "in networks of its own" if bridge else "on this machine's loopback"
-    ready = step("the stack comes up", stack.up, lambda s: f"ready after {s:.0f} s, {where}")
+    ready = run_step("the stack comes up", stack.up, lambda s: f"ready after {s:.0f} s, {where}")
     time.sleep(_IDLE_SECONDS)
     idle = stack_checks.memory_mb()
-    step("every modality is answered", lambda: stack_checks.answers_every_modality(stack))
-    step("containers are hardened", lambda: stack_checks.is_hardened(stack))
-    _, recovery = step(
+    run_step("every modality is answered", lambda: stack_checks.check_every_modality(stack))
+    run_step("containers are hardened", lambda: stack_checks.check_hardening(stack))
+    _, recovery = run_step(
         "Triton is killed and comes back",
-        lambda: stack_checks.survives_a_crash(stack),
+        lambda: stack_checks.check_crash_recovery(stack),
         lambda r: r[0],
     )
-    step("a stop under load drops nothing", lambda: stack_checks.stops_cleanly(stack))
+    run_step("a stop under load drops nothing", lambda: stack_checks.check_graceful_stop(stack))
     return {
         "what": "the stack of docker-compose.yml with the development Triton, idle and restarted",
         "images_mb": {
@@ -139,23 +139,28 @@ def run_checks(stack: Stack, *, bridge: bool) -> dict[str, Any]:
     }
 
 
-def step(name: str, work: Callable[[], T], show: Callable[[T], str] = str) -> T:
-    """Do one step and print how it went.
+def run_step(name: str, work: Callable[[], T], show: Callable[[T], str] = str) -> T:
+    """Run one step and print its result.
+
+    Args:
+        name: The name of the step.
+        work: The step.
+        show: A callback that puts the step's result into words.
 
     Raises:
-        VerifyError: it failed.
+        VerifyError: The step failed.
     """
     began = time.monotonic()
     try:
         result = work()
     except VerifyError as error:
         raise VerifyError(f"{name}: {error}") from error
-    say("OK", time.monotonic() - began, f"{name}: {show(result)}")
+    print_line("OK", time.monotonic() - began, f"{name}: {show(result)}")
     return result
 
 
-def say(status: str, seconds: float, text: str) -> None:
-    """One line of the log, at once."""
+def print_line(status: str, seconds: float, text: str) -> None:
+    """Print one line of the log and flush it."""
     sys.stdout.write(f"{status:<8}{seconds:6.1f} s  {text}\n")
     sys.stdout.flush()
 
@@ -171,7 +176,7 @@ def logs_of_failure(stack: Stack) -> Iterator[None]:
 
 
 def print_table(report: dict[str, Any]) -> None:
-    """The figures, for people."""
+    """Print the measurements as a table."""
     rows = [("", "gateway", "triton (development)")]
     size, idle = report["images_mb"], report["idle_memory_mb"]
     rows.append(("image, MB", f"{size['gateway']}", f"{size['triton']}"))

@@ -1,6 +1,6 @@
-"""Remove from an environment what nothing needs at run time: tests, headers, stubs.
+"""Remove the files of an environment that are not needed at run time: tests, headers, stubs.
 
-Run when an image is built. Prints what the environment takes before and after.
+Run when an image is built. Prints the environment's size before and after.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ _UNUSED = ("pyarrow/*_flight*.so*", "pyarrow/libarrow_s3.so*", "pyarrow/_s3fs*.s
 
 
 def main() -> None:
-    """Slim the environment named on the command line."""
+    """Reduce the environment that the command line names."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("environment", type=Path, help="a virtual environment; altered")
     environment: Path = parser.parse_args().environment
@@ -37,7 +37,7 @@ def slim(packages: Path) -> None:
 
 
 def unneeded(packages: Path) -> Iterator[Path]:
-    """The files that ``slim`` removes."""
+    """Yield the files that ``slim`` removes."""
     for path in packages.rglob("*"):
         if path.is_dir() and not path.is_symlink():
             continue
@@ -48,7 +48,7 @@ def unneeded(packages: Path) -> Iterator[Path]:
 
 
 def size(directory: Path) -> int:
-    """Bytes of all files below a directory."""
+    """Return the bytes of all files below a directory."""
     return sum(path.lstat().st_size for path in directory.rglob("*") if not path.is_dir())
 
 

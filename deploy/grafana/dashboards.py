@@ -1,9 +1,9 @@
-"""Grafana's JSON of the dashboards that ``dashboards.yml`` describes.
+"""Write Grafana's JSON of the dashboards in ``dashboards.yml``.
 
 ::
 
     python deploy/grafana/dashboards.py            write dashboards/*.json
-    python deploy/grafana/dashboards.py --check    fail, writing nothing, where they are out of date
+    python deploy/grafana/dashboards.py --check    fail if they are out of date, and write nothing
 
 A test runs every query against a real Prometheus (tests/integration/test_dashboards.py).
 """
@@ -25,8 +25,8 @@ FOLDER = HERE / "dashboards"
 
 Json = dict[str, Any]
 
-# Words of dashboards.yml -> PromQL.
-_WORDS: Mapping[str, str] = {
+# Placeholders of dashboards.yml -> PromQL.
+_PLACEHOLDERS: Mapping[str, str] = {
     "RATE": "$__rate_interval",
     "ROUTE": 'instance=~"$instance", modality=~"$modality", task=~"$task"',
     "MODEL": 'instance=~"$instance", model=~"$model"',
@@ -53,7 +53,7 @@ _OPTIONS: Mapping[str, Json] = {
 
 
 def render(dashboard: Json) -> Json:
-    """A dashboard as Grafana reads it."""
+    """Return a dashboard in Grafana's form."""
     return {
         "uid": f"omnivec2-{dashboard['name']}",
         "title": dashboard["title"],
@@ -73,7 +73,7 @@ def render(dashboard: Json) -> Json:
 
 
 def _variables(labels: Mapping[str, str]) -> Iterator[Json]:
-    """The data source, and the values of labels; each is chosen among those chosen before."""
+    """Yield the data source and the labels; each label's values depend on earlier choices."""
     yield {
         "name": "datasource",
         "label": "Data source",
@@ -100,7 +100,7 @@ def _variables(labels: Mapping[str, str]) -> Iterator[Json]:
 
 
 def _panels(panels: Sequence[Json]) -> list[Json]:
-    """Panels from left to right and from top to bottom."""
+    """Place the panels from left to right and from top to bottom."""
     rendered = []
     x = y = row_height = 0
     for number, panel in enumerate(panels, 1):
@@ -140,8 +140,8 @@ def _panel(panel: Json, kind: str) -> Json:
 
 
 def _target(name: str, legend: str, query: str, kind: str) -> Json:
-    for word, meaning in _WORDS.items():
-        query = query.replace(word, meaning)
+    for placeholder, promql in _PLACEHOLDERS.items():
+        query = query.replace(placeholder, promql)
     target: Json = {"refId": name, "datasource": _DATA_SOURCE, "expr": query}
     if kind == "table":
         return target | {"format": "table", "instant": True}
@@ -151,7 +151,7 @@ def _target(name: str, legend: str, query: str, kind: str) -> Json:
 
 
 def expected() -> dict[Path, str]:
-    """File -> the text it should have."""
+    """Return the expected text of every file."""
     return {
         FOLDER / f"{dashboard['name']}.json": json.dumps(render(dashboard), indent=1) + "\n"
         for dashboard in yaml.safe_load(SOURCE.read_text("utf-8"))
@@ -159,7 +159,7 @@ def expected() -> dict[Path, str]:
 
 
 def main() -> int:
-    """Write the files, or say which are out of date."""
+    """Write the files, or print which are out of date."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--check", action="store_true", help="write nothing, fail if out of date")
     check = parser.parse_args().check

@@ -1,10 +1,10 @@
-"""Lay out the Triton server that the nvidia-pytriton wheel carries, beside an environment.
+"""Unpack the Triton server of the nvidia-pytriton wheel into an environment.
 
 Run by the Python of that environment, which already has the packages of
 ``requirements/triton.lock``::
 
     <environment>/server/       the unpacked wheel; it is never installed
-    <environment>/backends/     python (Triton's own) and onnxruntime (ours, on top of it)
+    <environment>/backends/     python (Triton's own) and onnxruntime (this project's, on top of it)
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import zipfile
 from importlib.metadata import version
 from pathlib import Path
 
-OUR_BACKENDS = Path(__file__).resolve().parent / "backends"
+PROJECT_BACKENDS = Path(__file__).resolve().parent / "backends"
 _TRITON = Path("pytriton") / "tritonserver"
 _SERVER = _TRITON / "bin" / "tritonserver"
 _PYTHON_BACKEND = _TRITON / "backends" / "python"
@@ -35,7 +35,9 @@ def main() -> None:
     """Install from the command line."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--wheel", type=Path, required=True, help="the nvidia-pytriton wheel")
-    parser.add_argument("--environment", type=Path, required=True, help="where to lay it out")
+    parser.add_argument(
+        "--environment", type=Path, required=True, help="the environment to install into"
+    )
     arguments = parser.parse_args()
     try:
         check_numpy(version("numpy"))
@@ -45,10 +47,14 @@ def main() -> None:
 
 
 def install(wheel: Path, environment: Path) -> None:
-    """Unpack the wheel into an environment and lay out the backends, anew.
+    """Unpack the wheel into an environment and lay out the backends, replacing earlier ones.
+
+    Args:
+        wheel: The nvidia-pytriton wheel.
+        environment: The environment.
 
     Raises:
-        InstallError: the wheel is not the expected one, or does not suit this Python.
+        InstallError: The wheel is not the expected one, or does not suit this Python.
     """
     server = environment / "server"
     _unpack(wheel, server)
@@ -57,19 +63,19 @@ def install(wheel: Path, environment: Path) -> None:
 
 
 def check_numpy(installed: str) -> None:
-    """Refuse a numpy under which this Triton's Python backend answers with empty tensors."""
+    """Reject a numpy under which this Triton's Python backend answers with empty tensors."""
     if int(installed.partition(".")[0]) >= 2:
         raise InstallError(f"its Python backend needs numpy < 2, this environment has {installed}")
 
 
 def lay_out_backends(server: Path, backends: Path, python: tuple[int, int]) -> None:
-    """Make the backend directory: Triton's Python backend, and ours on top of it.
+    """Make the backend directory: Triton's Python backend, and this project's on top of it.
 
     Args:
-        server: the unpacked wheel.
-        backends: replaced.
-        python: version whose stub is used; the stub runs our backends, with the packages
-            of the environment, so the two must be of one version.
+        server: The unpacked wheel.
+        backends: The directory of backends, which is replaced.
+        python: The Python version whose stub is used; the stub runs this project's backends with
+            the packages of the environment, so the two must be of one version.
     """
     stub = server / _STUBS / ".".join(map(str, python)) / _STUB
     if not stub.exists():
@@ -79,7 +85,7 @@ def lay_out_backends(server: Path, backends: Path, python: tuple[int, int]) -> N
     shutil.copytree(server / _PYTHON_BACKEND, backends / "python")
     shutil.copyfile(stub, backends / "python" / _STUB)
     (backends / "python" / _STUB).chmod(0o755)
-    for model in sorted(OUR_BACKENDS.glob("*/model.py")):
+    for model in sorted(PROJECT_BACKENDS.glob("*/model.py")):
         (backends / model.parent.name).mkdir()
         shutil.copyfile(model, backends / model.parent.name / model.name)
 
@@ -88,7 +94,7 @@ def link_libpython(libraries: Path) -> None:
     """Put this Python's shared library, which the stub is linked with, beside the server's.
 
     Raises:
-        InstallError: this Python has none.
+        InstallError: This Python has none.
     """
     major, minor = sys.version_info[:2]
     name = f"libpython{major}.{minor}.so.1.0"
@@ -110,7 +116,7 @@ def _unpack(wheel: Path, server: Path) -> None:
     try:
         with zipfile.ZipFile(wheel) as archive:
             archive.extractall(server)
-        # A zip file keeps no permissions that Python would restore.
+        # zipfile does not restore permissions.
         (server / _SERVER).chmod(0o755)
     except (OSError, zipfile.BadZipFile) as error:
         raise InstallError(f"{wheel}: not a wheel with a Triton server: {error}") from error

@@ -19,7 +19,7 @@ _LIBRARIES = Path("server") / "nvidia_pytriton.libs"
 
 
 def main() -> None:
-    """Replace this process by tritonserver, so that signals and the exit status are its own."""
+    """Replace this process by tritonserver, which then gets signals and sets the exit status."""
     arguments = parse(sys.argv[1:])
     server = arguments.environment / _SERVER
     if not server.exists():
@@ -36,7 +36,9 @@ def parse(words: Sequence[str]) -> argparse.Namespace:
     )
     parser.add_argument("--model-repo", type=Path, default=Path("model_repo"))
     parser.add_argument("--environment", type=Path, default=ENVIRONMENT)
-    parser.add_argument("--host", default="127.0.0.1", help="keep it private: nothing is guarded")
+    parser.add_argument(
+        "--host", default="127.0.0.1", help="keep it private: there is no access control"
+    )
     parser.add_argument("--http-port", type=int, default=8000)
     parser.add_argument("--grpc-port", type=int, default=8001)
     parser.add_argument("--metrics-port", type=int, default=8002)
@@ -44,7 +46,7 @@ def parse(words: Sequence[str]) -> argparse.Namespace:
         "--model-control-mode",
         choices=("none", "explicit", "poll"),
         default="none",
-        help="explicit: whoever reaches the ports loads and unloads models",
+        help="explicit: clients may load and unload models",
     )
     parser.add_argument(
         "--load-model",
@@ -66,7 +68,7 @@ def parse(words: Sequence[str]) -> argparse.Namespace:
 
 
 def command(arguments: argparse.Namespace) -> list[str]:
-    """The command line of tritonserver."""
+    """Return the command line of tritonserver."""
     explicit = arguments.model_control_mode == "explicit"
     models = (arguments.load_model or ["*"]) if explicit else []
     return [
@@ -81,29 +83,29 @@ def command(arguments: argparse.Namespace) -> list[str]:
         f"--metrics-port={arguments.metrics_port}",
         f"--model-control-mode={arguments.model_control_mode}",
         *(f"--load-model={model}" for model in models),
-        # One model that cannot be loaded must not take down the others. Strict readiness would
-        # do just that, for whatever routes by it: with one bad model the server is never ready.
-        # So "ready" means that loading is over (the ports open only then), and each model
-        # answers for itself at /v2/models/<name>/ready and in the repository index.
+        # One model that cannot be loaded must not make the others unavailable, but with strict
+        # readiness one bad model keeps the server from ever being ready. So "ready" means that
+        # loading is over (the ports open only then), and each model has its own readiness at
+        # /v2/models/<name>/ready and in the repository index.
         "--exit-on-error=false",
         f"--strict-readiness={str(arguments.strict_readiness).lower()}",
         # Configurations are complete; completing them would start every model's process twice.
         "--disable-auto-complete-config",
-        # No GPU is used here: none is looked for, and no memory is pinned for one.
+        # No GPU is used here: it is not probed, and no memory is pinned for one.
         "--allow-gpu-metrics=false",
         "--pinned-memory-pool-byte-size=0",
-        # Threads for requests that a backend sends to other models, 32 per model: ours sends none.
+        # Threads for requests of a backend to other models, 32 per model: this one sends none.
         "--backend-config=python,thread-pool-size=1",
         *arguments.rest,
     ]
 
 
 def variables(environment: Path, inherited: Mapping[str, str]) -> dict[str, str]:
-    """Environment variables of tritonserver and of the process it starts for each model.
+    """Return the environment of tritonserver and of the process it starts for each model.
 
     There is one process per model, dozens on one machine, so each must be small.
     """
-    # A stranger's PYTHONPATH or PYTHONHOME would mix packages into those of the backend.
+    # An inherited PYTHONPATH or PYTHONHOME would mix other packages into those of the backend.
     kept = {key: value for key, value in inherited.items() if not key.startswith("PYTHON")}
     return {
         **kept,

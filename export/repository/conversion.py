@@ -31,7 +31,7 @@ from export.parity.parity_gate import Answering, Case, cases_of, check_parity
 from export.passport_writer import write_passport
 from export.precision.half_precision import convert, require_runnable
 from export.precision.rounding import rounded_session
-from export.repository.assemble import locked, write_repository
+from export.repository.assembly import locked, write_repository
 from export.repository.config_writer import ensemble_config, model_config, part_config
 from export.repository.layouts import Layout, PlannedModel
 from export.tensorrt.optimization_profiles import make_profile

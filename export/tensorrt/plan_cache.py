@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from rich.console import Console
 
 from export.graphs.exported_graphs import ExportedParts, whole_graph
-from export.repository.assemble import VERSION, read_record
+from export.repository.assembly import VERSION, read_record
 from export.repository.conversion import Target, build_repository
 from export.repository.layouts import Layout
 from omnivec2.atomic_files import write_file

@@ -1,10 +1,10 @@
 r"""One table of both layouts and all ways to reach the network: throughput, p50 and p99.
 
-Rows: a bare ONNX Runtime session on prepared arrays, the embedded gateway, Triton asked for
-tensors over gRPC, the same with inputs and outputs in system shared memory, and the gateway
-in front of Triton. The gateways get what people send (a JPEG, a sentence), so their figures
-hold decoding, pre- and post-processing and HTTP as well. All rows of a round are measured in
-turns, in one run; the medians of the rounds count::
+Rows: a bare ONNX Runtime session on prepared arrays, the embedded gateway, Triton with tensors
+over gRPC, the same with inputs and outputs in system shared memory, and the gateway in front
+of Triton. The gateways get what people send (a JPEG, a sentence), so their figures include
+decoding, pre- and postprocessing and HTTP. All rows of a round are measured in turns, in one
+run; the medians of the rounds count::
 
     python -m loadtests.benchmarks.layouts_table
     python -m loadtests.benchmarks.layouts_table --ways "Triton, tensors" "Triton, shared memory" \
@@ -33,27 +33,27 @@ from rich.table import Table
 from tritonclient.grpc.aio import InferenceServerClient, InferInput, InferRequestedOutput
 from tritonclient.utils import np_to_triton_dtype, shared_memory
 
-from export.repository.assemble import assemble
+from export.repository.assembly import assemble
 from export.repository.layouts import Layout
 from loadtests.support.measured_gateway import (
     CHECKPOINT,
     CORES,
     REPORTS,
     ROOT,
-    Ask,
     Gateway,
     HttpClient,
     Load,
+    SendRequest,
     closed_loop,
     median,
     write_report,
 )
+from loadtests.support.triton_server import running_triton
 from omnivec2.checkpoint import read_checkpoint
 from omnivec2.passport import GRAPH_FILE
 from omnivec2.preprocess import collate, preprocessor_for
 from omnivec2.spec import HeadSpec
 from omnivec2.terminal import make_console
-from tests.support.triton import running_triton
 
 SENTENCE = "A film of rare beauty, and one that stays with you for days."
 INPUTS: Mapping[str, tuple[bytes, str]] = {
@@ -75,15 +75,15 @@ Array = np.ndarray[Any, Any]
 
 @dataclass(frozen=True)
 class Way:
-    """A way to the network: ``clients(n)`` makes so many callers for the length of a block."""
+    """A way to reach the network: ``clients(head, n)`` makes n callers for a block."""
 
     name: str
     layout: str
-    clients: Callable[[HeadSpec, int], contextlib.AbstractContextManager[list[Ask]]]
+    clients: Callable[[HeadSpec, int], contextlib.AbstractContextManager[list[SendRequest]]]
 
 
 def main() -> int:
-    """Measure, print the table, write a report."""
+    """Measure, print the table and write a report."""
     options = _options()
     console = make_console()
     heads = {h.route: h for h in read_checkpoint(CHECKPOINT).heads if h.route in INPUTS}
@@ -111,17 +111,17 @@ def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--seconds", type=float, default=2.0, help="of each measurement")
+    parser.add_argument("--seconds", type=float, default=2.0, help="length of each measurement")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--ways", nargs="+", choices=WAYS, default=WAYS, metavar="WAY",
                         help=f"rows to measure: {', '.join(WAYS)}")  # fmt: skip
-    parser.add_argument("--name", default="layouts", help="of the report")
+    parser.add_argument("--name", default="layouts", help="name of the report")
     parser.add_argument("--reports", type=Path, default=REPORTS)
     return parser.parse_args()
 
 
-async def _measure(callers: list[Ask], seconds: float) -> Load:
-    await asyncio.gather(*(ask() for ask in callers))  # connections are made beforehand
+async def _measure(callers: list[SendRequest], seconds: float) -> Load:
+    await asyncio.gather(*(send() for send in callers))  # connections are made beforehand
     return await closed_loop(callers, seconds)
 
 
@@ -138,7 +138,11 @@ def _row(route: str, clients: int, way: str, layout: str, loads: list[Load]) -> 
 
 
 def shared_memory_gains(rows: list[dict[str, Any]]) -> list[float]:
-    """Answers per second with shared memory against without: a ratio per route, clients, layout."""
+    """Return the ratio of the rates with and without shared memory, per route, clients and layout.
+
+    Args:
+        rows: The rows of the table.
+    """
     rates: dict[str, dict[tuple[Any, ...], float]] = {}
     for row in rows:
         case = row["route"], row["clients"], row["layout"]
@@ -158,7 +162,7 @@ def _table(route: str, rows: list[dict[str, Any]]) -> Table:
 
 
 def _ways(stack: ExitStack, routes: list[str]) -> list[Way]:
-    """Start everything that is measured; all of it stays up to the end."""
+    """Start everything that is measured; it runs until the end."""
     ways = []
     for layout in Layout:
         repository = Path(stack.enter_context(tempfile.TemporaryDirectory()))
@@ -168,8 +172,9 @@ def _ways(stack: ExitStack, routes: list[str]) -> list[Way]:
             running_triton(repository, "--model-control-mode", "explicit", *names)
         )
         only = [word for route in routes for word in ("--only", route)]
-        mine = ("--model-repo", str(repository), "--checkpoint", str(repository / "none"), *only)
-        embedded = stack.enter_context(Gateway(*mine))
+        no_checkpoint = ("--checkpoint", str(repository / "none"))
+        from_repository = ("--model-repo", str(repository), *no_checkpoint, *only)
+        embedded = stack.enter_context(Gateway(*from_repository))
         before = stack.enter_context(Gateway("--triton", triton.grpc))
         if layout is Layout.FUSED:
             ways.append(Way(WAYS[0], layout, _bare(repository)))
@@ -190,52 +195,52 @@ def _sample(head: HeadSpec) -> dict[str, Array]:
     return dict(collate([preprocessor.prepare(native).samples[0]]))
 
 
-def _bare(repository: Path) -> Callable[..., contextlib.AbstractContextManager[list[Ask]]]:
-    """A session of all cores for one caller, or of one core for each of several."""
+def _bare(repository: Path) -> Callable[..., contextlib.AbstractContextManager[list[SendRequest]]]:
+    """Make callers of sessions: one session on all cores, or one per core on one core each."""
 
     @contextmanager
-    def clients(head: HeadSpec, count: int) -> Iterator[list[Ask]]:
+    def clients(head: HeadSpec, count: int) -> Iterator[list[SendRequest]]:
         options = ort.SessionOptions()
         options.intra_op_num_threads = CORES if count == 1 else 1
         graph = repository / head.name / "1" / GRAPH_FILE
         sessions = [ort.InferenceSession(graph, options) for _ in range(min(count, CORES))]
         sample = _sample(head)
 
-        def caller(session: ort.InferenceSession) -> Ask:
-            async def ask() -> None:
+        def caller(session: ort.InferenceSession) -> SendRequest:
+            async def send() -> None:
                 await asyncio.to_thread(session.run, None, sample)
 
-            return ask
+            return send
 
         yield [caller(session) for session in sessions]
 
     return clients
 
 
-def _http(port: int) -> Callable[..., contextlib.AbstractContextManager[list[Ask]]]:
+def _http(port: int) -> Callable[..., contextlib.AbstractContextManager[list[SendRequest]]]:
     @contextmanager
-    def clients(head: HeadSpec, count: int) -> Iterator[list[Ask]]:
+    def clients(head: HeadSpec, count: int) -> Iterator[list[SendRequest]]:
         body, content_type = INPUTS[head.route]
         made = [
             HttpClient(port, f"/predict/{head.route}", body, content_type) for _ in range(count)
         ]
-        yield [client.ask for client in made]
+        yield [client.send for client in made]
 
     return clients
 
 
 def _tensors(
     address: str, *, shared: bool
-) -> Callable[..., contextlib.AbstractContextManager[list[Ask]]]:
-    """Callers who bring tensors: in the request, or in regions that Triton maps."""
+) -> Callable[..., contextlib.AbstractContextManager[list[SendRequest]]]:
+    """Make callers that send tensors: in the request, or in regions that Triton maps."""
 
     @contextmanager
-    def clients(head: HeadSpec, count: int) -> Iterator[list[Ask]]:
+    def clients(head: HeadSpec, count: int) -> Iterator[list[SendRequest]]:
         with ExitStack() as stack:
             callers = [_Caller(address, head, shared) for _ in range(count)]
             for caller in callers:
                 stack.callback(caller.free)
-            yield [caller.ask for caller in callers]
+            yield [caller.send for caller in callers]
 
     return clients
 
@@ -251,7 +256,7 @@ class _Caller:
         self._outputs: list[tuple[str, tuple[int, ...], Any]] = []
         self._request: dict[str, Any] = {}
 
-    async def ask(self) -> None:
+    async def send(self) -> None:
         """Write the sample, infer, read the outputs."""
         if self._client is None:
             self._client = InferenceServerClient(self._address)
@@ -302,7 +307,7 @@ class _Caller:
         return name
 
     def free(self) -> None:
-        """Unlink the regions; Triton keeps its mappings until it ends."""
+        """Unlink the regions; Triton keeps its mappings until it exits."""
         for region in self._regions:
             shared_memory.destroy_shared_memory_region(region)
 

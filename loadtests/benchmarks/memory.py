@@ -1,9 +1,9 @@
-"""What the models take of memory, against the bytes of their weights, in both layouts.
+"""Measure the memory of the models against the bytes of their weights, in both layouts.
 
 Every figure comes from a process of its own: everything is imported, memory is read, the
 models are loaded, memory is read again. The difference is compared with the float32 bytes of
-trunk, tokenizers and heads, each tensor counted once. Resident memory is what counts, which
-is the strictest: it holds the pages of the engine's library too. With ``--paper``, the same
+trunk, tokenizers and heads, each tensor counted once. Resident memory counts, which is the
+strictest measure: it includes the pages of the engine's library. With ``--paper``, the same
 for the paper's sizes with 20 heads on random weights; its fused layout is computed from the
 sizes, not measured::
 
@@ -25,7 +25,7 @@ from typing import Any
 import onnx
 from rich.table import Table
 
-from export.repository.assemble import assemble
+from export.repository.assembly import assemble
 from export.repository.layouts import Layout
 from loadtests.support.measured_gateway import CHECKPOINT, REPORTS, ROOT, write_report
 from omnivec2.checkpoint import SCALE_SUFFIX
@@ -41,7 +41,7 @@ Row = dict[str, Any]
 
 
 def main() -> int:
-    """Measure, print a table, write a report; exit code 1 if the ratio is too high."""
+    """Measure, print a table, write a report; return 1 if the ratio is too high."""
     options = _options()
     if options.measure:
         print(json.dumps(asyncio.run(measure(options.measure, use=not options.quick))))
@@ -85,14 +85,14 @@ def _options() -> argparse.Namespace:
 
 
 def _row(repository: Path, layout: Layout, quick: bool) -> Row:
-    """Figures of one repository, from a fresh process."""
+    """Measure one repository in a fresh process."""
     command = [sys.executable, "-m", "loadtests.benchmarks.memory", "--measure", str(repository)]
     done = subprocess.run(
         [*command, *(["--quick"] if quick else [])],
         cwd=ROOT, stdout=subprocess.PIPE, text=True, check=True,
     )  # fmt: skip
     figures: Row = json.loads(done.stdout.splitlines()[-1])
-    once = sum(weights(repository).values())
+    once = sum(weight_sizes(repository).values())
     return {
         "layout": layout.value,
         "how": "measured",
@@ -103,19 +103,24 @@ def _row(repository: Path, layout: Layout, quick: bool) -> Row:
 
 
 async def measure(repository: Path, *, use: bool) -> Row:
-    """Load a repository in this process; bytes beyond those before it."""
+    """Load a repository in this process and return the bytes that it adds.
+
+    Args:
+        repository: The model repository.
+        use: Whether memory is measured after batches as well.
+    """
     import numpy as np
 
-    import service.app  # noqa: F401  what a gateway has imported when it begins to load
+    import service.app  # noqa: F401  what a gateway has imported before it loads
     from export.parity.random_samples import length_cases, random_inputs
     from service.runtimes.embedded.runtime import EmbeddedRuntime
     from service.settings import Settings
 
     rng = np.random.default_rng(0)
     runtime = EmbeddedRuntime(Settings(model_repo=repository))
-    before = memory()
+    before = process_memory()
     await runtime.start()
-    loaded = memory()
+    loaded = process_memory()
     models = list(runtime.models().values())
     row: Row = {
         "heads": len(models),
@@ -128,29 +133,29 @@ async def measure(repository: Path, *, use: bool) -> Row:
         inputs = random_inputs(model.spec, rows, length_cases(model.spec)[-1], rng)
         await runtime.infer(model, inputs)
     if use:
-        row["used_resident_bytes"] = memory()["Rss"] - before["Rss"]
+        row["used_resident_bytes"] = process_memory()["Rss"] - before["Rss"]
     await runtime.close()
     return row
 
 
-def memory() -> dict[str, int]:
-    """``Rss`` and ``Pss`` of this process in bytes."""
+def process_memory() -> dict[str, int]:
+    """Return ``Rss`` and ``Pss`` of this process in bytes."""
     lines = [line.split() for line in Path("/proc/self/smaps_rollup").read_text().splitlines()[1:]]
     sizes = {words[0].rstrip(":"): int(words[1]) * 1024 for words in lines}
     return {name: sizes[name] for name in ("Rss", "Pss")}
 
 
-def weights(repository: Path) -> dict[str, int]:
-    """Tensor of the checkpoint that some graph reads -> its bytes in float32."""
+def weight_sizes(repository: Path) -> dict[str, int]:
+    """Return the float32 bytes of every tensor of the checkpoint that a graph reads, by name."""
     return {
         name: size
         for graph in repository.glob(f"*/*/{GRAPH_FILE}")
-        for name, size in _reads(graph).items()
+        for name, size in _tensor_sizes(graph).items()
     }
 
 
-def _reads(graph: Path) -> dict[str, int]:
-    """The same of one graph: what lies in the weights file, without the scales of int8 rows."""
+def _tensor_sizes(graph: Path) -> dict[str, int]:
+    """Return the same for one graph: tensors of the weights file, without scales of int8 rows."""
     initializers = onnx.load(graph, load_external_data=False).graph.initializer
     return {
         tensor.name: 4 * math.prod(tensor.dims)
@@ -160,16 +165,18 @@ def _reads(graph: Path) -> dict[str, int]:
 
 
 def computed_fused(repository: Path) -> Row:
-    """What heads put together from parts would take with a copy of the parts each."""
+    """Compute what the heads of a shared repository would take with a copy of the parts each."""
     models = read_repository(repository, ()).models.values()
-    whole = [sum(sum(_reads(p.directory / GRAPH_FILE).values()) for p in m.graphs) for m in models]
+    whole = [
+        sum(sum(_tensor_sizes(p.directory / GRAPH_FILE).values()) for p in m.graphs) for m in models
+    ]
     return {
         "layout": Layout.FUSED.value,
         "how": "computed: its weights alone",
-        "weights_bytes": sum(weights(repository).values()),
+        "weights_bytes": sum(weight_sizes(repository).values()),
         "heads": len(whole),
         "resident_bytes": sum(whole),
-        "ratio": round(sum(whole) / sum(weights(repository).values()), 3),
+        "ratio": round(sum(whole) / sum(weight_sizes(repository).values()), 3),
     }
 
 

@@ -1,8 +1,8 @@
-"""Do requests of different tasks meet in the trunk? Batches under a mixed load, in both layouts.
+"""Measure the batches of the trunk under a mixed load, in both layouts.
 
-One client per task asks again as soon as it is answered, so that no task can fill a batch of
-its own: in the fused layout every model computes one sample at a time. In the shared layout
-the trunk sees the samples of all tasks whose tokens fall into the same length bucket.
+One client per task sends the next request as soon as it has an answer, so that no task can fill
+a batch of its own: in the fused layout every model computes one sample at a time. In the shared
+layout the trunk batches the samples of all tasks whose tokens fall into the same length bucket.
 Triton's own statistics count samples and executions (differences, because warm-ups count)::
 
     python -m loadtests.benchmarks.mixed_load
@@ -25,16 +25,22 @@ from tritonclient.grpc.aio import InferenceServerClient, InferInput
 from tritonclient.utils import np_to_triton_dtype
 
 from export.parity.random_samples import length_cases, random_inputs
-from export.repository.assemble import assemble
+from export.repository.assembly import assemble
 from export.repository.layouts import Layout
-from loadtests.support.measured_gateway import CHECKPOINT, REPORTS, Ask, closed_loop, write_report
+from loadtests.support.measured_gateway import (
+    CHECKPOINT,
+    REPORTS,
+    SendRequest,
+    closed_loop,
+    write_report,
+)
+from loadtests.support.triton_server import running_triton
 from omnivec2.checkpoint import read_checkpoint
 from omnivec2.parts import TRUNK
 from omnivec2.spec import HeadSpec
 from omnivec2.terminal import make_console
 from service.runtimes.embedded.runtime import EmbeddedRuntime
 from service.settings import Settings
-from tests.support.triton import running_triton
 
 TASKS = (
     *("imu/activity", "tabular/income", "tabular/marketing", "hyperspectral/landcover"),
@@ -43,7 +49,7 @@ TASKS = (
 
 
 def main() -> int:
-    """Measure, print a table, write a report; exit code 1 if the trunk's batch is too small."""
+    """Measure, print a table, write a report; return 1 if the trunk's batch is too small."""
     options = _options()
     console = make_console()
     heads = [head for head in read_checkpoint(CHECKPOINT).heads if head.route in options.tasks]
@@ -79,10 +85,10 @@ def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--tasks", nargs="+", default=TASKS, help="routes, one client each")
-    parser.add_argument("--seconds", type=float, default=10.0, help="of each measurement")
+    parser.add_argument("--tasks", nargs="+", default=TASKS, help="heads, one client each")
+    parser.add_argument("--seconds", type=float, default=10.0, help="length of each measurement")
     parser.add_argument(
-        "--at-least", type=float, default=1.5, help="batch of the trunk that passes"
+        "--at-least", type=float, default=1.5, help="least average batch of the trunk"
     )
     parser.add_argument("--reports", type=Path, default=REPORTS)
     return parser.parse_args()
@@ -99,22 +105,22 @@ async def _triton(repository: Path, heads: list[HeadSpec], seconds: float) -> tu
         _statistics(Control(triton.grpc)) as batches,
     ):
         client = InferenceServerClient(triton.grpc)
-        seen = await closed_loop([_asker(client, head) for head in heads], seconds)
+        seen = await closed_loop([_sender(client, head) for head in heads], seconds)
         await client.close()
     return seen.rate, _summary(batches)
 
 
-def _asker(client: InferenceServerClient, head: HeadSpec) -> Ask:
+def _sender(client: InferenceServerClient, head: HeadSpec) -> SendRequest:
     inputs = []
     for name, array in _batch(head).items():
         tensor = InferInput(name, list(array.shape), np_to_triton_dtype(array.dtype))
         tensor.set_data_from_numpy(array)
         inputs.append(tensor)
 
-    async def ask() -> None:
+    async def send() -> None:
         await client.infer(head.name, inputs)
 
-    return ask
+    return send
 
 
 def _batch(head: HeadSpec) -> dict[str, np.ndarray]:
@@ -123,7 +129,7 @@ def _batch(head: HeadSpec) -> dict[str, np.ndarray]:
 
 @contextmanager
 def _statistics(client: Control) -> Iterator[dict[str, float]]:
-    """Model -> samples per execution between start and end of the block, filled at its end."""
+    """Yield samples per execution by model, filled at the end of the block that is measured."""
     batches: dict[str, float] = {}
     before = _counts(client)
     yield batches
@@ -156,15 +162,15 @@ async def _embedded(
     runtime = EmbeddedRuntime(Settings(model_repo=repository, only=only), on_batch)
     await runtime.start()
 
-    def asker(head: HeadSpec) -> Ask:
+    def sender(head: HeadSpec) -> SendRequest:
         model, batch = runtime.models()[head.name], _batch(head)
 
-        async def ask() -> None:
+        async def send() -> None:
             await runtime.infer(model, batch)
 
-        return ask
+        return send
 
-    seen = await closed_loop([asker(head) for head in heads], seconds)
+    seen = await closed_loop([sender(head) for head in heads], seconds)
     await runtime.close()
     batches = {name: sum(rows) / len(rows) for name, rows in counted.items()}
     return seen.rate, _summary(batches)

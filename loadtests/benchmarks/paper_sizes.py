@@ -1,4 +1,4 @@
-"""The paper's sizes with 20 heads on random weights, to measure what cannot be shipped.
+"""The paper's sizes with 20 heads on random weights, to measure what is too large to ship.
 
 Made once and kept in ``.cache/loadtests``: exporting its 38 parts takes minutes.
 """
@@ -16,7 +16,7 @@ from rich.console import Console
 
 from export.export_run import export_checkpoint, require_ok
 from export.parity.parity_gate import Case, cases_of
-from export.repository.assemble import assemble
+from export.repository.assembly import assemble
 from export.repository.layouts import Layout
 from loadtests.support.measured_gateway import CHECKPOINT, ROOT
 from omnivec2.checkpoint import Checkpoint, read_checkpoint
@@ -33,14 +33,18 @@ _DONE_FILE = ".exported"
 
 
 def paper_repository(console: Console) -> Path:
-    """A model repository in the shared layout; tokenizers and tasks are the reference's."""
+    """Make a repository in the shared layout, with the reference's tokenizers and tasks.
+
+    Args:
+        console: The console for the exporter's progress.
+    """
     reference = read_checkpoint(CHECKPOINT)
     directory = CACHE / f"paper-{reference.digest[:12]}"
     checkpoint = directory / "checkpoint"
     if not (directory / _DONE_FILE).exists():
         shutil.rmtree(directory, ignore_errors=True)
         _write(reference, checkpoint)
-        # The gate as always, but with one batch per part instead of dozens.
+        # The usual parity gate, but with one batch per part instead of dozens.
         with mock.patch("export.graphs.export_parts.cases_of", _one_case):
             results = export_checkpoint(checkpoint, layouts=(Layout.SHARED,), console=console)
         require_ok(results)

@@ -1,4 +1,4 @@
-"""What several heads on one input cost, against one head, in the shared layout.
+"""Measure the time of several heads on one input against one head, in the shared layout.
 
 ``POST /predict/{modality}?tasks=a,b,c`` decodes once and runs tokenizer and trunk once. The
 reference network has no three heads with the same pre-processing, so two copies of the head
@@ -21,7 +21,7 @@ from google.protobuf import text_format
 from rich.table import Table
 from tritonclient.grpc import model_config_pb2 as triton_config
 
-from export.repository.assemble import VERSION, assemble
+from export.repository.assembly import VERSION, assemble
 from export.repository.config_writer import CONFIG_FILE, HEAD_SPEC_PARAMETER, PASSPORT_PARAMETER
 from export.repository.layouts import Layout
 from loadtests.support.measured_gateway import (
@@ -34,10 +34,10 @@ from loadtests.support.measured_gateway import (
     median,
     write_report,
 )
+from loadtests.support.triton_server import running_triton
 from omnivec2.passport import PASSPORT_FILE, Passport
 from omnivec2.spec import HeadSpec
 from omnivec2.terminal import make_console
-from tests.support.triton import running_triton
 
 COPIES = ("classification_b", "classification_c")
 PICTURE = ROOT / "tests/data/image/blood_smear.jpg"
@@ -57,7 +57,7 @@ CASES = (
 
 
 def main() -> int:
-    """Measure, print a table, write a report; exit code 1 if three heads cost too much."""
+    """Measure, print a table, write a report; return 1 if three heads cost too much."""
     options = _options()
     console = make_console()
     body = PICTURE.read_bytes()
@@ -104,7 +104,7 @@ def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--seconds", type=float, default=2.0, help="of each measurement")
+    parser.add_argument("--seconds", type=float, default=2.0, help="length of each measurement")
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--at-most", type=float, default=1.4, help="ratio that passes")
     parser.add_argument("--no-triton", dest="triton", action="store_false", help="embedded only")
@@ -115,17 +115,17 @@ def _options() -> argparse.Namespace:
 def _ratios(
     port: int, one: str, several: str, body: bytes, options: argparse.Namespace
 ) -> tuple[list[float], tuple[float, float]]:
-    """Ratio of medians per round, and the medians of all rounds in milliseconds."""
+    """Measure the ratio of medians per round, and the medians of all rounds in milliseconds."""
 
     async def measure(path: str) -> float:
         client = HttpClient(port, path, body, "image/jpeg")
-        load = await closed_loop([client.ask], options.seconds)
+        load = await closed_loop([client.send], options.seconds)
         client.close()
         return load.percentile_ms(50)
 
     pairs = []
     for number in range(options.rounds + 1):
-        # In turns, so that a disturbance of the machine meets both.
+        # In turns, so that a disturbance of the machine affects both.
         order = (one, several) if number % 2 else (several, one)
         measured = {path: asyncio.run(measure(path)) for path in order}
         pairs.append((measured[one], measured[several]))
@@ -134,7 +134,13 @@ def _ratios(
 
 
 def copy_head(repository: Path, name: str, task: str) -> None:
-    """Put a copy of a head into a repository of the shared layout under another task's name."""
+    """Copy a head within a repository of the shared layout, under another task's name.
+
+    Args:
+        repository: The model repository.
+        name: The name of the model to copy.
+        task: The task of the copy.
+    """
     modality = name.partition("_")[0]
     copied = f"{modality}_{task}"
     renamed = {name: copied, f"head_{name}": f"head_{copied}"}

@@ -1,6 +1,6 @@
-"""How much of a bare loop's speed is left once the whole service stands around it.
+"""Compare the throughput of the service with bare loops of decoding and inference.
 
-Three things answer the same JPEG with the same graph, in turns, in one run:
+Three programs answer the same JPEG with the same graph, in turns, in one run:
 
 * one thread: decode, ``session.run`` with all cores, next picture;
 * one such loop per core, each with a session of one thread;
@@ -29,7 +29,7 @@ import numpy as np
 import onnxruntime as ort
 from rich.table import Table
 
-from export.repository.assemble import assemble
+from export.repository.assembly import assemble
 from export.repository.layouts import Layout
 from loadtests.support.measured_gateway import (
     CHECKPOINT,
@@ -48,7 +48,7 @@ from omnivec2.terminal import make_console
 
 
 def main() -> int:
-    """Measure, print a table, write a report; exit code 1 if the ratio misses ``--at-least``."""
+    """Measure, print a table, write a report; return 1 if the ratio misses ``--at-least``."""
     options = _options()
     console = make_console()
     head = next(h for h in read_checkpoint(CHECKPOINT).heads if h.route == options.route)
@@ -105,7 +105,7 @@ def _options() -> argparse.Namespace:
         "--file", type=Path, default=ROOT / "tests/data/image/blood_smear.jpg", help="a JPEG"
     )
     parser.add_argument("--clients", type=int, default=16)
-    parser.add_argument("--seconds", type=float, default=6.0, help="of each measurement")
+    parser.add_argument("--seconds", type=float, default=6.0, help="length of each measurement")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--at-least", type=float, default=0.85, help="ratio that passes")
     parser.add_argument("--layout", choices=[*Layout], default=Layout.SHARED)
@@ -120,8 +120,16 @@ def _line(row: dict[str, float]) -> str:
 def loop_rate(
     graph: Path, head: HeadSpec, picture: bytes, seconds: float, *, threads: int
 ) -> float:
-    """Answers per second of bare loops: decode, run, and nothing else."""
-    preprocessor: Preprocessor = preprocessor_for(head)  # type: ignore[type-arg]
+    """Measure the answers per second of bare loops, which only decode and run.
+
+    Args:
+        graph: The graph.
+        head: The graph's head spec.
+        picture: The JPEG.
+        seconds: The length of the measurement.
+        threads: The number of loops.
+    """
+    preprocessor: Preprocessor = preprocessor_for(head)  # type: ignore[type-arg]  # of any modality
     sessions = [_session(graph, CORES // threads) for _ in range(threads)]
     counts = [0] * threads
     stop = time.perf_counter() + seconds
@@ -149,10 +157,16 @@ def _session(graph: Path, threads: int) -> ort.InferenceSession:
 
 
 async def service_rate(port: int, options: argparse.Namespace, picture: bytes) -> float:
-    """Answers per second of keep-alive clients that each wait for their answer."""
+    """Measure the answers per second of keep-alive clients with one request each.
+
+    Args:
+        port: The gateway's port.
+        options: The options of the command line.
+        picture: The JPEG.
+    """
     path = f"/predict/{options.route}"
     clients = [HttpClient(port, path, picture, "image/jpeg") for _ in range(options.clients)]
-    load = await closed_loop([client.ask for client in clients], options.seconds)
+    load = await closed_loop([client.send for client in clients], options.seconds)
     for client in clients:
         client.close()
     return load.rate

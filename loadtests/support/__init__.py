@@ -1,1 +1,1 @@
-"""What the benchmarks share: a gateway to measure, clients that load it, reports."""
+"""Servers to measure: a gateway, Triton; clients and reports."""

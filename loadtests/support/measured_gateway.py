@@ -1,4 +1,4 @@
-"""What the measurements share: a gateway to measure, clients that load it, reports."""
+"""A gateway to measure, clients that load it, and reports of the figures."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ class Gateway:
 
     @property
     def pid(self) -> int:
-        """The gateway's process."""
+        """The id of the gateway's process."""
         return self._process.pid
 
     def __exit__(self, *_: object) -> None:
@@ -62,33 +62,38 @@ class Gateway:
 
 @dataclass(frozen=True)
 class Load:
-    """What a number of clients saw.
+    """The measurements of a number of clients.
 
     Attributes:
-        rate: answers per second.
-        seconds: latency of every answer.
+        rate: The number of answers per second.
+        seconds: The latency of every answer.
     """
 
     rate: float
     seconds: Sequence[float]
 
     def percentile_ms(self, percent: float) -> float:
-        """Latency in milliseconds that so many answers do not exceed."""
+        """Return a percentile of the latency in milliseconds."""
         ordered = sorted(self.seconds)
         return 1000 * ordered[min(len(ordered) - 1, int(len(ordered) * percent / 100))]
 
 
-Ask = Callable[[], Awaitable[None]]
+SendRequest = Callable[[], Awaitable[None]]
 
 
-async def closed_loop(clients: Sequence[Ask], seconds: float) -> Load:
-    """Clients that each ask again as soon as they are answered."""
+async def closed_loop(clients: Sequence[SendRequest], seconds: float) -> Load:
+    """Run clients that each send the next request as soon as they have an answer.
+
+    Args:
+        clients: The clients; each call sends one request and awaits its answer.
+        seconds: The time in which requests are sent.
+    """
     latencies: list[float] = []
     stop = time.perf_counter() + seconds
 
-    async def work(ask: Ask) -> None:
+    async def work(send: SendRequest) -> None:
         while (started := time.perf_counter()) < stop:
-            await ask()
+            await send()
             latencies.append(time.perf_counter() - started)
 
     started = time.perf_counter()
@@ -108,11 +113,11 @@ class HttpClient:
         self._reader: asyncio.StreamReader | None = None
         self._writer: asyncio.StreamWriter | None = None
 
-    async def ask(self) -> None:
-        """Post, and read the answer.
+    async def send(self) -> None:
+        """Post the body and read the answer.
 
         Raises:
-            RuntimeError: it is not 200.
+            RuntimeError: The answer is not 200.
         """
         if self._reader is None or self._writer is None:
             self._reader, self._writer = await asyncio.open_connection("127.0.0.1", self._port)
@@ -128,18 +133,18 @@ class HttpClient:
             raise RuntimeError(f"answered {head[9:12]!r}: {body[:200]!r}")
 
     def close(self) -> None:
-        """Hang up."""
+        """Close the connection."""
         if self._writer is not None:
             self._writer.close()
 
 
 def median(values: Sequence[float]) -> float:
-    """The middle of the rounds: one disturbed round does not count."""
+    """Return the median of the rounds, on which one disturbed round has little effect."""
     return statistics.median(values)
 
 
 def hardware() -> str:
-    """Cores and processor, as part of a file's name."""
+    """Return cores and processor as part of a file's name."""
     names = [
         line.partition(":")[2].strip()
         for line in Path("/proc/cpuinfo").read_text().splitlines()
@@ -149,7 +154,16 @@ def hardware() -> str:
 
 
 def write_report(directory: Path, name: str, content: dict[str, Any]) -> Path:
-    """A JSON file named by what was measured, hardware and date, with versions."""
+    """Write a report as JSON, with versions and load of the machine.
+
+    Args:
+        directory: The directory of reports.
+        name: The name of the measurement; hardware and date are added.
+        content: The figures.
+
+    Returns:
+        The path of the report.
+    """
     directory.mkdir(parents=True, exist_ok=True)
     path = directory / f"{name}_{hardware()}_{date.today().isoformat()}.json"
     versions = {

@@ -1,4 +1,4 @@
-"""Is an answer what the service's own OpenAPI document says? A status alone proves nothing."""
+"""Check answers against the service's own OpenAPI document: a status alone proves nothing."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ _TIMING = re.compile(r"([a-z_]+);dur=([0-9.]+)")
 
 
 class WrongAnswerError(Exception):
-    """The service said something that its document does not say."""
+    """An answer does not conform to the service's document."""
 
 
 class Answers:
     """Checks answers against an OpenAPI document, whose schemas are compiled once.
 
     Args:
-        document: of the service, as ``/openapi.json`` gives it.
+        document: The service's document, from ``/openapi.json``.
     """
 
     def __init__(self, document: Mapping[str, Any]) -> None:
@@ -36,13 +36,16 @@ class Answers:
                     self._schemas[path, int(status)] = jsonschema_rs.validator_for(schema)
 
     def check(self, path: str, status: int, headers: Mapping[str, str], body: bytes) -> None:
-        """Raise WrongAnswerError unless status, type, headers and body are as documented.
+        """Check that status, type, headers and body are as documented.
 
         Args:
-            path: as the document has it.
-            status: of the answer.
-            headers: their names in small letters.
-            body: the answer.
+            path: The path as the document spells it.
+            status: The answer's status.
+            headers: The answer's headers, with lower-case names.
+            body: The answer's body.
+
+        Raises:
+            WrongAnswerError: They are not; the message says which.
         """
         validator = self._schemas.get((path, status))
         if validator is None:
@@ -62,5 +65,5 @@ class Answers:
 
 
 def stages_ms(server_timing: str) -> dict[str, float]:
-    """``Server-Timing`` -> milliseconds of each stage."""
+    """Return the milliseconds of each stage in a ``Server-Timing`` header."""
     return {stage: float(ms) for stage, ms in _TIMING.findall(server_timing)}

@@ -1,4 +1,4 @@
-"""What is asked: the heads a service has loaded, and files that each of them takes."""
+"""The requests of a load test: the heads a service has loaded, and the files that each takes."""
 
 from __future__ import annotations
 
@@ -19,19 +19,19 @@ from urllib.parse import urlsplit
 API_KEY_VARIABLE = "OMNIVEC2_API_KEY"
 
 _REFUSED = (413, 415, 422)
-"""Statuses by which a head says that a file is not for it: a table of other columns."""
+"""Statuses of a file that does not suit a head, such as a table of other columns."""
 _TIMEOUT_SECONDS = 60.0
-_TRIED_AT_ONCE = 4
+_CONCURRENT_CHECKS = 4
 _TRIES = 5
 
 
 class LoadTestError(Exception):
-    """The load test cannot be started; the message says what to do."""
+    """The load test cannot start; the message says what to do."""
 
 
 @dataclass(frozen=True)
 class Sample:
-    """A file as it is posted."""
+    """A file with the headers of its request."""
 
     name: str
     body: bytes
@@ -40,7 +40,14 @@ class Sample:
 
 @dataclass(frozen=True)
 class Target:
-    """A loaded head, the files it takes and those it refused."""
+    """A loaded head.
+
+    Attributes:
+        route: The head's name, ``<modality>/<task>``.
+        modality: The head's modality.
+        samples: The files that it takes.
+        refused: The names of the files that it refused.
+    """
 
     route: str
     modality: str
@@ -49,18 +56,26 @@ class Target:
 
     @property
     def path(self) -> str:
-        """Where it is asked."""
+        """The path of its requests."""
         return f"/predict/{self.route}"
 
 
-def own_headers() -> dict[str, str]:
-    """The caller's API key, if the environment has one."""
+def auth_headers() -> dict[str, str]:
+    """Return the header with the caller's API key, if the environment has one."""
     key = os.environ.get(API_KEY_VARIABLE)
     return {"Authorization": f"Bearer {key}"} if key else {}
 
 
 def check_address(url: str, *, allow_remote: bool) -> None:
-    """Refuse to load a machine that is not this one, unless that is meant (LoadTestError)."""
+    """Check that a service runs on this machine, unless another may be loaded.
+
+    Args:
+        url: The service's address.
+        allow_remote: Whether another machine may be loaded.
+
+    Raises:
+        LoadTestError: It is another machine, which may not be loaded.
+    """
     host = urlsplit(url).hostname or ""
     try:
         here = host == "localhost" or ip_address(host).is_loopback
@@ -71,8 +86,12 @@ def check_address(url: str, *, allow_remote: bool) -> None:
 
 
 def fetch(url: str) -> Any:
-    """A JSON document of the service (LoadTestError if none answers)."""
-    request = urllib.request.Request(url, headers=own_headers())
+    """Get a JSON document of the service.
+
+    Raises:
+        LoadTestError: No service answers, or not with 200.
+    """
+    request = urllib.request.Request(url, headers=auth_headers())
     try:
         with urllib.request.urlopen(request, timeout=_TIMEOUT_SECONDS) as response:
             return json.load(response)
@@ -87,43 +106,49 @@ def fetch(url: str) -> Any:
 
 
 def find_targets(url: str, data: Path, mix: Mapping[str, float]) -> list[Target]:
-    """The loaded heads that a mix asks, each with the files that it takes.
+    """Find the loaded heads of a mix, each with the files that it takes.
 
     Args:
-        url: of the service.
-        data: folder with ``<modality>/<file>``, or ``<modality>/<task>/<file>``.
-        mix: as a profile has it.
+        url: The service's address.
+        data: The folder of ``<modality>/<file>``, or ``<modality>/<task>/<file>``.
+        mix: The mix of a profile.
 
     Raises:
-        LoadTestError: no service answers, the mix names what is not loaded, or a head takes no
+        LoadTestError: No service answers, the mix names what is not loaded, or a head takes no
             file.
     """
     models = fetch(f"{url}/models")["models"]
     routes = {f"{m['modality']}/{m['task']}": m["modality"] for m in models}
     unknown = mix.keys() - routes.keys() - set(routes.values())
     if unknown:
-        raise LoadTestError(f"the mix asks {', '.join(sorted(unknown))}, which is not loaded")
-    asked = [item for item in sorted(routes.items()) if weight_of(item[0], mix, routes) > 0]
-    with ThreadPoolExecutor(_TRIED_AT_ONCE) as pool:
-        targets = list(pool.map(lambda item: _try_files(url, *item, data), asked))
+        raise LoadTestError(f"the mix has {', '.join(sorted(unknown))}, which is not loaded")
+    wanted = [item for item in sorted(routes.items()) if weight_of(item[0], mix, routes) > 0]
+    with ThreadPoolExecutor(_CONCURRENT_CHECKS) as pool:
+        targets = list(pool.map(lambda item: _check_files(url, item[0], item[1], data), wanted))
     if empty := [target.route for target in targets if not target.samples]:
         raise LoadTestError(f"no file under {data} is taken by {', '.join(empty)}")
     return targets
 
 
 def weight_of(route: str, mix: Mapping[str, float], routes: Mapping[str, str]) -> float:
-    """Share of a head in the load, in the mix's own unit; ``routes``: route -> modality."""
+    """Return the share of a head in the load, in the mix's own unit.
+
+    Args:
+        route: The head's name.
+        mix: The mix of a profile.
+        routes: The modality of every loaded head, by its name.
+    """
     if not mix:
         return 1.0
     if route in mix:
         return mix[route]
     modality = routes[route]
-    alike = [r for r, other in routes.items() if other == modality and r not in mix]
-    return mix.get(modality, 0.0) / len(alike)
+    others = [r for r, other in routes.items() if other == modality and r not in mix]
+    return mix.get(modality, 0.0) / len(others)
 
 
-def _try_files(url: str, route: str, modality: str, data: Path) -> Target:
-    """Post every file once: what the head refuses is left out, anything else must be right."""
+def _check_files(url: str, route: str, modality: str, data: Path) -> Target:
+    """Post every file once; those that the head refuses are left out, the others must get 200."""
     samples: list[Sample] = []
     refused: list[str] = []
     for path in _files(data / modality, route.partition("/")[2]):
@@ -147,8 +172,8 @@ def _files(folder: Path, task: str) -> Iterator[Path]:
 
 
 def _post(url: str, sample: Sample, tries: int = _TRIES) -> int:
-    """The status of an answer; one of 429 is asked for again when it says so."""
-    headers = {"Content-Type": "application/octet-stream", **sample.headers, **own_headers()}
+    """Return the status of an answer; after a 429 the request is retried when the answer says."""
+    headers = {"Content-Type": "application/octet-stream", **sample.headers, **auth_headers()}
     request = urllib.request.Request(url, sample.body, headers, method="POST")
     try:
         with urllib.request.urlopen(request, timeout=_TIMEOUT_SECONDS) as response:
@@ -156,7 +181,7 @@ def _post(url: str, sample: Sample, tries: int = _TRIES) -> int:
     except urllib.error.HTTPError as error:
         with error:
             if error.code == HTTPStatus.TOO_MANY_REQUESTS and tries > 1:
-                # A service that has only just started does not know yet what requests cost.
+                # A service that has just started has not measured yet what requests cost.
                 time.sleep(float(error.headers.get("Retry-After", 1)))
                 return _post(url, sample, tries - 1)
             return error.code

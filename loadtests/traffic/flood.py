@@ -1,7 +1,7 @@
-"""Requests as fast as one small process can send them; one job from stdin, its result to stdout.
+"""Send requests as fast as one small process can; a job from stdin, its result to stdout.
 
-Locust's users cost about a millisecond of processor a request. Ten times what a machine can
-serve, from the same machine, needs less: connections that are kept, answers that are only
+Locust's users cost about a millisecond of processor time per request. Ten times what a machine
+can serve, from the same machine, must cost less: keep-alive connections, answers that are only
 counted, and a low priority, because real load comes from elsewhere.
 """
 
@@ -23,11 +23,11 @@ import uvloop
 from pydantic import BaseModel, ConfigDict
 
 _LONGEST_SECONDS = 60.0
-"""An answer that takes longer counts as none."""
+"""A request that takes longer counts as a broken connection."""
 
 
 class Post(BaseModel):
-    """One request, as it is repeated."""
+    """A request that is sent repeatedly."""
 
     path: str
     headers: dict[str, str]
@@ -35,11 +35,11 @@ class Post(BaseModel):
 
 
 class Job(BaseModel):
-    """What a process is to do.
+    """The job of one process.
 
-    ``closed``: ``clients`` ask again as soon as they are answered. ``open``: ``rate`` requests a
-    second arrive, whatever happens to those before. ``probe``: GET ``path`` on a new connection
-    every ``1 / rate`` seconds.
+    ``closed``: ``clients`` send the next request as soon as they have an answer. ``open``:
+    ``rate`` requests a second arrive, whatever happens to earlier ones. ``probe``: GET ``path``
+    on a new connection every ``1 / rate`` seconds.
     """
 
     model_config = ConfigDict(extra="forbid")
@@ -55,9 +55,13 @@ class Job(BaseModel):
 
 
 class Exchange(BaseModel):
-    """One request: when it was due, how long until its whole answer, and what that was.
+    """One request and its answer.
 
-    ``status`` is 0 where the connection broke; ``retry_after`` is the header's text.
+    Attributes:
+        at_seconds: The time at which it was due, from the start.
+        seconds: The time from then to the complete answer.
+        status: The answer's status; 0 where the connection broke.
+        retry_after: The text of the ``Retry-After`` header.
     """
 
     at_seconds: float
@@ -67,7 +71,7 @@ class Exchange(BaseModel):
 
 
 class Result(BaseModel):
-    """All exchanges, and the processor time that they took this process."""
+    """All exchanges, and the processor time that this process spent on them."""
 
     exchanges: list[Exchange]
     cpu_seconds: float
@@ -85,7 +89,11 @@ class _Connection(asyncio.Protocol):
         self.transport = transport
 
     async def exchange(self, request: bytes) -> None:
-        """Send, and wait for the whole answer (ConnectionError if it breaks)."""
+        """Send a request and wait for the complete answer.
+
+        Raises:
+            ConnectionError: The connection broke.
+        """
         self.status, self.retry_after, self._done = 0, "", False
         self._parser = httptools.HttpResponseParser(self)
         self._waiter = asyncio.get_running_loop().create_future()
@@ -123,7 +131,7 @@ class Flood:
         self._requests = self._encoded()
 
     async def run(self) -> list[Exchange]:
-        """Everything that was exchanged."""
+        """Run the job and return all exchanges."""
         self._began = time.monotonic()
         await {"closed": self._closed, "open": self._open, "probe": self._probe}[self._job.kind]()
         for connection in self._idle:
@@ -133,18 +141,18 @@ class Flood:
     async def _closed(self) -> None:
         async def client() -> None:
             while (at := time.monotonic() - self._began) < self._job.seconds:
-                await self._ask(next(self._requests), at)
+                await self._exchange(next(self._requests), at)
 
         await asyncio.gather(*(client() for _ in range(self._job.clients)))
 
     async def _open(self) -> None:
-        """Each arrival has its time; those whose time has passed are sent at once."""
+        """Send each request at its due time; overdue ones are sent at once."""
         tasks: set[asyncio.Task[None]] = set()
         for number in range(int(self._job.seconds * self._job.rate)):
             at = number / self._job.rate
             if (early := at - (time.monotonic() - self._began)) > 0:
                 await asyncio.sleep(early)
-            task = asyncio.create_task(self._ask(next(self._requests), at))
+            task = asyncio.create_task(self._exchange(next(self._requests), at))
             tasks.add(task)
             task.add_done_callback(tasks.discard)
         if tasks:
@@ -156,9 +164,9 @@ class Flood:
         for number in range(int(self._job.seconds * self._job.rate)):
             early = number / self._job.rate - (time.monotonic() - self._began)
             await asyncio.sleep(max(0.0, early))
-            await self._ask(request, time.monotonic() - self._began)
+            await self._exchange(request, time.monotonic() - self._began)
 
-    async def _ask(self, request: bytes, at: float) -> None:
+    async def _exchange(self, request: bytes, at: float) -> None:
         status, retry_after = 0, ""
         try:
             async with asyncio.timeout(_LONGEST_SECONDS):
@@ -179,11 +187,13 @@ class Flood:
     async def _connect(self) -> _Connection:
         loop = asyncio.get_running_loop()
         host, port = self._address.hostname, self._address.port
+        if host is None or port is None:
+            raise ValueError(f"{self._job.url} names no host and port")
         _, connection = await loop.create_connection(_Connection, host, port)
         return connection
 
     def _encoded(self) -> Iterator[bytes]:
-        """The requests over and over, as they go over the wire."""
+        """Return the encoded requests, again and again."""
         encoded = []
         for post in self._job.posts:
             body = base64.b64decode(post.body_base64)

@@ -1,4 +1,4 @@
-"""What a load test asks, how often, and what it must see: one TOML file under ``profiles/``."""
+"""The profile of a load test: its requests, its rate and its thresholds, in a TOML file."""
 
 from __future__ import annotations
 
@@ -20,20 +20,20 @@ class _Strict(BaseModel):
 
 
 class Step(_Strict):
-    """From ``at_seconds`` on, ``rate`` requests a second (between steps of a ramp: in between)."""
+    """A point of a ramp: ``rate`` requests a second at ``at_seconds``, linear in between."""
 
     at_seconds: Annotated[float, Field(ge=0)]
     rate: Positive
 
 
 class Shape(_Strict):
-    """How requests arrive.
+    """The arrival of requests.
 
-    ``closed``: ``users`` who ask again as soon as they are answered, and who wait as long as a
-    429 tells them to. ``constant``: ``rate`` requests a second, whatever the service does.
-    ``ramp``: the rate goes from step to step. Locust's users are closed loops, so a rate is
-    kept by many of them: each asks once in ``patience_seconds``, and as long as an answer takes
-    less than that, no arrival is late.
+    ``closed``: ``users`` who send the next request as soon as they have an answer, and who wait
+    after a 429 as long as it says. ``constant``: ``rate`` requests a second, whatever the
+    service does. ``ramp``: the rate goes from step to step. Locust's users are closed loops, so
+    a rate takes many of them: each sends one request in ``patience_seconds``, and as long as an
+    answer takes less than that, no arrival is late.
     """
 
     kind: Literal["closed", "constant", "ramp"]
@@ -59,7 +59,7 @@ class Shape(_Strict):
         return self.kind != "closed"
 
     def rate_at(self, seconds: float) -> float:
-        """Arrivals per second at a time of an open shape."""
+        """Return the arrivals per second at a time of an open shape."""
         if self.rate is not None:
             return self.rate
         before = [step for step in self.steps if step.at_seconds <= seconds]
@@ -71,21 +71,21 @@ class Shape(_Strict):
         return start.rate + share * (stop.rate - start.rate)
 
     def users_at(self, seconds: float) -> int:
-        """Users that keep the rate of this time."""
+        """Return the number of users that keep the rate of a time."""
         if self.users is not None:
             return self.users
         return max(1, math.ceil(self.rate_at(seconds) * self.patience_seconds))
 
 
 class AgainstBaseline(_Strict):
-    """How much worse than an earlier run on the same machine this one may be."""
+    """The allowed changes against an earlier run on the same machine."""
 
     p99_ratio: Annotated[float, Field(ge=1)] = 2.0
     rate_ratio: Share = 0.7
 
 
 class Thresholds(_Strict):
-    """What fails the run; shares are of all requests, milliseconds are of 200 answers."""
+    """The limits of a run; shares are of all requests, milliseconds are of 200 answers."""
 
     error_rate: Share = 0.0
     shed_rate: Share = 0.0
@@ -99,8 +99,8 @@ class Thresholds(_Strict):
 class Profile(_Strict):
     """A load test.
 
-    ``mix``: modality or ``modality/task`` -> weight; empty asks all heads of all modalities
-    alike. A modality's weight is spread over its heads.
+    ``mix``: modality or ``modality/task`` -> weight; empty gives all heads the same weight. A
+    modality's weight is spread over its heads.
     """
 
     description: str
@@ -111,10 +111,10 @@ class Profile(_Strict):
 
 
 def read_profile(name: str) -> Profile:
-    """A profile of ``profiles/`` by its name, or any by its path.
+    """Read a profile of ``profiles/`` by its name, or any by its path.
 
     Raises:
-        ValueError: there is none, or it says something wrong; the message names what.
+        ValueError: There is none, or it is invalid; the message says why.
     """
     path = Path(name) if name.endswith(".toml") else PROFILES / f"{name}.toml"
     try:

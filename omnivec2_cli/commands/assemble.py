@@ -53,7 +53,7 @@ def update_repository(
     Raises:
         OmniVecError: The checkpoint cannot be read, or was not exported.
     """
-    from export.repository.assemble import assemble as write_repository
+    from export.repository.assembly import assemble as write_repository
     from export.repository.layouts import Layout
 
     if not checkpoint.exists() and any(repository.glob("*/config.pbtxt")):

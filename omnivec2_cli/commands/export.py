@@ -61,7 +61,7 @@ def export(
         raise typer.BadParameter("--engine and --precision apply to a model repository: give --out")
     with one_line_errors(), needs_extra("export"):
         from export.export_run import export_checkpoint, require_ok
-        from export.repository.assemble import assemble
+        from export.repository.assembly import assemble
         from export.repository.conversion import build_repository, make_target
         from export.repository.layouts import Layout
 

@@ -97,13 +97,13 @@ def serve(
 
 def _announce(console: Console) -> Callable[[str, Gateway], None]:
     """Return the callback that prints where the gateway listens, once it does."""
-    from service.server.gateway_process import curl_line
+    from service.server.gateway_process import curl_example
 
     def announce(address: str, gateway: Gateway) -> None:
         heads = gateway.dataplane.heads
         if gateway.grpc_address:
             console.print(f"gRPC at [bold]{gateway.grpc_address}[/bold]", highlight=False)
         console.print(f"{len(heads)} heads at [bold]{address}[/bold] (docs: {address}/docs). Try:")
-        console.print(curl_line(address, heads), markup=False, soft_wrap=True, highlight=False)
+        console.print(curl_example(address, heads), markup=False, soft_wrap=True, highlight=False)
 
     return announce

@@ -30,18 +30,25 @@ _LAG_SECONDS = (0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5)
 _ROWS = (1, 2, 4, 8, 16, 32, 64, 128)
 _BYTES = tuple(4**power for power in range(4, 14))  # 256 bytes to 64 MiB
 
-# Known ones, so that their rates are there before the first of them is.
+# Known reasons are exported as 0, so that rates exist before the first rejection.
 _REASONS = (
-    *("work", "model", "requests", "bytes", "queue", "triton"),  # too much to do
-    *("key", "unauthenticated", "forbidden"),  # who asks
+    *("work", "model", "requests", "bytes", "queue", "triton"),  # overload
+    *("key", "unauthenticated", "forbidden"),  # access
 )
 
 _ROUTE = ("modality", "task")
 
 
 @dataclass(frozen=True)
-class Described:
-    """A metric for the documents: name, kind (Prometheus' word), labels and meaning."""
+class MetricDescription:
+    """A metric as the documentation lists it.
+
+    Attributes:
+        name: The full name.
+        kind: The type, in Prometheus' word.
+        labels: The names of its labels.
+        meaning: The help text.
+    """
 
     name: str
     kind: str
@@ -50,8 +57,8 @@ class Described:
 
 
 @dataclass(frozen=True)
-class _Route:
-    """The histograms of one modality-task, looked up once."""
+class _HeadHistograms:
+    """The histograms of one head, looked up once."""
 
     seconds: Histogram
     received: Histogram
@@ -60,21 +67,21 @@ class _Route:
 
 
 class Metrics:
-    """What an operator watches: traffic, latency per stage, batching, load, models.
+    """The metrics of a gateway: traffic, latency per stage, batching, load and models.
 
     Labels are bounded: modalities and tasks are those of loaded heads, or ``unknown``.
 
     Attributes:
-        registry: what a scrape reads.
-        described: every metric of ours, in the order of their making.
+        registry: The registry that a scrape reads.
+        described: The descriptions of all metrics of this project, in the order of creation.
     """
 
     def __init__(self) -> None:
-        # When each series began: nobody here asks, and it is a third of every scrape.
+        # The creation time of every series is unused, and is a third of every scrape.
         disable_created_metrics()  # type: ignore[no-untyped-call]
         self.registry = CollectorRegistry()
-        self.described: list[Described] = []
-        self._routes: dict[tuple[str, str], _Route] = {}
+        self.described: list[MetricDescription] = []
+        self._heads: dict[tuple[str, str], _HeadHistograms] = {}
         self._requests = self._counter(
             "requests_total",
             "Answered requests; each task of a request for several counts.",
@@ -113,25 +120,25 @@ class Metrics:
     def observe_request(self, modality: str, task: str, status: int, seconds: float) -> None:
         """Count an answered request."""
         self._requests.labels(modality, task, str(status)).inc()
-        self._route(modality, task).seconds.observe(seconds)
+        self._histograms_of(modality, task).seconds.observe(seconds)
 
     def observe_stages(self, modality: str, task: str, timings: Timings) -> None:
         """Record how long the stages of an answered request took."""
-        stages = self._route(modality, task).stages
+        stages = self._histograms_of(modality, task).stages
         for stage, seconds in vars(timings).items():
             stages[stage].observe(seconds)
 
     def observe_bytes(self, modality: str, task: str, received: int, sent: int) -> None:
         """Record the sizes of a request's and of its answer's body."""
-        route = self._route(modality, task)
-        route.received.observe(received)
-        route.sent.observe(sent)
+        head = self._histograms_of(modality, task)
+        head.received.observe(received)
+        head.sent.observe(sent)
 
     def observe_rejection(self, reason: str) -> None:
-        """Count a request that was turned away before it was looked into.
+        """Count a request that was rejected before it was read.
 
         Args:
-            reason: one of few words, such as ``OmniVecError.reason``.
+            reason: One of a few words, such as ``OmniVecError.reason``.
         """
         self._rejections.labels(reason).inc()
 
@@ -141,7 +148,7 @@ class Metrics:
         self._batch_seconds.labels(model).observe(seconds)
 
     def observe_lag(self, seconds: float) -> None:
-        """Record how late the event loop came to something it was to do."""
+        """Record by how much the event loop was late for a timer."""
         self._lag.observe(seconds)
 
     def set_ready(self, ready: bool) -> None:
@@ -149,33 +156,35 @@ class Metrics:
         self._ready.set(ready)
 
     def watch(self, name: str, description: str, value: Callable[[], float]) -> None:
-        """Report a value that is read when the metrics are."""
+        """Add a gauge whose value is read at every scrape."""
         self._gauge(name, description).set_function(value)
 
     def limit(self, name: str, value: float) -> None:
-        """Report the most that something watched may be, as ``max_`` and its name."""
+        """Add the limit of a watched gauge, under its name with the prefix ``max_``."""
         self._gauge(f"max_{name}", f"Most that omnivec2_{name} may be.").set(value)
 
     def watch_models(self, models: Callable[[], Iterable[Model]]) -> None:
-        """Report the models that are served when the metrics are read, one series for each."""
+        """Add one series for each model that is served at the time of a scrape."""
         collector = _Models(models)
         self.registry.register(collector)
-        self.described.append(Described(_Models.NAME, "gauge", _Models.LABELS, _Models.MEANING))
+        self.described.append(
+            MetricDescription(_Models.NAME, "gauge", _Models.LABELS, _Models.MEANING)
+        )
 
     def exposition(self) -> bytes:
-        """All metrics in Prometheus' text format."""
+        """Return all metrics in Prometheus' text format."""
         return generate_latest(self.registry)
 
-    def _route(self, modality: str, task: str) -> _Route:
+    def _histograms_of(self, modality: str, task: str) -> _HeadHistograms:
         key = (modality, task)
-        if (known := self._routes.get(key)) is not None:
+        if (known := self._heads.get(key)) is not None:
             return known
         stages = {stage: self._stages.labels(*key, stage) for stage in vars(Timings())}
-        route = _Route(
+        histograms = _HeadHistograms(
             self._seconds.labels(*key), self._received.labels(*key), self._sent.labels(*key), stages
         )
-        self._routes[key] = route
-        return route
+        self._heads[key] = histograms
+        return histograms
 
     def _counter(self, name: str, meaning: str, labels: Sequence[str]) -> Counter:
         name = self._describe(name, "counter", labels, meaning)
@@ -193,12 +202,12 @@ class Metrics:
 
     def _describe(self, name: str, kind: str, labels: Sequence[str], meaning: str) -> str:
         full = f"omnivec2_{name}"
-        self.described.append(Described(full, kind, labels, meaning))
+        self.described.append(MetricDescription(full, kind, labels, meaning))
         return full
 
 
 class _Models(Collector):
-    """One series per model that is served; those of models that went go with them."""
+    """One series per served model; it ends when the model is removed."""
 
     NAME = "omnivec2_model_info"
     MEANING = "1 for each model that is served; digest is its checkpoint's."
@@ -208,7 +217,7 @@ class _Models(Collector):
         self._models = models
 
     def collect(self) -> Iterable[Metric]:
-        """The models as of now."""
+        """Collect the current models."""
         family = GaugeMetricFamily(self.NAME, self.MEANING, labels=self.LABELS)
         for model in self._models():
             spec = model.spec

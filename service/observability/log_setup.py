@@ -1,4 +1,4 @@
-"""Logs of the process: text for people, JSON for what collects them; both name the request."""
+"""Logs of the process: text for people, JSON for log collectors; both name the request."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _RENAMED = {"asctime": "time", "levelname": "level", "name": "logger"}
 
 
 def configure(level: str, form: Literal["text", "json"]) -> None:
-    """Log to standard error from now on; replaces what was configured before."""
+    """Send logs to standard error; replaces any earlier configuration."""
     handler = logging.StreamHandler()
     handler.addFilter(_name_request)
     handler.setFormatter(_json_formatter() if form == "json" else _TextFormatter())
@@ -23,7 +23,7 @@ def configure(level: str, form: Literal["text", "json"]) -> None:
 
 
 def _name_request(record: logging.LogRecord) -> bool:
-    """Note the request in whose task, or thread, a line was logged."""
+    """Add the id of the request in whose task or thread a line was logged."""
     if not getattr(record, "request_id", ""):
         record.request_id = REQUEST_ID.get()
     return True

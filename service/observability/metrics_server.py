@@ -1,4 +1,4 @@
-"""``/metrics`` on a port of its own, so that who reaches the service does not see them."""
+"""``/metrics`` on a port of its own, which callers of the service need not reach."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ _LOG = logging.getLogger(__name__)
 async def metrics_server(gateway: Gateway) -> AsyncIterator[None]:
     """Serve the metrics beside the application, if they have a port.
 
-    In a thread: they are answered also while the event loop is held up, which is when they
-    are wanted most. A port that is taken is reported as models that cannot be loaded are.
+    The server runs in a thread, so that it answers also while the event loop is blocked, which
+    is when metrics matter most. A port that is taken is reported like a failed loading.
     """
     settings = gateway.settings
     if settings.metrics_port is None:

@@ -1,4 +1,4 @@
-"""Recording traces and sending them: OTLP over HTTP, in batches, in a thread of its own.
+"""Record traces and export them: OTLP over HTTP, in batches, in a thread of its own.
 
 Sampling, batches, headers and certificates are set by OpenTelemetry's own variables
 (``OTEL_TRACES_SAMPLER``, ``OTEL_BSP_…``, ``OTEL_EXPORTER_OTLP_…``).
@@ -27,13 +27,13 @@ from service.request_context import SPANS
 _LOG = logging.getLogger(__name__)
 
 SERVICE = "omnivec2-gateway"
-"""Name of the service unless ``OTEL_SERVICE_NAME`` gives another."""
+"""The service's name unless ``OTEL_SERVICE_NAME`` sets another."""
 
 _CLOSE_SECONDS = 3.0
-"""How long the last spans may take; a collector that is gone must not hold up the end."""
-_QUIET_SECONDS = 60.0
+"""The time to send the last spans; a missing collector must not delay the exit."""
+_MESSAGE_SECONDS = 60.0
 _MAX_STAGES = 256
-"""Stages of one request that are recorded; a request of many inputs has hundreds."""
+"""The most recorded stages of one request; a request with many inputs has hundreds."""
 
 _CONTEXT = TraceContextTextMapPropagator()
 
@@ -42,7 +42,7 @@ class Recorder:
     """Records what FastAPI does not: the stages of a request, calls of Triton, gRPC."""
 
     def __init__(self) -> None:
-        self._messages = _OneAMinute()
+        self._messages = _RateLimitedHandler()
         self._messages.attach()
         if os.environ.get("OTEL_EXPORTER_OTLP_PROTOCOL", "").startswith("grpc"):
             _LOG.warning(
@@ -55,12 +55,12 @@ class Recorder:
 
     @property
     def provider(self) -> TracerProvider:
-        """For FastAPI, which makes the server spans of requests over HTTP."""
+        """The tracer provider, for FastAPI, which makes the server spans of HTTP requests."""
         return self._provider
 
     @contextmanager
     def stages(self) -> Iterator[None]:
-        """A block that answers a request: its stages become spans below the current one."""
+        """Record the stages of the request that the block answers, below the current span."""
         token = SPANS.set(_RequestSpans(self))
         try:
             yield
@@ -69,11 +69,11 @@ class Recorder:
 
     @contextmanager
     def rpc(self, headers: Mapping[str, str], attributes: Mapping[str, str]) -> Iterator[None]:
-        """A block that answers a gRPC call, as a server span.
+        """Record the gRPC call that the block answers, as a server span.
 
         Args:
-            headers: of the call, in lower case; its trace context is the parent.
-            attributes: of the span; a sampler may look at them.
+            headers: The call's headers, in lower case; their trace context is the parent.
+            attributes: The span's attributes, which a sampler may use.
         """
         name = f"{attributes['rpc.service']}/{attributes['rpc.method']}"
         parent = _CONTEXT.extract(headers)
@@ -82,7 +82,7 @@ class Recorder:
             yield
 
     def close(self) -> None:
-        """Send what is left, but wait for it only so long; blocks."""
+        """Send the remaining spans, within a time limit; blocks."""
         closing = threading.Thread(target=self._provider.shutdown, daemon=True)
         closing.start()
         closing.join(_CLOSE_SECONDS)
@@ -93,23 +93,25 @@ class Recorder:
         self._messages.detach()
 
     def stage(self, name: str, started: float, seconds: float, model: str) -> None:
-        """Record a span that is over; see ``Spans.stage``."""
-        # Spans have the time of day, stages a clock that never jumps.
+        """Record a finished span; see ``Spans.stage``."""
+        # Spans have wall-clock times, stages a monotonic clock.
         start_ns = time.time_ns() - int((time.perf_counter() - started) * 1e9)
-        span = self._tracer.start_span(name, start_time=start_ns, attributes=_of_model(model))
+        span = self._tracer.start_span(
+            name, start_time=start_ns, attributes=_model_attributes(model)
+        )
         span.end(start_ns + int(seconds * 1e9))
 
     @contextmanager
     def block(
         self, name: str, kind: SpanKind, attributes: Mapping[str, str | int]
     ) -> Iterator[None]:
-        """A block as a span below the current one; within it, it is the current one."""
+        """Record the block as a span below the current one, and make it current within."""
         with self._within(self._tracer.start_span(name, kind=kind, attributes=dict(attributes))):
             yield
 
     @contextmanager
     def _within(self, span: Span) -> Iterator[None]:
-        """Make a span the current one, and end it; a failure marks it, without its words."""
+        """Make a span the current one, and end it; a failure marks it, without its message."""
         with use_span(span, True, record_exception=False, set_status_on_exception=False):
             try:
                 yield
@@ -128,20 +130,20 @@ class _RequestSpans:
         self._left = _MAX_STAGES
 
     def stage(self, name: str, started: float, seconds: float, model: str = "") -> None:
-        """See ``Spans.stage``."""
+        """Record a finished stage; see ``Spans.stage``."""
         if self._left > 0 and get_current_span().is_recording():
             self._left -= 1
             self._recorder.stage(name, started, seconds, model)
 
     @contextmanager
     def work(self, name: str, model: str) -> Iterator[None]:
-        """See ``Spans.work``."""
-        with self._recorder.block(name, SpanKind.INTERNAL, _of_model(model)):
+        """Record the block as a stage; see ``Spans.work``."""
+        with self._recorder.block(name, SpanKind.INTERNAL, _model_attributes(model)):
             yield
 
     @contextmanager
     def call(self, model: str, address: str) -> Iterator[Mapping[str, str]]:
-        """See ``Spans.call``; the names are those of OpenTelemetry's conventions for gRPC."""
+        """Record a call of Triton in OpenTelemetry's conventions for gRPC; see ``Spans.call``."""
         host, _, port = address.rpartition(":")
         attributes = {
             "rpc.system": "grpc",
@@ -149,7 +151,7 @@ class _RequestSpans:
             "rpc.method": "ModelInfer",
             "server.address": host,
             "server.port": int(port),
-            **_of_model(model),
+            **_model_attributes(model),
         }
         name = "inference.GRPCInferenceService/ModelInfer"
         with self._recorder.block(name, SpanKind.CLIENT, attributes):
@@ -158,8 +160,8 @@ class _RequestSpans:
             yield headers
 
 
-class _OneAMinute(logging.Handler):
-    """Passes on one of OpenTelemetry's messages a minute: a collector may be away for days."""
+class _RateLimitedHandler(logging.Handler):
+    """Forwards one of OpenTelemetry's messages a minute: a collector may be down for days."""
 
     def __init__(self) -> None:
         super().__init__(logging.WARNING)
@@ -168,32 +170,32 @@ class _OneAMinute(logging.Handler):
         self._sdk = logging.getLogger("opentelemetry.sdk")
 
     def attach(self) -> None:
-        """Take the messages instead of the process's own handlers."""
+        """Handle the messages in place of the process's own handlers."""
         self._logger.addHandler(self)
         self._logger.propagate = False
-        # It warns of every span that it drops, which costs more than the span did.
+        # It warns of every span that it drops, which costs more than the span itself.
         self._sdk.setLevel(logging.ERROR)
 
     def detach(self) -> None:
-        """Let them go their own way again."""
+        """Restore the default handling."""
         self._logger.removeHandler(self)
         self._logger.propagate = True
         self._sdk.setLevel(logging.NOTSET)
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Log the message as ours, unless there was one within the minute."""
+        """Log the message as the service's own, unless there was one within the minute."""
         now = time.monotonic()
         if now >= self._next:
-            self._next = now + _QUIET_SECONDS
+            self._next = now + _MESSAGE_SECONDS
             _LOG.warning("traces: %s", record.getMessage())
 
 
-def _of_model(model: str) -> dict[str, str | int]:
+def _model_attributes(model: str) -> dict[str, str | int]:
     return {"omnivec2.model": model} if model else {}
 
 
 def _resource() -> Resource:
-    """Who is speaking; the variables win over our own names."""
+    """Return the service's identity; the environment overrides the defaults."""
     given = Resource.create({SERVICE_VERSION: __version__})
     if str(given.attributes.get(SERVICE_NAME, "")).startswith("unknown_service"):
         given = given.merge(Resource({SERVICE_NAME: SERVICE}))

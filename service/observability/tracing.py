@@ -1,6 +1,6 @@
-"""OpenTelemetry traces, off unless the environment names where to send them.
+"""OpenTelemetry traces, off unless the environment names a collector.
 
-Nothing that records or sends is imported until then.
+No recorder or exporter is imported until then.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ def is_wanted(environment: Mapping[str, str]) -> bool:
 
 
 def start() -> Recorder | None:
-    """What records this process's traces, or None if none are wanted."""
+    """Start to record this process's traces; return None if they are off."""
     if not is_wanted(os.environ):
         return None
     from service.observability.trace_recorder import Recorder

@@ -79,7 +79,7 @@ class Guard:
     @contextmanager
     def _allowed(self, name: str, metadata: Mapping[str, str]) -> Iterator[None]:
         """Make the caller's key the current one, and count the call among its own."""
-        if self._gateway.stopping.listens_no_more.is_set() and name not in _OPEN:
+        if self._gateway.shutdown.listeners_closed.is_set() and name not in _OPEN:
             raise ModelNotReadyError("the service is stopping")
         access = self._gateway.access
         if access is None or name in _OPEN:

@@ -108,7 +108,7 @@ class GrpcServer:
 
     async def close(self) -> None:
         """Take no more calls, and give those that run the time to end."""
-        if self._stopping is not None and not self._gateway.stopping.listens_no_more.is_set():
+        if self._stopping is not None and not self._gateway.shutdown.listeners_closed.is_set():
             self._stopping.cancel()
         await self._server.stop(self._gateway.settings.drain_seconds)
 
@@ -118,7 +118,7 @@ class GrpcServer:
         gRPC itself would cancel calls that it is just taking; until it is told, new ones are
         refused by the guard as unavailable, upon which clients go elsewhere.
         """
-        await self._gateway.stopping.listens_no_more.wait()
+        await self._gateway.shutdown.listeners_closed.wait()
         await asyncio.sleep(_LINGER_SECONDS)
         await self._server.stop(self._gateway.settings.drain_seconds)
 

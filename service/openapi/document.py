@@ -1,4 +1,4 @@
-"""The OpenAPI document: made from the head specs of what is loaded now."""
+"""The OpenAPI document, built from the head specs of the loaded models."""
 
 from __future__ import annotations
 
@@ -60,12 +60,12 @@ class Problem(BaseModel):
 
 
 def build(app: FastAPI, heads: Mapping[str, Head], *, keys: bool = False) -> Json:
-    """The document of an application.
+    """Build the document of an application.
 
     Args:
-        app: whose routes are documented.
-        heads: route -> head that its runtime has loaded.
-        keys: whether it asks for API keys.
+        app: The application whose routes are documented.
+        heads: The loaded heads by route.
+        keys: Whether API keys are required.
     """
     document = get_openapi(
         title=app.title, version=app.version, description=app.description, routes=app.routes
@@ -86,10 +86,10 @@ def build(app: FastAPI, heads: Mapping[str, Head], *, keys: bool = False) -> Jso
 
 
 def _add_access(document: Json) -> None:
-    """Say which operations need a key, and what a caller without one gets."""
+    """Add the operations that need a key, and the answers to callers without one."""
     document["components"]["securitySchemes"] = _SECURITY
     refusals = _failures(_ACCESS)
-    # A key may be used up anywhere; the operations of models say so already.
+    # The quota of a key applies everywhere; the operations of models document 429 already.
     refusals |= _failures((errors.OverloadedError,))
     for path, operations in document["paths"].items():
         if is_open(path):
@@ -107,7 +107,7 @@ def _by_modality(heads: Mapping[str, Head]) -> dict[str, list[Head]]:
 
 
 def _tasks_operation(heads: Sequence[Head], schemas: Json) -> Json:
-    """Several heads of one modality, asked about the same inputs."""
+    """Return the operation that answers several tasks of one modality on the same inputs."""
     modality = heads[0].spec.modality.value
     tasks = [head.spec.task for head in heads]
     query = {
@@ -118,21 +118,21 @@ def _tasks_operation(heads: Sequence[Head], schemas: Json) -> Json:
         "schema": {"type": "array", "minItems": 1, "items": {"type": "string", "enum": tasks}},
         "style": "form",
         "explode": False,
-        # One example input suits those that prepare it as the first does.
+        # One example input fits the heads whose preprocessing is that of the first.
         "example": [h.spec.task for h in heads if h.spec.preprocess == heads[0].spec.preprocess],
     }
     answers = {head.spec.task: _answer_schema(head, schemas) for head in heads}
     content = _request_content(heads[0], schemas)
     content[JSON]["schema"]["properties"]["parameters"] = {
         "type": "object",
-        "description": "Those that every task asked takes; or task -> its own.",
+        "description": "Parameters that every requested task takes; or task -> its parameters.",
     }
     return {
         "tags": [modality],
         "operationId": f"{modality}_tasks",
         "summary": f"{modality}: several tasks on the same inputs",
-        "description": f"An answer per task: {', '.join(tasks)}. What tasks prepare alike is "
-        "prepared once, and parts of the network that they share run once.",
+        "description": f"An answer per task: {', '.join(tasks)}. Tasks with the same "
+        "preprocessing share it, and parts of the network that they have in common run once.",
         "parameters": [query, *_request_headers()],
         "requestBody": {"required": True, "content": content},
         "responses": {
@@ -148,7 +148,7 @@ def _tasks_operation(heads: Sequence[Head], schemas: Json) -> Json:
 
 
 def _complete_infer(operation: Json, schemas: Json) -> None:
-    """Say what the Open Inference Protocol's operation takes and gives."""
+    """Add requests and responses to the Open Inference Protocol's operation."""
     binary = {"schema": {"type": "string", "format": "binary"}}
     raw = f"JSON, then raw tensors; `{HEADER_LENGTH}` says how many bytes are JSON."
     operation["parameters"] += [
@@ -190,7 +190,7 @@ def _operation(head: Head, schemas: Json) -> Json:
 
 
 def _description(head: Head) -> str:
-    """What the head does, what it takes, how good it is and what its data allow."""
+    """Describe a head: its task, its inputs, its metrics and its data's licences."""
     spec = head.spec
     parts = [spec.description, f"Takes {head.preprocessor.accepts}."]
     if spec.labels:
@@ -247,7 +247,7 @@ def _request_content(head: Head, schemas: Json) -> Json:
 
 
 def _answer_schema(head: Head, schemas: Json) -> Json:
-    """The answer to one input, or to a list of them."""
+    """Return the schema of the answer to one input, or to a list of inputs."""
     kinds = [head.postprocessor.response_schema(head.spec)]
     if (several := head.postprocessor.batch_schema(head.spec)) not in kinds:
         kinds.append(several)
@@ -256,10 +256,10 @@ def _answer_schema(head: Head, schemas: Json) -> Json:
 
 
 def _add_schema(schemas: Json, kind: Any, spec: HeadSpec | None = None) -> Json:
-    """Put a type's schema among the components and refer to it.
+    """Add a type's schema to the components and return a reference to it.
 
-    Two families may name different types alike, so a type that belongs to one head is
-    filed under the head's family.
+    Types of two families may share a name, so a type that belongs to one head is stored under
+    the name of the head's family.
     """
     schema = TypeAdapter(kind).json_schema(ref_template=_REFERENCE, mode="serialization")
     schemas.update(schema.pop("$defs", {}))

@@ -1,7 +1,7 @@
-"""What the OpenAPI document says of the routes that do not depend on a head.
+"""The operations of the OpenAPI document that do not depend on a head.
 
-FastAPI knows their paths and parameters; what they fail with, and which models are loaded
-now, is added here.
+FastAPI knows their paths and parameters; failures and the names of loaded models are added
+here.
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ from service.pipeline.host_stages import Head
 Json = dict[str, Any]
 Failures = Callable[[Sequence[type[errors.OmniVecError]]], Json]
 
-_FASTAPIS = ("HTTPValidationError", "ValidationError")
-"""Schemas of failures that are answered otherwise here."""
+_UNUSED_SCHEMAS = ("HTTPValidationError", "ValidationError")
+"""FastAPI's schemas of failures, which this service answers in another form."""
 
-_ALWAYS_ANSWERED = ("/healthz", "/metrics", "/v2", "/v2/health/live")
+_MODEL_FREE_PATHS = ("/healthz", "/metrics", "/v2", "/v2/health/live")
 """Paths that need no model."""
 
 
@@ -30,9 +30,9 @@ def complete(document: Json, heads: Mapping[str, Head], failures: Failures) -> N
     """Add failures, names of loaded models and the example of tensors.
 
     Args:
-        document: OpenAPI, with the routes that FastAPI found.
-        heads: loaded now, by route.
-        failures: responses, by status, of an operation that fails in some ways.
+        document: The document, with the routes that FastAPI found.
+        heads: The loaded heads by route.
+        failures: A callback that returns the responses to given errors, by status.
     """
     for path, item in document["paths"].items():
         for operation in item.values():
@@ -40,7 +40,7 @@ def complete(document: Json, heads: Mapping[str, Head], failures: Failures) -> N
             operation["responses"].update(failures(_failures_of(path)))
             for parameter in operation.get("parameters", ()):
                 _name_loaded(parameter, heads)
-    for name in _FASTAPIS:
+    for name in _UNUSED_SCHEMAS:
         document.get("components", {}).get("schemas", {}).pop(name, None)
     if metrics := document["paths"].get("/metrics"):
         metrics["get"]["responses"]["200"]["content"] = {
@@ -49,7 +49,7 @@ def complete(document: Json, heads: Mapping[str, Head], failures: Failures) -> N
 
 
 def add_tensor_example(operation: Json, heads: Mapping[str, Head]) -> None:
-    """Name the model with the fewest values, and ask it about zeros."""
+    """Add an example request: zeros for the model with the fewest values."""
     fixed = [h.spec for h in heads.values() if all(min(t.shape) > 0 for t in h.spec.inputs)]
     if not fixed:
         return
@@ -69,14 +69,14 @@ def add_tensor_example(operation: Json, heads: Mapping[str, Head]) -> None:
 
 
 def _failures_of(path: str) -> tuple[type[errors.OmniVecError], ...]:
-    if path in _ALWAYS_ANSWERED:
+    if path in _MODEL_FREE_PATHS:
         return ()
     missing = (errors.UnknownModelError,) if "{" in path else ()
     return (*missing, errors.ModelNotReadyError)
 
 
 def _name_loaded(parameter: Json, heads: Mapping[str, Head]) -> None:
-    """List the values of a path's parameter that lead to a loaded model."""
+    """Add the values of a path parameter that name a loaded model."""
     specs = [head.spec for head in heads.values()]
     known = {
         "name": {spec.name for spec in specs},

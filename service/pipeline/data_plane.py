@@ -41,7 +41,7 @@ from service.pipeline.task_requests import Asked, alike, ask_one, ask_tasks
 from service.pipeline.text_generation import Writer
 from service.request_context import SPANS
 from service.runtimes.base import Model, Runtime
-from service.server.thread_priorities import give_way
+from service.server.thread_priorities import lower_thread_priority
 
 T = TypeVar("T")
 
@@ -104,7 +104,7 @@ class DataPlane:
     def __init__(self, runtime: Runtime, host_workers: int, chunks_ahead: int = 4) -> None:
         self._runtime = runtime
         self._chunks_ahead = chunks_ahead
-        self._pool = ThreadPoolExecutor(host_workers, "host", initializer=give_way)
+        self._pool = ThreadPoolExecutor(host_workers, "host", initializer=lower_thread_priority)
         self.served = Heads(runtime)
         self._writer = Writer(runtime)
 

@@ -1,4 +1,4 @@
-"""What the gateway asks of whatever runs the network."""
+"""The protocol of a runtime, which runs the network for the gateway."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from omnivec2.spec import Generation, HeadSpec
 
 @dataclass(frozen=True)
 class Step:
-    """One part of a model that is put together from parts: a tokenizer, the trunk or a head.
+    """One part of a model of the shared layout: a tokenizer, the trunk or a head.
 
     Attributes:
-        model: the part's name in the repository.
-        version: the part's version.
-        inputs: the part's tensor -> name of the tensor it is given.
-        outputs: the part's tensor -> name the steps behind it know it by.
+        model: The part's name in the repository.
+        version: The part's version.
+        inputs: The part's tensor -> name of the tensor it is given.
+        outputs: The part's tensor -> name under which later steps know it.
     """
 
     model: str
@@ -30,12 +30,12 @@ class Step:
 
 @dataclass(frozen=True, eq=False)
 class Model:
-    """A loaded modality-task. A new version of it is another object.
+    """A loaded head. A new version of it is another object.
 
     Attributes:
-        spec: what it does.
-        version: of its files.
-        steps: the parts it is put together from, in order; none in the fused layout.
+        spec: The head spec.
+        version: The version of its files.
+        steps: The parts it consists of, in order; none in the fused layout.
     """
 
     spec: HeadSpec
@@ -49,10 +49,10 @@ class Model:
 
 
 def generation_of(model: Model) -> Generation:
-    """How a model's text is written.
+    """Return how a model generates text.
 
     Raises:
-        ModelNotReadyError: it writes none.
+        ModelNotReadyError: It generates none.
     """
     if model.spec.generation is None:
         raise ModelNotReadyError(f"{model.name} has no decoder")
@@ -64,10 +64,10 @@ class Inference:
     """One answer of the network.
 
     Attributes:
-        outputs: name -> array (batch, ...).
-        queue_seconds: time spent waiting for a worker.
-        compute_seconds: time of the batch the rows were computed in.
-        work_seconds: the rows' share of that time; None if it is not known.
+        outputs: The output tensors: name -> array (batch, ...).
+        queue_seconds: The time spent waiting for a worker.
+        compute_seconds: The time of the batch in which the rows were computed.
+        work_seconds: The rows' share of that time; None if it is not known.
     """
 
     outputs: Mapping[str, Array]
@@ -77,13 +77,19 @@ class Inference:
 
     @property
     def own_seconds(self) -> float:
-        """Time that the rows took, without those that they met in the batch, if it is known."""
+        """The time that the rows took, without the others of their batch, if that is known."""
         return self.compute_seconds if self.work_seconds is None else self.work_seconds
 
 
 @dataclass(frozen=True)
 class Health:
-    """Whether the runtime answers, and which models it would not load and why."""
+    """The state of a runtime.
+
+    Attributes:
+        ready: Whether it answers.
+        detail: The reason if it does not.
+        refused: The models that it does not serve: name -> reason.
+    """
 
     ready: bool
     detail: str = ""
@@ -97,29 +103,32 @@ class Runtime(Protocol):
         """Load the models, or find them.
 
         Raises:
-            ArtifactError: there is nothing that can be served.
-            ModelNotReadyError: not yet; to be called again.
+            ArtifactError: Nothing can be served.
+            ModelNotReadyError: Nothing can be served yet; call again later.
         """
 
     def models(self) -> Mapping[str, Model]:
-        """Name -> loaded model, as of now. Empty until started; replaced, never changed."""
+        """Return the loaded models by name: none until started.
+
+        The mapping is replaced when they change, and never modified.
+        """
 
     async def refresh(self) -> bool:
-        """Look for models that came, changed or went; whether ``models`` says otherwise now."""
+        """Poll for new, changed and removed models; return whether ``models`` has changed."""
 
     async def infer(self, model: Model, inputs: Mapping[str, Array]) -> Inference:
         """Run a batch.
 
         Args:
-            model: one of ``models``, of now or of a moment ago.
-            inputs: tensor name -> array (batch, ...), at most ``max_batch_size`` rows.
+            model: One of ``models``, of now or of a moment ago.
+            inputs: The input tensors: name -> array (batch, ...), at most ``max_batch_size`` rows.
 
         Raises:
-            OverloadedError: too many rows are waiting.
-            StaleModelError: another version has taken the model's place.
-            RefusedTensorsError: the engine cannot take these values.
-            ModelNotReadyError: the model went, or the engine failed.
-            DeadlineExceededError: the time allowed has passed.
+            OverloadedError: Too many rows are waiting.
+            StaleModelError: Another version has replaced the model.
+            RefusedTensorsError: The engine cannot take these values.
+            ModelNotReadyError: The model was removed, or the engine failed.
+            DeadlineExceededError: The deadline has passed.
         """
 
     async def infer_all(
@@ -127,25 +136,19 @@ class Runtime(Protocol):
     ) -> list[Inference]:
         """Run one batch through several models that take the same inputs.
 
-        Steps that the models have in common run once.
-
-        Raises:
-            as ``infer`` does.
+        Steps that the models have in common run once. Errors are those of ``infer``.
         """
 
     async def decode(self, model: Model, inputs: Mapping[str, Array]) -> Inference:
-        """Run a batch through the decoder of a model that writes text: one step.
+        """Run one step of the decoder of a model that generates text. Errors as in ``infer``.
 
         Args:
-            model: its spec has ``generation``, which names the tensors.
-            inputs: tensor name -> array (batch, ...), every row a search of its own.
-
-        Raises:
-            as ``infer`` does.
+            model: A model whose spec has ``generation``, which names the tensors.
+            inputs: The decoder's tensors: name -> array (batch, ...), each row its own search.
         """
 
     async def health(self) -> Health:
-        """The state now."""
+        """Return the current state."""
 
     async def close(self) -> None:
-        """Finish what runs, drop what waits, free the models."""
+        """Finish running batches, reject waiting ones and free the models."""

@@ -1,4 +1,4 @@
-"""Running models that are put together from parts, each distinct part once.
+"""Run models that consist of parts, each distinct part once.
 
 ::
 
@@ -17,12 +17,12 @@ from omnivec2.preprocess import Array
 from service.runtimes.base import Inference, Model
 
 RunPart = Callable[[str, str, Mapping[str, Array]], Awaitable[Inference]]
-"""(part's name, its version, its tensor -> array) -> what it answers."""
+"""(part's name, its version, its tensor -> array) -> its answer."""
 
 
 @dataclass(frozen=True)
 class _Node:
-    """A part and where its inputs come from. Equal ones give equal answers, so they run once."""
+    """A part and the origins of its inputs. Equal nodes give equal answers, so they run once."""
 
     part: str
     version: str
@@ -31,42 +31,42 @@ class _Node:
 
 @dataclass(frozen=True)
 class _Origin:
-    """A tensor: an output of a node, or an input of the request if there is no node."""
+    """The source of a tensor: an output of a node, or without a node an input of the request."""
 
     node: _Node | None
     tensor: str
 
 
 @dataclass(frozen=True)
-class _Plan:
-    """Nodes of one model in order, and where its outputs come from."""
+class _Dataflow:
+    """The nodes of one model in order, and the origins of its outputs."""
 
     nodes: tuple[_Node, ...]
     outputs: Mapping[str, _Origin]
 
 
-async def walk(
-    models: Sequence[Model], inputs: Mapping[str, Array], run: RunPart
+async def run_steps(
+    models: Sequence[Model], inputs: Mapping[str, Array], run_part: RunPart
 ) -> list[Inference]:
     """Run one batch through the steps of several models.
 
     A step that has the same part, version and inputs in several models runs once; its time
     counts for the first of them, so that the sum over the models is the time that was spent.
-    Steps that do not wait for each other run at the same time.
+    Steps that do not depend on each other run at the same time.
 
     Args:
-        models: each with steps.
-        inputs: tensor name -> array (batch, ...), the same for all models.
-        run: runs one part.
+        models: The models; each has steps.
+        inputs: The input tensors of all models: name -> array (batch, ...).
+        run_part: A callback that runs one part.
 
     Returns:
-        one inference per model, in their order.
+        One inference per model, in their order.
 
     Raises:
-        ArtifactError: a step wants a tensor that nothing before it gives.
-        OmniVecError: as ``run`` does; the first failure cancels the other steps.
+        ArtifactError: A step needs a tensor that no step before it gives.
+        OmniVecError: The first failure of ``run_part``, which cancels the other steps.
     """
-    plans = [_plan(model, inputs) for model in models]
+    dataflows = [_resolve_steps(model, inputs) for model in models]
     running: dict[_Node, asyncio.Task[Inference]] = {}
 
     async def value(origin: _Origin) -> Array:
@@ -76,38 +76,38 @@ async def walk(
 
     async def compute(node: _Node) -> Inference:
         given = {tensor: await value(origin) for tensor, origin in node.inputs}
-        return await run(node.part, node.version, given)
+        return await run_part(node.part, node.version, given)
 
     owned: list[list[_Node]] = []
     try:
         async with asyncio.TaskGroup() as group:
-            for plan in plans:
-                owned.append([node for node in plan.nodes if node not in running])
+            for dataflow in dataflows:
+                owned.append([node for node in dataflow.nodes if node not in running])
                 for node in owned[-1]:
                     running[node] = group.create_task(compute(node))
     except BaseExceptionGroup as failures:
         raise failures.exceptions[0] from None
     return [
         Inference(
-            {name: await value(origin) for name, origin in plan.outputs.items()},
+            {name: await value(origin) for name, origin in dataflow.outputs.items()},
             sum(running[node].result().queue_seconds for node in nodes),
             sum(running[node].result().compute_seconds for node in nodes),
             sum(running[node].result().own_seconds for node in nodes),
         )
-        for plan, nodes in zip(plans, owned, strict=True)
+        for dataflow, nodes in zip(dataflows, owned, strict=True)
     ]
 
 
 def check_steps(model: Model) -> None:
-    """Check that every step of a model is given what it wants.
+    """Check that every step of a model gets its inputs.
 
     Raises:
-        ArtifactError: a step, or the head spec, names a tensor that nothing before it gives.
+        ArtifactError: A step, or the head spec, names a tensor that no step before it gives.
     """
-    _plan(model, [tensor.name for tensor in model.spec.inputs])
+    _resolve_steps(model, [tensor.name for tensor in model.spec.inputs])
 
 
-def _plan(model: Model, inputs: Collection[str]) -> _Plan:
+def _resolve_steps(model: Model, inputs: Collection[str]) -> _Dataflow:
     known = {name: _Origin(None, name) for name in inputs}
 
     def origin(name: str, wanted_by: str) -> _Origin:
@@ -126,4 +126,4 @@ def _plan(model: Model, inputs: Collection[str]) -> _Plan:
         nodes.append(node)
         known |= {name: _Origin(node, tensor) for tensor, name in step.outputs.items()}
     outputs = {tensor.name: origin(tensor.name, "the head spec") for tensor in model.spec.outputs}
-    return _Plan(tuple(nodes), outputs)
+    return _Dataflow(tuple(nodes), outputs)

@@ -1,4 +1,4 @@
-"""Running the gateway as a process: listen, load, say where it is."""
+"""Run the gateway as a process: listen, load, announce the address."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ from service.app import create_app
 from service.gateway import Gateway
 from service.observability import log_setup
 from service.pipeline.host_stages import Head
-from service.server.graceful_server import Server
-from service.server.limited_protocol import limited
-from service.server.thread_priorities import settle_heap, switch_often
+from service.server.graceful_server import GracefulServer
+from service.server.limited_protocol import protocol_with_limits
+from service.server.thread_priorities import freeze_heap, shorten_switch_interval
 from service.settings import Settings
 
 _POLL_SECONDS = 0.1
@@ -31,14 +31,14 @@ def serve(settings: Settings, announce: Callable[[str, Gateway], None]) -> None:
     """Serve until interrupted.
 
     Args:
-        settings: what to serve and where.
-        announce: told the address and the gateway once the models are loaded.
+        settings: The settings of the gateway.
+        announce: A callback for when the models are loaded: (address, gateway).
 
     Raises:
-        ArtifactError: the address cannot be listened on, or nothing can be served.
+        ArtifactError: The address cannot be listened on, or nothing can be served.
     """
     log_setup.configure(settings.log_level, settings.log_format)
-    switch_often()
+    shorten_switch_interval()
     listener = _listen(settings)
     app = create_app(settings)
     gateway: Gateway = app.state.gateway
@@ -47,12 +47,12 @@ def serve(settings: Settings, announce: Callable[[str, Gateway], None]) -> None:
         log_config=None,
         access_log=False,
         server_header=False,
-        http=limited(settings.max_header_bytes, settings.header_timeout_seconds),
+        http=protocol_with_limits(settings.max_header_bytes, settings.header_timeout_seconds),
         ws="none",
         timeout_keep_alive=settings.keep_alive_seconds,
         timeout_graceful_shutdown=math.ceil(settings.drain_seconds),
     )
-    server = Server(config, gateway.stopping, settings.drain_delay_seconds)
+    server = GracefulServer(config, gateway.shutdown, settings.drain_delay_seconds)
 
     async def run() -> None:
         serving = asyncio.create_task(server.serve(sockets=[listener]))
@@ -60,10 +60,10 @@ def serve(settings: Settings, announce: Callable[[str, Gateway], None]) -> None:
             if gateway.failure:
                 server.should_exit = True
                 break
-            if gateway.stopping.begun:
+            if gateway.shutdown.draining:
                 break
             if (await gateway.health()).ready:
-                settle_heap()
+                freeze_heap()
                 announce(_address(settings, listener), gateway)
                 break
             await asyncio.sleep(_POLL_SECONDS)
@@ -72,30 +72,30 @@ def serve(settings: Settings, announce: Callable[[str, Gateway], None]) -> None:
     with asyncio.Runner(loop_factory=config.get_loop_factory()) as runner:
         runner.run(run())
     if server.force_exit:
-        # Threads may still be at work, and Python would wait for them.
+        # Threads may still be running, and Python would wait for them.
         logging.shutdown()
         os._exit(1)
     if gateway.failure:
         raise ArtifactError(gateway.failure)
 
 
-def curl_line(address: str, heads: Mapping[str, Head]) -> str:
-    """A command for a first try; one that works as it is, if a head needs no file for it."""
+def curl_example(address: str, heads: Mapping[str, Head]) -> str:
+    """Return a command for a first request; it needs no file if any head can do without one."""
     bodies = {
         route: json.dumps({"inputs": head.preprocessor.json_example}, ensure_ascii=False)
         for route, head in sorted(heads.items())
-        if _can_be_read(head.preprocessor.json_example)
+        if _is_printable(head.preprocessor.json_example)
     }
     if not bodies:
         return f"curl --data-binary @FILE {address}/predict/{min(heads)}"
-    # An answer that can be read is a better greeting than a vector.
-    unread = TaskFamily.EMBEDDING
-    route = min(bodies, key=lambda name: (heads[name].spec.family is unread, len(bodies[name])))
+    # A readable answer is a better first impression than a vector.
+    vectors = TaskFamily.EMBEDDING
+    route = min(bodies, key=lambda name: (heads[name].spec.family is vectors, len(bodies[name])))
     body = bodies[route].replace("'", "'\\''")
     return f"curl -H 'Content-Type: application/json' -d '{body}' {address}/predict/{route}"
 
 
-def _can_be_read(example: JsonValue) -> bool:
+def _is_printable(example: JsonValue) -> bool:
     """Whether an example suits a terminal: neither a file as base64 nor long lists of numbers."""
     is_file = isinstance(example, str) and len(example) > 100
     return example is not None and not is_file and len(json.dumps(example)) < 500

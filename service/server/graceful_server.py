@@ -1,9 +1,9 @@
-"""uvicorn's server, with a stop in which nothing is dropped.
+"""uvicorn's server with a graceful shutdown that drops no request.
 
 ::
 
     SIGTERM ─ delay ──────────► listener closed ─ linger ─► idle connections closed ─► exit 0
-              /readyz says no                     1 s       requests finish, drain_seconds
+              /readyz fails                       1 s       requests finish, drain_seconds
               └ every answer closes its connection ────────────────────────────────┘
 """
 
@@ -19,67 +19,69 @@ from types import FrameType
 
 import uvicorn
 
-from service.server.shutdown import Stopping
+from service.server.shutdown import ShutdownState
 
 _LOG = logging.getLogger(__name__)
 
 _LINGER_SECONDS = 1.0
-"""How long requests are answered on connections that were open when the listener closed: their
-callers could not know, and would find the connection broken."""
+"""The time for which requests are answered on connections that were open when the listener
+closed: their callers cannot know yet, and would see a broken connection."""
 
 _POLL_SECONDS = 0.02
 
 
-class Server(uvicorn.Server):
-    """Stops when it is told to, step by step; when it is told twice, at once.
+class GracefulServer(uvicorn.Server):
+    """Shuts down step by step after a first signal, and at once after a second.
 
     Args:
-        config: of uvicorn.
-        stopping: told of every step.
-        delay_seconds: how long to go on before the first of them.
+        config: The configuration of uvicorn.
+        shutdown_state: The state that is updated at every step.
+        delay_seconds: The time from the signal to the first step.
     """
 
-    def __init__(self, config: uvicorn.Config, stopping: Stopping, delay_seconds: float) -> None:
+    def __init__(
+        self, config: uvicorn.Config, shutdown_state: ShutdownState, delay_seconds: float
+    ) -> None:
         super().__init__(config)
-        self._stopping = stopping
+        self._shutdown_state = shutdown_state
         self._delay_seconds = delay_seconds
         self._stop_at = float("inf")
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-        """A signal: the first begins to stop, the second ends the process's patience."""
-        if self._stopping.begun:
+        """Handle a signal: begin to drain at the first, exit at the second."""
+        if self._shutdown_state.draining:
             self.force_exit = True
             self.should_exit = True
             return
-        self._stopping.begun = True
+        self._shutdown_state.draining = True
         self._stop_at = time.monotonic() + self._delay_seconds
         if sig == signal.SIGINT:
-            # Raised again at the end, as the shell expects of what was interrupted.
+            # uvicorn raises it again at the end, as the shell expects of an interrupted program.
             self._captured_signals.append(sig)
 
     async def on_tick(self, counter: int) -> bool:
-        """Ten times a second: whether to end."""
+        """Check, ten times a second, whether to exit."""
         if time.monotonic() >= self._stop_at:
             self.should_exit = True
         return await super().on_tick(counter)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        """Stop to listen, let callers notice, and finish what runs."""
-        self._stopping.begun = True
+        """Close the listeners, let callers notice, and finish the requests under way."""
+        self._shutdown_state.draining = True
         accepted = self._close_listeners(sockets or [])
-        self._stopping.listens_no_more.set()
+        self._shutdown_state.listeners_closed.set()
         for connection in accepted:
             await asyncio.get_running_loop().connect_accepted_socket(self._protocol, connection)
-        last = time.monotonic() + _LINGER_SECONDS
-        while self.server_state.connections and time.monotonic() < last and not self.force_exit:
+        deadline = time.monotonic() + _LINGER_SECONDS
+        while self.server_state.connections and time.monotonic() < deadline and not self.force_exit:
             await asyncio.sleep(_POLL_SECONDS)
-        self._stopping.refuses = True
+        self._shutdown_state.rejecting = True
         await super().shutdown(sockets)
 
     def _close_listeners(self, sockets: list[socket.socket]) -> list[socket.socket]:
-        """Close them, after taking the connections that the system has made already.
+        """Close the listeners after accepting the connections that the system has made already.
 
-        Those would be reset, which a caller cannot tell from a failure of its request.
+        Those would be reset, which a caller cannot distinguish from a failure of its request.
         """
         accepted: list[socket.socket] = []
         for listener in sockets:
@@ -95,8 +97,8 @@ class Server(uvicorn.Server):
         return accepted
 
     def _protocol(self) -> asyncio.Protocol:
-        """For a connection that was not accepted by uvicorn itself."""
-        return self.config.http_protocol_class(  # type: ignore[call-arg]
+        """Make the protocol of a connection that uvicorn has not accepted itself."""
+        return self.config.http_protocol_class(  # type: ignore[call-arg]  # of a subclass of asyncio.Protocol
             config=self.config,
             server_state=self.server_state,
             app_state=self.lifespan.state,

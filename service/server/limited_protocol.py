@@ -1,6 +1,6 @@
-"""HTTP/1.1 as uvicorn speaks it, with limits on the head of a request.
+"""uvicorn's HTTP/1.1 with limits on the head of a request: its first line and headers.
 
-uvicorn's parser (httptools) takes a head of any length and waits for it for ever. Here a
+uvicorn's parser (httptools) accepts a head of any length and waits for it for ever. Here a
 head that is too long is answered with 431, and a connection on which none is complete in
 time is closed, as is one whose skipped body does not end.
 """
@@ -27,8 +27,9 @@ class LimitedProtocol(HttpToolsProtocol):
     """One connection.
 
     Attributes:
-        max_header_bytes: longest head.
-        header_seconds: time in which it must arrive, from its first byte or the connection's.
+        max_header_bytes: The length of the longest head that is accepted.
+        header_seconds: The time in which a head must arrive, counted from its first byte, or
+            from the start of the connection.
     """
 
     max_header_bytes: int
@@ -42,96 +43,101 @@ class LimitedProtocol(HttpToolsProtocol):
         _loop: asyncio.AbstractEventLoop | None = None,
     ) -> None:
         super().__init__(config, server_state, app_state, _loop)
-        self._receiving = True
-        self._received = 0
-        self._started = False
+        self._in_head = True
+        self._head_bytes = 0
+        self._any_request = False
         self._head_timer: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        """Wait for the first head."""
+        """Start the timer of the first head."""
         super().connection_made(transport)
-        self._expect()
+        self._start_head_timer()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Nothing is waited for any more."""
-        self._expect_nothing()
+        """Cancel the timer."""
+        self._cancel_head_timer()
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
-        """Take what arrived, and look at what it leaves incomplete."""
+        """Parse the received bytes, then check the limits of what is still incomplete."""
         if self.transport.is_closing():
             return
-        if self._receiving:
-            self._received += len(data)
+        if self._in_head:
+            self._head_bytes += len(data)
         super().data_received(data)
         if self.transport.is_closing():
             return
-        if self._receiving and self._received > self.max_header_bytes:
-            self._refuse()
+        if self._in_head and self._head_bytes > self.max_header_bytes:
+            self._reject()
         elif self._head_timer is None and self._is_incomplete():
-            self._expect()
+            self._start_head_timer()
 
     def on_message_begin(self) -> None:
-        """A head begins."""
+        """Mark the start of a head."""
         super().on_message_begin()
-        self._receiving = True
+        self._in_head = True
 
     def on_headers_complete(self) -> None:
-        """A head is there: what it asks for begins, unless it was too long."""
+        """Start the request of a complete head, unless the head is too long."""
         length = len(self.url) + sum(len(name) + len(value) for name, value in self.headers)
         if length > self.max_header_bytes:
-            # The parser is left in the middle: what it calls from now on must not be heard.
-            self._refuse()
+            # The parser stops in the middle: its further callbacks must be ignored.
+            self._reject()
             raise _HeadTooLongError
-        self._expect_nothing()
-        self._receiving, self._started = False, True
+        self._cancel_head_timer()
+        self._in_head, self._any_request = False, True
         super().on_headers_complete()
 
     def on_message_complete(self) -> None:
-        """A request is there; on this connection the next bytes are another head's."""
+        """Mark the end of a request: the next bytes belong to another head."""
         super().on_message_complete()
-        self._receiving, self._received = True, 0
-        self._expect_nothing()
+        self._in_head, self._head_bytes = True, 0
+        self._cancel_head_timer()
 
     def send_400_response(self, msg: str) -> None:
-        """Tell that it is no HTTP, unless something has been told already."""
+        """Answer that this is not HTTP, unless the connection is closing already."""
         if not self.transport.is_closing():
             super().send_400_response(msg)
 
     def _is_incomplete(self) -> bool:
-        """Whether bytes were received that nobody but this protocol waits to be completed."""
-        if self._receiving:
-            return self._received > 0
+        """Whether bytes have arrived that no running request will read."""
+        if self._in_head:
+            return self._head_bytes > 0
         return self.cycle.response_complete
 
-    def _refuse(self) -> None:
-        self._expect_nothing()
+    def _reject(self) -> None:
+        self._cancel_head_timer()
         self.transport.write(_TOO_LARGE)
         self.transport.close()
 
-    def _expect(self) -> None:
-        self._head_timer = self.loop.call_later(self.header_seconds, self._give_up)
+    def _start_head_timer(self) -> None:
+        self._head_timer = self.loop.call_later(self.header_seconds, self._on_head_timeout)
 
-    def _expect_nothing(self) -> None:
+    def _cancel_head_timer(self) -> None:
         if self._head_timer is not None:
             self._head_timer.cancel()
             self._head_timer = None
 
-    def _give_up(self) -> None:
+    def _on_head_timeout(self) -> None:
         self._head_timer = None
         # A pipelined head may wait for the answer to the one before it.
-        if not self._started or self.cycle.response_complete:
+        if not self._any_request or self.cycle.response_complete:
             self.transport.close()
 
 
 class _HeadTooLongError(Exception):
-    """Stops the parser; it makes an error of its own of it."""
+    """Stops the parser, which turns it into an error of its own."""
 
 
-def limited(max_header_bytes: int, header_seconds: float) -> type[LimitedProtocol]:
-    """The protocol with its limits set, since uvicorn makes the connections."""
+def protocol_with_limits(max_header_bytes: int, header_seconds: float) -> type[LimitedProtocol]:
+    """Make a class with its limits set, since uvicorn makes the connections.
+
+    Args:
+        max_header_bytes: The length of the longest head that is accepted.
+        header_seconds: The time in which a head must arrive.
+    """
     return type(
-        "Limited",
+        "ConfiguredProtocol",
         (LimitedProtocol,),
         {"max_header_bytes": max_header_bytes, "header_seconds": header_seconds},
     )

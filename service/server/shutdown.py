@@ -1,20 +1,22 @@
-"""How far the process is on its way out."""
+"""The state of the process's shutdown."""
 
 from __future__ import annotations
 
 import asyncio
 
 
-class Stopping:
-    """Set step by step, never back.
+class ShutdownState:
+    """The steps of a shutdown, in their order; none is ever taken back.
 
     Attributes:
-        begun: readiness says no, connections are not kept; requests are answered.
-        listens_no_more: set once no new connection is taken; what listens elsewhere closes too.
-        refuses: a request that begins now is refused; those that run are finished.
+        draining: Whether readiness checks fail and connections are not kept alive. Requests
+            are still answered.
+        listeners_closed: An event that is set once no new connection is accepted; other
+            listeners of the process close then too.
+        rejecting: Whether new requests are rejected; those under way are finished.
     """
 
     def __init__(self) -> None:
-        self.begun = False
-        self.listens_no_more = asyncio.Event()
-        self.refuses = False
+        self.draining = False
+        self.listeners_closed = asyncio.Event()
+        self.rejecting = False

@@ -14,7 +14,7 @@ import httpx
 import pytest
 
 from export.export_run import export_checkpoint, require_ok
-from export.repository.assemble import assemble
+from export.repository.assembly import assemble
 from export.repository.layouts import Layout
 from omnivec2.spec import Modality
 from tests.support import adapt_data

@@ -9,6 +9,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -17,11 +18,11 @@ import httpx
 import pytest
 import yaml
 
+from loadtests.support.triton_server import running_triton
 from tests.support.documents import ROOT
 from tests.support.prometheus import FOLDER, Prometheus, running_prometheus
 from tests.support.servers import running_server
 from tests.support.tiny_models import tiny_heads, write_repository
-from tests.support.triton import running_triton
 
 DASHBOARDS = sorted((ROOT / "deploy" / "grafana" / "dashboards").glob("*.json"))
 ROUTES = ("text/sentiment", "text/embedding", "image/classification", "timeseries/forecast")
@@ -127,7 +128,7 @@ def test_every_query_of_a_dashboard_has_data(prometheus: Prometheus, path: Path)
         for variable, value in _REPLACED.items():
             expression = expression.replace(variable, value)
         assert "$" not in expression
-        until(lambda e=expression: bool(prometheus.query(e)), f"{title}: {expression}")
+        until(partial(_has_values, prometheus, expression), f"{title}: {expression}")
         labels = set(re.findall(r"{{(\w+)}}", target.get("legendFormat", ""))) - {"gpu_uuid"}
         for series in prometheus.query(expression):
             assert labels <= series["metric"].keys(), f"{title}: {series['metric']}"
@@ -158,3 +159,7 @@ def test_every_alert_is_evaluated_and_none_is_raised_without_reason(
     active = {series["metric"]["alertname"] for series in prometheus.query("ALERTS")}
     reasons = ("Rejecting", "Saturated", "Slow", "EventLoopLate")
     assert active <= {f"OmniVec2{reason}" for reason in reasons}
+
+
+def _has_values(prometheus: Prometheus, expression: str) -> bool:
+    return bool(prometheus.query(expression))

@@ -14,7 +14,7 @@ from rich.console import Console
 from export.export_run import export_checkpoint, require_ok
 from export.graphs.export_graph import ExportResult
 from export.parity.random_samples import length_cases, random_inputs
-from export.repository.assemble import assemble
+from export.repository.assembly import assemble
 from export.repository.layouts import Layout
 from omnivec2.checkpoint import read_checkpoint
 from omnivec2.errors import ExportError, UnknownModelError

@@ -20,8 +20,9 @@ import torch
 from typer.testing import CliRunner
 
 from export.export_run import export_checkpoint, require_ok
-from export.repository.assemble import assemble
+from export.repository.assembly import assemble
 from export.repository.layouts import Layout
+from loadtests.support.triton_server import TritonServer, running_triton
 from omnivec2.network.config import PRESETS, HeadConfig, ImuTokenizerConfig, NetworkConfig
 from omnivec2.network.omnivec2 import OmniVec2
 from omnivec2.network.saved_network import save_network
@@ -29,7 +30,6 @@ from omnivec2.spec import HeadSpec, TaskFamily
 from omnivec2_cli.main import app
 from tests.support.servers import RunningServer, running_server
 from tests.support.tiny_models import classification
-from tests.support.triton import TritonServer, running_triton
 
 SIGNAL = {"inputs": np.linspace(-1, 1, 64 * 9).reshape(64, 9).tolist()}
 ACTIVITY, GESTURE = "imu/activity", "imu/gesture"

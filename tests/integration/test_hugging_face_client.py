@@ -88,5 +88,5 @@ def test_an_error_is_shown_as_the_service_words_it(url: str) -> None:
 
 
 def _size(mask: object) -> tuple[int, int]:
-    image = mask if isinstance(mask, Image.Image) else Image.open(io.BytesIO(mask))  # type: ignore[arg-type]
+    image = mask if isinstance(mask, Image.Image) else Image.open(io.BytesIO(mask))
     return image.size

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from export.parity.random_samples import length_cases, random_inputs
-from export.repository.assemble import assemble
+from export.repository.assembly import assemble
 from export.repository.layouts import Layout
 from omnivec2.checkpoint import read_checkpoint
 from omnivec2.spec import TaskFamily
@@ -64,9 +64,9 @@ def ask(kind: Kind, layout: Layout, root: Path) -> Answers:
         tensors = {
             name: running.answers([(name, inputs) for inputs in requests(name)]) for name in HEADS
         }
-        where = ("--model-repo", str(root), "--layout", layout)
+        where = ["--model-repo", str(root), "--layout", str(layout)]
         if running.triton:
-            where = ("--triton", running.triton.grpc)
+            where = ["--triton", running.triton.grpc]
         with running_server(*where) as server, httpx.Client(base_url=server.url) as client:
             http = {route: post(client, route, name) for route, name in FILES.items()}
     return Answers(tensors, http)
@@ -92,7 +92,8 @@ def expected(tmp_path_factory: pytest.TempPathFactory) -> Answers:
 )
 def answers(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Answers:
     """What it answers otherwise; one server after the other."""
-    return ask(*request.param, tmp_path_factory.mktemp("other"))
+    kind, layout = request.param
+    return ask(kind, layout, tmp_path_factory.mktemp("other"))
 
 
 @pytest.mark.parametrize("name", HEADS)

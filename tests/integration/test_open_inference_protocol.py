@@ -18,11 +18,11 @@ import tritonclient.grpc
 import tritonclient.http
 from tritonclient.utils import InferenceServerException, np_to_triton_dtype, triton_to_np_dtype
 
-from export.repository.assemble import assemble
+from export.repository.assembly import assemble
+from loadtests.support.triton_server import running_triton
 from tests.support.documents import ROOT, TENSOR_ADDRESSES, Example, examples
 from tests.support.servers import RunningServer, running_server
 from tests.support.tiny_models import classification, write_repository
-from tests.support.triton import running_triton
 
 Arrays = Mapping[str, np.ndarray]
 
@@ -301,7 +301,7 @@ def test_bytes_that_are_no_message_are_refused(tiny_server: RunningServer) -> No
         for size in random.integers(0, 200, 200):
             with pytest.raises(grpc.RpcError) as caught:
                 call(random.bytes(int(size)), timeout=10)
-            codes.add(caught.value.code().name)  # type: ignore[attr-defined]
+            codes.add(caught.value.code().name)
     # Nothing at all is a request for no model.
     assert codes == {"NOT_FOUND", "INVALID_ARGUMENT"}
 

@@ -17,10 +17,10 @@ import numpy as np
 import pytest
 
 from export.parity.random_samples import random_inputs
-from export.repository.assemble import assemble
+from export.repository.assembly import assemble
 from export.repository.layouts import Layout
 from omnivec2.checkpoint import read_checkpoint
-from service.runtimes.embedded.batcher import merge
+from service.runtimes.embedded.batcher import merge_batches
 from tests.support.documents import ROOT
 from tests.support.runtimes import RunningRuntime, Tensors, relative_error, running_runtime
 
@@ -132,7 +132,10 @@ def test_rows_of_mixed_batches_are_answered_as_if_alone(
         requests = mixed_batch(pool, rng)
         asked += len(requests)
         answers = server.running.answers(
-            [(pool[rows[0]].model, merge([pool[i].inputs for i in rows])) for rows in requests],
+            [
+                (pool[rows[0]].model, merge_batches([pool[i].inputs for i in rows]))
+                for rows in requests
+            ],
             together=len(requests),
         )
         for rows, answer in zip(requests, answers, strict=True):

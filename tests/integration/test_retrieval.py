@@ -12,7 +12,7 @@ import httpx
 import numpy as np
 import pytest
 
-from export.repository.assemble import assemble
+from export.repository.assembly import assemble
 from export.repository.layouts import Layout
 from tests.integration.test_adaptation import run
 from tests.support.documents import ADDRESS, ROOT

@@ -91,7 +91,7 @@ def ready(server: RunningServer) -> bool:
         return False
 
 
-def wait_until(condition, what: str, seconds: float = 60) -> None:  # type: ignore[no-untyped-def]
+def wait_until(condition, what: str, seconds: float = 60) -> None:
     last = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < last, f"after {seconds} s it is not so that {what}"

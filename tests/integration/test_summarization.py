@@ -23,7 +23,7 @@ from tritonclient.grpc import InferenceServerClient
 from export.export_run import export_checkpoint
 from export.graphs.export_graph import ExportResult
 from export.parity.decoder_searches import decoder_axes
-from export.repository.assemble import assemble
+from export.repository.assembly import assemble
 from export.repository.conversion import build_repository, make_target
 from export.repository.layouts import Layout, is_current, part_directory, plan
 from export.tensorrt.optimization_profiles import make_profile
@@ -281,7 +281,7 @@ def test_one_text_is_answered_without_a_server(repositories: dict[Layout, Path])
         settings = Settings(model_repo=root)
         found = predict_here(settings, ROUTE, [NamedFile("a.txt", TEXTS[0].encode())], {})
         assert isinstance(found, list)
-        assert found[0]["summary_text"]  # type: ignore[index,call-overload]
+        assert found[0]["summary_text"]  # type: ignore[call-overload]
 
 
 def test_hugging_faces_client_gets_its_summary(repositories: dict[Layout, Path]) -> None:
@@ -304,7 +304,7 @@ def test_health_is_answered_while_many_write_and_who_waits_too_long_is_told(
 ) -> None:
     options = ("--model-repo", str(repositories[Layout.SHARED]), "--checkpoint", "none")
     # The second six wait for less time than the search takes, let alone behind the others.
-    limits = [{}] * 6 + [{"X-Request-Timeout": "0.02"}] * 6
+    limits: list[dict[str, str]] = [{}] * 6 + [{"X-Request-Timeout": "0.02"}] * 6
     body = {"inputs": [TEXTS[1]] * 8, "parameters": {"num_beams": 8, "no_repeat_ngram_size": 0}}
 
     async def load(url: str) -> tuple[list[int], list[float]]:

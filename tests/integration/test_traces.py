@@ -13,11 +13,11 @@ from tritonclient.grpc import InferenceServerClient, InferInput
 from tritonclient.utils import np_to_triton_dtype
 
 from export.repository.layouts import Layout
+from loadtests.support.triton_server import running_triton
 from tests.support.documents import ROOT
 from tests.support.otlp import CLIENT_KIND, SERVER_KIND, Collector, Span, running_collector
 from tests.support.servers import RunningServer, running_server
 from tests.support.tiny_models import tiny_heads, write_repository
-from tests.support.triton import running_triton
 
 OBSERVABILITY = ROOT / "docs" / "observability.md"
 DOCUMENTED_URL = "http://127.0.0.1:4318/v1/traces"

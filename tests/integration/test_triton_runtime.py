@@ -13,9 +13,9 @@ from pathlib import Path
 import httpx
 import pytest
 
+from loadtests.support.triton_server import TritonServer, free_ports, running_triton
 from tests.support.servers import RunningServer, running_server
 from tests.support.tiny_models import tiny_heads, write_repository
-from tests.support.triton import TritonServer, free_ports, running_triton
 
 SENTIMENT = "/predict/text/sentiment"
 HEADS = [head for head in tiny_heads() if head.modality.value == "text"]

@@ -15,8 +15,8 @@ import pytest
 from tritonclient.grpc import InferenceServerClient, InferInput, InferRequestedOutput
 from tritonclient.utils import InferenceServerException, np_to_triton_dtype
 
+from loadtests.support.triton_server import TritonServer, running_triton
 from tests.support.tiny_models import tiny_heads, write_model, write_repository
-from tests.support.triton import TritonServer, running_triton
 from tests.support.triton_models import (
     KINDS_CONFIG,
     KINDS_GRAPH,

@@ -82,7 +82,7 @@ class Call:
     metadata: dict[str, str]
 
 
-class FakeTriton(service_pb2_grpc.GRPCInferenceServiceServicer):
+class FakeTriton(service_pb2_grpc.GRPCInferenceServiceServicer):  # type: ignore[misc]  # untyped
     """Answers every row with (its value, 1), or part ``x`` with ten times that.
 
     Attributes:
@@ -97,8 +97,8 @@ class FakeTriton(service_pb2_grpc.GRPCInferenceServiceServicer):
     def __init__(self, *configs: model_config_pb2.ModelConfig) -> None:
         self.models = {(config.name, "1"): config for config in configs}
         self.states: dict[tuple[str, str], tuple[str, str]] = {}
-        self.failures: list[tuple[Code, str]] = []
-        self.always: tuple[Code, str] | None = None
+        self.failures: list[tuple[grpc.StatusCode, str]] = []
+        self.always: tuple[grpc.StatusCode, str] | None = None
         self.delay_seconds = 0.0
         self.calls: list[Call] = []
         self.configs_read = 0

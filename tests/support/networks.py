@@ -27,7 +27,7 @@ from omnivec2.spec import Modality, TaskFamily
 Inputs = dict[str, Tensor]
 
 
-def _visual(modality: Modality, grid: tuple[int, int, int], tubelet: tuple[int, int, int]):  # type: ignore[no-untyped-def]
+def _visual(modality: Modality, grid: tuple[int, int, int], tubelet: tuple[int, int, int]):
     return VisualTokenizerConfig.model_validate(
         {"modality": modality, "stem_blocks": 8, "grid": grid, "tubelet": tubelet}
     )

@@ -14,8 +14,8 @@ from typing import Any
 import httpx
 import yaml
 
+from loadtests.support.triton_server import free_ports
 from tests.support.documents import ROOT
-from tests.support.triton import free_ports
 
 FOLDER = ROOT / "deploy" / "prometheus"
 

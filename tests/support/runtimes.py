@@ -12,11 +12,11 @@ from typing import Any, Literal, TypeVar
 import numpy as np
 import numpy.typing as npt
 
+from loadtests.support.triton_server import TritonServer, running_triton
 from service.runtimes.base import Runtime
 from service.runtimes.embedded.runtime import EmbeddedRuntime
 from service.runtimes.triton.runtime import TritonRuntime
 from service.settings import Settings
-from tests.support.triton import TritonServer, running_triton
 
 T = TypeVar("T")
 Array = npt.NDArray[Any]

@@ -13,8 +13,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from loadtests.support.triton_server import running_triton
 from tests.support.documents import ROOT
-from tests.support.triton import running_triton
 
 _ADDRESS = re.compile(r"heads at (http://\S+)")
 _METRICS_URL = re.compile(r"metrics at (\S+)")

@@ -116,7 +116,7 @@ def test_a_small_matrix_is_float16_although_a_few_of_its_entries_are_near_zero()
 
 
 def test_integers_booleans_and_scalars_are_kept_as_they_are() -> None:
-    tensors = {
+    tensors: dict[str, np.ndarray] = {
         "ids": np.arange(20_000, dtype=np.int64).reshape(100, 200),
         "bytes": np.ones((200, 200), np.int8),
         "flags": np.array([True, False]),
@@ -269,7 +269,7 @@ def test_a_head_spec_in_the_directory_of_another_is_refused(directory: Path) -> 
 
 def test_importing_checkpoint_and_passport_imports_neither_torch_nor_onnx() -> None:
     code = (
-        "import sys, omnivec2.checkpoint, omnivec2.passport, export.repository.assemble\n"
+        "import sys, omnivec2.checkpoint, omnivec2.passport, export.repository.assembly\n"
         "print([m for m in ('torch', 'onnx', 'onnxruntime') if m in sys.modules])"
     )
     ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -33,7 +33,7 @@ def search(answer: Callable[[tuple[int, ...]], Distribution], **options: object)
     past is what it was asked before.
     """
     given = {"max_new_tokens": 40, "no_repeat_ngram_size": 0} | options
-    found = RealSearch(SPEC, SearchOptions(**given), SOURCE)  # type: ignore[arg-type]
+    found = RealSearch(SPEC, SearchOptions(**given), SOURCE)
     asked: dict[int, tuple[int, ...]] = {}
     while not found.done:
         inputs = found.inputs()

@@ -177,8 +177,8 @@ def _is_gpl(distribution: Distribution) -> bool:
     """Whether metadata names the GNU GPL (the lesser GPL, which allows linking, is not meant)."""
     metadata = distribution.metadata
     stated = [
-        metadata.get("License-Expression") or "",
-        (metadata.get("License") or "").partition("\n")[0],
+        "".join(metadata.get_all("License-Expression") or []),
+        "".join(metadata.get_all("License") or []).partition("\n")[0],
         *(c for c in metadata.get_all("Classifier") or [] if c.startswith("License")),
     ]
     return any(

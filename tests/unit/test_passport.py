@@ -9,7 +9,6 @@ from typing import Any
 
 import pytest
 
-from omnivec2 import digests as digest_module
 from omnivec2.errors import PassportError
 from omnivec2.passport import (
     PARITY_TOLERANCES,
@@ -143,13 +142,13 @@ def test_a_file_linked_into_many_models_is_read_once(
 ) -> None:
     verify_passport(version)
     read: list[str] = []
-    real = digest_module.hashlib.file_digest
+    real = hashlib.file_digest
 
     def counting(file: Any, name: str) -> Any:
         read.append(file.name)
         return real(file, name)
 
-    monkeypatch.setattr(digest_module.hashlib, "file_digest", counting)
+    monkeypatch.setattr(hashlib, "file_digest", counting)
     other = version / "other"
     other.mkdir()
     for name in ("model.onnx", "weights.safetensors", "passport.json"):

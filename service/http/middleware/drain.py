@@ -8,7 +8,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from omnivec2.errors import ModelNotReadyError
 from service.errors import problem_of
-from service.server.shutdown import Stopping
+from service.server.shutdown import ShutdownState
 
 _ANSWERED = ("/healthz", "/readyz", "/v2/health/live", "/v2/health/ready")
 
@@ -16,9 +16,9 @@ _ANSWERED = ("/healthz", "/readyz", "/v2/health/live", "/v2/health/ready")
 class StoppingMiddleware:
     """Tells callers to connect to another process as soon as this one is told to stop."""
 
-    def __init__(self, app: ASGIApp, stopping: Stopping) -> None:
+    def __init__(self, app: ASGIApp, shutdown: ShutdownState) -> None:
         self.app = app
-        self._stopping = stopping
+        self._shutdown = shutdown
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handle one connection."""
@@ -28,11 +28,11 @@ class StoppingMiddleware:
 
         async def send_last(message: Message) -> None:
             # Asked when the answer goes out: the request may have been there before.
-            if message["type"] == "http.response.start" and self._stopping.begun:
+            if message["type"] == "http.response.start" and self._shutdown.draining:
                 MutableHeaders(scope=message)["Connection"] = "close"
             await send(message)
 
-        if self._stopping.refuses and scope["path"] not in _ANSWERED:
+        if self._shutdown.rejecting and scope["path"] not in _ANSWERED:
             response = problem_of(Request(scope), ModelNotReadyError("the service is stopping"))
             response.headers["Retry-After"] = "1"
             await response(scope, receive, send_last)

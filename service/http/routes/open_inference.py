@@ -16,7 +16,7 @@ from service.access.access_control import check_heads
 from service.errors import CLIENT_CLOSED_REQUEST, problem_of
 from service.gateway import Gateway
 from service.http.body import Body, declared_length
-from service.http.routes.predict import (
+from service.http.routes.prediction import (
     TIMEOUT_HEADER,
     in_context,
     received_bytes,

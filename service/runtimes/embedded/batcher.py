@@ -1,4 +1,4 @@
-"""Dynamic micro-batching: what waits when a worker becomes free is computed together.
+"""Dynamic micro-batching: the rows that wait when a worker becomes free are computed together.
 
 There is no artificial delay. A lone request starts at once; under load the queue
 fills while the workers compute, and each worker takes its share of it as one batch.
@@ -24,7 +24,7 @@ from omnivec2.errors import (
 )
 from omnivec2.preprocess import Array
 from service.runtimes.base import Inference
-from service.server.thread_priorities import give_way
+from service.server.thread_priorities import lower_thread_priority
 
 Batch = Mapping[str, Array]
 
@@ -42,16 +42,16 @@ _BATCH_ERRORS = (
 )
 
 
-class Engine(Protocol):
-    """What computes batches."""
+class BatchedGraph(Protocol):
+    """A graph that computes batches."""
 
     @property
     def name(self) -> str:
-        """For metrics."""
+        """The graph's name, for metrics."""
 
     @property
     def max_rows(self) -> int:
-        """Most rows of one batch."""
+        """The most rows of one batch."""
 
     @property
     def pads(self) -> bool:
@@ -66,9 +66,9 @@ class Engine(Protocol):
 
 @dataclass(eq=False)
 class _Job:
-    """Rows of one request that wait for a worker."""
+    """The rows of one request that wait for a worker."""
 
-    engine: Engine
+    graph: BatchedGraph
     inputs: Batch
     rows: int
     loop: asyncio.AbstractEventLoop
@@ -77,15 +77,14 @@ class _Job:
 
 
 class Batcher:
-    """Worker threads over one queue per engine and length bucket.
+    """Worker threads over one queue per graph and length bucket.
 
-    An engine lives as long as somebody asks for it or waits for it, so that one may take
-    another's place while requests are under way.
+    A queued job keeps its graph, so that a graph may be replaced while requests are under way.
 
     Args:
-        workers: batches computed at the same time.
-        capacity: rows that may wait.
-        on_batch: told (engine's name, rows, seconds) of every computed batch.
+        workers: The number of batches that are computed at the same time.
+        capacity: The number of rows that may wait.
+        on_batch: A callback for every computed batch: (graph's name, rows, seconds).
     """
 
     def __init__(
@@ -103,7 +102,7 @@ class Batcher:
         self._closed = False
         self._changed = threading.Condition()
         self._threads = [
-            threading.Thread(target=self._work, name=f"inference-{i}", daemon=True)
+            threading.Thread(target=self._compute_batches, name=f"inference-{i}", daemon=True)
             for i in range(workers)
         ]
         for thread in self._threads:
@@ -111,51 +110,55 @@ class Batcher:
 
     @property
     def waiting_rows(self) -> int:
-        """Rows that wait for a worker."""
+        """The number of rows that wait for a worker."""
         return self._waiting_rows
 
-    async def submit(self, engine: Engine, inputs: Batch) -> Inference:
-        """Compute a batch, perhaps together with others.
+    async def submit(self, graph: BatchedGraph, inputs: Batch) -> Inference:
+        """Compute rows, perhaps in one batch with those of other calls.
 
         Cancelling the call drops the rows if no worker has taken them.
 
+        Args:
+            graph: The graph that computes them.
+            inputs: The graph's tensors: name -> array (batch, ...).
+
         Raises:
-            OverloadedError: too many rows are waiting.
-            ModelNotReadyError: the batcher was closed, or the engine failed.
+            OverloadedError: Too many rows are waiting.
+            ModelNotReadyError: The batcher was closed, or the graph's engine failed.
         """
         loop = asyncio.get_running_loop()
         rows = len(next(iter(inputs.values())))
-        job = _Job(engine, inputs, rows, loop, loop.create_future())
+        job = _Job(graph, inputs, rows, loop, loop.create_future())
         with self._changed:
             if self._closed:
                 raise ModelNotReadyError("the service is shutting down")
             if self._waiting_rows + rows > self._capacity:
                 message = f"{self._waiting_rows:,} samples are waiting already"
                 raise OverloadedError(message, reason="queue")
-            self._queues.setdefault(_bucket(engine, inputs), deque()).append(job)
+            self._queues.setdefault(_bucket_of(graph, inputs), deque()).append(job)
             self._waiting_rows += rows
             self._changed.notify()
         return await job.future
 
     def close(self) -> None:
-        """Finish the batches that run and refuse those that wait; idempotent."""
+        """Finish the running batches and reject the waiting jobs; idempotent."""
         with self._changed:
             self._closed = True
             self._changed.notify_all()
         for thread in self._threads:
             thread.join()
-        refused = [job for queue in self._queues.values() for job in queue]
+        rejected = [job for queue in self._queues.values() for job in queue]
         self._queues.clear()
-        for job in refused:
-            _settle(job, ModelNotReadyError("the service is shutting down"))
+        for job in rejected:
+            _deliver(job, ModelNotReadyError("the service is shutting down"))
 
-    def _work(self) -> None:
-        give_way()
-        while (jobs := self._take()) is not None:
+    def _compute_batches(self) -> None:
+        lower_thread_priority()
+        while (jobs := self._next_batch()) is not None:
             self._run(jobs)
 
-    def _take(self) -> list[_Job] | None:
-        """Wait for jobs, of which none may be left to be done; None means closed."""
+    def _next_batch(self) -> list[_Job] | None:
+        """Wait for jobs; an empty list if all were cancelled, None once the batcher is closed."""
         with self._changed:
             self._idle += 1
             while not self._queues and not self._closed:
@@ -166,13 +169,13 @@ class Batcher:
             key, queue = min(self._queues.items(), key=lambda item: item[1][0].arrived)
             waiting = sum(job.rows for job in queue)
             # Rows are shared out evenly when other workers have nothing to do.
-            share = min(-(-waiting // (self._idle + 1)), queue[0].engine.max_rows)
+            share = min(-(-waiting // (self._idle + 1)), queue[0].graph.max_rows)
             jobs: list[_Job] = []
             rows = 0
             while queue and (not rows or rows + queue[0].rows <= share):
                 job = queue.popleft()
                 self._waiting_rows -= job.rows
-                # Nobody waits for it any more: it must not take a place in the batch.
+                # A cancelled job must not take up room in the batch.
                 if not job.future.cancelled():
                     jobs.append(job)
                     rows += job.rows
@@ -186,7 +189,7 @@ class Batcher:
             return
         started = time.perf_counter()
         try:
-            outputs = jobs[0].engine.run(merge([job.inputs for job in jobs]))
+            outputs = jobs[0].graph.run(merge_batches([job.inputs for job in jobs]))
         except _BATCH_ERRORS as error:
             if isinstance(error, RefusedTensorsError) and len(jobs) > 1:
                 # One request's values must not fail those it happened to meet.
@@ -194,20 +197,20 @@ class Batcher:
                     self._run([job])
                 return
             for job in jobs:
-                _settle(job, error)
+                _deliver(job, error)
             return
         seconds = time.perf_counter() - started
         total = sum(job.rows for job in jobs)
-        self._on_batch(jobs[0].engine.name, total, seconds)
+        self._on_batch(jobs[0].graph.name, total, seconds)
         start = 0
         for job in jobs:
             rows = slice(start, start := start + job.rows)
             own = {name: array[rows] for name, array in outputs.items()}
             share = seconds * job.rows / total
-            _settle(job, Inference(own, started - job.arrived, seconds, share))
+            _deliver(job, Inference(own, started - job.arrived, seconds, share))
 
 
-def merge(batches: Sequence[Batch]) -> Batch:
+def merge_batches(batches: Sequence[Batch]) -> Batch:
     """Join batches along their first axis; shorter ones are padded with zeros at the end."""
     if len(batches) == 1:
         return batches[0]
@@ -227,19 +230,19 @@ def merge(batches: Sequence[Batch]) -> Batch:
     return merged
 
 
-def _bucket(engine: Engine, inputs: Batch) -> Hashable:
-    """Jobs of one bucket may meet: padding, if any, at most doubles any of their axes."""
-    if not engine.pads:
-        return id(engine), tuple(array.shape[1:] for array in inputs.values())
-    return id(engine), tuple(
+def _bucket_of(graph: BatchedGraph, inputs: Batch) -> Hashable:
+    """Return the key of the jobs that may meet: padding at most doubles any of their axes."""
+    if not graph.pads:
+        return id(graph), tuple(array.shape[1:] for array in inputs.values())
+    return id(graph), tuple(
         tuple((size - 1).bit_length() for size in array.shape[1:]) for array in inputs.values()
     )
 
 
-def _settle(job: _Job, result: Inference | Exception) -> None:
-    """Hand a result over to the event loop that waits for it."""
+def _deliver(job: _Job, result: Inference | Exception) -> None:
+    """Hand a result over to the event loop of its request."""
 
-    def deliver() -> None:
+    def set_result() -> None:
         if job.future.done():
             return
         if isinstance(result, Exception):
@@ -248,4 +251,4 @@ def _settle(job: _Job, result: Inference | Exception) -> None:
             job.future.set_result(result)
 
     if not job.loop.is_closed():
-        job.loop.call_soon_threadsafe(deliver)
+        job.loop.call_soon_threadsafe(set_result)

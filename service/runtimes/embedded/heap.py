@@ -1,8 +1,8 @@
 """What the C library keeps of freed memory: loading graphs would leave it as much again.
 
 ONNX Runtime unpacks stored weights into temporary blocks beside the final ones. glibc takes
-small and middling blocks from heaps that shrink only at their end, so that temporary blocks
-between lasting ones stay with the process.
+small and medium blocks from heaps that shrink only at their end, so that temporary blocks
+between permanent ones stay with the process.
 """
 
 from __future__ import annotations
@@ -24,21 +24,21 @@ memory; a mapping for each of them halves the throughput, because fresh pages mu
 
 
 @contextmanager
-def compact_heap() -> Iterator[None]:
-    """Give what is freed in the block back to the system, as far as the C library can.
+def freed_memory_returned() -> Iterator[None]:
+    """Return what is freed in the block to the system, as far as the C library can.
 
-    Where it is not glibc nothing happens. The thresholds are the whole process's.
+    Where it is not glibc nothing happens. The thresholds apply to the whole process.
     """
     _set_thresholds(_LOADING_BYTES)
     try:
         yield
     finally:
         _set_thresholds(_SERVING_BYTES)
-        release_free()
+        trim_heap()
 
 
-def release_free() -> None:
-    """Give whole free pages back to the system; takes milliseconds, so not in the event loop."""
+def trim_heap() -> None:
+    """Return whole free pages to the system; takes milliseconds, so not in the event loop."""
     if trim := getattr(ctypes.CDLL(None), "malloc_trim", None):
         trim(0)
 

@@ -1,4 +1,4 @@
-"""ONNX Runtime inside the gateway's process: graphs whole or in parts, on the CPU."""
+"""The network inside the gateway's process: graphs, whole or in parts, in one engine."""
 
 from __future__ import annotations
 
@@ -10,46 +10,42 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from weakref import WeakKeyDictionary, WeakValueDictionary
 
-import numpy as np
-
 from omnivec2.errors import ArtifactError, ModelNotReadyError
-from omnivec2.generation import constant_inputs, first_inputs
 from omnivec2.preprocess import Array
-from omnivec2.spec import TensorSpec
 from service.request_context import SPANS
 from service.runtimes.base import Health, Inference, Model, generation_of
 from service.runtimes.embedded.batcher import Batcher
-from service.runtimes.embedded.engines.onnxruntime_cpu import ENGINE_ERRORS, Graph
-from service.runtimes.embedded.heap import compact_heap
+from service.runtimes.embedded.engines.base import Engine
+from service.runtimes.embedded.engines.find_engine import find_engine
+from service.runtimes.embedded.heap import freed_memory_returned
 from service.runtimes.embedded.repository_reader import (
     StoredGraph,
     StoredModel,
     read_repository,
     signatures,
 )
-from service.runtimes.ensemble import check_steps, walk
+from service.runtimes.embedded.served_graph import ServedGraph
+from service.runtimes.embedded.warm_up import Graphs, warm_up
+from service.runtimes.ensemble import run_steps
 from service.settings import Settings, available_cores
 
 _LOG = logging.getLogger(__name__)
 
-_LOAD_ERRORS: tuple[type[Exception], ...] = (ArtifactError, ModelNotReadyError, *ENGINE_ERRORS)
+_LOAD_ERRORS = (ArtifactError, ModelNotReadyError)
 
-# Any size does for the dynamic axes of the first run.
-_TRIAL_LENGTH = 8
-
-Graphs = Mapping[tuple[str, str], Graph]
-"""(name, version) of a part, or of the model itself -> its graph."""
+_Files = tuple[Path, object]
+"""A version directory and the signature of its files: the same graph while both are the same."""
 
 
 class EmbeddedRuntime:
     """Serves a model repository from this process.
 
-    A part that several models have is loaded once. When the repository changes, what is
-    new is loaded beside what runs and takes its place only if it answers.
+    A part that several models share is loaded once. When the repository changes, new graphs are
+    loaded beside those that run and replace them only after a successful warm-up run.
 
     Args:
-        settings: where the repository lies and how many threads to use.
-        on_batch: told (model's or part's name, rows, seconds) of every computed batch.
+        settings: The place of the repository, the engine and the numbers of threads.
+        on_batch: A callback for every computed batch: (model or part, rows, seconds).
     """
 
     def __init__(
@@ -59,22 +55,23 @@ class EmbeddedRuntime:
     ) -> None:
         self._settings = settings
         self._on_batch = on_batch
+        self._engine: Engine | None = None
         self._models: Mapping[str, Model] = {}
-        self._seen: Mapping[str, object] = {}
+        self._signatures: Mapping[str, object] = {}
         self._refused: dict[str, str] = {}
-        # Kept while a request holds the model, also after another has taken its place.
+        # Kept while a request holds the model, also after another has replaced it.
         self._graphs: WeakKeyDictionary[Model, Graphs] = WeakKeyDictionary()
-        self._loaded: WeakValueDictionary[tuple[Path, object], Graph] = WeakValueDictionary()
+        self._loaded: WeakValueDictionary[_Files, ServedGraph] = WeakValueDictionary()
         self._batcher: Batcher | None = None
 
     async def start(self) -> None:
         """Load every model of the repository, several at a time.
 
         Raises:
-            ArtifactError: there is no repository, or nothing in it can be served.
+            ArtifactError: There is no such engine, no repository, or nothing in it can be served.
         """
         started = time.perf_counter()
-        await self._take_in()
+        await self._load_changes()
         if not self._models:
             reasons = "; ".join(self._refused.values()) or "it is empty"
             raise ArtifactError(f"{self._settings.model_repo}: nothing can be served: {reasons}")
@@ -87,21 +84,21 @@ class EmbeddedRuntime:
         _LOG.info("%d models loaded in %.1f s", len(self._models), seconds)
 
     def models(self) -> Mapping[str, Model]:
-        """Name -> loaded model; empty until every model is loaded."""
+        """Return the loaded models by name; none until every model is loaded."""
         return self._models if self._batcher else {}
 
     @property
     def waiting_rows(self) -> int:
-        """Samples that wait for a worker."""
+        """The number of samples that wait for a worker."""
         return self._batcher.waiting_rows if self._batcher else 0
 
     async def refresh(self) -> bool:
         """Load what changed in the repository; see ``Runtime.refresh``."""
         before = self._models
         try:
-            await self._take_in()
+            await self._load_changes()
         except ArtifactError as error:
-            _LOG.error("the repository cannot be read, what is loaded stays: %s", error)
+            _LOG.error("the repository cannot be read; the loaded models stay: %s", error)
         return self._models is not before
 
     async def infer(self, model: Model, inputs: Mapping[str, Array]) -> Inference:
@@ -119,19 +116,19 @@ class EmbeddedRuntime:
             return list(await asyncio.gather(*(self.infer(model, inputs) for model in models)))
         graphs = {key: graph for m in models for key, graph in self._graphs_of(m).items()}
 
-        async def run(name: str, version: str, given: Mapping[str, Array]) -> Inference:
+        async def run_part(name: str, version: str, given: Mapping[str, Array]) -> Inference:
             return await self._submit(graphs, name, version, given)
 
-        return await walk(models, inputs, run)
+        return await run_steps(models, inputs, run_part)
 
     async def decode(self, model: Model, inputs: Mapping[str, Array]) -> Inference:
-        """Run a step of a decoder; see ``Runtime.decode``."""
+        """Run one step of a decoder; see ``Runtime.decode``."""
         generation = generation_of(model)
         graphs = self._graphs_of(model)
         return await self._submit(graphs, generation.decoder, generation.version, inputs)
 
     async def health(self) -> Health:
-        """Ready once every required model is loaded (any one if none is required)."""
+        """Return the health: ready once every required model is loaded, or any if none is."""
         if self._batcher is None:
             return Health(False, "models are being loaded", dict(self._refused))
         required = {route.replace("/", "_") for route in self._settings.required}
@@ -141,12 +138,14 @@ class EmbeddedRuntime:
         return Health(True, "", dict(self._refused))
 
     async def close(self) -> None:
-        """Finish the running batches and free the sessions."""
+        """Finish the running batches and free the graphs."""
         if self._batcher is not None:
             await asyncio.to_thread(self._batcher.close)
         self._batcher = None
         self._models = {}
         self._graphs.clear()
+        for graph in list(self._loaded.values()):
+            graph.close()
 
     def _graphs_of(self, model: Model) -> Graphs:
         if self._batcher is None or model not in self._graphs:
@@ -162,44 +161,55 @@ class EmbeddedRuntime:
         inference = await self._batcher.submit(graphs[name, version], inputs)
         if spans := SPANS.get():
             spans.stage("queue", started, inference.queue_seconds, name)
-            taken = started + inference.queue_seconds
-            spans.stage("compute", taken, inference.compute_seconds, name)
+            dequeued = started + inference.queue_seconds
+            spans.stage("compute", dequeued, inference.compute_seconds, name)
         return inference
 
-    async def _take_in(self) -> None:
-        """Load what is new or changed, forget what went; keep what cannot be replaced."""
+    async def _load_changes(self) -> None:
+        """Load new and changed models and drop those that are gone.
+
+        A model whose replacement cannot be served stays.
+        """
         root = self._settings.model_repo
-        seen = await asyncio.to_thread(signatures, root)
-        if seen == self._seen:
+        current = await asyncio.to_thread(signatures, root)
+        if current == self._signatures:
             return
         repository = await asyncio.to_thread(read_repository, root, self._settings.only)
         changed = [
             stored
             for name, stored in repository.models.items()
             if name not in self._models
-            or _signature(stored, seen) != _signature(stored, self._seen)
+            or _signature(stored, current) != _signature(stored, self._signatures)
         ]
-        loaded, failed = await self._load_models(changed, seen) if changed else ({}, {})
-        refused = dict(repository.refused) | failed
-        there = repository.models.keys() | repository.refused.keys()
-        kept = {name: model for name, model in self._models.items() if name in there}
-        self._refused, self._seen = refused, seen
-        # Another mapping only if it says otherwise: that is what ``refresh`` tells.
+        loaded, failed = await self._load_models(changed, current) if changed else ({}, {})
+        present = repository.models.keys() | repository.refused.keys()
+        kept = {name: model for name, model in self._models.items() if name in present}
+        self._refused = dict(repository.refused) | failed
+        self._signatures = current
+        # ``refresh`` reports a change by this object's identity: it is replaced only by another.
         if (models := kept | loaded) != self._models:
             self._models = models
         if loaded:
             _LOG.info("%d models loaded", len(loaded))
 
     async def _load_models(
-        self, changed: Sequence[StoredModel], seen: Mapping[str, object]
+        self, changed: Sequence[StoredModel], current: Mapping[str, object]
     ) -> tuple[dict[str, Model], dict[str, str]]:
-        """Name -> model that answered once, and name -> why it did not."""
+        """Load models.
+
+        Args:
+            changed: The models to load.
+            current: The signatures of the repository's files.
+
+        Returns:
+            Name -> model that has passed its warm-up run, and name -> why it has not.
+        """
         loaded: dict[str, Model] = {}
         failed: dict[str, str] = {}
-        with compact_heap():
-            graphs = await self._load(
+        with freed_memory_returned():
+            graphs = await self._load_graphs(
                 {
-                    (graph.directory, seen.get(graph.name)): graph
+                    (graph.directory, current.get(graph.name)): graph
                     for m in changed
                     for graph in m.graphs
                 }
@@ -207,99 +217,64 @@ class EmbeddedRuntime:
             for stored in changed:
                 name = stored.spec.name
                 try:
-                    loaded[name] = await asyncio.to_thread(self._make, stored, graphs, seen)
+                    loaded[name] = await asyncio.to_thread(self._assemble, stored, graphs, current)
                 except _LOAD_ERRORS as error:
                     _LOG.error("%s is not served as it is now: %s", name, error)
                     failed[name] = str(error)
         return loaded, failed
 
-    async def _load(
-        self, wanted: Mapping[tuple[Path, object], StoredGraph]
-    ) -> dict[tuple[Path, object], Graph | Exception]:
-        """Graphs by where they lie and what their files are; each is loaded once."""
+    async def _load_graphs(
+        self, wanted: Mapping[_Files, StoredGraph]
+    ) -> dict[_Files, ServedGraph | Exception]:
+        """Load each graph that is not loaded yet, once; with an exception if it cannot be."""
         settings = self._settings
+        if self._engine is None:
+            self._engine = await asyncio.to_thread(find_engine, settings.engine)
+        engine: Engine = self._engine
 
-        def load(stored: StoredGraph) -> Graph | Exception:
+        def load(stored: StoredGraph) -> ServedGraph | Exception:
             try:
-                return Graph(stored, settings.intra_op_threads, settings.max_batch_rows)
+                loaded = engine.load(stored, settings.intra_op_threads)
+                return ServedGraph(stored, loaded, settings.max_batch_rows)
             except _LOAD_ERRORS as error:
                 return error
 
-        there: dict[tuple[Path, object], Graph | Exception] = dict(self._loaded)
-        missing = {key: stored for key, stored in wanted.items() if key not in there}
+        graphs: dict[_Files, ServedGraph | Exception] = dict(self._loaded)
+        missing = {key: stored for key, stored in wanted.items() if key not in graphs}
         with ThreadPoolExecutor(available_cores(), "load") as pool:
             loop = asyncio.get_running_loop()
             calls = [loop.run_in_executor(pool, load, stored) for stored in missing.values()]
-            there |= dict(zip(missing, await asyncio.gather(*calls), strict=True))
-        self._loaded.update({k: graph for k, graph in there.items() if isinstance(graph, Graph)})
-        return there
+            graphs |= dict(zip(missing, await asyncio.gather(*calls), strict=True))
+        loaded = {key: g for key, g in graphs.items() if isinstance(g, ServedGraph)}
+        self._loaded.update(loaded)
+        mebibytes = sum(graph.memory_bytes for graph in loaded.values()) / 2**20
+        _LOG.info("%s: %d graphs, %.0f MiB", engine.name, len(loaded), mebibytes)
+        return graphs
 
-    def _make(
+    def _assemble(
         self,
         stored: StoredModel,
-        loaded: Mapping[tuple[Path, object], Graph | Exception],
-        seen: Mapping[str, object],
+        loaded: Mapping[_Files, ServedGraph | Exception],
+        current: Mapping[str, object],
     ) -> Model:
-        """A model whose graphs answered once.
+        """Put a model together from its graphs and try it.
 
         Raises:
-            ArtifactError: its answers are not those of its head spec.
+            ArtifactError: A graph cannot be loaded, or the answers are not those of the head spec.
         """
-        graphs: dict[tuple[str, str], Graph] = {}
+        graphs: dict[tuple[str, str], ServedGraph] = {}
         for part in stored.graphs:
-            graph = loaded[part.directory, seen.get(part.name)]
+            graph = loaded[part.directory, current.get(part.name)]
             if isinstance(graph, Exception):
                 raise graph
             graphs[part.name, part.version] = graph
         model = Model(stored.spec, stored.version, stored.steps)
-        _try_out(model, graphs)
+        warm_up(model, graphs)
         self._graphs[model] = graphs
         return model
 
 
-def _signature(stored: StoredModel, seen: Mapping[str, object]) -> list[object]:
-    """Changes when a file of a model or of one of its parts does."""
-    return [seen.get(name) for name in (stored.spec.name, *(graph.name for graph in stored.graphs))]
-
-
-def _try_out(model: Model, graphs: Graphs) -> None:
-    """Run zeros through a model and compare the outputs with the head spec.
-
-    Raises:
-        ArtifactError: tensors are not those the head spec names.
-    """
-    spec = model.spec
-    tensors: dict[str, Array] = {
-        tensor.name: np.zeros(
-            (1, *(_TRIAL_LENGTH if size < 0 else size for size in tensor.shape)), tensor.dtype
-        )
-        for tensor in spec.inputs
-    }
-    if model.steps:
-        check_steps(model)
-    else:
-        tensors |= graphs[model.name, model.version].run(tensors)
-    for step in model.steps:
-        given = {name: tensors[known] for name, known in step.inputs.items()}
-        answers = graphs[step.model, step.version].run(given)
-        tensors |= {known: answers[name] for name, known in step.outputs.items()}
-    _check_shapes(spec.name, spec.outputs, tensors)
-    if spec.generation is not None:
-        outputs = {tensor.name: tensors[tensor.name] for tensor in spec.outputs}
-        begin = first_inputs(spec.generation, 1) | constant_inputs(spec, tensors, outputs)
-        decoder = graphs[spec.generation.decoder, spec.generation.version]
-        _check_shapes(decoder.name, spec.generation.outputs, decoder.run(begin))
-
-
-def _check_shapes(name: str, wanted: Sequence[TensorSpec], tensors: Mapping[str, Array]) -> None:
-    for tensor in wanted:
-        if tensor.name not in tensors:
-            raise ArtifactError(f"{name}: nothing gives {tensor.name} of its head spec")
-        shape = tensors[tensor.name].shape
-        fits = len(shape) == len(tensor.shape) + 1 and all(
-            want in (-1, have) for want, have in zip(tensor.shape, shape[1:], strict=True)
-        )
-        if not fits:
-            raise ArtifactError(
-                f"{name}: {tensor.name} has shape {shape[1:]}, the head spec says {tensor.shape}"
-            )
+def _signature(stored: StoredModel, current: Mapping[str, object]) -> list[object]:
+    """Return a value that changes when a file of a model or of one of its parts does."""
+    names = (stored.spec.name, *(graph.name for graph in stored.graphs))
+    return [current.get(name) for name in names]

@@ -1,4 +1,4 @@
-"""One Triton server: what it has, whether it answers, and asking it over gRPC."""
+"""One Triton server: polled for its models and health, and sent batches over gRPC."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from omnivec2.preprocess import Array
 from service.request_context import CURRENT, calling
 from service.runtimes.base import Model
 from service.runtimes.triton.model_metadata import Described, describe, same
-from service.runtimes.triton.triton_errors import Cause, TritonError
+from service.runtimes.triton.triton_errors import FailureCause, TritonError
 
 _LOG = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
-_LOOK_SECONDS = 2.0
-"""A server that needs longer to say what it has is taken for one that is gone."""
+_POLL_TIMEOUT_SECONDS = 2.0
+"""A server that takes longer to list its models counts as down."""
 
 _CHANNEL = (
     # tritonclient drops all of its own defaults once any argument is given.
@@ -40,7 +40,7 @@ _CHANNEL = (
     ("grpc.use_local_subchannel_pool", 1),
 )
 
-# Reasons in Triton's repository index of a model that nobody wants to be there.
+# Reasons in Triton's repository index of a model that is unavailable on purpose.
 _INTENDED = frozenset({"", "unloaded"})
 
 
@@ -48,30 +48,28 @@ class Endpoint:
     """A Triton server at one address, over one channel.
 
     Attributes:
-        address: ``host:port``.
-        up: whether it answered when it was last asked.
-        why: what it said instead.
-        models: name -> newest ready version of a modality-task; kept while it is down.
-        refused: name -> why a model there is not served.
-        busy: requests under way there.
-        turn: when it was last chosen, as a number that grows.
+        address: The server's ``host:port``.
+        is_up: Whether it answered the last poll or request.
+        models: The newest ready version of each head, by name; kept while the server is down.
+        refused: The models there that are not served: name -> reason.
+        in_flight: The number of requests that the server is working on.
+        last_chosen: The sequence number of the last request that was sent there.
     """
 
     def __init__(self, address: str) -> None:
         self.address = address
-        self.up = False
-        self.why = "not asked yet"
+        self.is_up = False
         self.models: dict[str, Model] = {}
         self.refused: dict[str, str] = {}
-        self.busy = 0
-        self.turn = 0
+        self.in_flight = 0
+        self.last_chosen = 0
         self._client = InferenceServerClient(address, channel_args=list(_CHANNEL))
-        self._looking = asyncio.Lock()
+        self._polling = asyncio.Lock()
         self._ready: frozenset[tuple[str, str]] = frozenset()
         # (name, version) -> what its configuration says, or why it is refused.
         self._read: dict[tuple[str, str], Described | str] = {}
-        self._read_all = True
-        self._looks = 0
+        self._read_again = True
+        self._polls = 0
 
     def has_part(self, name: str, version: str) -> bool:
         """Whether a part is ready here; an empty version is any."""
@@ -79,35 +77,35 @@ class Endpoint:
             return (name, version) in self._ready
         return any(ready == name for ready, _ in self._ready)
 
-    def fail(self, error: TritonError) -> None:
-        """Leave the server out until a look at it succeeds."""
-        if self.up:
-            _LOG.warning("Triton at %s is left out: %s", self.address, error)
-        self.up, self.why = False, str(error)
+    def eject(self, error: TritonError) -> None:
+        """Send the server no requests until a poll succeeds."""
+        if self.is_up:
+            _LOG.warning("Triton at %s is ejected: %s", self.address, error)
+        self.is_up = False
         # It may come back with other models under the same names and versions.
-        self._read_all = True
+        self._read_again = True
 
-    def adopt(self, model: Model) -> None:
-        """Hold ``model``, which another server has as well, in place of an equal one."""
+    def share_model(self, model: Model) -> None:
+        """Replace an equal model by ``model``, the object that all servers' endpoints share."""
         self.models[model.name] = model
         described = self._read.get((model.name, model.version))
         if isinstance(described, Described):
             self._read[model.name, model.version] = replace(described, model=model)
 
-    async def look(self) -> None:
-        """Ask which models are ready, and what the new ones are; see the attributes."""
-        async with self._looking:
+    async def poll(self) -> None:
+        """Ask which models are ready, and read the new ones; see the attributes."""
+        async with self._polling:
             try:
-                index = await _answer(
-                    self._client.get_model_repository_index(client_timeout=_LOOK_SECONDS)
+                index = await _translate_errors(
+                    self._client.get_model_repository_index(client_timeout=_POLL_TIMEOUT_SECONDS)
                 )
-                await self._take(index.models)
+                await self._update_models(index.models)
             except TritonError as error:
-                self.fail(error)
+                self.eject(error)
                 return
-            if not self.up:
+            if not self.is_up:
                 _LOG.info("Triton at %s answers: %d models", self.address, len(self.models))
-            self.up, self.why = True, ""
+            self.is_up = True
 
     async def infer(
         self,
@@ -120,19 +118,19 @@ class Endpoint:
         """Run a batch.
 
         Args:
-            name: of a model or a part.
-            version: the one to ask; empty leaves it to the server.
-            inputs: tensor name -> array, shaped as the model's configuration says.
-            outputs: names of the tensors wanted.
-            seconds: time left.
+            name: The name of a model or a part.
+            version: The version that must answer; empty leaves it to the server.
+            inputs: The input tensors by name, shaped as the model's configuration says.
+            outputs: The names of the output tensors to return.
+            seconds: The time left.
 
         Raises:
-            TritonError: no answer, or that of another version.
+            TritonError: The server did not answer, or another version did.
         """
-        self.busy += 1
+        self.in_flight += 1
         try:
             with calling(name, self.address) as headers:
-                result = await _answer(
+                result = await _translate_errors(
                     self._client.infer(
                         name,
                         [_tensor(*item) for item in inputs.items()],
@@ -146,35 +144,35 @@ class Endpoint:
                     )
                 )
         finally:
-            self.busy -= 1
+            self.in_flight -= 1
         answered = result.get_response().model_version
         if version and answered != version:
-            raise TritonError(Cause.ABSENT, f"version {answered} answered, not {version}")
+            raise TritonError(FailureCause.ABSENT, f"version {answered} answered, not {version}")
         arrays = {output: result.as_numpy(output) for output in outputs}
         if missing := [output for output, array in arrays.items() if array is None]:
-            raise TritonError(Cause.FAILED, f"the answer lacks {', '.join(missing)}")
+            raise TritonError(FailureCause.FAILED, f"the answer lacks {', '.join(missing)}")
         return arrays
 
     async def close(self) -> None:
-        """Close the channel; what is under way fails."""
+        """Close the channel; requests under way fail."""
         await self._client.close()
 
-    async def _take(self, index: Sequence[Any]) -> None:
-        """Take up the models of a repository index (its entries are one per version)."""
+    async def _update_models(self, index: Sequence[Any]) -> None:
+        """Update the models from a repository index, which has one entry per version."""
         ready = frozenset((entry.name, entry.version) for entry in index if entry.state == "READY")
         newest: dict[str, str] = {}
         for name, version in ready:
             newest[name] = max(version, newest.get(name, "0"), key=int)
         keys = sorted(newest.items())
-        # Files may be changed without a new version, so one in turn is always read again.
-        changed = self._read_all or ready != self._ready
-        unread = keys if changed or not keys else [keys[self._looks % len(keys)]]
-        self._looks += 1
+        # Files may change without a new version, so every poll reads one of the models again.
+        changed = self._read_again or ready != self._ready
+        unread = keys if changed or not keys else [keys[self._polls % len(keys)]]
+        self._polls += 1
         found = dict(
             zip(unread, await asyncio.gather(*(self._describe(*k) for k in unread)), strict=True)
         )
         self._read = {key: found[key] if key in found else self._read[key] for key in keys}
-        self._read_all = False
+        self._read_again = False
         self._ready = ready
         self.models = {}
         self.refused = {
@@ -189,10 +187,10 @@ class Endpoint:
             if isinstance(described, str):
                 self.refused[name] = described
             elif described.model is not None:
-                self._add(described.model, described.parts)
+                self._add_model(described.model, described.parts)
 
-    def _add(self, model: Model, parts: Mapping[str, str]) -> None:
-        """Take up a model unless a part of it is missing or not the one it came with."""
+    def _add_model(self, model: Model, parts: Mapping[str, str]) -> None:
+        """Add a model unless a part is missing or is not the one it was exported with."""
         needed = [(step.model, step.version) for step in model.steps]
         if (generation := model.spec.generation) is not None:
             needed.append((generation.decoder, generation.version))
@@ -209,8 +207,8 @@ class Endpoint:
         self.models[model.name] = model
 
     async def _describe(self, name: str, version: str) -> Described | str:
-        answer = await _answer(
-            self._client.get_model_config(name, version, client_timeout=_LOOK_SECONDS)
+        answer = await _translate_errors(
+            self._client.get_model_config(name, version, client_timeout=_POLL_TIMEOUT_SECONDS)
         )
         before = self._read.get((name, version))
         try:
@@ -220,21 +218,21 @@ class Endpoint:
                 _LOG.error("Triton at %s: %s is not served: %s", self.address, name, error)
             return str(error)
         if isinstance(before, Described) and same(before.model, described.model):
-            # The same object, so that requests under way can tell that nothing changed.
+            # The same object, by which requests under way see that nothing has changed.
             return replace(described, model=before.model)
         return described
 
 
-async def _answer(call: Awaitable[T]) -> T:
-    """An answer of Triton's client.
+async def _translate_errors(call: Awaitable[T]) -> T:
+    """Await a call of Triton's client.
 
     Raises:
-        TritonError: instead of the client's own exception.
+        TritonError: The call failed; raised in place of the client's own exception.
     """
     try:
         return await call
     except InferenceServerException as error:
-        raise TritonError.of(error) from error
+        raise TritonError.from_client_error(error) from error
 
 
 def _tensor(name: str, array: Array) -> InferInput:

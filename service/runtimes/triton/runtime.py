@@ -1,7 +1,7 @@
 """Triton behind the gateway: gRPC with binary tensors, over one or several servers.
 
-A gateway needs nothing but addresses: which models there are, and what each of them does,
-is in Triton's own metadata, where the exporter put head specs and passports.
+A gateway needs nothing but addresses: the models, with their head specs and passports, are in
+Triton's own metadata, where the exporter put them.
 """
 
 from __future__ import annotations
@@ -17,29 +17,29 @@ from omnivec2.spec import TensorSpec
 from service.pipeline.concurrency import all_of
 from service.request_context import CURRENT, working
 from service.runtimes.base import Health, Inference, Model, generation_of
-from service.runtimes.ensemble import walk
+from service.runtimes.ensemble import run_steps
 from service.runtimes.triton.endpoint import Endpoint
 from service.runtimes.triton.model_metadata import same
-from service.runtimes.triton.triton_errors import Cause, TritonError, for_caller
+from service.runtimes.triton.triton_errors import FailureCause, TritonError, to_caller_error
 from service.settings import Settings
 
 _LOG = logging.getLogger(__name__)
 
-_RECOVERY_SECONDS = 0.25
-"""How often a server that is left out is looked at."""
+_EJECTED_POLL_SECONDS = 0.25
+"""The time between two polls of an ejected server."""
 
 _TRIES = 2
-"""Servers that are asked before a request is given up."""
+"""The number of servers that a request is sent to before it fails."""
 
 
 class TritonRuntime:
     """Serves the models of Triton servers, each of which may hold all or some of them.
 
-    A request goes to the least busy of the servers that have the model. One that fails is
-    left out until a look at it succeeds; its requests are tried once on another.
+    A request goes to the least busy of the servers that have the model. A server that fails is
+    ejected until a poll succeeds; its requests are retried once on another server.
 
     Args:
-        settings: addresses, the longest time of a request, and which models to serve.
+        settings: The addresses, the longest time of a request, and the models to serve.
     """
 
     def __init__(self, settings: Settings) -> None:
@@ -47,52 +47,57 @@ class TritonRuntime:
         self._wanted = {route.replace("/", "_") for route in settings.only}
         self._endpoints: list[Endpoint] = []
         self._models: dict[str, Model] = {}
-        self._told: Mapping[str, Model] = self._models
-        self._turns = 0
-        self._recovering: asyncio.Task[None] | None = None
-        self._down = asyncio.Event()
+        self._reported: Mapping[str, Model] = self._models
+        self._requests = 0
+        self._polling_ejected: asyncio.Task[None] | None = None
+        self._some_ejected = asyncio.Event()
 
     @property
     def endpoints_up(self) -> int:
-        """Servers that are not left out."""
-        return sum(endpoint.up for endpoint in self._endpoints)
+        """The number of servers that are not ejected."""
+        return sum(endpoint.is_up for endpoint in self._endpoints)
 
     async def start(self) -> None:
-        """Look at the servers; may be called again after it failed.
+        """Poll the servers; may be called again after it failed.
 
         Raises:
-            ModelNotReadyError: none of them answers, or none has a model of ours.
+            ModelNotReadyError: No server answers, or none has a model of this project.
         """
         if not self._endpoints:
             self._endpoints = [Endpoint(address) for address in self._settings.triton_endpoints]
         await self.refresh()
-        self._recovering = self._recovering or asyncio.create_task(self._recover())
+        self._polling_ejected = self._polling_ejected or asyncio.create_task(self._poll_ejected())
         if not self._models:
-            raise ModelNotReadyError(self._nothing())
+            raise ModelNotReadyError(self._no_models_reason())
         _LOG.info("%d models at %d Triton servers", len(self._models), self.endpoints_up)
 
     def models(self) -> Mapping[str, Model]:
-        """Name -> model; those of a server that is left out stay known."""
+        """Return the models by name; those of an ejected server stay known."""
         return self._models
 
     async def refresh(self) -> bool:
-        """Look at all servers; whether ``models`` is another than after the last refresh."""
-        await asyncio.gather(*(endpoint.look() for endpoint in self._endpoints))
-        self._merge()
+        """Poll all servers; return whether ``models`` has changed since the last refresh."""
+        await asyncio.gather(*(endpoint.poll() for endpoint in self._endpoints))
+        self._merge_models()
         if self.endpoints_up < len(self._endpoints):
-            self._down.set()
-        before, self._told = self._told, self._models
-        return self._told is not before
+            self._some_ejected.set()
+        before, self._reported = self._reported, self._models
+        return self._reported is not before
 
     async def infer(self, model: Model, inputs: Mapping[str, Array]) -> Inference:
-        """Run a batch; see ``Runtime.infer``. Triton does not tell how long it queued."""
+        """Run a batch; see ``Runtime.infer``. Triton does not report its queue time."""
         # Triton has no scalar per row: its configuration declares such a tensor as [1].
         columns = {
             tensor.name: _as_column(tensor, inputs[tensor.name]) for tensor in model.spec.inputs
         }
         outputs = [tensor.name for tensor in model.spec.outputs]
-        answer = await self._ask(
-            [model], model.name, model.version, columns, outputs, lambda: self._homes([model])
+        answer = await self._send(
+            [model],
+            model.name,
+            model.version,
+            columns,
+            outputs,
+            lambda: self._endpoints_of([model]),
         )
         return _without_columns(model, answer)
 
@@ -101,164 +106,175 @@ class TritonRuntime:
     ) -> list[Inference]:
         """Run a batch through several models; see ``Runtime.infer_all``.
 
-        Models of steps are walked here, because an ensemble of Triton's runs all of its own
-        steps; whole models are asked at the same time.
+        The steps of models run from here, because each of Triton's own ensembles would run all
+        of its steps; whole models run at the same time.
         """
-        together = bool(self._homes(models)) and all(model.steps for model in models)
+        together = bool(self._endpoints_of(models)) and all(model.steps for model in models)
         if not together:
             return await all_of([self.infer(model, inputs) for model in models])
         wanted: dict[tuple[str, str], set[str]] = {}
         for step in (step for model in models for step in model.steps):
             wanted.setdefault((step.model, step.version), set()).update(step.outputs)
 
-        async def run(part: str, version: str, given: Mapping[str, Array]) -> Inference:
-            def homes() -> list[Endpoint]:
-                return [e for e in self._homes(models) if e.has_part(part, version)]
+        async def run_part(part: str, version: str, given: Mapping[str, Array]) -> Inference:
+            def endpoints() -> list[Endpoint]:
+                return [e for e in self._endpoints_of(models) if e.has_part(part, version)]
 
             outputs = sorted(wanted[part, version])
-            return await self._ask(models, part, version, given, outputs, homes)
+            return await self._send(models, part, version, given, outputs, endpoints)
 
         specs = {tensor.name: tensor for model in models for tensor in model.spec.inputs}
         columns = {name: _as_column(tensor, inputs[name]) for name, tensor in specs.items()}
-        answers = await walk(models, columns, run)
+        answers = await run_steps(models, columns, run_part)
         return [_without_columns(*pair) for pair in zip(models, answers, strict=True)]
 
     async def decode(self, model: Model, inputs: Mapping[str, Array]) -> Inference:
-        """Run a step of a decoder; see ``Runtime.decode``."""
+        """Run one step of a decoder; see ``Runtime.decode``."""
         generation = generation_of(model)
         name, version = generation.decoder, generation.version
 
-        def homes() -> list[Endpoint]:
-            return [e for e in self._homes([model]) if e.has_part(name, version)]
+        def endpoints() -> list[Endpoint]:
+            return [e for e in self._endpoints_of([model]) if e.has_part(name, version)]
 
         outputs = [tensor.name for tensor in generation.outputs]
-        return await self._ask([model], name, version, inputs, outputs, homes)
+        return await self._send([model], name, version, inputs, outputs, endpoints)
 
     async def health(self) -> Health:
-        """Ready while every required model can be asked (any one if none is required)."""
+        """Return the health: ready while every required model is reachable, or any if none is."""
         refused = {name: why for e in self._endpoints for name, why in e.refused.items()}
         refused = {name: why for name, why in refused.items() if name not in self._models}
-        present = {name for name, model in self._models.items() if self._homes([model])}
+        present = {name for name, model in self._models.items() if self._endpoints_of([model])}
         required = {route.replace("/", "_") for route in self._settings.required}
         if missing := required - present:
             detail = f"required models are not loaded: {', '.join(sorted(missing))}"
             return Health(False, detail, refused)
         if not present:
-            return Health(False, self._nothing(), refused)
+            return Health(False, self._no_models_reason(), refused)
         return Health(True, "", refused)
 
     async def close(self) -> None:
-        """Close the channels; what is under way fails."""
-        if self._recovering is not None:
-            self._recovering.cancel()
-            await asyncio.wait((self._recovering,))
+        """Close the channels; requests under way fail."""
+        if self._polling_ejected is not None:
+            self._polling_ejected.cancel()
+            await asyncio.wait((self._polling_ejected,))
         await asyncio.gather(*(endpoint.close() for endpoint in self._endpoints))
         self._endpoints = []
         self._models = {}
 
-    async def _ask(
+    async def _send(
         self,
         models: Sequence[Model],
         name: str,
         version: str,
         inputs: Mapping[str, Array],
         outputs: Sequence[str],
-        homes: Callable[[], list[Endpoint]],
+        endpoints: Callable[[], list[Endpoint]],
     ) -> Inference:
-        """Ask the least busy server for a model or a part of ``models``, or then another."""
+        """Send a batch to the least busy server, and retry it once on another.
+
+        Args:
+            models: The models that the batch is for.
+            name: The name of the model, or of the part of ``models``, that runs it.
+            version: The version of that model or part.
+            inputs: The input tensors by name.
+            outputs: The names of the output tensors to return.
+            endpoints: A callback that returns the servers that have it now.
+        """
         started = time.perf_counter()
         tried: list[Endpoint] = []
         failure: TritonError | None = None
-        while len(tried) < _TRIES and (left := [e for e in homes() if e not in tried]):
+        while len(tried) < _TRIES and (left := [e for e in endpoints() if e not in tried]):
             endpoint = self._choose(left)
             tried.append(endpoint)
             seconds = min(CURRENT.get().seconds_left, self._settings.request_timeout_seconds)
             if seconds <= 0:
-                raise DeadlineExceededError(f"no time is left to ask {name}")
+                raise DeadlineExceededError(f"no time is left to run {name}")
             try:
                 with working("compute", name):
                     answer = await endpoint.infer(name, version, inputs, outputs, seconds)
                 return Inference(answer, 0.0, time.perf_counter() - started)
             except TritonError as error:
                 failure = error
-            if failure.cause is Cause.DOWN:
-                endpoint.fail(failure)
-                self._merge()
-                self._down.set()
-            elif failure.cause is Cause.ABSENT:
-                # Until the next look tells what is there instead.
+            if failure.cause is FailureCause.DOWN:
+                endpoint.eject(failure)
+                self._merge_models()
+                self._some_ejected.set()
+            elif failure.cause is FailureCause.ABSENT:
+                # Until the next poll shows what is there instead.
                 for model in models:
                     endpoint.models.pop(model.name, None)
-            if not failure.elsewhere:
+            if not failure.retryable:
                 break
         # A server that answers but lost the model a moment ago may have a newer version of it.
         lost = failure is None and self.endpoints_up > 0
         if lost or any(self._models.get(model.name) is not model for model in models):
             raise StaleModelError(f"{name} has been replaced, or is not loaded any more")
-        raise for_caller(name, failure or TritonError(Cause.DOWN, "every server is left out"))
+        raise to_caller_error(
+            name, failure or TritonError(FailureCause.DOWN, "every server is ejected")
+        )
 
-    def _homes(self, models: Sequence[Model]) -> list[Endpoint]:
-        """The servers that are not left out and have all of these very models."""
+    def _endpoints_of(self, models: Sequence[Model]) -> list[Endpoint]:
+        """Return the servers that are up and have exactly these models."""
         return [
             endpoint
             for endpoint in self._endpoints
-            if endpoint.up and all(endpoint.models.get(m.name) is m for m in models)
+            if endpoint.is_up and all(endpoint.models.get(m.name) is m for m in models)
         ]
 
     def _choose(self, endpoints: Sequence[Endpoint]) -> Endpoint:
-        """The least busy one; among equals the one whose turn is longest ago."""
-        chosen = min(endpoints, key=lambda endpoint: (endpoint.busy, endpoint.turn))
-        self._turns += 1
-        chosen.turn = self._turns
+        """Return the least busy endpoint; among equals the least recently chosen one."""
+        chosen = min(endpoints, key=lambda endpoint: (endpoint.in_flight, endpoint.last_chosen))
+        self._requests += 1
+        chosen.last_chosen = self._requests
         return chosen
 
-    def _merge(self) -> None:
-        """Decide what is served: of each model the newest version that some server has.
+    def _merge_models(self) -> None:
+        """Choose what is served: of each model the newest version that any server has.
 
-        Versions of servers that are left out count only where no other has the model. Of
-        different models under one version, the one that is served already stays.
+        Versions of ejected servers count only where no other has the model. Of different
+        models under one version, the one that is served already stays.
         """
         merged: dict[str, Model] = {}
         offers = [(e, m) for e in self._endpoints for n, m in e.models.items() if self._serves(n)]
         rank: dict[str, tuple[bool, int, bool]] = {}
         for endpoint, model in offers:
             served = same(model, self._models.get(model.name))
-            this = (endpoint.up, int(model.version), served)
+            this = (endpoint.is_up, int(model.version), served)
             if model.name not in rank or this > rank[model.name]:
                 rank[model.name] = this
                 merged[model.name] = self._models[model.name] if served else model
         for endpoint, model in offers:
             if same(model, merged[model.name]):
-                endpoint.adopt(merged[model.name])
+                endpoint.share_model(merged[model.name])
         changed = {
             name
             for name in merged.keys() | self._models.keys()
             if merged.get(name) is not self._models.get(name)
         }
         if changed:
-            _LOG.info("models came, changed or went: %s", ", ".join(sorted(changed)))
+            _LOG.info("models were added, changed or removed: %s", ", ".join(sorted(changed)))
             self._models = merged
 
     def _serves(self, name: str) -> bool:
         return not self._wanted or name in self._wanted
 
-    def _nothing(self) -> str:
-        """Why no model can be asked."""
+    def _no_models_reason(self) -> str:
+        """Return the reason why no model can be served."""
         if not self.endpoints_up:
             return "no Triton server can be reached"
-        return "Triton has no model of ours that is ready"
+        return "Triton has no model of this project that is ready"
 
-    async def _recover(self) -> None:
-        """Look at the servers that are left out, until they answer."""
+    async def _poll_ejected(self) -> None:
+        """Poll ejected servers until they answer."""
         while True:
-            left_out = [endpoint for endpoint in self._endpoints if not endpoint.up]
-            if not left_out:
-                self._down.clear()
-                await self._down.wait()
+            ejected = [endpoint for endpoint in self._endpoints if not endpoint.is_up]
+            if not ejected:
+                self._some_ejected.clear()
+                await self._some_ejected.wait()
                 continue
-            await asyncio.gather(*(endpoint.look() for endpoint in left_out))
-            self._merge()
-            await asyncio.sleep(_RECOVERY_SECONDS)
+            await asyncio.gather(*(endpoint.poll() for endpoint in ejected))
+            self._merge_models()
+            await asyncio.sleep(_EJECTED_POLL_SECONDS)
 
 
 def _as_column(tensor: TensorSpec, array: Array) -> Array:

@@ -1,4 +1,4 @@
-"""What went wrong at a Triton server, told from gRPC's status and Triton's words."""
+"""Failures of a Triton server, classified by gRPC's status and Triton's message."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ from omnivec2.errors import (
 _LOG = logging.getLogger(__name__)
 
 
-class Cause(Enum):
-    """Why a server did not answer."""
+class FailureCause(Enum):
+    """The reason why a server did not answer."""
 
     FULL = "its queue is full"
     LATE = "the time has passed"
@@ -31,35 +31,35 @@ class Cause(Enum):
     FAILED = "it could not run the model"
 
 
-_ELSEWHERE = frozenset({Cause.FULL, Cause.ABSENT, Cause.DOWN})
+_RETRYABLE = frozenset({FailureCause.FULL, FailureCause.ABSENT, FailureCause.DOWN})
 
 # Triton gives one status, UNAVAILABLE, to a full queue, to a request that waited too long
-# and to a model that is not there; only its words tell them apart.
-_WORDS = (
-    ("exceeds maximum queue size", Cause.FULL),
-    ("request timeout expired", Cause.LATE),
-    ("unknown model", Cause.ABSENT),
-    ("not at ready state", Cause.ABSENT),
-    ("no available versions", Cause.ABSENT),
-    ("is not ready", Cause.ABSENT),
-    # A connection that breaks in the middle of an answer, as gRPC tells it.
-    ("rst_stream", Cause.DOWN),
-    ("stream removed", Cause.DOWN),
-    ("connection reset", Cause.DOWN),
-    ("socket closed", Cause.DOWN),
+# and to a model that is not there; only its message distinguishes them.
+_CAUSE_BY_PHRASE = (
+    ("exceeds maximum queue size", FailureCause.FULL),
+    ("request timeout expired", FailureCause.LATE),
+    ("unknown model", FailureCause.ABSENT),
+    ("not at ready state", FailureCause.ABSENT),
+    ("no available versions", FailureCause.ABSENT),
+    ("is not ready", FailureCause.ABSENT),
+    # A connection that breaks in the middle of an answer, in gRPC's words.
+    ("rst_stream", FailureCause.DOWN),
+    ("stream removed", FailureCause.DOWN),
+    ("connection reset", FailureCause.DOWN),
+    ("socket closed", FailureCause.DOWN),
     # ONNX Runtime's codes FAIL and INVALID_ARGUMENT, as Triton's backend and ours print them.
-    ("onnx runtime error 1:", Cause.REFUSED),
-    ("onnx runtime error 2:", Cause.REFUSED),
-    ("[onnxruntimeerror] : 1 :", Cause.REFUSED),
-    ("[onnxruntimeerror] : 2 :", Cause.REFUSED),
+    ("onnx runtime error 1:", FailureCause.REFUSED),
+    ("onnx runtime error 2:", FailureCause.REFUSED),
+    ("[onnxruntimeerror] : 1 :", FailureCause.REFUSED),
+    ("[onnxruntimeerror] : 2 :", FailureCause.REFUSED),
 )
-_STATUS = {
-    str(grpc.StatusCode.DEADLINE_EXCEEDED): Cause.LATE,
-    str(grpc.StatusCode.NOT_FOUND): Cause.ABSENT,
-    str(grpc.StatusCode.RESOURCE_EXHAUSTED): Cause.FULL,
-    str(grpc.StatusCode.UNAVAILABLE): Cause.DOWN,
-    str(grpc.StatusCode.CANCELLED): Cause.DOWN,
-    str(grpc.StatusCode.INVALID_ARGUMENT): Cause.REFUSED,
+_CAUSE_BY_STATUS = {
+    str(grpc.StatusCode.DEADLINE_EXCEEDED): FailureCause.LATE,
+    str(grpc.StatusCode.NOT_FOUND): FailureCause.ABSENT,
+    str(grpc.StatusCode.RESOURCE_EXHAUSTED): FailureCause.FULL,
+    str(grpc.StatusCode.UNAVAILABLE): FailureCause.DOWN,
+    str(grpc.StatusCode.CANCELLED): FailureCause.DOWN,
+    str(grpc.StatusCode.INVALID_ARGUMENT): FailureCause.REFUSED,
 }
 
 
@@ -67,37 +67,42 @@ class TritonError(Exception):
     """One server did not answer one request.
 
     Attributes:
-        cause: why.
-        elsewhere: whether another server may well answer. Inference changes nothing, so it
-            is always safe to ask again.
+        cause: The reason.
+        retryable: Whether another server may well answer. Inference changes nothing, so it
+            is always safe to retry.
     """
 
-    def __init__(self, cause: Cause, message: str) -> None:
+    def __init__(self, cause: FailureCause, message: str) -> None:
         super().__init__(message)
         self.cause = cause
-        self.elsewhere = cause in _ELSEWHERE
+        self.retryable = cause in _RETRYABLE
 
     @classmethod
-    def of(cls, error: InferenceServerException) -> TritonError:
-        """The failure that an exception of Triton's client stands for."""
+    def from_client_error(cls, error: InferenceServerException) -> TritonError:
+        """Classify an exception of Triton's client."""
         message = error.message() or ""
-        words = message.lower()
-        said = next((cause for part, cause in _WORDS if part in words), None)
-        cause = said or _STATUS.get(error.status() or "", Cause.FAILED)
+        lowered = message.lower()
+        known = next((cause for phrase, cause in _CAUSE_BY_PHRASE if phrase in lowered), None)
+        cause = known or _CAUSE_BY_STATUS.get(error.status() or "", FailureCause.FAILED)
         return cls(cause, f"{error.status()}: {message}")
 
 
-def for_caller(name: str, error: TritonError) -> OmniVecError:
-    """What a failure is to the caller of the gateway; no address of a server is in it."""
-    if error.cause is Cause.FULL:
+def to_caller_error(name: str, error: TritonError) -> OmniVecError:
+    """Translate a failure for the caller of the gateway, without addresses of servers.
+
+    Args:
+        name: The name of the model or part.
+        error: The failure.
+    """
+    if error.cause is FailureCause.FULL:
         return OverloadedError(f"too many requests wait for {name}", reason="triton")
-    if error.cause is Cause.LATE:
+    if error.cause is FailureCause.LATE:
         return DeadlineExceededError(f"{name} did not answer within the time allowed")
-    if error.cause is Cause.ABSENT:
+    if error.cause is FailureCause.ABSENT:
         return StaleModelError(f"{name} is not loaded any more, or not in this version")
-    if error.cause is Cause.DOWN:
+    if error.cause is FailureCause.DOWN:
         return ModelNotReadyError(f"no Triton server that has {name} can be reached")
-    if error.cause is Cause.REFUSED:
+    if error.cause is FailureCause.REFUSED:
         _LOG.warning("%s refused its inputs in Triton: %s", name, error)
         return RefusedTensorsError(f"{name} cannot take these values")
     _LOG.error("%s failed in Triton: %s", name, error)

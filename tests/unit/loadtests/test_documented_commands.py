@@ -58,7 +58,7 @@ def test_a_documented_module_takes_the_options_given(line: str) -> None:
     assert named <= known
 
 
-def test_the_profile_of_the_document_is_valid(tmp_path) -> None:  # type: ignore[no-untyped-def]
+def test_the_profile_of_the_document_is_valid(tmp_path) -> None:
     from loadtests.traffic.traffic_profile import read_profile
 
     (block,) = re.findall(r"^```toml\n(.*?)^```$", TEXT, flags=re.DOTALL | re.MULTILINE)

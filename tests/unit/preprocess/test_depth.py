@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import tifffile
 from PIL import Image
+from pydantic import JsonValue
 
 from omnivec2.errors import (
     InputError,
@@ -155,7 +156,8 @@ def test_json_that_is_no_depth_is_invalid_and_says_why(value, message):
 
 
 def test_empty_lists_are_refused():
-    for value in ([], [[]], [[[]]]):
+    empty: list[JsonValue] = [[], [[]], [[[]]]]
+    for value in empty:
         with pytest.raises(InputError):
             depth().decode_json({"depth": value})
 

@@ -90,6 +90,7 @@ def test_times_as_dates_are_understood():
     stamps = [f"2024-01-01T00:00:{i // 50:02d}.{i % 50 * 20:03d}" for i in range(100)]
     rows = [{"t": t, "acc_x": 1.0, "acc_y": 2.0} for t in stamps]
     native = small().decode_json(rows)
+    assert native.times is not None
     assert np.diff(native.times) == pytest.approx(0.02, abs=1e-4)
 
 

@@ -3,6 +3,7 @@ from __future__ import annotations
 import base64
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -29,7 +30,7 @@ def tabular(limits: Limits | None = None) -> TabularPreprocessor:
     return TabularPreprocessor(TabularParameters.model_validate(SCHEMA), limits)
 
 
-def arrays(native: Table) -> dict[str, list]:
+def arrays(native: Table) -> dict[str, list[Any]]:
     batch = collate(tabular().prepare(native).samples)
     return {name: array.tolist() for name, array in batch.items()}
 

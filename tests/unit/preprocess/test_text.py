@@ -104,7 +104,9 @@ def test_a_pair_comes_as_two_lines_or_with_a_tab(data):
 
 @pytest.mark.parametrize("name", ["pair.txt", "pair.json"])
 def test_pair_files_hold_two_texts(name):
-    first, second = PAIR.decode((DATA / name).read_bytes())
+    pair = PAIR.decode((DATA / name).read_bytes())
+    assert isinstance(pair, tuple)
+    first, second = pair
     assert first.startswith("The committee")
     assert second.startswith("On Tuesday")
 

@@ -48,9 +48,9 @@ def dataset(
     pixels: np.ndarray, syntax: str = uid.ExplicitVRLittleEndian, **elements
 ) -> FileDataset:
     meta = FileMetaDataset()
-    meta.TransferSyntaxUID = syntax
+    meta.TransferSyntaxUID = uid.UID(syntax)
     meta.MediaStorageSOPClassUID = uid.DigitalXRayImageStorageForPresentation
-    meta.MediaStorageSOPInstanceUID = "1.2.3"
+    meta.MediaStorageSOPInstanceUID = uid.UID("1.2.3")
     made = FileDataset(None, {}, file_meta=meta, preamble=bytes(128))
     made.SOPClassUID, made.SOPInstanceUID = meta.MediaStorageSOPClassUID, "1.2.3"
     made.Rows, made.Columns = pixels.shape[:2]

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from export.parity.agreement import relative_error
-from export.repository.assemble import Record, read_record, write_record
+from export.repository.assembly import Record, read_record, write_record
 from export.repository.layouts import Layout
 from omnivec2.errors import ArtifactError, UnknownModelError
 from rollout.candidate_check import Tryout

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 
 import pytest
 import torch
@@ -101,7 +102,7 @@ def test_weights_of_tasks_multiply_their_losses_but_not_what_is_reported():
     batch = _first_batch(stage)
     grads = []
     for weight in (1.0, 2.0):
-        run.balance.weights = lambda w=weight: dict.fromkeys(TASKS, w)  # type: ignore[method-assign]
+        run.balance.weights = partial(_same_weights, weight)  # type: ignore[method-assign]
         stage.zero_grad()
         losses = stage(batch)
         torch.stack([run.balance.weights()[r] * loss for r, loss in losses]).sum().backward()
@@ -130,3 +131,7 @@ def test_a_frozen_trunk_of_one_stage_moves_again_in_the_next():
     freeze_parameters(network, RECIPE, fixed)
     still = {n for n, p in network.named_parameters() if not p.requires_grad}
     assert still == fixed
+
+
+def _same_weights(weight: float) -> dict[str, float]:
+    return dict.fromkeys(TASKS, weight)

@@ -42,7 +42,8 @@ class TritonPythonModel:
         """Load this version's graph, if its passport vouches for it.
 
         Args:
-            args: Triton's; ``model_config`` is JSON, ``model_repository`` the model's directory.
+            args: The arguments of Triton: ``model_config`` is JSON, ``model_repository`` the
+                model's directory.
 
         Raises:
             ValueError: the passport does not match; Triton shows why in its model index.
@@ -113,7 +114,7 @@ class TritonPythonModel:
 
 
 def session_options(parameters: dict[str, dict[str, str]]) -> ort.SessionOptions:
-    """ONNX Runtime's options from a model's parameters, named as those of the C++ backend."""
+    """Read ONNX Runtime's options from a model's parameters, named as in the C++ backend."""
     options = ort.SessionOptions()
     # 0 is ONNX Runtime's own choice: all cores.
     options.intra_op_num_threads = _number(parameters, "intra_op_thread_count", _INTRA_OP_THREADS)

@@ -1,4 +1,4 @@
-"""One exported graph in ONNX Runtime, on the CPU of this process."""
+"""ONNX Runtime on the CPU."""
 
 from __future__ import annotations
 
@@ -9,14 +9,15 @@ import onnxruntime as ort
 from onnxruntime.capi import onnxruntime_pybind11_state as ort_errors
 
 from omnivec2.errors import ArtifactError, ModelNotReadyError, RefusedTensorsError
-from omnivec2.passport import GRAPH_FILE
+from omnivec2.passport import GRAPH_FILE, PASSPORT_FILE
 from omnivec2.preprocess import Array
+from service.runtimes.embedded.engines.base import Shape
 from service.runtimes.embedded.repository_reader import StoredGraph
 
 _LOG = logging.getLogger(__name__)
 
 # ONNX Runtime raises one unrelated class per status code; these are all of them.
-ENGINE_ERRORS: tuple[type[Exception], ...] = tuple(
+_ERRORS: tuple[type[Exception], ...] = tuple(
     kind
     for kind in vars(ort_errors).values()
     if isinstance(kind, type) and issubclass(kind, Exception)
@@ -26,21 +27,22 @@ ENGINE_ERRORS: tuple[type[Exception], ...] = tuple(
 _REFUSALS = (ort_errors.InvalidArgument, ort_errors.Fail)
 
 
-class Graph:
-    """A session whose memory does not creep and whose idle threads do not spin.
+class OnnxRuntimeGraph:
+    """A session whose memory does not grow and whose idle threads do not spin.
 
     Args:
-        stored: where it lies, and its tensors.
-        threads: cores one run may use.
-        max_rows: most rows of one batch, if its own limit is not lower.
+        stored: The graph.
+        threads: The number of cores that one run may use.
+
+    Attributes:
+        memory_bytes: The size of the graph and its weights on the disk. What ONNX Runtime
+            really allocates is the whole process's; it does not tell.
 
     Raises:
-        ArtifactError: its tensors are not those of its configuration.
+        ArtifactError: ONNX Runtime cannot load it.
     """
 
-    def __init__(self, stored: StoredGraph, threads: int, max_rows: int) -> None:
-        self.name = stored.name
-        self.max_rows = min(stored.max_batch_size, max_rows)
+    def __init__(self, stored: StoredGraph, threads: int) -> None:
         options = ort.SessionOptions()
         options.intra_op_num_threads = threads
         options.inter_op_num_threads = 1
@@ -48,40 +50,48 @@ class Graph:
         options.enable_mem_pattern = False
         options.log_severity_level = 3
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-        self._session = ort.InferenceSession(
-            stored.directory / GRAPH_FILE, options, providers=["CPUExecutionProvider"]
-        )
-        self.pads = _pads(self._session)
-        self._outputs = list(stored.outputs)
-        self._takes = frozenset(node.name for node in self._session.get_inputs())
-        gives = frozenset(node.name for node in self._session.get_outputs())
-        if not self._takes <= set(stored.inputs) or not set(stored.outputs) <= gives:
-            raise ArtifactError(
-                f"{self.name}: the graph takes {sorted(self._takes)}, gives {sorted(gives)}, "
-                "which are not the tensors of its configuration"
+        try:
+            session = ort.InferenceSession(
+                stored.directory / GRAPH_FILE, options, providers=["CPUExecutionProvider"]
             )
+        except _ERRORS as error:
+            raise ArtifactError(f"{stored.name}: ONNX Runtime cannot load it: {error}") from error
+        self._session: ort.InferenceSession | None = session
+        self._name = stored.name
+        self._wanted = list(stored.outputs)
+        self.inputs: Mapping[str, Shape] = {n.name: tuple(n.shape) for n in session.get_inputs()}
+        self.outputs: Mapping[str, Shape] = {n.name: tuple(n.shape) for n in session.get_outputs()}
+        self.memory_bytes = sum(
+            file.stat().st_size for file in stored.directory.iterdir() if file.name != PASSPORT_FILE
+        )
 
     def run(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
-        """Run a batch; inputs the graph does not use are left out.
-
-        Raises:
-            RefusedTensorsError: an operator cannot take these values.
-            ModelNotReadyError: ONNX Runtime cannot run it.
-        """
-        used = {name: array for name, array in inputs.items() if name in self._takes}
+        """Compute a batch; see ``LoadedGraph.run``."""
+        if self._session is None:
+            raise ModelNotReadyError(f"{self._name} is not loaded any more")
         try:
-            values = self._session.run(self._outputs, used)
+            values = self._session.run(self._wanted, inputs)
         except _REFUSALS as error:
-            _LOG.warning("%s refused its inputs: %s", self.name, error)
-            raise RefusedTensorsError(f"{self.name} cannot take these values") from error
-        except ENGINE_ERRORS as error:
-            _LOG.error("%s failed: %s", self.name, error)
-            raise ModelNotReadyError(f"the engine failed to run {self.name}") from error
-        return dict(zip(self._outputs, values, strict=True))
+            _LOG.warning("%s refused its inputs: %s", self._name, error)
+            raise RefusedTensorsError(f"{self._name} cannot take these values") from error
+        except _ERRORS as error:
+            _LOG.error("%s failed: %s", self._name, error)
+            raise ModelNotReadyError(f"the engine failed to run {self._name}") from error
+        return dict(zip(self._wanted, values, strict=True))
+
+    def close(self) -> None:
+        """Free the session; see ``LoadedGraph.close``."""
+        self._session = None
 
 
-def _pads(session: ort.InferenceSession) -> bool:
-    """Whether no output has a length that is an input's, or that nobody knows."""
-    lengths = {size for node in session.get_inputs() for size in node.shape[1:]}
-    given = {size for node in session.get_outputs() for size in node.shape[1:]}
-    return not any(size is None or (isinstance(size, str) and size in lengths) for size in given)
+class OnnxRuntimeCpu:
+    """Loads graphs into sessions of ONNX Runtime's own kernels for the CPU."""
+
+    name = "ONNX Runtime on the CPU"
+
+    def load(self, stored: StoredGraph, threads: int) -> OnnxRuntimeGraph:
+        """Load a graph; see ``Engine.load``."""
+        return OnnxRuntimeGraph(stored, threads)
+
+
+ENGINE = OnnxRuntimeCpu

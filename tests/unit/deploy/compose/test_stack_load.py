@@ -7,6 +7,7 @@ import socket
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import pytest
 
@@ -105,7 +106,9 @@ def test_a_load_asks_until_it_is_stopped() -> None:
     ],
     ids=lambda value: value.get("family", "") if isinstance(value, dict) else "",
 )
-def test_an_answer_must_be_of_its_family(spec: dict, right: object, wrong: object) -> None:
+def test_an_answer_must_be_of_its_family(
+    spec: dict[str, Any], right: object, wrong: object
+) -> None:
     check: Callable[[object], None] = lambda answer: check_answer(  # noqa: E731
         "a/b", json.dumps(answer).encode(), spec
     )

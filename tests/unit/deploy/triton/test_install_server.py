@@ -44,7 +44,7 @@ def test_backends_are_tritons_with_the_stub_of_that_python_and_ours(tmp_path: Pa
     assert stub.read_text() == "stub for 3.12"
     assert stub.stat().st_mode & stat.S_IXUSR
     assert (backends / "python" / "libtriton_python.so").exists()
-    ours = install_server.OUR_BACKENDS / "onnxruntime" / "model.py"
+    ours = install_server.PROJECT_BACKENDS / "onnxruntime" / "model.py"
     assert (backends / "onnxruntime" / "model.py").read_bytes() == ours.read_bytes()
 
 

@@ -12,7 +12,8 @@ import pytest
 import torch
 
 from export.graphs.export_graph import Exporter, ExportResult, Outcome
-from export.graphs.export_parts import Bench, Chain, export_shared
+from export.graphs.export_parts import Bench, export_shared
+from export.graphs.exported_graphs import Chain
 from export.graphs.network_parts import Cutting
 from export.graphs.traceable import traceable_route
 from export.graphs.weight_ranges import StoredWeights

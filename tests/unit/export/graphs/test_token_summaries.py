@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from export.export_run import export_checkpoint
-from export.graphs.export_parts import Chain
+from export.graphs.exported_graphs import Chain
 from export.graphs.network_parts import Composition, Cutting
 from export.graphs.traceable import traceable_route
 from export.parity.parity_gate import Case, cases_of

@@ -57,7 +57,7 @@ def make_head(modality: Modality) -> HeadSpec:
             "task": "task",
             "family": TaskFamily.CLASSIFICATION,
             "inputs": [
-                TensorSpec(name=name, dtype=dtype, shape=shape)  # type: ignore[arg-type]
+                TensorSpec(name=name, dtype=dtype, shape=shape)
                 for name, (dtype, shape) in INPUTS[modality].items()
             ],
             "outputs": [],

@@ -32,7 +32,7 @@ g (float[batch,4] x) => (float[batch,4] y) {
 """
 
 
-def convert_and_load(directory: Path, text: str, precision: str = "fp16", **constants):  # type: ignore[no-untyped-def]
+def convert_and_load(directory: Path, text: str, precision: str = "fp16", **constants):
     graph, weights = write_graph(directory, text, **constants)
     path = directory / "converted.onnx"
     counts = convert(graph, weights, path, precision)

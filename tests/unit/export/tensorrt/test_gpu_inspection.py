@@ -3,7 +3,7 @@ from __future__ import annotations
 import json
 import sys
 from pathlib import Path
-from types import SimpleNamespace
+from types import ModuleType
 
 import pytest
 
@@ -56,7 +56,8 @@ def test_a_machine_without_tensorrt_is_told_which_image_has_it(
 def test_tensorrt_comes_with_the_gpu_it_builds_for(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    module = SimpleNamespace(__version__="11.0.0")
+    module = ModuleType("tensorrt")
+    module.__dict__["__version__"] = "11.0.0"
     monkeypatch.setitem(sys.modules, "tensorrt", module)
     put_on_path(tmp_path, "echo 'NVIDIA L4, 8.9, 580.95.05'", monkeypatch)
     found, gpu = load_tensorrt()

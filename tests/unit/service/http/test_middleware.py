@@ -209,7 +209,7 @@ def test_what_is_logged_for_a_request_names_it_in_threads_too(
         await asyncio.to_thread(logging.getLogger("thread").info, "working")
         return await answer(*arguments)
 
-    runtime.infer = infer  # type: ignore[method-assign]
+    runtime.infer = infer  # type: ignore[method-assign, assignment]
     configure("info", "json" if form == "json" else "text")
 
     async def test(app: FastAPI) -> None:
@@ -234,7 +234,7 @@ def test_what_is_logged_for_a_request_names_it_in_threads_too(
 def test_a_service_that_stops_is_not_ready_and_keeps_no_connection() -> None:
     async def test(app: FastAPI) -> None:
         assert "connection" not in (await ask(app, ROUTE)).headers
-        app.state.gateway.stopping.begun = True
+        app.state.gateway.shutdown.draining = True
         ready = await ask(app, "/readyz", method="GET")
         assert (ready.status, ready.json["detail"]) == (503, "the service is stopping")
         assert (await ask(app, "/v2/health/ready", method="GET")).status == 503
@@ -248,7 +248,7 @@ def test_in_the_end_a_service_that_stops_refuses_what_comes_and_finishes_what_ru
     async def test(app: FastAPI) -> None:
         under_way = asyncio.create_task(ask(app, ROUTE))
         await asyncio.sleep(0.1)
-        app.state.gateway.stopping.begun = app.state.gateway.stopping.refuses = True
+        app.state.gateway.shutdown.draining = app.state.gateway.shutdown.rejecting = True
         late = await ask(app, ROUTE)
         assert (late.status, late.headers["retry-after"]) == (503, "1")
         assert late.headers["connection"] == "close"

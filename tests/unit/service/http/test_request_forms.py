@@ -48,7 +48,7 @@ def read(
     reader = RequestReader(kind(Parameters()), max_body_bytes=10_000, max_json_values=100)
     body = MemoryBody(data.encode() if isinstance(data, str) else data)
     headers = Headers({} if content_type is None else {"content-type": content_type})
-    return asyncio.run(reader.read(headers, body))  # type: ignore[arg-type]
+    return asyncio.run(reader.read(headers, body))
 
 
 def form(files=(), fields=None) -> tuple[bytes, str]:
@@ -142,7 +142,7 @@ def test_deep_nesting_is_refused() -> None:
     reader = RequestReader(LettersPreprocessor(Parameters()), 10**6, 10**6)
     body = MemoryBody(b'{"inputs":' + b"[" * 100_000 + b"]" * 100_000 + b"}")
     with pytest.raises(UndecodableError):
-        asyncio.run(reader.read(Headers({"content-type": "application/json"}), body))  # type: ignore[arg-type]
+        asyncio.run(reader.read(Headers({"content-type": "application/json"}), body))
 
 
 def test_duplicate_keys_are_tolerated_and_the_last_wins() -> None:
@@ -238,5 +238,5 @@ def test_one_input_over_its_limit_is_refused_in_every_form() -> None:
 def test_the_body_is_read_no_further_than_one_input_of_a_known_type() -> None:
     body = MemoryBody(b"abc")
     reader = RequestReader(LettersPreprocessor(Parameters()), 10_000, 100)
-    asyncio.run(reader.read(Headers({"content-type": "text/letters"}), body))  # type: ignore[arg-type]
+    asyncio.run(reader.read(Headers({"content-type": "text/letters"}), body))
     assert body.limit == 1000

@@ -8,6 +8,7 @@ import httpx
 import pytest
 from fastapi import FastAPI
 
+from loadtests.support.triton_server import free_ports
 from omnivec2.errors import OverloadedError
 from service.observability.gateway_metrics import Metrics
 from service.pipeline.data_plane import Timings
@@ -15,7 +16,6 @@ from service.runtimes.base import Model
 from tests.support.asgi import ROUTE, SENTIMENT, ask, run
 from tests.support.service_fakes import FakeRuntime
 from tests.support.tiny_models import classification
-from tests.support.triton import free_ports
 
 
 def samples(text: str) -> dict[str, float]:
@@ -83,7 +83,7 @@ def test_models_are_those_that_are_served_now() -> None:
     runtime = FakeRuntime(SENTIMENT)
     served = re.compile(r'omnivec2_model_info{.*model="(\w+)".*version="(\d+)"}')
 
-    async def models(app: FastAPI) -> set[tuple[str, str]]:
+    async def models(app: FastAPI) -> set[tuple[str, ...]]:
         return {found.groups() for s in await scrape(app) if (found := served.match(s))}
 
     async def test(app: FastAPI) -> None:

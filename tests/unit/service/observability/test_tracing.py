@@ -10,12 +10,12 @@ import time
 import pytest
 from fastapi import FastAPI
 
+from loadtests.support.triton_server import free_ports
 from omnivec2.errors import ModelNotReadyError
 from service.observability.tracing import is_wanted
 from tests.support.asgi import ROUTE, SENTIMENT, ask, run
 from tests.support.otlp import SERVER_KIND, Collector, Span, running_collector
 from tests.support.service_fakes import FakeRuntime
-from tests.support.triton import free_ports
 
 TRACE = "ab" * 16
 CALLER = "cd" * 8

@@ -18,7 +18,7 @@ from omnivec2.errors import (
 from omnivec2.preprocess import Array
 from service.pipeline.data_plane import Answer, DataPlane
 from service.pipeline.host_stages import FileInput, JsonInput, RawInput
-from service.runtimes.base import Inference
+from service.runtimes.base import Inference, Model
 from tests.support.service_fakes import FakeRuntime, letters_head, letters_spec
 
 
@@ -44,7 +44,7 @@ class Plane:
             batched=len(inputs) > 1 if batched is None else batched,
         )
         try:
-            return asyncio.run(call)  # type: ignore[arg-type]
+            return asyncio.run(call)
         finally:
             self.plane.close()
 
@@ -123,7 +123,7 @@ def test_an_input_without_samples_is_refused(plane: Plane) -> None:
 
 
 def test_a_network_that_overflows_gives_no_answer(plane: Plane) -> None:
-    async def overflow(name: str, inputs: Mapping[str, Array]) -> Inference:
+    async def overflow(model: Model, inputs: Mapping[str, Array]) -> Inference:
         return Inference({"embedding": np.full((1, 2), np.inf, np.float32)}, 0, 0)
 
     plane.runtime.infer = overflow  # type: ignore[method-assign]

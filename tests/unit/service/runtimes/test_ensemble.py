@@ -9,7 +9,7 @@ import pytest
 from omnivec2.errors import ArtifactError, OverloadedError
 from omnivec2.preprocess import Array
 from service.runtimes.base import Inference, Model, Step
-from service.runtimes.ensemble import check_steps, walk
+from service.runtimes.ensemble import check_steps, run_steps
 from tests.support.service_fakes import letters_spec
 
 TOKENS = Step("tokenizer", "1", {"x": "letters"}, {"y": "tokens"})
@@ -52,7 +52,7 @@ class Parts:
 
 def test_the_steps_of_a_model_run_in_their_order() -> None:
     parts = Parts()
-    (answer,) = asyncio.run(walk([model(TOKENS, TRUNK, head("head_a"))], LETTERS, parts.run))
+    (answer,) = asyncio.run(run_steps([model(TOKENS, TRUNK, head("head_a"))], LETTERS, parts.run))
     assert parts.ran == [("tokenizer", "1"), ("trunk", "2"), ("head_a", "1")]
     np.testing.assert_allclose(answer.outputs["embedding"], LETTERS["letters"] * 1000)
     assert (answer.queue_seconds, answer.compute_seconds) == (0.75, 1.5)
@@ -61,7 +61,7 @@ def test_the_steps_of_a_model_run_in_their_order() -> None:
 def test_steps_in_common_run_once_and_their_time_counts_once() -> None:
     parts = Parts()
     models = [model(TOKENS, TRUNK, head(name)) for name in ("head_a", "head_b")]
-    first, second = asyncio.run(walk(models, LETTERS, parts.run))
+    first, second = asyncio.run(run_steps(models, LETTERS, parts.run))
     assert sorted(part for part, _ in parts.ran) == ["head_a", "head_b", "tokenizer", "trunk"]
     np.testing.assert_allclose(first.outputs["embedding"], -second.outputs["embedding"])
     assert (first.compute_seconds, second.compute_seconds) == (1.5, 0.5)
@@ -70,7 +70,7 @@ def test_steps_in_common_run_once_and_their_time_counts_once() -> None:
 def test_heads_run_at_the_same_time() -> None:
     parts = Parts()
     models = [model(TOKENS, TRUNK, head(name)) for name in ("head_a", "head_b")]
-    asyncio.run(walk(models, LETTERS, parts.run))
+    asyncio.run(run_steps(models, LETTERS, parts.run))
     assert parts.most == 2
 
 
@@ -82,7 +82,7 @@ def test_parts_of_another_version_or_with_other_inputs_run_by_themselves() -> No
         model(TOKENS, TRUNK, head("head_a", "3")),
         model(raw, head("head_a")),
     ]
-    answers = asyncio.run(walk(models, LETTERS, parts.run))
+    answers = asyncio.run(run_steps(models, LETTERS, parts.run))
     assert parts.ran.count(("trunk", "2")) == 2
     assert sorted(v for part, v in parts.ran if part == "head_a") == ["1", "1", "3"]
     scales = [float(a.outputs["embedding"][0, 0]) for a in answers]
@@ -94,7 +94,7 @@ def test_the_first_failure_is_raised_as_it_is_and_stops_the_rest() -> None:
     parts.failing = "trunk"
     models = [model(TOKENS, TRUNK, head(name)) for name in ("head_a", "head_b")]
     with pytest.raises(OverloadedError, match="trunk is full"):
-        asyncio.run(walk(models, LETTERS, parts.run))
+        asyncio.run(run_steps(models, LETTERS, parts.run))
     assert {part for part, _ in parts.ran} == {"tokenizer", "trunk"}
 
 
@@ -102,5 +102,5 @@ def test_a_tensor_that_nothing_gives_is_named() -> None:
     with pytest.raises(ArtifactError, match="image_embedding: trunk wants 'tokens'"):
         check_steps(model(TRUNK, head("head_a")))
     with pytest.raises(ArtifactError, match="the head spec wants 'embedding'"):
-        asyncio.run(walk([model(TOKENS, TRUNK)], LETTERS, Parts().run))
+        asyncio.run(run_steps([model(TOKENS, TRUNK)], LETTERS, Parts().run))
     check_steps(model(TOKENS, TRUNK, head("head_a")))

@@ -64,7 +64,7 @@ def test_one_tokenizer_for_all_is_one_set_of_weights(data: Path) -> None:
     raw = shared.tokenizers["xray"].raw
     assert shared.tokenizers["imu"].raw is raw
     assert own.tokenizers["imu"].raw is not own.tokenizers["xray"].raw
-    weights = sum(p.numel() for p in raw.parameters())
+    weights = sum(p.numel() for p in raw.parameters())  # type: ignore[misc]
     assert parameters_in_use(own) - parameters_in_use(shared) == weights
     for route in ROUTES:
         assert shared(route, inputs_of(data, route))["logits"].isfinite().all()

@@ -136,7 +136,7 @@ def test_rows_of_a_table_get_a_schema_and_a_tokenizer(base: Path, tmp_path: Path
     assert result.value >= 0.8
     [head] = read_checkpoint(tmp_path / "adapted").heads
     columns = head.preprocess.parameters["columns"]
-    assert [(c["name"], c["kind"]) for c in columns] == [("size", "number"), ("kind", "category")]  # type: ignore[union-attr,index,call-overload]
+    assert [(c["name"], c["kind"]) for c in columns] == [("size", "number"), ("kind", "category")]  # type: ignore[call-overload]
 
 
 def test_quantities_are_answered_in_their_units(base: Path, tmp_path: Path) -> None:

@@ -22,8 +22,13 @@ def test_a_taken_part_keeps_samples_targets_and_scales_together():
 
 
 def test_lazy_items_are_made_only_when_asked_for():
-    made = []
-    items = Lazy(1000, lambda i: made.append(i) or i)
+    made: list[int] = []
+
+    def make(index: int) -> int:
+        made.append(index)
+        return index
+
+    items = Lazy(1000, make)
     assert items[7] == 7
     assert items[-1] == 999
     assert list(items[2:4]) == [2, 3]

@@ -24,7 +24,7 @@ def _same(first, second):
 
 
 def test_samples_of_one_shape_and_of_many_come_back_as_they_were(tmp_path):
-    samples = [
+    samples: list[dict[str, np.ndarray]] = [
         {"ids": np.arange(n, dtype=np.int32), "fixed": np.full((2, 2), n, np.uint8)}
         for n in (3, 0, 5)
     ]

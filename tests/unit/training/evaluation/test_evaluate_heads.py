@@ -155,9 +155,10 @@ def test_the_gain_is_over_the_better_simple_model():
 
 
 def test_tables_show_every_figure():
-    out = Console(file=io.StringIO(), width=200)
+    text_file = io.StringIO()
+    out = Console(file=text_file, width=200)
     out.print(results_table([_result(), _result(baselines={"raw arrays": 0.95})]))
-    text = out.file.getvalue()
+    text = text_file.getvalue()
     for shown in ("tabular/sign", "1,234", "0.500", "0.800", "0.900", "+0.100", "-0.050"):
         assert shown in text
 

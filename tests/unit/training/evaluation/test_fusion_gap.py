@@ -94,7 +94,8 @@ def _gap(off: float, on: float, **fields) -> Gap:
 def test_a_gap_is_positive_where_cross_attention_helps() -> None:
     assert _gap(0.80, 0.805).difference == pytest.approx(0.5)
     error = _gap(0.5, 0.4, metric="rmse", higher_is_better=False)
-    assert (error.difference, error.unit) == (pytest.approx(20), "%")
+    assert error.difference == pytest.approx(20)
+    assert error.unit == "%"
     assert _gap(0.0, 0.0, higher_is_better=False).difference == 0
 
 
@@ -106,6 +107,7 @@ def test_tables_show_every_head_and_averages_by_unit() -> None:
     lines = gaps_markdown(gaps)
     assert lines[2] == "| a/b | test | 1,000 | accuracy | 0.8000 | 0.8100 | +1.00 points |"
     assert said in lines[-1]
-    out = Console(file=io.StringIO(), width=200)
+    text_file = io.StringIO()
+    out = Console(file=text_file, width=200)
     out.print(gaps_table(gaps))
-    assert all(cell in out.file.getvalue() for cell in ("c/d", "0.7800", "-2.00 points"))
+    assert all(cell in text_file.getvalue() for cell in ("c/d", "0.7800", "-2.00 points"))

@@ -9,7 +9,7 @@ import pytest
 
 from omnivec2.errors import ModelNotReadyError, OverloadedError, RefusedTensorsError
 from omnivec2.preprocess import Array
-from service.runtimes.embedded.batcher import Batcher, merge
+from service.runtimes.embedded.batcher import Batcher, merge_batches
 
 
 class Engine:
@@ -240,6 +240,6 @@ def test_idle_workers_share_what_waits() -> None:
 
 
 def test_merging_pads_the_shorter_with_zeros() -> None:
-    merged = merge([{"x": np.ones((1, 2), np.int32)}, {"x": np.ones((2, 3), np.int32)}])
+    merged = merge_batches([{"x": np.ones((1, 2), np.int32)}, {"x": np.ones((2, 3), np.int32)}])
     assert merged["x"].tolist() == [[1, 1, 0], [1, 1, 1], [1, 1, 1]]
     assert merged["x"].dtype == np.int32

@@ -7,7 +7,7 @@ import sys
 PROGRAM = """
 import contextlib, sys
 import numpy as np
-from service.runtimes.embedded.heap import compact_heap
+from service.runtimes.embedded.heap import freed_memory_returned
 
 def resident():
     with open("/proc/self/statm") as file:
@@ -20,7 +20,7 @@ def grow():
     return [block for i, block in enumerate(blocks) if i % 2]
 
 before = resident()
-with compact_heap() if sys.argv[1] == "compact" else contextlib.nullcontext():
+with freed_memory_returned() if sys.argv[1] == "compact" else contextlib.nullcontext():
     kept = grow()
 print((resident() - before) / sum(block.nbytes for block in kept))
 """

@@ -3,6 +3,7 @@ from __future__ import annotations
 import asyncio
 import shutil
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 import pytest
@@ -11,7 +12,7 @@ from export.repository.layouts import Layout
 from omnivec2.errors import ArtifactError, ModelNotReadyError, RefusedTensorsError
 from omnivec2.spec import TaskFamily, TensorSpec
 from service.runtimes.base import Model
-from service.runtimes.embedded.engines.onnxruntime_cpu import Graph
+from service.runtimes.embedded.engines.onnxruntime_cpu import OnnxRuntimeCpu, OnnxRuntimeGraph
 from service.runtimes.embedded.repository_reader import StoredGraph
 from service.runtimes.embedded.runtime import EmbeddedRuntime
 from service.settings import Settings
@@ -38,7 +39,7 @@ def tokens(*rows: list[int]) -> dict[str, np.ndarray]:
 
 def run(root: Path, test, **settings: object) -> None:
     async def main() -> None:
-        runtime = EmbeddedRuntime(Settings(model_repo=root, **settings))  # type: ignore[arg-type]
+        runtime = EmbeddedRuntime(Settings(model_repo=root, **settings))
         try:
             await test(runtime)
         finally:
@@ -162,32 +163,35 @@ def test_both_layouts_answer_alike(tmp_path: Path) -> None:
     assert np.ptp(answers[0]) > 0
 
 
-def test_parts_that_models_have_in_common_are_loaded_once(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    made: list[str] = []
+class RecordingEngine(OnnxRuntimeCpu):
+    """Remembers the names of the graphs it has loaded."""
 
-    class Noted(Graph):
-        def __init__(self, stored: StoredGraph, *options: int) -> None:
-            made.append(stored.name)
-            super().__init__(stored, *options)
+    loaded: ClassVar[list[str]] = []
 
-    monkeypatch.setattr("service.runtimes.embedded.runtime.Graph", Noted)
+    def load(self, stored: StoredGraph, threads: int) -> OnnxRuntimeGraph:
+        self.loaded.append(stored.name)
+        return super().load(stored, threads)
+
+
+def test_parts_that_models_have_in_common_are_loaded_once(tmp_path: Path) -> None:
+    loaded = RecordingEngine.loaded
+    loaded.clear()
 
     async def test(runtime: EmbeddedRuntime) -> None:
         await runtime.start()
-        assert sorted(made) == [
+        assert sorted(loaded) == [
             "head_text_embedding",
             "head_text_sentiment",
             "tokenizer_text",
             "trunk",
         ]
-        made.clear()
+        loaded.clear()
         add_head(tmp_path, TOPIC, Layout.SHARED)
         await runtime.refresh()
-        assert made == ["head_text_topic"]
+        assert loaded == ["head_text_topic"]
 
-    run(write_repository(tmp_path, HEADS, Layout.SHARED), test)
+    root = write_repository(tmp_path, HEADS, Layout.SHARED)
+    run(root, test, engine=f"{__name__}:RecordingEngine")
 
 
 @pytest.mark.parametrize("layout", Layout)

@@ -279,7 +279,7 @@ def test_an_answer_of_another_version_is_not_taken() -> None:
 def test_start_fails_until_a_server_has_a_model() -> None:
     async def main() -> None:
         async with fake_triton() as server, asking(server) as runtime:
-            with pytest.raises(ModelNotReadyError, match="no model of ours"):
+            with pytest.raises(ModelNotReadyError, match="no model of this project"):
                 await runtime.start()
             await server.stop()
             with pytest.raises(ModelNotReadyError, match="no Triton server can be reached"):

@@ -161,8 +161,10 @@ def test_idx_files_hold_pictures_and_labels(tmp_path: Path) -> None:
         Modality.IMAGE, tmp_path / "images-ubyte.gz", label=str(tmp_path / "labels-ubyte.gz")
     )
     assert [row.label for row in rows] == ["0", "1", "0", "1"]
-    assert rows[1].value.shape == (28, 28)
-    assert int(rows[1].value[0, 0]) == 220
+    picture = rows[1].value
+    assert isinstance(picture, np.ndarray)
+    assert picture.shape == (28, 28)
+    assert int(picture[0, 0]) == 220
 
 
 def test_damaged_arrays_are_named(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Starting a real Triton server for a test, on loopback, on free ports."""
+"""Start a real Triton server for a measurement or a test, on loopback, on free ports."""
 
 from __future__ import annotations
 
@@ -14,20 +14,29 @@ from typing import IO
 
 import httpx
 
-from tests.support.documents import ROOT
+from loadtests.support.measured_gateway import ROOT
 
 _LAUNCHER = ROOT / "deploy" / "triton" / "run_server.py"
 _ENVIRONMENT = ROOT / ".venv-triton"
 _LOG_BYTES = 2**22
 
 
+class TritonServerError(Exception):
+    """The server is not installed, ended, or was not ready in time; with the end of its log."""
+
+
 class TritonServer:
-    """A Triton server that can be killed and started again on the same ports.
+    """A Triton server that can be killed and restarted on the same ports.
+
+    Args:
+        model_repo: The directory of models.
+        options: The options of ``deploy/triton/run_server.py``.
+        log: The file that the server writes to.
 
     Attributes:
-        http: address with its scheme, e.g. ``http://127.0.0.1:8000``.
-        grpc: address without one, as gRPC clients take it.
-        metrics: address without one, as Prometheus takes it.
+        http: The address for HTTP with its scheme, e.g. ``http://127.0.0.1:8000``.
+        grpc: The address for gRPC clients, without a scheme.
+        metrics: The address for Prometheus, without a scheme.
     """
 
     def __init__(self, model_repo: Path, options: tuple[str, ...], log: IO[bytes]) -> None:
@@ -45,43 +54,52 @@ class TritonServer:
 
     @property
     def log(self) -> str:
-        """What the server wrote so far."""
+        """The server's output so far."""
         return os.pread(self._log.fileno(), _LOG_BYTES, 0).decode(errors="replace")
 
     def start(self, wait_seconds: float = 240) -> None:
-        """Start it, and wait until it says that it is ready."""
+        """Start the server and wait until it is ready.
+
+        Args:
+            wait_seconds: The longest time until it is ready.
+
+        Raises:
+            TritonServerError: It ended, or was not ready in time.
+        """
         self._process = subprocess.Popen(
             self._command, cwd=ROOT, stdout=self._log, stderr=self._log
         )
-        last = time.monotonic() + wait_seconds
-        while time.monotonic() < last:
+        deadline = time.monotonic() + wait_seconds
+        while time.monotonic() < deadline:
             if self._process.poll() is not None:
-                raise AssertionError(f"Triton ended with {self._process.returncode}:\n{self.log}")
+                raise TritonServerError(
+                    f"Triton ended with {self._process.returncode}:\n{self.log}"
+                )
             if self.is_ready():
                 return
             time.sleep(0.1)
-        raise AssertionError(f"Triton was not ready after {wait_seconds:g} s:\n{self.log}")
+        raise TritonServerError(f"Triton was not ready after {wait_seconds:g} s:\n{self.log}")
 
     def is_ready(self) -> bool:
-        """Whether it answers, and says that it is ready."""
+        """Whether the server answers that it is ready."""
         try:
             return httpx.get(f"{self.http}/v2/health/ready", timeout=2).status_code == 200
         except httpx.TransportError:
             return False
 
     def models(self) -> dict[str, dict[str, str]]:
-        """The repository index: model -> its ``state`` and, if it is unavailable, ``reason``."""
+        """Return the repository index: model -> ``state``, and ``reason`` if unavailable."""
         entries = httpx.post(f"{self.http}/v2/repository/index", timeout=10).json()
         return {entry["name"]: entry for entry in entries}
 
     def kill(self) -> None:
-        """End it as a crash would: at once, without a word to anyone."""
-        assert self._process
-        self._process.kill()
-        self._process.wait(30)
+        """End the server as a crash would."""
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait(30)
 
     def stop(self) -> None:
-        """End it in an orderly way, or at once if that takes too long."""
+        """Shut the server down, or kill it if that takes too long."""
         if self._process is None or self._process.poll() is not None:
             return
         self._process.terminate()
@@ -98,12 +116,15 @@ def running_triton(
     """Serve a model repository with Triton until the block ends.
 
     Args:
-        model_repo: directory of models.
-        options: of ``deploy/triton/run_server.py``; after ``--``, of tritonserver.
-        wait_seconds: longest that loading may take.
+        model_repo: The directory of models.
+        options: The options of ``deploy/triton/run_server.py``; after ``--``, of tritonserver.
+        wait_seconds: The longest time that loading may take.
+
+    Raises:
+        TritonServerError: No server is installed here, or it did not become ready.
     """
     if not (_ENVIRONMENT / ".installed").exists():
-        raise AssertionError("there is no Triton server to test with: run `make triton-install`")
+        raise TritonServerError("no Triton server is installed: run `make triton-install`")
     with tempfile.TemporaryFile() as log:
         server = TritonServer(model_repo, options, log)
         try:
@@ -114,7 +135,7 @@ def running_triton(
 
 
 def free_ports(count: int) -> list[int]:
-    """Ports of loopback that nobody listens on now."""
+    """Return ports of loopback that are free now."""
     sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
     ports: list[int] = [s.getsockname()[1] for s in sockets]
     for s in sockets:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from export.repository.assemble import assemble, read_record, write_record
+from export.repository.assembly import assemble, read_record, write_record
 from export.repository.config_writer import read_head_spec
 from export.repository.layouts import Layout
 from omnivec2.atomic_files import replace_directory
@@ -261,7 +261,7 @@ def test_models_are_put_in_place_after_the_parts_they_need(
         placed.append(target.name)
         replace_directory(source, target)
 
-    monkeypatch.setattr("export.repository.assemble.replace_directory", place)
+    monkeypatch.setattr("export.repository.assembly.replace_directory", place)
     assemble(checkpoint, tmp_path / "repo", Layout.SHARED)
     assert placed == SHARED
 

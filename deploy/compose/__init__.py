@@ -1,0 +1,1 @@
+"""Checks of the stack of docker-compose.yml on this machine."""

@@ -1,0 +1,1 @@
+"""The Triton server for development and tests."""

@@ -1,0 +1,75 @@
+"""What an engine is: it loads graphs, and a graph that it has loaded runs batches.
+
+::
+
+    OMNIVEC2_ENGINE ─ find_engine ─► Engine ─ load(stored, threads) ─► LoadedGraph ─ run(inputs)
+
+A module of this folder whose ``ENGINE`` makes an engine is all that a new engine needs: it is
+found by its name. An engine's own exceptions stay in its module; all other code sees only the
+errors that are named here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Protocol
+
+from omnivec2.preprocess import Array
+from service.runtimes.embedded.repository_reader import StoredGraph
+
+Axis = int | str | None
+"""A size; the name of a size that varies; None for a size of which nothing is known."""
+
+Shape = tuple[Axis, ...]
+
+
+class LoadedGraph(Protocol):
+    """A graph in the memory of an engine."""
+
+    @property
+    def inputs(self) -> Mapping[str, Shape]:
+        """The tensors it takes: name -> axes, of which the first is the batch."""
+
+    @property
+    def outputs(self) -> Mapping[str, Shape]:
+        """The tensors it gives: name -> axes, of which the first is the batch."""
+
+    @property
+    def memory_bytes(self) -> int:
+        """The bytes of its weights, as far as the engine can tell."""
+
+    def run(self, inputs: Mapping[str, Array]) -> Mapping[str, Array]:
+        """Compute a batch; called in several threads at the same time.
+
+        Args:
+            inputs: The tensors the graph takes: name -> array (batch, ...).
+
+        Returns:
+            The outputs that the graph's configuration names: name -> array (batch, ...).
+
+        Raises:
+            RefusedTensorsError: The graph cannot take these values.
+            ModelNotReadyError: The engine failed.
+        """
+
+    def close(self) -> None:
+        """Free the graph's memory; it is not run any more. Idempotent."""
+
+
+class Engine(Protocol):
+    """Runs graphs in this process."""
+
+    @property
+    def name(self) -> str:
+        """The engine's name, for logs and errors."""
+
+    def load(self, stored: StoredGraph, threads: int) -> LoadedGraph:
+        """Load a graph; called in several threads at the same time.
+
+        Args:
+            stored: The graph's files, which are those of its passport, and its configuration.
+            threads: The number of cores that one batch may use.
+
+        Raises:
+            ArtifactError: The engine cannot load it; the message names the graph.
+        """

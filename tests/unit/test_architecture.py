@@ -1,0 +1,106 @@
+"""Rules for the whole tree of modules; import-linter holds those for the order of packages."""
+
+from __future__ import annotations
+
+import ast
+from collections import defaultdict
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import pytest
+
+from omnivec2.spec import Modality, TaskFamily
+from tests.support.documents import ROOT
+
+FOLDERS = (
+    *("omnivec2", "omnivec2_cli", "service", "export", "rollout"),
+    *("loadtests", "deploy", "docs", "scripts"),
+)
+MOST_MODULES = 15
+
+# The same role in sibling folders.
+SHARED_NAMES = {"__init__", "base", "errors", "runtime", *Modality, *TaskFamily}
+
+
+def module_name(path: Path) -> str:
+    parts = path.relative_to(ROOT).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+FILES = [path for folder in FOLDERS for path in sorted((ROOT / folder).rglob("*.py"))]
+MODULES = {module_name(path): path for path in FILES}
+
+
+def imported_names(path: Path) -> Iterator[str]:
+    """Absolute names that a module imports, also within functions and for type checkers only."""
+    for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}: imports are absolute here"
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+def imports() -> dict[str, set[str]]:
+    """Module -> the modules of this project that it imports."""
+    found: dict[str, set[str]] = {}
+    for module, path in MODULES.items():
+        names = set(imported_names(path))
+        # A name may be a module, or something in one.
+        names |= {name.rpartition(".")[0] for name in names - MODULES.keys()}
+        found[module] = (names & MODULES.keys()) - {module}
+    return found
+
+
+def circle(graph: Mapping[str, set[str]]) -> list[str]:
+    """A path that ends where it begins; empty if there is none."""
+    done: set[str] = set()
+
+    def visit(module: str, path: list[str]) -> list[str]:
+        if module in path:
+            return [*path[path.index(module) :], module]
+        if module in done:
+            return []
+        for imported in sorted(graph[module]):
+            if found := visit(imported, [*path, module]):
+                return found
+        done.add(module)
+        return []
+
+    return next((found for module in sorted(graph) if (found := visit(module, []))), [])
+
+
+def test_no_module_imports_itself_through_others() -> None:
+    # Imports within functions count, and those under TYPE_CHECKING too, as import-linter is set.
+    assert circle(imports()) == []
+
+
+def test_a_circle_would_be_found() -> None:
+    graph = {"a": {"b", "d"}, "b": {"c"}, "c": {"b"}, "d": set[str]()}
+    assert circle(graph) == ["b", "c", "b"]
+
+
+def test_nothing_but_tests_imports_tests() -> None:
+    guilty = [
+        module
+        for module, path in MODULES.items()
+        if any(name.partition(".")[0] == "tests" for name in imported_names(path))
+    ]
+    assert guilty == []
+
+
+@pytest.mark.parametrize(
+    "folder",
+    sorted({path.parent for path in FILES}),
+    ids=lambda folder: str(folder.relative_to(ROOT)),
+)
+def test_a_folder_holds_a_number_of_modules_that_one_can_look_over(folder: str) -> None:
+    assert len(list((ROOT / folder).glob("*.py"))) <= MOST_MODULES
+
+
+def test_a_module_is_found_by_its_name() -> None:
+    paths: dict[str, list[str]] = defaultdict(list)
+    for path in FILES:
+        if path.stem not in SHARED_NAMES:
+            paths[path.stem].append(str(path.relative_to(ROOT)))
+    assert {name: found for name, found in paths.items() if len(found) > 1} == {}
