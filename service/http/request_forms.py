@@ -20,7 +20,7 @@ from omnivec2.errors import (
 )
 from omnivec2.preprocess import Preprocessor
 from service.http.body import Body
-from service.pipeline.concurrency import off_loop
+from service.pipeline.concurrency import in_thread_if_large
 from service.pipeline.host_stages import FileInput, JsonInput, RawInput
 
 JSON = "application/json"
@@ -75,14 +75,16 @@ class RequestReader:
             return await self._read_multipart(headers, body)
         if declared == JSON:
             data = await body.read(self._json_limit)
-            return await off_loop(len(data), lambda: self._from_json(data))
+            return await in_thread_if_large(len(data), lambda: self._from_json(data))
         if declared not in _SAYS_NOTHING and declared not in self.preprocessor.media_types:
             raise self._unsupported(declared)
         says_nothing = declared in _SAYS_NOTHING
         limit = self._json_limit if says_nothing else self._file_limit
         data = await body.read(limit)
-        if says_nothing and await off_loop(len(data), lambda: self._looks_like_request(data)):
-            return await off_loop(len(data), lambda: self._from_json(data))
+        if says_nothing and await in_thread_if_large(
+            len(data), lambda: self._looks_like_request(data)
+        ):
+            return await in_thread_if_large(len(data), lambda: self._from_json(data))
         return PredictRequest([self._file(data, None if says_nothing else declared)])
 
     @property

@@ -18,7 +18,7 @@ from service.access.access_control import KEY
 from service.errors import OUR_FAULT, grpc_code_of
 from service.gateway import Gateway
 from service.http.middleware import access_log
-from service.pipeline.concurrency import off_loop
+from service.pipeline.concurrency import in_thread_if_large
 from service.request_context import REQUEST_ID
 
 Handler = Callable[[Any, Any], Awaitable[Any]]
@@ -59,7 +59,7 @@ class Guard:
             with self._logged(name, context, len(data)) as outcome:
                 try:
                     with self._allowed(name, metadata):
-                        message = await off_loop(len(data), lambda: _decode(data, kind))
+                        message = await in_thread_if_large(len(data), lambda: _decode(data, kind))
                         response = await method(message, context)
                     outcome.update(status="OK", bytes_out=response.ByteSize())
                     return response

@@ -23,7 +23,7 @@ from service.gateway import Gateway
 from service.oip import inference
 from service.oip.grpc_guard import Guard
 from service.oip.grpc_wire import format_answer, parse_request
-from service.pipeline.concurrency import off_loop
+from service.pipeline.concurrency import in_thread_if_large
 from service.request_context import working_for
 from service.runtimes.base import Model
 
@@ -209,10 +209,10 @@ class GrpcServer:
             return response
 
     async def _answer(self, request: Any) -> Any:
-        asked = await off_loop(request.ByteSize(), lambda: parse_request(request))
+        asked = await in_thread_if_large(request.ByteSize(), lambda: parse_request(request))
         answer = await inference.infer(
             self._gateway, request.model_name, request.model_version, asked
         )
         spec = answer.model.spec
         self._gateway.metrics.observe_stages(spec.modality.value, spec.task, answer.timings)
-        return await off_loop(answer.nbytes, lambda: format_answer(asked, answer))
+        return await in_thread_if_large(answer.nbytes, lambda: format_answer(asked, answer))

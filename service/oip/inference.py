@@ -19,7 +19,7 @@ from omnivec2.spec import TensorSpec
 from service.admission.cost_model import WORK, tokens_of
 from service.gateway import Gateway
 from service.oip.tensors import DATATYPES, Tensor, read_tensors
-from service.pipeline.concurrency import off_loop
+from service.pipeline.concurrency import in_thread_if_large
 from service.pipeline.data_plane import Timings
 from service.pipeline.host_stages import check_finite
 from service.runtimes.base import Inference, Model
@@ -157,7 +157,9 @@ async def _run(
 ) -> Inference:
     _check_outputs(model, request.outputs)
     started = time.perf_counter()
-    inputs = await off_loop(request.nbytes, lambda: read_tensors(model.spec, request.inputs))
+    inputs = await in_thread_if_large(
+        request.nbytes, lambda: read_tensors(model.spec, request.inputs)
+    )
     timings.add("decode", started, time.perf_counter() - started)
     work = WORK.get()
     work.expect(1)

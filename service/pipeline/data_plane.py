@@ -24,7 +24,7 @@ from pydantic_core import to_json
 from omnivec2.errors import InputError, InvalidParameterError, StaleModelError
 from omnivec2.preprocess import Array
 from service.admission.cost_model import WORK, tokens_of, tokens_of_sample
-from service.pipeline.concurrency import all_of
+from service.pipeline.concurrency import gather_or_cancel
 from service.pipeline.host_stages import (
     Head,
     RawInput,
@@ -199,7 +199,7 @@ class DataPlane:
             for index, raw in enumerate(inputs)
         ]
         WORK.get().expect(len(calls))
-        rows = iter([await calls[0]] if len(calls) == 1 else await all_of(calls))
+        rows = iter([await calls[0]] if len(calls) == 1 else await gather_or_cancel(calls))
         results: dict[str, list[JsonValue]] = {}
         for group in groups:
             columns = zip(*(next(rows) for _ in inputs), strict=True)
@@ -274,7 +274,7 @@ class DataPlane:
                 batch = await self._host(timings, partial(collate_range, samples, start, stop))
                 return await self._run(heads, batch, timings)
 
-        parts = await all_of([chunk(start) for start in range(0, len(samples), size)])
+        parts = await gather_or_cancel([chunk(start) for start in range(0, len(samples), size)])
         return [
             {key: np.concatenate([part[key] for part in of_head]) for key in of_head[0]}
             for of_head in zip(*parts, strict=True)

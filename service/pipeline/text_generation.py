@@ -17,7 +17,7 @@ from omnivec2.errors import DeadlineExceededError, ModelNotReadyError
 from omnivec2.generation import Search, SearchOptions, constant_inputs, padded_ids
 from omnivec2.preprocess import Array
 from service.admission.cost_model import WORK
-from service.pipeline.concurrency import all_of
+from service.pipeline.concurrency import gather_or_cancel
 from service.request_context import CURRENT, SPANS, working
 from service.runtimes.base import Inference, Model, Runtime, generation_of
 
@@ -71,7 +71,7 @@ class Writer:
 
         await host(begin)
         with working("compute", generation.decoder):
-            times = await all_of([self._search(model, *row, host) for row in rows])
+            times = await gather_or_cancel([self._search(model, *row, host) for row in rows])
         queue, compute = (sum(seconds) for seconds in zip(*times, strict=True))
         return Inference(padded_ids([search.ids for search, _ in rows]), queue, compute)
 

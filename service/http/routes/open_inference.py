@@ -27,7 +27,7 @@ from service.http.routes.predict import (
 from service.oip import inference
 from service.oip.http_wire import HEADER_LENGTH, format_answer, parse_request
 from service.oip.tensors import most_values
-from service.pipeline.concurrency import off_loop
+from service.pipeline.concurrency import in_thread_if_large
 from service.runtimes.base import Model
 
 router = APIRouter(prefix="/v2", tags=["Open Inference Protocol"])
@@ -137,11 +137,13 @@ async def _answer(
     gateway: Gateway, name: str, version: str, data: bytes, header_length: str | None
 ) -> Response:
     max_values = gateway.settings.max_json_values
-    asked = await off_loop(len(data), lambda: parse_request(data, header_length, max_values))
+    asked = await in_thread_if_large(
+        len(data), lambda: parse_request(data, header_length, max_values)
+    )
     answer = await inference.infer(gateway, name, version, asked.infer)
     spec = answer.model.spec
     gateway.metrics.observe_stages(spec.modality.value, spec.task, answer.timings)
-    body, json_bytes = await off_loop(answer.nbytes, lambda: format_answer(asked, answer))
+    body, json_bytes = await in_thread_if_large(answer.nbytes, lambda: format_answer(asked, answer))
     headers = {
         "X-Model": answer.model.name,
         "X-Model-Version": answer.model.version,

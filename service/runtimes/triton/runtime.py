@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping, Sequence
 from omnivec2.errors import DeadlineExceededError, ModelNotReadyError, StaleModelError
 from omnivec2.preprocess import Array
 from omnivec2.spec import TensorSpec
-from service.pipeline.concurrency import all_of
+from service.pipeline.concurrency import gather_or_cancel
 from service.request_context import CURRENT, working
 from service.runtimes.base import Health, Inference, Model, generation_of
 from service.runtimes.ensemble import walk
@@ -106,7 +106,7 @@ class TritonRuntime:
         """
         together = bool(self._homes(models)) and all(model.steps for model in models)
         if not together:
-            return await all_of([self.infer(model, inputs) for model in models])
+            return await gather_or_cancel([self.infer(model, inputs) for model in models])
         wanted: dict[tuple[str, str], set[str]] = {}
         for step in (step for model in models for step in model.steps):
             wanted.setdefault((step.model, step.version), set()).update(step.outputs)
