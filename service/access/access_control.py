@@ -7,7 +7,6 @@ import logging
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from contextvars import ContextVar
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,6 +18,7 @@ from omnivec2.errors import (
 )
 from omnivec2.spec import HeadSpec
 from service.access.api_keys import Key, digest, read_keys
+from service.request_context import REQUEST
 
 _LOG = logging.getLogger(__name__)
 
@@ -26,9 +26,6 @@ _LOOK_SECONDS = 1.0
 """How often the file is looked at, while somebody asks."""
 
 _SCHEME = "bearer"
-
-KEY: ContextVar[Key | None] = ContextVar("key", default=None)
-"""Of the caller whose request is being answered; None where none is asked for."""
 
 
 @dataclass
@@ -153,7 +150,7 @@ def check_heads(specs: Sequence[HeadSpec]) -> None:
     Raises:
         ForbiddenError: one of them is not among those of the key.
     """
-    key = KEY.get()
+    key = REQUEST.get().key
     if key is None or key.heads is None:
         return
     for spec in specs:

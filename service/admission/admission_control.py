@@ -18,12 +18,11 @@ import asyncio
 import math
 import time
 from collections.abc import Callable, Sequence
-from contextvars import Token
 from types import TracebackType
 
 from omnivec2.errors import InputError, ModelNotReadyError, OverloadedError
 from omnivec2.spec import HeadSpec
-from service.admission.cost_model import WORK, Cost, DrainRate, Work
+from service.admission.cost_model import Cost, DrainRate
 
 _ARRIVAL_SECONDS = 1.0
 """A body that takes longer to arrive holds no room meanwhile: a slow sender must not block."""
@@ -227,7 +226,6 @@ class Ticket:
         self._held = 0.0
         self._bytes = 0
         self._late: asyncio.TimerHandle | None = None
-        self._told: Token[Work] | None = None
         self._begun = False
         self._began_at = 0.0
 
@@ -244,18 +242,18 @@ class Ticket:
         self._admission._start()
         self._hold()
 
-    def expect(self, inputs: int) -> None:
+    def expect_inputs(self, count: int) -> None:
         """So many inputs will be prepared; each is guessed to have as many tokens."""
-        self._inputs = max(1, inputs)
+        self._inputs = max(1, count)
         self._tokens, self._found = self._guess, 0
 
-    def found(self, tokens: int) -> None:
+    def record_tokens(self, tokens: int) -> None:
         """One more input is prepared and has so many tokens; replaces what was guessed of it."""
         self._tokens += tokens - self._guess / self._inputs
         self._found += tokens
         self._hold()
 
-    def spend(self, seconds: float) -> None:
+    def record_seconds(self, seconds: float) -> None:
         """So much of the work is done."""
         self._spent += seconds
         self._admission._spend(seconds)
@@ -270,7 +268,6 @@ class Ticket:
         self._admission.requests += 1
         self._hold()
         self._late = asyncio.get_running_loop().call_later(_ARRIVAL_SECONDS, self._change_to, 0.0)
-        self._told = WORK.set(self)
         return self
 
     def __exit__(
@@ -280,8 +277,6 @@ class Ticket:
         trace: TracebackType | None,
     ) -> None:
         self._stop_waiting()
-        if self._told is not None:
-            WORK.reset(self._told)
         if self._begun and isinstance(error, (InputError, ModelNotReadyError)):
             # It took its turn, however far it came: what it held is no more to be done.
             self._admission._settle(self._held, self._began_at)

@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from contextvars import ContextVar
-from typing import Protocol
 
 from omnivec2.parts import LENGTH_BUCKETS
 from omnivec2.preprocess import Array
@@ -30,34 +28,6 @@ in both, and so not in the time that a request would wait."""
 
 _LEAST_ANSWERS = 20
 """Are remembered even if they are older."""
-
-
-class Work(Protocol):
-    """Told of the work of a request while it is done."""
-
-    def expect(self, inputs: int) -> None:
-        """So many inputs will be prepared."""
-
-    def found(self, tokens: int) -> None:
-        """One more of the request's inputs is prepared and has so many tokens."""
-
-    def spend(self, seconds: float) -> None:
-        """A thread, or the runtime, has worked so long for the request."""
-
-
-class _Untold:
-    def expect(self, inputs: int) -> None:
-        pass
-
-    def found(self, tokens: int) -> None:
-        pass
-
-    def spend(self, seconds: float) -> None:
-        pass
-
-
-WORK: ContextVar[Work] = ContextVar("work", default=_Untold())  # noqa: B039 -- it has no state
-"""Of the request that the current task works for."""
 
 
 def is_fixed(spec: HeadSpec) -> bool:

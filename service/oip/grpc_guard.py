@@ -3,23 +3,21 @@
 from __future__ import annotations
 
 import logging
-import re
 import time
-import uuid
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 
 import grpc
 from google.protobuf.message import DecodeError
 
 from omnivec2.errors import ModelNotReadyError, OmniVecError, UndecodableError
-from service.access.access_control import KEY
 from service.errors import OUR_FAULT, grpc_code_of
 from service.gateway import Gateway
 from service.http.middleware import access_log
 from service.pipeline.concurrency import in_thread_if_large
-from service.request_context import REQUEST_ID
+from service.request_context import REQUEST, request_id_of
 
 Handler = Callable[[Any, Any], Awaitable[Any]]
 
@@ -29,8 +27,6 @@ _OPEN = frozenset({"ServerLive", "ServerReady"})
 """Is the process alive: answered to everybody, and never for want of room."""
 
 _INFER = "ModelInfer"
-
-_SANE = re.compile(r"[A-Za-z0-9._:/+=@-]{1,128}")
 
 
 class Guard:
@@ -54,8 +50,8 @@ class Guard:
 
         async def call(data: bytes, context: Any) -> Any:
             metadata = {k: str(v) for k, v in context.invocation_metadata() if _is_text(k)}
-            given = metadata.get("x-request-id", "")
-            REQUEST_ID.set(given if _SANE.fullmatch(given) else uuid.uuid4().hex)
+            request_id = request_id_of(metadata.get("x-request-id", ""))
+            REQUEST.set(replace(REQUEST.get(), request_id=request_id))
             with self._logged(name, context, len(data)) as outcome:
                 try:
                     with self._allowed(name, metadata):
@@ -88,7 +84,7 @@ class Guard:
             return
         key = access.recognise(metadata.get("authorization", ""), metadata.get("x-api-key", ""))
         # A call is a task of its own, which nobody else's key can get into.
-        KEY.set(key)
+        REQUEST.set(replace(REQUEST.get(), key=key))
         with access.entered(key):
             self._check_room(name)
             yield
@@ -108,7 +104,7 @@ class Guard:
         finally:
             level = logging.DEBUG if name in _OPEN else logging.INFO
             if self._gateway.settings.access_log and access_log.is_on(level):
-                key = KEY.get()
+                key = REQUEST.get().key
                 access_log.log(
                     level,
                     "grpc",
@@ -119,7 +115,7 @@ class Guard:
                     duration_ms=round((time.perf_counter() - started) * 1000, 2),
                     client=context.peer(),
                     key=key.name if key is not None else "",
-                    request_id=REQUEST_ID.get(),
+                    request_id=REQUEST.get().request_id,
                 )
 
 

@@ -24,7 +24,7 @@ from service.oip import inference
 from service.oip.grpc_guard import Guard
 from service.oip.grpc_wire import format_answer, parse_request
 from service.pipeline.concurrency import in_thread_if_large
-from service.request_context import working_for
+from service.request_context import in_request, started
 from service.runtimes.base import Model
 
 SERVICE = "inference.GRPCInferenceService"
@@ -200,7 +200,7 @@ class GrpcServer:
             ticket.take(nbytes)
             ticket.begin()
             try:
-                with working_for(request.id, str(trace), seconds):
+                with in_request(started(str(trace), seconds, ticket)):
                     async with asyncio.timeout(seconds):
                         response = await self._answer(request)
             except TimeoutError as error:

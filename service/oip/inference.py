@@ -16,12 +16,13 @@ from omnivec2.errors import (
 )
 from omnivec2.preprocess import Array
 from omnivec2.spec import TensorSpec
-from service.admission.cost_model import WORK, tokens_of
+from service.admission.cost_model import tokens_of
 from service.gateway import Gateway
 from service.oip.tensors import DATATYPES, Tensor, read_tensors
 from service.pipeline.concurrency import in_thread_if_large
 from service.pipeline.data_plane import Timings
 from service.pipeline.host_stages import check_finite
+from service.request_context import REQUEST
 from service.runtimes.base import Inference, Model
 
 SERVER_NAME = "omnivec2-serve"
@@ -161,9 +162,9 @@ async def _run(
         request.nbytes, lambda: read_tensors(model.spec, request.inputs)
     )
     timings.add("decode", started, time.perf_counter() - started)
-    work = WORK.get()
-    work.expect(1)
-    work.found(tokens_of(model.spec, inputs))
+    work = REQUEST.get().work
+    work.expect_inputs(1)
+    work.record_tokens(tokens_of(model.spec, inputs))
     try:
         answer = await gateway.runtime.infer(model, inputs)
     except RefusedTensorsError as error:
@@ -173,7 +174,7 @@ async def _run(
             "or axes that belong together differ in length",
             field="inputs",
         ) from error
-    work.spend(answer.own_seconds)
+    work.record_seconds(answer.own_seconds)
     return answer
 
 

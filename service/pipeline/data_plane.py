@@ -23,7 +23,7 @@ from pydantic_core import to_json
 
 from omnivec2.errors import InputError, InvalidParameterError, StaleModelError
 from omnivec2.preprocess import Array
-from service.admission.cost_model import WORK, tokens_of, tokens_of_sample
+from service.admission.cost_model import tokens_of, tokens_of_sample
 from service.pipeline.concurrency import gather_or_cancel
 from service.pipeline.host_stages import (
     Head,
@@ -39,7 +39,7 @@ from service.pipeline.host_stages import (
 from service.pipeline.served_heads import Heads
 from service.pipeline.task_requests import Asked, alike, ask_one, ask_tasks
 from service.pipeline.text_generation import Writer
-from service.request_context import SPANS
+from service.request_context import REQUEST
 from service.runtimes.base import Model, Runtime
 from service.server.thread_priorities import give_way
 
@@ -70,8 +70,8 @@ class Timings:
             seconds: spent.
         """
         setattr(self, stage, getattr(self, stage) + seconds)
-        if spans := SPANS.get():
-            spans.stage(stage, started, seconds)
+        if spans := REQUEST.get().spans:
+            spans.record_stage(stage, started, seconds)
 
 
 @dataclass(frozen=True)
@@ -198,7 +198,7 @@ class DataPlane:
             for group in groups
             for index, raw in enumerate(inputs)
         ]
-        WORK.get().expect(len(calls))
+        REQUEST.get().work.expect_inputs(len(calls))
         rows = iter([await calls[0]] if len(calls) == 1 else await gather_or_cancel(calls))
         results: dict[str, list[JsonValue]] = {}
         for group in groups:
@@ -224,7 +224,7 @@ class DataPlane:
             timings.add("decode", ready.started, ready.decode_seconds)
             decoded = ready.started + ready.decode_seconds
             timings.add("preprocess", decoded, ready.preprocess_seconds)
-            WORK.get().found(_tokens(asked[0].head, ready))
+            REQUEST.get().work.record_tokens(_tokens(asked[0].head, ready))
             outputs = await self._infer([one.head for one in asked], ready, size, timings)
             pairs = zip(asked, outputs, strict=True)
             return [await self._finish(one, given, ready, timings) for one, given in pairs]
@@ -290,7 +290,7 @@ class DataPlane:
         # Spans of these are made by the runtime, which knows of the parts.
         timings.queue += sum(inference.queue_seconds for inference in inferences)
         timings.compute += sum(inference.compute_seconds for inference in inferences)
-        WORK.get().spend(sum(inference.own_seconds for inference in inferences))
+        REQUEST.get().work.record_seconds(sum(inference.own_seconds for inference in inferences))
         return [inference.outputs for inference in inferences]
 
     async def _host(self, timings: Timings, call: Callable[[], T]) -> T:
@@ -310,7 +310,7 @@ class DataPlane:
         try:
             waited, result = await asyncio.get_running_loop().run_in_executor(self._pool, work)
         finally:
-            WORK.get().spend(sum(took))
+            REQUEST.get().work.record_seconds(sum(took))
         timings.add("queue", submitted, waited)
         return result
 

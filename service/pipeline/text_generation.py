@@ -9,6 +9,7 @@ itself is done in host threads, so that the event loop stays free.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import replace
 from functools import partial
 
 import numpy as np
@@ -16,9 +17,8 @@ import numpy as np
 from omnivec2.errors import DeadlineExceededError, ModelNotReadyError
 from omnivec2.generation import Search, SearchOptions, constant_inputs, padded_ids
 from omnivec2.preprocess import Array
-from service.admission.cost_model import WORK
 from service.pipeline.concurrency import gather_or_cancel
-from service.request_context import CURRENT, SPANS, working
+from service.request_context import REQUEST, trace_stage
 from service.runtimes.base import Inference, Model, Runtime, generation_of
 
 Host = Callable[[Callable[[], None]], Awaitable[None]]
@@ -70,7 +70,7 @@ class Writer:
                 rows.append((Search(generation, options, ids), given))
 
         await host(begin)
-        with working("compute", generation.decoder):
+        with trace_stage("compute", generation.decoder):
             times = await gather_or_cancel([self._search(model, *row, host) for row in rows])
         queue, compute = (sum(seconds) for seconds in zip(*times, strict=True))
         return Inference(padded_ids([search.ids for search, _ in rows]), queue, compute)
@@ -79,14 +79,17 @@ class Writer:
         self, model: Model, search: Search, constant: Mapping[str, Array], host: Host
     ) -> tuple[float, float]:
         """Run a search to its end, in a task of its own; seconds of queueing and computing."""
-        SPANS.set(None)  # a search is one stage of a trace, not hundreds
+        request = REQUEST.get()
+        if request.spans is not None:
+            # A search is one stage of a trace, not hundreds.
+            REQUEST.set(replace(request, spans=None))
         queue = compute = 0.0
         while not search.done:
-            if CURRENT.get().seconds_left <= 0:
+            if request.seconds_left <= 0:
                 raise DeadlineExceededError(f"no time is left for {model.name} to write on")
             step = {name: array[None] for name, array in search.inputs().items()}
             inference = await self._runtime.decode(model, {**step, **constant})
-            WORK.get().spend(inference.own_seconds)
+            request.work.record_seconds(inference.own_seconds)
             queue += inference.queue_seconds
             compute += inference.compute_seconds
             await host(partial(_take, model, search, inference.outputs))

@@ -42,7 +42,7 @@ from rollout.change_heads import add_head, remove_head
 from service.pipeline.data_plane import DataPlane
 from service.pipeline.host_stages import JsonInput
 from service.pipeline.predict_files import NamedFile, predict_here
-from service.request_context import working_for
+from service.request_context import RequestContext, in_request
 from service.runtimes.embedded.repository_reader import read_repository
 from service.settings import Settings
 from tests.support.runtimes import Kind, RunningRuntime, running_runtime
@@ -220,7 +220,7 @@ def test_a_search_ends_at_its_deadline_and_when_nobody_waits(
     runtime, plane, batches = running
 
     async def late() -> None:
-        with working_for("late", "", 0.02):
+        with in_request(RequestContext("late", deadline=time.monotonic() + 0.02)):
             await asyncio.sleep(0.03)
             await ask(plane, TEXTS[:1], {})
 

@@ -14,7 +14,7 @@ from omnivec2.preprocess import Array, Prepared, Preprocessor
 from omnivec2.preprocess.base import Parameters
 from omnivec2.spec import HeadSpec, Limits, Modality, PreprocessSpec, TaskFamily, TensorSpec
 from service.pipeline.host_stages import Head
-from service.request_context import CURRENT, RequestContext
+from service.request_context import REQUEST, RequestContext
 from service.runtimes.base import Health, Inference, Model
 
 LETTERS = TensorSpec(name="letters", dtype="float32", shape=(1,))
@@ -115,7 +115,7 @@ class FakeRuntime:
         return [await self.infer(model, inputs) for model in models]
 
     async def infer(self, model: Model, inputs: Mapping[str, Array]) -> Inference:
-        self.contexts.append(CURRENT.get())
+        self.contexts.append(REQUEST.get())
         await asyncio.sleep(self._delay_seconds)
         current = self._models if self.upcoming is None else self.upcoming
         if current.get(model.name) is not model:

@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-import re
-import uuid
+from dataclasses import replace
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from service.request_context import REQUEST_ID
+from service.request_context import REQUEST, request_id_of
 
 HEADER = "X-Request-ID"
-
-# Short and of harmless characters, because it ends up in logs and headers.
-_SANE = re.compile(r"[A-Za-z0-9._:/+=@-]{1,128}")
 
 
 class RequestIdMiddleware:
@@ -27,11 +23,10 @@ class RequestIdMiddleware:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
-        given = Headers(scope=scope).get(HEADER, "")
-        request_id = given if _SANE.fullmatch(given) else uuid.uuid4().hex
+        request_id = request_id_of(Headers(scope=scope).get(HEADER, ""))
         scope.setdefault("state", {})["request_id"] = request_id
         # Not taken back: the server has a task per request, and logs in it what went wrong.
-        REQUEST_ID.set(request_id)
+        REQUEST.set(replace(REQUEST.get(), request_id=request_id))
 
         async def send_named(message: Message) -> None:
             if message["type"] == "http.response.start":

@@ -40,8 +40,8 @@ class TracingMiddleware:
                 _describe(span, scope, message)
             await send(message)
 
-        with self._recorder.stages():
-            await self.app(scope, receive, send_seen)
+        self._recorder.record_stages()
+        await self.app(scope, receive, send_seen)
 
 
 def _describe(span: Span, scope: Scope, message: Message) -> None:

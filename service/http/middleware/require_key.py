@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from contextlib import ExitStack
+from dataclasses import replace
 
 from starlette.datastructures import Headers
 from starlette.requests import Request
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from omnivec2.errors import OmniVecError
-from service.access.access_control import KEY, Access
+from service.access.access_control import Access
 from service.errors import problem_of
+from service.request_context import REQUEST, in_request
 
 API_KEY_HEADER = "X-API-Key"
 
@@ -46,7 +48,7 @@ class AccessMiddleware:
             except OmniVecError as error:
                 await problem_of(Request(scope), error)(scope, receive, send)
                 return
-            stack.callback(KEY.reset, KEY.set(key))
+            stack.enter_context(in_request(replace(REQUEST.get(), key=key)))
             await self.app(scope, receive, send)
 
 

@@ -122,7 +122,7 @@ async def _respond(request: Request, gateway: Gateway, model: Model, version: st
         ticket.begin()
         call = _answer(gateway, model.name, version, data, request.headers.get(HEADER_LENGTH))
         try:
-            with in_context(request, seconds):
+            with in_context(request, seconds, ticket):
                 async with asyncio.timeout(seconds):
                     response = await unless_disconnected(request, call)
         except TimeoutError as error:

@@ -20,7 +20,7 @@ from service.http.body import Body, declared_length
 from service.http.request_forms import RequestReader, form_of
 from service.pipeline.data_plane import Answer, Timings
 from service.pipeline.host_stages import Head
-from service.request_context import TRACEPARENT, RequestContext, working_for
+from service.request_context import TRACEPARENT, RequestContext, WorkMeter, in_request, started
 
 T = TypeVar("T")
 
@@ -113,7 +113,7 @@ async def _respond(request: Request, gateway: Gateway, heads: list[Head]) -> Res
             else plane.predict(heads[0], asked.inputs, asked.parameters, batched=asked.batched)
         )
         try:
-            with in_context(request, seconds):
+            with in_context(request, seconds, ticket):
                 async with asyncio.timeout(seconds):
                     answer = await unless_disconnected(request, call)
         except TimeoutError as error:
@@ -141,10 +141,11 @@ def _check_query(request: Request, known: set[str]) -> None:
             )
 
 
-def in_context(request: Request, seconds: float) -> AbstractContextManager[RequestContext]:
-    """Make a request with so many seconds left the current one; for a ``with`` block."""
-    request_id = request.scope.get("state", {}).get("request_id", "")
-    return working_for(request_id, request.headers.get(TRACEPARENT, ""), seconds)
+def in_context(
+    request: Request, seconds: float, work: WorkMeter
+) -> AbstractContextManager[RequestContext]:
+    """Let the time of a request run and its work be measured until the block ends."""
+    return in_request(started(request.headers.get(TRACEPARENT, ""), seconds, work))
 
 
 def timeout_seconds(header: str | None, most: float) -> float:

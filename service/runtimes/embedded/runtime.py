@@ -16,7 +16,7 @@ from omnivec2.errors import ArtifactError, ModelNotReadyError
 from omnivec2.generation import constant_inputs, first_inputs
 from omnivec2.preprocess import Array
 from omnivec2.spec import TensorSpec
-from service.request_context import SPANS
+from service.request_context import REQUEST
 from service.runtimes.base import Health, Inference, Model, generation_of
 from service.runtimes.embedded.batcher import Batcher
 from service.runtimes.embedded.engines.onnxruntime_cpu import ENGINE_ERRORS, Graph
@@ -160,10 +160,10 @@ class EmbeddedRuntime:
             raise ModelNotReadyError("the service is shutting down")
         started = time.perf_counter()
         inference = await self._batcher.submit(graphs[name, version], inputs)
-        if spans := SPANS.get():
-            spans.stage("queue", started, inference.queue_seconds, name)
+        if spans := REQUEST.get().spans:
+            spans.record_stage("queue", started, inference.queue_seconds, name)
             taken = started + inference.queue_seconds
-            spans.stage("compute", taken, inference.compute_seconds, name)
+            spans.record_stage("compute", taken, inference.compute_seconds, name)
         return inference
 
     async def _take_in(self) -> None:

@@ -15,7 +15,7 @@ from omnivec2.errors import DeadlineExceededError, ModelNotReadyError, StaleMode
 from omnivec2.preprocess import Array
 from omnivec2.spec import TensorSpec
 from service.pipeline.concurrency import gather_or_cancel
-from service.request_context import CURRENT, working
+from service.request_context import REQUEST, trace_stage
 from service.runtimes.base import Health, Inference, Model, generation_of
 from service.runtimes.ensemble import walk
 from service.runtimes.triton.endpoint import Endpoint
@@ -172,11 +172,11 @@ class TritonRuntime:
         while len(tried) < _TRIES and (left := [e for e in homes() if e not in tried]):
             endpoint = self._choose(left)
             tried.append(endpoint)
-            seconds = min(CURRENT.get().seconds_left, self._settings.request_timeout_seconds)
+            seconds = min(REQUEST.get().seconds_left, self._settings.request_timeout_seconds)
             if seconds <= 0:
                 raise DeadlineExceededError(f"no time is left to ask {name}")
             try:
-                with working("compute", name):
+                with trace_stage("compute", name):
                     answer = await endpoint.infer(name, version, inputs, outputs, seconds)
                 return Inference(answer, 0.0, time.perf_counter() - started)
             except TritonError as error:

@@ -9,7 +9,6 @@ import pytest
 from omnivec2.errors import InvalidInputError, OverloadedError
 from omnivec2.spec import HeadSpec
 from service.admission.admission_control import Admission, Ticket
-from service.admission.cost_model import WORK
 from tests.support.service_fakes import letters_spec
 
 ONE = letters_spec(task="one")
@@ -42,10 +41,10 @@ def answer(admission: Admission, clock: Clock, seconds: float, spec: HeadSpec = 
     """One request of so many seconds of work, alone."""
     with enter(admission, spec) as ticket:
         ticket.begin()
-        ticket.expect(1)
-        ticket.found(132)
+        ticket.expect_inputs(1)
+        ticket.record_tokens(132)
         clock.now += seconds
-        ticket.spend(seconds)
+        ticket.record_seconds(seconds)
         ticket.succeed()
 
 
@@ -208,9 +207,9 @@ def test_what_is_done_already_makes_room() -> None:
             ticket.begin()
             assert admission.work_seconds == pytest.approx(1.0, rel=0.1)
             clock.now += 0.75
-            ticket.spend(0.75)
+            ticket.record_seconds(0.75)
             assert admission.work_seconds == pytest.approx(0.25, rel=0.4)
-            ticket.spend(5.0)
+            ticket.record_seconds(5.0)
             assert admission.work_seconds == 0
 
     on_a_loop(test)
@@ -222,10 +221,10 @@ def test_a_guess_gives_way_to_what_is_found() -> None:
         with enter(admission) as ticket:
             ticket.begin()
             guess = admission.work_seconds
-            ticket.expect(2)
-            ticket.found(10 * 132)
+            ticket.expect_inputs(2)
+            ticket.record_tokens(10 * 132)
             assert admission.work_seconds == pytest.approx(10.5 * guess)
-            ticket.found(132 // 2)
+            ticket.record_tokens(132 // 2)
             assert admission.work_seconds == pytest.approx(10.5 * guess)
 
     on_a_loop(test)
@@ -257,17 +256,6 @@ def test_an_idle_service_does_not_look_slow() -> None:
         clock.now += 3600
         answer(admission, clock, 0.1)
         assert admission.drain.value == pytest.approx(before, rel=0.1)
-
-    on_a_loop(test)
-
-
-def test_the_work_of_a_request_is_told_to_its_ticket_only_while_it_is_in() -> None:
-    async def test() -> None:
-        admission = Admission(10, 10**9)
-        outside = WORK.get()
-        with enter(admission) as ticket:
-            assert WORK.get() is ticket
-        assert WORK.get() is outside
 
     on_a_loop(test)
 
