@@ -7,6 +7,7 @@ that is wrong, ``known`` lists what would have been accepted.
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import math
 import re
@@ -54,11 +55,24 @@ _GRPC_CODE: Mapping[type[errors.OmniVecError], str] = {
 }
 
 CLIENT_CLOSED_REQUEST = 499
-"""nginx's status for a caller who left; nobody sees it but the metrics."""
+"""nginx's status of a request whose client closed the connection; only metrics and logs show it."""
 
 _CHALLENGE = 'Bearer realm="omnivec2"'
 
 OUR_FAULT = "the service failed; the request was not at fault"
+
+
+class ClientDisconnectedError(Exception):
+    """The client closed the connection before it had its answer."""
+
+
+def status_of_failure(error: BaseException) -> int:
+    """Return the HTTP status that a failed request counts as, whatever transport it came by."""
+    if isinstance(error, ClientDisconnectedError | asyncio.CancelledError):
+        return CLIENT_CLOSED_REQUEST
+    if isinstance(error, errors.OmniVecError):
+        return status_of(type(error))
+    return HTTPStatus.INTERNAL_SERVER_ERROR
 
 
 def status_of(kind: type[errors.OmniVecError]) -> HTTPStatus:

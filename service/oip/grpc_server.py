@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import time
+from http import HTTPStatus
 from typing import Any
 
 import grpc
@@ -16,22 +16,18 @@ from google.protobuf.json_format import ParseDict
 from tritonclient.grpc import model_config_pb2, service_pb2
 
 from omnivec2 import __version__
-from omnivec2.errors import ArtifactError, DeadlineExceededError, OmniVecError
-from service.access.access_control import check_heads
-from service.errors import CLIENT_CLOSED_REQUEST, status_of
+from omnivec2.errors import ArtifactError
 from service.gateway import Gateway
 from service.oip import inference
 from service.oip.grpc_guard import Guard
 from service.oip.grpc_wire import format_answer, parse_request
 from service.pipeline.concurrency import in_thread_if_large
-from service.request_context import in_request, started
-from service.runtimes.base import Model
+from service.pipeline.exchange import Exchange
+from service.request_context import TRACEPARENT
 
 SERVICE = "inference.GRPCInferenceService"
 
 _LOG = logging.getLogger(__name__)
-
-_TRACE_KEY = "traceparent"
 
 _CONNECTION_AGE_MS = 5 * 60 * 1000
 """After this, a connection is asked to be made anew, which also spreads clients over gateways."""
@@ -163,56 +159,32 @@ class GrpcServer:
             return await self._counted(request, context)
 
     async def _counted(self, request: Any, context: Any) -> Any:
-        started = time.perf_counter()
-        labels = ("unknown", "unknown")
-        status = 500
-        response = None
+        exchange = Exchange(self._gateway.admission, self._gateway.metrics)
         try:
-            model = inference.find_model(self._gateway, request.model_name, request.model_version)
-            labels = (model.spec.modality.value, model.spec.task)
-            check_heads([model.spec])
-            response = await self._infer(request, context, model)
-            status = 200
-            return response
-        except asyncio.CancelledError:
-            status = CLIENT_CLOSED_REQUEST
+            response = await self._infer(request, context, exchange)
+        except BaseException as error:
+            exchange.fail(error)
             raise
-        except OmniVecError as error:
-            status = int(status_of(type(error)))
-            if error.reason:
-                self._gateway.metrics.observe_rejection(error.reason)
-            raise
-        finally:
-            seconds = time.perf_counter() - started
-            self._gateway.metrics.observe_request(*labels, status, seconds)
-            if response is not None:
-                sizes = request.ByteSize(), response.ByteSize()
-                self._gateway.metrics.observe_bytes(*labels, *sizes)
+        exchange.account(HTTPStatus.OK, request.ByteSize(), response.ByteSize())
+        return response
 
-    async def _infer(self, request: Any, context: Any, model: Model) -> Any:
+    async def _infer(self, request: Any, context: Any, exchange: Exchange) -> Any:
+        model = inference.find_model(self._gateway, request.model_name, request.model_version)
+        exchange.open([model.spec])
+        longest = self._gateway.settings.request_timeout_seconds
         seconds_left = context.time_remaining()
-        trace = dict(context.invocation_metadata()).get(_TRACE_KEY, "")
-        most = self._gateway.settings.request_timeout_seconds
-        seconds = most if seconds_left is None else min(most, seconds_left)
+        seconds = longest if seconds_left is None else min(longest, seconds_left)
         nbytes = request.ByteSize()
-        admission = self._gateway.admission
-        with admission.enter([model.spec], inference.FORM, nbytes, seconds) as ticket:
+        with exchange.admitted(inference.FORM, nbytes, seconds) as ticket:
             ticket.take(nbytes)
-            ticket.begin()
-            try:
-                with in_request(started(str(trace), seconds, ticket)):
-                    async with asyncio.timeout(seconds):
-                        response = await self._answer(request)
-            except TimeoutError as error:
-                raise DeadlineExceededError(f"no answer within {seconds:g} s") from error
-            ticket.succeed()
-            return response
+            # A client that is gone is gRPC's to see: it cancels the task of the call.
+            traceparent = str(dict(context.invocation_metadata()).get(TRACEPARENT, ""))
+            return await exchange.answer(self._answer(request, exchange), traceparent)
 
-    async def _answer(self, request: Any) -> Any:
-        asked = await in_thread_if_large(request.ByteSize(), lambda: parse_request(request))
+    async def _answer(self, request: Any, exchange: Exchange) -> Any:
+        read = await in_thread_if_large(request.ByteSize(), lambda: parse_request(request))
         answer = await inference.infer(
-            self._gateway, request.model_name, request.model_version, asked
+            self._gateway, request.model_name, request.model_version, read
         )
-        spec = answer.model.spec
-        self._gateway.metrics.observe_stages(spec.modality.value, spec.task, answer.timings)
-        return await in_thread_if_large(answer.nbytes, lambda: format_answer(asked, answer))
+        exchange.record_stages(answer.timings)
+        return await in_thread_if_large(answer.nbytes, lambda: format_answer(read, answer))

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
-import time
+from functools import partial
 from typing import Any
 
 from fastapi import APIRouter
@@ -11,19 +10,10 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from omnivec2 import __version__
-from omnivec2.errors import DeadlineExceededError, ModelNotReadyError, OmniVecError
-from service.access.access_control import check_heads
-from service.errors import CLIENT_CLOSED_REQUEST, problem_of
+from omnivec2.errors import ModelNotReadyError
 from service.gateway import Gateway
-from service.http.body import Body, declared_length
-from service.http.routes.predict import (
-    TIMEOUT_HEADER,
-    in_context,
-    received_bytes,
-    server_timing,
-    timeout_seconds,
-    unless_disconnected,
-)
+from service.http.body import declared_length
+from service.http.http_exchange import HttpExchange, answer_headers
 from service.oip import inference
 from service.oip.http_wire import HEADER_LENGTH, format_answer, parse_request
 from service.oip.tensors import most_values
@@ -95,60 +85,37 @@ async def model_config(request: Request, name: str, version: str = "") -> dict[s
 )
 async def infer(request: Request, name: str, version: str = "") -> Response:
     """Run tensors through a model: JSON, or JSON and raw values (Triton's binary extension)."""
-    gateway = _gateway(request)
-    started = time.perf_counter()
-    labels = ("unknown", "unknown")
-    try:
-        model = inference.find_model(gateway, name, version)
-        labels = (model.spec.modality.value, model.spec.task)
-        request.scope.setdefault("state", {})["model"] = model.name
-        response = await _respond(request, gateway, model, version)
-    except OmniVecError as error:
-        response = problem_of(request, error)
-    gateway.metrics.observe_request(*labels, response.status_code, time.perf_counter() - started)
-    gateway.metrics.observe_bytes(*labels, received_bytes(request), len(response.body))
-    return response
+    exchange = HttpExchange(request)
+    return await exchange.respond(partial(_respond, request, exchange, name, version))
 
 
-async def _respond(request: Request, gateway: Gateway, model: Model, version: str) -> Response:
-    settings = gateway.settings
-    check_heads([model.spec])
-    seconds = timeout_seconds(request.headers.get(TIMEOUT_HEADER), settings.request_timeout_seconds)
+async def _respond(request: Request, exchange: HttpExchange, name: str, version: str) -> Response:
+    gateway = exchange.gateway
+    model = inference.find_model(gateway, name, version)
+    exchange.open_for([model])
+    seconds = exchange.timeout_seconds()
     limit = most_values(model.spec) * _JSON_BYTES_PER_VALUE + _OVERHEAD_BYTES
     nbytes = declared_length(request.headers)
-    with gateway.admission.enter([model.spec], inference.FORM, nbytes, seconds) as ticket:
-        body = Body(request, ticket, settings.upload_timeout_seconds)
-        data = await body.read(min(limit, settings.max_body_bytes))
-        ticket.begin()
-        call = _answer(gateway, model.name, version, data, request.headers.get(HEADER_LENGTH))
-        try:
-            with in_context(request, seconds, ticket):
-                async with asyncio.timeout(seconds):
-                    response = await unless_disconnected(request, call)
-        except TimeoutError as error:
-            raise DeadlineExceededError(f"no answer within {seconds:g} s") from error
-        if response is None:
-            return Response(status_code=CLIENT_CLOSED_REQUEST)
-        ticket.succeed()
-    return response
+    with exchange.admitted(inference.FORM, nbytes, seconds) as ticket:
+        data = await exchange.body(ticket).read(min(limit, gateway.settings.max_body_bytes))
+        header_length = request.headers.get(HEADER_LENGTH)
+        return await exchange.answer_unless_disconnected(
+            _answer(exchange, name, version, data, header_length)
+        )
 
 
 async def _answer(
-    gateway: Gateway, name: str, version: str, data: bytes, header_length: str | None
+    exchange: HttpExchange, name: str, version: str, data: bytes, header_length: str | None
 ) -> Response:
+    gateway = exchange.gateway
     max_values = gateway.settings.max_json_values
-    asked = await in_thread_if_large(
+    read = await in_thread_if_large(
         len(data), lambda: parse_request(data, header_length, max_values)
     )
-    answer = await inference.infer(gateway, name, version, asked.infer)
-    spec = answer.model.spec
-    gateway.metrics.observe_stages(spec.modality.value, spec.task, answer.timings)
-    body, json_bytes = await in_thread_if_large(answer.nbytes, lambda: format_answer(asked, answer))
-    headers = {
-        "X-Model": answer.model.name,
-        "X-Model-Version": answer.model.version,
-        "Server-Timing": server_timing(answer.timings),
-    }
+    answer = await inference.infer(gateway, name, version, read.infer)
+    exchange.record_stages(answer.timings)
+    body, json_bytes = await in_thread_if_large(answer.nbytes, lambda: format_answer(read, answer))
+    headers = dict(answer_headers([answer.model], answer.timings))
     if json_bytes is None:
         return Response(body, headers=headers, media_type="application/json")
     headers[HEADER_LENGTH] = str(json_bytes)
