@@ -14,7 +14,7 @@ from service.admission.admission_control import Ticket
 from service.errors import CLIENT_CLOSED_REQUEST, ClientDisconnectedError, problem_of
 from service.gateway import Gateway
 from service.http.body import Body
-from service.pipeline.data_plane import Timings
+from service.pipeline.answers import Timings
 from service.pipeline.exchange import Exchange
 from service.request_context import TRACEPARENT
 from service.runtimes.base import Model

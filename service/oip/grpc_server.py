@@ -24,6 +24,7 @@ from service.oip.grpc_wire import format_answer, parse_request
 from service.pipeline.concurrency import in_thread_if_large
 from service.pipeline.exchange import Exchange
 from service.request_context import TRACEPARENT
+from service.runtimes.base import Model
 
 SERVICE = "inference.GRPCInferenceService"
 
@@ -134,13 +135,16 @@ class GrpcServer:
             name=inference.SERVER_NAME, version=__version__, extensions=inference.EXTENSIONS
         )
 
+    def _find_model(self, request: Any) -> Model:
+        return inference.find_head(self._gateway.dataplane, request.name, request.version).model
+
     async def _model_metadata(self, request: Any, _: Any) -> Any:
-        model = inference.find_model(self._gateway, request.name, request.version)
+        model = self._find_model(request)
         metadata = inference.model_metadata(model)
         return ParseDict(metadata, service_pb2.ModelMetadataResponse())
 
     async def _model_config(self, request: Any, _: Any) -> Any:
-        model = inference.find_model(self._gateway, request.name, request.version)
+        model = self._find_model(request)
         config = ParseDict(inference.model_config(model), model_config_pb2.ModelConfig())
         return service_pb2.ModelConfigResponse(config=config)
 
@@ -169,8 +173,9 @@ class GrpcServer:
         return response
 
     async def _infer(self, request: Any, context: Any, exchange: Exchange) -> Any:
-        model = inference.find_model(self._gateway, request.model_name, request.model_version)
-        exchange.open([model.spec])
+        plane = self._gateway.dataplane
+        head = inference.find_head(plane, request.model_name, request.model_version)
+        exchange.open([head.spec])
         longest = self._gateway.settings.request_timeout_seconds
         seconds_left = context.time_remaining()
         seconds = longest if seconds_left is None else min(longest, seconds_left)
@@ -183,8 +188,7 @@ class GrpcServer:
 
     async def _answer(self, request: Any, exchange: Exchange) -> Any:
         read = await in_thread_if_large(request.ByteSize(), lambda: parse_request(request))
-        answer = await inference.infer(
-            self._gateway, request.model_name, request.model_version, read
-        )
+        plane = self._gateway.dataplane
+        answer = await inference.infer(plane, request.model_name, request.model_version, read)
         exchange.record_stages(answer.timings)
         return await in_thread_if_large(answer.nbytes, lambda: format_answer(read, answer))

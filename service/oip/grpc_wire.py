@@ -8,8 +8,9 @@ from typing import Any
 from tritonclient.grpc import service_pb2
 
 from omnivec2.errors import InvalidInputError
-from service.oip.inference import InferAnswer, InferRequest
+from service.oip.inference import InferRequest
 from service.oip.tensors import DATATYPES, Tensor, check_served, to_bytes
+from service.pipeline.answers import TensorAnswer
 
 _CONTENTS: Mapping[str, str] = {
     "BOOL": "bool_contents",
@@ -51,7 +52,7 @@ def parse_request(message: Any) -> InferRequest:
     return InferRequest(tensors, names, message.id, message.ByteSize())
 
 
-def format_answer(asked: InferRequest, answer: InferAnswer) -> Any:
+def format_answer(asked: InferRequest, answer: TensorAnswer) -> Any:
     """A ``ModelInferResponse``; contents are always raw, as Triton's are."""
     response = service_pb2.ModelInferResponse(
         model_name=answer.model.name, model_version=answer.model.version, id=asked.id

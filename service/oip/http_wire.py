@@ -11,8 +11,9 @@ from pydantic_core import to_json
 
 from omnivec2.errors import InvalidInputError
 from service.http.request_forms import parse_json
-from service.oip.inference import InferAnswer, InferRequest
+from service.oip.inference import InferRequest
 from service.oip.tensors import DATATYPES, Tensor, check_served, to_bytes
+from service.pipeline.answers import TensorAnswer
 
 HEADER_LENGTH = "Inference-Header-Content-Length"
 
@@ -103,7 +104,7 @@ def parse_request(body: bytes, header_length: str | None, max_values: int) -> Ht
     return HttpRequest(InferRequest(inputs, names, wire.id, len(body)), binary, default)
 
 
-def format_answer(asked: HttpRequest, answer: InferAnswer) -> tuple[bytes, int | None]:
+def format_answer(asked: HttpRequest, answer: TensorAnswer) -> tuple[bytes, int | None]:
     """The body of a response, and how many bytes of it are JSON if raw tensors follow."""
     outputs: list[dict[str, Any]] = []
     raw: list[bytes] = []

@@ -25,7 +25,7 @@ from service.access.access_control import check_heads
 from service.admission.admission_control import Admission, Ticket
 from service.errors import ClientDisconnectedError, status_of_failure
 from service.observability.gateway_metrics import Metrics
-from service.pipeline.data_plane import Timings
+from service.pipeline.answers import Timings
 from service.request_context import in_request, started
 
 T = TypeVar("T")

@@ -91,10 +91,10 @@ async def infer(request: Request, name: str, version: str = "") -> Response:
 
 async def _respond(request: Request, exchange: HttpExchange, name: str, version: str) -> Response:
     gateway = exchange.gateway
-    model = inference.find_model(gateway, name, version)
-    exchange.open_for([model])
+    head = inference.find_head(gateway.dataplane, name, version)
+    exchange.open_for([head.model])
     seconds = exchange.timeout_seconds()
-    limit = most_values(model.spec) * _JSON_BYTES_PER_VALUE + _OVERHEAD_BYTES
+    limit = most_values(head.spec) * _JSON_BYTES_PER_VALUE + _OVERHEAD_BYTES
     nbytes = declared_length(request.headers)
     with exchange.admitted(inference.FORM, nbytes, seconds) as ticket:
         data = await exchange.body(ticket).read(min(limit, gateway.settings.max_body_bytes))
@@ -112,7 +112,7 @@ async def _answer(
     read = await in_thread_if_large(
         len(data), lambda: parse_request(data, header_length, max_values)
     )
-    answer = await inference.infer(gateway, name, version, read.infer)
+    answer = await inference.infer(gateway.dataplane, name, version, read.infer)
     exchange.record_stages(answer.timings)
     body, json_bytes = await in_thread_if_large(answer.nbytes, lambda: format_answer(read, answer))
     headers = dict(answer_headers([answer.model], answer.timings))
@@ -128,4 +128,4 @@ def _gateway(request: Request) -> Gateway:
 
 
 def _model(request: Request, name: str, version: str) -> Model:
-    return inference.find_model(_gateway(request), name, version)
+    return inference.find_head(_gateway(request).dataplane, name, version).model

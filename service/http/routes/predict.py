@@ -13,7 +13,8 @@ from omnivec2.errors import InvalidParameterError
 from service.http.body import declared_length
 from service.http.http_exchange import HttpExchange, answer_headers
 from service.http.request_forms import PredictRequest, RequestReader, form_of
-from service.pipeline.data_plane import Answer, DataPlane
+from service.pipeline.answers import Answer
+from service.pipeline.data_plane import DataPlane
 from service.pipeline.host_stages import Head
 
 TASKS = "tasks"
@@ -69,7 +70,7 @@ def _heads_of(request: Request, plane: DataPlane) -> list[Head]:
         InvalidParameterError: No task is named, or one twice.
     """
     modality = request.path_params["modality"]
-    known = [head.spec.task for head in plane.served.of(modality)]
+    known = [head.spec.task for head in plane.served.of_modality(modality)]
     tasks = [task.strip() for task in request.query_params.get(TASKS, "").split(",")]
     if "" in tasks or len(set(tasks)) < len(tasks):
         raise InvalidParameterError(

@@ -10,7 +10,7 @@ from fastapi import FastAPI
 
 from omnivec2.errors import OverloadedError
 from service.observability.gateway_metrics import Metrics
-from service.pipeline.data_plane import Timings
+from service.pipeline.answers import Timings
 from service.runtimes.base import Model
 from tests.support.asgi import ROUTE, SENTIMENT, ask, run
 from tests.support.service_fakes import FakeRuntime

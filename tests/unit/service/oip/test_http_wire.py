@@ -308,3 +308,26 @@ def test_tensors_that_meet_a_swap_are_answered_by_the_new_model() -> None:
         assert (reply.status, reply.headers["x-model-version"]) == (200, "8")
 
     run(test, fake, refresh_seconds=0)
+
+
+def test_tensors_for_a_version_that_was_replaced_meanwhile_are_not_answered_by_the_new() -> None:
+    fake = FakeRuntime(SENTIMENT)
+
+    async def test(app: FastAPI) -> None:
+        fake.upcoming = {SENTIMENT.name: Model(SENTIMENT, "8")}
+        reply = await ask(app, "/v2/models/text_sentiment/versions/7/infer", BODY)
+        assert (reply.status, reply.json["known"]) == (404, ["8"])
+
+    run(test, fake, refresh_seconds=0)
+
+
+def test_tensors_for_a_model_that_went_meanwhile_are_for_an_unknown_model() -> None:
+    fake = FakeRuntime(SENTIMENT)
+    topic = classification("text/topic", "war", "peace")
+
+    async def test(app: FastAPI) -> None:
+        fake.upcoming = {topic.name: Model(topic, "1")}
+        reply = await ask(app, INFER, BODY)
+        assert (reply.status, reply.json["known"]) == (404, ["text_topic"])
+
+    run(test, fake, refresh_seconds=0)

@@ -11,9 +11,8 @@ from tritonclient.grpc import service_pb2
 from omnivec2.errors import InputError, InvalidInputError, TooLargeError, UndecodableError
 from omnivec2.spec import DType, HeadSpec, Limits
 from service.oip import grpc_wire, http_wire
-from service.oip.inference import InferAnswer
 from service.oip.tensors import DATATYPES, dynamic_limit, most_values, read_tensors
-from service.pipeline.data_plane import Timings
+from service.pipeline.answers import TensorAnswer, Timings
 from service.runtimes.base import Model
 from tests.support.oip import binary_body, json_body, random_array, tensors_spec, wire_input
 
@@ -108,8 +107,8 @@ def test_tensors_of_every_type_arrive_as_they_were_sent(
             assert read[name].flags.aligned
 
 
-def answer(outputs: Arrays) -> InferAnswer:
-    return InferAnswer(outputs, Model(tensors_spec(("x", "float32", (1,))), "3"), Timings())
+def answer(outputs: Arrays) -> TensorAnswer:
+    return TensorAnswer(outputs, Model(tensors_spec(("x", "float32", (1,))), "3"), Timings())
 
 
 @pytest.mark.parametrize("dtype", DTYPES)

@@ -17,7 +17,7 @@ from service.access.api_keys import Key
 from service.admission.admission_control import Admission
 from service.errors import ClientDisconnectedError
 from service.observability.gateway_metrics import Metrics
-from service.pipeline.data_plane import Timings
+from service.pipeline.answers import Timings
 from service.pipeline.exchange import Exchange
 from service.request_context import REQUEST, RequestContext, in_request
 from tests.support.service_fakes import letters_spec

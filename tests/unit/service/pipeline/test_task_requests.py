@@ -12,7 +12,7 @@ from omnivec2.postprocess import postprocessor_for
 from omnivec2.preprocess import preprocessor_for
 from omnivec2.spec import Limits, TaskFamily, TensorSpec
 from service.pipeline.host_stages import Head
-from service.pipeline.task_requests import alike, ask_tasks
+from service.pipeline.task_requests import group_by_preprocessing, requests_of_heads
 from service.runtimes.base import Model
 from tests.support.asgi import SENTIMENT, ask, run
 from tests.support.service_fakes import FakeRuntime
@@ -139,12 +139,14 @@ def test_parameters_are_of_every_task_or_by_task() -> None:
 
 def test_a_task_that_refuses_a_parameter_is_named() -> None:
     with pytest.raises(InvalidParameterError, match="embedding: unknown parameter 'top_k'"):
-        ask_tasks([head(SENTIMENT), head(VECTOR)], {"top_k": 1})
+        requests_of_heads([head(SENTIMENT), head(VECTOR)], {"top_k": 1})
 
 
-def test_heads_are_alike_if_they_prepare_alike_within_the_same_limits() -> None:
-    asked = ask_tasks([head(spec) for spec in (SENTIMENT, STRICT, TOPIC)], {})
-    groups = [[one.head.spec.task for one in group] for group in alike(asked)]
+def test_heads_are_grouped_if_they_prepare_inputs_alike_within_the_same_limits() -> None:
+    requests = requests_of_heads([head(spec) for spec in (SENTIMENT, STRICT, TOPIC)], {})
+    groups = [
+        [request.head.spec.task for request in group] for group in group_by_preprocessing(requests)
+    ]
     assert groups == [["sentiment", "topic"], ["strict"]]
     assert STRICT.limits != Limits()
 

@@ -14,7 +14,7 @@ from omnivec2.errors import DeadlineExceededError, ModelNotReadyError
 from omnivec2.generation import Search, SearchOptions
 from omnivec2.preprocess import Array
 from omnivec2.spec import Generation
-from service.pipeline.text_generation import Writer
+from service.pipeline.text_generation import TextGenerator
 from service.request_context import REQUEST, RequestContext, in_request
 from service.runtimes.base import Inference, Model
 from tests.support.service_fakes import FakeRuntime
@@ -74,7 +74,9 @@ def write(runtime: CountingRuntime, lengths: list[int], seconds: float = 5.0) ->
         context = replace(REQUEST.get(), deadline=time.monotonic() + seconds)
         with in_request(context):
             model = runtime.models()[SPEC.name]
-            return await Writer(runtime).write(model, OPTIONS, *asked(lengths), in_a_thread)
+            return await TextGenerator(runtime).generate(
+                model, OPTIONS, *asked(lengths), in_a_thread
+            )
 
     return asyncio.run(run())
 
@@ -110,7 +112,7 @@ def test_a_head_that_writes_nothing_has_no_decoder() -> None:
     runtime = CountingRuntime()
     plain = Model(SPEC.model_copy(update={"generation": None}))
     with pytest.raises(ModelNotReadyError, match="no decoder"):
-        asyncio.run(Writer(runtime).write(plain, OPTIONS, *asked([1]), in_a_thread))
+        asyncio.run(TextGenerator(runtime).generate(plain, OPTIONS, *asked([1]), in_a_thread))
 
 
 class Told:
