@@ -8,8 +8,8 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 
 from omnivec2.errors import ArtifactError, ModelNotReadyError, OmniVecError
-from service.access.access_control import Access
-from service.admission.admission_control import Admission
+from service.access.access_control import AccessControl
+from service.admission.admission_control import AdmissionControl
 from service.observability import tracing
 from service.observability.gateway_metrics import Metrics
 from service.pipeline.data_plane import DataPlane
@@ -82,14 +82,14 @@ class Gateway:
     def __init__(self, settings: Settings, runtime: Runtime | None = None) -> None:
         self.settings = settings
         self.metrics = Metrics()
-        self.admission = Admission(
+        self.admission = AdmissionControl(
             settings.max_pending_requests,
             settings.max_pending_bytes,
             max_queue_seconds=settings.max_queue_seconds,
             workers=settings.inference_workers,
         )
         self.stopping = Stopping()
-        self.access = Access(settings.api_keys_file) if settings.api_keys_file else None
+        self.access = AccessControl(settings.api_keys_file) if settings.api_keys_file else None
         self.runtime = runtime or RUNTIMES[settings.runtime](settings, self.metrics)
         self._dataplane: DataPlane | None = None
         self.failure = ""

@@ -51,7 +51,7 @@ class WorkMeter(Protocol):
     """A meter of the work of a request, read by the admission control while the work is done."""
 
     def expect_inputs(self, count: int) -> None:
-        """Note how many inputs of the request will be prepared."""
+        """Record how many inputs of the request will be prepared."""
 
     def record_tokens(self, tokens: int) -> None:
         """Add the tokens of one more prepared input."""

@@ -71,7 +71,7 @@ class Body:
                 received += len(chunk)
                 if received > limit:
                     raise _too_large(limit)
-                self._ticket.take(len(chunk))
+                self._ticket.hold_bytes(len(chunk))
                 self._request.state.received_bytes = received
                 yield chunk
         except TimeoutError as error:

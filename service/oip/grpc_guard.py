@@ -82,17 +82,17 @@ class Guard:
             self._check_room(name)
             yield
             return
-        key = access.recognise(metadata.get("authorization", ""), metadata.get("x-api-key", ""))
+        key = access.authenticate(metadata.get("authorization", ""), metadata.get("x-api-key", ""))
         # A call is a task of its own, which nobody else's key can get into.
         REQUEST.set(replace(REQUEST.get(), key=key))
-        with access.entered(key):
+        with access.counted(key):
             self._check_room(name)
             yield
 
     def _check_room(self, name: str) -> None:
         """Before the message is decoded; how much work it is can only be told from it."""
         if name == _INFER:
-            self._gateway.admission.check()
+            self._gateway.admission.check_requests()
 
     @contextmanager
     def _logged(self, name: str, context: Any, bytes_in: int) -> Iterator[dict[str, Any]]:

@@ -181,7 +181,7 @@ class GrpcServer:
         seconds = longest if seconds_left is None else min(longest, seconds_left)
         nbytes = request.ByteSize()
         with exchange.admitted(inference.FORM, nbytes, seconds) as ticket:
-            ticket.take(nbytes)
+            ticket.hold_bytes(nbytes)
             # A client that is gone is gRPC's to see: it cancels the task of the call.
             traceparent = str(dict(context.invocation_metadata()).get(TRACEPARENT, ""))
             return await exchange.answer(self._answer(request, exchange), traceparent)

@@ -21,8 +21,8 @@ from typing import Any, TypeVar
 
 from omnivec2.errors import DeadlineExceededError, OmniVecError
 from omnivec2.spec import HeadSpec
-from service.access.access_control import check_heads
-from service.admission.admission_control import Admission, Ticket
+from service.access.access_control import authorize_heads
+from service.admission.admission_control import AdmissionControl, Ticket
 from service.errors import ClientDisconnectedError, status_of_failure
 from service.observability.gateway_metrics import Metrics
 from service.pipeline.answers import Timings
@@ -45,7 +45,7 @@ class Exchange:
         metrics: The metrics that the request counts in.
     """
 
-    def __init__(self, admission: Admission, metrics: Metrics) -> None:
+    def __init__(self, admission: AdmissionControl, metrics: Metrics) -> None:
         self._admission = admission
         self._metrics = metrics
         self._started = time.perf_counter()
@@ -65,7 +65,7 @@ class Exchange:
         """
         self._specs = specs
         self._labels = [(spec.modality.value, spec.task) for spec in specs]
-        check_heads(specs)
+        authorize_heads(specs)
 
     @contextmanager
     def admitted(self, form: str, nbytes: int | None, seconds: float) -> Iterator[Ticket]:
@@ -81,10 +81,10 @@ class Exchange:
         Raises:
             OverloadedError: There is as much to do as may be.
         """
-        with self._admission.enter(self._specs, form, nbytes, seconds) as ticket:
+        with self._admission.admit(self._specs, form, nbytes, seconds) as ticket:
             self._ticket, self._seconds = ticket, seconds
             yield ticket
-            ticket.succeed()
+            ticket.learn()
 
     async def answer(
         self,
@@ -108,7 +108,7 @@ class Exchange:
             ClientDisconnectedError: The client is gone.
         """
         assert self._ticket is not None, "the request has not been admitted"
-        self._ticket.begin()
+        self._ticket.begin_work()
         watched = call if disconnected is None else _unless(disconnected, call)
         try:
             with in_request(started(traceparent, self._seconds, self._ticket)):

@@ -10,7 +10,7 @@ from starlette.requests import Request
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from omnivec2.errors import OmniVecError
-from service.access.access_control import Access
+from service.access.access_control import AccessControl
 from service.errors import problem_of
 from service.request_context import REQUEST, in_request
 
@@ -28,7 +28,7 @@ class AccessMiddleware:
     Puts the key into ``scope["state"]["key"]``.
     """
 
-    def __init__(self, app: ASGIApp, access: Access) -> None:
+    def __init__(self, app: ASGIApp, access: AccessControl) -> None:
         self.app = app
         self._access = access
 
@@ -40,11 +40,11 @@ class AccessMiddleware:
         headers = Headers(scope=scope)
         with ExitStack() as stack:
             try:
-                key = self._access.recognise(
+                key = self._access.authenticate(
                     headers.get("authorization", ""), headers.get(API_KEY_HEADER, "")
                 )
                 scope.setdefault("state", {})["key"] = key
-                stack.enter_context(self._access.entered(key))
+                stack.enter_context(self._access.counted(key))
             except OmniVecError as error:
                 await problem_of(Request(scope), error)(scope, receive, send)
                 return

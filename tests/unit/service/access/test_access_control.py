@@ -9,7 +9,7 @@ import pytest
 from fastapi import FastAPI
 
 from omnivec2.errors import ArtifactError, UnauthenticatedError
-from service.access.access_control import Access
+from service.access.access_control import AccessControl
 from service.access.api_keys import create_key, revoke_key
 from service.app import create_app
 from service.settings import Settings
@@ -24,7 +24,7 @@ def path(tmp_path: Path) -> Path:
 
 def look_again(app: FastAPI) -> None:
     """As if the time between two looks at the file had passed."""
-    app.state.gateway.access._looked_at -= 60
+    app.state.gateway.access._checked_at -= 60
 
 
 def test_without_a_key_nothing_is_answered_but_health_and_pages(path: Path) -> None:
@@ -75,9 +75,9 @@ def test_a_key_is_taken_as_hugging_face_clients_send_it_or_in_a_header_of_its_ow
 @pytest.mark.parametrize("value", ["Bearer wrong", "Bearer \udcff", "Bearer ", "wrong", "Basic x"])
 def test_another_key_is_none(path: Path, value: str) -> None:
     create_key(path, "alice")
-    access = Access(path)
+    access = AccessControl(path)
     with pytest.raises(UnauthenticatedError):
-        access.recognise(value, "")
+        access.authenticate(value, "")
 
 
 def test_who_brings_a_wrong_key_is_told_that_it_is_the_key(path: Path) -> None:
@@ -130,7 +130,7 @@ def test_a_rate_is_kept_and_the_caller_told_when_to_come_back(path: Path) -> Non
         assert [reply.status for reply in replies] == [200, 200, 429]
         assert replies[2].headers["retry-after"] == "2"
         assert (await ask(app, ROUTE, X_API_Key=free)).status == 200
-        app.state.gateway.access._uses["alice"].filled_at -= 2
+        app.state.gateway.access._usage["alice"].filled_at -= 2
         assert (await ask(app, ROUTE, X_API_Key=key)).status == 200
 
     run(test, api_keys_file=path)

@@ -13,7 +13,7 @@ from omnivec2.errors import (
     TooLargeError,
     UnsupportedMediaTypeError,
 )
-from service.admission.admission_control import Admission
+from service.admission.admission_control import AdmissionControl
 from service.http.body import Body
 from tests.support.service_fakes import letters_spec
 
@@ -47,7 +47,7 @@ def read(
     request = Request({"type": "http", "headers": raw}, stream)
 
     async def main() -> bytes:
-        with Admission(1, max_bytes).enter([letters_spec()], "file", None, 30) as ticket:
+        with AdmissionControl(1, max_bytes).admit([letters_spec()], "file", None, 30) as ticket:
             return await Body(request, ticket, timeout_seconds).read(limit)
 
     return asyncio.run(main())

@@ -14,7 +14,7 @@ from omnivec2.errors import (
     OverloadedError,
 )
 from service.access.api_keys import Key
-from service.admission.admission_control import Admission
+from service.admission.admission_control import AdmissionControl
 from service.errors import ClientDisconnectedError
 from service.observability.gateway_metrics import Metrics
 from service.pipeline.answers import Timings
@@ -31,7 +31,7 @@ class Service:
     """What exchanges share, and what they left in it."""
 
     def __init__(self, max_requests: int = 10) -> None:
-        self.admission = Admission(max_requests, 1000)
+        self.admission = AdmissionControl(max_requests, 1000)
         self.metrics = Metrics()
 
     def exchange(self) -> Exchange:
@@ -66,7 +66,7 @@ class Service:
         try:
             exchange.open([ONE])
             with exchange.admitted("file", 4, seconds) as ticket:
-                ticket.take(4)
+                ticket.hold_bytes(4)
                 result = await exchange.answer(answer(), TRACE, disconnected())
         except BaseException as error:
             exchange.fail(error)
