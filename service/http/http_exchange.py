@@ -66,7 +66,7 @@ class HttpExchange(Exchange):
         return response
 
     def timeout_seconds(self) -> float:
-        """Return the seconds that the answer may take: see ``timeout_seconds``."""
+        """Return the seconds that the answer may take; see the function of this name."""
         longest = self.gateway.settings.request_timeout_seconds
         return timeout_seconds(self._request.headers.get(TIMEOUT_HEADER), longest)
 

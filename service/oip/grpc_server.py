@@ -31,19 +31,19 @@ SERVICE = "inference.GRPCInferenceService"
 _LOG = logging.getLogger(__name__)
 
 _CONNECTION_AGE_MS = 5 * 60 * 1000
-"""After this, a connection is asked to be made anew, which also spreads clients over gateways."""
+"""The age at which clients are told to reconnect, which also spreads them over gateways."""
 
 _LINGER_SECONDS = 1.0
 
 _ROOM_FOR_HEALTH = 64
-"""Calls beside the requests that may be worked on; those over the limit are refused by us."""
+"""Calls beside the admitted requests: the guard and not gRPC refuses those over the limit."""
 
 
 class GrpcServer:
-    """Serves the protocol beside the HTTP application, in the same event loop.
+    """A server of the protocol beside the HTTP application, in the same event loop.
 
     Args:
-        gateway: whom the answers come from.
+        gateway: The gateway that answers.
     """
 
     def __init__(self, gateway: Gateway) -> None:
@@ -53,10 +53,10 @@ class GrpcServer:
         self.address = ""
 
     async def start(self) -> None:
-        """Listen on the settings' host and gRPC port; 0 takes a free one.
+        """Start to listen on the host and gRPC port of the settings; port 0 means a free one.
 
         Raises:
-            ArtifactError: the port cannot be listened on.
+            ArtifactError: The port cannot be listened on.
         """
         settings = self._gateway.settings
         most = settings.max_body_bytes
@@ -104,7 +104,7 @@ class GrpcServer:
         _LOG.info("gRPC on %s", self.address)
 
     async def close(self) -> None:
-        """Take no more calls, and give those that run the time to end."""
+        """Stop to accept calls, and wait for those that run."""
         if self._stopping is not None and not self._gateway.stopping.listens_no_more.is_set():
             self._stopping.cancel()
         await self._server.stop(self._gateway.settings.drain_seconds)
@@ -112,8 +112,8 @@ class GrpcServer:
     async def _stop_with_http(self) -> None:
         """Stop as soon as HTTP does, so that both finish what runs in the same time.
 
-        gRPC itself would cancel calls that it is just taking; until it is told, new ones are
-        refused by the guard as unavailable, upon which clients go elsewhere.
+        gRPC itself would cancel calls that it is just accepting; so the guard refuses new ones as
+        unavailable for a moment before, upon which clients go elsewhere.
         """
         await self._gateway.stopping.listens_no_more.wait()
         await asyncio.sleep(_LINGER_SECONDS)

@@ -1,4 +1,4 @@
-"""Every response names its request: ``X-Request-ID``, echoed or made."""
+"""The id of a request, given by the caller or made here, in its context and its response."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ HEADER = "X-Request-ID"
 
 
 class RequestIdMiddleware:
-    """Puts the request's id into ``scope["state"]["request_id"]`` and into the response."""
+    """Middleware that puts the id into the request context, ``scope["state"]`` and the response."""
 
     def __init__(self, app: ASGIApp) -> None:
         self.app = app
@@ -25,12 +25,12 @@ class RequestIdMiddleware:
             return
         request_id = request_id_of(Headers(scope=scope).get(HEADER, ""))
         scope.setdefault("state", {})["request_id"] = request_id
-        # Not taken back: the server has a task per request, and logs in it what went wrong.
+        # Not reset at the end: the server has a task per request, and logs in it what went wrong.
         REQUEST.set(replace(REQUEST.get(), request_id=request_id))
 
-        async def send_named(message: Message) -> None:
+        async def send_with_id(message: Message) -> None:
             if message["type"] == "http.response.start":
                 MutableHeaders(scope=message)[HEADER] = request_id
             await send(message)
 
-        await self.app(scope, receive, send_named)
+        await self.app(scope, receive, send_with_id)

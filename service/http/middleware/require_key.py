@@ -1,4 +1,4 @@
-"""Nobody without a key gets past it, where keys are asked for."""
+"""Authentication: where API keys are required, requests without a valid one are refused."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ from service.request_context import REQUEST, in_request
 API_KEY_HEADER = "X-API-Key"
 
 _OPEN = frozenset({"/", "/healthz", "/readyz", "/v2/health/live", "/v2/health/ready", "/docs"})
-"""Is the process alive, and pages that hold nothing of their own."""
+"""Paths that are open to everybody: health, and pages without data of their own."""
 
 _OPEN_UNDER = ("/try/", "/static-offline-docs/", "/docs/")
 
 
-class AccessMiddleware:
-    """Recognises the key of every request and holds it to its limits, before its body is read.
+class ApiKeyMiddleware:
+    """Middleware that checks the keys of requests and their limits, before bodies are read.
 
-    Puts the key into ``scope["state"]["key"]``.
+    It puts the key into the request context, and into ``scope["state"]["key"]`` for the access log.
     """
 
     def __init__(self, app: ASGIApp, access: AccessControl) -> None:
@@ -53,5 +53,5 @@ class AccessMiddleware:
 
 
 def is_open(path: str) -> bool:
-    """Whether a path is answered to everybody."""
+    """Whether a path is answered without a key."""
     return path in _OPEN or path.startswith(_OPEN_UNDER)

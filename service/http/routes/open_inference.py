@@ -1,4 +1,4 @@
-"""``/v2/…``: the Open Inference Protocol over HTTP, for callers who bring tensors."""
+"""``/v2/…``: the Open Inference Protocol over HTTP, for callers that send tensors."""
 
 from __future__ import annotations
 
@@ -16,24 +16,24 @@ from service.http.body import declared_length
 from service.http.http_exchange import HttpExchange, answer_headers
 from service.oip import inference
 from service.oip.http_wire import HEADER_LENGTH, format_answer, parse_request
-from service.oip.tensors import most_values
+from service.oip.tensors import max_values
 from service.pipeline.concurrency import in_thread_if_large
 from service.runtimes.base import Model
 
 router = APIRouter(prefix="/v2", tags=["Open Inference Protocol"])
 
 _JSON_BYTES_PER_VALUE = 32
-"""Room for a number in JSON: seventeen digits, sign, exponent, and what stands around it."""
+"""Room for a number in JSON: seventeen digits, sign, exponent, and punctuation."""
 
 _OVERHEAD_BYTES = 64 * 2**10
 
 INFER_PATH = "/v2/models/{name}/infer"
-"""``service.openapi.document`` documents it."""
+"""The path of the route that ``service.openapi.document`` documents."""
 
 
 @router.get("", summary="Name, version and extensions of the server", response_model=None)
 async def server_metadata() -> dict[str, Any]:
-    """What a client asks first."""
+    """Return the server's name, version and extensions of the protocol."""
     return {
         "name": inference.SERVER_NAME,
         "version": __version__,
@@ -43,13 +43,13 @@ async def server_metadata() -> dict[str, Any]:
 
 @router.get("/health/live", summary="The process is alive", response_model=None)
 async def live() -> dict[str, bool]:
-    """Answers as long as the event loop turns."""
+    """Answer as long as the event loop runs."""
     return {"live": True}
 
 
 @router.get("/health/ready", summary="Every required model answers", response_model=None)
 async def ready(request: Request) -> dict[str, bool]:
-    """200 once the required models are loaded, else 503."""
+    """Answer 200 once the required models are loaded, else 503."""
     health = await _gateway(request).health()
     if not health.ready:
         raise ModelNotReadyError(health.detail)
@@ -59,14 +59,14 @@ async def ready(request: Request) -> dict[str, bool]:
 @router.get("/models/{name}", summary="A model's tensors", response_model=None)
 @router.get("/models/{name}/versions/{version}", response_model=None, include_in_schema=False)
 async def model_metadata(request: Request, name: str, version: str = "") -> dict[str, Any]:
-    """Names, datatypes and shapes of its inputs and outputs."""
+    """Return names, datatypes and shapes of the model's inputs and outputs."""
     return inference.model_metadata(_model(request, name, version))
 
 
 @router.get("/models/{name}/ready", summary="A model is loaded", response_model=None)
 @router.get("/models/{name}/versions/{version}/ready", response_model=None, include_in_schema=False)
 async def model_ready(request: Request, name: str, version: str = "") -> dict[str, Any]:
-    """200 if it is loaded in this version, else 404."""
+    """Answer 200 if the model is loaded in this version, else 404."""
     return {"name": _model(request, name, version).name, "ready": True}
 
 
@@ -75,7 +75,7 @@ async def model_ready(request: Request, name: str, version: str = "") -> dict[st
     "/models/{name}/versions/{version}/config", response_model=None, include_in_schema=False
 )
 async def model_config(request: Request, name: str, version: str = "") -> dict[str, Any]:
-    """The part of Triton's model configuration that clients read."""
+    """Return the part of Triton's model configuration that clients read."""
     return inference.model_config(_model(request, name, version))
 
 
@@ -94,7 +94,7 @@ async def _respond(request: Request, exchange: HttpExchange, name: str, version:
     head = inference.find_head(gateway.dataplane, name, version)
     exchange.open_for([head.model])
     seconds = exchange.timeout_seconds()
-    limit = most_values(head.spec) * _JSON_BYTES_PER_VALUE + _OVERHEAD_BYTES
+    limit = max_values(head.spec) * _JSON_BYTES_PER_VALUE + _OVERHEAD_BYTES
     nbytes = declared_length(request.headers)
     with exchange.admitted(inference.FORM, nbytes, seconds) as ticket:
         data = await exchange.body(ticket).read(min(limit, gateway.settings.max_body_bytes))
@@ -108,9 +108,9 @@ async def _answer(
     exchange: HttpExchange, name: str, version: str, data: bytes, header_length: str | None
 ) -> Response:
     gateway = exchange.gateway
-    max_values = gateway.settings.max_json_values
+    max_json_values = gateway.settings.max_json_values
     read = await in_thread_if_large(
-        len(data), lambda: parse_request(data, header_length, max_values)
+        len(data), lambda: parse_request(data, header_length, max_json_values)
     )
     answer = await inference.infer(gateway.dataplane, name, version, read.infer)
     exchange.record_stages(answer.timings)

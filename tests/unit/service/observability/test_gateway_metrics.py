@@ -100,7 +100,7 @@ def test_models_are_those_that_are_served_now() -> None:
 def test_readiness_and_the_lag_of_the_event_loop_are_measured(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("service.gateway._FEEL_SECONDS", 0.02)
+    monkeypatch.setattr("service.gateway._MEASURE_SECONDS", 0.02)
 
     async def test(app: FastAPI) -> None:
         await asyncio.sleep(0.1)
