@@ -186,7 +186,7 @@ async def _answer_validation(request: Request, error: Exception) -> Response:
 
 
 async def _answer_defect(request: Request, error: Exception) -> Response:
-    """Answer a defect of ours. The server logs the traceback; the caller gets none of it."""
+    """Answer a defect. The server logs the traceback; the caller gets none of it."""
     request_id = request.scope.get("state", {}).get("request_id", "")
     _LOG.error("request %s failed: %r", request_id, error)
     return problem(

@@ -222,11 +222,11 @@ class Gateway:
                 self._refreshed = time.monotonic()
             except Exception:
                 # A runtime depends on disks and other servers: no failure of theirs, and no defect
-                # of ours, may end this loop, or no later change would be seen.
+                # here, may end this loop, or no later change would be seen.
                 _LOG.exception("the models could not be refreshed")
 
     def _on_loaded(self, loading: asyncio.Task[None]) -> None:
-        """Keep the reason if loading failed; a defect of ours must not look like slow loading."""
+        """Keep the reason if loading failed; a defect must not look like slow loading."""
         error = None if loading.cancelled() else loading.exception()
         if error is None:
             return

@@ -1,4 +1,4 @@
-"""The context of a request: what goes along with it without being an argument of every call.
+"""The context of a request: what is known of it without being an argument of every call.
 
 One ``ContextVar`` holds one ``RequestContext``. Tasks that are started while a request is answered
 inherit it, and so do the host threads, so that every log line names its request. Whoever learns
@@ -44,7 +44,7 @@ class Spans(Protocol):
         """Record a block as a stage; what is recorded within it lies below it."""
 
     def call(self, model: str, address: str) -> AbstractContextManager[Mapping[str, str]]:
-        """Record a block that calls a server; the value goes along as headers."""
+        """Record a block that calls a server, and yield the headers to send along."""
 
 
 class WorkMeter(Protocol):

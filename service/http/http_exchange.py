@@ -66,9 +66,9 @@ class HttpExchange(Exchange):
         return response
 
     def timeout_seconds(self) -> float:
-        """Return the seconds that the answer may take; see the function of this name."""
+        """Return the seconds that the answer may take; see ``parse_timeout_seconds``."""
         longest = self.gateway.settings.request_timeout_seconds
-        return timeout_seconds(self._request.headers.get(TIMEOUT_HEADER), longest)
+        return parse_timeout_seconds(self._request.headers.get(TIMEOUT_HEADER), longest)
 
     def body(self, ticket: Ticket) -> Body:
         """Return the body of the request, whose bytes count in a ticket.
@@ -84,7 +84,7 @@ class HttpExchange(Exchange):
         return await self.answer(call, traceparent, _disconnected(self._request))
 
 
-def timeout_seconds(header: str | None, longest: float) -> float:
+def parse_timeout_seconds(header: str | None, longest: float) -> float:
     """Return the seconds that an answer may take: what the caller asks for, up to the setting.
 
     Raises:

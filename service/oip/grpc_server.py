@@ -113,7 +113,7 @@ class GrpcServer:
         """Stop as soon as HTTP does, so that both finish what runs in the same time.
 
         gRPC itself would cancel calls that it is just accepting; so the guard refuses new ones as
-        unavailable for a moment before, upon which clients go elsewhere.
+        unavailable for a moment before, and clients go elsewhere.
         """
         await self._gateway.stopping.listens_no_more.wait()
         await asyncio.sleep(_LINGER_SECONDS)

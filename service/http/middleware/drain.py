@@ -14,7 +14,7 @@ _ALWAYS_ANSWERED = ("/healthz", "/readyz", "/v2/health/live", "/v2/health/ready"
 
 
 class DrainMiddleware:
-    """Middleware that sends callers to another process as soon as this one is told to stop."""
+    """Middleware that sends callers to another process as soon as this one begins to stop."""
 
     def __init__(self, app: ASGIApp, stopping: Stopping) -> None:
         self.app = app
