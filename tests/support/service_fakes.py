@@ -73,6 +73,24 @@ def letters_spec(**fields: object) -> HeadSpec:
     return HeadSpec.model_validate(values)
 
 
+class RecordingMeter:
+    """A ``WorkMeter`` that keeps what it was given."""
+
+    def __init__(self) -> None:
+        self.inputs: list[int] = []
+        self.tokens: list[int] = []
+        self.seconds: list[float] = []
+
+    def expect_inputs(self, count: int) -> None:
+        self.inputs.append(count)
+
+    def record_tokens(self, tokens: int) -> None:
+        self.tokens.append(tokens)
+
+    def record_seconds(self, seconds: float) -> None:
+        self.seconds.append(seconds)
+
+
 class FakeRuntime:
     """Answers every row with (its value, 1); remembers what it was asked.
 

@@ -15,24 +15,9 @@ from service.request_context import (
     trace_call,
     trace_stage,
 )
+from tests.support.service_fakes import RecordingMeter
 
 TRACE = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
-
-
-class Meter:
-    """A meter of the work of one request."""
-
-    def __init__(self) -> None:
-        self.seconds = 0.0
-
-    def expect_inputs(self, count: int) -> None:
-        raise AssertionError(count)
-
-    def record_tokens(self, tokens: int) -> None:
-        raise AssertionError(tokens)
-
-    def record_seconds(self, seconds: float) -> None:
-        self.seconds += seconds
 
 
 def test_outside_of_a_request_there_is_all_the_time_and_nothing_is_measured() -> None:
@@ -52,7 +37,7 @@ def test_a_request_is_the_current_one_until_its_block_ends() -> None:
 
 
 def test_what_is_known_at_the_first_line_is_kept_when_the_work_begins() -> None:
-    meter = Meter()
+    meter = RecordingMeter()
     with in_request(RequestContext("r-1")):
         context = started(TRACE, 2.0, meter)
     assert (context.request_id, context.traceparent, context.work) == ("r-1", TRACE, meter)
@@ -83,12 +68,12 @@ def test_no_time_is_left_after_the_deadline() -> None:
     "header", ["", "00-0-0-00", TRACE.replace("b7ad6b7169203331", "0" * 16), TRACE + "\n"]
 )
 def test_what_is_no_trace_context_is_not_passed_on(header: str) -> None:
-    with in_request(started(header, 1.0, Meter())), trace_call("m", "here:1") as headers:
+    with in_request(started(header, 1.0, RecordingMeter())), trace_call("m", "here:1") as headers:
         assert headers == {}
 
 
 def test_without_traces_the_callers_own_trace_context_is_passed_on() -> None:
-    with in_request(started(TRACE, 1.0, Meter())), trace_call("m", "here:1") as headers:
+    with in_request(started(TRACE, 1.0, RecordingMeter())), trace_call("m", "here:1") as headers:
         assert headers == {"traceparent": TRACE}
     with trace_stage("compute", "m") as nothing:
         assert nothing is None

@@ -86,7 +86,7 @@ def fill(admission: AdmissionControl, spec: HeadSpec, stack: ExitStack) -> int:
     raise AssertionError("nothing is ever refused")
 
 
-def test_as_much_is_taken_as_can_be_done_in_time() -> None:
+def test_as_much_is_admitted_as_can_be_done_in_time() -> None:
     async def test() -> None:
         clock = Clock()
         admission = AdmissionControl(10_000, 10**9, max_queue_seconds=1.0, clock=clock)
@@ -103,7 +103,7 @@ def test_as_much_is_taken_as_can_be_done_in_time() -> None:
     on_a_loop(test)
 
 
-def test_a_costly_model_is_given_fewer_requests_than_a_cheap_one() -> None:
+def test_fewer_requests_are_admitted_to_an_expensive_model_than_to_a_cheap_one() -> None:
     async def test() -> None:
         clock = Clock()
         admission = AdmissionControl(10_000, 10**9, max_queue_seconds=1.0, clock=clock)
@@ -133,7 +133,7 @@ def test_models_in_great_demand_leave_room_for_another() -> None:
     on_a_loop(test)
 
 
-def test_a_request_that_could_not_be_answered_in_time_is_not_taken() -> None:
+def test_a_request_that_could_not_be_answered_in_time_is_not_admitted() -> None:
     async def test() -> None:
         clock = Clock()
         admission = AdmissionControl(10_000, 10**9, max_queue_seconds=10.0, clock=clock)
@@ -149,7 +149,7 @@ def test_a_request_that_could_not_be_answered_in_time_is_not_taken() -> None:
     on_a_loop(test)
 
 
-def test_a_lone_request_is_taken_however_long_it_may_last() -> None:
+def test_a_lone_request_is_admitted_however_long_it_may_take() -> None:
     async def test() -> None:
         clock = Clock()
         admission = AdmissionControl(10, 10**9, max_queue_seconds=0.1, clock=clock)
@@ -161,7 +161,7 @@ def test_a_lone_request_is_taken_however_long_it_may_last() -> None:
     on_a_loop(test)
 
 
-def test_as_many_requests_as_workers_are_always_taken() -> None:
+def test_as_many_requests_as_workers_are_always_admitted() -> None:
     async def test() -> None:
         clock = Clock()
         admission = AdmissionControl(10, 10**9, max_queue_seconds=0.1, workers=3, clock=clock)
@@ -173,7 +173,7 @@ def test_as_many_requests_as_workers_are_always_taken() -> None:
     on_a_loop(test)
 
 
-def test_who_is_refused_more_often_is_told_to_stay_away_longer() -> None:
+def test_the_more_requests_are_refused_the_longer_retry_after_becomes() -> None:
     async def test() -> None:
         clock = Clock()
         admission = AdmissionControl(10_000, 10**9, max_queue_seconds=1.0, clock=clock)
@@ -197,7 +197,7 @@ def test_who_is_refused_more_often_is_told_to_stay_away_longer() -> None:
     on_a_loop(test)
 
 
-def test_what_is_done_already_makes_room() -> None:
+def test_finished_work_makes_room() -> None:
     async def test() -> None:
         clock = Clock()
         admission = AdmissionControl(10_000, 10**9, max_queue_seconds=1.0, clock=clock)
@@ -215,7 +215,7 @@ def test_what_is_done_already_makes_room() -> None:
     on_a_loop(test)
 
 
-def test_a_guess_gives_way_to_what_is_found() -> None:
+def test_measured_tokens_replace_the_estimate() -> None:
     async def test() -> None:
         admission = AdmissionControl(10, 10**9, clock=Clock())
         with enter(admission) as ticket:

@@ -36,7 +36,7 @@ def lines(caplog: pytest.LogCaptureFixture) -> list[Mapping[str, Any]]:
 @pytest.mark.parametrize(
     ("path", "method"), [(ROUTE, "POST"), ("/nonsense", "GET"), ("/healthz", "GET")]
 )
-def test_every_answer_tells_browsers_to_do_nothing_with_it(path: str, method: str) -> None:
+def test_every_response_has_headers_that_restrict_browsers(path: str, method: str) -> None:
     async def test(app: FastAPI) -> None:
         headers = (await ask(app, path, method=method)).headers
         assert headers["x-content-type-options"] == "nosniff"
@@ -244,7 +244,7 @@ def test_a_service_that_stops_is_not_ready_and_keeps_no_connection() -> None:
     run(test)
 
 
-def test_in_the_end_a_service_that_stops_refuses_what_comes_and_finishes_what_runs() -> None:
+def test_a_service_that_stops_refuses_new_requests_at_last_and_finishes_running_ones() -> None:
     async def test(app: FastAPI) -> None:
         under_way = asyncio.create_task(ask(app, ROUTE))
         await asyncio.sleep(0.1)
@@ -305,7 +305,7 @@ def test_the_connection_of_a_large_body_that_is_not_read_is_closed(
     assert chunks == taken
 
 
-def test_a_body_that_does_not_end_is_thrown_away_for_a_moment_only(
+def test_a_body_that_does_not_end_is_discarded_for_a_moment_only(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr("service.http.middleware.unread_body._LINGER_SECONDS", 0.05)

@@ -23,7 +23,7 @@ from service.pipeline.data_plane import DataPlane, ReadTensors
 from service.pipeline.host_stages import FileInput, Head, JsonInput, RawInput
 from service.request_context import RequestContext, in_request
 from service.runtimes.base import Inference, Model
-from tests.support.service_fakes import FakeRuntime, letters_head, letters_spec
+from tests.support.service_fakes import FakeRuntime, RecordingMeter, letters_head, letters_spec
 from tests.support.tiny_models import classification
 
 SENTIMENT = classification("text/sentiment", "no", "yes")
@@ -129,7 +129,7 @@ def test_an_input_without_samples_is_refused(plane: Plane) -> None:
         plane.predict(FileInput(b""))
 
 
-def test_a_network_that_overflows_gives_no_answer(plane: Plane) -> None:
+def test_outputs_that_are_not_finite_are_no_answer(plane: Plane) -> None:
     async def overflow(name: str, inputs: Mapping[str, Array]) -> Inference:
         return Inference({"embedding": np.full((1, 2), np.inf, np.float32)}, 0, 0)
 
@@ -158,33 +158,15 @@ def test_the_models_of_the_runtime_become_heads() -> None:
 # --- tensors in, tensors out --------------------------------------------------------------
 
 
-class Meter:
-    """What a request's work was measured as."""
-
-    def __init__(self) -> None:
-        self.inputs: list[int] = []
-        self.tokens: list[int] = []
-        self.seconds: list[float] = []
-
-    def expect_inputs(self, count: int) -> None:
-        self.inputs.append(count)
-
-    def record_tokens(self, tokens: int) -> None:
-        self.tokens.append(tokens)
-
-    def record_seconds(self, seconds: float) -> None:
-        self.seconds.append(seconds)
-
-
 def infer_tensors(
-    runtime: FakeRuntime, read: ReadTensors, meter: Meter | None = None
+    runtime: FakeRuntime, read: ReadTensors, meter: RecordingMeter | None = None
 ) -> TensorAnswer:
     """Run tensors through ``text/sentiment``."""
 
     async def main() -> TensorAnswer:
         plane = DataPlane(runtime, 1)
         try:
-            with in_request(RequestContext(work=meter or Meter())):
+            with in_request(RequestContext(work=meter or RecordingMeter())):
                 return await plane.infer_tensors(plane.head("text", "sentiment"), read, 8)
         finally:
             plane.close()
@@ -198,7 +180,7 @@ def read_ids(head: Head) -> Mapping[str, Array]:
 
 
 def test_tensors_are_timed_and_measured_like_other_inputs() -> None:
-    meter = Meter()
+    meter = RecordingMeter()
     answer = infer_tensors(FakeRuntime(SENTIMENT), read_ids, meter)
     assert answer.outputs["logits"].tolist() == [[5, 1], [8, 1]]
     assert (answer.model.name, answer.model.version) == ("text_sentiment", "7")
@@ -223,7 +205,7 @@ def test_tensors_are_read_again_for_the_head_that_took_the_place_of_theirs() -> 
     assert answer.model.version == "8"
 
 
-def test_tensors_for_a_model_that_went_get_no_second_attempt() -> None:
+def test_tensors_for_a_removed_model_get_no_second_attempt() -> None:
     runtime = FakeRuntime(SENTIMENT)
     attempts = []
 

@@ -81,26 +81,26 @@ def write(runtime: CountingRuntime, lengths: list[int], seconds: float = 5.0) ->
     return asyncio.run(run())
 
 
-def test_every_row_is_written_to_its_own_end() -> None:
+def test_every_row_is_generated_to_its_own_end() -> None:
     runtime = CountingRuntime()
     found = write(runtime, [2, 5])
     assert found.outputs["ids"].tolist() == [[1000, 1000, 0, 0, 0], [1000] * 5]
     assert runtime.steps == [1] * (3 + 6)
 
 
-def test_the_time_of_all_steps_is_told() -> None:
+def test_the_time_of_all_steps_is_returned() -> None:
     found = write(CountingRuntime(), [2, 5])
     assert (found.queue_seconds, found.compute_seconds) == (9 * 0.5, 9 * 0.25)
 
 
-def test_the_deadline_is_looked_at_before_every_step() -> None:
+def test_the_deadline_is_checked_before_every_step() -> None:
     runtime = CountingRuntime()
     with pytest.raises(DeadlineExceededError, match="text_summarization"):
         write(runtime, [2], seconds=0.0)
     assert runtime.steps == []
 
 
-def test_a_state_that_is_no_number_ends_the_search() -> None:
+def test_a_state_that_is_not_finite_ends_the_search() -> None:
     runtime = CountingRuntime()
     runtime.value = float("nan")
     with pytest.raises(ModelNotReadyError, match="finite"):
