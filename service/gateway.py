@@ -131,7 +131,7 @@ class Gateway:
         return Health(health.ready, health.detail, refused)
 
     def start_loading(self) -> None:
-        """Start to load the models; needs a running event loop."""
+        """Start loading the models; needs a running event loop."""
         self.loading = asyncio.create_task(self._load())
         self.loading.add_done_callback(self._on_loaded)
         self._background = [asyncio.create_task(self._measure())]

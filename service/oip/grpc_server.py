@@ -53,7 +53,7 @@ class GrpcServer:
         self.address = ""
 
     async def start(self) -> None:
-        """Start to listen on the host and gRPC port of the settings; port 0 means a free one.
+        """Start listening on the host and gRPC port of the settings; port 0 means a free one.
 
         Raises:
             ArtifactError: The port cannot be listened on.
@@ -104,7 +104,7 @@ class GrpcServer:
         _LOG.info("gRPC on %s", self.address)
 
     async def close(self) -> None:
-        """Stop to accept calls, and wait for those that run."""
+        """Stop accepting calls, and wait for those that run."""
         if self._stopping is not None and not self._gateway.stopping.listens_no_more.is_set():
             self._stopping.cancel()
         await self._server.stop(self._gateway.settings.drain_seconds)
@@ -182,7 +182,7 @@ class GrpcServer:
         nbytes = request.ByteSize()
         with exchange.admitted(inference.FORM, nbytes, seconds) as ticket:
             ticket.hold_bytes(nbytes)
-            # A client that is gone is gRPC's to see: it cancels the task of the call.
+            # No watch for a disconnected client: gRPC itself cancels the task of its call.
             traceparent = str(dict(context.invocation_metadata()).get(TRACEPARENT, ""))
             return await exchange.answer(self._answer(request, exchange), traceparent)
 

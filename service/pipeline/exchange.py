@@ -1,4 +1,4 @@
-"""One request and its answer: admit, keep the deadline, watch the client, account, in one place.
+"""One request and its answer: admit it, keep its deadline, watch its client, account for it.
 
 ::
 
@@ -6,9 +6,9 @@
     labels,  room for    bytes count in the ticket     deadline,   metrics, once
     API key  the work                                  client gone
 
-It lies here and not in ``service.http`` because the gRPC server uses it too and must not depend on
-HTTP. The transports translate: what a header or a message says into arguments, and the answer or
-the failure into what goes over the wire.
+It is here and not in ``service.http`` because the gRPC server uses it too and must not depend on
+HTTP. The transports translate: headers or messages into arguments, and the answer or the failure
+into what goes over the wire (``service.http.http_exchange``, ``service.oip.grpc_server``).
 """
 
 from __future__ import annotations
@@ -141,7 +141,7 @@ class Exchange:
     def _count(self, status: int) -> None:
         seconds = time.perf_counter() - self._started
         for modality, task in self._labels:
-            self._metrics.observe_request(modality, task, status, seconds)
+            self._metrics.observe_request(modality, task, int(status), seconds)
 
     @property
     def _shared_label(self) -> tuple[str, str]:

@@ -14,7 +14,9 @@ from service.access.api_keys import create_key
 from service.http.middleware.access_log import LOGGER
 from service.http.middleware.unread_body import UnreadBodyMiddleware
 from service.observability.log_setup import configure
+from service.request_context import REQUEST
 from tests.support.asgi import ROUTE, SENTIMENT, Reply, ask, run
+from tests.support.otlp import running_collector
 from tests.support.service_fakes import FakeRuntime
 
 
@@ -226,6 +228,22 @@ def test_what_is_logged_for_a_request_names_it_in_threads_too(
         assert all(value["time"].endswith("Z") for value in values)
         (access,) = [value for value in values if value["logger"] == LOGGER]
         assert (access["status"], access["model"]) == (200, "text_sentiment")
+
+
+@pytest.mark.parametrize("traced", [False, True])
+def test_the_server_can_name_the_request_after_the_application_has_returned(
+    traced: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def test(app: FastAPI) -> None:
+        await ask(app, ROUTE, X_Request_ID="abc-1")
+        assert REQUEST.get().request_id == "abc-1"
+        assert REQUEST.get().deadline == float("inf")
+
+    with running_collector() as collector:
+        if traced:
+            monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", collector.endpoint)
+        run(test)
+        assert bool(collector.spans) is traced
 
 
 # --- stopping -----------------------------------------------------------------------------
