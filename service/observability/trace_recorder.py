@@ -125,7 +125,7 @@ class _RequestSpans:
         self._left = _MAX_STAGES
 
     def record_stage(self, name: str, started: float, seconds: float, model: str = "") -> None:
-        """See ``Spans.stage``."""
+        """See ``Spans.record_stage``."""
         if self._left > 0 and get_current_span().is_recording():
             self._left -= 1
             self._recorder.stage(name, started, seconds, model)
