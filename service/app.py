@@ -15,10 +15,11 @@ from omnivec2 import __version__
 from omnivec2.errors import ArtifactError
 from service import errors
 from service.gateway import Gateway
-from service.http.middleware.access_log import AccessLogMiddleware
-from service.http.middleware.drain import StoppingMiddleware
+from service.http.http_exchange import TIMEOUT_HEADER
+from service.http.middleware.access_log import PROBE_PATHS, AccessLogMiddleware
+from service.http.middleware.drain import DrainMiddleware
 from service.http.middleware.request_id import RequestIdMiddleware
-from service.http.middleware.require_key import API_KEY_HEADER, AccessMiddleware
+from service.http.middleware.require_key import API_KEY_HEADER, ApiKeyMiddleware
 from service.http.middleware.security_headers import SecurityHeadersMiddleware
 from service.http.middleware.unread_body import UnreadBodyMiddleware
 from service.http.routes import (
@@ -33,11 +34,9 @@ from service.http.routes import (
 from service.observability.metrics_server import metrics_server
 from service.oip.http_wire import HEADER_LENGTH
 from service.openapi import document
+from service.request_context import TRACEPARENT
 from service.runtimes.base import Runtime
 from service.settings import Settings
-
-_UNTRACED = frozenset({"/healthz", "/readyz", "/metrics", "/v2/health/live", "/v2/health/ready"})
-"""Asked every few seconds by machines; spans of these would bury the others."""
 
 _DESCRIPTION = """
 Any modality, any task, one network.
@@ -55,11 +54,11 @@ _REQUEST_HEADERS = (
     "Content-Type",
     API_KEY_HEADER,
     "X-Request-ID",
-    "X-Request-Timeout",
-    "traceparent",
+    TIMEOUT_HEADER,
+    TRACEPARENT,
     HEADER_LENGTH,
 )
-"""That a page of another origin may send."""
+"""Headers that a page of another origin may send."""
 
 _RESPONSE_HEADERS = (
     "X-Request-ID",
@@ -70,21 +69,21 @@ _RESPONSE_HEADERS = (
     "WWW-Authenticate",
     HEADER_LENGTH,
 )
-"""That a page of another origin may read."""
+"""Headers that a page of another origin may read."""
 
 
 def create_app(settings: Settings | None = None, runtime: Runtime | None = None) -> FastAPI:
     """Build the gateway.
 
     Args:
-        settings: from the environment if left out.
-        runtime: instead of the one the settings name.
+        settings: The settings; read from the environment if left out.
+        runtime: A runtime to use instead of the one that the settings name.
     """
     gateway = Gateway(settings or Settings(), runtime)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
-        gateway.begin()
+        gateway.start_loading()
         try:
             async with _grpc(gateway), metrics_server(gateway):
                 yield
@@ -103,7 +102,7 @@ def create_app(settings: Settings | None = None, runtime: Runtime | None = None)
         telemetry=_telemetry(gateway),
     )
     app.state.gateway = gateway
-    # Plain routes: nothing here needs FastAPI's dependencies, and these paths must be quick.
+    # Plain routes: nothing here needs FastAPI's dependencies, and these paths must be fast.
     for path, route in (
         (prediction.PATH, prediction.predict),
         (prediction.TASKS_PATH, prediction.predict_tasks),
@@ -120,7 +119,7 @@ def create_app(settings: Settings | None = None, runtime: Runtime | None = None)
     errors.install(app)
 
     def describe() -> dict[str, Any]:
-        # Never cached before the models are there.
+        # Not cached: the document follows the models.
         return document.build(app, gateway.dataplane.heads, keys=gateway.access is not None)
 
     app.openapi = describe  # type: ignore[method-assign]
@@ -128,7 +127,7 @@ def create_app(settings: Settings | None = None, runtime: Runtime | None = None)
 
 
 def _telemetry(gateway: Gateway) -> TelemetryConfig:
-    """What FastAPI records: a server span of each request if traces are wanted, else nothing."""
+    """Return what FastAPI records: a server span of each request if traces are on, else nothing."""
     recorder = gateway.recorder
     off: TelemetryConfig = {"metrics": False, "logs": False, "auto_configure": False}
     if recorder is None:
@@ -136,19 +135,19 @@ def _telemetry(gateway: Gateway) -> TelemetryConfig:
     return {
         "tracer_provider": recorder.provider,
         "operation_spans": False,
-        "exclude": lambda scope: scope["path"] in _UNTRACED,
+        "exclude": lambda scope: scope["path"] in PROBE_PATHS,
         **off,
     }
 
 
 def _add_middleware(app: FastAPI, gateway: Gateway) -> None:
-    """What every request goes through; the last one added is the first to see it."""
+    """Add what every request goes through; the last one added is the first to see it."""
     if gateway.access is not None:
-        app.add_middleware(AccessMiddleware, access=gateway.access)
-    app.add_middleware(StoppingMiddleware, shutdown=gateway.shutdown)
+        app.add_middleware(ApiKeyMiddleware, access=gateway.access)
+    app.add_middleware(DrainMiddleware, shutdown=gateway.shutdown)
     app.add_middleware(UnreadBodyMiddleware)
     if gateway.settings.cors_origins:
-        # Around the keys: a browser asks first whether it may ask, without one.
+        # Around the keys: a browser sends its preflight request without one.
         app.add_middleware(
             CORSMiddleware,
             allow_origins=gateway.settings.cors_origins,
@@ -163,13 +162,13 @@ def _add_middleware(app: FastAPI, gateway: Gateway) -> None:
     if gateway.recorder is not None:
         from service.http.middleware.request_span import TracingMiddleware
 
-        # Around what sets the headers that it reads.
+        # Around the middleware that sets the headers it reads.
         app.add_middleware(TracingMiddleware, recorder=gateway.recorder)
 
 
 @asynccontextmanager
 async def _grpc(gateway: Gateway) -> AsyncIterator[None]:
-    """Serve gRPC too, if it has a port; without one, nothing of its server is loaded."""
+    """Serve gRPC too if it has a port; without one, its server is not even imported."""
     if gateway.settings.grpc_port is None:
         yield
         return
@@ -179,7 +178,7 @@ async def _grpc(gateway: Gateway) -> AsyncIterator[None]:
     try:
         await server.start()
     except ArtifactError as error:
-        # Reported as models are that cannot be loaded: by /readyz, and the command ends.
+        # Reported like models that cannot be loaded: by /readyz, and the command ends.
         gateway.failure = str(error)
     gateway.grpc_address = server.address
     try:

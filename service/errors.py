@@ -7,6 +7,7 @@ that is wrong, ``known`` lists what would have been accepted.
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import math
 import re
@@ -41,7 +42,7 @@ _STATUS: Mapping[type[errors.OmniVecError], HTTPStatus] = {
     errors.DeadlineExceededError: HTTPStatus.GATEWAY_TIMEOUT,
 }
 
-# The same for gRPC, by the names of its codes: grpc itself is imported by those who serve it.
+# The same for gRPC, by the names of its codes: only the gRPC server imports grpc itself.
 _GRPC_CODE: Mapping[type[errors.OmniVecError], str] = {
     errors.OmniVecError: "INTERNAL",
     errors.InputError: "INVALID_ARGUMENT",
@@ -54,20 +55,33 @@ _GRPC_CODE: Mapping[type[errors.OmniVecError], str] = {
 }
 
 CLIENT_CLOSED_REQUEST = 499
-"""nginx's status for a caller who left; nobody sees it but the metrics."""
+"""nginx's status of a request whose client closed the connection; only metrics and logs show it."""
 
 _CHALLENGE = 'Bearer realm="omnivec2"'
 
 OUR_FAULT = "the service failed; the request was not at fault"
 
 
+class ClientDisconnectedError(Exception):
+    """The client closed the connection before it had its answer."""
+
+
+def status_of_failure(error: BaseException) -> int:
+    """Return the HTTP status that a failed request counts as, whatever transport it came by."""
+    if isinstance(error, ClientDisconnectedError | asyncio.CancelledError):
+        return CLIENT_CLOSED_REQUEST
+    if isinstance(error, errors.OmniVecError):
+        return status_of(type(error))
+    return HTTPStatus.INTERNAL_SERVER_ERROR
+
+
 def status_of(kind: type[errors.OmniVecError]) -> HTTPStatus:
-    """HTTP status of an error class: its own, or that of its nearest listed ancestor."""
+    """Return the HTTP status of an error class: its own, or that of its nearest listed ancestor."""
     return next(_STATUS[base] for base in kind.__mro__ if base in _STATUS)
 
 
 def grpc_code_of(kind: type[errors.OmniVecError]) -> str:
-    """Name of the gRPC status code of an error class, found as ``status_of`` finds its own."""
+    """Return the name of the gRPC status code of an error class, found as in ``status_of``."""
     return next(_GRPC_CODE[base] for base in kind.__mro__ if base in _GRPC_CODE)
 
 
@@ -81,7 +95,17 @@ def problem(
     headers: Mapping[str, str] | None = None,
     extra: Mapping[str, JsonValue] | None = None,
 ) -> Response:
-    """A problem document as a response."""
+    """Return a problem document as a response.
+
+    Args:
+        request: The request that failed.
+        status: The HTTP status.
+        title: The kind of problem in a few words.
+        detail: The reason, in words for the caller.
+        kind: The URI of the kind of problem.
+        headers: The headers of the response.
+        extra: The members of the document beside the standard ones.
+    """
     body = {
         "type": kind,
         "title": title,
@@ -95,7 +119,7 @@ def problem(
 
 
 def problem_of(request: Request, error: errors.OmniVecError) -> Response:
-    """The problem document of one of this project's errors."""
+    """Return the problem document of one of this project's errors, and count a rejection."""
     status = status_of(type(error))
     words = _words(type(error).__name__)
     headers: dict[str, str] = {}
@@ -131,17 +155,17 @@ def problem_of(request: Request, error: errors.OmniVecError) -> Response:
 
 @cache
 def _words(kind: str) -> str:
-    """``UnknownModelError`` -> ``Unknown Model``."""
+    """Return the words of an error's name: ``UnknownModelError`` -> ``Unknown Model``."""
     return re.sub(r"(?<!^)(?=[A-Z])", " ", kind.removesuffix("Error"))
 
 
-async def _on_ours(request: Request, error: Exception) -> Response:
+async def _answer_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, errors.OmniVecError)
     return problem_of(request, error)
 
 
-async def _on_http(request: Request, error: Exception) -> Response:
-    """Unknown paths, wrong methods: what the router itself refuses."""
+async def _answer_router(request: Request, error: Exception) -> Response:
+    """Answer what the router itself refuses: unknown paths and wrong methods."""
     assert isinstance(error, HTTPException)
     title = HTTPStatus(error.status_code).phrase
     detail = str(error.detail)
@@ -153,7 +177,7 @@ async def _on_http(request: Request, error: Exception) -> Response:
     return problem(request, error.status_code, title, detail, headers=error.headers)
 
 
-async def _on_validation(request: Request, error: Exception) -> Response:
+async def _answer_validation(request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)
     first = error.errors()[0]
     where = ".".join(str(part) for part in first["loc"])
@@ -161,8 +185,8 @@ async def _on_validation(request: Request, error: Exception) -> Response:
     return problem_of(request, invalid)
 
 
-async def _on_anything(request: Request, error: Exception) -> Response:
-    """A defect of ours. The server logs the trace; the caller gets none of it."""
+async def _answer_defect(request: Request, error: Exception) -> Response:
+    """Answer a defect. The server logs the traceback; the caller gets none of it."""
     request_id = request.scope.get("state", {}).get("request_id", "")
     _LOG.error("request %s failed: %r", request_id, error)
     return problem(
@@ -176,7 +200,7 @@ async def _on_anything(request: Request, error: Exception) -> Response:
 
 def install(app: FastAPI) -> None:
     """Answer every failure of ``app`` with a problem document."""
-    app.add_exception_handler(errors.OmniVecError, _on_ours)
-    app.add_exception_handler(HTTPException, _on_http)
-    app.add_exception_handler(RequestValidationError, _on_validation)
-    app.add_exception_handler(Exception, _on_anything)
+    app.add_exception_handler(errors.OmniVecError, _answer_error)
+    app.add_exception_handler(HTTPException, _answer_router)
+    app.add_exception_handler(RequestValidationError, _answer_validation)
+    app.add_exception_handler(Exception, _answer_defect)

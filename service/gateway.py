@@ -8,8 +8,8 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 
 from omnivec2.errors import ArtifactError, ModelNotReadyError, OmniVecError
-from service.access.access_control import Access
-from service.admission.admission_control import Admission
+from service.access.access_control import AccessControl
+from service.admission.admission_control import AdmissionControl
 from service.observability import tracing
 from service.observability.gateway_metrics import Metrics
 from service.pipeline.data_plane import DataPlane
@@ -24,12 +24,13 @@ _LOG = logging.getLogger(__name__)
 RuntimeFactory = Callable[[Settings, Metrics], Runtime]
 
 _START_SECONDS = 0.25
-"""How long to wait before a runtime that is not ready yet is started again."""
-_FEEL_SECONDS = 0.5
-_RELEASE_SECONDS = 5.0
-"""Pages that are given back and needed again must be zeroed: not more often than this."""
-_RELEASE_BUSY_SECONDS = 20.0
-"""The same while there is work: whoever allocates meanwhile waits, a tenth of a second at worst."""
+"""The pause before a runtime that is not ready yet is started again."""
+_MEASURE_SECONDS = 0.5
+"""The time between two measurements of the event loop's lag and of readiness."""
+_TRIM_SECONDS = 5.0
+"""The time between two trims of the heap: pages that are needed again must be zeroed."""
+_TRIM_BUSY_SECONDS = 20.0
+"""The same while there is work: allocations wait during a trim, a tenth of a second at worst."""
 
 
 def _embedded(settings: Settings, metrics: Metrics) -> Runtime:
@@ -49,47 +50,51 @@ def _triton(settings: Settings, metrics: Metrics) -> Runtime:
     return runtime
 
 
-async def _keep_small(busy: Callable[[], bool]) -> None:
-    """Now and then give back what decoding and inference left free in the heap."""
-    released = time.monotonic()
+async def _trim_heap(is_busy: Callable[[], bool]) -> None:
+    """Give back from time to time what decoding and inference left free in the heap."""
+    trimmed = time.monotonic()
     while True:
-        await asyncio.sleep(_RELEASE_SECONDS)
-        if not busy() or time.monotonic() - released >= _RELEASE_BUSY_SECONDS:
+        await asyncio.sleep(_TRIM_SECONDS)
+        if not is_busy() or time.monotonic() - trimmed >= _TRIM_BUSY_SECONDS:
             await asyncio.to_thread(trim_heap)
-            released = time.monotonic()
+            trimmed = time.monotonic()
 
 
 RUNTIMES: Mapping[str, RuntimeFactory] = {"embedded": _embedded, "triton": _triton}
 
 
 class Gateway:
-    """Everything the routes need. The models load in the background: /healthz answers at once.
+    """The state that all routes share. Models load in the background: /healthz answers at once.
 
     Args:
-        settings: of this process.
-        runtime: instead of the one the settings name.
+        settings: The settings of this process.
+        runtime: A runtime to use instead of the one that the settings name.
 
     Attributes:
-        access: the API keys; None if everybody may ask.
+        settings: The settings of this process.
+        metrics: The metrics of this process.
+        admission: The limits on the work that is accepted.
+        access: The API keys; None if none are required.
         shutdown: The state of the process's shutdown.
-        failure: why the models could not be loaded; empty if they could or still may.
-        grpc_address: where gRPC is served, if it is.
-        metrics_address: where metrics are served, if on a port of their own.
-        recorder: of traces, if they are wanted.
-        loading: the task that loads them, once begun.
+        runtime: The runtime of the models.
+        failure: The reason why the models cannot be served; empty if they can or still may.
+        grpc_address: The address at which gRPC is served; empty if it is not.
+        metrics_address: The address of the metrics, if they have a port of their own.
+        recorder: The recorder of traces; None if they are off.
+        loading: The task that loads the models, once started.
     """
 
     def __init__(self, settings: Settings, runtime: Runtime | None = None) -> None:
         self.settings = settings
         self.metrics = Metrics()
-        self.admission = Admission(
+        self.admission = AdmissionControl(
             settings.max_pending_requests,
             settings.max_pending_bytes,
             max_queue_seconds=settings.max_queue_seconds,
             workers=settings.inference_workers,
         )
         self.shutdown = ShutdownState()
-        self.access = Access(settings.api_keys_file) if settings.api_keys_file else None
+        self.access = AccessControl(settings.api_keys_file) if settings.api_keys_file else None
         self.runtime = runtime or RUNTIMES[settings.runtime](settings, self.metrics)
         self._dataplane: DataPlane | None = None
         self.failure = ""
@@ -98,23 +103,23 @@ class Gateway:
         self.metrics_address = ""
         self.recorder = tracing.start()
         self.loading: asyncio.Task[None] | None = None
-        self._upkeep: list[asyncio.Task[None]] = []
+        self._background: list[asyncio.Task[None]] = []
         self._refreshed = time.monotonic()
-        self._watch()
+        self._add_gauges()
 
     @property
     def dataplane(self) -> DataPlane:
-        """What answers requests.
+        """The data plane, which answers requests.
 
         Raises:
-            ModelNotReadyError: the models are still being loaded, or could not be.
+            ModelNotReadyError: The models are still being loaded, or could not be.
         """
         if self._dataplane is None:
             raise ModelNotReadyError(self.failure or f"{self._waiting}; try again soon")
         return self._dataplane
 
     async def health(self) -> Health:
-        """The runtime's health, or why it did not come up."""
+        """Return the runtime's health, or the reason why it did not start."""
         if self.shutdown.draining:
             return Health(False, "the service is stopping")
         if self.failure:
@@ -125,15 +130,15 @@ class Gateway:
         refused = {**health.refused, **self._dataplane.served.refused}
         return Health(health.ready, health.detail, refused)
 
-    def begin(self) -> None:
-        """Start to load the models; needs a running event loop."""
+    def start_loading(self) -> None:
+        """Start loading the models; needs a running event loop."""
         self.loading = asyncio.create_task(self._load())
-        self.loading.add_done_callback(self._loaded)
-        self._upkeep = [asyncio.create_task(self._feel())]
+        self.loading.add_done_callback(self._on_loaded)
+        self._background = [asyncio.create_task(self._measure())]
 
     async def close(self) -> None:
         """Finish what runs and free everything."""
-        for task in (self.loading, *self._upkeep):
+        for task in (self.loading, *self._background):
             if task is not None:
                 task.cancel()
                 await asyncio.wait((task,))
@@ -144,8 +149,8 @@ class Gateway:
         if self.recorder is not None:
             await asyncio.to_thread(self.recorder.close)
 
-    def _watch(self) -> None:
-        """Report what is read when the metrics are."""
+    def _add_gauges(self) -> None:
+        """Add the metrics whose values are read when the metrics are."""
         watch, settings = self.metrics.watch, self.settings
         watch("pending_requests", "Requests being worked on.", lambda: self.admission.requests)
         watch("pending_bytes", "Bytes of request bodies held.", lambda: self.admission.bytes)
@@ -169,11 +174,11 @@ class Gateway:
     def _heads(self) -> Sequence[Head]:
         return list(self._dataplane.heads.values()) if self._dataplane else []
 
-    async def _feel(self) -> None:
-        """Measure how late the event loop is, and whether the service is ready."""
+    async def _measure(self) -> None:
+        """Measure again and again how late the event loop is, and whether the service is ready."""
         while True:
-            due = time.perf_counter() + _FEEL_SECONDS
-            await asyncio.sleep(_FEEL_SECONDS)
+            due = time.perf_counter() + _MEASURE_SECONDS
+            await asyncio.sleep(_MEASURE_SECONDS)
             self.metrics.observe_lag(max(0.0, time.perf_counter() - due))
             self.metrics.set_ready((await self.health()).ready)
 
@@ -193,11 +198,11 @@ class Gateway:
         self._dataplane = plane
         _LOG.info("ready: %s", ", ".join(sorted(plane.heads)))
         self._refreshed = time.monotonic()
-        upkeep = (self._follow(plane), _keep_small(self._is_busy))
-        self._upkeep += [asyncio.create_task(call) for call in upkeep]
+        calls = (self._poll_models(plane), _trim_heap(self._is_busy))
+        self._background += [asyncio.create_task(call) for call in calls]
 
     async def _start(self) -> None:
-        """Start the runtime, as often as it takes: what it needs may come up later."""
+        """Start the runtime, again until it is ready: what it needs may start later."""
         while True:
             try:
                 await self.runtime.start()
@@ -208,20 +213,20 @@ class Gateway:
                     _LOG.warning("waiting: %s", error)
             await asyncio.sleep(_START_SECONDS)
 
-    async def _follow(self, plane: DataPlane) -> None:
-        """Serve models that come and change, stop to serve those that go."""
+    async def _poll_models(self, plane: DataPlane) -> None:
+        """Poll the runtime for models that came, changed or went, and serve what there is."""
         while seconds := self.settings.refresh_seconds:
             await asyncio.sleep(seconds)
             try:
                 await plane.served.refresh()
                 self._refreshed = time.monotonic()
             except Exception:
-                # A runtime looks at disks and servers of others: whatever they do to it, even
-                # a defect of ours, must not end this loop, or no later change would be seen.
-                _LOG.exception("the models could not be looked at")
+                # A runtime depends on disks and other servers: no failure of theirs, and no defect
+                # here, may end this loop, or no later change would be seen.
+                _LOG.exception("the models could not be refreshed")
 
-    def _loaded(self, loading: asyncio.Task[None]) -> None:
-        """Remember why loading failed; a defect of ours must not look like slow loading."""
+    def _on_loaded(self, loading: asyncio.Task[None]) -> None:
+        """Keep the reason if loading failed; a defect must not look like slow loading."""
         error = None if loading.cancelled() else loading.exception()
         if error is None:
             return

@@ -1,102 +1,152 @@
-"""What goes along with a request through the gateway without being an argument of every call."""
+"""The context of a request: what is known of it without being an argument of every call.
+
+One ``ContextVar`` holds one ``RequestContext``. Tasks that are started while a request is answered
+inherit it, and so do the host threads, so that every log line names its request. Whoever learns
+more of a request sets a changed copy (``dataclasses.replace``): what other tasks inherited does
+not change under them.
+"""
 
 from __future__ import annotations
 
 import re
 import time
+import uuid
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from contextvars import ContextVar
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
+
+from service.access.api_keys import Key
 
 # https://www.w3.org/TR/trace-context/#traceparent-header: version 00, and no id of zeros.
 TRACEPARENT = "traceparent"
 _TRACEPARENT = re.compile(r"00-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}")
 
-
-@dataclass(frozen=True)
-class RequestContext:
-    """Of the request that the current task works for.
-
-    Attributes:
-        request_id: as echoed to the caller; empty outside of a request.
-        traceparent: the caller's W3C trace context, if it sent one.
-        deadline: ``time.monotonic()`` after which nobody waits for the answer.
-    """
-
-    request_id: str = ""
-    traceparent: str = ""
-    deadline: float = float("inf")
-
-    @property
-    def seconds_left(self) -> float:
-        """Time until the deadline, at least 0."""
-        return max(0.0, self.deadline - time.monotonic())
-
-
-REQUEST_ID: ContextVar[str] = ContextVar("request_id", default="")
-"""Of the request that is being answered, from its first line to its last: log lines carry it."""
-
-NO_REQUEST = RequestContext()
-CURRENT: ContextVar[RequestContext] = ContextVar("request_context", default=NO_REQUEST)
-"""Tasks started while a request is answered inherit its value."""
+# Short and of harmless characters, because it ends up in logs and headers.
+_SAFE_REQUEST_ID = re.compile(r"[A-Za-z0-9._:/+=@-]{1,128}")
 
 
 class Spans(Protocol):
-    """Where a request says what it spent its time on, if its trace is recorded."""
+    """A recorder of what a request spends its time on, if its trace is recorded."""
 
-    def stage(self, name: str, started: float, seconds: float, model: str = "") -> None:
+    def record_stage(self, name: str, started: float, seconds: float, model: str = "") -> None:
         """Record a stage that is over.
 
         Args:
-            name: of the stage, as in ``Server-Timing``.
-            started: ``time.perf_counter()`` at its start.
-            seconds: its length.
-            model: the model or part it was for, if it was for one.
+            name: The name of the stage, as in ``Server-Timing``.
+            started: The value of ``time.perf_counter()`` at its start.
+            seconds: The length of the stage.
+            model: The model or part it was for; empty if it was for none.
         """
 
-    def work(self, name: str, model: str) -> AbstractContextManager[None]:
+    def stage(self, name: str, model: str) -> AbstractContextManager[None]:
         """Record a block as a stage; what is recorded within it lies below it."""
 
     def call(self, model: str, address: str) -> AbstractContextManager[Mapping[str, str]]:
-        """Record a block that asks a server; the value goes along as headers."""
+        """Record a block that calls a server, and yield the headers to send along."""
 
 
-SPANS: ContextVar[Spans | None] = ContextVar("spans", default=None)
-"""Of the current request; none where traces are off. Inherited as ``CURRENT`` is."""
+class WorkMeter(Protocol):
+    """A meter of the work of a request, read by the admission control while the work is done."""
+
+    def expect_inputs(self, count: int) -> None:
+        """Record how many inputs of the request will be prepared."""
+
+    def record_tokens(self, tokens: int) -> None:
+        """Add the tokens of one more prepared input."""
+
+    def record_seconds(self, seconds: float) -> None:
+        """Add the time that a thread, or the runtime, has worked for the request."""
 
 
-def working(name: str, model: str) -> AbstractContextManager[None]:
-    """A block of the current request as a stage of its trace; see ``Spans.work``."""
-    spans = SPANS.get()
-    return spans.work(name, model) if spans else nullcontext()
+class _NoWorkMeter:
+    """The meter outside of admitted requests: it counts nothing."""
+
+    def expect_inputs(self, count: int) -> None:
+        pass
+
+    def record_tokens(self, tokens: int) -> None:
+        pass
+
+    def record_seconds(self, seconds: float) -> None:
+        pass
 
 
-def calling(model: str, address: str) -> AbstractContextManager[Mapping[str, str]]:
-    """A block that asks a server; its value are the headers of the request's trace context.
+@dataclass(frozen=True, slots=True)
+class RequestContext:
+    """The request that the current task works for.
 
-    Where traces are off these are the caller's own; see ``Spans.call``.
+    Attributes:
+        request_id: The id as echoed to the caller, and in log lines; empty outside of a request.
+        key: The API key of the caller; None where none is required.
+        traceparent: The W3C trace context of the caller; empty if it sent none.
+        deadline: The ``time.monotonic()`` after which the caller no longer waits for the answer.
+        spans: The recorder of the request's trace; None where traces are off.
+        work: The meter of the work that is done for the request.
     """
-    if spans := SPANS.get():
-        return spans.call(model, address)
-    given = CURRENT.get().traceparent
-    return nullcontext({TRACEPARENT: given} if given else {})
+
+    request_id: str = ""
+    key: Key | None = None
+    traceparent: str = ""
+    deadline: float = float("inf")
+    spans: Spans | None = None
+    work: WorkMeter = _NoWorkMeter()  # noqa: RUF009 -- it has no state
+
+    @property
+    def seconds_left(self) -> float:
+        """The time until the deadline, at least 0."""
+        return max(0.0, self.deadline - time.monotonic())
+
+
+REQUEST: ContextVar[RequestContext] = ContextVar("request", default=RequestContext())  # noqa: B039
+"""The context of the request that is answered; frozen, so that the default can be shared."""
 
 
 @contextmanager
-def working_for(request_id: str, traceparent: str, seconds: float) -> Iterator[RequestContext]:
-    """Make a request the current one until the block ends.
-
-    Args:
-        request_id: as echoed to the caller.
-        traceparent: the caller's header; one that is not a trace context is left out.
-        seconds: time until nobody waits for the answer any more.
-    """
-    valid = _TRACEPARENT.fullmatch(traceparent) is not None
-    context = RequestContext(request_id, traceparent if valid else "", time.monotonic() + seconds)
-    token = CURRENT.set(context)
+def in_request(context: RequestContext) -> Iterator[RequestContext]:
+    """Make a context the current one until the block ends."""
+    token = REQUEST.set(context)
     try:
         yield context
     finally:
-        CURRENT.reset(token)
+        REQUEST.reset(token)
+
+
+def started(traceparent: str, seconds: float, work: WorkMeter) -> RequestContext:
+    """Return the current request's context with all that is known once its work begins.
+
+    Args:
+        traceparent: The caller's header; one that is no trace context is left out.
+        seconds: The time until the caller no longer waits for the answer.
+        work: The meter of the work that is done for the request.
+    """
+    valid = _TRACEPARENT.fullmatch(traceparent) is not None
+    return replace(
+        REQUEST.get(),
+        traceparent=traceparent if valid else "",
+        deadline=time.monotonic() + seconds,
+        work=work,
+    )
+
+
+def request_id_of(given: str) -> str:
+    """Return the id that a caller gives its request if it is safe to log, else a new one."""
+    return given if _SAFE_REQUEST_ID.fullmatch(given) else uuid.uuid4().hex
+
+
+def trace_stage(name: str, model: str) -> AbstractContextManager[None]:
+    """Record a block as a stage of the request's trace, if there is one; see ``Spans.stage``."""
+    spans = REQUEST.get().spans
+    return spans.stage(name, model) if spans else nullcontext()
+
+
+def trace_call(model: str, address: str) -> AbstractContextManager[Mapping[str, str]]:
+    """Record a block that calls a server, and yield the headers of the request's trace context.
+
+    Where traces are off, these are the caller's own; see ``Spans.call``.
+    """
+    context = REQUEST.get()
+    if context.spans:
+        return context.spans.call(model, address)
+    return nullcontext({TRACEPARENT: context.traceparent} if context.traceparent else {})

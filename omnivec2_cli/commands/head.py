@@ -52,7 +52,7 @@ def head_add(
     with one_line_errors():
         from rollout.change_heads import add_head
         from rollout.triton_control import TritonControl
-        from service.pipeline.predict_files import wait_for_version
+        from service.http.gateway_client import wait_for_version
 
         servers = [TritonControl(address) for address in triton or []]
         added = add_head(checkpoint, route, model_repo, servers, typer.echo)

@@ -52,7 +52,9 @@ def predict(
 
         omnivec2 predict audio/events rain.ogg --url http://127.0.0.1:8080
     """
-    from service.pipeline.predict_files import NamedFile, predict_here, predict_there
+    from service.http.gateway_client import predict_by_gateway
+    from service.pipeline.named_files import NamedFile
+    from service.pipeline.predict_in_process import predict_in_process
     from service.settings import Settings
 
     with one_line_errors():
@@ -60,11 +62,11 @@ def predict(
         inputs = [NamedFile(name, _read_input(name)) for name in files]
         if url is not None:
             timeout = Settings().request_timeout_seconds
-            answer = predict_there(url, route, inputs, options, timeout)
+            answer = predict_by_gateway(url, route, inputs, options, timeout)
         else:
             update_repository(make_console(stderr=True), checkpoint, model_repo)
             settings = Settings(model_repo=model_repo)
-            answer = predict_here(settings, route, inputs, options)
+            answer = predict_in_process(settings, route, inputs, options)
         if as_json:
             typer.echo(json.dumps(answer, ensure_ascii=False))
         else:

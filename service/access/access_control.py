@@ -1,4 +1,4 @@
-"""Who may ask: keys are recognised, limited, and read anew when their file changes."""
+"""Access control: keys are authenticated, rate-limited, and reloaded when their file changes."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ import logging
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from contextvars import ContextVar
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,60 +18,58 @@ from omnivec2.errors import (
 )
 from omnivec2.spec import HeadSpec
 from service.access.api_keys import Key, digest, read_keys
+from service.request_context import REQUEST
 
 _LOG = logging.getLogger(__name__)
 
-_LOOK_SECONDS = 1.0
-"""How often the file is looked at, while somebody asks."""
+_RELOAD_SECONDS = 1.0
+"""The shortest time between two checks whether the file has changed."""
 
 _SCHEME = "bearer"
 
-KEY: ContextVar[Key | None] = ContextVar("key", default=None)
-"""Of the caller whose request is being answered; None where none is asked for."""
-
 
 @dataclass
-class _Use:
-    """What a key has used up of its limits."""
+class _Usage:
+    """The part of its limits that a key uses: a token bucket for its rate, and its requests."""
 
     tokens: float
     filled_at: float
     concurrent: int = 0
 
 
-class Access:
-    """The keys of a file; used on the event loop only.
+class AccessControl:
+    """The API keys of a file; used on the event loop only.
 
     Args:
-        path: of the file.
-        clock: in seconds.
+        path: The path of the file.
+        clock: A clock in seconds.
 
     Attributes:
-        failure: why the file as it is now cannot be used; empty if it is in use.
+        failure: The reason why the file as it is now cannot be used; empty if it is in use.
 
     Raises:
-        ArtifactError: the file cannot be read. Without keys nothing would be protected.
+        ArtifactError: The file cannot be read. Without keys nothing would be protected.
     """
 
     def __init__(self, path: Path, clock: Callable[[], float] = time.monotonic) -> None:
         self._path = path
         self._clock = clock
-        self._uses: dict[str, _Use] = {}
-        self._seen = _signature(path)
-        self._looked_at = clock()
+        self._usage: dict[str, _Usage] = {}
+        self._signature = _signature(path)
+        self._checked_at = clock()
         self._keys = read_keys(path).keys
         self.failure = ""
 
     def refresh(self) -> None:
-        """Read the file anew if it changed; what cannot be used leaves the keys as they were."""
+        """Reload the file if it changed; the keys stay as they were if it cannot be used."""
         now = self._clock()
-        if now - self._looked_at < _LOOK_SECONDS:
+        if now - self._checked_at < _RELOAD_SECONDS:
             return
-        self._looked_at = now
-        seen = _signature(self._path)
-        if seen == self._seen:
+        self._checked_at = now
+        signature = _signature(self._path)
+        if signature == self._signature:
             return
-        self._seen = seen
+        self._signature = signature
         try:
             self._keys = read_keys(self._path).keys
         except ArtifactError as error:
@@ -82,18 +79,18 @@ class Access:
         self.failure = ""
         names = {key.name for key in self._keys}
         # A key that is in use keeps its count until its requests are answered.
-        self._uses = {n: use for n, use in self._uses.items() if n in names or use.concurrent}
+        self._usage = {n: use for n, use in self._usage.items() if n in names or use.concurrent}
         _LOG.info("%d API keys are in use", len(names))
 
-    def recognise(self, authorization: str, api_key: str) -> Key:
-        """Whose key a request carries.
+    def authenticate(self, authorization: str, api_key: str) -> Key:
+        """Return the key that a request carries.
 
         Args:
-            authorization: the header of that name; ``Bearer <key>`` is understood.
-            api_key: the header ``X-API-Key``, used if there is no other.
+            authorization: The header ``Authorization``; ``Bearer <key>`` is understood.
+            api_key: The header ``X-API-Key``, used if the other carries no key.
 
         Raises:
-            UnauthenticatedError: there is none, or it is unknown or expired.
+            UnauthenticatedError: There is none, or it is unknown or expired.
         """
         self.refresh()
         scheme, _, bearer = authorization.strip().partition(" ")
@@ -103,28 +100,28 @@ class Access:
             raise UnauthenticatedError(
                 "expected an API key: Authorization: Bearer <key>, or X-API-Key: <key>"
             )
-        wanted = digest(given)
+        given_digest = digest(given)
         found: Key | None = None
-        # All are compared, each in constant time: how long it takes tells nothing.
+        # All are compared, each in constant time, so that the time taken reveals nothing.
         for key in self._keys:
-            if hmac.compare_digest(key.sha256, wanted):
+            if hmac.compare_digest(key.sha256, given_digest):
                 found = key
         if found is None or found.expired():
             raise UnauthenticatedError("the API key is unknown or has expired", invalid=True)
         return found
 
     @contextmanager
-    def entered(self, key: Key) -> Iterator[None]:
+    def counted(self, key: Key) -> Iterator[None]:
         """Count a request of a key until the block ends.
 
         Raises:
-            OverloadedError: the key has used up its rate, or as many requests as it may
-                have at the same time are under way.
+            OverloadedError: The key has used up its rate, or has as many requests under way at
+                the same time as it may have.
         """
         now = self._clock()
         rate = key.requests_per_second
         burst = float(key.burst or max(1.0, rate or 1.0))
-        use = self._uses.setdefault(key.name, _Use(burst, now))
+        use = self._usage.setdefault(key.name, _Usage(burst, now))
         if key.max_concurrent is not None and use.concurrent >= key.max_concurrent:
             raise OverloadedError(
                 f"the key {key.name} has {use.concurrent:,} requests under way, as many as it may",
@@ -147,13 +144,13 @@ class Access:
             use.concurrent -= 1
 
 
-def check_heads(specs: Sequence[HeadSpec]) -> None:
-    """Refuse heads that the current key may not ask.
+def authorize_heads(specs: Sequence[HeadSpec]) -> None:
+    """Refuse heads that the key of the current request may not ask.
 
     Raises:
-        ForbiddenError: one of them is not among those of the key.
+        ForbiddenError: One of them is not among those of the key.
     """
-    key = KEY.get()
+    key = REQUEST.get().key
     if key is None or key.heads is None:
         return
     for spec in specs:
@@ -162,7 +159,7 @@ def check_heads(specs: Sequence[HeadSpec]) -> None:
 
 
 def _signature(path: Path) -> tuple[int, int, int] | None:
-    """Changes when the file does."""
+    """Return what changes when the file does; None if it cannot be read."""
     try:
         stat = path.stat()
     except OSError:

@@ -1,9 +1,9 @@
-"""API keys: who may ask, whom, and how often.
+"""API keys: who may ask which heads, and how often.
 
 A key is 256 random bits in a form that is easy to find in logs and code (``ov2_…``). The
 file holds its SHA-256 and never the key. A plain hash is right here: salts and slow hashes
-protect passwords, which can be guessed; nobody guesses 256 random bits, and a request must
-not cost a slow hash.
+protect passwords, which can be guessed; 256 random bits cannot, and a request must not cost a slow
+hash.
 """
 
 from __future__ import annotations
@@ -27,16 +27,18 @@ _KEY_BYTES = 32
 
 
 class Key(BaseModel):
-    """One caller.
+    """The key of one caller, and its limits.
 
     Attributes:
-        name: appears in logs; never the key.
-        sha256: of the key, in hexadecimal digits.
-        requests_per_second: on average; None is as many as the service can.
-        burst: requests at once after a pause; as many as a second's, at least 1, if not given.
-        max_concurrent: requests at the same time.
-        expires: after that the key is none.
-        heads: routes it may ask (``text/sentiment``); None is all, an empty list none.
+        name: The name of the caller, which appears in logs; the key never does.
+        sha256: The SHA-256 of the key in hexadecimal digits.
+        requests_per_second: The limit on requests per second on average; None means no limit.
+        burst: The number of requests at once after a pause; as many as in a second, at least 1,
+            if it is not given.
+        max_concurrent: The limit on requests at the same time; None means no limit.
+        expires: The time after which the key is not valid any more.
+        heads: The names of the heads it may ask (``text/sentiment``); None means all, an empty
+            list means none.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -50,12 +52,12 @@ class Key(BaseModel):
     heads: tuple[str, ...] | None = None
 
     def expired(self) -> bool:
-        """Whether its time is over."""
+        """Whether the key is not valid any more."""
         return self.expires is not None and self.expires <= datetime.now(UTC)
 
 
 class KeysFile(BaseModel):
-    """All of them."""
+    """The content of a file of keys."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -63,15 +65,15 @@ class KeysFile(BaseModel):
 
 
 def digest(key: str) -> str:
-    """SHA-256 of a key in hexadecimal digits."""
+    """Return the SHA-256 of a key in hexadecimal digits."""
     return hashlib.sha256(key.encode("utf-8", "surrogatepass")).hexdigest()
 
 
 def read_keys(path: Path) -> KeysFile:
-    """The keys in a JSON file, or in a TOML file if it is named so.
+    """Read the keys in a JSON file, or in a TOML file if its name says so.
 
     Raises:
-        ArtifactError: the file cannot be read, or a key in it is not as it should be.
+        ArtifactError: The file cannot be read, or a key in it is invalid.
     """
     try:
         text = path.read_text("utf-8")
@@ -80,7 +82,7 @@ def read_keys(path: Path) -> KeysFile:
     except OSError as error:
         raise ArtifactError(f"the keys in {path} cannot be read: {error.strerror}") from error
     except ValidationError as error:
-        # Without the values: one may be a key that somebody put where its hash belongs.
+        # Without the values: one may be a key that was put where its hash belongs.
         first = error.errors(include_input=False, include_url=False)[0]
         where = ".".join(map(str, first["loc"]))
         raise ArtifactError(f"{path}: {where}: {first['msg']}") from error
@@ -93,16 +95,16 @@ def read_keys(path: Path) -> KeysFile:
 
 
 def create_key(path: Path, name: str, **limits: object) -> str:
-    """Make a key, add its hash to a file, and return it; nobody can read it again.
+    """Make a key, add its hash to a file, and return it; it cannot be read again.
 
     Args:
-        path: a JSON file; made if it is not there.
-        name: of the caller.
-        limits: further fields of ``Key``.
+        path: The path of a JSON file; made if it is not there.
+        name: The name of the caller.
+        **limits: The other fields of ``Key``.
 
     Raises:
-        InvalidInputError: there is a key of that name, or a limit is none.
-        ArtifactError: the file cannot be read or written.
+        InvalidInputError: There is a key of that name, or a limit is invalid.
+        ArtifactError: The file cannot be read or written.
     """
     secret = PREFIX + secrets.token_urlsafe(_KEY_BYTES)
     try:
@@ -111,26 +113,26 @@ def create_key(path: Path, name: str, **limits: object) -> str:
         first = error.errors(include_input=False, include_url=False)[0]
         raise InvalidInputError(f"{'.'.join(map(str, first['loc']))}: {first['msg']}") from error
     with _locked(path):
-        there = read_keys(path).keys if path.exists() else ()
-        if any(one.name == name for one in there):
+        known = read_keys(path).keys if path.exists() else ()
+        if any(other.name == name for other in known):
             raise InvalidInputError(f"{path} has a key named {name} already")
-        _write(path, KeysFile(keys=(*there, key)))
+        _write(path, KeysFile(keys=(*known, key)))
     return secret
 
 
 def revoke_key(path: Path, name: str) -> None:
-    """Take a key out of a file.
+    """Remove a key from a file.
 
     Raises:
-        InvalidInputError: there is none of that name.
-        ArtifactError: the file cannot be read or written.
+        InvalidInputError: There is none of that name.
+        ArtifactError: The file cannot be read or written.
     """
     with _locked(path):
-        there = read_keys(path).keys
-        left = tuple(key for key in there if key.name != name)
-        if len(left) == len(there):
+        known = read_keys(path).keys
+        left = tuple(key for key in known if key.name != name)
+        if len(left) == len(known):
             raise InvalidInputError(
-                f"{path} has no key named {name}", known=[k.name for k in there]
+                f"{path} has no key named {name}", known=[k.name for k in known]
             )
         _write(path, KeysFile(keys=left))
 
@@ -143,7 +145,7 @@ def _locked(path: Path) -> FileLock:
 
 
 def _write(path: Path, keys: KeysFile) -> None:
-    """Replace the file at once, so that nobody reads half of it; for its owner only."""
+    """Replace the file atomically; only its owner can read it."""
     text = json.dumps(keys.model_dump(mode="json", exclude_none=True), indent=2) + "\n"
     try:
         write_file(path, text.encode(), mode=0o600)

@@ -1,14 +1,14 @@
-"""How much the gateway takes on at the same time; what is over it is told to come back.
+"""Limits on what the gateway works on at the same time; requests over them are refused with 429.
 
-Decided from the head of a request alone, before its body is read:
+The decision needs the request line and headers alone, before the body is read:
 
 ::
 
     tokens(head, form, Content-Length) x seconds per token = work of the request
-    work of the requests before it / drain rate            = time it would wait
+    work of the requests before it / drain rate            = wait of the request
 
-A request is taken if it would wait no longer than it may, and if its model does not hold
-more than what is left free, so that a model in great demand leaves room for the others.
+A request is admitted if its wait is short enough, and if the requests to its model do not hold more
+of the queue than what is left free, so that a model in great demand leaves room for the others.
 Everything here runs on the event loop.
 """
 
@@ -18,40 +18,41 @@ import asyncio
 import math
 import time
 from collections.abc import Callable, Sequence
-from contextvars import Token
 from types import TracebackType
 
 from omnivec2.errors import InputError, ModelNotReadyError, OverloadedError
 from omnivec2.spec import HeadSpec
-from service.admission.cost_model import WORK, Cost, DrainRate, Work
+from service.admission.cost_model import CostModel, DrainRate
 
 _ARRIVAL_SECONDS = 1.0
-"""A body that takes longer to arrive holds no room meanwhile: a slow sender must not block."""
+"""A body that takes longer to arrive holds no room until it is there: a slow sender must not block
+others."""
 
 _REFUSED_SECONDS = 1.0
-"""For so long those who were refused count when the next is told when to come back."""
+"""The time constant with which refused work, which adds to ``Retry-After``, is forgotten."""
 
 _LONGEST_RETRY_SECONDS = 30.0
 
-_MOST_KINDS = 4096
-"""Kinds of requests whose costs are remembered; callers may ask any set of tasks."""
+_MAX_COST_MODELS = 4096
+"""The number of cost models that are kept; callers may ask any set of tasks."""
 
 
-class Admission:
-    """Counts requests, the bytes they hold and the work they are.
+class AdmissionControl:
+    """The requests that are worked on, the bytes they hold and the work that is left.
 
     Args:
-        max_requests: requests worked on at the same time.
-        max_bytes: bytes of bodies held at the same time.
-        max_queue_seconds: longest that a request may have to wait for those before it.
-        workers: requests that are always taken, since they need not wait for each other.
-        clock: in seconds.
+        max_requests: The limit on requests that are worked on at the same time.
+        max_bytes: The limit on bytes of bodies that are held at the same time.
+        max_queue_seconds: The longest time that a request may wait for those before it.
+        workers: The number of requests that are always admitted: they need not wait for each
+            other.
+        clock: A clock in seconds.
 
     Attributes:
-        requests: admitted and not yet answered.
-        bytes: of their bodies.
-        work_seconds: left to be done for them, by one thread.
-        drain: how fast that goes.
+        requests: The number of requests that are admitted and not yet answered.
+        bytes: The bytes of their bodies.
+        work_seconds: The work that is left for them, in seconds of one thread.
+        drain_rate: The rate at which that work is done.
     """
 
     def __init__(
@@ -68,41 +69,41 @@ class Admission:
         self._max_queue_seconds = max_queue_seconds
         self._workers = workers
         self._clock = clock
-        self._costs: dict[tuple[str, ...], Cost] = {}
-        self._by_model: dict[str, float] = {}
-        self._refused = 0.0
+        self._cost_models: dict[tuple[str, ...], CostModel] = {}
+        self._work_by_model: dict[str, float] = {}
+        self._refused_seconds = 0.0
         self._refused_at = self._ticked_at = clock()
         self._working = 0
         self.requests = 0
         self.bytes = 0
         self.work_seconds = 0.0
-        self.drain = DrainRate(float(workers))
+        self.drain_rate = DrainRate(float(workers))
 
     def now(self) -> float:
-        """Of the clock."""
+        """Return the time of the clock, in seconds."""
         return self._clock()
 
     @property
     def wait_seconds(self) -> float:
-        """How long a request that came now would wait."""
-        return self.work_seconds / self.drain.value
+        """The time that a request which came now would wait."""
+        return self.work_seconds / self.drain_rate.value
 
-    def enter(
+    def admit(
         self, specs: Sequence[HeadSpec], form: str, nbytes: int | None, seconds: float
     ) -> Ticket:
-        """Admit one request, for a ``with`` block.
+        """Admit one request; the ticket holds its room within a ``with`` block.
 
         Args:
-            specs: the heads it asks.
-            form: how its inputs come; requests of one form cost alike.
-            nbytes: length of its body, if it says so.
-            seconds: time until nobody waits for the answer any more.
+            specs: The specs of the heads it asks.
+            form: The form of its inputs; requests of one form cost alike.
+            nbytes: The length of its body, if it is declared.
+            seconds: The time until the caller no longer waits for the answer.
 
         Raises:
-            OverloadedError: there is as much to do as may be.
+            OverloadedError: There is as much to do as may be.
         """
-        cost = self._cost(specs, form)
-        tokens = cost.tokens(nbytes)
+        cost = self._cost_model(specs, form)
+        tokens = cost.estimate_tokens(nbytes)
         work = tokens * cost.seconds_per_token
         model = specs[0].name
         if refusal := self._refusal(model, work, seconds):
@@ -111,11 +112,11 @@ class Admission:
             raise OverloadedError(message, retry_after_seconds=retry_after_seconds, reason=reason)
         return Ticket(self, model, cost, tokens)
 
-    def check(self) -> None:
-        """Refuse a request of which nothing is known yet, if there is room for none.
+    def check_requests(self) -> None:
+        """Refuse a request of which nothing is known yet if there are too many already.
 
         Raises:
-            OverloadedError: there are as many requests as may be.
+            OverloadedError: There are as many requests as may be.
         """
         if self.requests >= self._max_requests:
             message = f"{self.requests:,} requests are being worked on already"
@@ -123,11 +124,11 @@ class Admission:
                 message, retry_after_seconds=self._retry_after(0.0), reason="requests"
             )
 
-    def take(self, count: int) -> None:
+    def hold_bytes(self, count: int) -> None:
         """Account for bytes that arrived.
 
         Raises:
-            OverloadedError: bodies hold as much memory as they may.
+            OverloadedError: Bodies hold as much memory as they may.
         """
         if self.bytes + count > self._max_bytes:
             message = f"request bodies hold {self.bytes:,} bytes already"
@@ -137,71 +138,72 @@ class Admission:
         self.bytes += count
 
     def _refusal(self, model: str, work: float, seconds: float) -> tuple[str, str] | None:
-        """Why a request is refused, in a word and in words; None if it is not."""
+        """Return the label and the message of a reason to refuse a request, if there is one."""
         if self.requests >= self._max_requests:
             return "requests", f"{self.requests:,} requests are being worked on already"
         if self.requests < self._workers:
             return None
-        rate = self.drain.value
+        rate = self.drain_rate.value
         wait = self.work_seconds / rate
-        # A third of the deadline: answers took up to twice as long as estimated, and a late one
-        # is lost work.
+        # A third of the deadline: answers took up to twice as long as estimated, and the work on a
+        # late answer is lost.
         longest = min(self._max_queue_seconds, seconds / 3)
         if wait > longest or wait + work / rate > seconds:
             ahead = f"a request would wait {wait:.2f} s for those before it"
             return "work", f"{ahead}, at most {longest:g} s"
-        own = self._by_model.get(model, 0.0)
+        own = self._work_by_model.get(model, 0.0)
         if own > max(0.0, self._max_queue_seconds * rate - self.work_seconds):
             message = f"the requests to {model} hold as much of the queue as is left for all others"
             return "model", message
         return None
 
     def _retry_after(self, work: float) -> float:
-        """When what is admitted, and what was refused lately, could be done."""
+        """Return the seconds until what is admitted, and what was refused lately, could be done."""
         now = self._clock()
-        self._refused *= math.exp((self._refused_at - now) / _REFUSED_SECONDS)
-        self._refused += work
+        self._refused_seconds *= math.exp((self._refused_at - now) / _REFUSED_SECONDS)
+        self._refused_seconds += work
         self._refused_at = now
-        seconds = (self.work_seconds + self._refused) / self.drain.value
+        seconds = (self.work_seconds + self._refused_seconds) / self.drain_rate.value
         return min(seconds, _LONGEST_RETRY_SECONDS)
 
-    def _cost(self, specs: Sequence[HeadSpec], form: str) -> Cost:
+    def _cost_model(self, specs: Sequence[HeadSpec], form: str) -> CostModel:
         kind = (form, *(spec.name for spec in specs))
-        if (cost := self._costs.get(kind)) is None:
-            if len(self._costs) >= _MOST_KINDS:
-                self._costs.clear()
-            cost = self._costs[kind] = Cost(specs)
+        if (cost := self._cost_models.get(kind)) is None:
+            if len(self._cost_models) >= _MAX_COST_MODELS:
+                self._cost_models.clear()
+            cost = self._cost_models[kind] = CostModel(specs)
         return cost
 
     def _tick(self) -> None:
-        """Let the time since the last call count as busy if somebody worked."""
+        """Count the time since the last call as busy if a request was worked on."""
         now = self._clock()
         if self._working:
-            self.drain.advance(now - self._ticked_at)
+            self.drain_rate.record_busy_time(now - self._ticked_at)
         self._ticked_at = now
 
-    def _change(self, model: str, work: float) -> None:
-        """There is more, or less, left to be done."""
-        # Sums of many floats drift; what is left of nothing is nothing.
+    def _change_work(self, model: str, work: float) -> None:
+        """Add to the work that is left, or take from it."""
+        # Sums of many floats drift, and must not become negative.
         self.work_seconds = max(0.0, self.work_seconds + work)
-        self._by_model[model] = max(0.0, self._by_model.get(model, 0.0) + work)
+        self._work_by_model[model] = max(0.0, self._work_by_model.get(model, 0.0) + work)
 
-    def _start(self) -> None:
+    def _start_work(self) -> None:
         self._tick()
         self._working += 1
 
-    def _spend(self, seconds: float) -> None:
+    def _finish_work(self, seconds: float) -> None:
         self._tick()
-        self.drain.add(seconds)
+        self.drain_rate.record_work(seconds)
 
-    def _settle(self, held: float, since: float) -> None:
-        """A request failed, nobody knows how late: count at most its share of the time it was in.
+    def _drop_work(self, held: float, since: float) -> None:
+        """Count the work of a request that failed as done, up to its share of the time it took.
 
-        Otherwise many that fail would look like a service that does nothing.
+        How much of it was done is not known; without it, many requests that fail would look like
+        a service that does nothing.
         """
         self._tick()
         share = (self._ticked_at - since) * self._workers / self._working
-        self.drain.add(min(held, share))
+        self.drain_rate.record_work(min(held, share))
 
     def _leave(self, *, worked: bool) -> None:
         self._tick()
@@ -209,68 +211,75 @@ class Admission:
         self.requests -= 1
         if self.requests == 0:
             self.work_seconds = 0.0
-            self._by_model.clear()
+            self._work_by_model.clear()
 
 
 class Ticket:
-    """One admitted request; gives back its place, its bytes and its work at the end."""
+    """One admitted request: it releases its place, its bytes and its work at the end.
 
-    def __init__(self, admission: Admission, model: str, cost: Cost, tokens: float) -> None:
+    It is the ``WorkMeter`` of the request.
+    """
+
+    def __init__(
+        self, admission: AdmissionControl, model: str, cost: CostModel, tokens: float
+    ) -> None:
         self._admission = admission
         self._model = model
         self._cost = cost
-        self._guess = tokens
+        self._estimate = tokens
         self._tokens = tokens
         self._inputs = 1
-        self._found = 0
-        self._spent = 0.0
+        self._measured_tokens = 0
+        self._measured_seconds = 0.0
         self._held = 0.0
         self._bytes = 0
-        self._late: asyncio.TimerHandle | None = None
-        self._told: Token[Work] | None = None
+        self._arrival_timeout: asyncio.TimerHandle | None = None
         self._begun = False
         self._began_at = 0.0
 
-    def take(self, count: int) -> None:
-        """Account for ``count`` more bytes of this request's body; see ``Admission.take``."""
-        self._admission.take(count)
+    def hold_bytes(self, count: int) -> None:
+        """Account for more bytes of this request's body; see ``AdmissionControl.hold_bytes``."""
+        self._admission.hold_bytes(count)
         self._bytes += count
 
-    def begin(self) -> None:
-        """The body is there and the work on it begins."""
-        self._stop_waiting()
+    def begin_work(self) -> None:
+        """Mark the body as there, and the work on it as begun."""
+        self._cancel_arrival_timeout()
         self._begun = True
         self._began_at = self._admission.now()
-        self._admission._start()
+        self._admission._start_work()
         self._hold()
 
-    def expect(self, inputs: int) -> None:
-        """So many inputs will be prepared; each is guessed to have as many tokens."""
-        self._inputs = max(1, inputs)
-        self._tokens, self._found = self._guess, 0
+    def expect_inputs(self, count: int) -> None:
+        """Record how many inputs will be prepared; each is estimated to have as many tokens."""
+        self._inputs = max(1, count)
+        self._tokens, self._measured_tokens = self._estimate, 0
 
-    def found(self, tokens: int) -> None:
-        """One more input is prepared and has so many tokens; replaces what was guessed of it."""
-        self._tokens += tokens - self._guess / self._inputs
-        self._found += tokens
+    def record_tokens(self, tokens: int) -> None:
+        """Replace the estimate for one more input by its tokens, now that it is prepared."""
+        self._tokens += tokens - self._estimate / self._inputs
+        self._measured_tokens += tokens
         self._hold()
 
-    def spend(self, seconds: float) -> None:
-        """So much of the work is done."""
-        self._spent += seconds
-        self._admission._spend(seconds)
+    def record_seconds(self, seconds: float) -> None:
+        """Add work that has been done, in seconds of one thread."""
+        self._measured_seconds += seconds
+        self._admission._finish_work(seconds)
         self._hold()
 
-    def succeed(self) -> None:
-        """The request is answered: learn from it."""
-        if self._found:
-            self._cost.learn(self._bytes, self._found, self._spent, self._admission.now())
+    def learn(self) -> None:
+        """Update the cost model with this request, which is answered."""
+        if self._measured_tokens:
+            self._cost.learn(
+                self._bytes, self._measured_tokens, self._measured_seconds, self._admission.now()
+            )
 
     def __enter__(self) -> Ticket:
         self._admission.requests += 1
         self._hold()
-        self._late = asyncio.get_running_loop().call_later(_ARRIVAL_SECONDS, self._change_to, 0.0)
-        self._told = WORK.set(self)
+        self._arrival_timeout = asyncio.get_running_loop().call_later(
+            _ARRIVAL_SECONDS, self._change_to, 0.0
+        )
         return self
 
     def __exit__(
@@ -279,25 +288,24 @@ class Ticket:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self._stop_waiting()
-        if self._told is not None:
-            WORK.reset(self._told)
+        self._cancel_arrival_timeout()
         if self._begun and isinstance(error, (InputError, ModelNotReadyError)):
-            # It took its turn, however far it came: what it held is no more to be done.
-            self._admission._settle(self._held, self._began_at)
+            # However far it came, what it held need not be done any more.
+            self._admission._drop_work(self._held, self._began_at)
         self._change_to(0.0)
         self._admission.bytes -= self._bytes
         self._admission._leave(worked=self._begun)
 
     def _hold(self) -> None:
-        """Hold room for what is left to be done."""
-        self._change_to(max(0.0, self._tokens * self._cost.seconds_per_token - self._spent))
+        """Hold room for the work that is left."""
+        seconds = self._tokens * self._cost.seconds_per_token
+        self._change_to(max(0.0, seconds - self._measured_seconds))
 
     def _change_to(self, work: float) -> None:
-        self._admission._change(self._model, work - self._held)
+        self._admission._change_work(self._model, work - self._held)
         self._held = work
 
-    def _stop_waiting(self) -> None:
-        if self._late is not None:
-            self._late.cancel()
-            self._late = None
+    def _cancel_arrival_timeout(self) -> None:
+        if self._arrival_timeout is not None:
+            self._arrival_timeout.cancel()
+            self._arrival_timeout = None

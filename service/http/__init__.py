@@ -1,1 +1,1 @@
-"""HTTP: routes, middleware, the forms of a request and the reading of its body."""
+"""HTTP: routes, middleware, the forms of a request, the reading of its body, and a client."""

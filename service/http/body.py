@@ -1,4 +1,4 @@
-"""Reading a request's body no further than it may be long."""
+"""The body of a request, read no further than its limit."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ class Body:
     """A request's body, limited in bytes and in time.
 
     Args:
-        request: nothing of its body has been read.
-        ticket: accounts for the bytes while they are held.
-        timeout_seconds: time in which the whole body must arrive.
+        request: The request; nothing of its body has been read.
+        ticket: The ticket that accounts for the bytes while they are held.
+        timeout_seconds: The time in which the whole body must arrive.
 
     Raises:
-        UnsupportedMediaTypeError: the body is compressed.
+        UnsupportedMediaTypeError: The body is compressed.
     """
 
     def __init__(self, request: Request, ticket: Ticket, timeout_seconds: float) -> None:
@@ -42,20 +42,20 @@ class Body:
         self._timeout_seconds = timeout_seconds
 
     async def read(self, limit: int) -> bytes:
-        """The whole body.
+        """Read the whole body.
 
         Args:
-            limit: most bytes it may have.
+            limit: The most bytes it may have.
 
         Raises:
-            TooLargeError: it is longer, or says it is; no more of it is read.
-            DeadlineExceededError: it did not arrive in time.
-            InvalidInputError: the caller broke off, or its length is no number.
+            TooLargeError: It is longer, or declared to be; no more of it is read.
+            DeadlineExceededError: It did not arrive in time.
+            InvalidInputError: The client broke off, or its declared length is not a number.
         """
         return b"".join([chunk async for chunk in self.chunks(limit)])
 
     async def chunks(self, limit: int) -> AsyncGenerator[bytes, None]:
-        """The body piece by piece; see ``read``."""
+        """Yield the body piece by piece; see ``read``."""
         _check_declared(self._request.headers.get("content-length"), limit)
         received = 0
         stream = aiter(self._request.stream())
@@ -71,7 +71,7 @@ class Body:
                 received += len(chunk)
                 if received > limit:
                     raise _too_large(limit)
-                self._ticket.take(len(chunk))
+                self._ticket.hold_bytes(len(chunk))
                 self._request.state.received_bytes = received
                 yield chunk
         except TimeoutError as error:
@@ -82,7 +82,7 @@ class Body:
 
 
 def declared_length(headers: Headers) -> int | None:
-    """What ``Content-Length`` says, if it says a number that may be true."""
+    """Return the value of ``Content-Length`` if it is a plausible number, else None."""
     length = headers.get("content-length", "")
     return int(length) if length.isascii() and length.isdigit() and len(length) < 16 else None
 

@@ -1,4 +1,4 @@
-"""The three forms of a request: raw bytes, JSON, multipart. All end in the same inputs."""
+"""The three forms of a request: raw bytes, JSON, multipart. All give the same inputs."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ from omnivec2.errors import (
 )
 from omnivec2.preprocess import Preprocessor
 from service.http.body import Body
-from service.pipeline.concurrency import off_loop
+from service.pipeline.concurrency import in_thread_if_large
 from service.pipeline.host_stages import FileInput, JsonInput, RawInput
 
 JSON = "application/json"
 MULTIPART = "multipart/form-data"
 
-# Types that say nothing about the content: curl sends the last for --data-binary.
-_SAYS_NOTHING = ("", "application/octet-stream", "application/x-www-form-urlencoded")
+# Types that do not identify the content: curl sends the last for --data-binary.
+_UNSPECIFIC_TYPES = ("", "application/octet-stream", "application/x-www-form-urlencoded")
 
 _JSON_OVERHEAD = 64 * 2**10
 """Room for parameters and punctuation around the inputs of a JSON or multipart body."""
@@ -35,12 +35,12 @@ _JSON_OVERHEAD = 64 * 2**10
 
 @dataclass(frozen=True)
 class PredictRequest:
-    """What a caller asks of one head.
+    """The inputs and parameters of a request.
 
     Attributes:
-        inputs: in the caller's order.
-        parameters: as sent, not yet checked.
-        batched: whether the caller sent a list and gets a list.
+        inputs: The inputs in the caller's order.
+        parameters: The parameters as sent, not yet checked.
+        batched: Whether the caller sent a list and gets a list.
     """
 
     inputs: list[RawInput]
@@ -50,12 +50,12 @@ class PredictRequest:
 
 @dataclass(frozen=True)
 class RequestReader:
-    """Reads requests to one head.
+    """A reader of requests to one head.
 
     Attributes:
-        preprocessor: of the head; knows its content types, its limits and its JSON forms.
-        max_body_bytes: ceiling on a body, whatever the head allows.
-        max_json_values: ceiling on the values in a JSON body.
+        preprocessor: The pre-processor of the head, with its content types, limits and JSON forms.
+        max_body_bytes: The ceiling on a body, whatever the head allows.
+        max_json_values: The ceiling on the values in a JSON body.
     """
 
     preprocessor: Preprocessor[Any, Any]
@@ -66,24 +66,26 @@ class RequestReader:
         """Read a request in any of the three forms.
 
         Raises:
-            TooLargeError: the body is over its limit.
-            UnsupportedMediaTypeError: the modality does not take the content type.
-            InputError: the body is not what its content type says.
+            TooLargeError: The body is over its limit.
+            UnsupportedMediaTypeError: The modality does not take the content type.
+            InputError: The body is not what its content type says.
         """
         declared = _media_type(headers.get("content-type", ""))
         if declared == MULTIPART:
             return await self._read_multipart(headers, body)
         if declared == JSON:
             data = await body.read(self._json_limit)
-            return await off_loop(len(data), lambda: self._from_json(data))
-        if declared not in _SAYS_NOTHING and declared not in self.preprocessor.media_types:
+            return await in_thread_if_large(len(data), lambda: self._from_json(data))
+        if declared not in _UNSPECIFIC_TYPES and declared not in self.preprocessor.media_types:
             raise self._unsupported(declared)
-        says_nothing = declared in _SAYS_NOTHING
-        limit = self._json_limit if says_nothing else self._file_limit
+        unspecific = declared in _UNSPECIFIC_TYPES
+        limit = self._json_limit if unspecific else self._file_limit
         data = await body.read(limit)
-        if says_nothing and await off_loop(len(data), lambda: self._looks_like_request(data)):
-            return await off_loop(len(data), lambda: self._from_json(data))
-        return PredictRequest([self._file(data, None if says_nothing else declared)])
+        if unspecific and await in_thread_if_large(
+            len(data), lambda: self._looks_like_request(data)
+        ):
+            return await in_thread_if_large(len(data), lambda: self._from_json(data))
+        return PredictRequest([self._file(data, None if unspecific else declared)])
 
     @property
     def _file_limit(self) -> int:
@@ -91,7 +93,7 @@ class RequestReader:
 
     @property
     def _json_limit(self) -> int:
-        """Base64 is a third longer than what it stands for."""
+        """The limit on a JSON body: base64 is a third longer than the bytes it encodes."""
         limits = self.preprocessor.limits
         return min(limits.bytes * 4 // 3 * limits.inputs + _JSON_OVERHEAD, self.max_body_bytes)
 
@@ -144,10 +146,10 @@ class RequestReader:
         return self._from_inputs(inputs, merged)
 
     def _from_inputs(self, value: JsonValue, parameters: Mapping[str, JsonValue]) -> PredictRequest:
-        several = self.preprocessor.split(value)
-        if several is None:
+        items = self.preprocessor.split(value)
+        if items is None:
             return PredictRequest([JsonInput(value)], parameters)
-        return PredictRequest([JsonInput(one) for one in several], parameters, batched=True)
+        return PredictRequest([JsonInput(item) for item in items], parameters, batched=True)
 
     async def _read_multipart(self, headers: Headers, body: Body) -> PredictRequest:
         limits = self.preprocessor.limits
@@ -196,7 +198,7 @@ class RequestReader:
             )
         data = await part.read()
         declared = _media_type(part.content_type or "")
-        if declared in _SAYS_NOTHING:
+        if declared in _UNSPECIFIC_TYPES:
             return self._file(data, None)
         if declared in self.preprocessor.media_types:
             return self._file(data, declared)
@@ -233,17 +235,17 @@ class RequestReader:
 
 
 def form_of(headers: Headers) -> str:
-    """Which form a request has, as its head says."""
+    """Return the form of a request, according to its headers."""
     declared = _media_type(headers.get("content-type", ""))
     return {JSON: "json", MULTIPART: "form"}.get(declared, "file")
 
 
 def parse_json(data: bytes, max_values: int) -> JsonValue:
-    """A JSON document.
+    """Parse a JSON document.
 
     Raises:
-        TooLargeError: it holds more than ``max_values`` values.
-        UndecodableError: it is not JSON.
+        TooLargeError: It holds more than ``max_values`` values.
+        UndecodableError: It is not JSON.
     """
     check_json_values(data, max_values)
     try:
@@ -253,22 +255,25 @@ def parse_json(data: bytes, max_values: int) -> JsonValue:
     return value
 
 
-def check_json_values(data: bytes, most: int) -> None:
-    """Refuse JSON of more than ``most`` values (TooLargeError) without parsing it.
+def check_json_values(data: bytes, max_values: int) -> None:
+    """Refuse JSON of too many values without parsing it.
 
-    Every value but the first follows one of three signs; counting them is far cheaper
-    than the objects they would become.
+    Every value but the first follows one of three characters; counting these is far cheaper than
+    the objects that the values would become.
+
+    Raises:
+        TooLargeError: It holds more than ``max_values`` values.
     """
-    if sum(map(data.count, (b",", b"[", b"{"))) > most:
-        raise TooLargeError(f"the JSON body holds more than {most:,} values", field="body")
+    if sum(map(data.count, (b",", b"[", b"{"))) > max_values:
+        raise TooLargeError(f"the JSON body holds more than {max_values:,} values", field="body")
 
 
 class _InMemoryParser(MultiPartParser):
-    """Keeps files in memory: the body is bounded, and the pre-processors want bytes."""
+    """A parser that keeps files in memory: bodies are bounded, and pre-processors take bytes."""
 
     spool_max_size = 2**40
 
 
 def _media_type(content_type: str) -> str:
-    """``text/csv; charset=utf-8`` -> ``text/csv``."""
+    """Return a content type without its parameters: ``text/csv; charset=utf-8`` -> ``text/csv``."""
     return content_type.partition(";")[0].strip().lower()

@@ -17,7 +17,7 @@ from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 from prometheus_client.registry import Collector
 
-from service.pipeline.data_plane import Timings
+from service.pipeline.answers import Timings
 from service.runtimes.base import Model
 
 CONTENT_TYPE = CONTENT_TYPE_LATEST

@@ -6,7 +6,7 @@ import logging
 import time
 from typing import Literal
 
-from service.request_context import REQUEST_ID
+from service.request_context import REQUEST
 
 _TEXT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
 _NAMED = "%(asctime)s %(levelname)s %(name)s [%(request_id)s]: %(message)s"
@@ -25,7 +25,7 @@ def configure(level: str, form: Literal["text", "json"]) -> None:
 def _name_request(record: logging.LogRecord) -> bool:
     """Add the id of the request in whose task or thread a line was logged."""
     if not getattr(record, "request_id", ""):
-        record.request_id = REQUEST_ID.get()
+        record.request_id = REQUEST.get().request_id
     return True
 
 

@@ -12,6 +12,7 @@ import threading
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 
 from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
 from opentelemetry.sdk.resources import SERVICE_NAME, SERVICE_VERSION, Resource
@@ -22,7 +23,7 @@ from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapProp
 
 from omnivec2 import __version__
 from omnivec2.errors import InputError
-from service.request_context import SPANS
+from service.request_context import REQUEST
 
 _LOG = logging.getLogger(__name__)
 
@@ -58,14 +59,9 @@ class Recorder:
         """The tracer provider, for FastAPI, which makes the server spans of HTTP requests."""
         return self._provider
 
-    @contextmanager
-    def stages(self) -> Iterator[None]:
-        """Record the stages of the request that the block answers, below the current span."""
-        token = SPANS.set(_RequestSpans(self))
-        try:
-            yield
-        finally:
-            SPANS.reset(token)
+    def record_stages(self) -> None:
+        """Record the stages of the current task's request, as spans below the current span."""
+        REQUEST.set(replace(REQUEST.get(), spans=_RequestSpans(self)))
 
     @contextmanager
     def rpc(self, headers: Mapping[str, str], attributes: Mapping[str, str]) -> Iterator[None]:
@@ -78,7 +74,8 @@ class Recorder:
         name = f"{attributes['rpc.service']}/{attributes['rpc.method']}"
         parent = _CONTEXT.extract(headers)
         span = self._tracer.start_span(name, parent, SpanKind.SERVER, dict(attributes))
-        with self._within(span), self.stages():
+        with self._within(span):
+            self.record_stages()
             yield
 
     def close(self) -> None:
@@ -93,8 +90,8 @@ class Recorder:
         self._messages.detach()
 
     def stage(self, name: str, started: float, seconds: float, model: str) -> None:
-        """Record a finished span; see ``Spans.stage``."""
-        # Spans have wall-clock times, stages a monotonic clock.
+        """Record a span that is over; see ``Spans.record_stage``."""
+        # Spans have the time of day, stages a clock that never jumps.
         start_ns = time.time_ns() - int((time.perf_counter() - started) * 1e9)
         span = self._tracer.start_span(
             name, start_time=start_ns, attributes=_model_attributes(model)
@@ -129,15 +126,15 @@ class _RequestSpans:
         self._recorder = recorder
         self._left = _MAX_STAGES
 
-    def stage(self, name: str, started: float, seconds: float, model: str = "") -> None:
-        """Record a finished stage; see ``Spans.stage``."""
+    def record_stage(self, name: str, started: float, seconds: float, model: str = "") -> None:
+        """See ``Spans.record_stage``."""
         if self._left > 0 and get_current_span().is_recording():
             self._left -= 1
             self._recorder.stage(name, started, seconds, model)
 
     @contextmanager
-    def work(self, name: str, model: str) -> Iterator[None]:
-        """Record the block as a stage; see ``Spans.work``."""
+    def stage(self, name: str, model: str) -> Iterator[None]:
+        """See ``Spans.stage``."""
         with self._recorder.block(name, SpanKind.INTERNAL, _model_attributes(model)):
             yield
 

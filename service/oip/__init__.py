@@ -1,1 +1,1 @@
-"""The Open Inference Protocol (KServe v2, as Triton speaks it), for callers who bring tensors."""
+"""The Open Inference Protocol (KServe v2, as Triton speaks it), for callers that send tensors."""

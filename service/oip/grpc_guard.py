@@ -1,65 +1,61 @@
-"""What stands around every gRPC call: the key, the size of the message, failures, a log line."""
+"""The wrapper of every gRPC method: authentication, decoding, failures, and the access log."""
 
 from __future__ import annotations
 
 import logging
-import re
 import time
-import uuid
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 
 import grpc
 from google.protobuf.message import DecodeError
 
 from omnivec2.errors import ModelNotReadyError, OmniVecError, UndecodableError
-from service.access.access_control import KEY
 from service.errors import OUR_FAULT, grpc_code_of
 from service.gateway import Gateway
 from service.http.middleware import access_log
-from service.pipeline.concurrency import off_loop
-from service.request_context import REQUEST_ID
+from service.pipeline.concurrency import in_thread_if_large
+from service.request_context import REQUEST, request_id_of
 
 Handler = Callable[[Any, Any], Awaitable[Any]]
 
 _LOG = logging.getLogger(__name__)
 
 _OPEN = frozenset({"ServerLive", "ServerReady"})
-"""Is the process alive: answered to everybody, and never for want of room."""
+"""Health checks: answered without a key, and also at the limit of requests."""
 
 _INFER = "ModelInfer"
 
-_SANE = re.compile(r"[A-Za-z0-9._:/+=@-]{1,128}")
-
 
 class Guard:
-    """Wraps the methods of a service.
+    """A wrapper of the methods of a gRPC service.
 
     Args:
-        gateway: whose keys and room are asked for.
+        gateway: The gateway whose API keys and admission control apply.
     """
 
     def __init__(self, gateway: Gateway) -> None:
         self._gateway = gateway
 
     def wrap(self, name: str, method: Handler, kind: Any) -> Handler:
-        """A handler of raw messages.
+        """Return a handler of undecoded messages.
 
         Args:
-            name: of the method.
-            method: takes a message and gRPC's context, and gives a message.
-            kind: of the message that it takes.
+            name: The name of the method.
+            method: The method; takes a message and gRPC's context, and returns a message.
+            kind: The class of the message that it takes.
         """
 
         async def call(data: bytes, context: Any) -> Any:
             metadata = {k: str(v) for k, v in context.invocation_metadata() if _is_text(k)}
-            given = metadata.get("x-request-id", "")
-            REQUEST_ID.set(given if _SANE.fullmatch(given) else uuid.uuid4().hex)
+            request_id = request_id_of(metadata.get("x-request-id", ""))
+            REQUEST.set(replace(REQUEST.get(), request_id=request_id))
             with self._logged(name, context, len(data)) as outcome:
                 try:
                     with self._allowed(name, metadata):
-                        message = await off_loop(len(data), lambda: _decode(data, kind))
+                        message = await in_thread_if_large(len(data), lambda: _decode(data, kind))
                         response = await method(message, context)
                     outcome.update(status="OK", bytes_out=response.ByteSize())
                     return response
@@ -67,8 +63,7 @@ class Guard:
                     code = grpc.StatusCode[grpc_code_of(type(error))]
                     detail = OUR_FAULT if code is grpc.StatusCode.INTERNAL else str(error)
                 except Exception:
-                    # The outermost place of ours: whatever a defect raises, gRPC would show it
-                    # to the caller.
+                    # Whatever a defect raises beyond this point, gRPC would show to the caller.
                     _LOG.exception("a gRPC call failed")
                     code, detail = grpc.StatusCode.INTERNAL, OUR_FAULT
                 outcome["status"] = code.name
@@ -78,7 +73,7 @@ class Guard:
 
     @contextmanager
     def _allowed(self, name: str, metadata: Mapping[str, str]) -> Iterator[None]:
-        """Make the caller's key the current one, and count the call among its own."""
+        """Authenticate the caller, and count the call among those of its key."""
         if self._gateway.shutdown.listeners_closed.is_set() and name not in _OPEN:
             raise ModelNotReadyError("the service is stopping")
         access = self._gateway.access
@@ -86,29 +81,29 @@ class Guard:
             self._check_room(name)
             yield
             return
-        key = access.recognise(metadata.get("authorization", ""), metadata.get("x-api-key", ""))
-        # A call is a task of its own, which nobody else's key can get into.
-        KEY.set(key)
-        with access.entered(key):
+        key = access.authenticate(metadata.get("authorization", ""), metadata.get("x-api-key", ""))
+        # Not reset at the end: the call is a task of its own, and its log line names the key.
+        REQUEST.set(replace(REQUEST.get(), key=key))
+        with access.counted(key):
             self._check_room(name)
             yield
 
     def _check_room(self, name: str) -> None:
-        """Before the message is decoded; how much work it is can only be told from it."""
+        """Refuse the call if there are too many, before its message is decoded."""
         if name == _INFER:
-            self._gateway.admission.check()
+            self._gateway.admission.check_requests()
 
     @contextmanager
     def _logged(self, name: str, context: Any, bytes_in: int) -> Iterator[dict[str, Any]]:
-        """Log the call as HTTP requests are; what it came to is put into the yielded mapping."""
+        """Log the call as HTTP requests are, with the outcome put into the yielded mapping."""
         outcome: dict[str, Any] = {"status": "CANCELLED", "bytes_out": 0}
         started = time.perf_counter()
         try:
             yield outcome
         finally:
             level = logging.DEBUG if name in _OPEN else logging.INFO
-            if self._gateway.settings.access_log and access_log.is_on(level):
-                key = KEY.get()
+            if self._gateway.settings.access_log and access_log.is_enabled(level):
+                key = REQUEST.get().key
                 access_log.log(
                     level,
                     "grpc",
@@ -119,12 +114,12 @@ class Guard:
                     duration_ms=round((time.perf_counter() - started) * 1000, 2),
                     client=context.peer(),
                     key=key.name if key is not None else "",
-                    request_id=REQUEST_ID.get(),
+                    request_id=REQUEST.get().request_id,
                 )
 
 
 def _is_text(name: str) -> bool:
-    """Whether a value is text: names of bytes end otherwise in gRPC."""
+    """Whether a value is text: in gRPC, names of binary values end in ``-bin``."""
     return not name.endswith("-bin")
 
 

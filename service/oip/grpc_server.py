@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import time
+from http import HTTPStatus
 from typing import Any
 
 import grpc
@@ -16,37 +16,34 @@ from google.protobuf.json_format import ParseDict
 from tritonclient.grpc import model_config_pb2, service_pb2
 
 from omnivec2 import __version__
-from omnivec2.errors import ArtifactError, DeadlineExceededError, OmniVecError
-from service.access.access_control import check_heads
-from service.errors import CLIENT_CLOSED_REQUEST, status_of
+from omnivec2.errors import ArtifactError
 from service.gateway import Gateway
 from service.oip import inference
 from service.oip.grpc_guard import Guard
 from service.oip.grpc_wire import format_answer, parse_request
-from service.pipeline.concurrency import off_loop
-from service.request_context import working_for
+from service.pipeline.concurrency import in_thread_if_large
+from service.pipeline.exchange import Exchange
+from service.request_context import TRACEPARENT
 from service.runtimes.base import Model
 
 SERVICE = "inference.GRPCInferenceService"
 
 _LOG = logging.getLogger(__name__)
 
-_TRACE_KEY = "traceparent"
-
 _CONNECTION_AGE_MS = 5 * 60 * 1000
-"""After this, a connection is asked to be made anew, which also spreads clients over gateways."""
+"""The age at which clients are told to reconnect, which also spreads them over gateways."""
 
 _LINGER_SECONDS = 1.0
 
 _ROOM_FOR_HEALTH = 64
-"""Calls beside the requests that may be worked on; those over the limit are refused by us."""
+"""Calls beside the admitted requests: the guard and not gRPC refuses those over the limit."""
 
 
 class GrpcServer:
-    """Serves the protocol beside the HTTP application, in the same event loop.
+    """A server of the protocol beside the HTTP application, in the same event loop.
 
     Args:
-        gateway: whom the answers come from.
+        gateway: The gateway that answers.
     """
 
     def __init__(self, gateway: Gateway) -> None:
@@ -56,10 +53,10 @@ class GrpcServer:
         self.address = ""
 
     async def start(self) -> None:
-        """Listen on the settings' host and gRPC port; 0 takes a free one.
+        """Start listening on the host and gRPC port of the settings; port 0 means a free one.
 
         Raises:
-            ArtifactError: the port cannot be listened on.
+            ArtifactError: The port cannot be listened on.
         """
         settings = self._gateway.settings
         most = settings.max_body_bytes
@@ -107,7 +104,7 @@ class GrpcServer:
         _LOG.info("gRPC on %s", self.address)
 
     async def close(self) -> None:
-        """Take no more calls, and give those that run the time to end."""
+        """Stop accepting calls, and wait for those that run."""
         if self._stopping is not None and not self._gateway.shutdown.listeners_closed.is_set():
             self._stopping.cancel()
         await self._server.stop(self._gateway.settings.drain_seconds)
@@ -115,8 +112,8 @@ class GrpcServer:
     async def _stop_with_http(self) -> None:
         """Stop as soon as HTTP does, so that both finish what runs in the same time.
 
-        gRPC itself would cancel calls that it is just taking; until it is told, new ones are
-        refused by the guard as unavailable, upon which clients go elsewhere.
+        gRPC itself would cancel calls that it is just accepting; so the guard refuses new ones as
+        unavailable for a moment before, and clients go elsewhere.
         """
         await self._gateway.shutdown.listeners_closed.wait()
         await asyncio.sleep(_LINGER_SECONDS)
@@ -138,13 +135,16 @@ class GrpcServer:
             name=inference.SERVER_NAME, version=__version__, extensions=inference.EXTENSIONS
         )
 
+    def _find_model(self, request: Any) -> Model:
+        return inference.find_head(self._gateway.dataplane, request.name, request.version).model
+
     async def _model_metadata(self, request: Any, _: Any) -> Any:
-        model = inference.find_model(self._gateway, request.name, request.version)
+        model = self._find_model(request)
         metadata = inference.model_metadata(model)
         return ParseDict(metadata, service_pb2.ModelMetadataResponse())
 
     async def _model_config(self, request: Any, _: Any) -> Any:
-        model = inference.find_model(self._gateway, request.name, request.version)
+        model = self._find_model(request)
         config = ParseDict(inference.model_config(model), model_config_pb2.ModelConfig())
         return service_pb2.ModelConfigResponse(config=config)
 
@@ -163,56 +163,32 @@ class GrpcServer:
             return await self._counted(request, context)
 
     async def _counted(self, request: Any, context: Any) -> Any:
-        started = time.perf_counter()
-        labels = ("unknown", "unknown")
-        status = 500
-        response = None
+        exchange = Exchange(self._gateway.admission, self._gateway.metrics)
         try:
-            model = inference.find_model(self._gateway, request.model_name, request.model_version)
-            labels = (model.spec.modality.value, model.spec.task)
-            check_heads([model.spec])
-            response = await self._infer(request, context, model)
-            status = 200
-            return response
-        except asyncio.CancelledError:
-            status = CLIENT_CLOSED_REQUEST
+            response = await self._infer(request, context, exchange)
+        except BaseException as error:
+            exchange.fail(error)
             raise
-        except OmniVecError as error:
-            status = int(status_of(type(error)))
-            if error.reason:
-                self._gateway.metrics.observe_rejection(error.reason)
-            raise
-        finally:
-            seconds = time.perf_counter() - started
-            self._gateway.metrics.observe_request(*labels, status, seconds)
-            if response is not None:
-                sizes = request.ByteSize(), response.ByteSize()
-                self._gateway.metrics.observe_bytes(*labels, *sizes)
+        exchange.account(HTTPStatus.OK, request.ByteSize(), response.ByteSize())
+        return response
 
-    async def _infer(self, request: Any, context: Any, model: Model) -> Any:
+    async def _infer(self, request: Any, context: Any, exchange: Exchange) -> Any:
+        plane = self._gateway.dataplane
+        head = inference.find_head(plane, request.model_name, request.model_version)
+        exchange.open([head.spec])
+        longest = self._gateway.settings.request_timeout_seconds
         seconds_left = context.time_remaining()
-        trace = dict(context.invocation_metadata()).get(_TRACE_KEY, "")
-        most = self._gateway.settings.request_timeout_seconds
-        seconds = most if seconds_left is None else min(most, seconds_left)
+        seconds = longest if seconds_left is None else min(longest, seconds_left)
         nbytes = request.ByteSize()
-        admission = self._gateway.admission
-        with admission.enter([model.spec], inference.FORM, nbytes, seconds) as ticket:
-            ticket.take(nbytes)
-            ticket.begin()
-            try:
-                with working_for(request.id, str(trace), seconds):
-                    async with asyncio.timeout(seconds):
-                        response = await self._answer(request)
-            except TimeoutError as error:
-                raise DeadlineExceededError(f"no answer within {seconds:g} s") from error
-            ticket.succeed()
-            return response
+        with exchange.admitted(inference.FORM, nbytes, seconds) as ticket:
+            ticket.hold_bytes(nbytes)
+            # No watch for a disconnected client: gRPC itself cancels the task of its call.
+            traceparent = str(dict(context.invocation_metadata()).get(TRACEPARENT, ""))
+            return await exchange.answer(self._answer(request, exchange), traceparent)
 
-    async def _answer(self, request: Any) -> Any:
-        asked = await off_loop(request.ByteSize(), lambda: parse_request(request))
-        answer = await inference.infer(
-            self._gateway, request.model_name, request.model_version, asked
-        )
-        spec = answer.model.spec
-        self._gateway.metrics.observe_stages(spec.modality.value, spec.task, answer.timings)
-        return await off_loop(answer.nbytes, lambda: format_answer(asked, answer))
+    async def _answer(self, request: Any, exchange: Exchange) -> Any:
+        read = await in_thread_if_large(request.ByteSize(), lambda: parse_request(request))
+        plane = self._gateway.dataplane
+        answer = await inference.infer(plane, request.model_name, request.model_version, read)
+        exchange.record_stages(answer.timings)
+        return await in_thread_if_large(answer.nbytes, lambda: format_answer(read, answer))

@@ -1,4 +1,4 @@
-"""The protocol over gRPC: protobuf messages to and from tensors."""
+"""The protocol over gRPC: conversion of protobuf messages to and from tensors."""
 
 from __future__ import annotations
 
@@ -8,8 +8,9 @@ from typing import Any
 from tritonclient.grpc import service_pb2
 
 from omnivec2.errors import InvalidInputError
-from service.oip.inference import InferAnswer, InferRequest
-from service.oip.tensors import DATATYPES, Tensor, check_served, to_bytes
+from service.oip.inference import InferRequest
+from service.oip.tensors import DATATYPES, Tensor, check_parameters, to_bytes
+from service.pipeline.answers import TensorAnswer
 
 _CONTENTS: Mapping[str, str] = {
     "BOOL": "bool_contents",
@@ -21,14 +22,14 @@ _CONTENTS: Mapping[str, str] = {
     "INT64": "int64_contents",
     "FP32": "fp32_contents",
 }
-"""Datatype -> the field of typed contents that holds its values; FP16 has none."""
+"""Datatype -> the field of typed contents with its values; FP16 has none."""
 
 
 def parse_request(message: Any) -> InferRequest:
     """Read a ``ModelInferRequest``; contents are raw for all inputs or typed for all.
 
     Raises:
-        InvalidInputError: the message is not what the protocol says.
+        InvalidInputError: The message is not what the protocol says.
     """
     raw = message.raw_input_contents
     if raw and len(raw) != len(message.inputs):
@@ -37,24 +38,24 @@ def parse_request(message: Any) -> InferRequest:
             field="raw_input_contents",
         )
     tensors = []
-    for index, one in enumerate(message.inputs):
+    for index, tensor in enumerate(message.inputs):
         where = f"inputs[{index}]"
-        check_served(one.parameters, where)
-        if raw and one.HasField("contents"):
+        check_parameters(tensor.parameters, where)
+        if raw and tensor.HasField("contents"):
             message_text = f"{where}: expected raw or typed contents, got both"
             raise InvalidInputError(message_text, field=where)
-        data = raw[index] if raw else _typed(one, where)
-        tensors.append(Tensor(one.name, one.datatype, tuple(one.shape), data))
+        data = raw[index] if raw else _typed_values(tensor, where)
+        tensors.append(Tensor(tensor.name, tensor.datatype, tuple(tensor.shape), data))
     for output in message.outputs:
-        check_served(output.parameters, "outputs")
+        check_parameters(output.parameters, "outputs")
     names = tuple(output.name for output in message.outputs)
     return InferRequest(tensors, names, message.id, message.ByteSize())
 
 
-def format_answer(asked: InferRequest, answer: InferAnswer) -> Any:
-    """A ``ModelInferResponse``; contents are always raw, as Triton's are."""
+def format_answer(request: InferRequest, answer: TensorAnswer) -> Any:
+    """Return a ``ModelInferResponse``; contents are always raw, as Triton's are."""
     response = service_pb2.ModelInferResponse(
-        model_name=answer.model.name, model_version=answer.model.version, id=asked.id
+        model_name=answer.model.name, model_version=answer.model.version, id=request.id
     )
     for name, array in answer.outputs.items():
         response.outputs.add(name=name, datatype=DATATYPES[array.dtype.name], shape=array.shape)
@@ -62,9 +63,9 @@ def format_answer(asked: InferRequest, answer: InferAnswer) -> Any:
     return response
 
 
-def _typed(one: Any, where: str) -> list[Any]:
-    field = _CONTENTS.get(one.datatype)
+def _typed_values(tensor: Any, where: str) -> list[Any]:
+    field = _CONTENTS.get(tensor.datatype)
     if field is None:
-        message = f"{where}: {one.datatype[:20]!r} has no typed contents; send raw ones"
+        message = f"{where}: {tensor.datatype[:20]!r} has no typed contents; send raw ones"
         raise InvalidInputError(message, field=where)
-    return list(getattr(one.contents, field))
+    return list(getattr(tensor.contents, field))

@@ -11,19 +11,20 @@ from pydantic_core import to_json
 
 from omnivec2.errors import InvalidInputError
 from service.http.request_forms import parse_json
-from service.oip.inference import InferAnswer, InferRequest
-from service.oip.tensors import DATATYPES, Tensor, check_served, to_bytes
+from service.oip.inference import InferRequest
+from service.oip.tensors import DATATYPES, Tensor, check_parameters, to_bytes
+from service.pipeline.answers import TensorAnswer
 
 HEADER_LENGTH = "Inference-Header-Content-Length"
 
 
 class _Wire(BaseModel):
-    # What is not known is ignored, as Triton does; the protocol grows.
+    # Unknown fields are ignored, as Triton does; the protocol grows.
     model_config = ConfigDict(strict=True)
 
 
 class WireTensor(_Wire):
-    """A tensor: its values in ``data``, or their number of bytes behind the JSON."""
+    """A tensor: its values in ``data``, or the number of their bytes after the JSON."""
 
     name: str
     datatype: str = Field(description="BOOL, UINT8, INT8, INT16, UINT16, INT32, INT64, FP16, FP32")
@@ -59,12 +60,12 @@ class WireResponse(_Wire):
 
 @dataclass(frozen=True)
 class HttpRequest:
-    """A request, and which outputs are to be raw.
+    """A request, and which of its outputs are to be raw.
 
     Attributes:
-        infer: what is asked.
-        binary: output name -> whether its values come raw behind the JSON.
-        binary_default: the same for outputs that were not named.
+        infer: The request.
+        binary: A mapping of output names to whether their values come raw after the JSON.
+        binary_default: Whether outputs that are not named come raw.
     """
 
     infer: InferRequest
@@ -76,13 +77,13 @@ def parse_request(body: bytes, header_length: str | None, max_values: int) -> Ht
     """Read a body.
 
     Args:
-        body: JSON, perhaps followed by raw tensors.
-        header_length: bytes of JSON, if raw tensors follow.
-        max_values: most values in the JSON.
+        body: The JSON, perhaps followed by raw tensors.
+        header_length: The number of bytes of JSON, if raw tensors follow.
+        max_values: The most values in the JSON.
 
     Raises:
-        TooLargeError: too many values.
-        InputError: the body is not what the protocol says.
+        TooLargeError: There are too many values.
+        InputError: The body is not what the protocol says.
     """
     stop = _json_length(header_length, len(body))
     value = parse_json(body[:stop], max_values)
@@ -97,14 +98,14 @@ def parse_request(body: bytes, header_length: str | None, max_values: int) -> Ht
     for output in wire.outputs:
         flag = _flag(output.parameters, "binary_data", "outputs")
         binary[output.name] = default if flag is None else flag
-        check_served(output.parameters, "outputs")
+        check_parameters(output.parameters, "outputs")
     names = tuple(output.name for output in wire.outputs)
     inputs = _tensors(wire, memoryview(body)[stop:])
     return HttpRequest(InferRequest(inputs, names, wire.id, len(body)), binary, default)
 
 
-def format_answer(asked: HttpRequest, answer: InferAnswer) -> tuple[bytes, int | None]:
-    """The body of a response, and how many bytes of it are JSON if raw tensors follow."""
+def format_answer(request: HttpRequest, answer: TensorAnswer) -> tuple[bytes, int | None]:
+    """Return the body of a response, and the bytes of JSON in it if raw tensors follow."""
     outputs: list[dict[str, Any]] = []
     raw: list[bytes] = []
     for name, array in answer.outputs.items():
@@ -113,15 +114,15 @@ def format_answer(asked: HttpRequest, answer: InferAnswer) -> tuple[bytes, int |
             "datatype": DATATYPES[array.dtype.name],
             "shape": list(array.shape),
         }
-        if asked.binary.get(name, asked.binary_default):
+        if request.binary.get(name, request.binary_default):
             raw.append(to_bytes(array))
             output["parameters"] = {"binary_data_size": len(raw[-1])}
         else:
             output["data"] = array.ravel().tolist()
         outputs.append(output)
-    head: dict[str, Any] = {"id": asked.infer.id} if asked.infer.id else {}
-    head |= {"model_name": answer.model.name, "model_version": answer.model.version}
-    json = to_json({**head, "outputs": outputs})
+    fields: dict[str, Any] = {"id": request.infer.id} if request.infer.id else {}
+    fields |= {"model_name": answer.model.name, "model_version": answer.model.version}
+    json = to_json({**fields, "outputs": outputs})
     return b"".join([json, *raw]), len(json) if raw else None
 
 
@@ -140,19 +141,19 @@ def _json_length(header: str | None, size: int) -> int:
 
 
 def _tensors(wire: WireRequest, raw: memoryview) -> list[Tensor]:
-    """The inputs with their values; raw ones lie behind the JSON in the order of the inputs."""
+    """Return the inputs with their values; raw ones follow the JSON in the order of the inputs."""
     tensors = []
     start = 0
-    for index, one in enumerate(wire.inputs):
+    for index, tensor in enumerate(wire.inputs):
         where = f"inputs[{index}]"
-        check_served(one.parameters, where)
-        size = one.parameters.get("binary_data_size")
-        if (size is None) == (one.data is None):
+        check_parameters(tensor.parameters, where)
+        size = tensor.parameters.get("binary_data_size")
+        if (size is None) == (tensor.data is None):
             message = f'{where}: expected either "data" or the parameter "binary_data_size"'
             raise InvalidInputError(message, field=where)
         data: list[Any] | memoryview
-        if one.data is not None:
-            data = one.data
+        if tensor.data is not None:
+            data = tensor.data
         elif isinstance(size, int) and not isinstance(size, bool) and 0 <= size <= len(raw) - start:
             data = raw[start : start + size]
             start += size
@@ -162,7 +163,7 @@ def _tensors(wire: WireRequest, raw: memoryview) -> list[Tensor]:
                 f"{len(raw) - start:,} that are left of the body",
                 field=where,
             )
-        tensors.append(Tensor(one.name, one.datatype, tuple(one.shape), data))
+        tensors.append(Tensor(tensor.name, tensor.datatype, tuple(tensor.shape), data))
     if start != len(raw):
         message = f"{len(raw) - start:,} bytes of the body belong to no input"
         raise InvalidInputError(message, field="body")

@@ -1,35 +1,27 @@
-"""What a request of the protocol means, whichever way it came: models, metadata, inference."""
+"""The meaning of a request of the protocol, for every transport: models, metadata, inference."""
 
 from __future__ import annotations
 
-import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
-from omnivec2.errors import (
-    InvalidInputError,
-    OmniVecError,
-    RefusedTensorsError,
-    StaleModelError,
-    UnknownModelError,
-)
+from omnivec2.errors import InvalidInputError, OmniVecError, StaleModelError, UnknownModelError
 from omnivec2.preprocess import Array
 from omnivec2.spec import TensorSpec
-from service.admission.cost_model import WORK, tokens_of
 from service.gateway import Gateway
 from service.oip.tensors import DATATYPES, Tensor, read_tensors
-from service.pipeline.concurrency import off_loop
-from service.pipeline.data_plane import Timings
-from service.pipeline.host_stages import check_finite
-from service.runtimes.base import Inference, Model
+from service.pipeline.answers import TensorAnswer
+from service.pipeline.data_plane import DataPlane
+from service.pipeline.host_stages import Head
+from service.runtimes.base import Model
 
 SERVER_NAME = "omnivec2-serve"
 EXTENSIONS = ("binary_tensor_data", "model_configuration")
 FORM = "tensors"
-"""How inputs come, to the admission: no decoding, so a kind of work of its own."""
+"""The form of the inputs for the admission control: nothing is decoded, so it costs differently."""
 PLATFORM = "omnivec2"
-"""Which engine runs a model is the runtime's affair; to a caller it is this gateway."""
+"""The platform that callers see: which engine runs a model is internal to the gateway."""
 
 
 @dataclass(frozen=True)
@@ -37,10 +29,10 @@ class InferRequest:
     """Tensors for one model.
 
     Attributes:
-        inputs: not yet checked.
-        outputs: names of those wanted, in the order to answer in; empty asks for all.
-        id: echoed in the answer.
-        nbytes: size of the request as it came.
+        inputs: The tensors as they came, not yet checked.
+        outputs: The names of the outputs wanted, in the order to answer in; empty means all.
+        id: The id that is echoed in the answer.
+        nbytes: The size of the request as it came.
     """
 
     inputs: Sequence[Tensor]
@@ -49,37 +41,25 @@ class InferRequest:
     nbytes: int
 
 
-@dataclass(frozen=True)
-class InferAnswer:
-    """Output name -> array (batch, ...), who gave it, and how long each stage took."""
+def find_head(plane: DataPlane, name: str, version: str = "") -> Head:
+    """Return the head of a loaded model.
 
-    outputs: Mapping[str, Array]
-    model: Model
-    timings: Timings
-
-    @property
-    def nbytes(self) -> int:
-        """Bytes of the outputs' values."""
-        return sum(array.nbytes for array in self.outputs.values())
-
-
-def find_model(gateway: Gateway, name: str, version: str = "") -> Model:
-    """A loaded model.
+    Args:
+        plane: The data plane that serves it.
+        name: The name of the model, ``<modality>_<task>``.
+        version: The version that is wanted; empty means any.
 
     Raises:
-        UnknownModelError: it is not loaded, or not in this version.
-        ModelNotReadyError: the models are being loaded.
+        UnknownModelError: It is not loaded, or not in this version.
     """
-    heads = gateway.dataplane.heads
+    heads = plane.heads
     head = heads.get(name.replace("_", "/", 1))
     if head is None or head.model.name != name:
         known = sorted(head.model.name for head in heads.values())
         message = f"no model {name[:80]!r} is loaded; loaded are {', '.join(known)}"
         raise UnknownModelError(message, field="model_name", known=known)
-    if version not in ("", head.model.version):
-        message = f"{name} is loaded in version {head.model.version}, not in {version[:20]!r}"
-        raise UnknownModelError(message, field="model_version", known=[head.model.version])
-    return head.model
+    _check_version(head.model, version)
+    return head
 
 
 async def is_ready(gateway: Gateway) -> bool:
@@ -88,16 +68,16 @@ async def is_ready(gateway: Gateway) -> bool:
 
 
 def is_model_ready(gateway: Gateway, name: str, version: str = "") -> bool:
-    """Whether a model would be asked if a request came."""
+    """Whether a request for a model would be answered by it now."""
     try:
-        find_model(gateway, name, version)
+        find_head(gateway.dataplane, name, version)
     except OmniVecError:
         return False
     return True
 
 
 def model_metadata(model: Model) -> dict[str, Any]:
-    """Names, datatypes and shapes; -1 is the batch or another dynamic axis."""
+    """Return names, datatypes and shapes; -1 is the batch or another dynamic axis."""
 
     def describe(tensor: TensorSpec) -> dict[str, Any]:
         datatype = DATATYPES[tensor.dtype]
@@ -113,7 +93,7 @@ def model_metadata(model: Model) -> dict[str, Any]:
 
 
 def model_config(model: Model) -> dict[str, Any]:
-    """What clients read of Triton's model configuration; ``dims`` leave out the batch axis."""
+    """Return the part of Triton's configuration that clients read; ``dims`` omit the batch axis."""
 
     def describe(tensor: TensorSpec) -> dict[str, Any]:
         data_type = f"TYPE_{DATATYPES[tensor.dtype]}"
@@ -128,51 +108,40 @@ def model_config(model: Model) -> dict[str, Any]:
     }
 
 
-async def infer(gateway: Gateway, name: str, version: str, request: InferRequest) -> InferAnswer:
+async def infer(plane: DataPlane, name: str, version: str, request: InferRequest) -> TensorAnswer:
     """Run a caller's tensors through a model.
 
+    Args:
+        plane: The data plane that serves the model.
+        name: The name of the model, ``<modality>_<task>``.
+        version: The version that is wanted; empty means any.
+        request: The tensors.
+
     Raises:
-        UnknownModelError: the model is not loaded in this version.
-        InputError: a tensor is not what the model takes, or its values are not.
-        OverloadedError, ModelNotReadyError, DeadlineExceededError: see ``Runtime.infer``.
+        UnknownModelError: The model is not loaded in this version.
+        InputError: A tensor is not what the model takes, or its values are not.
+        OverloadedError: As for ``DataPlane.infer_tensors``, and so are the other errors.
     """
-    timings = Timings()
-    model = find_model(gateway, name, version)
+
+    def read(head: Head) -> Mapping[str, Array]:
+        _check_version(head.model, version)
+        _check_outputs(head.model, request.outputs)
+        return read_tensors(head.spec, request.inputs)
+
     try:
-        inference = await _run(gateway, model, request, timings)
+        answer = await plane.infer_tensors(find_head(plane, name, version), read, request.nbytes)
     except StaleModelError:
-        # Replaced between finding and asking.
-        await gateway.dataplane.served.successor(model)
-        model = find_model(gateway, name, version)
-        inference = await _run(gateway, model, request, timings)
-    timings.queue = inference.queue_seconds
-    timings.compute = inference.compute_seconds
-    check_finite(inference.outputs)
-    wanted = request.outputs or tuple(tensor.name for tensor in model.spec.outputs)
-    return InferAnswer({name: inference.outputs[name] for name in wanted}, model, timings)
+        # If the model went meanwhile, it is unknown from now on rather than not ready.
+        find_head(plane, name, version)
+        raise
+    names = request.outputs or tuple(tensor.name for tensor in answer.model.spec.outputs)
+    return replace(answer, outputs={output: answer.outputs[output] for output in names})
 
 
-async def _run(
-    gateway: Gateway, model: Model, request: InferRequest, timings: Timings
-) -> Inference:
-    _check_outputs(model, request.outputs)
-    started = time.perf_counter()
-    inputs = await off_loop(request.nbytes, lambda: read_tensors(model.spec, request.inputs))
-    timings.add("decode", started, time.perf_counter() - started)
-    work = WORK.get()
-    work.expect(1)
-    work.found(tokens_of(model.spec, inputs))
-    try:
-        answer = await gateway.runtime.infer(model, inputs)
-    except RefusedTensorsError as error:
-        # Here the caller made the tensors, so the fault is not the model's.
-        raise InvalidInputError(
-            f"{model.name} cannot take these values: an index lies outside of its table, "
-            "or axes that belong together differ in length",
-            field="inputs",
-        ) from error
-    work.spend(answer.own_seconds)
-    return answer
+def _check_version(model: Model, version: str) -> None:
+    if version not in ("", model.version):
+        message = f"{model.name} is loaded in version {model.version}, not in {version[:20]!r}"
+        raise UnknownModelError(message, field="model_version", known=[model.version])
 
 
 def _check_outputs(model: Model, names: Sequence[str]) -> None:

@@ -1,4 +1,4 @@
-"""Tensors as they travel, to and from arrays; every size is checked before memory is spent."""
+"""Conversion of wire tensors to and from arrays; sizes are checked before memory is allocated."""
 
 from __future__ import annotations
 
@@ -27,14 +27,14 @@ DATATYPES: Mapping[str, str] = {
 }
 """A head spec's dtype -> the protocol's name of it."""
 
-_UNSERVED = ("shared_memory_region", "classification")
-"""Parameters of a tensor that would change the answer, and that are not served."""
+_UNSUPPORTED = ("shared_memory_region", "classification")
+"""Parameters of a tensor that would change the answer, and that are not supported."""
 
 _TYPES: Mapping[str, set[type]] = {"b": {bool}, "i": {int}, "u": {int}, "f": {int, float}}
-"""Kind of a dtype -> Python types of its values in JSON."""
+"""Kind of a dtype -> the Python types of its values in JSON."""
 
-_MOST_DYNAMIC = 4096
-"""Ceiling on a dynamic axis of a modality whose limits count nothing."""
+_MAX_DYNAMIC_AXIS = 4096
+"""The ceiling on a dynamic axis of a modality without a limit on what the axis counts."""
 
 
 @dataclass(frozen=True)
@@ -42,10 +42,11 @@ class Tensor:
     """An input as it came.
 
     Attributes:
-        name: of the model's input.
-        datatype: the protocol's spelling, e.g. FP32.
-        shape: (batch, ...).
-        data: little-endian bytes in C order, or values: flat, or lists nested as the shape says.
+        name: The name of the model's input.
+        datatype: The datatype in the protocol's spelling, e.g. FP32.
+        shape: The shape, (batch, ...).
+        data: The little-endian bytes in C order, or the values: flat, or lists nested as the
+            shape says.
     """
 
     name: str
@@ -55,40 +56,42 @@ class Tensor:
 
 
 def read_tensors(spec: HeadSpec, tensors: Sequence[Tensor]) -> dict[str, Array]:
-    """The inputs of a head, checked against its spec.
+    """Return the inputs of a head, checked against its spec.
 
     Args:
-        spec: of the head.
-        tensors: in any order.
+        spec: The spec of the head.
+        tensors: The tensors in any order.
 
     Returns:
-        input name -> array (batch, ...).
+        Input name -> array (batch, ...).
 
     Raises:
-        TooLargeError: more rows or a longer axis than the model takes.
-        InvalidInputError: an input is missing, unknown, given twice, or not as the spec says.
+        TooLargeError: There are more rows or a longer axis than the model takes.
+        InvalidInputError: An input is missing, unknown, given twice, or not as the spec says.
     """
     given = {tensor.name: tensor for tensor in tensors}
     known = [tensor.name for tensor in spec.inputs]
     if len(given) != len(tensors):
         raise InvalidInputError("an input is given twice", field="inputs", known=known)
-    if wrong := given.keys() ^ set(known):
-        names = ", ".join(sorted(wrong))[:200]
+    if different := given.keys() ^ set(known):
+        names = ", ".join(sorted(different))[:200]
         raise InvalidInputError(
             f"{spec.name} takes {', '.join(known)}; missing or unknown: {names}",
             field="inputs",
             known=known,
         )
     longest = dynamic_limit(spec.limits)
-    for want in spec.inputs:
-        _check(given[want.name], want, spec.max_batch_size, longest)
+    for expected in spec.inputs:
+        _check(given[expected.name], expected, spec.max_batch_size, longest)
     if len({tensor.shape[0] for tensor in tensors}) != 1:
         raise InvalidInputError("the inputs differ in their number of rows", field="inputs")
-    return {want.name: _to_array(given[want.name], want.dtype) for want in spec.inputs}
+    return {
+        expected.name: _to_array(given[expected.name], expected.dtype) for expected in spec.inputs
+    }
 
 
 def dynamic_limit(limits: Limits) -> int:
-    """Longest that a dynamic axis may be: it counts what one of the modality's limits counts.
+    """Return the longest that a dynamic axis may be: the largest of a modality's limits on counts.
 
     Attention needs memory by its square, so the size of the body is no sufficient limit.
     """
@@ -100,11 +103,11 @@ def dynamic_limit(limits: Limits) -> int:
         limits.rows,
         limits.frames,
     )
-    return max((count for count in counts if count), default=_MOST_DYNAMIC)
+    return max((count for count in counts if count), default=_MAX_DYNAMIC_AXIS)
 
 
-def most_values(spec: HeadSpec) -> int:
-    """Values in the largest request that a head takes."""
+def max_values(spec: HeadSpec) -> int:
+    """Return the number of values in the largest request that a head takes."""
     longest = dynamic_limit(spec.limits)
     row = sum(
         math.prod(longest if size < 0 else size for size in tensor.shape) for tensor in spec.inputs
@@ -112,54 +115,59 @@ def most_values(spec: HeadSpec) -> int:
     return row * spec.max_batch_size
 
 
-def check_served(parameters: Container[str], where: str) -> None:
-    """Refuse (InvalidInputError) parameters of a tensor that must not be ignored."""
-    for name in _UNSERVED:
+def check_parameters(parameters: Container[str], where: str) -> None:
+    """Refuse parameters of a tensor that are not supported and must not be ignored.
+
+    Raises:
+        InvalidInputError: There is one.
+    """
+    for name in _UNSUPPORTED:
         if name in parameters:
             raise InvalidInputError(f"{where}: the parameter {name} is not served", field=where)
 
 
 def to_bytes(array: Array) -> bytes:
-    """An array's values as the protocol's raw content: little-endian, in C order."""
+    """Return an array's values as the protocol's raw content: little-endian, in C order."""
     return array.astype(array.dtype.newbyteorder("<"), copy=False).tobytes()
 
 
-def _check(tensor: Tensor, want: TensorSpec, rows: int, longest: int) -> None:
-    """Compare what a tensor claims to be, and the size of its content, with the spec."""
-    expected = DATATYPES[want.dtype]
-    if tensor.datatype != expected:
-        raise _wrong(tensor, "datatype", f"expected {expected}, got {tensor.datatype[:20]!r}")
-    if len(tensor.shape) != len(want.shape) + 1 or not all(
-        size >= 1 and want_size in (-1, size)
-        for size, want_size in zip(tensor.shape, (-1, *want.shape), strict=True)
+def _check(tensor: Tensor, expected: TensorSpec, max_rows: int, longest: int) -> None:
+    """Compare the declared type and shape of a tensor, and its size in bytes, with the spec."""
+    datatype = DATATYPES[expected.dtype]
+    if tensor.datatype != datatype:
+        raise _wrong(tensor, "datatype", f"expected {datatype}, got {tensor.datatype[:20]!r}")
+    if len(tensor.shape) != len(expected.shape) + 1 or not all(
+        size >= 1 and expected_size in (-1, size)
+        for size, expected_size in zip(tensor.shape, (-1, *expected.shape), strict=True)
     ):
-        expected_shape = ", ".join(map(str, ("rows", *want.shape)))
+        expected_shape = ", ".join(map(str, ("rows", *expected.shape)))
         got = ", ".join(str(size)[:20] for size in tensor.shape[:12])
         raise _wrong(tensor, "shape", f"expected [{expected_shape}], got [{got}]")
-    if tensor.shape[0] > rows:
-        message = f"inputs.{tensor.name}: {tensor.shape[0]} rows, at most {rows} are taken"
+    if tensor.shape[0] > max_rows:
+        message = f"inputs.{tensor.name}: {tensor.shape[0]} rows, at most {max_rows} are taken"
         raise TooLargeError(message, field=f"inputs.{tensor.name}.shape")
-    if any(s > longest and w < 0 for s, w in zip(tensor.shape[1:], want.shape, strict=True)):
+    axes = zip(tensor.shape[1:], expected.shape, strict=True)
+    if any(size > longest and expected_size < 0 for size, expected_size in axes):
         message = f"inputs.{tensor.name}: an axis is longer than {longest:,}"
         raise TooLargeError(message, field=f"inputs.{tensor.name}.shape")
     if not isinstance(tensor.data, list):
-        size = math.prod(tensor.shape) * np.dtype(want.dtype).itemsize
+        size = math.prod(tensor.shape) * np.dtype(expected.dtype).itemsize
         if len(tensor.data) != size:
             raise _wrong(tensor, "data", f"expected {size:,} bytes, got {len(tensor.data):,}")
 
 
 def _to_array(tensor: Tensor, dtype: DType) -> Array:
-    """The content as an array; sizes have been checked, types of values have not."""
+    """Return the content as an array; sizes have been checked, types of values have not."""
     if isinstance(tensor.data, list):
-        return _from_values(tensor, _flat(tensor, tensor.data), dtype)
+        return _from_values(tensor, _flatten(tensor, tensor.data), dtype)
     stored = np.dtype("uint8" if dtype == "bool" else dtype).newbyteorder("<")
     array = np.frombuffer(tensor.data, stored).reshape(tensor.shape)
-    # A content begins wherever the one before it ended; engines want aligned memory.
+    # A content begins wherever the one before it ended; engines need aligned memory.
     return np.require(array.astype(dtype, copy=False), requirements=["C", "A"])
 
 
-def _flat(tensor: Tensor, values: list[Any]) -> list[Any]:
-    """Values without their nesting, which must be that of the shape if there is any."""
+def _flatten(tensor: Tensor, values: list[Any]) -> list[Any]:
+    """Return the values without their nesting, which must be that of the shape if there is any."""
     if len(tensor.shape) > 1 and values and isinstance(values[0], list):
         if len(values) != tensor.shape[0]:
             raise _wrong(tensor, "data", "the lists are not nested as the shape says")

@@ -1,1 +1,1 @@
-"""What a request means without HTTP: decode, prepare, infer, post-process."""
+"""The meaning of a request, without HTTP: decode, prepare, infer, post-process."""

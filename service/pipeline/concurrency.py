@@ -1,28 +1,39 @@
-"""Awaiting several things at once."""
+"""Task groups that fail with one plain exception, and threads for what would hold up the loop."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
+from contextlib import asynccontextmanager
 from typing import Any, TypeVar
 
 T = TypeVar("T")
 
-
-_QUICK_BYTES = 64 * 2**10
-"""Content that is read or written in the event loop: a thread would cost more than the work."""
-
-
-async def off_loop(nbytes: int, call: Callable[[], T]) -> T:
-    """The result of a call, in a thread if it handles many bytes."""
-    return call() if nbytes <= _QUICK_BYTES else await asyncio.to_thread(call)
+_INLINE_BYTES = 64 * 2**10
+"""Content up to this size is parsed or written in the event loop, where a switch to a thread would
+take longer than the work itself."""
 
 
-async def all_of(calls: Sequence[Coroutine[Any, Any, T]]) -> list[T]:
-    """Results in order; the first failure cancels the rest and is raised as it is."""
+@asynccontextmanager
+async def task_group() -> AsyncIterator[asyncio.TaskGroup]:
+    """Open a task group that raises its first failure itself, not an exception group.
+
+    The first failure cancels the other tasks of the group.
+    """
     try:
         async with asyncio.TaskGroup() as group:
-            tasks = [group.create_task(call) for call in calls]
+            yield group
     except BaseExceptionGroup as failures:
         raise failures.exceptions[0] from None
+
+
+async def gather_or_cancel(calls: Sequence[Coroutine[Any, Any, T]]) -> list[T]:
+    """Return the results in the order of the calls; the first failure cancels the rest."""
+    async with task_group() as group:
+        tasks = [group.create_task(call) for call in calls]
     return [task.result() for task in tasks]
+
+
+async def in_thread_if_large(nbytes: int, call: Callable[[], T]) -> T:
+    """Return the result of a call, made in a thread if it handles many bytes."""
+    return call() if nbytes <= _INLINE_BYTES else await asyncio.to_thread(call)

@@ -1,120 +1,94 @@
-"""What a request means, without HTTP: decode, prepare, infer, post-process.
+"""The meaning of a request, without HTTP: decode, prepare, infer, post-process.
 
 ::
 
     RawInput ─ decode ─► native ─ prepare ─► samples ─ collate ─► Runtime ─ post-process ─► JSON
     └───────────── host threads ─────────────────────────┘         └──── host threads ────┘
+
+    tensors ─ read and check ────────────────────────────────────► Runtime ────────────► tensors
+
+Both ways share the second attempt after a model was replaced, the measuring of time and work, and
+the checks of what the network gives.
 """
 
 from __future__ import annotations
 
-import asyncio
 import time
-from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from contextvars import copy_context
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from functools import partial
 from typing import TypeVar
 
-import numpy as np
 from pydantic import JsonValue
 from pydantic_core import to_json
 
-from omnivec2.errors import InputError, InvalidParameterError, StaleModelError
+from omnivec2.errors import (
+    InputError,
+    InvalidInputError,
+    InvalidParameterError,
+    RefusedTensorsError,
+    StaleModelError,
+)
 from omnivec2.preprocess import Array
-from service.admission.cost_model import WORK, tokens_of, tokens_of_sample
-from service.pipeline.concurrency import all_of
+from service.admission.cost_model import tokens_of, tokens_of_sample
+from service.pipeline.answers import Answer, TensorAnswer, Timings
+from service.pipeline.concurrency import gather_or_cancel, in_thread_if_large
 from service.pipeline.host_stages import (
     Head,
+    PreparedInput,
     RawInput,
-    Ready,
     check_count,
     check_finite,
     collate_range,
-    is_quick,
+    is_cheap_to_postprocess,
     postprocess,
     prepare,
 )
-from service.pipeline.served_heads import Heads
-from service.pipeline.task_requests import Asked, alike, ask_one, ask_tasks
-from service.pipeline.text_generation import Writer
-from service.request_context import SPANS
-from service.runtimes.base import Model, Runtime
-from service.server.thread_priorities import lower_thread_priority
+from service.pipeline.host_threads import HostThreads
+from service.pipeline.measured_inference import MeasuredInference
+from service.pipeline.served_heads import ServedHeads
+from service.pipeline.task_requests import (
+    TaskRequest,
+    group_by_preprocessing,
+    request_of_head,
+    requests_of_heads,
+)
+from service.pipeline.text_generation import TextGenerator
+from service.request_context import REQUEST
+from service.runtimes.base import Runtime
 
 T = TypeVar("T")
 
-Ask = Callable[[Sequence[Head]], list[Asked]]
-
-
-@dataclass
-class Timings:
-    """Seconds spent per stage, added up over the inputs of a request.
-
-    Written by the event loop's thread only.
-    """
-
-    decode: float = 0.0
-    preprocess: float = 0.0
-    queue: float = 0.0
-    compute: float = 0.0
-    postprocess: float = 0.0
-
-    def add(self, stage: str, started: float, seconds: float) -> None:
-        """Add to a stage, and tell the trace of it.
-
-        Args:
-            stage: one of the fields.
-            started: ``time.perf_counter()`` at the start.
-            seconds: spent.
-        """
-        setattr(self, stage, getattr(self, stage) + seconds)
-        if spans := SPANS.get():
-            spans.stage(stage, started, seconds)
-
-
-@dataclass(frozen=True)
-class Answer:
-    """The body of a response (JSON), who gave it, and how long each stage took."""
-
-    body: bytes
-    models: Sequence[Model]
-    timings: Timings
-
-    @property
-    def model(self) -> Model:
-        """Who gave the answer, where it was one head."""
-        return self.models[0]
+ReadTensors = Callable[[Head], Mapping[str, Array]]
+"""Reads a caller's tensors as the inputs of a head: tensor name -> array (batch, ...)."""
 
 
 class DataPlane:
-    """Answers inputs with the models of a runtime.
+    """The way of a request through the models of a runtime.
 
     Args:
-        runtime: started.
-        host_workers: threads that decode, prepare and post-process.
-        chunks_ahead: batches of one input under way at the same time: enough to keep
-            every worker busy, few enough that a large input is never wholly in memory.
+        runtime: The runtime; started.
+        host_workers: The number of threads that decode, prepare and post-process.
+        chunks_ahead: The number of batches of one input that are under way at the same time:
+            enough to keep every worker busy, few enough that a large input is never wholly in
+            memory.
 
     Attributes:
-        served: the heads of the runtime's models.
+        served: The heads of the runtime's models.
     """
 
     def __init__(self, runtime: Runtime, host_workers: int, chunks_ahead: int = 4) -> None:
-        self._runtime = runtime
-        self._chunks_ahead = chunks_ahead
-        self._pool = ThreadPoolExecutor(host_workers, "host", initializer=lower_thread_priority)
-        self.served = Heads(runtime)
-        self._writer = Writer(runtime)
+        self._host = HostThreads(host_workers)
+        self._inference = MeasuredInference(runtime, self._host, chunks_ahead)
+        self.served = ServedHeads(runtime)
+        self._generator = TextGenerator(runtime)
 
     @property
     def heads(self) -> Mapping[str, Head]:
-        """Route -> head, as of now."""
-        return self.served.by_route
+        """Head name (``<modality>/<task>``) -> head, as of now."""
+        return self.served.by_name
 
     def head(self, modality: str, task: str) -> Head:
-        """The head of a route; see ``Heads.head``."""
+        """Return the head of a modality and task; see ``ServedHeads.head``."""
         return self.served.head(modality, task)
 
     async def predict(
@@ -128,19 +102,24 @@ class DataPlane:
         """Answer the inputs of one request.
 
         Args:
-            head: whom to ask.
-            inputs: at least one.
-            parameters: of the task's family; unknown ones are errors.
-            batched: whether the answer is a list of answers.
+            head: The head that answers.
+            inputs: The inputs; at least one.
+            parameters: The parameters of the task's family; unknown ones are errors.
+            batched: Whether the answer is a list of answers.
 
         Raises:
-            InputError: an input or a parameter is wrong; ``field`` says which.
-            OverloadedError: too much is waiting.
-            ModelNotReadyError: the engine failed.
+            InputError: An input or a parameter is wrong; ``field`` says which.
+            OverloadedError: Too much is waiting.
+            ModelNotReadyError: The engine failed.
         """
-        ask = partial(ask_one, parameters=parameters)
-        heads, bodies, timings = await self._predict([head], inputs, ask, batched)
-        return Answer(_json(bodies[0]), [head.model for head in heads], timings)
+        timings = Timings()
+
+        async def attempt(heads: Sequence[Head]) -> list[JsonValue]:
+            requests = [request_of_head(head, parameters) for head in heads]
+            return await self._answer(requests, inputs, batched, timings)
+
+        heads, bodies = await self._on_served_heads([head], attempt)
+        return Answer(_to_json(bodies[0]), [head.model for head in heads], timings)
 
     async def predict_tasks(
         self,
@@ -155,173 +134,190 @@ class DataPlane:
         Heads with the same pre-processing decode an input once and ask the runtime once.
 
         Args:
-            heads: whom to ask; each once.
-            inputs: at least one.
-            parameters: of every head, or task -> those of its head.
-            batched: whether the answers are lists of answers.
+            heads: The heads that answer; each once.
+            inputs: The inputs; at least one.
+            parameters: The parameters for every head, or task -> those for its head.
+            batched: Whether the answers are lists of answers.
 
         Raises:
-            as ``predict`` does.
+            InputError: As for ``predict``, and so are the other errors.
         """
-        ask = partial(ask_tasks, parameters=parameters)
-        heads, bodies, timings = await self._predict(heads, inputs, ask, batched)
+        timings = Timings()
+
+        async def attempt(heads: Sequence[Head]) -> list[JsonValue]:
+            requests = requests_of_heads(heads, parameters)
+            return await self._answer(requests, inputs, batched, timings)
+
+        heads, bodies = await self._on_served_heads(heads, attempt)
         by_task = {head.spec.task: body for head, body in zip(heads, bodies, strict=True)}
-        return Answer(_json(by_task), [head.model for head in heads], timings)
+        return Answer(_to_json(by_task), [head.model for head in heads], timings)
+
+    async def infer_tensors(self, head: Head, read: ReadTensors, nbytes: int) -> TensorAnswer:
+        """Run the tensors of one request through a head, without pre- and post-processing.
+
+        Args:
+            head: The head that answers.
+            read: The reader of the tensors, which checks them against the head's spec. It is
+                called again if another head has taken the place of this one.
+            nbytes: The size of the request; a large one is read in a thread.
+
+        Raises:
+            InputError: A tensor is not what the head takes, or its values are not.
+            OverloadedError: Too much is waiting.
+            ModelNotReadyError: The engine failed, or the head is no longer served.
+        """
+        timings = Timings()
+
+        async def attempt(heads: Sequence[Head]) -> Mapping[str, Array]:
+            return await self._run_tensors(heads[0], read, nbytes, timings)
+
+        heads, outputs = await self._on_served_heads([head], attempt)
+        return TensorAnswer(outputs, heads[0].model, timings)
 
     def close(self) -> None:
         """Stop the host threads; what they run is finished, what waits is dropped."""
-        self._pool.shutdown(wait=True, cancel_futures=True)
+        self._host.close()
 
-    async def _predict(
-        self, heads: Sequence[Head], inputs: Sequence[RawInput], ask: Ask, batched: bool
-    ) -> tuple[Sequence[Head], list[JsonValue], Timings]:
-        """Who answered, an answer of each, and the time it took; asked again after a swap."""
-        timings = Timings()
+    async def _on_served_heads(
+        self, heads: Sequence[Head], attempt: Callable[[Sequence[Head]], Awaitable[T]]
+    ) -> tuple[Sequence[Head], T]:
+        """Return the heads that answered and what they did.
+
+        If one was replaced since the request found it, there is one more attempt with the heads
+        that are served then.
+
+        Raises:
+            StaleModelError: One of the heads is no longer served, or replaced again.
+        """
         try:
-            return heads, await self._bodies(ask(heads), inputs, batched, timings), timings
+            return heads, await attempt(heads)
         except StaleModelError:
-            found = [await self.served.successor(head.model) for head in heads]
-            if not any(found):
+            served = [await self.served.look_again(head) for head in heads]
+            renewed = [head for head in served if head is not None]
+            if len(renewed) < len(heads):
                 raise
-            renewed = [new or old for new, old in zip(found, heads, strict=True)]
-        return renewed, await self._bodies(ask(renewed), inputs, batched, timings), timings
+        return renewed, await attempt(renewed)
 
-    async def _bodies(
-        self, asked: Sequence[Asked], inputs: Sequence[RawInput], batched: bool, timings: Timings
+    async def _run_tensors(
+        self, head: Head, read: ReadTensors, nbytes: int, timings: Timings
+    ) -> Mapping[str, Array]:
+        started = time.perf_counter()
+        inputs = await in_thread_if_large(nbytes, partial(read, head))
+        timings.add("decode", started, time.perf_counter() - started)
+        work = REQUEST.get().work
+        work.expect_inputs(1)
+        work.record_tokens(tokens_of(head.spec, inputs))
+        try:
+            (outputs,) = await self._inference.infer_batch([head], inputs, timings)
+        except RefusedTensorsError as error:
+            # Here the caller made the tensors, so the fault is not the model's.
+            raise InvalidInputError(
+                f"{head.model.name} cannot take these values: an index lies outside of its "
+                "table, or axes that belong together differ in length",
+                field="inputs",
+            ) from error
+        check_finite(outputs)
+        return outputs
+
+    async def _answer(
+        self,
+        requests: Sequence[TaskRequest],
+        inputs: Sequence[RawInput],
+        batched: bool,
+        timings: Timings,
     ) -> list[JsonValue]:
-        """The answer of each head."""
-        for one in asked:
-            check_count(len(inputs), one.head.spec)
-        groups = alike(asked)
+        """Return the answer of each head to all inputs."""
+        for request in requests:
+            check_count(len(inputs), request.head.spec)
+        groups = group_by_preprocessing(requests)
         calls = [
-            self._answer(group, raw, timings, index if batched else None)
+            self._answer_input(group, raw, timings, index if batched else None)
             for group in groups
             for index, raw in enumerate(inputs)
         ]
-        WORK.get().expect(len(calls))
-        rows = iter([await calls[0]] if len(calls) == 1 else await all_of(calls))
+        REQUEST.get().work.expect_inputs(len(calls))
+        rows = iter([await calls[0]] if len(calls) == 1 else await gather_or_cancel(calls))
         results: dict[str, list[JsonValue]] = {}
         for group in groups:
             columns = zip(*(next(rows) for _ in inputs), strict=True)
             results |= {
-                one.head.spec.task: list(column) for one, column in zip(group, columns, strict=True)
+                request.head.spec.task: list(column)
+                for request, column in zip(group, columns, strict=True)
             }
         return [
-            one.head.postprocessor.combine(
-                results[one.head.spec.task], batched=batched, spec=one.head.spec
+            request.head.postprocessor.combine(
+                results[request.head.spec.task], batched=batched, spec=request.head.spec
             )
-            for one in asked
+            for request in requests
         ]
 
-    async def _answer(
-        self, asked: Sequence[Asked], raw: RawInput, timings: Timings, index: int | None
+    async def _answer_input(
+        self, requests: Sequence[TaskRequest], raw: RawInput, timings: Timings, index: int | None
     ) -> list[JsonValue]:
-        """Answers of heads that are alike to one input."""
+        """Return the answers of heads with the same pre-processing to one input."""
         try:
-            size = min(one.head.spec.max_batch_size for one in asked)
-            preprocessor = asked[0].head.preprocessor
-            ready = await self._host(timings, partial(prepare, preprocessor, raw, size))
-            timings.add("decode", ready.started, ready.decode_seconds)
-            decoded = ready.started + ready.decode_seconds
-            timings.add("preprocess", decoded, ready.preprocess_seconds)
-            WORK.get().found(_tokens(asked[0].head, ready))
-            outputs = await self._infer([one.head for one in asked], ready, size, timings)
-            pairs = zip(asked, outputs, strict=True)
-            return [await self._finish(one, given, ready, timings) for one, given in pairs]
+            max_rows = min(request.head.spec.max_batch_size for request in requests)
+            first = requests[0].head
+            prepared = await self._host.run(
+                timings, partial(prepare, first.preprocessor, raw, max_rows)
+            )
+            timings.add("decode", prepared.started, prepared.decode_seconds)
+            decoded = prepared.started + prepared.decode_seconds
+            timings.add("preprocess", decoded, prepared.preprocess_seconds)
+            REQUEST.get().work.record_tokens(_tokens_of_input(first, prepared))
+            heads = [request.head for request in requests]
+            outputs = await self._inference.infer_input(heads, prepared, max_rows, timings)
+            pairs = zip(requests, outputs, strict=True)
+            return [await self._finish(*pair, prepared, timings) for pair in pairs]
         except InputError as error:
             if index is not None and not isinstance(error, InvalidParameterError):
                 error.field = f"inputs[{index}]{(error.field or '').removeprefix('inputs')}"
             raise
 
     async def _finish(
-        self, asked: Asked, outputs: Mapping[str, Array], ready: Ready, timings: Timings
+        self,
+        request: TaskRequest,
+        outputs: Mapping[str, Array],
+        prepared: PreparedInput,
+        timings: Timings,
     ) -> JsonValue:
+        """Return the answer of one head to one input, from the outputs of the network."""
         check_finite(outputs)
-        if asked.head.spec.generation is not None:
-            outputs = await self._write(asked, outputs, ready, timings)
-        context = ready.prepared.context
-        finish = partial(postprocess, asked.head, outputs, context, asked.parameters)
-        quick = is_quick(asked.head, outputs)
-        result, seconds = finish() if quick else await self._host(timings, finish)
+        if request.head.spec.generation is not None:
+            outputs = await self._generate(request, outputs, prepared, timings)
+        context = prepared.prepared.context
+        finish = partial(postprocess, request.head, outputs, context, request.parameters)
+        in_loop = is_cheap_to_postprocess(request.head, outputs)
+        result, seconds = finish() if in_loop else await self._host.run(timings, finish)
         timings.add("postprocess", time.perf_counter() - seconds, seconds)
         return result
 
-    async def _write(
-        self, asked: Asked, outputs: Mapping[str, Array], ready: Ready, timings: Timings
+    async def _generate(
+        self,
+        request: TaskRequest,
+        outputs: Mapping[str, Array],
+        prepared: PreparedInput,
+        timings: Timings,
     ) -> Mapping[str, Array]:
-        """The ids of the texts that a head writes, a sample each."""
-        samples = ready.prepared.samples
-        inputs = ready.batch or collate_range(samples, 0, len(samples))
-        options = asked.head.postprocessor.search_options(asked.head.spec, asked.parameters)
-        host = partial(self._host, timings)
-        written = await self._writer.write(asked.head.model, options, inputs, outputs, host)
-        timings.queue += written.queue_seconds
-        timings.compute += written.compute_seconds
-        return written.outputs
-
-    async def _infer(
-        self, heads: Sequence[Head], ready: Ready, size: int, timings: Timings
-    ) -> list[Mapping[str, Array]]:
-        """Outputs per head; an input of more than ``size`` samples goes in several batches."""
-        if ready.batch is not None:
-            return await self._run(heads, ready.batch, timings)
-        samples = ready.prepared.samples
-        gate = asyncio.Semaphore(self._chunks_ahead)
-
-        async def chunk(start: int) -> list[Mapping[str, Array]]:
-            async with gate:
-                stop = min(start + size, len(samples))
-                batch = await self._host(timings, partial(collate_range, samples, start, stop))
-                return await self._run(heads, batch, timings)
-
-        parts = await all_of([chunk(start) for start in range(0, len(samples), size)])
-        return [
-            {key: np.concatenate([part[key] for part in of_head]) for key in of_head[0]}
-            for of_head in zip(*parts, strict=True)
-        ]
-
-    async def _run(
-        self, heads: Sequence[Head], batch: Mapping[str, Array], timings: Timings
-    ) -> list[Mapping[str, Array]]:
-        if len(heads) == 1:
-            inferences = [await self._runtime.infer(heads[0].model, batch)]
-        else:
-            inferences = await self._runtime.infer_all([head.model for head in heads], batch)
-        # Spans of these are made by the runtime, which knows of the parts.
-        timings.queue += sum(inference.queue_seconds for inference in inferences)
-        timings.compute += sum(inference.compute_seconds for inference in inferences)
-        WORK.get().spend(sum(inference.own_seconds for inference in inferences))
-        return [inference.outputs for inference in inferences]
-
-    async def _host(self, timings: Timings, call: Callable[[], T]) -> T:
-        """Run in a host thread, as a part of the request; the wait for one counts as queueing."""
-        submitted = time.perf_counter()
-        took: list[float] = []
-
-        def run() -> tuple[float, T]:
-            started = time.perf_counter()
-            try:
-                return started - submitted, call()
-            finally:
-                took.append(time.perf_counter() - started)
-
-        # What is logged in the thread names the request too.
-        work = partial(copy_context().run, run)
-        try:
-            waited, result = await asyncio.get_running_loop().run_in_executor(self._pool, work)
-        finally:
-            WORK.get().spend(sum(took))
-        timings.add("queue", submitted, waited)
-        return result
+        """Return the ids of the texts that a head writes, one text per sample."""
+        samples = prepared.prepared.samples
+        inputs = prepared.batch or collate_range(samples, 0, len(samples))
+        head = request.head
+        options = head.postprocessor.search_options(head.spec, request.parameters)
+        run_on_host = partial(self._host.run, timings)
+        texts = await self._generator.generate(head.model, options, inputs, outputs, run_on_host)
+        timings.queue += texts.queue_seconds
+        timings.compute += texts.compute_seconds
+        return texts.outputs
 
 
-def _tokens(head: Head, ready: Ready) -> int:
-    if ready.batch is not None:
-        return tokens_of(head.spec, ready.batch)
-    # Many samples may be a lazy sequence: only the first of them is made to be looked at.
-    samples = ready.prepared.samples
+def _tokens_of_input(head: Head, prepared: PreparedInput) -> int:
+    if prepared.batch is not None:
+        return tokens_of(head.spec, prepared.batch)
+    # Many samples may be a lazy sequence: only the first of them is made, to be measured.
+    samples = prepared.prepared.samples
     return len(samples) * tokens_of_sample(head.spec, samples[0])
 
 
-def _json(body: JsonValue) -> bytes:
+def _to_json(body: JsonValue) -> bytes:
     return to_json(body, inf_nan_mode="null")

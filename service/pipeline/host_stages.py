@@ -1,4 +1,4 @@
-"""The stages of one input that run on the host: plain functions, to be called in a thread."""
+"""The stages of one input that run on the host: plain functions that can run in a thread."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from omnivec2.preprocess import Array, Prepared, Preprocessor, Sample, collate
 from omnivec2.spec import HeadSpec, TaskFamily
 from service.runtimes.base import Model
 
-# Families whose post-processing is a few microseconds per value. Handing it to a thread
-# would cost more than the work; the others draw masks at the size of the input.
-_QUICK_FAMILIES = frozenset(
+# Families whose post-processing takes a few microseconds per value. Handing it to a thread
+# would take longer than the work; the others draw masks at the size of the input.
+_CHEAP_FAMILIES = frozenset(
     {TaskFamily.CLASSIFICATION, TaskFamily.REGRESSION, TaskFamily.EMBEDDING}
 )
-_QUICK_VALUES = 2048
+_CHEAP_VALUES = 2048
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,7 @@ RawInput = FileInput | JsonInput
 
 @dataclass(frozen=True)
 class Head:
-    """A loaded model with the code that its spec asks for."""
+    """A loaded model with the pre-processor and post-processor that its spec names."""
 
     model: Model
     preprocessor: Preprocessor[Any, Any]
@@ -57,11 +57,15 @@ class Head:
 
 
 @dataclass
-class Ready:
-    """An input whose samples wait for the network.
+class PreparedInput:
+    """An input whose samples are ready for the network.
 
     Attributes:
-        started: ``time.perf_counter()`` when it began to be decoded.
+        prepared: The samples, and what post-processing must know of the input.
+        batch: All samples in one batch; None if they are too many for one.
+        decode_seconds: The time to decode the input.
+        preprocess_seconds: The time to make samples of it, and a batch of them.
+        started: The value of ``time.perf_counter()`` when decoding began.
     """
 
     prepared: Prepared
@@ -75,7 +79,7 @@ def check_parameters(postprocessor: Postprocessor, parameters: Mapping[str, Json
     """Validate a request's parameters against their family.
 
     Raises:
-        InvalidParameterError: one is unknown or of the wrong kind; it is named.
+        InvalidParameterError: One is unknown or of the wrong kind; it is named.
     """
     kind = postprocessor.parameters_type
     try:
@@ -96,8 +100,8 @@ def check_count(count: int, spec: HeadSpec) -> None:
     """Refuse a request of no inputs or of more than the limit.
 
     Raises:
-        InvalidInputError: there is none.
-        TooLargeError: there are too many.
+        InvalidInputError: There is none.
+        TooLargeError: There are too many.
     """
     if count == 0:
         raise InvalidInputError("expected at least one input, got none", field="inputs")
@@ -108,8 +112,10 @@ def check_count(count: int, spec: HeadSpec) -> None:
         )
 
 
-def prepare(preprocessor: Preprocessor[Any, Any], raw: RawInput, max_batch_size: int) -> Ready:
-    """Decode and prepare one input; a small one is made into a batch right away."""
+def prepare(
+    preprocessor: Preprocessor[Any, Any], raw: RawInput, max_batch_size: int
+) -> PreparedInput:
+    """Decode and prepare one input; make a batch of it right away if it is small."""
     started = time.perf_counter()
     if isinstance(raw, FileInput):
         native = preprocessor.decode(raw.data, raw.media_type)
@@ -122,31 +128,35 @@ def prepare(preprocessor: Preprocessor[Any, Any], raw: RawInput, max_batch_size:
         raise InvalidInputError("the input holds no samples", field="inputs")
     small = count <= max_batch_size
     batch = collate_range(prepared.samples, 0, count) if small else None
-    return Ready(prepared, batch, decoded - started, time.perf_counter() - decoded, started)
+    return PreparedInput(prepared, batch, decoded - started, time.perf_counter() - decoded, started)
 
 
 def collate_range(samples: Sequence[Sample], start: int, stop: int) -> dict[str, Array]:
-    """A batch of some of the samples; a lazy sequence makes only those."""
+    """Return a batch of some of the samples; a lazy sequence makes only those."""
     return collate([samples[index] for index in range(start, stop)])
 
 
 def postprocess(
     head: Head, outputs: Mapping[str, Array], context: Mapping[str, Any], parameters: Any
 ) -> tuple[JsonValue, float]:
-    """The answer to one input, and the seconds it took."""
+    """Return the answer to one input, and the seconds that it took."""
     started = time.perf_counter()
     result = head.postprocessor(outputs, context, head.spec, parameters)
     return result, time.perf_counter() - started
 
 
-def is_quick(head: Head, outputs: Mapping[str, Array]) -> bool:
-    """Whether post-processing may run in the event loop."""
+def is_cheap_to_postprocess(head: Head, outputs: Mapping[str, Array]) -> bool:
+    """Whether post-processing takes less time than handing it to a thread would."""
     values = sum(array.size for array in outputs.values())
-    return head.spec.family in _QUICK_FAMILIES and values <= _QUICK_VALUES
+    return head.spec.family in _CHEAP_FAMILIES and values <= _CHEAP_VALUES
 
 
 def check_finite(outputs: Mapping[str, Array]) -> None:
-    """Extreme but legal values can overflow inside the network; that is no answer."""
+    """Refuse outputs that are not finite: legal but extreme values can overflow in the network.
+
+    Raises:
+        InvalidInputError: A value is infinite or not a number.
+    """
     for array in outputs.values():
         if array.dtype.kind == "f" and not np.isfinite(array).all():
             raise InvalidInputError(

@@ -1,4 +1,4 @@
-"""The heads that are served now: made from the runtime's models, and made anew as they change."""
+"""The heads that are served now: made from the runtime's models, and made again as they change."""
 
 from __future__ import annotations
 
@@ -17,63 +17,68 @@ from service.runtimes.base import Model, Runtime
 _LOG = logging.getLogger(__name__)
 
 
-class Heads:
-    """Heads of a runtime's models.
+class ServedHeads:
+    """The heads of a runtime's models.
 
     A model whose pre-processor cannot be made is refused; it does not stop the others.
 
     Args:
-        runtime: started.
+        runtime: The runtime; started.
 
     Attributes:
-        by_route: route -> head, as of now; replaced, never changed.
-        refused: name -> why a model of the runtime is not served.
+        by_name: A mapping of head names (``<modality>/<task>``) to heads, as of now; replaced,
+            never changed.
+        refused: A mapping of the names of models that are not served to the reasons.
     """
 
     def __init__(self, runtime: Runtime) -> None:
         self._runtime = runtime
-        self._renewing = asyncio.Lock()
-        self.by_route: Mapping[str, Head] = {}
+        self._refreshing = asyncio.Lock()
+        self.by_name: Mapping[str, Head] = {}
         self.refused: Mapping[str, str] = {}
         self._models = runtime.models()
         self._adopt(self._models)
 
     async def refresh(self) -> None:
-        """Serve what the runtime has by now."""
-        async with self._renewing:
+        """Serve the models that the runtime has by now."""
+        async with self._refreshing:
             await self._refresh()
 
-    async def successor(self, model: Model) -> Head | None:
-        """The head that has taken the place of a model's, if one has."""
-        route = model.spec.route
-        async with self._renewing:
-            # Many requests may fail by one swap; the first of them looks for all.
-            known = self.by_route.get(route)
-            if known is not None and known.model is model:
+    async def look_again(self, head: Head) -> Head | None:
+        """Return the head that is served now in the place of one whose model was stale.
+
+        It is the same head if the runtime still has its model, and None if there is none any more.
+        """
+        name = head.spec.route
+        async with self._refreshing:
+            # Many requests may fail by one swap; the first of them refreshes for all.
+            known = self.by_name.get(name)
+            if known is not None and known.model is head.model:
                 await self._refresh()
-        head = self.by_route.get(route)
-        return None if head is None or head.model is model else head
+        return self.by_name.get(name)
 
     def head(self, modality: str, task: str) -> Head:
-        """The head of a route.
+        """Return the head of a modality and task.
 
         Raises:
-            UnknownModelError: it is not loaded; ``known`` says what is.
+            UnknownModelError: It is not loaded; ``known`` says what is.
         """
-        if head := self.by_route.get(f"{modality}/{task}"):
+        if head := self.by_name.get(f"{modality}/{task}"):
             return head
-        routes = [head.spec.route for head in self.of(modality)]
-        message = f"{modality} has no task {task!r}; loaded are {', '.join(routes)}"
-        raise UnknownModelError(message, known=routes)
+        names = [head.spec.route for head in self.of_modality(modality)]
+        message = f"{modality} has no task {task!r}; loaded are {', '.join(names)}"
+        raise UnknownModelError(message, known=names)
 
-    def of(self, modality: str) -> list[Head]:
-        """The heads of a modality, by their routes; at least one.
+    def of_modality(self, modality: str) -> list[Head]:
+        """Return the heads of a modality in the order of their names; at least one.
 
         Raises:
-            UnknownModelError: none is loaded; ``known`` says what is.
+            UnknownModelError: None is loaded; ``known`` says what is.
         """
-        known = self.by_route
-        heads = [known[r] for r in sorted(known) if known[r].spec.modality.value == modality]
+        known = self.by_name
+        heads = [
+            known[name] for name in sorted(known) if known[name].spec.modality.value == modality
+        ]
         if not heads:
             modalities = sorted({head.spec.modality.value for head in known.values()})
             message = (
@@ -91,21 +96,22 @@ class Heads:
             self._models = models
 
     def _adopt(self, models: Mapping[str, Model]) -> None:
-        """Make the heads of new models; those of known ones stay."""
-        known = {id(head.model): head for head in self.by_route.values()}
-        by_route: dict[str, Head] = {}
+        """Make the heads of new models; the heads of known models stay."""
+        known = {id(head.model): head for head in self.by_name.values()}
+        by_name: dict[str, Head] = {}
         refused: dict[str, str] = {}
         for name, model in models.items():
             try:
-                by_route[model.spec.route] = known.get(id(model)) or _head(model)
+                by_name[model.spec.route] = known.get(id(model)) or _head(model)
             except ArtifactError as error:
                 refused[name] = str(error)
                 if refused[name] != self.refused.get(name):
                     _LOG.error("%s is not served: %s", name, error)
-        self.by_route, self.refused = by_route, refused
+        self.by_name, self.refused = by_name, refused
 
 
 def _head(model: Model) -> Head:
+    """Return the head of a model, or raise ``ArtifactError`` if its spec cannot be served here."""
     try:
         preprocessor = preprocessor_for(model.spec)
     except ValidationError as error:

@@ -1,4 +1,4 @@
-"""What a request asks of each head, and which heads can share the work on its inputs."""
+"""A request's part for each head, and which heads can share the work on its inputs."""
 
 from __future__ import annotations
 
@@ -13,82 +13,85 @@ from service.pipeline.host_stages import Head, check_parameters
 
 
 @dataclass(frozen=True)
-class Asked:
+class TaskRequest:
     """A head and the request's parameters for it, checked."""
 
     head: Head
     parameters: Any
 
 
-def ask_one(heads: Sequence[Head], parameters: Mapping[str, JsonValue]) -> list[Asked]:
-    """Ask one head; the parameters are its family's.
+def request_of_head(head: Head, parameters: Mapping[str, JsonValue]) -> TaskRequest:
+    """Return the request to one head; the parameters are those of its family.
 
     Raises:
-        InvalidParameterError: one is unknown or of the wrong kind; it is named.
+        InvalidParameterError: One is unknown or of the wrong kind; it is named.
     """
-    (head,) = heads
-    return [_ask_head(head, parameters)]
+    checked = check_parameters(head.postprocessor, parameters)
+    if head.spec.generation is not None:
+        # What is more than the head can do is refused here, and not after half of the work.
+        head.postprocessor.search_options(head.spec, checked)
+    return TaskRequest(head, checked)
 
 
-def ask_tasks(heads: Sequence[Head], parameters: Mapping[str, JsonValue]) -> list[Asked]:
-    """Ask several heads of a modality.
+def requests_of_heads(
+    heads: Sequence[Head], parameters: Mapping[str, JsonValue]
+) -> list[TaskRequest]:
+    """Return the requests to several heads of a modality.
 
     Args:
-        heads: each once.
-        parameters: either of every head, or task -> those of its head.
+        heads: The heads; each once.
+        parameters: Either the parameters for every head, or task -> those for its head.
 
     Raises:
-        InvalidParameterError: one is unknown to a head or of the wrong kind; both are named.
+        InvalidParameterError: One is unknown to a head or of the wrong kind; both are named.
     """
     tasks = [head.spec.task for head in heads]
-    keyed = any(isinstance(parameters.get(task), dict) for task in tasks)
-    if keyed and (strange := parameters.keys() - set(tasks)):
-        name = min(strange)
+    by_task = any(isinstance(parameters.get(task), dict) for task in tasks)
+    if by_task and (unknown := parameters.keys() - set(tasks)):
+        name = min(unknown)
         raise InvalidParameterError(
             f"parameters are given by task, but {name!r} is none of the tasks asked",
             field=f"parameters.{name}",
             known=tasks,
         )
-    return [_ask_task(head, parameters, keyed=keyed) for head in heads]
+    return [_request_of_task(head, parameters, by_task=by_task) for head in heads]
 
 
-def alike(asked: Sequence[Asked]) -> list[list[Asked]]:
-    """Heads by what they make of an input: those that make the same are in one list.
+def group_by_preprocessing(requests: Sequence[TaskRequest]) -> list[list[TaskRequest]]:
+    """Group requests whose heads prepare an input in the same way and take the same inputs.
 
-    Their limits are the same too, so that what one of them takes is taken by all.
+    Their limits are the same too, so that what one head of a group takes is taken by all.
     """
-    groups: list[list[Asked]] = []
-    for one in asked:
-        mine = (one.head.spec.preprocess, one.head.spec.limits, one.head.spec.inputs)
+    groups: list[list[TaskRequest]] = []
+    for request in requests:
+        spec = request.head.spec
         for group in groups:
             first = group[0].head.spec
-            if mine == (first.preprocess, first.limits, first.inputs):
-                group.append(one)
+            if (spec.preprocess, spec.limits, spec.inputs) == (
+                first.preprocess,
+                first.limits,
+                first.inputs,
+            ):
+                group.append(request)
                 break
         else:
-            groups.append([one])
+            groups.append([request])
     return groups
 
 
-def _ask_head(head: Head, parameters: Mapping[str, JsonValue]) -> Asked:
-    checked = check_parameters(head.postprocessor, parameters)
-    if head.spec.generation is not None:
-        # Refused here what is more than the head can, and not after half of the work.
-        head.postprocessor.search_options(head.spec, checked)
-    return Asked(head, checked)
-
-
-def _ask_task(head: Head, parameters: Mapping[str, JsonValue], *, keyed: bool) -> Asked:
+def _request_of_task(
+    head: Head, parameters: Mapping[str, JsonValue], *, by_task: bool
+) -> TaskRequest:
     task = head.spec.task
-    own = parameters.get(task, {}) if keyed else parameters
+    own = parameters.get(task, {}) if by_task else parameters
     if not isinstance(own, Mapping):
         raise InvalidParameterError(
             f"parameters of {task}: expected an object", field=f"parameters.{task}"
         )
     try:
-        return _ask_head(head, own)
+        return request_of_head(head, own)
     except InvalidParameterError as error:
         field = error.field or "parameters"
-        if keyed:
+        if by_task:
             field = f"parameters.{task}{field.removeprefix('parameters')}"
         raise InvalidParameterError(f"{task}: {error}", field=field, known=error.known) from error

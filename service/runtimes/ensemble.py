@@ -14,6 +14,7 @@ from dataclasses import dataclass
 
 from omnivec2.errors import ArtifactError
 from omnivec2.preprocess import Array
+from service.pipeline.concurrency import task_group
 from service.runtimes.base import Inference, Model
 
 RunPart = Callable[[str, str, Mapping[str, Array]], Awaitable[Inference]]
@@ -79,14 +80,11 @@ async def run_steps(
         return await run_part(node.part, node.version, given)
 
     owned: list[list[_Node]] = []
-    try:
-        async with asyncio.TaskGroup() as group:
-            for dataflow in dataflows:
-                owned.append([node for node in dataflow.nodes if node not in running])
-                for node in owned[-1]:
-                    running[node] = group.create_task(compute(node))
-    except BaseExceptionGroup as failures:
-        raise failures.exceptions[0] from None
+    async with task_group() as group:
+        for dataflow in dataflows:
+            owned.append([node for node in dataflow.nodes if node not in running])
+            for node in owned[-1]:
+                running[node] = group.create_task(compute(node))
     return [
         Inference(
             {name: await value(origin) for name, origin in dataflow.outputs.items()},

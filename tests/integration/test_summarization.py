@@ -41,8 +41,9 @@ from omnivec2.wordpiece import text_of
 from rollout.change_heads import add_head, remove_head
 from service.pipeline.data_plane import DataPlane
 from service.pipeline.host_stages import JsonInput
-from service.pipeline.predict_files import NamedFile, predict_here
-from service.request_context import working_for
+from service.pipeline.named_files import NamedFile
+from service.pipeline.predict_in_process import predict_in_process
+from service.request_context import RequestContext, in_request
 from service.runtimes.embedded.repository_reader import read_repository
 from service.settings import Settings
 from tests.support.runtimes import Kind, RunningRuntime, running_runtime
@@ -220,7 +221,7 @@ def test_a_search_ends_at_its_deadline_and_when_nobody_waits(
     runtime, plane, batches = running
 
     async def late() -> None:
-        with working_for("late", "", 0.02):
+        with in_request(RequestContext("late", deadline=time.monotonic() + 0.02)):
             await asyncio.sleep(0.03)
             await ask(plane, TEXTS[:1], {})
 
@@ -279,7 +280,7 @@ def test_evaluation_writes_what_the_service_writes(
 def test_one_text_is_answered_without_a_server(repositories: dict[Layout, Path]) -> None:
     for root in repositories.values():
         settings = Settings(model_repo=root)
-        found = predict_here(settings, ROUTE, [NamedFile("a.txt", TEXTS[0].encode())], {})
+        found = predict_in_process(settings, ROUTE, [NamedFile("a.txt", TEXTS[0].encode())], {})
         assert isinstance(found, list)
         assert found[0]["summary_text"]  # type: ignore[call-overload]
 

@@ -14,7 +14,7 @@ from omnivec2.preprocess import Array, Prepared, Preprocessor
 from omnivec2.preprocess.base import Parameters
 from omnivec2.spec import HeadSpec, Limits, Modality, PreprocessSpec, TaskFamily, TensorSpec
 from service.pipeline.host_stages import Head
-from service.request_context import CURRENT, RequestContext
+from service.request_context import REQUEST, RequestContext
 from service.runtimes.base import Health, Inference, Model
 
 LETTERS = TensorSpec(name="letters", dtype="float32", shape=(1,))
@@ -79,6 +79,24 @@ def letters_spec(**fields: object) -> HeadSpec:
     return HeadSpec.model_validate(values)
 
 
+class RecordingMeter:
+    """A ``WorkMeter`` that keeps what it was given."""
+
+    def __init__(self) -> None:
+        self.inputs: list[int] = []
+        self.tokens: list[int] = []
+        self.seconds: list[float] = []
+
+    def expect_inputs(self, count: int) -> None:
+        self.inputs.append(count)
+
+    def record_tokens(self, tokens: int) -> None:
+        self.tokens.append(tokens)
+
+    def record_seconds(self, seconds: float) -> None:
+        self.seconds.append(seconds)
+
+
 class FakeRuntime:
     """Answers every row with (its value, 1); remembers what it was asked.
 
@@ -121,7 +139,7 @@ class FakeRuntime:
         return [await self.infer(model, inputs) for model in models]
 
     async def infer(self, model: Model, inputs: Mapping[str, Array]) -> Inference:
-        self.contexts.append(CURRENT.get())
+        self.contexts.append(REQUEST.get())
         await asyncio.sleep(self._delay_seconds)
         current = self._models if self.upcoming is None else self.upcoming
         if current.get(model.name) is not model:

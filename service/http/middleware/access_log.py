@@ -1,4 +1,4 @@
-"""One line per request: who asked what, how it ended, how long it took; never what was sent."""
+"""The access log: one line per request with caller, route, status and time; never its content."""
 
 from __future__ import annotations
 
@@ -12,20 +12,20 @@ LOGGER = "omnivec2.access"
 
 _LOG = logging.getLogger(LOGGER)
 
-_PROBES = frozenset({"/healthz", "/readyz", "/metrics", "/v2/health/live", "/v2/health/ready"})
-"""Asked all the time by those who watch; logged for debugging only."""
+PROBE_PATHS = frozenset({"/healthz", "/readyz", "/metrics", "/v2/health/live", "/v2/health/ready"})
+"""Paths that monitoring polls: neither traced nor logged above debug level."""
 
 
 class AccessLogMiddleware:
-    """Logs requests once they are answered."""
+    """Middleware that logs each request once it is answered."""
 
     def __init__(self, app: ASGIApp) -> None:
         self.app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handle one connection."""
-        level = logging.DEBUG if scope.get("path") in _PROBES else logging.INFO
-        if scope["type"] != "http" or not is_on(level):
+        level = logging.DEBUG if scope.get("path") in PROBE_PATHS else logging.INFO
+        if scope["type"] != "http" or not is_enabled(level):
             await self.app(scope, receive, send)
             return
         started = time.perf_counter()
@@ -47,7 +47,7 @@ class AccessLogMiddleware:
         try:
             await self.app(scope, receive_counted, send_counted)
         except Exception:
-            # Answered by what stands around all middleware, which hides what it was.
+            # The handler around all middleware answers it with 500.
             status = status or 500
             raise
         finally:
@@ -69,18 +69,18 @@ class AccessLogMiddleware:
             )
 
 
-def is_on(level: int) -> bool:
+def is_enabled(level: int) -> bool:
     """Whether a line of this level would be written."""
     return _LOG.isEnabledFor(level)
 
 
 def log(level: int, protocol: str, **fields: Any) -> None:
-    """Write a line: words for people, fields for what reads JSON."""
-    words = " ".join(f"{k}={v}" for k, v in fields.items() if v != "" and k != "request_id")
-    _LOG.log(level, "%s %s", protocol, words, extra={"protocol": protocol, **fields})
+    """Write a line: text for people, and fields for JSON logs."""
+    text = " ".join(f"{k}={v}" for k, v in fields.items() if v != "" and k != "request_id")
+    _LOG.log(level, "%s %s", protocol, text, extra={"protocol": protocol, **fields})
 
 
 def route_of(scope: Scope) -> str:
-    """The path with names in the place of what the caller chose; empty if it leads nowhere."""
+    """Return the path with names in the place of the caller's values; empty if unknown."""
     path = scope.get("state", {}).get("route") or getattr(scope.get("route"), "path", "")
     return str(path)

@@ -1,4 +1,4 @@
-"""While the process stops, connections are not kept, and in the end requests are refused."""
+"""Draining: while the process stops, connections are closed, and at the end requests refused."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from omnivec2.errors import ModelNotReadyError
 from service.errors import problem_of
 from service.server.shutdown import ShutdownState
 
-_ANSWERED = ("/healthz", "/readyz", "/v2/health/live", "/v2/health/ready")
+_ALWAYS_ANSWERED = ("/healthz", "/readyz", "/v2/health/live", "/v2/health/ready")
 
 
-class StoppingMiddleware:
-    """Tells callers to connect to another process as soon as this one is told to stop."""
+class DrainMiddleware:
+    """Middleware that sends callers to another process as soon as this one begins to stop."""
 
     def __init__(self, app: ASGIApp, shutdown: ShutdownState) -> None:
         self.app = app
@@ -27,12 +27,12 @@ class StoppingMiddleware:
             return
 
         async def send_last(message: Message) -> None:
-            # Asked when the answer goes out: the request may have been there before.
+            # Checked when the answer goes out: the request may have come before the signal.
             if message["type"] == "http.response.start" and self._shutdown.draining:
                 MutableHeaders(scope=message)["Connection"] = "close"
             await send(message)
 
-        if self._shutdown.rejecting and scope["path"] not in _ANSWERED:
+        if self._shutdown.rejecting and scope["path"] not in _ALWAYS_ANSWERED:
             response = problem_of(Request(scope), ModelNotReadyError("the service is stopping"))
             response.headers["Retry-After"] = "1"
             await response(scope, receive, send_last)

@@ -1,23 +1,19 @@
-"""Every response names its request: ``X-Request-ID``, echoed or made."""
+"""The id of a request, given by the caller or made here, in its context and its response."""
 
 from __future__ import annotations
 
-import re
-import uuid
+from dataclasses import replace
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from service.request_context import REQUEST_ID
+from service.request_context import REQUEST, request_id_of
 
 HEADER = "X-Request-ID"
 
-# Short and of harmless characters, because it ends up in logs and headers.
-_SANE = re.compile(r"[A-Za-z0-9._:/+=@-]{1,128}")
-
 
 class RequestIdMiddleware:
-    """Puts the request's id into ``scope["state"]["request_id"]`` and into the response."""
+    """Middleware that puts the id into the request context, ``scope["state"]`` and the response."""
 
     def __init__(self, app: ASGIApp) -> None:
         self.app = app
@@ -27,15 +23,14 @@ class RequestIdMiddleware:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
-        given = Headers(scope=scope).get(HEADER, "")
-        request_id = given if _SANE.fullmatch(given) else uuid.uuid4().hex
+        request_id = request_id_of(Headers(scope=scope).get(HEADER, ""))
         scope.setdefault("state", {})["request_id"] = request_id
-        # Not taken back: the server has a task per request, and logs in it what went wrong.
-        REQUEST_ID.set(request_id)
+        # Not reset at the end: the server has a task per request, and logs in it what went wrong.
+        REQUEST.set(replace(REQUEST.get(), request_id=request_id))
 
-        async def send_named(message: Message) -> None:
+        async def send_with_id(message: Message) -> None:
             if message["type"] == "http.response.start":
                 MutableHeaders(scope=message)[HEADER] = request_id
             await send(message)
 
-        await self.app(scope, receive, send_named)
+        await self.app(scope, receive, send_with_id)

@@ -1,4 +1,4 @@
-"""What only this service knows of a request, on the server span that FastAPI makes of it."""
+"""Attributes of this service on the server span that FastAPI makes of a request."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from service.observability.trace_recorder import Recorder
 
-# Header of an answer -> attribute.
-_ANSWER = {
+# Header of the response -> attribute of the span.
+_ATTRIBUTES = {
     "x-request-id": "omnivec2.request_id",
     "x-model": "omnivec2.model",
     "x-model-version": "omnivec2.model.version",
@@ -17,11 +17,11 @@ _ANSWER = {
 
 
 class TracingMiddleware:
-    """Names the model, and lets the stages of a request be recorded; only there if traces are on.
+    """Middleware that names the model and records the stages of requests; only if traces are on.
 
     Args:
-        app: what answers.
-        recorder: of the stages.
+        app: The application around which it stands.
+        recorder: The recorder of the stages.
     """
 
     def __init__(self, app: ASGIApp, recorder: Recorder) -> None:
@@ -35,20 +35,21 @@ class TracingMiddleware:
             return
         span = get_current_span()
 
-        async def send_seen(message: Message) -> None:
+        async def send_and_describe(message: Message) -> None:
             if message["type"] == "http.response.start" and span.is_recording():
                 _describe(span, scope, message)
             await send(message)
 
-        with self._recorder.stages():
-            await self.app(scope, receive, send_seen)
+        self._recorder.record_stages()
+        await self.app(scope, receive, send_and_describe)
 
 
 def _describe(span: Span, scope: Scope, message: Message) -> None:
+    """Set the attributes of a span from the path and the start of the response."""
     for name, value in scope.get("path_params", {}).items():
         if name in ("modality", "task"):
             span.set_attribute(f"omnivec2.{name}", value)
     headers = Headers(raw=message["headers"])
-    for header, attribute in _ANSWER.items():
+    for header, attribute in _ATTRIBUTES.items():
         if value := headers.get(header):
             span.set_attribute(attribute, value)

@@ -1,32 +1,34 @@
-"""Nobody without a key gets past it, where keys are asked for."""
+"""Authentication: where API keys are required, requests without a valid one are refused."""
 
 from __future__ import annotations
 
 from contextlib import ExitStack
+from dataclasses import replace
 
 from starlette.datastructures import Headers
 from starlette.requests import Request
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from omnivec2.errors import OmniVecError
-from service.access.access_control import KEY, Access
+from service.access.access_control import AccessControl
 from service.errors import problem_of
+from service.request_context import REQUEST, in_request
 
 API_KEY_HEADER = "X-API-Key"
 
 _OPEN = frozenset({"/", "/healthz", "/readyz", "/v2/health/live", "/v2/health/ready", "/docs"})
-"""Is the process alive, and pages that hold nothing of their own."""
+"""Paths that are open to everybody: health, and pages without data of their own."""
 
 _OPEN_UNDER = ("/try/", "/static-offline-docs/", "/docs/")
 
 
-class AccessMiddleware:
-    """Recognises the key of every request and holds it to its limits, before its body is read.
+class ApiKeyMiddleware:
+    """Middleware that checks the keys of requests and their limits, before bodies are read.
 
-    Puts the key into ``scope["state"]["key"]``.
+    It puts the key into the request context, and into ``scope["state"]["key"]`` for the access log.
     """
 
-    def __init__(self, app: ASGIApp, access: Access) -> None:
+    def __init__(self, app: ASGIApp, access: AccessControl) -> None:
         self.app = app
         self._access = access
 
@@ -38,18 +40,18 @@ class AccessMiddleware:
         headers = Headers(scope=scope)
         with ExitStack() as stack:
             try:
-                key = self._access.recognise(
+                key = self._access.authenticate(
                     headers.get("authorization", ""), headers.get(API_KEY_HEADER, "")
                 )
                 scope.setdefault("state", {})["key"] = key
-                stack.enter_context(self._access.entered(key))
+                stack.enter_context(self._access.counted(key))
             except OmniVecError as error:
                 await problem_of(Request(scope), error)(scope, receive, send)
                 return
-            stack.callback(KEY.reset, KEY.set(key))
+            stack.enter_context(in_request(replace(REQUEST.get(), key=key)))
             await self.app(scope, receive, send)
 
 
 def is_open(path: str) -> bool:
-    """Whether a path is answered to everybody."""
+    """Whether a path is answered without a key."""
     return path in _OPEN or path.startswith(_OPEN_UNDER)

@@ -1,4 +1,4 @@
-"""Headers that keep browsers from doing more with an answer than showing it."""
+"""Headers that keep browsers from doing more with a response than showing it."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ _ALWAYS = {
 }
 
 _UNLESS_SET = {
-    # Answers are made from what callers sent; no cache between may keep them.
+    # Answers are made from what callers sent; no cache on the way may keep them.
     "Cache-Control": "no-store",
-    # For answers, which load nothing; a page brings a policy of its own.
+    # For answers, which load nothing; a page sets a policy of its own.
     "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
 }
 
 
 class SecurityHeadersMiddleware:
-    """Sets them on every response."""
+    """Middleware that sets these headers on every response."""
 
     def __init__(self, app: ASGIApp) -> None:
         self.app = app
@@ -29,7 +29,7 @@ class SecurityHeadersMiddleware:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handle one connection."""
 
-        async def send_guarded(message: Message) -> None:
+        async def send_with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
                 headers = MutableHeaders(scope=message)
                 for name, value in _ALWAYS.items():
@@ -38,4 +38,4 @@ class SecurityHeadersMiddleware:
                     headers.setdefault(name, value)
             await send(message)
 
-        await self.app(scope, receive, send_guarded)
+        await self.app(scope, receive, send_with_headers)

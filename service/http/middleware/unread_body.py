@@ -1,9 +1,9 @@
-"""What becomes of a body that is not read, because the head was reason enough to refuse.
+"""Bodies that are not read, because the headers were reason enough to refuse the request.
 
-A small one is skipped by the server, and the connection can be used again. A large one is
-not worth its transfer, so the connection is closed; but a caller who is still sending would
-find it broken before it has read why. So the answer goes out first, and then the body is
-thrown away for a moment while the caller reads.
+The server skips a small one, and the connection can be used again. A large one is not worth its
+transfer, so the connection is closed; but a client that is still sending would find it broken
+before it has read the response. So the response goes out first, and then the body is discarded
+for a moment while the client reads.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _LINGER_SECONDS = 1.0
 
 
 class UnreadBodyMiddleware:
-    """Closes the connection of a request whose body is long and was not wanted."""
+    """Middleware that closes the connection of a request whose long body was not read."""
 
     def __init__(self, app: ASGIApp) -> None:
         self.app = app
@@ -31,20 +31,20 @@ class UnreadBodyMiddleware:
             await self.app(scope, receive, send)
             return
         whole = closing = False
-        # Who waits to be told to send (curl does with large files) sends nothing now.
-        sends_unasked = "expect" not in headers
+        # A client that waits for 100 Continue (curl does with large files) sends nothing now.
+        is_sending = "expect" not in headers
 
-        async def receive_watched() -> Message:
+        async def receive_and_watch() -> Message:
             nonlocal whole
             message = await receive()
             whole = not message.get("more_body", False)
             return message
 
-        async def throw_away() -> None:
+        async def discard_rest() -> None:
             try:
                 async with asyncio.timeout(_LINGER_SECONDS):
                     while not whole:
-                        await receive_watched()
+                        await receive_and_watch()
             except TimeoutError:
                 return
 
@@ -53,17 +53,17 @@ class UnreadBodyMiddleware:
             if message["type"] == "http.response.start" and not whole:
                 closing = True
                 MutableHeaders(scope=message)["Connection"] = "close"
-            if closing and sends_unasked and _is_last(message):
+            if closing and is_sending and _is_last(message):
                 await send({**message, "more_body": True})
-                await throw_away()
+                await discard_rest()
                 message = {"type": "http.response.body", "body": b""}
             await send(message)
 
-        await self.app(scope, receive_watched, send_closing)
+        await self.app(scope, receive_and_watch, send_closing)
 
 
 def _is_small(headers: Headers) -> bool:
-    """Whether there is no body, or one that says that it is short."""
+    """Whether there is no body, or one that is declared to be short."""
     if "transfer-encoding" in headers:
         return False
     if "content-length" not in headers:

@@ -17,7 +17,7 @@ _STATIC = "/static-offline-docs"
 
 
 async def docs(request: Request) -> HTMLResponse:
-    """The page; what it says comes from ``/openapi.json``."""
+    """Return the page, which renders ``/openapi.json``."""
     root = request.scope.get("root_path", "")
     page = get_swagger_ui_html(
         openapi_url=f"{root}{request.app.openapi_url}",
@@ -31,7 +31,7 @@ async def docs(request: Request) -> HTMLResponse:
 
 
 def _policy(page: bytes) -> str:
-    """Allows the scripts that stand in the page, by their hashes, and files of this origin."""
+    """Return a policy that allows the page's inline scripts, by hash, and files of this origin."""
     digests = (hashlib.sha256(script).digest() for script in _INLINE.findall(page))
     hashes = " ".join(f"'sha256-{base64.b64encode(digest).decode()}'" for digest in digests)
     return (

@@ -1,4 +1,4 @@
-"""Is the process alive, and are the models there."""
+"""Liveness of the process and readiness of the models."""
 
 from __future__ import annotations
 
@@ -17,20 +17,20 @@ router = APIRouter(tags=["operations"])
 
 @router.get("/healthz", summary="The process is alive", response_model=None)
 async def healthz() -> dict[str, str]:
-    """Answers as long as the event loop turns; says nothing about the models."""
+    """Answer as long as the event loop runs; say nothing about the models."""
     return {"status": "alive"}
 
 
 @router.get("/readyz", summary="Every required model answers", response_model=None)
 async def readyz(request: Request) -> Response:
-    """200 once the required models are loaded, else 503; lists the refused models."""
+    """Answer 200 once the required models are loaded, else 503; list the refused models."""
     gateway: Gateway = request.app.state.gateway
     health = await gateway.health()
     extra: dict[str, JsonValue] = {"refused": dict(health.refused)}
     if gateway.access is not None:
         gateway.access.refresh()
         if gateway.access.failure:
-            # Not to everybody, who may read this, what the file holds or where it is.
+            # Everybody may read this: neither the content of the file nor its path belongs here.
             extra["keys"] = "the file of API keys cannot be used; the keys before it still are"
     if not health.ready:
         return problem(

@@ -1,4 +1,4 @@
-"""``GET /metrics``: how it is going."""
+"""``GET /metrics``: the metrics of the gateway."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ router = APIRouter(tags=["operations"])
 
 @router.get("/metrics", summary="Prometheus metrics", response_model=None)
 async def metrics(request: Request) -> Response:
-    """Traffic, latency per stage, batching and load in Prometheus' text format."""
+    """Return traffic, latency per stage, batching and load in Prometheus' text format."""
     gateway: Gateway = request.app.state.gateway
-    # Some ten milliseconds where many models are used: not in the event loop.
+    # Takes some ten milliseconds where many models are used: not in the event loop.
     text = await asyncio.to_thread(gateway.metrics.exposition)
     return Response(text, media_type=CONTENT_TYPE)

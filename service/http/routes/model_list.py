@@ -1,4 +1,4 @@
-"""``GET /models``: what is loaded, what it was trained on and how good it is."""
+"""``GET /models``: the loaded models, their training data and their metrics."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ router = APIRouter(tags=["models"])
 
 @router.get("/models", summary="Every loaded modality-task", response_model=None)
 async def list_models(request: Request) -> dict[str, Any]:
-    """Specs of all loaded heads, and the models that were refused with the reason."""
+    """Return the specs of all loaded heads, and the models that were refused with the reasons."""
     gateway: Gateway = request.app.state.gateway
     heads = gateway.dataplane.heads
     health = await gateway.health()
@@ -30,13 +30,13 @@ async def list_models(request: Request) -> dict[str, Any]:
 
 @router.get("/models/{modality}/{task}", summary="One loaded modality-task", response_model=None)
 async def get_model(request: Request, modality: str, task: str) -> dict[str, JsonValue]:
-    """Spec of one head: tensors, labels, limits, metrics, data and licences."""
+    """Return the spec of one head: tensors, labels, limits, metrics, data and licences."""
     gateway: Gateway = request.app.state.gateway
     return describe(gateway.dataplane.head(modality, task).model)
 
 
 def describe(model: Model) -> dict[str, JsonValue]:
-    """A model's head spec with its name, address and version."""
+    """Return a model's head spec with its name, address and version."""
     spec = model.spec
     return {
         "name": spec.name,

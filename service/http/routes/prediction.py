@@ -2,86 +2,75 @@
 
 from __future__ import annotations
 
-import asyncio
-import math
-import time
 from collections.abc import Callable, Coroutine, Sequence
-from contextlib import AbstractContextManager
-from typing import Any, TypeVar
+from functools import partial
+from typing import Any
 
 from starlette.requests import Request
 from starlette.responses import Response
 
-from omnivec2.errors import DeadlineExceededError, InvalidParameterError, OmniVecError
-from service.access.access_control import check_heads
-from service.errors import CLIENT_CLOSED_REQUEST, problem_of
-from service.gateway import Gateway
-from service.http.body import Body, declared_length
-from service.http.request_forms import RequestReader, form_of
-from service.pipeline.data_plane import Answer, Timings
+from omnivec2.errors import InvalidParameterError
+from service.http.body import declared_length
+from service.http.http_exchange import HttpExchange, answer_headers
+from service.http.request_forms import PredictRequest, RequestReader, form_of
+from service.pipeline.answers import Answer
+from service.pipeline.data_plane import DataPlane
 from service.pipeline.host_stages import Head
-from service.request_context import TRACEPARENT, RequestContext, working_for
 
-T = TypeVar("T")
-
-TIMEOUT_HEADER = "X-Request-Timeout"
 TASKS = "tasks"
-SEVERAL = "several"
-"""Label of the task where a request asked several."""
+"""The query parameter that names several tasks."""
 
 PATH = "/predict/{modality}/{task}"
 TASKS_PATH = "/predict/{modality}"
 
+PredictCall = Callable[[PredictRequest], Coroutine[Any, Any, Answer]]
+
 
 async def predict(request: Request) -> Response:
     """Answer the inputs in the body with the head of this route."""
-    return await _predict(request, _head_of)
+    exchange = HttpExchange(request, PATH)
+    return await exchange.respond(partial(_answer_by_head, request, exchange))
 
 
 async def predict_tasks(request: Request) -> Response:
     """Answer the inputs in the body with several heads of a modality: ``?tasks=a,b``."""
-    return await _predict(request, _heads_of)
+    exchange = HttpExchange(request, TASKS_PATH)
+    return await exchange.respond(partial(_answer_by_heads, request, exchange))
 
 
-async def _predict(request: Request, find: Callable[[Request, Gateway], list[Head]]) -> Response:
-    gateway: Gateway = request.app.state.gateway
-    started = time.perf_counter()
-    labels = [("unknown", "unknown")]
-    state = request.scope.setdefault("state", {})
-    state["route"] = PATH if "task" in request.path_params else TASKS_PATH
-    try:
-        heads = find(request, gateway)
-        labels = [(head.spec.modality.value, head.spec.task) for head in heads]
-        state["model"] = ",".join(head.model.name for head in heads)
-        response = await _respond(request, gateway, heads)
-    except OmniVecError as error:
-        response = problem_of(request, error)
-    seconds = time.perf_counter() - started
-    for modality, task in labels:
-        gateway.metrics.observe_request(modality, task, response.status_code, seconds)
-    size = received_bytes(request)
-    gateway.metrics.observe_bytes(*_one_label(labels), size, len(response.body))
-    return response
+async def _answer_by_head(request: Request, exchange: HttpExchange) -> Response:
+    plane = exchange.gateway.dataplane
+    head = plane.head(request.path_params["modality"], request.path_params["task"])
+    exchange.open_for([head.model])
+    _check_query(request, set())
+
+    def call(read: PredictRequest) -> Coroutine[Any, Any, Answer]:
+        return plane.predict(head, read.inputs, read.parameters, batched=read.batched)
+
+    return await _answer(request, exchange, [head], call)
 
 
-def _one_label(labels: Sequence[tuple[str, str]]) -> tuple[str, str]:
-    """Modality and task that a request's bytes and stages count for; several tasks share them."""
-    return labels[0] if len(labels) == 1 else (labels[0][0], SEVERAL)
+async def _answer_by_heads(request: Request, exchange: HttpExchange) -> Response:
+    plane = exchange.gateway.dataplane
+    heads = _heads_of(request, plane)
+    exchange.open_for([head.model for head in heads])
+    _check_query(request, {TASKS})
+
+    def call(read: PredictRequest) -> Coroutine[Any, Any, Answer]:
+        return plane.predict_tasks(heads, read.inputs, read.parameters, batched=read.batched)
+
+    return await _answer(request, exchange, heads, call)
 
 
-def _head_of(request: Request, gateway: Gateway) -> list[Head]:
-    return [gateway.dataplane.head(request.path_params["modality"], request.path_params["task"])]
-
-
-def _heads_of(request: Request, gateway: Gateway) -> list[Head]:
-    """The heads that ``?tasks=`` names, in its order.
+def _heads_of(request: Request, plane: DataPlane) -> list[Head]:
+    """Return the heads that ``?tasks=`` names, in its order.
 
     Raises:
-        UnknownModelError: the modality or a task is not loaded.
-        InvalidParameterError: no task is named, or one twice.
+        UnknownModelError: The modality or a task is not loaded.
+        InvalidParameterError: No task is named, or one twice.
     """
     modality = request.path_params["modality"]
-    known = [head.spec.task for head in gateway.dataplane.served.of(modality)]
+    known = [head.spec.task for head in plane.served.of_modality(modality)]
     tasks = [task.strip() for task in request.query_params.get(TASKS, "").split(",")]
     if "" in tasks or len(set(tasks)) < len(tasks):
         raise InvalidParameterError(
@@ -89,45 +78,28 @@ def _heads_of(request: Request, gateway: Gateway) -> list[Head]:
             field=f"query.{TASKS}",
             known=known,
         )
-    return [gateway.dataplane.head(modality, task) for task in tasks]
+    return [plane.head(modality, task) for task in tasks]
 
 
-async def _respond(request: Request, gateway: Gateway, heads: list[Head]) -> Response:
-    settings, plane = gateway.settings, gateway.dataplane
-    specs = [head.spec for head in heads]
-    check_heads(specs)
-    several = "task" not in request.path_params
-    _check_query(request, {TASKS} if several else set())
-    seconds = timeout_seconds(request.headers.get(TIMEOUT_HEADER), settings.request_timeout_seconds)
-    # Whoever takes least decides how much is read.
+async def _answer(
+    request: Request, exchange: HttpExchange, heads: Sequence[Head], call: PredictCall
+) -> Response:
+    settings = exchange.gateway.settings
+    seconds = exchange.timeout_seconds()
+    # The head that takes the least decides how much is read.
     strictest = min(heads, key=lambda head: head.spec.limits.bytes).preprocessor
     reader = RequestReader(strictest, settings.max_body_bytes, settings.max_json_values)
-    form, nbytes = form_of(request.headers), declared_length(request.headers)
-    with gateway.admission.enter(specs, form, nbytes, seconds) as ticket:
-        body = Body(request, ticket, settings.upload_timeout_seconds)
-        asked = await reader.read(request.headers, body)
-        ticket.begin()
-        call = (
-            plane.predict_tasks(heads, asked.inputs, asked.parameters, batched=asked.batched)
-            if several
-            else plane.predict(heads[0], asked.inputs, asked.parameters, batched=asked.batched)
-        )
-        try:
-            with in_context(request, seconds):
-                async with asyncio.timeout(seconds):
-                    answer = await unless_disconnected(request, call)
-        except TimeoutError as error:
-            raise DeadlineExceededError(f"no answer within {seconds:g} s") from error
-        if answer is None:
-            return Response(status_code=CLIENT_CLOSED_REQUEST)
-        ticket.succeed()
-    labels = [(model.spec.modality.value, model.spec.task) for model in answer.models]
-    gateway.metrics.observe_stages(*_one_label(labels), answer.timings)
-    return _response(answer)
+    nbytes = declared_length(request.headers)
+    with exchange.admitted(form_of(request.headers), nbytes, seconds) as ticket:
+        read = await reader.read(request.headers, exchange.body(ticket))
+        answer = await exchange.answer_unless_disconnected(call(read))
+    exchange.record_stages(answer.timings)
+    headers = answer_headers(answer.models, answer.timings)
+    return Response(answer.body, headers=headers, media_type="application/json")
 
 
 def _check_query(request: Request, known: set[str]) -> None:
-    """Refuse query parameters that mean nothing here, and known ones given twice."""
+    """Refuse query parameters that are unknown here, and known ones given twice."""
     names = [name for name, _ in request.query_params.multi_items()]
     for name in names:
         if name not in known:
@@ -139,65 +111,3 @@ def _check_query(request: Request, known: set[str]) -> None:
             raise InvalidParameterError(
                 f"expected ?{name}= once, its values separated by commas", field=f"query.{name}"
             )
-
-
-def in_context(request: Request, seconds: float) -> AbstractContextManager[RequestContext]:
-    """Make a request with so many seconds left the current one; for a ``with`` block."""
-    request_id = request.scope.get("state", {}).get("request_id", "")
-    return working_for(request_id, request.headers.get(TRACEPARENT, ""), seconds)
-
-
-def timeout_seconds(header: str | None, most: float) -> float:
-    """Seconds an answer may take: what the caller asks for, but at most the setting.
-
-    Raises:
-        InvalidParameterError: the header is not a positive number.
-    """
-    if header is None:
-        return most
-    try:
-        asked = float(header)
-    except ValueError:
-        asked = math.nan
-    if not asked > 0:
-        raise InvalidParameterError(
-            f"{TIMEOUT_HEADER}: expected a positive number of seconds", field=TIMEOUT_HEADER
-        )
-    return min(asked, most)
-
-
-def received_bytes(request: Request) -> int:
-    """How much of a request's body was read."""
-    return getattr(request.state, "received_bytes", 0)
-
-
-async def unless_disconnected(request: Request, call: Coroutine[Any, Any, T]) -> T | None:
-    """The result of a call, or None if the caller hung up before; the call is then cancelled."""
-    work = asyncio.create_task(call)
-    gone = asyncio.create_task(_disconnected(request))
-    try:
-        await asyncio.wait((work, gone), return_when=asyncio.FIRST_COMPLETED)
-        return work.result() if work.done() else None
-    finally:
-        gone.cancel()
-        work.cancel()
-
-
-async def _disconnected(request: Request) -> None:
-    while (await request.receive())["type"] != "http.disconnect":
-        pass
-
-
-def _response(answer: Answer) -> Response:
-    headers = {
-        "X-Model": ",".join(model.name for model in answer.models),
-        "X-Model-Version": ",".join(model.version for model in answer.models),
-        "Server-Timing": server_timing(answer.timings),
-    }
-    return Response(answer.body, headers=headers, media_type="application/json")
-
-
-def server_timing(timings: Timings) -> str:
-    """The W3C ``Server-Timing`` value of a request's stages, in milliseconds."""
-    stages = vars(timings).items()
-    return ", ".join(f"{stage};dur={seconds * 1000:.2f}" for stage, seconds in stages)

@@ -12,7 +12,7 @@ from weakref import WeakKeyDictionary, WeakValueDictionary
 
 from omnivec2.errors import ArtifactError, ModelNotReadyError
 from omnivec2.preprocess import Array
-from service.request_context import SPANS
+from service.request_context import REQUEST
 from service.runtimes.base import Health, Inference, Model, generation_of
 from service.runtimes.embedded.batcher import Batcher
 from service.runtimes.embedded.engines.base import Engine
@@ -159,10 +159,10 @@ class EmbeddedRuntime:
             raise ModelNotReadyError("the service is shutting down")
         started = time.perf_counter()
         inference = await self._batcher.submit(graphs[name, version], inputs)
-        if spans := SPANS.get():
-            spans.stage("queue", started, inference.queue_seconds, name)
-            dequeued = started + inference.queue_seconds
-            spans.stage("compute", dequeued, inference.compute_seconds, name)
+        if spans := REQUEST.get().spans:
+            spans.record_stage("queue", started, inference.queue_seconds, name)
+            taken = started + inference.queue_seconds
+            spans.record_stage("compute", taken, inference.compute_seconds, name)
         return inference
 
     async def _load_changes(self) -> None:

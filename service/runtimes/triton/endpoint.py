@@ -14,7 +14,7 @@ from tritonclient.utils import InferenceServerException, np_to_triton_dtype
 
 from omnivec2.errors import ArtifactError
 from omnivec2.preprocess import Array
-from service.request_context import CURRENT, calling
+from service.request_context import REQUEST, trace_call
 from service.runtimes.base import Model
 from service.runtimes.triton.model_metadata import Described, describe, same
 from service.runtimes.triton.triton_errors import FailureCause, TritonError
@@ -129,14 +129,14 @@ class Endpoint:
         """
         self.in_flight += 1
         try:
-            with calling(name, self.address) as headers:
+            with trace_call(name, self.address) as headers:
                 result = await _translate_errors(
                     self._client.infer(
                         name,
                         [_tensor(*item) for item in inputs.items()],
                         model_version=version,
                         outputs=[InferRequestedOutput(output) for output in outputs],
-                        request_id=CURRENT.get().request_id,
+                        request_id=REQUEST.get().request_id,
                         # Triton drops what has waited this long (in microseconds).
                         timeout=max(1, int(seconds * 1e6)),
                         client_timeout=seconds,

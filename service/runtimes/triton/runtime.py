@@ -14,8 +14,8 @@ from collections.abc import Callable, Mapping, Sequence
 from omnivec2.errors import DeadlineExceededError, ModelNotReadyError, StaleModelError
 from omnivec2.preprocess import Array
 from omnivec2.spec import TensorSpec
-from service.pipeline.concurrency import all_of
-from service.request_context import CURRENT, working
+from service.pipeline.concurrency import gather_or_cancel
+from service.request_context import REQUEST, trace_stage
 from service.runtimes.base import Health, Inference, Model, generation_of
 from service.runtimes.ensemble import run_steps
 from service.runtimes.triton.endpoint import Endpoint
@@ -111,7 +111,7 @@ class TritonRuntime:
         """
         together = bool(self._endpoints_of(models)) and all(model.steps for model in models)
         if not together:
-            return await all_of([self.infer(model, inputs) for model in models])
+            return await gather_or_cancel([self.infer(model, inputs) for model in models])
         wanted: dict[tuple[str, str], set[str]] = {}
         for step in (step for model in models for step in model.steps):
             wanted.setdefault((step.model, step.version), set()).update(step.outputs)
@@ -186,11 +186,11 @@ class TritonRuntime:
         while len(tried) < _TRIES and (left := [e for e in endpoints() if e not in tried]):
             endpoint = self._choose(left)
             tried.append(endpoint)
-            seconds = min(CURRENT.get().seconds_left, self._settings.request_timeout_seconds)
+            seconds = min(REQUEST.get().seconds_left, self._settings.request_timeout_seconds)
             if seconds <= 0:
                 raise DeadlineExceededError(f"no time is left to run {name}")
             try:
-                with working("compute", name):
+                with trace_stage("compute", name):
                     answer = await endpoint.infer(name, version, inputs, outputs, seconds)
                 return Inference(answer, 0.0, time.perf_counter() - started)
             except TritonError as error:

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 import pytest
@@ -93,7 +93,7 @@ def test_base64_may_be_a_data_url_but_no_longer_than_the_limit() -> None:
 
 
 def test_types_are_named_as_json_names_them() -> None:
-    values = ({}, [], "", False, 1, 1.5, None)
+    values: tuple[Any, ...] = ({}, [], "", False, 1, 1.5, None)
     names = ["an object", "a list", "a string", "a boolean", "a number", "a number", "null"]
     assert [json_type(value) for value in values] == names
 

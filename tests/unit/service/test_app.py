@@ -15,7 +15,7 @@ from tests.support.asgi import ROUTE, SENTIMENT, Reply, ask, run
 from tests.support.service_fakes import FakeRuntime
 
 
-def test_an_answer_says_who_gave_it_and_how_long_each_stage_took() -> None:
+def test_an_answer_names_its_model_and_the_time_of_each_stage() -> None:
     async def test(app: FastAPI) -> None:
         reply = await ask(app, ROUTE)
         assert reply.status == 200
@@ -29,7 +29,7 @@ def test_an_answer_says_who_gave_it_and_how_long_each_stage_took() -> None:
 
 
 @pytest.mark.parametrize("name", ["abc-1", "2026/11/22:7"])
-def test_a_sane_request_id_is_echoed(name: str) -> None:
+def test_a_safe_request_id_is_echoed(name: str) -> None:
     async def test(app: FastAPI) -> None:
         assert (await ask(app, ROUTE, X_Request_ID=name)).headers["x-request-id"] == name
 
@@ -88,7 +88,7 @@ def test_a_query_parameter_is_refused_rather_than_ignored() -> None:
     run(test)
 
 
-def test_an_answer_that_takes_too_long_is_given_up() -> None:
+def test_an_answer_that_takes_too_long_is_cancelled() -> None:
     async def test(app: FastAPI) -> None:
         reply = await ask(app, ROUTE, X_Request_Timeout="0.05")
         assert reply.status == 504
@@ -98,14 +98,14 @@ def test_an_answer_that_takes_too_long_is_given_up() -> None:
 
 
 @pytest.mark.parametrize("value", ["soon", "-1", "0", "nan", ""])
-def test_a_strange_timeout_is_refused(value: str) -> None:
+def test_an_invalid_timeout_is_refused(value: str) -> None:
     async def test(app: FastAPI) -> None:
         assert (await ask(app, ROUTE, X_Request_Timeout=value)).status == 422
 
     run(test)
 
 
-def test_a_caller_who_leaves_takes_the_work_along() -> None:
+def test_the_work_for_a_client_that_disconnects_is_cancelled() -> None:
     async def test(app: FastAPI) -> None:
         await asyncio.wait_for(ask(app, ROUTE, leaves=True), 2)
         assert app.state.gateway.admission.requests == 0
@@ -114,7 +114,7 @@ def test_a_caller_who_leaves_takes_the_work_along() -> None:
     run(test, FakeRuntime(SENTIMENT, delay_seconds=30))
 
 
-def test_requests_over_the_limit_are_told_to_come_back() -> None:
+def test_requests_over_the_limit_get_a_retry_after() -> None:
     async def test(app: FastAPI) -> None:
         replies = await asyncio.gather(*(ask(app, ROUTE) for _ in range(4)))
         assert sorted(reply.status for reply in replies) == [200, 200, 429, 429]

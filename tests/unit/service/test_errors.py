@@ -72,15 +72,15 @@ def test_a_problem_document_is_of_the_registered_type() -> None:
     assert response.status_code == 413
 
 
-def test_an_overloaded_service_says_when_to_come_back() -> None:
+def test_an_overloaded_service_sends_retry_after() -> None:
     response = problem_of(REQUEST, errors.OverloadedError("full", retry_after_seconds=1.2))
     assert (response.status_code, response.headers["retry-after"]) == (429, "2")
 
 
-def test_a_service_without_the_model_says_when_to_come_back() -> None:
+def test_a_service_without_the_model_sends_retry_after() -> None:
     response = problem_of(REQUEST, errors.ModelNotReadyError("Triton cannot be reached"))
     assert (response.status_code, response.headers["retry-after"]) == (503, "1")
 
 
-def test_what_is_wrong_with_files_of_the_service_is_not_shown_to_callers() -> None:
+def test_failures_of_the_services_own_files_are_not_shown_to_callers() -> None:
     assert "/secret" not in str(body_of(errors.CheckpointError("/secret/path is missing")))

@@ -137,6 +137,7 @@ def _save_network(directory, network):
 
 def test_averaged_weights_are_loaded_into_a_network(tmp_path):
     network = nn.BatchNorm1d(3)
+    assert network.running_mean is not None
     network.running_mean += 7
     _save_network(tmp_path / "state", network)
     other = nn.BatchNorm1d(3)

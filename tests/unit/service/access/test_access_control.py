@@ -9,7 +9,7 @@ import pytest
 from fastapi import FastAPI
 
 from omnivec2.errors import ArtifactError, UnauthenticatedError
-from service.access.access_control import Access
+from service.access.access_control import AccessControl
 from service.access.api_keys import create_key, revoke_key
 from service.app import create_app
 from service.settings import Settings
@@ -24,7 +24,7 @@ def path(tmp_path: Path) -> Path:
 
 def look_again(app: FastAPI) -> None:
     """As if the time between two looks at the file had passed."""
-    app.state.gateway.access._looked_at -= 60
+    app.state.gateway.access._checked_at -= 60
 
 
 def test_without_a_key_nothing_is_answered_but_health_and_pages(path: Path) -> None:
@@ -73,14 +73,14 @@ def test_a_key_is_taken_as_hugging_face_clients_send_it_or_in_a_header_of_its_ow
 
 
 @pytest.mark.parametrize("value", ["Bearer wrong", "Bearer \udcff", "Bearer ", "wrong", "Basic x"])
-def test_another_key_is_none(path: Path, value: str) -> None:
+def test_an_unknown_key_is_refused(path: Path, value: str) -> None:
     create_key(path, "alice")
-    access = Access(path)
+    access = AccessControl(path)
     with pytest.raises(UnauthenticatedError):
-        access.recognise(value, "")
+        access.authenticate(value, "")
 
 
-def test_who_brings_a_wrong_key_is_told_that_it_is_the_key(path: Path) -> None:
+def test_a_wrong_key_is_named_as_the_reason(path: Path) -> None:
     create_key(path, "alice")
 
     async def test(app: FastAPI) -> None:
@@ -91,7 +91,7 @@ def test_who_brings_a_wrong_key_is_told_that_it_is_the_key(path: Path) -> None:
     run(test, api_keys_file=path)
 
 
-def test_an_expired_key_is_none(path: Path) -> None:
+def test_an_expired_key_is_refused(path: Path) -> None:
     now = datetime.now(UTC)
     old = create_key(path, "old", expires=now - timedelta(seconds=1))
     new = create_key(path, "new", expires=now + timedelta(hours=1))
@@ -121,7 +121,7 @@ def test_a_key_may_be_for_some_heads_only(path: Path) -> None:
     run(test, api_keys_file=path)
 
 
-def test_a_rate_is_kept_and_the_caller_told_when_to_come_back(path: Path) -> None:
+def test_a_rate_is_limited_with_a_retry_after(path: Path) -> None:
     key = create_key(path, "alice", requests_per_second=0.5, burst=2)
     free = create_key(path, "bob")
 
@@ -130,7 +130,7 @@ def test_a_rate_is_kept_and_the_caller_told_when_to_come_back(path: Path) -> Non
         assert [reply.status for reply in replies] == [200, 200, 429]
         assert replies[2].headers["retry-after"] == "2"
         assert (await ask(app, ROUTE, X_API_Key=free)).status == 200
-        app.state.gateway.access._uses["alice"].filled_at -= 2
+        app.state.gateway.access._usage["alice"].filled_at -= 2
         assert (await ask(app, ROUTE, X_API_Key=key)).status == 200
 
     run(test, api_keys_file=path)
@@ -200,12 +200,12 @@ def test_a_key_that_is_revoked_while_it_is_used_ends_in_order(path: Path) -> Non
     run(test, FakeRuntime(SENTIMENT, delay_seconds=0.3), api_keys_file=path)
 
 
-def test_a_service_does_not_start_without_the_keys_it_was_told_to_ask_for(path: Path) -> None:
+def test_a_service_does_not_start_without_its_file_of_keys(path: Path) -> None:
     with pytest.raises(ArtifactError, match="cannot be read"):
         create_app(Settings(api_keys_file=path), FakeRuntime(SENTIMENT))
 
 
-def test_the_document_says_where_keys_are_asked_for(path: Path) -> None:
+def test_the_openapi_document_says_where_keys_are_required(path: Path) -> None:
     key = create_key(path, "alice")
 
     async def test(app: FastAPI) -> None:
@@ -219,7 +219,7 @@ def test_the_document_says_where_keys_are_asked_for(path: Path) -> None:
     run(test, api_keys_file=path)
 
 
-def test_without_keys_a_token_is_ignored_and_the_document_asks_for_none() -> None:
+def test_without_keys_a_token_is_ignored_and_the_document_requires_none() -> None:
     async def test(app: FastAPI) -> None:
         assert (await ask(app, ROUTE, Authorization="Bearer hf_x")).status == 200
         document = (await ask(app, "/openapi.json", method="GET")).json

@@ -25,13 +25,13 @@ def test_a_key_is_in_the_file_as_its_hash_only_and_only_its_owner_reads_it(tmp_p
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
 
 
-def test_every_key_is_another(tmp_path: Path) -> None:
+def test_every_key_is_different(tmp_path: Path) -> None:
     path = tmp_path / "keys.json"
     made = {create_key(path, f"caller-{i}") for i in range(20)}
     assert len(made) == len(read_keys(path).keys) == 20
 
 
-def test_a_name_is_given_once(tmp_path: Path) -> None:
+def test_a_name_is_used_once(tmp_path: Path) -> None:
     path = tmp_path / "keys.json"
     create_key(path, "alice")
     with pytest.raises(InvalidInputError, match="alice already"):
@@ -42,7 +42,7 @@ def test_a_name_is_given_once(tmp_path: Path) -> None:
     "limits",
     [{"burst": 0}, {"requests_per_second": -1}, {"expires": "soon"}, {"max_concurrent": 0}],
 )
-def test_a_limit_that_is_none_is_refused_and_nothing_is_written(
+def test_an_invalid_limit_is_refused_and_nothing_is_written(
     tmp_path: Path, limits: dict[str, object]
 ) -> None:
     path = tmp_path / "keys.json"
@@ -82,7 +82,7 @@ def test_toml_is_read_too_and_written_by_hand_only(tmp_path: Path) -> None:
         json.dumps({"keys": [{"name": "a", "sha256": d * 64} for d in "01"]}),
     ],
 )
-def test_a_file_that_is_not_as_it_should_be_is_refused(tmp_path: Path, text: str) -> None:
+def test_an_invalid_file_is_refused(tmp_path: Path, text: str) -> None:
     path = tmp_path / "keys.json"
     path.write_text(text)
     with pytest.raises(ArtifactError, match=r"keys\.json"):

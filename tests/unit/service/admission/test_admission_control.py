@@ -8,8 +8,7 @@ import pytest
 
 from omnivec2.errors import InvalidInputError, OverloadedError
 from omnivec2.spec import HeadSpec
-from service.admission.admission_control import Admission, Ticket
-from service.admission.cost_model import WORK
+from service.admission.admission_control import AdmissionControl, Ticket
 from tests.support.service_fakes import letters_spec
 
 ONE = letters_spec(task="one")
@@ -26,9 +25,9 @@ class Clock:
 
 
 def enter(
-    admission: Admission, spec: HeadSpec = ONE, nbytes: int | None = 10, seconds: float = 30
+    admission: AdmissionControl, spec: HeadSpec = ONE, nbytes: int | None = 10, seconds: float = 30
 ) -> Ticket:
-    return admission.enter([spec], "file", nbytes, seconds)
+    return admission.admit([spec], "file", nbytes, seconds)
 
 
 def on_a_loop(test: Callable[[], Awaitable[None]]) -> None:
@@ -38,62 +37,62 @@ def on_a_loop(test: Callable[[], Awaitable[None]]) -> None:
     asyncio.run(main())
 
 
-def answer(admission: Admission, clock: Clock, seconds: float, spec: HeadSpec = ONE) -> None:
+def answer(admission: AdmissionControl, clock: Clock, seconds: float, spec: HeadSpec = ONE) -> None:
     """One request of so many seconds of work, alone."""
     with enter(admission, spec) as ticket:
-        ticket.begin()
-        ticket.expect(1)
-        ticket.found(132)
+        ticket.begin_work()
+        ticket.expect_inputs(1)
+        ticket.record_tokens(132)
         clock.now += seconds
-        ticket.spend(seconds)
-        ticket.succeed()
+        ticket.record_seconds(seconds)
+        ticket.learn()
 
 
 def test_more_requests_than_allowed_are_refused_until_one_leaves() -> None:
     async def test() -> None:
-        admission = Admission(max_requests=1, max_bytes=10)
+        admission = AdmissionControl(max_requests=1, max_bytes=10)
         with enter(admission), pytest.raises(OverloadedError):
             enter(admission)
         with enter(admission):
             assert admission.requests == 1
             with pytest.raises(OverloadedError):
-                admission.check()
+                admission.check_requests()
         assert admission.requests == 0
-        admission.check()
+        admission.check_requests()
 
     on_a_loop(test)
 
 
 def test_bytes_are_given_back_when_a_request_leaves() -> None:
     async def test() -> None:
-        admission = Admission(max_requests=2, max_bytes=10)
+        admission = AdmissionControl(max_requests=2, max_bytes=10)
         with enter(admission) as first:
-            first.take(8)
+            first.hold_bytes(8)
             with enter(admission) as second, pytest.raises(OverloadedError):
-                second.take(3)
+                second.hold_bytes(3)
         assert admission.bytes == 0
 
     on_a_loop(test)
 
 
-def fill(admission: Admission, spec: HeadSpec, stack: ExitStack) -> int:
+def fill(admission: AdmissionControl, spec: HeadSpec, stack: ExitStack) -> int:
     """How many requests of a head are taken until one is refused."""
     for count in range(10_000):
         try:
             ticket = stack.enter_context(enter(admission, spec))
         except OverloadedError:
             return count
-        ticket.begin()
+        ticket.begin_work()
     raise AssertionError("nothing is ever refused")
 
 
-def test_as_much_is_taken_as_can_be_done_in_time() -> None:
+def test_as_much_is_admitted_as_can_be_done_in_time() -> None:
     async def test() -> None:
         clock = Clock()
-        admission = Admission(10_000, 10**9, max_queue_seconds=1.0, clock=clock)
+        admission = AdmissionControl(10_000, 10**9, max_queue_seconds=1.0, clock=clock)
         for _ in range(100):
             answer(admission, clock, 0.01)
-        assert admission.drain.value == pytest.approx(1.0, rel=0.05)
+        assert admission.drain_rate.value == pytest.approx(1.0, rel=0.05)
         with ExitStack() as stack:
             # Half of the queue's second is left for other models.
             assert fill(admission, ONE, stack) == pytest.approx(51, abs=5)
@@ -104,10 +103,10 @@ def test_as_much_is_taken_as_can_be_done_in_time() -> None:
     on_a_loop(test)
 
 
-def test_a_costly_model_is_given_fewer_requests_than_a_cheap_one() -> None:
+def test_fewer_requests_are_admitted_to_an_expensive_model_than_to_a_cheap_one() -> None:
     async def test() -> None:
         clock = Clock()
-        admission = Admission(10_000, 10**9, max_queue_seconds=1.0, clock=clock)
+        admission = AdmissionControl(10_000, 10**9, max_queue_seconds=1.0, clock=clock)
         for _ in range(50):
             answer(admission, clock, 0.1, ONE)
             answer(admission, clock, 0.005, OTHER)
@@ -122,7 +121,7 @@ def test_a_costly_model_is_given_fewer_requests_than_a_cheap_one() -> None:
 def test_models_in_great_demand_leave_room_for_another() -> None:
     async def test() -> None:
         clock = Clock()
-        admission = Admission(10_000, 10**9, max_queue_seconds=1.0, clock=clock)
+        admission = AdmissionControl(10_000, 10**9, max_queue_seconds=1.0, clock=clock)
         for _ in range(50):
             for spec in (ONE, OTHER, THIRD):
                 answer(admission, clock, 0.01, spec)
@@ -134,15 +133,15 @@ def test_models_in_great_demand_leave_room_for_another() -> None:
     on_a_loop(test)
 
 
-def test_a_request_that_could_not_be_answered_in_time_is_not_taken() -> None:
+def test_a_request_that_could_not_be_answered_in_time_is_not_admitted() -> None:
     async def test() -> None:
         clock = Clock()
-        admission = Admission(10_000, 10**9, max_queue_seconds=10.0, clock=clock)
+        admission = AdmissionControl(10_000, 10**9, max_queue_seconds=10.0, clock=clock)
         for _ in range(50):
             answer(admission, clock, 0.1)
         with ExitStack() as stack:
             for _ in range(5):
-                stack.enter_context(enter(admission)).begin()
+                stack.enter_context(enter(admission)).begin_work()
             enter(admission, seconds=2.0)
             with pytest.raises(OverloadedError):
                 enter(admission, seconds=0.5)
@@ -150,10 +149,10 @@ def test_a_request_that_could_not_be_answered_in_time_is_not_taken() -> None:
     on_a_loop(test)
 
 
-def test_a_lone_request_is_taken_however_long_it_may_last() -> None:
+def test_a_lone_request_is_admitted_however_long_it_may_take() -> None:
     async def test() -> None:
         clock = Clock()
-        admission = Admission(10, 10**9, max_queue_seconds=0.1, clock=clock)
+        admission = AdmissionControl(10, 10**9, max_queue_seconds=0.1, clock=clock)
         for _ in range(3):
             answer(admission, clock, 60.0)
         with enter(admission, seconds=0.01):
@@ -162,10 +161,10 @@ def test_a_lone_request_is_taken_however_long_it_may_last() -> None:
     on_a_loop(test)
 
 
-def test_as_many_requests_as_workers_are_always_taken() -> None:
+def test_as_many_requests_as_workers_are_always_admitted() -> None:
     async def test() -> None:
         clock = Clock()
-        admission = Admission(10, 10**9, max_queue_seconds=0.1, workers=3, clock=clock)
+        admission = AdmissionControl(10, 10**9, max_queue_seconds=0.1, workers=3, clock=clock)
         for _ in range(3):
             answer(admission, clock, 60.0)
         with ExitStack() as stack:
@@ -174,10 +173,10 @@ def test_as_many_requests_as_workers_are_always_taken() -> None:
     on_a_loop(test)
 
 
-def test_who_is_refused_more_often_is_told_to_stay_away_longer() -> None:
+def test_the_more_requests_are_refused_the_longer_retry_after_becomes() -> None:
     async def test() -> None:
         clock = Clock()
-        admission = Admission(10_000, 10**9, max_queue_seconds=1.0, clock=clock)
+        admission = AdmissionControl(10_000, 10**9, max_queue_seconds=1.0, clock=clock)
         for _ in range(100):
             answer(admission, clock, 0.1)
         with ExitStack() as stack:
@@ -198,34 +197,34 @@ def test_who_is_refused_more_often_is_told_to_stay_away_longer() -> None:
     on_a_loop(test)
 
 
-def test_what_is_done_already_makes_room() -> None:
+def test_finished_work_makes_room() -> None:
     async def test() -> None:
         clock = Clock()
-        admission = Admission(10_000, 10**9, max_queue_seconds=1.0, clock=clock)
+        admission = AdmissionControl(10_000, 10**9, max_queue_seconds=1.0, clock=clock)
         for _ in range(50):
             answer(admission, clock, 1.0)
         with enter(admission) as ticket:
-            ticket.begin()
+            ticket.begin_work()
             assert admission.work_seconds == pytest.approx(1.0, rel=0.1)
             clock.now += 0.75
-            ticket.spend(0.75)
+            ticket.record_seconds(0.75)
             assert admission.work_seconds == pytest.approx(0.25, rel=0.4)
-            ticket.spend(5.0)
+            ticket.record_seconds(5.0)
             assert admission.work_seconds == 0
 
     on_a_loop(test)
 
 
-def test_a_guess_gives_way_to_what_is_found() -> None:
+def test_measured_tokens_replace_the_estimate() -> None:
     async def test() -> None:
-        admission = Admission(10, 10**9, clock=Clock())
+        admission = AdmissionControl(10, 10**9, clock=Clock())
         with enter(admission) as ticket:
-            ticket.begin()
+            ticket.begin_work()
             guess = admission.work_seconds
-            ticket.expect(2)
-            ticket.found(10 * 132)
+            ticket.expect_inputs(2)
+            ticket.record_tokens(10 * 132)
             assert admission.work_seconds == pytest.approx(10.5 * guess)
-            ticket.found(132 // 2)
+            ticket.record_tokens(132 // 2)
             assert admission.work_seconds == pytest.approx(10.5 * guess)
 
     on_a_loop(test)
@@ -235,12 +234,12 @@ def test_a_slow_sender_does_not_hold_room_for_work(monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr("service.admission.admission_control._ARRIVAL_SECONDS", 0.01)
 
     async def test() -> None:
-        admission = Admission(10, 10**9)
+        admission = AdmissionControl(10, 10**9)
         with enter(admission) as ticket:
             assert admission.work_seconds > 0
             await asyncio.sleep(0.05)
             assert admission.work_seconds == 0
-            ticket.begin()
+            ticket.begin_work()
             assert admission.work_seconds > 0
             assert admission.requests == 1
 
@@ -250,24 +249,13 @@ def test_a_slow_sender_does_not_hold_room_for_work(monkeypatch: pytest.MonkeyPat
 def test_an_idle_service_does_not_look_slow() -> None:
     async def test() -> None:
         clock = Clock()
-        admission = Admission(10, 10**9, clock=clock)
+        admission = AdmissionControl(10, 10**9, clock=clock)
         for _ in range(20):
             answer(admission, clock, 0.1)
-        before = admission.drain.value
+        before = admission.drain_rate.value
         clock.now += 3600
         answer(admission, clock, 0.1)
-        assert admission.drain.value == pytest.approx(before, rel=0.1)
-
-    on_a_loop(test)
-
-
-def test_the_work_of_a_request_is_told_to_its_ticket_only_while_it_is_in() -> None:
-    async def test() -> None:
-        admission = Admission(10, 10**9)
-        outside = WORK.get()
-        with enter(admission) as ticket:
-            assert WORK.get() is ticket
-        assert WORK.get() is outside
+        assert admission.drain_rate.value == pytest.approx(before, rel=0.1)
 
     on_a_loop(test)
 
@@ -275,13 +263,13 @@ def test_the_work_of_a_request_is_told_to_its_ticket_only_while_it_is_in() -> No
 def test_requests_that_fail_do_not_make_the_service_look_slow() -> None:
     async def test() -> None:
         clock = Clock()
-        admission = Admission(10, 10**9, workers=2, clock=clock)
+        admission = AdmissionControl(10, 10**9, workers=2, clock=clock)
         for _ in range(30):
             answer(admission, clock, 0.1)
 
         def fail() -> None:
             with enter(admission) as ticket:
-                ticket.begin()
+                ticket.begin_work()
                 clock.now += 0.1
                 raise InvalidInputError("as it is meant to be")
 
@@ -289,6 +277,6 @@ def test_requests_that_fail_do_not_make_the_service_look_slow() -> None:
             with pytest.raises(InvalidInputError):
                 fail()
         # One at a time, each its own second of work per second.
-        assert 0.9 <= admission.drain.value <= 2.1
+        assert 0.9 <= admission.drain_rate.value <= 2.1
 
     on_a_loop(test)

@@ -13,7 +13,7 @@ from omnivec2.errors import (
     TooLargeError,
     UnsupportedMediaTypeError,
 )
-from service.admission.admission_control import Admission
+from service.admission.admission_control import AdmissionControl
 from service.http.body import Body
 from tests.support.service_fakes import letters_spec
 
@@ -47,7 +47,7 @@ def read(
     request = Request({"type": "http", "headers": raw}, stream)
 
     async def main() -> bytes:
-        with Admission(1, max_bytes).enter([letters_spec()], "file", None, 30) as ticket:
+        with AdmissionControl(1, max_bytes).admit([letters_spec()], "file", None, 30) as ticket:
             return await Body(request, ticket, timeout_seconds).read(limit)
 
     return asyncio.run(main())
@@ -65,7 +65,7 @@ def test_a_body_that_says_it_is_too_long_is_refused_unread() -> None:
 
 
 @pytest.mark.parametrize("length", ["9" * 5000, "-1", "ten", "1e3"])
-def test_a_strange_content_length_is_refused(length: str) -> None:
+def test_an_invalid_content_length_is_refused(length: str) -> None:
     with pytest.raises((TooLargeError, InvalidInputError)):
         read(Stream([b"x"]), {"Content-Length": length})
 
@@ -82,12 +82,12 @@ def test_bytes_over_the_memory_of_the_service_are_refused() -> None:
         read(Stream([b"12345", b"67"]), max_bytes=6)
 
 
-def test_a_body_that_does_not_arrive_in_time_is_given_up() -> None:
+def test_a_body_that_does_not_arrive_in_time_is_refused() -> None:
     with pytest.raises(DeadlineExceededError):
         read(Stream([b"1", None]), timeout_seconds=0.05)
 
 
-def test_a_caller_who_breaks_off_is_no_failure_of_the_service() -> None:
+def test_a_client_that_breaks_off_is_not_a_failure_of_the_service() -> None:
     with pytest.raises(InvalidInputError):
         read(Stream([b"1", b"<gone>"]))
 

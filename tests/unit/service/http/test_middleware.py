@@ -14,7 +14,9 @@ from service.access.api_keys import create_key
 from service.http.middleware.access_log import LOGGER
 from service.http.middleware.unread_body import UnreadBodyMiddleware
 from service.observability.log_setup import configure
+from service.request_context import REQUEST
 from tests.support.asgi import ROUTE, SENTIMENT, Reply, ask, run
+from tests.support.otlp import running_collector
 from tests.support.service_fakes import FakeRuntime
 
 
@@ -36,7 +38,7 @@ def lines(caplog: pytest.LogCaptureFixture) -> list[Mapping[str, Any]]:
 @pytest.mark.parametrize(
     ("path", "method"), [(ROUTE, "POST"), ("/nonsense", "GET"), ("/healthz", "GET")]
 )
-def test_every_answer_tells_browsers_to_do_nothing_with_it(path: str, method: str) -> None:
+def test_every_response_has_headers_that_restrict_browsers(path: str, method: str) -> None:
     async def test(app: FastAPI) -> None:
         headers = (await ask(app, path, method=method)).headers
         assert headers["x-content-type-options"] == "nosniff"
@@ -228,6 +230,22 @@ def test_what_is_logged_for_a_request_names_it_in_threads_too(
         assert (access["status"], access["model"]) == (200, "text_sentiment")
 
 
+@pytest.mark.parametrize("traced", [False, True])
+def test_the_server_can_name_the_request_after_the_application_has_returned(
+    traced: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def test(app: FastAPI) -> None:
+        await ask(app, ROUTE, X_Request_ID="abc-1")
+        assert REQUEST.get().request_id == "abc-1"
+        assert REQUEST.get().deadline == float("inf")
+
+    with running_collector() as collector:
+        if traced:
+            monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", collector.endpoint)
+        run(test)
+        assert bool(collector.spans) is traced
+
+
 # --- stopping -----------------------------------------------------------------------------
 
 
@@ -244,7 +262,7 @@ def test_a_service_that_stops_is_not_ready_and_keeps_no_connection() -> None:
     run(test)
 
 
-def test_in_the_end_a_service_that_stops_refuses_what_comes_and_finishes_what_runs() -> None:
+def test_a_service_that_stops_refuses_new_requests_at_last_and_finishes_running_ones() -> None:
     async def test(app: FastAPI) -> None:
         under_way = asyncio.create_task(ask(app, ROUTE))
         await asyncio.sleep(0.1)
@@ -305,7 +323,7 @@ def test_the_connection_of_a_large_body_that_is_not_read_is_closed(
     assert chunks == taken
 
 
-def test_a_body_that_does_not_end_is_thrown_away_for_a_moment_only(
+def test_a_body_that_does_not_end_is_discarded_for_a_moment_only(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr("service.http.middleware.unread_body._LINGER_SECONDS", 0.05)

@@ -57,11 +57,11 @@ def form(files=(), fields=None) -> tuple[bytes, str]:
 
 
 @pytest.mark.parametrize("content_type", [None, "application/octet-stream", ""])
-def test_bytes_of_no_type_are_left_to_be_told_by_their_content(content_type: str | None) -> None:
+def test_bytes_of_no_type_are_sniffed(content_type: str | None) -> None:
     assert read(b"abc", content_type).inputs == [FileInput(b"abc", None)]
 
 
-def test_what_curl_calls_a_form_by_default_is_told_by_its_content() -> None:
+def test_the_default_type_of_curl_is_sniffed() -> None:
     assert read(b"abc", "application/x-www-form-urlencoded").inputs == [FileInput(b"abc", None)]
 
 

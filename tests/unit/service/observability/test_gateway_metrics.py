@@ -11,7 +11,7 @@ from fastapi import FastAPI
 from loadtests.support.triton_server import free_ports
 from omnivec2.errors import OverloadedError
 from service.observability.gateway_metrics import Metrics
-from service.pipeline.data_plane import Timings
+from service.pipeline.answers import Timings
 from service.runtimes.base import Model
 from tests.support.asgi import ROUTE, SENTIMENT, ask, run
 from tests.support.service_fakes import FakeRuntime
@@ -100,7 +100,7 @@ def test_models_are_those_that_are_served_now() -> None:
 def test_readiness_and_the_lag_of_the_event_loop_are_measured(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("service.gateway._FEEL_SECONDS", 0.02)
+    monkeypatch.setattr("service.gateway._MEASURE_SECONDS", 0.02)
 
     async def test(app: FastAPI) -> None:
         await asyncio.sleep(0.1)

@@ -192,7 +192,7 @@ def test_a_model_that_was_replaced_meanwhile_is_asked_again() -> None:
     run(test, Failing(StaleModelError("went"), times=1))
 
 
-def test_an_answer_that_is_no_number_is_none() -> None:
+def test_outputs_that_are_not_finite_are_refused() -> None:
     async def test(app: FastAPI) -> None:
         reply = await ask(app, INFER, BODY)
         assert (reply.status, reply.json["title"]) == (422, "Invalid input")
@@ -226,7 +226,7 @@ def test_a_body_larger_than_the_model_could_take_is_not_read() -> None:
     run(test)
 
 
-def test_timeouts_departures_and_overload_are_those_of_predict() -> None:
+def test_deadlines_disconnections_and_overload_are_those_of_predict() -> None:
     async def test(app: FastAPI) -> None:
         assert (await ask(app, INFER, BODY, X_Request_Timeout="0.05")).status == 504
         await asyncio.wait_for(ask(app, INFER, BODY, leaves=True), 2)
@@ -286,7 +286,7 @@ def test_without_a_port_for_it_the_grpc_server_is_not_even_imported() -> None:
     subprocess.run([sys.executable, "-c", program], check=True)
 
 
-def test_the_network_learns_whose_request_it_works_for() -> None:
+def test_the_runtime_sees_the_context_of_the_request() -> None:
     fake = FakeRuntime(SENTIMENT)
     trace = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 
@@ -306,5 +306,28 @@ def test_tensors_that_meet_a_swap_are_answered_by_the_new_model() -> None:
         fake.upcoming = {SENTIMENT.name: Model(SENTIMENT, "8")}
         reply = await ask(app, INFER, BODY)
         assert (reply.status, reply.headers["x-model-version"]) == (200, "8")
+
+    run(test, fake, refresh_seconds=0)
+
+
+def test_tensors_for_a_version_that_was_replaced_meanwhile_are_not_answered_by_the_new() -> None:
+    fake = FakeRuntime(SENTIMENT)
+
+    async def test(app: FastAPI) -> None:
+        fake.upcoming = {SENTIMENT.name: Model(SENTIMENT, "8")}
+        reply = await ask(app, "/v2/models/text_sentiment/versions/7/infer", BODY)
+        assert (reply.status, reply.json["known"]) == (404, ["8"])
+
+    run(test, fake, refresh_seconds=0)
+
+
+def test_tensors_for_a_model_removed_meanwhile_are_for_an_unknown_model() -> None:
+    fake = FakeRuntime(SENTIMENT)
+    topic = classification("text/topic", "war", "peace")
+
+    async def test(app: FastAPI) -> None:
+        fake.upcoming = {topic.name: Model(topic, "1")}
+        reply = await ask(app, INFER, BODY)
+        assert (reply.status, reply.json["known"]) == (404, ["text_topic"])
 
     run(test, fake, refresh_seconds=0)

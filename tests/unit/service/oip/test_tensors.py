@@ -11,9 +11,8 @@ from tritonclient.grpc import service_pb2
 from omnivec2.errors import InputError, InvalidInputError, TooLargeError, UndecodableError
 from omnivec2.spec import DType, HeadSpec, Limits
 from service.oip import grpc_wire, http_wire
-from service.oip.inference import InferAnswer
-from service.oip.tensors import DATATYPES, dynamic_limit, most_values, read_tensors
-from service.pipeline.data_plane import Timings
+from service.oip.tensors import DATATYPES, dynamic_limit, max_values, read_tensors
+from service.pipeline.answers import TensorAnswer, Timings
 from service.runtimes.base import Model
 from tests.support.oip import binary_body, json_body, random_array, tensors_spec, wire_input
 
@@ -108,8 +107,8 @@ def test_tensors_of_every_type_arrive_as_they_were_sent(
             assert read[name].flags.aligned
 
 
-def answer(outputs: Arrays) -> InferAnswer:
-    return InferAnswer(outputs, Model(tensors_spec(("x", "float32", (1,))), "3"), Timings())
+def answer(outputs: Arrays) -> TensorAnswer:
+    return TensorAnswer(outputs, Model(tensors_spec(("x", "float32", (1,))), "3"), Timings())
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
@@ -255,7 +254,7 @@ def test_a_dynamic_axis_is_bounded_by_what_its_modality_counts() -> None:
     assert read(one(shape=[1, 10], data=[0] * 10), spec=TEXT)["x"].shape == (1, 10)
     with pytest.raises(TooLargeError, match="longer than 10"):
         read(one(shape=[1, 11], data=[0] * 11), spec=TEXT)
-    assert most_values(TEXT) == 40
+    assert max_values(TEXT) == 40
     assert dynamic_limit(Limits()) == 4096
 
 

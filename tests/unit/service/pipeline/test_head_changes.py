@@ -43,7 +43,7 @@ def test_a_request_that_meets_a_swap_is_answered_by_the_new_model() -> None:
     run(test, fake, refresh_seconds=0)
 
 
-def test_many_requests_that_meet_a_swap_look_once() -> None:
+def test_many_requests_that_meet_a_swap_refresh_once() -> None:
     fake = FakeRuntime(SENTIMENT, delay_seconds=0.05)
 
     async def test(app: FastAPI) -> None:
@@ -67,7 +67,7 @@ def test_several_tasks_that_meet_a_swap_are_answered_too() -> None:
     run(test, fake, refresh_seconds=0)
 
 
-def test_a_request_to_a_model_that_went_is_told_so() -> None:
+def test_a_request_to_a_model_that_was_removed_fails() -> None:
     fake = FakeRuntime(SENTIMENT)
 
     async def test(app: FastAPI) -> None:
@@ -115,7 +115,7 @@ def test_a_model_whose_inputs_cannot_be_made_is_refused_alone() -> None:
         run(test, FakeRuntime(SENTIMENT, spec))
 
 
-def test_a_service_none_of_whose_models_can_be_made_says_why() -> None:
+def test_a_service_that_can_serve_no_model_says_why() -> None:
     async def test(app: FastAPI) -> None:
         reply = await ask(app, "/readyz", method="GET")
         assert reply.status == 503
@@ -124,7 +124,7 @@ def test_a_service_none_of_whose_models_can_be_made_says_why() -> None:
     run(test, FakeRuntime(LATER))
 
 
-def test_a_look_that_fails_is_not_the_last() -> None:
+def test_a_failed_poll_for_models_is_not_the_last() -> None:
     fake = FakeRuntime(SENTIMENT)
     look = fake.refresh
     failures = [ModelNotReadyError("no"), RuntimeError("a defect")]

@@ -12,7 +12,7 @@ from omnivec2.postprocess import postprocessor_for
 from omnivec2.preprocess import preprocessor_for
 from omnivec2.spec import Limits, TaskFamily, TensorSpec
 from service.pipeline.host_stages import Head
-from service.pipeline.task_requests import alike, ask_tasks
+from service.pipeline.task_requests import group_by_preprocessing, requests_of_heads
 from service.runtimes.base import Model
 from tests.support.asgi import SENTIMENT, ask, run
 from tests.support.service_fakes import FakeRuntime
@@ -71,7 +71,7 @@ def test_a_list_of_inputs_gets_a_list_per_task() -> None:
     run(test, runtime())
 
 
-def test_tasks_that_prepare_alike_share_one_batch() -> None:
+def test_tasks_with_the_same_preprocessing_share_one_batch() -> None:
     fake = runtime()
 
     async def test(app: FastAPI) -> None:
@@ -81,7 +81,7 @@ def test_tasks_that_prepare_alike_share_one_batch() -> None:
     run(test, fake)
 
 
-def test_tasks_of_other_limits_look_for_themselves_and_the_strictest_decides() -> None:
+def test_tasks_of_other_limits_prepare_separately_and_the_strictest_limit_holds() -> None:
     fake = runtime(SENTIMENT, STRICT)
 
     async def test(app: FastAPI) -> None:
@@ -105,7 +105,7 @@ def test_tasks_of_other_limits_look_for_themselves_and_the_strictest_decides() -
         ("tasks=topic,nonsense", 404, None),
     ],
 )
-def test_strange_tasks_are_refused_with_what_is_known(
+def test_unknown_tasks_are_refused_with_the_known_ones(
     query: str, status: int, field: str | None
 ) -> None:
     async def test(app: FastAPI) -> None:
@@ -117,7 +117,7 @@ def test_strange_tasks_are_refused_with_what_is_known(
     run(test, runtime())
 
 
-def test_parameters_are_of_every_task_or_by_task() -> None:
+def test_parameters_are_for_every_task_or_by_task() -> None:
     async def test(app: FastAPI) -> None:
         async def lengths(parameters: Any, tasks: str = "topic,sentiment") -> Any:
             body = json.dumps({"inputs": "a", "parameters": parameters}).encode()
@@ -139,12 +139,14 @@ def test_parameters_are_of_every_task_or_by_task() -> None:
 
 def test_a_task_that_refuses_a_parameter_is_named() -> None:
     with pytest.raises(InvalidParameterError, match="embedding: unknown parameter 'top_k'"):
-        ask_tasks([head(SENTIMENT), head(VECTOR)], {"top_k": 1})
+        requests_of_heads([head(SENTIMENT), head(VECTOR)], {"top_k": 1})
 
 
-def test_heads_are_alike_if_they_prepare_alike_within_the_same_limits() -> None:
-    asked = ask_tasks([head(spec) for spec in (SENTIMENT, STRICT, TOPIC)], {})
-    groups = [[one.head.spec.task for one in group] for group in alike(asked)]
+def test_heads_are_grouped_by_preprocessing_and_limits() -> None:
+    requests = requests_of_heads([head(spec) for spec in (SENTIMENT, STRICT, TOPIC)], {})
+    groups = [
+        [request.head.spec.task for request in group] for group in group_by_preprocessing(requests)
+    ]
     assert groups == [["sentiment", "topic"], ["strict"]]
     assert STRICT.limits != Limits()
 
@@ -160,7 +162,7 @@ def test_every_task_is_counted() -> None:
     run(test, runtime())
 
 
-def test_the_network_learns_whose_request_it_works_for() -> None:
+def test_the_runtime_sees_the_context_of_the_request() -> None:
     fake = runtime()
     trace = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 

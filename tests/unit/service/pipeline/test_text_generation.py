@@ -2,8 +2,10 @@ from __future__ import annotations
 
 import asyncio
 import threading
+import time
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -12,9 +14,8 @@ from omnivec2.errors import DeadlineExceededError, ModelNotReadyError
 from omnivec2.generation import Search, SearchOptions
 from omnivec2.preprocess import Array
 from omnivec2.spec import Generation
-from service.admission.cost_model import WORK
-from service.pipeline.text_generation import Writer
-from service.request_context import SPANS, working_for
+from service.pipeline.text_generation import TextGenerator
+from service.request_context import REQUEST, RequestContext, in_request
 from service.runtimes.base import Inference, Model
 from tests.support.service_fakes import FakeRuntime
 from tests.support.writing import head_that_writes
@@ -70,33 +71,36 @@ async def in_a_thread(call: Callable[[], None]) -> None:
 
 def write(runtime: CountingRuntime, lengths: list[int], seconds: float = 5.0) -> Inference:
     async def run() -> Inference:
-        with working_for("here", "", seconds):
+        context = replace(REQUEST.get(), deadline=time.monotonic() + seconds)
+        with in_request(context):
             model = runtime.models()[SPEC.name]
-            return await Writer(runtime).write(model, OPTIONS, *asked(lengths), in_a_thread)
+            return await TextGenerator(runtime).generate(
+                model, OPTIONS, *asked(lengths), in_a_thread
+            )
 
     return asyncio.run(run())
 
 
-def test_every_row_is_written_to_its_own_end() -> None:
+def test_every_row_is_generated_to_its_own_end() -> None:
     runtime = CountingRuntime()
     found = write(runtime, [2, 5])
     assert found.outputs["ids"].tolist() == [[1000, 1000, 0, 0, 0], [1000] * 5]
     assert runtime.steps == [1] * (3 + 6)
 
 
-def test_the_time_of_all_steps_is_told() -> None:
+def test_the_time_of_all_steps_is_returned() -> None:
     found = write(CountingRuntime(), [2, 5])
     assert (found.queue_seconds, found.compute_seconds) == (9 * 0.5, 9 * 0.25)
 
 
-def test_the_deadline_is_looked_at_before_every_step() -> None:
+def test_the_deadline_is_checked_before_every_step() -> None:
     runtime = CountingRuntime()
     with pytest.raises(DeadlineExceededError, match="text_summarization"):
         write(runtime, [2], seconds=0.0)
     assert runtime.steps == []
 
 
-def test_a_state_that_is_no_number_ends_the_search() -> None:
+def test_a_state_that_is_not_finite_ends_the_search() -> None:
     runtime = CountingRuntime()
     runtime.value = float("nan")
     with pytest.raises(ModelNotReadyError, match="finite"):
@@ -108,7 +112,7 @@ def test_a_head_that_writes_nothing_has_no_decoder() -> None:
     runtime = CountingRuntime()
     plain = Model(SPEC.model_copy(update={"generation": None}))
     with pytest.raises(ModelNotReadyError, match="no decoder"):
-        asyncio.run(Writer(runtime).write(plain, OPTIONS, *asked([1]), in_a_thread))
+        asyncio.run(TextGenerator(runtime).generate(plain, OPTIONS, *asked([1]), in_a_thread))
 
 
 class Told:
@@ -118,19 +122,19 @@ class Told:
         self.seconds: list[float] = []
         self.blocks: list[tuple[str, str]] = []
 
-    def expect(self, inputs: int) -> None:
-        raise AssertionError(inputs)
+    def expect_inputs(self, count: int) -> None:
+        raise AssertionError(count)
 
-    def found(self, tokens: int) -> None:
+    def record_tokens(self, tokens: int) -> None:
         raise AssertionError(tokens)
 
-    def spend(self, seconds: float) -> None:
+    def record_seconds(self, seconds: float) -> None:
         self.seconds.append(seconds)
 
-    def stage(self, name: str, started: float, seconds: float, model: str = "") -> None:
+    def record_stage(self, name: str, started: float, seconds: float, model: str = "") -> None:
         raise AssertionError(name)
 
-    def work(self, name: str, model: str) -> AbstractContextManager[None]:
+    def stage(self, name: str, model: str) -> AbstractContextManager[None]:
         self.blocks.append((name, model))
         return nullcontext()
 
@@ -140,21 +144,15 @@ class Told:
 
 def test_every_step_counts_as_work_of_the_request_when_it_is_done() -> None:
     told = Told()
-    token = WORK.set(told)
-    try:
+    with in_request(RequestContext(work=told)):
         write(CountingRuntime(), [2, 5])
-    finally:
-        WORK.reset(token)
     assert told.seconds == [0.25] * 9
 
 
 def test_a_search_is_one_stage_of_a_trace() -> None:
     told = Told()
-    token = SPANS.set(told)
-    try:
+    with in_request(RequestContext(spans=told)):
         write(CountingRuntime(), [2, 5])
-    finally:
-        SPANS.reset(token)
     assert told.blocks == [("compute", "decoder_text_summarization")]
 
 

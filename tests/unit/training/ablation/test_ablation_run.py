@@ -121,7 +121,7 @@ def test_what_has_no_such_variant_is_named(
     data: Path, routes: tuple[str, ...], variant: tuple[str, str], named: str
 ) -> None:
     with pytest.raises(ArtifactError, match=named):
-        make_variant(network_of(data, *routes), *variant)  # type: ignore[arg-type]
+        make_variant(network_of(data, *routes), *variant)
 
 
 def test_a_table_that_was_stopped_goes_on_with_the_next_network(

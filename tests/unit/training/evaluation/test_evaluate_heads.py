@@ -3,6 +3,7 @@ from __future__ import annotations
 import io
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -98,7 +99,7 @@ def test_heads_are_measured_through_their_graphs_beside_simple_models(place):
 
 
 def test_a_callback_gets_the_answers_of_a_head(place):
-    calls = []
+    calls: list[Any] = []
     _evaluate(place, only=["tabular/sign"], most_samples=7, on_answers=calls.append)
     (measured,) = calls
     assert list(measured.rows) == [0, 10, 20, 30, 39, 49, 59]

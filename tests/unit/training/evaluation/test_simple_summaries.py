@@ -53,7 +53,7 @@ def test_every_metric_on_every_test_is_a_figure_of_its_own(tmp_path: Path) -> No
         result
         for part in evaluate_heads._tests(data, "test")
         for result in evaluate_heads._measure(
-            evaluate_heads._answer_samples(graph, part, "test", None, lambda _: None),  # type: ignore[arg-type]
+            evaluate_heads._answer_samples(graph, part, "test", None, lambda _: None),
             tmp_path,
         )
     ]

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from omnivec2.errors import InputError
-from service.pipeline.predict_files import NamedFile, predict_here
+from service.pipeline.named_files import NamedFile, message_with_file_name
+from service.pipeline.predict_in_process import predict_in_process
 from service.settings import Settings
 from tests.support.tiny_models import tiny_heads, write_repository
 
@@ -17,4 +18,11 @@ def test_of_several_files_the_wrong_one_is_named(tmp_path: Path) -> None:
     settings = Settings(model_repo=write_repository(tmp_path, [head]))
     files = [NamedFile("good.txt", b"a good film"), NamedFile("empty.txt", b"")]
     with pytest.raises(InputError, match=r"^empty\.txt: "):
-        predict_here(settings, head.route, files, {})
+        predict_in_process(settings, head.route, files, {})
+
+
+def test_a_message_names_a_file_only_if_its_field_is_one() -> None:
+    files = [NamedFile("a.txt", b""), NamedFile("b.txt", b"")]
+    assert message_with_file_name("wrong", "inputs[1].width", files) == "b.txt: wrong"
+    for field in (None, "parameters.top_k", "inputs", "inputs[7]"):
+        assert message_with_file_name("wrong", field, files) == "wrong"

@@ -1,0 +1,63 @@
+"""Predictions for files without a server: the model is loaded in this process."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Mapping, Sequence
+
+from pydantic import JsonValue
+
+from omnivec2.errors import InputError
+from service.pipeline.data_plane import DataPlane
+from service.pipeline.host_stages import FileInput
+from service.pipeline.named_files import NamedFile, message_with_file_name
+from service.runtimes.embedded.runtime import EmbeddedRuntime
+from service.settings import Settings
+
+
+def predict_in_process(
+    settings: Settings,
+    head_name: str,
+    files: Sequence[NamedFile],
+    parameters: Mapping[str, JsonValue],
+) -> JsonValue:
+    """Load one model in this process and return its answer to files.
+
+    Args:
+        settings: The settings of the runtime, such as where the model repository lies.
+        head_name: The name of the head, ``<modality>/<task>``.
+        files: The inputs; at least one.
+        parameters: The parameters of the request.
+
+    Raises:
+        OmniVecError: The model cannot be served, or an input is wrong.
+    """
+    of_one_head = settings.model_copy(update={"only": (head_name,), "required": ()})
+    return asyncio.run(_predict(of_one_head, head_name, files, parameters))
+
+
+async def _predict(
+    settings: Settings,
+    head_name: str,
+    files: Sequence[NamedFile],
+    parameters: Mapping[str, JsonValue],
+) -> JsonValue:
+    runtime = EmbeddedRuntime(settings)
+    await runtime.start()
+    plane = DataPlane(runtime, settings.host_workers)
+    try:
+        head = plane.head(*head_name.split("/", 1))
+        accepted = head.preprocessor.media_types
+        inputs = [
+            FileInput(file.data, file.guessed_type if file.guessed_type in accepted else None)
+            for file in files
+        ]
+        answer = await plane.predict(head, inputs, parameters, batched=len(inputs) > 1)
+    except InputError as error:
+        raise InputError(message_with_file_name(str(error), error.field, files)) from error
+    finally:
+        plane.close()
+        await runtime.close()
+    value: JsonValue = json.loads(answer.body)
+    return value

@@ -1,0 +1,55 @@
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+from collections.abc import Callable
+from typing import TypeVar
+
+import pytest
+
+from service.pipeline.answers import Timings
+from service.pipeline.host_threads import HostThreads
+from service.request_context import REQUEST, RequestContext, in_request
+from tests.support.service_fakes import RecordingMeter
+
+T = TypeVar("T")
+
+
+def run(call: Callable[[], T], meter: RecordingMeter, timings: Timings) -> T:
+    async def main() -> T:
+        threads = HostThreads(1)
+        try:
+            with in_request(RequestContext("r-1", work=meter)):
+                return await threads.run(timings, call)
+        finally:
+            threads.close()
+
+    return asyncio.run(main())
+
+
+def test_a_call_runs_in_another_thread_in_the_context_of_its_request() -> None:
+    thread, request_id = run(
+        lambda: (threading.get_ident(), REQUEST.get().request_id), RecordingMeter(), Timings()
+    )
+    assert thread != threading.get_ident()
+    assert request_id == "r-1"
+
+
+def test_the_wait_for_a_thread_is_queueing_and_the_call_is_work() -> None:
+    meter, timings = RecordingMeter(), Timings()
+    run(lambda: time.sleep(0.05), meter, timings)
+    assert 0.05 <= sum(meter.seconds) < 1
+    assert 0 <= timings.queue < 0.05
+
+
+def test_a_call_that_fails_was_work_too() -> None:
+    meter = RecordingMeter()
+
+    def fail() -> None:
+        time.sleep(0.02)
+        raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        run(fail, meter, Timings())
+    assert sum(meter.seconds) >= 0.02
