@@ -38,6 +38,11 @@ patches; each a multiple of 4, which vector units like.
 """
 
 
+def is_part(name: str) -> bool:
+    """Whether a model is named like a part, which is not served by itself."""
+    return name == TRUNK or name.startswith(PART_PREFIXES)
+
+
 def bucket_of(length: int) -> int:
     """The smallest bucket that holds ``length`` tokens; at most the last bucket's.
 

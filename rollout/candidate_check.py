@@ -10,15 +10,13 @@ from typing import Any, Protocol
 
 import numpy as np
 import onnxruntime as ort
-from google.protobuf import text_format
-from tritonclient.grpc import model_config_pb2 as triton
 
 from export.parity.agreement import ENGINE_ERRORS, Array, relative_error
 from export.parity.random_samples import length_cases, random_inputs
-from export.repository.config_writer import HEAD_SPEC_PARAMETER
 from omnivec2.atomic_files import link_or_copy
 from omnivec2.errors import ParityError
 from omnivec2.generation import constant_inputs, first_inputs
+from omnivec2.model_config import format_config, parse_config, set_head_spec
 from omnivec2.passport import GRAPH_FILE, PARITY_TOLERANCE, WEIGHTS_FILE
 from omnivec2.spec import HeadSpec
 
@@ -132,11 +130,10 @@ class Tryout:
     @staticmethod
     def candidate_config(config: str, name: str) -> str:
         """The configuration of a head for trying it: another name, and no route of a gateway."""
-        message = text_format.Parse(config, triton.ModelConfig())
-        message.name = name
-        del message.parameters[HEAD_SPEC_PARAMETER]
-        text: str = text_format.MessageToString(message, as_utf8=True)
-        return text
+        candidate = parse_config(config, name)
+        candidate.name = name
+        set_head_spec(candidate, None)
+        return format_config(candidate)
 
     def _decode(self, place: Location) -> list[_Stage]:
         """The first step of a search behind every run.

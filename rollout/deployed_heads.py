@@ -6,12 +6,18 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from google.protobuf import text_format
-from pydantic import JsonValue, ValidationError
+from pydantic import JsonValue
 from tritonclient.grpc import model_config_pb2 as triton
 
-from export.repository.config_writer import CONFIG_FILE, HEAD_SPEC_PARAMETER
-from omnivec2.errors import ArtifactError, PassportError
+from omnivec2.errors import ArtifactError
+from omnivec2.model_config import (
+    CONFIG_FILE,
+    has_head_spec,
+    model_directories,
+    read_config,
+    read_head_spec,
+    read_steps,
+)
 from omnivec2.passport import PASSPORT_FILE, Passport, load_passport
 from omnivec2.spec import HeadSpec
 
@@ -58,10 +64,10 @@ def read_deployed(repository: Path) -> dict[str, DeployedModel]:
     if not repository.is_dir():
         raise ArtifactError(f"{repository}: no model repository; `omnivec2 export --out` makes one")
     found: dict[str, DeployedModel] = {}
-    for path in sorted(repository.glob(f"*/{CONFIG_FILE}")):
+    for directory in model_directories(repository):
         try:
-            found[path.parent.name] = _read(path)
-        except (OSError, ValueError, PassportError):
+            found[directory.name] = _read(directory)
+        except (OSError, ArtifactError):
             continue
     return found
 
@@ -90,25 +96,16 @@ def list_heads(deployed: Mapping[str, DeployedModel]) -> list[dict[str, JsonValu
     return rows
 
 
-def _read(path: Path) -> DeployedModel:
-    try:
-        config = text_format.Parse(path.read_text("utf-8"), triton.ModelConfig())
-    except text_format.ParseError as error:
-        raise ValueError(str(error)) from error
-    directory = path.parent
+def _read(directory: Path) -> DeployedModel:
+    config = read_config(directory / CONFIG_FILE)
     versions = sorted(int(p.name) for p in directory.iterdir() if p.name.isdigit())
     if not versions:
-        raise ValueError("no version")
-    text = config.parameters[HEAD_SPEC_PARAMETER].string_value
-    try:
-        head = HeadSpec.model_validate_json(text) if text else None
-    except ValidationError as error:
-        raise ValueError("not a head spec") from error
+        raise ArtifactError(f"{directory}: no version directory")
     return DeployedModel(
         name=directory.name,
         versions=tuple(versions),
         config=config,
         passport=load_passport(directory / str(versions[-1]) / PASSPORT_FILE),
-        head=head,
-        parts={s.model_name: s.model_version for s in config.ensemble_scheduling.step},
+        head=read_head_spec(config, directory.name) if has_head_spec(config) else None,
+        parts={step.model: int(step.version) for step in read_steps(config)},
     )

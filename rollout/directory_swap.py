@@ -7,9 +7,9 @@ import shutil
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from export.repository.config_writer import CONFIG_FILE
 from omnivec2.atomic_files import link_tree, replace_directory
 from omnivec2.errors import OmniVecError
+from omnivec2.model_config import CONFIG_FILE
 from omnivec2.passport import PASSPORT_FILE, load_passport
 from rollout.triton_control import TritonControl
 

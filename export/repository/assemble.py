@@ -20,7 +20,6 @@ from typing import Annotated
 from filelock import FileLock, Timeout
 from pydantic import BaseModel, Field, ValidationError
 
-from export.repository.config_writer import CONFIG_FILE
 from export.repository.layouts import Layout, PlannedModel, plan
 from omnivec2.atomic_files import (
     RETIRED_PREFIX,
@@ -33,6 +32,7 @@ from omnivec2.atomic_files import (
 )
 from omnivec2.checkpoint import Checkpoint, read_checkpoint
 from omnivec2.errors import ArtifactError, PassportError
+from omnivec2.model_config import CONFIG_FILE
 from omnivec2.passport import (
     PASSPORT_FILE,
     WEIGHTS_FILE,

@@ -16,9 +16,9 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
-from export.repository.config_writer import CONFIG_FILE
 from export.repository.layouts import Layout, plan
 from omnivec2.checkpoint import read_checkpoint
+from omnivec2.model_config import CONFIG_FILE
 
 ROOT = Path(__file__).resolve().parents[2]
 CHECKPOINT = ROOT / "checkpoints" / "reference"

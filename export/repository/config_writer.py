@@ -5,17 +5,18 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Literal
 
-from google.protobuf import text_format
-from pydantic import BaseModel
 from tritonclient.grpc import model_config_pb2 as triton
 
+from omnivec2.model_config import (
+    ENSEMBLE_PLATFORM,
+    ONNX_BACKEND,
+    format_config,
+    set_head_spec,
+    set_passport,
+)
 from omnivec2.parts import PartSpec
 from omnivec2.passport import GRAPH_FILE, PLAN_FILE, Engine, Passport
 from omnivec2.spec import DType, HeadSpec, TensorSpec
-
-CONFIG_FILE = "config.pbtxt"
-HEAD_SPEC_PARAMETER = "head_spec"
-PASSPORT_PARAMETER = "passport"
 
 InstanceKind = Literal["KIND_CPU", "KIND_GPU", "KIND_AUTO"]
 
@@ -49,7 +50,7 @@ _TYPES: dict[DType, str] = {
 
 
 _BACKENDS: dict[Engine, dict[str, str]] = {
-    "onnx": {"backend": "onnxruntime", "default_model_filename": GRAPH_FILE},
+    "onnx": {"backend": ONNX_BACKEND, "default_model_filename": GRAPH_FILE},
     "tensorrt": {
         "platform": "tensorrt_plan",
         "backend": "tensorrt",
@@ -73,7 +74,9 @@ def model_config(head: HeadSpec, passport: Passport) -> str:
     config = _graph_model(
         head.name, head.inputs, head.outputs, head.max_batch_size, passport.engine
     )
-    return _text(config, {HEAD_SPEC_PARAMETER: head, PASSPORT_PARAMETER: passport})
+    set_head_spec(config, head)
+    set_passport(config, passport)
+    return format_config(config)
 
 
 def part_config(part: PartSpec, passport: Passport) -> str:
@@ -83,7 +86,8 @@ def part_config(part: PartSpec, passport: Passport) -> str:
     )
     # While the gateway moves heads to a new version, those that still name the old one work.
     config.version_policy.latest.num_versions = _VERSIONS_KEPT
-    return _text(config, {PASSPORT_PARAMETER: passport})
+    set_passport(config, passport)
+    return format_config(config)
 
 
 def ensemble_config(
@@ -106,7 +110,7 @@ def ensemble_config(
     """
     config = triton.ModelConfig(
         name=head.name,
-        platform="ensemble",
+        platform=ENSEMBLE_PLATFORM,
         max_batch_size=head.max_batch_size,
         input=[triton.ModelInput(**_tensor(tensor)) for tensor in head.inputs],
         output=[triton.ModelOutput(**_tensor(tensor)) for tensor in head.outputs],
@@ -126,7 +130,9 @@ def ensemble_config(
             ]
         ),
     )
-    return _text(config, {HEAD_SPEC_PARAMETER: head, PASSPORT_PARAMETER: passport})
+    set_head_spec(config, head)
+    set_passport(config, passport)
+    return format_config(config)
 
 
 def _wanted_after(parts: Sequence[PartSpec], index: int, head: HeadSpec) -> set[str]:
@@ -181,26 +187,6 @@ def _warm_up(tensor: TensorSpec) -> triton.ModelWarmup.Input:
     """Zeros: every id, index and mask may be 0."""
     dims = [_WARM_UP_LENGTH if size < 0 else size for size in tensor.shape] or [1]
     return triton.ModelWarmup.Input(data_type=_TYPES[tensor.dtype], dims=dims, zero_data=True)
-
-
-def _text(config: triton.ModelConfig, parameters: Mapping[str, BaseModel]) -> str:
-    for name, value in parameters.items():
-        config.parameters[name].string_value = value.model_dump_json()
-    text: str = text_format.MessageToString(config, as_utf8=True)
-    return text
-
-
-def read_head_spec(config_text: str) -> HeadSpec:
-    """The head spec inside a ``config.pbtxt``.
-
-    Raises:
-        ValueError: the text is not a model config, or holds no valid head spec.
-    """
-    try:
-        config = text_format.Parse(config_text, triton.ModelConfig())
-    except text_format.ParseError as error:
-        raise ValueError(f"not a Triton model config: {error}") from error
-    return HeadSpec.model_validate_json(config.parameters[HEAD_SPEC_PARAMETER].string_value)
 
 
 def _tensor(tensor: TensorSpec) -> dict[str, object]:

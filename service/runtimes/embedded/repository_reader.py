@@ -8,20 +8,21 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from google.protobuf import text_format
-from pydantic import ValidationError
 from tritonclient.grpc.model_config_pb2 import ModelConfig
 
 from omnivec2.errors import ArtifactError, PassportError
-from omnivec2.parts import PART_PREFIXES, TRUNK
+from omnivec2.model_config import (
+    CONFIG_FILE,
+    ONNX_BACKEND,
+    Step,
+    is_served,
+    model_directories,
+    read_config,
+    read_head_spec,
+    read_steps,
+)
 from omnivec2.passport import Passport, check_claims, verify_passport
 from omnivec2.spec import HeadSpec
-from service.runtimes.base import Step
-
-CONFIG_FILE = "config.pbtxt"
-HEAD_SPEC_PARAMETER = "head_spec"
-
-_BACKEND = "onnxruntime"
 
 _LOG = logging.getLogger(__name__)
 
@@ -115,9 +116,7 @@ def read_repository(root: Path, only: Iterable[str] = ()) -> Repository:
     if not root.is_dir():
         raise ArtifactError(f"{root}: no model repository; `omnivec2 serve` makes one")
     wanted = {route.replace("/", "_") for route in only}
-    # What is being written, or was just replaced, begins with a dot.
-    places = sorted(root.glob(f"[!.]*/{CONFIG_FILE}"))
-    found = {path.parent.name: path.parent for path in places}
+    found = {directory.name: directory for directory in model_directories(root)}
     if missing := wanted - found.keys():
         raise ArtifactError(f"{root}: no model named {', '.join(sorted(missing))}")
     repository = Repository({}, {})
@@ -126,17 +125,12 @@ def read_repository(root: Path, only: Iterable[str] = ()) -> Repository:
             continue
         try:
             config = read_config(directory / CONFIG_FILE)
-            if HEAD_SPEC_PARAMETER in config.parameters or not _is_part(name):
+            if is_served(config, name):
                 repository.models[name] = read_model(directory, config)
         except ArtifactError as error:
             _LOG.error("%s is not served: %s", name, error)
             repository.refused[name] = str(error)
     return repository
-
-
-def _is_part(name: str) -> bool:
-    """Whether a directory is named like a part, which is not served by itself."""
-    return name == TRUNK or name.startswith(PART_PREFIXES)
 
 
 def read_model(directory: Path, config: ModelConfig) -> StoredModel:
@@ -151,13 +145,13 @@ def read_model(directory: Path, config: ModelConfig) -> StoredModel:
         PassportError: the files, or those of a part, are not those the passport was
             written for.
     """
-    spec = head_spec_of(config, str(directory / CONFIG_FILE))
+    spec = read_head_spec(config, str(directory / CONFIG_FILE))
     if spec.name != directory.name:
         raise ArtifactError(f"{directory}: holds the head spec of {spec.name}")
     version = _newest(directory)
     passport = verify_passport(version)
     check_claims(passport, spec)
-    steps = steps_of(config)
+    steps = read_steps(config)
     root = directory.parent
     graphs = [_read_part(root, s.model, s.version, passport, passport.parts) for s in steps]
     if not steps:
@@ -192,7 +186,7 @@ def _read_part(
 
 
 def _graph(version: Path, config: ModelConfig) -> StoredGraph:
-    if config.backend != _BACKEND:
+    if config.backend != ONNX_BACKEND:
         raise ArtifactError(f"{version}: is for Triton's backend {config.backend!r} only")
     return StoredGraph(
         version.parent.name,
@@ -202,49 +196,3 @@ def _graph(version: Path, config: ModelConfig) -> StoredGraph:
         tuple(tensor.name for tensor in config.output),
         config.max_batch_size,
     )
-
-
-def steps_of(config: ModelConfig) -> tuple[Step, ...]:
-    """The parts an ensemble runs, in order; nothing for any other model."""
-    return tuple(
-        Step(
-            step.model_name,
-            str(step.model_version),
-            dict(step.input_map),
-            dict(step.output_map),
-        )
-        for step in config.ensemble_scheduling.step
-    )
-
-
-def read_config(path: Path) -> ModelConfig:
-    """Read a ``config.pbtxt``.
-
-    Raises:
-        ArtifactError: it is missing or not a model configuration.
-    """
-    try:
-        return text_format.Parse(path.read_text(encoding="utf-8"), ModelConfig())
-    except (OSError, UnicodeDecodeError, text_format.ParseError) as error:
-        raise ArtifactError(f"{path}: not a model configuration: {error}") from error
-
-
-def head_spec_of(config: ModelConfig, where: str) -> HeadSpec:
-    """The head spec in a model configuration's ``parameters``.
-
-    Args:
-        config: of a model.
-        where: names the configuration in errors.
-
-    Raises:
-        ArtifactError: there is none, or it cannot be read.
-    """
-    if HEAD_SPEC_PARAMETER not in config.parameters:
-        raise ArtifactError(f"{where}: no {HEAD_SPEC_PARAMETER} among its parameters")
-    text = config.parameters[HEAD_SPEC_PARAMETER].string_value
-    try:
-        return HeadSpec.model_validate_json(text)
-    except ValidationError as error:
-        first = error.errors()[0]
-        field = ".".join(map(str, first["loc"])) or "it"
-        raise ArtifactError(f"{where}: not a head spec: {field}: {first['msg']}") from error

@@ -5,17 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
-from pydantic import ValidationError
 from tritonclient.grpc.model_config_pb2 import ModelConfig
 
 from omnivec2.errors import ArtifactError, PassportError
-from omnivec2.passport import Passport, check_claims
+from omnivec2.model_config import has_head_spec, read_head_spec, read_passport, read_steps
+from omnivec2.passport import check_claims
 from omnivec2.spec import HeadSpec
 from service.runtimes.base import Model
-from service.runtimes.embedded.repository_reader import HEAD_SPEC_PARAMETER, head_spec_of, steps_of
 from service.runtimes.ensemble import check_steps
-
-PASSPORT_PARAMETER = "passport"
 
 _ANY_VERSION = "-1"
 
@@ -42,10 +39,10 @@ def describe(config: ModelConfig, version: str) -> Described:
         ArtifactError: the head spec or the tensors are wrong; the message names the model.
         PassportError: the passport is missing, or is not for this head spec.
     """
-    passport = _passport(config)
-    if HEAD_SPEC_PARAMETER not in config.parameters:
+    passport = read_passport(config)
+    if not has_head_spec(config):
         return Described(digest=passport.content_digest if passport else None)
-    spec = head_spec_of(config, config.name)
+    spec = read_head_spec(config, config.name)
     if spec.name != config.name:
         raise ArtifactError(f"{config.name}: holds the head spec of {spec.name}")
     if passport is None:
@@ -54,7 +51,7 @@ def describe(config: ModelConfig, version: str) -> Described:
     _check_tensors(config, spec)
     steps = tuple(
         replace(step, version="") if step.version == _ANY_VERSION else step
-        for step in steps_of(config)
+        for step in read_steps(config)
     )
     model = Model(spec, version, steps)
     if steps:
@@ -72,17 +69,6 @@ def same(one: Model | None, other: Model | None) -> bool:
     if one is None or other is None:
         return False
     return (one.version, one.spec, one.steps) == (other.version, other.spec, other.steps)
-
-
-def _passport(config: ModelConfig) -> Passport | None:
-    if PASSPORT_PARAMETER not in config.parameters:
-        return None
-    try:
-        return Passport.model_validate_json(config.parameters[PASSPORT_PARAMETER].string_value)
-    except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(map(str, first["loc"])) or "it"
-        raise PassportError(f"{config.name}: not a passport: {where}: {first['msg']}") from error
 
 
 def _check_tensors(config: ModelConfig, spec: HeadSpec) -> None:

@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 
 from export.repository.assemble import assemble, read_record, write_record
-from export.repository.config_writer import read_head_spec
 from export.repository.layouts import Layout
 from omnivec2.atomic_files import replace_directory
 from omnivec2.errors import ArtifactError, PassportError
+from omnivec2.model_config import read_config, read_head_spec
 from omnivec2.passport import verify_passport
 from tests.support.pretend_exports import make_checkpoint
 
@@ -36,7 +36,7 @@ def test_every_head_becomes_a_model_directory_that_its_passport_vouches_for(
     assert [path.name for path in models] == ["imu_activity", "imu_gesture"]
     for path in models:
         verify_passport(path / "1")
-        assert read_head_spec((path / "config.pbtxt").read_text("utf-8")).name == path.name
+        assert read_head_spec(read_config(path / "config.pbtxt"), path.name).name == path.name
 
 
 def test_the_weights_are_one_file_on_the_disk(checkpoint: Path, tmp_path: Path) -> None:

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from export.repository.config_writer import read_head_spec
 from export.repository.layouts import Layout, is_current, load_part, plan
 from omnivec2.checkpoint import Checkpoint, read_checkpoint
 from omnivec2.errors import PassportError
+from omnivec2.model_config import parse_config, read_head_spec
 from tests.support.pretend_exports import make_checkpoint, pretend_export
 
 PARTS = ["trunk", "head_imu_activity", "head_imu_gesture", "tokenizer_imu"]
@@ -25,7 +25,7 @@ def test_the_fused_layout_is_a_graph_per_head(source: Checkpoint) -> None:
     assert [model.name for model in models] == ["imu_activity", "imu_gesture"]
     for model in models:
         assert set(model.files) == {"model.onnx", "passport.json", "weights.safetensors"}
-        assert read_head_spec(model.config).name == model.name
+        assert read_head_spec(parse_config(model.config, model.name), model.name).name == model.name
 
 
 def test_the_shared_layout_is_every_part_once_and_then_an_ensemble_per_head(
@@ -38,7 +38,7 @@ def test_the_shared_layout_is_every_part_once_and_then_an_ensemble_per_head(
         assert model.files["weights.safetensors"] == source.weights_path
     for model in models[4:]:
         assert set(model.files) == {"passport.json"}
-        assert read_head_spec(model.config).name == model.name
+        assert read_head_spec(parse_config(model.config, model.name), model.name).name == model.name
 
 
 @pytest.mark.parametrize("layout", Layout)
