@@ -23,6 +23,8 @@ from omnivec2.spec import HeadSpec
 CONFIG_FILE = "config.pbtxt"
 HEAD_SPEC_PARAMETER = "head_spec"
 PASSPORT_PARAMETER = "passport"
+HEAD_SPEC_FILE = "head_spec.json"
+"""Beside a head's configuration, as is its passport: the same in a form for people to read."""
 ONNX_BACKEND = "onnxruntime"
 """The backend of every model that is an ONNX graph; the embedded runtime runs no other."""
 ENSEMBLE_PLATFORM = "ensemble"

@@ -7,6 +7,8 @@ needs neither torch nor onnx, so that a gateway can check without either.
 from __future__ import annotations
 
 import datetime
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -55,8 +57,25 @@ class ParityEntry(_Frozen):
     )
 
 
+@dataclass(frozen=True)
+class Dependencies:
+    """The other models that a head is run with, each by the content digest it was exported with.
+
+    Attributes:
+        parts: A map from the parts that the head is put together from, in the order they run,
+            to their digests; empty for a head in one piece.
+        decoder: The digest of the decoder of a head that writes text.
+    """
+
+    parts: Mapping[str, str] = field(default_factory=dict)
+    decoder: str | None = None
+
+
+NO_DEPENDENCIES = Dependencies()
+
+
 class Passport(_Frozen):
-    """Where a model's files come from, and how close they answer to the network."""
+    """The origin of a model's files, and how closely they answer like the network."""
 
     schema_version: Literal[1] = 1
     model: str = Field(description="<modality>_<task>, or the name of a part")
@@ -90,6 +109,20 @@ class Passport(_Frozen):
     tolerance: float = Field(gt=0, description="parity the export was held to")
     parity: tuple[ParityEntry, ...] = Field(min_length=1)
     created: datetime.date
+
+    def dependencies(self, head: HeadSpec) -> dict[str, str]:
+        """Return the models that a head is run with: its parts, in order, then its decoder.
+
+        Args:
+            head: The spec of the head that this is the passport of; it names the decoder.
+
+        Returns:
+            A map from names to the content digests that the head was exported with.
+        """
+        found: dict[str, str] = dict(self.parts)
+        if head.generation is not None:
+            found[head.generation.decoder] = self.decoder or ""
+        return found
 
     @property
     def max_relative_error(self) -> float:

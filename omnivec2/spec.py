@@ -150,6 +150,11 @@ class Generation(_Frozen):
     )
 
 
+def model_name(route: str) -> str:
+    """Return the name of a head's model in a repository: ``image_defects`` of ``image/defects``."""
+    return route.replace("/", "_")
+
+
 class HeadSpec(_Frozen):
     """Everything a gateway needs to serve one modality-task."""
 
@@ -181,7 +186,12 @@ class HeadSpec(_Frozen):
     @property
     def name(self) -> str:
         """``<modality>_<task>``: the model's directory in a Triton model repository."""
-        return f"{self.modality.value}_{self.task}"
+        return model_name(self.route)
+
+    @property
+    def is_embedding(self) -> bool:
+        """Whether the head answers with an embedding."""
+        return self.family is TaskFamily.EMBEDDING
 
     @property
     def route(self) -> str:

@@ -1,4 +1,4 @@
-"""What a model repository holds at the moment: which heads, of which versions and parts."""
+"""The heads of a model repository, with their versions and parts, as they are deployed."""
 
 from __future__ import annotations
 
@@ -24,15 +24,15 @@ from omnivec2.spec import HeadSpec
 
 @dataclass(frozen=True)
 class DeployedModel:
-    """A model or part as it lies in a repository.
+    """A model or part of a repository.
 
     Attributes:
-        name: its directory.
-        versions: of its version directories, oldest first.
-        config: what its ``config.pbtxt`` says.
-        passport: of the newest version.
-        head: its head spec; None for a part.
-        parts: part -> version, if it is an ensemble.
+        name: The name of its directory.
+        versions: The numbers of its version directories, oldest first.
+        config: The content of its ``config.pbtxt``.
+        passport: The passport of the newest version.
+        head: The head spec; None for a part.
+        parts: A map from the parts of an ensemble to their versions, in the order they run.
     """
 
     name: str
@@ -44,22 +44,22 @@ class DeployedModel:
 
     @property
     def version(self) -> int:
-        """The newest."""
+        """The newest version."""
         return self.versions[-1]
 
     @property
     def needs(self) -> Mapping[str, int]:
-        """Everything it is run with -> its version: its parts, and its decoder."""
+        """A map from everything it is run with, parts and decoder, to the versions."""
         generation = self.head.generation if self.head else None
         decoder = {generation.decoder: int(generation.version)} if generation else {}
         return {**self.parts, **decoder}
 
 
 def read_deployed(repository: Path) -> dict[str, DeployedModel]:
-    """Name -> model, of all that can be read; others are left out.
+    """Read the models of a repository by name; those that cannot be read are left out.
 
     Raises:
-        ArtifactError: there is no repository.
+        ArtifactError: There is no repository.
     """
     if not repository.is_dir():
         raise ArtifactError(f"{repository}: no model repository; `omnivec2 export --out` makes one")
@@ -73,12 +73,12 @@ def read_deployed(repository: Path) -> dict[str, DeployedModel]:
 
 
 def users_of(part: str, deployed: Mapping[str, DeployedModel]) -> set[str]:
-    """The heads that are run with a part."""
+    """Return the heads that are run with a part."""
     return {name for name, model in deployed.items() if part in model.needs}
 
 
 def list_heads(deployed: Mapping[str, DeployedModel]) -> list[dict[str, JsonValue]]:
-    """One row per head, in the order of their routes, as JSON values."""
+    """Return a row of JSON values per head, in the order of their names."""
     rows: list[dict[str, JsonValue]] = []
     for model in sorted(deployed.values(), key=lambda model: model.name):
         if model.head is None:

@@ -20,7 +20,7 @@ from export.graphs.traceable import Traceable
 from export.graphs.weight_ranges import StoredWeights
 from omnivec2.errors import ExportError
 from omnivec2.parts import LENGTH
-from omnivec2.spec import TensorSpec
+from omnivec2.spec import TensorSpec, model_name
 
 DEFAULT_OPSET = 20
 MAX_OPSET = 23
@@ -71,7 +71,7 @@ def export_graph(
     storage = externalise(model, weights)
     _strip(model)
     _name_lengths(model.graph, frozenset(traceable.bounds))
-    model.graph.name = traceable.name.replace("/", "_")
+    model.graph.name = model_name(traceable.name)
     model.producer_name, model.producer_version = "omnivec2", ""
     ir.save(model, path)
     reads = _check(path, traceable)

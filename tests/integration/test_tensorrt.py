@@ -14,7 +14,7 @@ import tensorrt_rtx_bindings as trt
 from onnx import TensorProto, helper
 
 from export.graphs.inline_weights import load_inlined
-from export.graphs.traceable import traceable_route
+from export.graphs.traceable import traceable_head
 from export.parity.parity_gate import cases_of, check_parity
 from export.precision.half_precision import convert
 from export.precision.rounding import rounded_session
@@ -84,7 +84,7 @@ def test_half_precision_answers_like_the_network_within_its_tolerance(
     head = next(head for head in read_checkpoint(REFERENCE).heads if head.route == route)
     exported = next(graph for graph in GRAPHS if graph.name == head.name)
     rounded = rounded_session(exported.graph, exported.weights, "fp16")
-    traceable, cases = traceable_route(network, head), list(cases_of(head, batch_sizes=(1, 3)))
+    traceable, cases = traceable_head(network, head), list(cases_of(head, batch_sizes=(1, 3)))
     assert check_parity(traceable, rounded.run, cases, tolerance=PARITY_TOLERANCES["fp16"])
     with pytest.raises(ParityError, match="differs from PyTorch"):
         check_parity(traceable, rounded.run, cases, tolerance=PARITY_TOLERANCE)

@@ -153,12 +153,12 @@ def read_model(directory: Path, config: ModelConfig) -> StoredModel:
     check_claims(passport, spec)
     steps = read_steps(config)
     root = directory.parent
-    graphs = [_read_part(root, s.model, s.version, passport, passport.parts) for s in steps]
+    needed = passport.dependencies(spec)
+    graphs = [_read_part(root, s.model, s.version, passport, needed) for s in steps]
     if not steps:
         graphs = [_graph(version, config)]
     if (generation := spec.generation) is not None:
-        wanted = {generation.decoder: passport.decoder}
-        graphs.append(_read_part(root, generation.decoder, generation.version, passport, wanted))
+        graphs.append(_read_part(root, generation.decoder, generation.version, passport, needed))
     return StoredModel(spec, version.name, steps, tuple(graphs))
 
 
@@ -170,7 +170,7 @@ def _newest(directory: Path) -> Path:
 
 
 def _read_part(
-    root: Path, name: str, number: str, head: Passport, digests: Mapping[str, str | None]
+    root: Path, name: str, number: str, head: Passport, digests: Mapping[str, str]
 ) -> StoredGraph:
     """Read a version of a part and check that it is the one a head was exported with."""
     version = root / name / number

@@ -56,10 +56,7 @@ def describe(config: ModelConfig, version: str) -> Described:
     model = Model(spec, version, steps)
     if steps:
         check_steps(model)
-    needed = dict(passport.parts)
-    if spec.generation is not None:
-        needed[spec.generation.decoder] = passport.decoder or ""
-    return Described(model, passport.content_digest, needed)
+    return Described(model, passport.content_digest, passport.dependencies(spec))
 
 
 def same(one: Model | None, other: Model | None) -> bool:
