@@ -1,4 +1,4 @@
-"""The passport of an exported model: how it was made, and that its files are those.
+"""The passport of an exported model: its origin, its parity and the digests of its files.
 
 The exporter writes it, every runtime checks it before it loads a graph. This module
 needs neither torch nor onnx, so that a gateway can check without either.
@@ -22,11 +22,11 @@ PASSPORT_FILE = "passport.json"
 GRAPH_FILE = "model.onnx"
 PLAN_FILE = "model.plan"
 MODEL_FILES = {"onnx": GRAPH_FILE, "tensorrt": PLAN_FILE}
-"""Engine -> the file it runs."""
+"""The file that each engine runs."""
 WEIGHTS_FILE = "weights.safetensors"
 
 PARITY_TOLERANCE = 1e-4
-"""Largest relative error of an fp32 graph against PyTorch that is still the same model."""
+"""The largest relative error against PyTorch at which an fp32 graph is the same model."""
 
 PARITY_TOLERANCES = {"fp32": PARITY_TOLERANCE, "fp16": 1e-2, "bf16": 1e-1}
 """The same for each precision, with every half value rounded as an engine rounds it. Over
@@ -134,7 +134,7 @@ def load_passport(path: Path) -> Passport:
     """Read a passport.
 
     Raises:
-        PassportError: the file is missing, unreadable or not a passport.
+        PassportError: The file is missing, unreadable or not a passport.
     """
     try:
         return Passport.model_validate_json(path.read_bytes())
@@ -152,10 +152,10 @@ def verify_passport(directory: Path) -> Passport:
     """Check that a model version's files are those its passport was written for.
 
     Args:
-        directory: holds ``passport.json`` and every file it names.
+        directory: The version directory with ``passport.json`` and every file it names.
 
     Raises:
-        PassportError: a file is missing or was altered, a graph or its weights are not
+        PassportError: A file is missing or was altered, a graph or its weights are not
             vouched for, or the recorded parity is worse than its tolerance allows.
     """
     passport = load_passport(directory / PASSPORT_FILE)
@@ -176,10 +176,10 @@ def verify_passport(directory: Path) -> Passport:
 
 
 def check_claims(passport: Passport, spec: HeadSpec) -> None:
-    """Check a passport against a head spec, where the files themselves are out of reach.
+    """Check a passport against a head spec, where the files are on another machine.
 
     Raises:
-        PassportError: it is another model's, names another checkpoint than the head spec,
+        PassportError: The passport is another model's, names another checkpoint than the head spec,
             or its parity is out of bounds.
     """
     if passport.model != spec.name:
@@ -193,7 +193,7 @@ def check_bounds(passport: Passport) -> None:
     """Check that the recorded parity is within what its precision allows.
 
     Raises:
-        PassportError: it is not.
+        PassportError: The parity is out of bounds.
     """
     allowed = PARITY_TOLERANCES[passport.precision]
     if passport.tolerance > allowed:

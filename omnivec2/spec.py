@@ -33,7 +33,7 @@ class Modality(StrEnum):
 
 
 class TaskFamily(StrEnum):
-    """What kind of answer a head gives; decides output layer and post-processing."""
+    """The kind of a head's answers, which decides on output layer and post-processing."""
 
     CLASSIFICATION = "classification"
     DETECTION = "detection"
@@ -62,7 +62,7 @@ class TensorSpec(_Frozen):
 
 
 class PreprocessSpec(_Frozen):
-    """Which pre-processor makes the inputs: its name, version and frozen parameters."""
+    """The pre-processor of the inputs: its name, version and frozen parameters."""
 
     name: Modality
     version: int
@@ -99,7 +99,7 @@ class Limits(_Frozen):
 
 
 class Metric(_Frozen):
-    """A measured figure on a named test set, beside what simple models reach on the same arrays."""
+    """A measured figure on a named test set, and those of simple models on the same arrays."""
 
     name: str = Field(description="for example accuracy, auc, rmse, mse, miou, ap50")
     dataset: str
@@ -119,9 +119,9 @@ class DataSource(_Frozen):
 
 
 class Generation(_Frozen):
-    """How a head that writes text is asked: one step of its decoder after another.
+    """The decoder of a head that writes text, and how the caller runs its steps.
 
-    The decoder is a model beside the head's and no route of its own. Its tensors have the
+    The decoder is a model beside the head's, without a route of its own. Its tensors have the
     names of ``omnivec2.generation``, which is the loop around it; any other input of it is
     an input or an output of the head, by name.
     """

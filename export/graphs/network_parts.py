@@ -62,7 +62,7 @@ class TrunkPart(nn.Module):
         self.eval()
 
     def forward(self, *tensors: Tensor) -> tuple[Tensor, ...]:
-        """Map tokens (B, N, f width) and mask (B, N) to features (B, N, g width)."""
+        """Compute features (B, N, g width) from tokens (B, N, f width) and mask (B, N)."""
         x_BND, mask_BN = tensors
         features: Tokens = self.network.trunk(Tokens(x_BND, mask_BN))
         return (features.x_BND,)

@@ -58,7 +58,7 @@ class WholeHead(nn.Module):
         self.eval()
 
     def forward(self, *tensors: Tensor) -> tuple[Tensor, ...]:
-        """Map inputs in the head spec's order to outputs in its order."""
+        """Compute outputs in the head spec's order from inputs in its order."""
         inputs = dict(zip(self.input_names, tensors, strict=True))
         outputs = self.network(self.route, inputs)
         return in_order(self.route, outputs, self.output_names)

@@ -53,7 +53,7 @@ _LOCK_TIMEOUT_SECONDS = 300.0
 
 
 def assemble(checkpoint: Path, out: Path, layout: Layout | None = None) -> list[Path]:
-    """Bring a model repository up to date with a checkpoint.
+    """Update a model repository from a checkpoint.
 
     Models that are up to date stay as they are, those that the checkpoint or the layout no
     longer has are removed, and directories of other origin are not touched; nor are heads that

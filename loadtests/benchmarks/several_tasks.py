@@ -41,6 +41,7 @@ from omnivec2.model_config import (
     set_passport,
 )
 from omnivec2.passport import PASSPORT_FILE, load_passport
+from omnivec2.spec import model_name
 from omnivec2.terminal import make_console
 from tests.support.triton import running_triton
 
@@ -141,7 +142,7 @@ def _ratios(
 def copy_head(repository: Path, name: str, task: str) -> None:
     """Put a copy of a head into a repository of the shared layout under another task's name."""
     modality = name.partition("_")[0]
-    copied = f"{modality}_{task}"
+    copied = model_name(f"{modality}/{task}")
     renamed = {name: copied, f"head_{name}": f"head_{copied}"}
     for old, new in renamed.items():
         shutil.copytree(repository / old, repository / new)

@@ -24,6 +24,7 @@ from omnivec2.network.summarization import Decoder
 from omnivec2.network.tokenizers import build_tokenizer
 from omnivec2.network.tokenizers.text import TextTokenizer
 from omnivec2.network.trunk import Trunk
+from omnivec2.spec import model_name
 
 Inputs = Mapping[str, Tensor]
 Outputs = dict[str, Tensor]
@@ -118,4 +119,4 @@ class OmniVec2(nn.Module):
 
 def module_name(route: str) -> str:
     """``image/classification`` -> ``image_classification``."""
-    return route.replace("/", "_")
+    return model_name(route)

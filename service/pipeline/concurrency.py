@@ -6,6 +6,8 @@ import asyncio
 from collections.abc import Callable, Coroutine, Sequence
 from typing import Any, TypeVar
 
+from omnivec2.task_groups import unwrap_first_failure
+
 T = TypeVar("T")
 
 
@@ -20,9 +22,7 @@ async def off_loop(nbytes: int, call: Callable[[], T]) -> T:
 
 async def all_of(calls: Sequence[Coroutine[Any, Any, T]]) -> list[T]:
     """Results in order; the first failure cancels the rest and is raised as it is."""
-    try:
+    with unwrap_first_failure():
         async with asyncio.TaskGroup() as group:
             tasks = [group.create_task(call) for call in calls]
-    except BaseExceptionGroup as failures:
-        raise failures.exceptions[0] from None
     return [task.result() for task in tasks]

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pydantic import JsonValue
 
 from omnivec2.errors import InputError, ModelNotReadyError, OmniVecError
+from omnivec2.spec import model_name
 from service.pipeline.data_plane import DataPlane
 from service.pipeline.host_stages import FileInput
 from service.runtimes.embedded.runtime import EmbeddedRuntime
@@ -113,7 +114,7 @@ def wait_for_version(url: str, route: str, version: str, seconds: float = 60.0) 
     Raises:
         OmniVecError: it refuses it, does not take it up in time, or cannot be reached.
     """
-    name = route.replace("/", "_")
+    name = model_name(route)
     last = time.monotonic() + seconds
     while time.monotonic() < last:
         try:

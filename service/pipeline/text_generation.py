@@ -97,4 +97,4 @@ def _take(model: Model, search: Search, outputs: Mapping[str, Array]) -> None:
     found = {name: array[0] for name, array in outputs.items()}
     if not all(np.isfinite(array).all() for array in found.values()):
         raise ModelNotReadyError(f"the decoder of {model.name} gives no finite answer")
-    search.take(found)
+    search.advance(found)

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 
 from omnivec2.errors import ArtifactError
 from omnivec2.preprocess import Array
+from omnivec2.task_groups import unwrap_first_failure
 from service.runtimes.base import Inference, Model
 
 RunPart = Callable[[str, str, Mapping[str, Array]], Awaitable[Inference]]
@@ -79,14 +80,12 @@ async def walk(
         return await run(node.part, node.version, given)
 
     owned: list[list[_Node]] = []
-    try:
+    with unwrap_first_failure():
         async with asyncio.TaskGroup() as group:
             for plan in plans:
                 owned.append([node for node in plan.nodes if node not in running])
                 for node in owned[-1]:
                     running[node] = group.create_task(compute(node))
-    except BaseExceptionGroup as failures:
-        raise failures.exceptions[0] from None
     return [
         Inference(
             {name: await value(origin) for name, origin in plan.outputs.items()},

@@ -122,7 +122,7 @@ def eager(checkpoint: Path, head: HeadSpec, text: str, options: SearchOptions) -
         while not search.done:
             step = {n: torch.from_numpy(np.array(a))[None] for n, a in search.inputs().items()}
             outputs = decoder.step(step["previous_ids"], step["step"], step["past"], memory, mask)
-            search.take({name: value[0].numpy() for name, value in outputs.items()})
+            search.advance({name: value[0].numpy() for name, value in outputs.items()})
     return [int(id_) for id_ in search.ids]
 
 

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 import numpy as np
-import numpy.typing as npt
 
+from omnivec2.arrays import Array
 from service.runtimes.base import Runtime
 from service.runtimes.embedded.runtime import EmbeddedRuntime
 from service.runtimes.triton.runtime import TritonRuntime
@@ -19,7 +19,6 @@ from service.settings import Settings
 from tests.support.triton import TritonServer, running_triton
 
 T = TypeVar("T")
-Array = npt.NDArray[Any]
 Tensors = Mapping[str, Array]
 Kind = Literal["embedded", "triton"]
 OnBatch = Callable[[str, int, float], None]

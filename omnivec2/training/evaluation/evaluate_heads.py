@@ -18,7 +18,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 from omnivec2.checkpoint import read_checkpoint, write_head
 from omnivec2.errors import ArtifactError, CheckpointError, UnknownModelError
 from omnivec2.preprocess import Array, Sample, collate
-from omnivec2.spec import HeadSpec, Metric, TaskFamily
+from omnivec2.spec import HeadSpec, Metric
 from omnivec2.terminal import make_console
 from omnivec2.training.data import DEFAULT_CACHE, load_task, routes
 from omnivec2.training.data.base import Split, TaskData
@@ -146,7 +146,7 @@ def evaluate_checkpoint(
             for part in _tests(task, split):
                 total = _expected(spec, part, split, most_samples)
                 advance = partial(progress.advance, progress.add_task(spec.route, total=total))
-                if spec.family is TaskFamily.EMBEDDING:
+                if spec.is_embedding:
                     results.append(_probe(model, part, split, advance))
                     continue
                 measured = _ask(model, part, split, most_samples, advance)
@@ -174,7 +174,7 @@ def save_metrics(checkpoint: Path, results: Sequence[HeadResult]) -> None:
 def _expected(spec: HeadSpec, task: TaskData, split: str, most_samples: int | None) -> int:
     """How many samples the graph will see."""
     there = len(task.splits[split])
-    if spec.family is TaskFamily.EMBEDDING:
+    if spec.is_embedding:
         return min(len(task.splits["train"]), TRAIN_SAMPLES) + min(there, TEST_SAMPLES)
     return min(there, most_samples or there)
 
@@ -217,7 +217,7 @@ class Model:
 
 def _task_of(spec: HeadSpec, data_root: Path, cache: Path) -> TaskData:
     """A head's own task; for an embedding the first of its modality prepared alike."""
-    if spec.family is not TaskFamily.EMBEDDING:
+    if not spec.is_embedding:
         return load_task(spec.route, data_root, cache=cache)
     for route in routes(spec.modality):
         task = load_task(route, data_root, cache=cache)

@@ -71,5 +71,5 @@ class Writer:
             batch = {name: np.stack([step[name] for step in steps]) for name in steps[0]}
             found = self._graph(batch | {name: array[left] for name, array in constant.items()})
             for place, row in enumerate(left):
-                searches[row].take({name: array[place] for name, array in found.items()})
+                searches[row].advance({name: array[place] for name, array in found.items()})
         return padded_ids([search.ids for search in searches])

@@ -22,7 +22,7 @@ from omnivec2.model_config import (
     read_steps,
 )
 from omnivec2.passport import Passport, check_claims, verify_passport
-from omnivec2.spec import HeadSpec
+from omnivec2.spec import HeadSpec, model_name
 
 _LOG = logging.getLogger(__name__)
 
@@ -115,7 +115,7 @@ def read_repository(root: Path, only: Iterable[str] = ()) -> Repository:
     """
     if not root.is_dir():
         raise ArtifactError(f"{root}: no model repository; `omnivec2 serve` makes one")
-    wanted = {route.replace("/", "_") for route in only}
+    wanted = {model_name(route) for route in only}
     found = {directory.name: directory for directory in model_directories(root)}
     if missing := wanted - found.keys():
         raise ArtifactError(f"{root}: no model named {', '.join(sorted(missing))}")

@@ -12,14 +12,15 @@ from weakref import WeakKeyDictionary, WeakValueDictionary
 
 import numpy as np
 
+from omnivec2.engine_errors import ENGINE_ERRORS
 from omnivec2.errors import ArtifactError, ModelNotReadyError
 from omnivec2.generation import constant_inputs, first_inputs
 from omnivec2.preprocess import Array
-from omnivec2.spec import TensorSpec
+from omnivec2.spec import TensorSpec, model_name
 from service.request_context import SPANS
 from service.runtimes.base import Health, Inference, Model, generation_of
 from service.runtimes.embedded.batcher import Batcher
-from service.runtimes.embedded.engines.onnxruntime_cpu import ENGINE_ERRORS, Graph
+from service.runtimes.embedded.engines.onnxruntime_cpu import Graph
 from service.runtimes.embedded.heap import compact_heap
 from service.runtimes.embedded.repository_reader import (
     StoredGraph,
@@ -134,7 +135,7 @@ class EmbeddedRuntime:
         """Ready once every required model is loaded (any one if none is required)."""
         if self._batcher is None:
             return Health(False, "models are being loaded", dict(self._refused))
-        required = {route.replace("/", "_") for route in self._settings.required}
+        required = {model_name(route) for route in self._settings.required}
         if missing := required - self._models.keys():
             detail = f"required models are not loaded: {', '.join(sorted(missing))}"
             return Health(False, detail, dict(self._refused))

@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 from omnivec2.errors import DeadlineExceededError, ModelNotReadyError, StaleModelError
 from omnivec2.preprocess import Array
-from omnivec2.spec import TensorSpec
+from omnivec2.spec import TensorSpec, model_name
 from service.pipeline.concurrency import all_of
 from service.request_context import CURRENT, working
 from service.runtimes.base import Health, Inference, Model, generation_of
@@ -44,7 +44,7 @@ class TritonRuntime:
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        self._wanted = {route.replace("/", "_") for route in settings.only}
+        self._wanted = {model_name(route) for route in settings.only}
         self._endpoints: list[Endpoint] = []
         self._models: dict[str, Model] = {}
         self._told: Mapping[str, Model] = self._models
@@ -139,7 +139,7 @@ class TritonRuntime:
         refused = {name: why for e in self._endpoints for name, why in e.refused.items()}
         refused = {name: why for name, why in refused.items() if name not in self._models}
         present = {name for name, model in self._models.items() if self._homes([model])}
-        required = {route.replace("/", "_") for route in self._settings.required}
+        required = {model_name(route) for route in self._settings.required}
         if missing := required - present:
             detail = f"required models are not loaded: {', '.join(sorted(missing))}"
             return Health(False, detail, refused)

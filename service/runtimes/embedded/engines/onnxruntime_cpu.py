@@ -8,19 +8,13 @@ from collections.abc import Mapping
 import onnxruntime as ort
 from onnxruntime.capi import onnxruntime_pybind11_state as ort_errors
 
+from omnivec2.engine_errors import ENGINE_ERRORS
 from omnivec2.errors import ArtifactError, ModelNotReadyError, RefusedTensorsError
 from omnivec2.passport import GRAPH_FILE
 from omnivec2.preprocess import Array
 from service.runtimes.embedded.repository_reader import StoredGraph
 
 _LOG = logging.getLogger(__name__)
-
-# ONNX Runtime raises one unrelated class per status code; these are all of them.
-ENGINE_ERRORS: tuple[type[Exception], ...] = tuple(
-    kind
-    for kind in vars(ort_errors).values()
-    if isinstance(kind, type) and issubclass(kind, Exception)
-)
 
 # What operators raise at an index outside of a table, and at sizes that do not go together.
 _REFUSALS = (ort_errors.InvalidArgument, ort_errors.Fail)
