@@ -1,4 +1,4 @@
-"""Reading a Triton model repository: which models there are and what their specs say."""
+"""Reading a Triton model repository: its models, their head specs and their graphs."""
 
 from __future__ import annotations
 
@@ -32,12 +32,12 @@ class StoredGraph:
     """A graph whose files are those of its passport.
 
     Attributes:
-        name: its model's or part's.
-        version: name of its version directory.
-        directory: that directory; holds ``model.onnx``, its weights and its passport.
-        inputs: names of the tensors it takes.
-        outputs: names of the tensors it gives.
-        max_batch_size: most rows of one batch.
+        name: The name of its model or part.
+        version: The name of its version directory.
+        directory: The version directory with ``model.onnx``, its weights and its passport.
+        inputs: The names of the tensors it takes.
+        outputs: The names of the tensors it gives.
+        max_batch_size: The most rows of one batch.
     """
 
     name: str
@@ -53,10 +53,10 @@ class StoredModel:
     """A model of the repository with the graphs it is run with.
 
     Attributes:
-        spec: what it does.
-        version: name of its newest version directory.
-        steps: the parts it is put together from; none if it is in one piece.
-        graphs: one per step, or its own; then its decoder, if it writes text.
+        spec: The head spec.
+        version: The name of its newest version directory.
+        steps: The steps through its parts; none if it is in one piece.
+        graphs: The graph of each step, or its own; then its decoder, if it writes text.
     """
 
     spec: HeadSpec
@@ -67,11 +67,11 @@ class StoredModel:
 
 @dataclass(frozen=True)
 class Repository:
-    """What a model repository holds.
+    """The models of a repository.
 
     Attributes:
-        models: name -> model that may be served.
-        refused: name -> why a model may not.
+        models: The models that can be served, by name.
+        refused: The reasons why other models cannot be served, by name.
     """
 
     models: dict[str, StoredModel]
@@ -79,10 +79,10 @@ class Repository:
 
 
 def signatures(root: Path) -> dict[str, object]:
-    """Model or part -> something that changes whenever one of its files does.
+    """Return a value per model or part that changes whenever one of its files does.
 
     Raises:
-        ArtifactError: there is no repository.
+        ArtifactError: There is no repository.
     """
     try:
         names = sorted(entry.name for entry in os.scandir(root) if entry.is_dir())
@@ -92,26 +92,26 @@ def signatures(root: Path) -> dict[str, object]:
 
 
 def _stamps(directory: Path) -> Iterator[tuple[str, int, int, int]]:
-    """Path, inode, size and time of every file below a directory."""
+    """Yield path, inode, size and time of every file below a directory."""
     for file in sorted(directory.rglob("*")):
         try:
             stat = file.stat()
         except OSError:
-            continue  # it went a moment ago, which the next look will see
+            continue  # removed a moment ago, which the next poll will see
         yield str(file), stat.st_ino, stat.st_size, stat.st_mtime_ns
 
 
 def read_repository(root: Path, only: Iterable[str] = ()) -> Repository:
-    """Read every model of a repository, or only those of the given routes.
+    """Read every model of a repository, or only some heads.
 
     A model that cannot be served does not stop the others: it is logged and listed.
 
     Args:
-        root: holds one directory per model.
-        only: routes (``image/classification``) to read; empty reads all.
+        root: The directory with one directory per model.
+        only: The heads to read, as ``<modality>/<task>``; all if empty.
 
     Raises:
-        ArtifactError: there is no repository, or a model of ``only`` is not in it.
+        ArtifactError: There is no repository, or a model of ``only`` is not in it.
     """
     if not root.is_dir():
         raise ArtifactError(f"{root}: no model repository; `omnivec2 serve` makes one")
@@ -137,12 +137,12 @@ def read_model(directory: Path, config: ModelConfig) -> StoredModel:
     """Read one model's spec and check its files against its passport.
 
     Args:
-        directory: its directory in the repository.
-        config: what ``config.pbtxt`` in there says.
+        directory: The directory of the model in the repository.
+        config: The content of its ``config.pbtxt``.
 
     Raises:
-        ArtifactError: the configuration or its head spec cannot be read.
-        PassportError: the files, or those of a part, are not those the passport was
+        ArtifactError: The configuration or its head spec cannot be read.
+        PassportError: The files, or those of a part, are not those the passport was
             written for.
     """
     spec = read_head_spec(config, str(directory / CONFIG_FILE))

@@ -16,7 +16,7 @@ from omnivec2.errors import ArtifactError
 from omnivec2.preprocess import Array
 from service.request_context import CURRENT, calling
 from service.runtimes.base import Model
-from service.runtimes.triton.model_metadata import Described, describe, same
+from service.runtimes.triton.model_metadata import ModelDescription, describe, is_same_model
 from service.runtimes.triton.triton_errors import Cause, TritonError
 
 _LOG = logging.getLogger(__name__)
@@ -69,7 +69,7 @@ class Endpoint:
         self._looking = asyncio.Lock()
         self._ready: frozenset[tuple[str, str]] = frozenset()
         # (name, version) -> what its configuration says, or why it is refused.
-        self._read: dict[tuple[str, str], Described | str] = {}
+        self._read: dict[tuple[str, str], ModelDescription | str] = {}
         self._read_all = True
         self._looks = 0
 
@@ -91,7 +91,7 @@ class Endpoint:
         """Hold ``model``, which another server has as well, in place of an equal one."""
         self.models[model.name] = model
         described = self._read.get((model.name, model.version))
-        if isinstance(described, Described):
+        if isinstance(described, ModelDescription):
             self._read[model.name, model.version] = replace(described, model=model)
 
     async def look(self) -> None:
@@ -200,7 +200,7 @@ class Endpoint:
             part = self._read.get((name, version))
             if not self.has_part(name, version):
                 why = f"{name} version {version} is not ready"
-            elif isinstance(part, Described) and part.digest != parts.get(name):
+            elif isinstance(part, ModelDescription) and part.digest != parts.get(name):
                 why = f"it was exported with another {name} than version {version}"
             else:
                 continue
@@ -208,7 +208,7 @@ class Endpoint:
             return
         self.models[model.name] = model
 
-    async def _describe(self, name: str, version: str) -> Described | str:
+    async def _describe(self, name: str, version: str) -> ModelDescription | str:
         answer = await _answer(
             self._client.get_model_config(name, version, client_timeout=_LOOK_SECONDS)
         )
@@ -219,7 +219,7 @@ class Endpoint:
             if before != str(error):
                 _LOG.error("Triton at %s: %s is not served: %s", self.address, name, error)
             return str(error)
-        if isinstance(before, Described) and same(before.model, described.model):
+        if isinstance(before, ModelDescription) and is_same_model(before.model, described.model):
             # The same object, so that requests under way can tell that nothing changed.
             return replace(described, model=before.model)
         return described

@@ -1,4 +1,4 @@
-"""What Triton's own metadata say about a model: all that a gateway knows of it."""
+"""Triton's own metadata of a model: all that a gateway knows of it."""
 
 from __future__ import annotations
 
@@ -18,13 +18,14 @@ _ANY_VERSION = "-1"
 
 
 @dataclass(frozen=True)
-class Described:
-    """What a model's configuration says.
+class ModelDescription:
+    """The description of a model in its configuration.
 
     Attributes:
-        model: the modality-task; None for a part, and for what is not of this project.
-        digest: of a part, by its passport.
-        parts: part or decoder -> digest of the files it had when the model was exported.
+        model: The head; None for a part, and for models that are not of this project.
+        digest: The content digest in the passport of a part.
+        parts: A map from the parts and decoder of a head to the content digests that it was
+            exported with.
     """
 
     model: Model | None = None
@@ -32,16 +33,16 @@ class Described:
     parts: Mapping[str, str] = field(default_factory=dict)
 
 
-def describe(config: ModelConfig, version: str) -> Described:
+def describe(config: ModelConfig, version: str) -> ModelDescription:
     """Read a model's configuration.
 
     Raises:
-        ArtifactError: the head spec or the tensors are wrong; the message names the model.
-        PassportError: the passport is missing, or is not for this head spec.
+        ArtifactError: The head spec or the tensors are wrong; the message names the model.
+        PassportError: The passport is missing, or is not for this head spec.
     """
     passport = read_passport(config)
     if not has_head_spec(config):
-        return Described(digest=passport.content_digest if passport else None)
+        return ModelDescription(digest=passport.content_digest if passport else None)
     spec = read_head_spec(config, config.name)
     if spec.name != config.name:
         raise ArtifactError(f"{config.name}: holds the head spec of {spec.name}")
@@ -56,16 +57,16 @@ def describe(config: ModelConfig, version: str) -> Described:
     model = Model(spec, version, steps)
     if steps:
         check_steps(model)
-    return Described(model, passport.content_digest, passport.dependencies(spec))
+    return ModelDescription(model, passport.content_digest, passport.dependencies(spec))
 
 
-def same(one: Model | None, other: Model | None) -> bool:
+def is_same_model(model: Model | None, other: Model | None) -> bool:
     """Whether two descriptions are of the same model."""
-    if one is other:
+    if model is other:
         return True
-    if one is None or other is None:
+    if model is None or other is None:
         return False
-    return (one.version, one.spec, one.steps) == (other.version, other.spec, other.steps)
+    return (model.version, model.spec, model.steps) == (other.version, other.spec, other.steps)
 
 
 def _check_tensors(config: ModelConfig, spec: HeadSpec) -> None:

@@ -19,7 +19,7 @@ from service.request_context import CURRENT, working
 from service.runtimes.base import Health, Inference, Model, generation_of
 from service.runtimes.ensemble import walk
 from service.runtimes.triton.endpoint import Endpoint
-from service.runtimes.triton.model_metadata import same
+from service.runtimes.triton.model_metadata import is_same_model
 from service.runtimes.triton.triton_errors import Cause, TritonError, for_caller
 from service.settings import Settings
 
@@ -222,13 +222,13 @@ class TritonRuntime:
         offers = [(e, m) for e in self._endpoints for n, m in e.models.items() if self._serves(n)]
         rank: dict[str, tuple[bool, int, bool]] = {}
         for endpoint, model in offers:
-            served = same(model, self._models.get(model.name))
+            served = is_same_model(model, self._models.get(model.name))
             this = (endpoint.up, int(model.version), served)
             if model.name not in rank or this > rank[model.name]:
                 rank[model.name] = this
                 merged[model.name] = self._models[model.name] if served else model
         for endpoint, model in offers:
-            if same(model, merged[model.name]):
+            if is_same_model(model, merged[model.name]):
                 endpoint.adopt(merged[model.name])
         changed = {
             name
