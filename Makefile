@@ -106,7 +106,7 @@ check: $(DEV_READY)  ## Lint, format, types, import rules, generated tables
 	$(DEV)/bin/mypy
 	$(DEV)/bin/lint-imports
 	$(DEV)/bin/python docs/generate.py --check
-	$(DEV)/bin/python -m export.repository.checked_in_configs --check
+	$(DEV)/bin/python -m export.repository.tracked_side_files --check
 	$(DEV)/bin/python deploy/grafana/dashboards.py --check
 
 .PHONY: test
@@ -196,8 +196,8 @@ web-check:  ## Compare the try page's libraries with npm's packages
 	$(PYTHON) service/static/vendor_libraries.py --check
 
 .PHONY: configs
-configs: $(DEV_READY)  ## Write the checked-in config.pbtxt anew
-	$(DEV)/bin/python -m export.repository.checked_in_configs
+configs: $(DEV_READY)  ## Write the tracked head specs and passports anew
+	$(DEV)/bin/python -m export.repository.tracked_side_files
 
 .PHONY: dashboards
 dashboards: $(DEV_READY)  ## Regenerate Grafana's dashboards

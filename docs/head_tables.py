@@ -7,7 +7,7 @@ from pathlib import Path
 
 from measured import number, table
 
-from omnivec2.spec import HeadSpec, Metric, Modality, TaskFamily
+from omnivec2.spec import HeadSpec, Metric, Modality
 
 HEADS = Path(__file__).resolve().parents[1] / "checkpoints" / "reference" / "models"
 
@@ -25,7 +25,7 @@ def heads() -> str:
     The primary metric is the first of the head spec; the model card has the others.
     """
     specs = reference_specs()
-    rows = [_head_row(spec) for spec in specs if spec.family is not TaskFamily.EMBEDDING]
+    rows = [_head_row(spec) for spec in specs if not spec.is_embedding]
     header = ["head", "what it does", "data", "metric", "value", "simple models", "beats them"]
     return table(header, rows) + _embeddings_note(specs)
 
@@ -81,7 +81,7 @@ def _head_row(spec: HeadSpec) -> list[str]:
 
 def _embeddings_note(specs: Sequence[HeadSpec]) -> str:
     """Name the embeddings, which have no rows of their own, and those that are no better."""
-    embeddings = [spec for spec in specs if spec.family is TaskFamily.EMBEDDING]
+    embeddings = [spec for spec in specs if spec.is_embedding]
     if not embeddings:
         return ""
     note = f"\n\nBesides, `<modality>/embedding` for {len(embeddings)} modalities"

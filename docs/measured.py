@@ -9,7 +9,7 @@ from typing import Any
 
 import yaml
 
-from omnivec2.spec import HeadSpec, TaskFamily
+from omnivec2.spec import HeadSpec
 from omnivec2.training.ablation.ablation_table import Cells
 from omnivec2.training.evaluation.fusion_gap_table import HEADER, Gap, describe_averages
 from omnivec2.training.evaluation.quality_metrics import METRICS
@@ -138,7 +138,7 @@ def published(specs: Iterable[HeadSpec]) -> str:
     known = yaml.safe_load(PUBLISHED.read_text())
     rows = []
     for spec in specs:
-        if spec.family is TaskFamily.EMBEDDING:
+        if spec.is_embedding:
             continue
         entry, metric = known.get(spec.route, {}), spec.metrics[0]
         if not {"aim", "published"} <= entry.keys():

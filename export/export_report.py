@@ -1,4 +1,4 @@
-"""The table that an export prints."""
+"""The table of results that an export prints."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from omnivec2.passport import ParityEntry
 
 class _Result(Protocol):
     @property
-    def route(self) -> str: ...
+    def name(self) -> str: ...
     @property
     def outcome(self) -> str: ...
     @property
@@ -26,15 +26,15 @@ class _Result(Protocol):
 
 
 def result_table(results: Sequence[_Result]) -> Table:
-    """One row per model: size, largest relative error per batch size, time."""
+    """Return a table with a row per model: size, largest error per batch size, time."""
     table = Table(
         title="ONNX graphs: largest relative error against PyTorch at each batch size, fp32",
         box=box.SIMPLE_HEAD,
         padding=(0, 1),
     )
-    # Nothing is cut short, however narrow the terminal: figures are what the table is for.
+    # No column is truncated, however narrow the terminal: the figures are the point.
     table.add_column(
-        "model", no_wrap=True, min_width=max((len(r.route) for r in results), default=0)
+        "model", no_wrap=True, min_width=max((len(r.name) for r in results), default=0)
     )
     widths = {"": 4, "KB": 4} | {f"batch {size}": 7 for size in BATCH_SIZES} | {"seconds": 7}
     for title, width in widths.items():
@@ -42,7 +42,7 @@ def result_table(results: Sequence[_Result]) -> Table:
     for result in results:
         errors = [_largest(result.parity, size) for size in BATCH_SIZES]
         size = f"{result.graph_bytes / 1000:.0f}"
-        table.add_row(result.route, result.outcome, size, *errors, f"{result.seconds:.1f}")
+        table.add_row(result.name, result.outcome, size, *errors, f"{result.seconds:.1f}")
     return table
 
 

@@ -1,33 +1,33 @@
-"""Export every head of a checkpoint, whole or in parts, and say how it went."""
+"""Export every head of a checkpoint, whole or in parts, and print the results."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
-import numpy.typing as npt
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from export.export_report import result_table
+from export.exported_checkpoint import ExportedCheckpoint, read_exported_checkpoint
 from export.graphs.decoder_step import decoder_part
 from export.graphs.export_graph import Exporter, ExportResult
 from export.graphs.export_parts import export_part, export_shared
 from export.graphs.onnx_export import DEFAULT_OPSET
-from export.graphs.traceable import traceable_route
+from export.graphs.traceable import traceable_head
 from export.graphs.weight_ranges import StoredWeights
 from export.parity.decoder_searches import decoder_cases
 from export.parity.parity_gate import cases_of
-from export.repository.layouts import Layout, decoder_digest, is_current
-from omnivec2.checkpoint import Checkpoint, read_checkpoint
+from export.repository.layouts import Layout, is_current
+from omnivec2.arrays import Array
 from omnivec2.errors import ExportError, UnknownModelError
 from omnivec2.network.omnivec2 import OmniVec2
 from omnivec2.network.saved_network import load_network
+from omnivec2.passport import Dependencies, Passport
 from omnivec2.spec import HeadSpec
 from omnivec2.terminal import make_console
 
-Samples = Mapping[str, Sequence[Mapping[str, npt.NDArray[Any]]]]
+Samples = Mapping[str, Sequence[Mapping[str, Array]]]
 
 
 def export_checkpoint(
@@ -43,22 +43,22 @@ def export_checkpoint(
     """Export the heads of a checkpoint into its ``models/`` and ``parts/``; print a table.
 
     Args:
-        checkpoint: a checkpoint directory.
-        only: routes to export, e.g. ``["image/classification"]``; all if None.
-        layouts: whole graphs, parts, or both.
-        force: export also what is up to date.
-        opset: ONNX operator set, at most 23.
-        samples: route -> real pre-processed samples, for parity beside the random ones.
-        console: where progress and table go; standard output if None.
+        checkpoint: The directory of the checkpoint.
+        only: The heads to export, e.g. ``["image/classification"]``; all if None.
+        layouts: The layouts to export for: whole graphs, parts, or both.
+        force: Whether to export also what is up to date.
+        opset: The ONNX operator set, at most 23.
+        samples: A map from heads to real pre-processed samples, for parity beside random ones.
+        console: The console for progress and table; standard output if None.
 
     Returns:
-        One result per graph that was exported; a failed one keeps its reason and stops nothing.
+        One result per graph that was exported; a failure keeps its reason and stops nothing else.
 
     Raises:
-        CheckpointError: the checkpoint is incomplete, or not of its config's network.
+        CheckpointError: The checkpoint is incomplete, or not of its config's network.
         UnknownModelError: ``only`` names a head that the checkpoint does not have.
     """
-    source = read_checkpoint(checkpoint)
+    source = read_exported_checkpoint(checkpoint)
     chosen = _select(source, only)
     heads = {
         layout: [head for head in chosen if force or not is_current(source, head, layout)]
@@ -68,32 +68,35 @@ def export_checkpoint(
     if not any(heads.values()):
         console.print(f"up to date: {len(chosen)} heads, {' and '.join(layouts)}")
         return []
-    exporter = Exporter(source, StoredWeights(checkpoint), opset)
+    exporter = Exporter(source.checkpoint, StoredWeights(checkpoint), opset)
     network = load_network(checkpoint)
     results: list[ExportResult] = []
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
     with Progress(*columns, TimeElapsedColumn(), console=console, transient=True) as progress:
         bar = progress.add_task("export", total=None)
 
-        def tell(result: ExportResult) -> None:
+        def on_result(result: ExportResult) -> None:
             results.append(result)
-            progress.update(bar, description=f"exported {result.route}", advance=1)
+            progress.update(bar, description=f"exported {result.name}", advance=1)
 
-        failed = _export_decoders(network, exporter, heads, tell)
-        for head in heads.get(Layout.FUSED, ()):
-            if head in failed:
-                continue
-            target = source.model_directory(head)
+        decoders = _export_decoders(network, exporter, heads, on_result)
+        ready = {
+            layout: [head for head in some if head.generation is None or head.name in decoders]
+            for layout, some in heads.items()
+        }
+        for head in ready.get(Layout.FUSED, ()):
+            target = source.checkpoint.model_directory(head)
             cases = cases_of(head, (samples or {}).get(head.route, ()))
-            decoder = decoder_digest(source, head)
-            whole = traceable_route(network, head)
-            tell(exporter.export(whole, head.name, cases, target, decoder=decoder))
-        if in_parts := [head for head in heads.get(Layout.SHARED, ()) if head not in failed]:
-            export_shared(network, exporter, in_parts, tell)
+            decoder = decoders.get(head.name)
+            dependencies = Dependencies(decoder=decoder.content_digest if decoder else None)
+            whole = traceable_head(network, head)
+            on_result(exporter.export(whole, head.name, cases, target, dependencies=dependencies))
+        if in_parts := ready.get(Layout.SHARED):
+            export_shared(network, exporter, in_parts, on_result, decoders)
     console.print(result_table(results))
     for result in results:
         if not result.ok:
-            console.print(f"FAIL {result.route}: {result.step}: {result.message}", markup=False)
+            console.print(f"FAIL {result.name}: {result.step}: {result.message}", markup=False)
     return results
 
 
@@ -101,37 +104,43 @@ def _export_decoders(
     network: OmniVec2,
     exporter: Exporter,
     heads: Mapping[Layout, Sequence[HeadSpec]],
-    tell: Callable[[ExportResult], None],
-) -> list[HeadSpec]:
-    """Export the decoders of all heads that write text; the heads whose decoder failed."""
-    writing = {head.route: head for some in heads.values() for head in some if head.generation}
-    failed = []
-    for head in writing.values():
+    on_result: Callable[[ExportResult], None],
+) -> dict[str, Passport]:
+    """Export the decoders of all heads that write text.
+
+    Returns:
+        A map from the names of these heads to the passports of their decoders; a head whose
+        decoder failed is not in it.
+    """
+    writing = {head.name: head for some in heads.values() for head in some if head.generation}
+    passports: dict[str, Passport] = {}
+    for name, head in writing.items():
         part = decoder_part(network, head)
-        cases = decoder_cases(head, traceable_route(network, head), part.traceable)
+        cases = decoder_cases(head, traceable_head(network, head), part.traceable)
         result = export_part(exporter, part, cases)
-        tell(result)
-        if not result.ok:
-            failed.append(head)
-    return failed
+        on_result(result)
+        if result.passport is not None:
+            passports[name] = result.passport
+    return passports
 
 
-def _select(source: Checkpoint, only: Sequence[str] | None) -> list[HeadSpec]:
+def _select(source: ExportedCheckpoint, only: Sequence[str] | None) -> list[HeadSpec]:
     heads = {head.route: head for head in source.heads}
     if only is None:
         return list(heads.values())
     if unknown := [route for route in only if route not in heads]:
         raise UnknownModelError(
-            f"no such head: {', '.join(unknown)}; {source.directory} has {', '.join(heads)}"
+            f"no such head: {', '.join(unknown)}; "
+            f"{source.checkpoint.directory} has {', '.join(heads)}"
         )
     return [heads[route] for route in only]
 
 
 def require_ok(results: Sequence[ExportResult]) -> None:
-    """Raise if any head failed, for callers that want all or nothing.
+    """Check that every head was exported, for callers that want all or nothing.
 
     Raises:
-        ExportError: names the heads that failed and why.
+        ExportError: Some heads failed; the message says which, and why.
     """
-    if failed := [f"{r.route} ({r.step}): {r.message}" for r in results if not r.ok]:
+    if failed := [f"{r.name} ({r.step}): {r.message}" for r in results if not r.ok]:
         raise ExportError("not exported: " + "; ".join(failed))

@@ -1,9 +1,8 @@
-"""Writing a model's passport; reading and checking it is ``omnivec2.passport``."""
+"""Passports of exported models: issued and written here, read by ``omnivec2.passport``."""
 
 from __future__ import annotations
 
 import datetime
-from collections.abc import Mapping
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,8 +12,10 @@ from omnivec2.atomic_files import write_file
 from omnivec2.digests import file_digest
 from omnivec2.passport import (
     GRAPH_FILE,
+    NO_DEPENDENCIES,
     PARITY_TOLERANCE,
     WEIGHTS_FILE,
+    Dependencies,
     ParityEntry,
     Passport,
 )
@@ -35,21 +36,19 @@ def issue_passport(
     opset: int,
     tolerance: float = PARITY_TOLERANCE,
     content_digest: str | None = None,
-    parts: Mapping[str, str] | None = None,
-    decoder: str | None = None,
+    dependencies: Dependencies = NO_DEPENDENCIES,
 ) -> Passport:
-    """Make the passport of a model that passed the parity gate.
+    """Issue the passport of a model that passed the parity gate.
 
     Args:
-        model: its name in the repository.
-        weights: the weights file of the checkpoint.
-        parity: what the gate measured.
-        graph: the graph as written; None for an ensemble, which has no file of its own.
-        opset: ONNX operator set of the graph.
-        tolerance: what the gate allowed.
-        content_digest: of a part.
-        parts: part -> content digest, of an ensemble.
-        decoder: content digest of the one that a head is asked with, if it writes text.
+        model: The name of the model in the repository.
+        weights: The weights file of the checkpoint.
+        parity: The comparisons that the gate made.
+        graph: The graph as written; None for an ensemble, which has no file of its own.
+        opset: The ONNX operator set of the graph.
+        tolerance: The largest relative error that the gate allowed.
+        content_digest: The content digest of a part; None for a head.
+        dependencies: The other models that a head is run with.
     """
     digest = file_digest(weights)
     files = {GRAPH_FILE: file_digest(graph.path), WEIGHTS_FILE: digest} if graph else {}
@@ -63,8 +62,8 @@ def issue_passport(
         checkpoint_digest=digest,
         files=files,
         content_digest=content_digest,
-        parts=dict(parts or {}),
-        decoder=decoder,
+        parts=dict(dependencies.parts),
+        decoder=dependencies.decoder,
         tolerance=tolerance,
         parity=parity,
         created=datetime.datetime.now(datetime.UTC).date(),

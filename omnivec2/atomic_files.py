@@ -1,4 +1,4 @@
-"""Directories and files that are either wholly there or not there at all."""
+"""Files and directories that are written and replaced as a whole or not at all."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ _GRACE_SECONDS = 0.2
 
 
 def write_file(path: Path, data: bytes, mode: int = 0o644) -> None:
-    """Write a file beside its place and rename it there.
+    """Write a temporary file in the same directory and rename it.
 
     Args:
-        path: of the file.
-        data: all of it.
-        mode: its permissions; by default servers of other users can read it.
+        path: The path of the file.
+        data: The whole content.
+        mode: The permissions; by default servers of other users can read it.
 
     Raises:
-        OSError: the directory is missing, read-only or full; the old file is untouched.
+        OSError: The directory is missing, read-only or full; the old file is untouched.
     """
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=f"{_STAGING}{path.name}-")
     try:
@@ -40,13 +40,13 @@ def write_file(path: Path, data: bytes, mode: int = 0o644) -> None:
 
 @contextlib.contextmanager
 def replacing_directory(target: Path) -> Iterator[Path]:
-    """Yield an empty directory beside ``target`` that takes its place on success.
+    """Yield an empty directory beside ``target`` that replaces it on success.
 
     A process killed inside leaves the old directory as it was. One killed between the
     two renames leaves the old one beside it; ``recover_directory`` puts it back.
 
     Raises:
-        OSError: the parent directory is missing, read-only or full.
+        OSError: The parent directory is missing, read-only or full.
     """
     recover_directory(target)
     with staging_directory(target.parent, target.name) as staging:
@@ -66,10 +66,10 @@ def staging_directory(parent: Path, name: str = "") -> Iterator[Path]:
 
 
 def replace_directory(source: Path, target: Path) -> None:
-    """Move a directory to the place of another, which is removed.
+    """Move a directory to the path of another, which is removed.
 
     Raises:
-        OSError: they are not on one disk, or a parent is read-only.
+        OSError: They are not on one disk, or a parent is read-only.
     """
     retired = target.with_name(f"{RETIRED_PREFIX}{target.name}")
     shutil.rmtree(retired, ignore_errors=True)
@@ -80,21 +80,21 @@ def replace_directory(source: Path, target: Path) -> None:
 
 
 def recover_directory(target: Path) -> None:
-    """Put a directory back whose replacement was killed between its two renames.
+    """Restore a directory whose replacement was killed between its two renames.
 
     Raises:
-        OSError: the parent directory is read-only.
+        OSError: The parent directory is read-only.
     """
     retired = target.with_name(f"{RETIRED_PREFIX}{target.name}")
     if target.exists() or not retired.exists():
         return
-    time.sleep(_GRACE_SECONDS)  # a living writer is between the renames for microseconds
+    time.sleep(_GRACE_SECONDS)  # a writer that runs is between the renames for microseconds
     if not target.exists() and retired.exists():
         os.replace(retired, target)
 
 
 def clear_staging(directory: Path) -> None:
-    """Remove what killed processes left; only for one who knows that none is at work."""
+    """Remove what killed processes left; the caller must know that no other one is writing."""
     for left in directory.glob(f"{_STAGING}*"):
         if left.is_dir():
             shutil.rmtree(left, ignore_errors=True)
@@ -103,10 +103,10 @@ def clear_staging(directory: Path) -> None:
 
 
 def link_or_copy(source: Path, target: Path) -> None:
-    """Hard-link a file, or copy it where links cannot be made (another disk, another owner).
+    """Link a file, or copy it where hard links cannot be made (another disk, another owner).
 
     Raises:
-        OSError: the source is missing, or the target exists or cannot be written.
+        OSError: The source is missing, or the target exists or cannot be written.
     """
     try:
         os.link(source, target)
@@ -115,10 +115,10 @@ def link_or_copy(source: Path, target: Path) -> None:
 
 
 def link_tree(source: Path, target: Path) -> None:
-    """Make a directory like another, of links to its files, or of copies of them.
+    """Copy a directory by linking its files; where links cannot be made, files are copied.
 
     Raises:
-        OSError: the source is missing, or the target exists or cannot be written.
+        OSError: The source is missing, or the target exists or cannot be written.
     """
     target.mkdir()
     for entry in source.iterdir():

@@ -2,13 +2,13 @@
 
 ::
 
-    config.json                      what the network is built from
+    config.json                      the configuration of the network
     weights.safetensors              every tensor, once; graphs refer to its byte ranges
     models/<modality>_<task>/        head.json, and once exported model.onnx + passport.json
 
 Large matrices are stored as int8 with one float32 scale per row (``<name>.scale``),
 other floats as float16 where that keeps them, else as float32. ``load_tensors`` and
-the exported graphs undo this alike, so PyTorch and ONNX compute with the same numbers.
+the exported graphs undo this in the same way, so PyTorch and ONNX compute with equal numbers.
 """
 
 from __future__ import annotations
@@ -18,20 +18,17 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 from pydantic import JsonValue, ValidationError
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
+from omnivec2.arrays import Array
 from omnivec2.atomic_files import recover_directory, replacing_directory, write_file
 from omnivec2.digests import file_digest
 from omnivec2.errors import CheckpointError
 from omnivec2.spec import HeadSpec
-
-Array = npt.NDArray[Any]
 
 CONFIG_FILE = "config.json"
 WEIGHTS_FILE = "weights.safetensors"
@@ -41,20 +38,20 @@ SCALE_SUFFIX = ".scale"
 
 INT8_MIN_ELEMENTS = 16_384
 _FLOAT16_RELATIVE_ERROR = 1e-3
-# float16 keeps a normal number within 2**-11 = 4.9e-4 of itself; what is worse has
-# left its range. Entries of a matrix under a hundredth of its largest matter only so far.
+# float16 keeps a normal number within 2**-11 = 4.9e-4 of itself; a larger error means that the
+# number is out of its range. Entries of a matrix under a hundredth of its largest count as that.
 _MATRIX_FLOOR = 1e-2
 
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """What a checkpoint directory says, without its weights.
+    """The content of a checkpoint directory, without its weights.
 
     Attributes:
-        directory: where it lies.
-        config: what the network is built from.
-        heads: the spec of every head, in the order of their names.
-        digest: sha256 of the weights file.
+        directory: The directory.
+        config: The configuration of the network.
+        heads: The spec of every head, in the order of their names.
+        digest: The sha256 of the weights file.
     """
 
     directory: Path
@@ -68,7 +65,7 @@ class Checkpoint:
         return self.directory / WEIGHTS_FILE
 
     def model_directory(self, head: HeadSpec) -> Path:
-        """Where a head's spec, graph and passport lie."""
+        """Return the directory of a head's spec, graph and passport."""
         return self.directory / MODELS_DIRECTORY / head.name
 
 
@@ -80,21 +77,21 @@ def write_checkpoint(
     heads: Sequence[HeadSpec],
     stored: Mapping[str, Array] | None = None,
 ) -> Checkpoint:
-    """Write a checkpoint, replacing what is there only once all of it is written.
+    """Write a checkpoint, which replaces an earlier one only when all of it is written.
 
-    Exported graphs of a replaced checkpoint go with it: they belong to other weights.
+    Exported graphs of a replaced checkpoint are removed: they belong to other weights.
 
     Args:
-        directory: where it goes; its parent is made if need be.
-        config: JSON value the network is built from.
-        tensors: name -> array, any dtype safetensors knows; floats are quantised.
-        heads: their ``checkpoint_digest`` is filled in.
-        stored: tensors of another checkpoint as they are stored there, kept bit for bit, so
-            that graphs of both compute the same with them.
+        directory: The directory; its parent is made if need be.
+        config: The configuration of the network, as a JSON value.
+        tensors: The tensors by name, of any dtype that safetensors knows; floats are quantised.
+        heads: The specs of the heads; their ``checkpoint_digest`` is filled in.
+        stored: The tensors of another checkpoint as they are stored there; they are kept bit for
+            bit, so that graphs of both compute the same with them.
 
     Raises:
-        CheckpointError: a tensor is not finite or not storable, or a name is taken twice.
-        OSError: the disk is full or read-only.
+        CheckpointError: A tensor is not finite or not storable, or a name is taken twice.
+        OSError: The disk is full or read-only.
     """
     names = [head.name for head in heads]
     if twice := sorted({name for name in names if names.count(name) > 1}):
@@ -116,7 +113,7 @@ def write_head(directory: Path, head: HeadSpec) -> HeadSpec:
     """Write one head's spec into a checkpoint, for example with new metrics.
 
     Raises:
-        OSError: the disk is full or read-only.
+        OSError: The disk is full or read-only.
     """
     target = directory / MODELS_DIRECTORY / head.name / HEAD_FILE
     target.parent.mkdir(parents=True, exist_ok=True)
@@ -128,7 +125,7 @@ def read_checkpoint(directory: Path) -> Checkpoint:
     """Read a checkpoint's config and head specs, and check that they belong to its weights.
 
     Raises:
-        CheckpointError: a file is missing or unreadable, or a head is of other weights.
+        CheckpointError: A file is missing or unreadable, or a head is of other weights.
     """
     recover_directory(directory)
     config = _read_config(directory / CONFIG_FILE)
@@ -147,10 +144,10 @@ def load_tensors(directory: Path) -> dict[str, Array]:
     """Read all tensors as the network computes with them.
 
     Returns:
-        name -> array; floats as float32 with int8 rows multiplied out, others as stored.
+        The arrays by name; floats as float32 with int8 rows multiplied out, others as stored.
 
     Raises:
-        CheckpointError: the weights file is missing, truncated or not safetensors.
+        CheckpointError: The weights file is missing, truncated or not safetensors.
     """
     return dequantise(load_stored_tensors(directory))
 
@@ -159,7 +156,7 @@ def load_stored_tensors(directory: Path) -> dict[str, Array]:
     """Read all tensors as they are stored, scales included.
 
     Raises:
-        CheckpointError: the weights file is missing, truncated or not safetensors.
+        CheckpointError: The weights file is missing, truncated or not safetensors.
     """
     path = directory / WEIGHTS_FILE
     try:
@@ -172,18 +169,18 @@ def load_stored_tensors(directory: Path) -> dict[str, Array]:
 
 
 def quantise(tensors: Mapping[str, Array]) -> dict[str, Array]:
-    """Put tensors into the form they are stored in.
+    """Convert tensors to the form they are stored in.
 
     Raises:
-        CheckpointError: a tensor is not finite, or its scale's name is taken.
+        CheckpointError: A tensor is not finite, or its scale's name is taken.
     """
     stored: dict[str, Array] = {}
     for name in sorted(tensors):
         array = np.ascontiguousarray(tensors[name]).reshape(np.shape(tensors[name]))
-        for part, value in _quantise_one(name, array):
-            if part in stored or (part != name and part in tensors):
-                raise CheckpointError(f"tensor name {part} is taken by the scale of {name}")
-            stored[part] = value
+        for key, value in _quantise_tensor(name, array):
+            if key in stored or (key != name and key in tensors):
+                raise CheckpointError(f"tensor name {key} is taken by the scale of {name}")
+            stored[key] = value
     return stored
 
 
@@ -211,12 +208,12 @@ def is_scale(name: str, stored: Mapping[str, Array]) -> bool:
 
 
 def broadcast_scale(scale: Array, ndim: int) -> Array:
-    """A row scale (rows,) viewed as (rows, 1, ...) of ``ndim`` axes."""
+    """Return a row scale (rows,) as (rows, 1, ...) of ``ndim`` axes."""
     return scale.reshape(-1, *(1,) * (ndim - 1))
 
 
-def _quantise_one(name: str, array: Array) -> Iterable[tuple[str, Array]]:
-    """The stored parts of one tensor."""
+def _quantise_tensor(name: str, array: Array) -> Iterable[tuple[str, Array]]:
+    """Return what is stored of one tensor, by name: itself, or int8 rows and their scale."""
     if array.dtype.kind != "f":
         return [(name, array)]
     if not np.isfinite(array).all():
@@ -225,7 +222,7 @@ def _quantise_one(name: str, array: Array) -> Iterable[tuple[str, Array]]:
         exact = array.astype(np.float32)
     if not np.isfinite(exact).all():
         raise CheckpointError(f"tensor {name} holds values outside the range of float32")
-    # One row would be one scale for the whole tensor (position tables are 1 x N x D).
+    # A single row would have one scale for the whole tensor (position tables are 1 x N x D).
     if exact.ndim > 1 and exact.shape[0] > 1 and exact.size >= INT8_MIN_ELEMENTS:
         largest = np.abs(exact).reshape(len(exact), -1).max(axis=1)
         # Below the smallest normal number the division would lose the row's digits.

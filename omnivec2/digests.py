@@ -1,4 +1,4 @@
-"""Digests of files, each file of the disk read once."""
+"""Digests of files; each file on the disk is read once."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ _digests: dict[tuple[int, int, int, int], str] = {}
 
 
 def file_digest(path: Path) -> str:
-    """The sha256 of a file, in hex; remembered while size and time of change stay.
+    """Return the sha256 of a file, in hex; it is cached while size and time of change stay.
 
     Raises:
-        OSError: the file is missing or cannot be read.
+        OSError: The file is missing or cannot be read.
     """
     with path.open("rb") as file:
         status = os.fstat(file.fileno())

@@ -1,4 +1,4 @@
-"""Every way this project fails on purpose.
+"""All errors that this project raises on purpose.
 
 ::
 
@@ -10,12 +10,12 @@
     │   ├── UndecodableError             422  bytes that are not what they claim to be
     │   └── InvalidInputError            422  decoded, but a field or value is wrong
     │       └── InvalidParameterError    422  a request parameter is wrong
-    ├── AccessError                      who asks, not what
+    ├── AccessError                      the caller may not do this
     │   ├── UnauthenticatedError         401  no API key, or one that is not known
     │   └── ForbiddenError               403  a key that may not do this
     ├── OverloadedError                  429  come back later
     ├── ModelNotReadyError               503  the model is known but cannot answer now
-    │   ├── StaleModelError              503  another version has taken its place; ask that one
+    │   ├── StaleModelError              503  another version has replaced it; retry with that one
     │   └── RefusedTensorsError          503  the engine cannot take these values
     ├── DeadlineExceededError            504  no answer within the time allowed
     └── ArtifactError                    files on disk are wrong; seen at start, not by callers
@@ -33,10 +33,10 @@ from collections.abc import Sequence
 
 
 class OmniVecError(Exception):
-    """Root of the tree. ``str(error)`` is safe to show to a caller.
+    """The root of the tree. ``str(error)`` is safe to show to a caller.
 
     Attributes:
-        reason: a word for the metrics, if the request was turned away whatever it asks.
+        reason: A word for the metrics, if the request was rejected whatever its content.
     """
 
     reason: str = ""
@@ -46,9 +46,9 @@ class InputError(OmniVecError):
     """The request cannot be answered as it is; the caller can change it.
 
     Args:
-        message: what is wrong and what was expected instead.
-        field: the part of the request that is wrong, e.g. ``inputs[2].age``.
-        known: what would have been accepted in its place, if that is a short list.
+        message: A sentence about what is wrong and what was expected instead.
+        field: The field of the request that is wrong, e.g. ``inputs[2].age``.
+        known: The values that would have been accepted instead, if that is a short list.
     """
 
     def __init__(
@@ -84,15 +84,15 @@ class InvalidParameterError(InvalidInputError):
 
 
 class AccessError(OmniVecError):
-    """The caller may not ask this."""
+    """The caller may not do this."""
 
 
 class UnauthenticatedError(AccessError):
-    """The caller did not say who it is.
+    """The caller is not authenticated.
 
     Args:
-        message: what is expected.
-        invalid: there was a key, but not one that is known.
+        message: A sentence about what is expected.
+        invalid: Whether there was a key, but an unknown one.
     """
 
     reason = "unauthenticated"
@@ -109,12 +109,12 @@ class ForbiddenError(AccessError):
 
 
 class OverloadedError(OmniVecError):
-    """Too much work is waiting already.
+    """Too many requests are waiting already.
 
     Args:
-        message: what is full.
-        retry_after_seconds: when trying again makes sense.
-        reason: the same in one word, for the metrics.
+        message: A sentence about what is full.
+        retry_after_seconds: The time after which a retry makes sense.
+        reason: The cause in one word, for the metrics.
     """
 
     def __init__(
@@ -130,13 +130,13 @@ class ModelNotReadyError(OmniVecError):
 
 
 class StaleModelError(ModelNotReadyError):
-    """Another version of the model has taken its place since the request was prepared."""
+    """Another version has replaced the model since the request was prepared."""
 
 
 class RefusedTensorsError(ModelNotReadyError):
-    """The engine cannot take the values it was given, such as an index outside of a table.
+    """The engine cannot take its input values, such as an index outside of a table.
 
-    Whose fault that is depends on who made the tensors: the gateway (503) or its caller (422).
+    The status depends on who made the tensors: the gateway (503) or its caller (422).
     """
 
 

@@ -1,13 +1,13 @@
-"""Parts of the shared layout: tokenizers, one trunk, heads, and the lengths they meet at.
+"""Parts of the shared layout: tokenizers, one trunk, heads, and the lengths they pad to.
 
 ::
 
     inputs ─ tokenizer_m ─► tokens, mask ─ trunk ─► features ─ head_m_t ─► outputs
                          └───────── mask, extras ──────────────┘
 
-The embeddings of all modalities, mean features with nothing learnt, share one head part.
-A head that writes text has a ``decoder_m_t`` besides, in either layout: one step of it, which
-the caller repeats (``omnivec2.generation``).
+The embeddings of all modalities, mean features without weights, share one head part.
+A head that writes text also has a ``decoder_m_t``, in either layout: one step of it, which the
+caller repeats (``omnivec2.generation``).
 
 Tensors between parts have fixed names, so that how a model is put together follows from
 the specs of its tokenizer and its head.
@@ -25,23 +25,28 @@ from omnivec2.spec import TensorSpec
 TRUNK = "trunk"
 EMBEDDING = "head_embedding"
 PART_PREFIXES = ("tokenizer_", "head_", "decoder_")
-"""How names of parts begin; no modality is named so."""
+"""The prefixes of parts' names; no modality has such a name."""
 TOKENS, MASK, FEATURES = "tokens", "mask", "features"
 LENGTH = "length"
-"""Name of the axis along which the tokens of a part lie."""
+"""The name of the axis of a part's tokens."""
 
 LENGTH_BUCKETS = (20, 40, 68, 132, 196, 260, 516, 1028, 2052)
-"""Token counts that sequences are padded to, so that different tasks meet in a batch.
+"""The token counts that sequences are padded to, so that different tasks share batches.
 
-Little more than 16, 36, 64, 128, 192 and so on, because a CLS token comes before so many
-patches; each a multiple of 4, which vector units like.
+Each is a little more than 16, 36, 64, 128, 192 and so on, because a CLS token precedes so many
+patches, and a multiple of 4, for vector units.
 """
 
 
-def bucket_of(length: int) -> int:
-    """The smallest bucket that holds ``length`` tokens; at most the last bucket's.
+def is_part(name: str) -> bool:
+    """Whether a model is named like a part, which is not served by itself."""
+    return name == TRUNK or name.startswith(PART_PREFIXES)
 
-    Only sums and whole divisions, so that it can be traced with a symbolic length.
+
+def bucket_of(length: int) -> int:
+    """Return the smallest bucket that holds ``length`` tokens, or the last bucket.
+
+    The formula has only sums and whole divisions, so that a symbolic length can be traced.
     """
     wide = 2 * LENGTH_BUCKETS[-1]
     size = LENGTH_BUCKETS[0]
@@ -52,7 +57,7 @@ def bucket_of(length: int) -> int:
 
 
 class PartSpec(BaseModel):
-    """What a part takes and gives; shapes leave out the batch axis, -1 is dynamic."""
+    """The inputs and outputs of a part; shapes leave out the batch axis, -1 is dynamic."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 

@@ -1,4 +1,4 @@
-"""The passport of an exported model: how it was made, and that its files are those.
+"""The passport of an exported model: its origin, its parity and the digests of its files.
 
 The exporter writes it, every runtime checks it before it loads a graph. This module
 needs neither torch nor onnx, so that a gateway can check without either.
@@ -7,6 +7,8 @@ needs neither torch nor onnx, so that a gateway can check without either.
 from __future__ import annotations
 
 import datetime
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -20,11 +22,11 @@ PASSPORT_FILE = "passport.json"
 GRAPH_FILE = "model.onnx"
 PLAN_FILE = "model.plan"
 MODEL_FILES = {"onnx": GRAPH_FILE, "tensorrt": PLAN_FILE}
-"""Engine -> the file it runs."""
+"""The file that each engine runs."""
 WEIGHTS_FILE = "weights.safetensors"
 
 PARITY_TOLERANCE = 1e-4
-"""Largest relative error of an fp32 graph against PyTorch that is still the same model."""
+"""The largest relative error against PyTorch at which an fp32 graph is the same model."""
 
 PARITY_TOLERANCES = {"fp32": PARITY_TOLERANCE, "fp16": 1e-2, "bf16": 1e-1}
 """The same for each precision, with every half value rounded as an engine rounds it. Over
@@ -55,8 +57,25 @@ class ParityEntry(_Frozen):
     )
 
 
+@dataclass(frozen=True)
+class Dependencies:
+    """The other models that a head is run with, each by the content digest it was exported with.
+
+    Attributes:
+        parts: A map from the parts that the head is put together from, in the order they run,
+            to their digests; empty for a head in one piece.
+        decoder: The digest of the decoder of a head that writes text.
+    """
+
+    parts: Mapping[str, str] = field(default_factory=dict)
+    decoder: str | None = None
+
+
+NO_DEPENDENCIES = Dependencies()
+
+
 class Passport(_Frozen):
-    """Where a model's files come from, and how close they answer to the network."""
+    """The origin of a model's files, and how closely they answer like the network."""
 
     schema_version: Literal[1] = 1
     model: str = Field(description="<modality>_<task>, or the name of a part")
@@ -91,6 +110,20 @@ class Passport(_Frozen):
     parity: tuple[ParityEntry, ...] = Field(min_length=1)
     created: datetime.date
 
+    def dependencies(self, head: HeadSpec) -> dict[str, str]:
+        """Return the models that a head is run with: its parts, in order, then its decoder.
+
+        Args:
+            head: The spec of the head that this is the passport of; it names the decoder.
+
+        Returns:
+            A map from names to the content digests that the head was exported with.
+        """
+        found: dict[str, str] = dict(self.parts)
+        if head.generation is not None:
+            found[head.generation.decoder] = self.decoder or ""
+        return found
+
     @property
     def max_relative_error(self) -> float:
         """The largest error over all comparisons."""
@@ -101,7 +134,7 @@ def load_passport(path: Path) -> Passport:
     """Read a passport.
 
     Raises:
-        PassportError: the file is missing, unreadable or not a passport.
+        PassportError: The file is missing, unreadable or not a passport.
     """
     try:
         return Passport.model_validate_json(path.read_bytes())
@@ -119,10 +152,10 @@ def verify_passport(directory: Path) -> Passport:
     """Check that a model version's files are those its passport was written for.
 
     Args:
-        directory: holds ``passport.json`` and every file it names.
+        directory: The version directory with ``passport.json`` and every file it names.
 
     Raises:
-        PassportError: a file is missing or was altered, a graph or its weights are not
+        PassportError: A file is missing or was altered, a graph or its weights are not
             vouched for, or the recorded parity is worse than its tolerance allows.
     """
     passport = load_passport(directory / PASSPORT_FILE)
@@ -143,10 +176,10 @@ def verify_passport(directory: Path) -> Passport:
 
 
 def check_claims(passport: Passport, spec: HeadSpec) -> None:
-    """Check a passport against a head spec, where the files themselves are out of reach.
+    """Check a passport against a head spec, where the files are on another machine.
 
     Raises:
-        PassportError: it is another model's, names another checkpoint than the head spec,
+        PassportError: The passport is another model's, names another checkpoint than the head spec,
             or its parity is out of bounds.
     """
     if passport.model != spec.name:
@@ -160,7 +193,7 @@ def check_bounds(passport: Passport) -> None:
     """Check that the recorded parity is within what its precision allows.
 
     Raises:
-        PassportError: it is not.
+        PassportError: The parity is out of bounds.
     """
     allowed = PARITY_TOLERANCES[passport.precision]
     if passport.tolerance > allowed:

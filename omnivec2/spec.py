@@ -33,7 +33,7 @@ class Modality(StrEnum):
 
 
 class TaskFamily(StrEnum):
-    """What kind of answer a head gives; decides output layer and post-processing."""
+    """The kind of a head's answers, which decides on output layer and post-processing."""
 
     CLASSIFICATION = "classification"
     DETECTION = "detection"
@@ -62,7 +62,7 @@ class TensorSpec(_Frozen):
 
 
 class PreprocessSpec(_Frozen):
-    """Which pre-processor makes the inputs: its name, version and frozen parameters."""
+    """The pre-processor of the inputs: its name, version and frozen parameters."""
 
     name: Modality
     version: int
@@ -99,7 +99,7 @@ class Limits(_Frozen):
 
 
 class Metric(_Frozen):
-    """A measured figure on a named test set, beside what simple models reach on the same arrays."""
+    """A measured figure on a named test set, and those of simple models on the same arrays."""
 
     name: str = Field(description="for example accuracy, auc, rmse, mse, miou, ap50")
     dataset: str
@@ -119,9 +119,9 @@ class DataSource(_Frozen):
 
 
 class Generation(_Frozen):
-    """How a head that writes text is asked: one step of its decoder after another.
+    """The decoder of a head that writes text, and how the caller runs its steps.
 
-    The decoder is a model beside the head's and no route of its own. Its tensors have the
+    The decoder is a model beside the head's, without a route of its own. Its tensors have the
     names of ``omnivec2.generation``, which is the loop around it; any other input of it is
     an input or an output of the head, by name.
     """
@@ -148,6 +148,11 @@ class Generation(_Frozen):
     no_repeat_ngram_size: int = Field(
         default=3, ge=0, description="no run of so many ids comes twice; 0 allows all"
     )
+
+
+def model_name(route: str) -> str:
+    """Return the name of a head's model in a repository: ``image_defects`` of ``image/defects``."""
+    return route.replace("/", "_")
 
 
 class HeadSpec(_Frozen):
@@ -181,7 +186,12 @@ class HeadSpec(_Frozen):
     @property
     def name(self) -> str:
         """``<modality>_<task>``: the model's directory in a Triton model repository."""
-        return f"{self.modality.value}_{self.task}"
+        return model_name(self.route)
+
+    @property
+    def is_embedding(self) -> bool:
+        """Whether the head answers with an embedding."""
+        return self.family is TaskFamily.EMBEDDING
 
     @property
     def route(self) -> str:

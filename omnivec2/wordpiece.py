@@ -1,4 +1,4 @@
-"""BERT's WordPiece vocabulary (uncased, 30,522 entries): where it lies, and ids back to text."""
+"""BERT's WordPiece vocabulary (uncased, 30,522 entries): its file, and text from ids."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ VOCABULARY = Path(__file__).parent / "preprocess/assets/bert-base-uncased/tokeni
 SIZE = 30_522
 PAD_ID, UNKNOWN_ID, START_ID, END_ID = 0, 100, 101, 102
 FIRST_WORD_ID = 999
-"""Ids below are special or unused: none of them is part of a text."""
+"""The ids below are special or unused: none of them is part of a text."""
 
 _CONTINUES = "##"
-# Spaces that WordPiece put around punctuation and people do not.
+# Spaces that WordPiece puts around punctuation, unlike people.
 _TIDY = (
     (re.compile(r"\b([a-z]) \. (?=[a-z] \.)"), r"\1."),
     (re.compile(r"# (\w+) #"), r"#\1#"),
@@ -33,21 +33,21 @@ _SENTENCE_START = re.compile(r"(?:^|(?<=\w\w[.!?] )|(?<=[\"')\]][.!?] ))[a-z]|\b
 
 @cache
 def tokenizer() -> Tokenizer:
-    """The vocabulary, without truncation or padding; not to be changed."""
+    """Load the vocabulary, without truncation or padding; callers must not change it."""
     found: Tokenizer = Tokenizer.from_file(str(VOCABULARY))
-    # The file has both on, for the model it was published with.
+    # The file has both switched on, for the model it was published with.
     found.no_padding()
     found.no_truncation()
     return found
 
 
 def text_of(ids: Iterable[int], *, tidy: bool = True) -> str:
-    """Ids as text; special ones are left out.
+    """Return ids as text; special ones are left out.
 
     Args:
-        ids: of the vocabulary.
-        tidy: close up punctuation and begin sentences with a capital, which the vocabulary
-            does not keep; otherwise words and signs are separated by single spaces.
+        ids: The ids of the vocabulary.
+        tidy: Whether to remove spaces before punctuation and to capitalize sentences, which the
+            vocabulary does not keep; otherwise single spaces separate words and signs.
     """
     pieces = [tokenizer().id_to_token(id_) or "" for id_ in ids if id_ >= FIRST_WORD_ID]
     text = " ".join(pieces).replace(f" {_CONTINUES}", "").removeprefix(_CONTINUES)

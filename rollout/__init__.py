@@ -1,1 +1,1 @@
-"""Putting heads into running servers and taking them out again."""
+"""Adding heads to running servers, and removing them."""

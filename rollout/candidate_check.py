@@ -1,24 +1,24 @@
-"""Trying a head before anybody is sent to it: here with ONNX Runtime, then on a server."""
+"""Checks of a head before requests reach it: here with ONNX Runtime, then on a server."""
 
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
 import onnxruntime as ort
-from google.protobuf import text_format
-from tritonclient.grpc import model_config_pb2 as triton
 
-from export.parity.agreement import ENGINE_ERRORS, Array, relative_error
+from export.parity.agreement import relative_error
 from export.parity.random_samples import length_cases, random_inputs
-from export.repository.config_writer import HEAD_SPEC_PARAMETER
+from omnivec2.arrays import Array, Batch
 from omnivec2.atomic_files import link_or_copy
+from omnivec2.engine_errors import ENGINE_ERRORS
 from omnivec2.errors import ParityError
 from omnivec2.generation import constant_inputs, first_inputs
+from omnivec2.model_config import format_config, parse_config, set_head_spec
 from omnivec2.passport import GRAPH_FILE, PARITY_TOLERANCE, WEIGHTS_FILE
 from omnivec2.spec import HeadSpec
 
@@ -27,7 +27,13 @@ BATCH_SIZES = (1, 3)
 
 @dataclass(frozen=True)
 class Location:
-    """A graph on the disk, and what it is called on a server."""
+    """A graph on the disk, with its name and version on a server.
+
+    Attributes:
+        name: The name of its model.
+        version: The version of its model.
+        directory: The version directory.
+    """
 
     name: str
     version: int
@@ -35,43 +41,41 @@ class Location:
 
 
 class Server(Protocol):
-    """What runs models by name."""
+    """A server that runs models by name."""
 
     @property
     def address(self) -> str:
-        """For messages."""
+        """The address in messages."""
 
-    def infer(
-        self, name: str, version: int, inputs: Mapping[str, Array], outputs: Sequence[str]
-    ) -> list[Array]:
+    def infer(self, name: str, version: int, inputs: Batch, outputs: Sequence[str]) -> list[Array]:
         """Run a batch through one version of a model."""
 
 
 @dataclass(frozen=True)
-class _Stage:
-    """What reached one graph and what it answered."""
+class _GraphRun:
+    """One run of a graph: its inputs and its outputs."""
 
     location: Location
-    inputs: Mapping[str, Array]
-    outputs: Mapping[str, Array]
+    inputs: Batch
+    outputs: Batch
 
 
-class Tryout:
+class CandidateCheck:
     """Runs a head on random inputs with the very files that will be served.
 
     Args:
-        head: its spec.
-        locations: the graphs it is run with, in order: its own, or its parts.
-        whole: directory of the same head's graph in one piece, if there is one.
-        decoder: of a head that writes text.
+        head: The spec of the head.
+        locations: The graphs it is run with, in order: its own, or its parts.
+        whole: The directory of the same head's graph in one piece; it need not exist.
+        decoder: The decoder of a head that writes text.
 
     Attributes:
-        error: largest relative difference between the parts and the head in one piece.
-        in_parts: whether it is put together from parts.
+        error: The largest relative difference between the parts and the head in one piece.
+        in_parts: Whether the head is put together from parts.
 
     Raises:
-        ParityError: a graph cannot be loaded or run, gives other tensors than the head
-            spec names, or answers otherwise than the head in one piece.
+        ParityError: A graph cannot be loaded or run, gives other tensors than the head
+            spec names, or answers unlike the head in one piece.
     """
 
     def __init__(
@@ -90,7 +94,7 @@ class Tryout:
             for size in BATCH_SIZES
         ]
         try:
-            sessions = [ort.InferenceSession(place.directory / GRAPH_FILE) for place in locations]
+            sessions = [ort.InferenceSession(each.directory / GRAPH_FILE) for each in locations]
             self._runs = [_run(locations, sessions, batch) for batch in self._batches]
             self.error = self._compare_with(whole) if (whole / GRAPH_FILE).exists() else 0.0
             self._first_steps = self._decode(decoder) if decoder else []
@@ -100,53 +104,52 @@ class Tryout:
             self._check_shapes(len(next(iter(batch.values()))), run[-1].outputs)
 
     def compare_parts(self, server: Server) -> None:
-        """Compare every part on a server with what it answers here.
+        """Compare the answers of every part on a server with its answers here.
 
         Raises:
-            ParityError: an answer differs.
+            ParityError: An answer differs.
         """
         for run in self._runs:
-            for stage in run:
-                self._require_equal(server, stage.location, stage)
+            for graph_run in run:
+                self._require_equal(server, graph_run.location, graph_run)
 
     def compare_decoder(self, server: Server) -> None:
-        """Compare the decoder on a server with what it answers here, if there is one.
+        """Compare the answers of the decoder, if there is one, with its answers here.
 
         Raises:
-            ParityError: an answer differs.
+            ParityError: An answer differs.
         """
-        for stage in self._first_steps:
-            self._require_equal(server, stage.location, stage)
+        for graph_run in self._first_steps:
+            self._require_equal(server, graph_run.location, graph_run)
 
     def compare(self, server: Server, name: str, version: int) -> None:
-        """Compare the whole head on a server, under some name, with what it answers here.
+        """Compare the answers of the whole head, under some name, with its answers here.
 
         Raises:
-            ParityError: an answer differs.
+            ParityError: An answer differs.
         """
         for batch, run in zip(self._batches, self._runs, strict=True):
             wanted = {tensor.name: run[-1].outputs[tensor.name] for tensor in self._head.outputs}
-            place = Location(name, version, run[-1].location.directory)
-            self._require_equal(server, place, _Stage(place, batch, wanted))
+            location = Location(name, version, run[-1].location.directory)
+            self._require_equal(server, location, _GraphRun(location, batch, wanted))
 
     @staticmethod
     def candidate_config(config: str, name: str) -> str:
-        """The configuration of a head for trying it: another name, and no route of a gateway."""
-        message = text_format.Parse(config, triton.ModelConfig())
-        message.name = name
-        del message.parameters[HEAD_SPEC_PARAMETER]
-        text: str = text_format.MessageToString(message, as_utf8=True)
-        return text
+        """Return the configuration of a head for a check: another name, and no route."""
+        candidate = parse_config(config, name)
+        candidate.name = name
+        set_head_spec(candidate, None)
+        return format_config(candidate)
 
-    def _decode(self, place: Location) -> list[_Stage]:
-        """The first step of a search behind every run.
+    def _decode(self, decoder: Location) -> list[_GraphRun]:
+        """Run the first step of a search after every run of the head.
 
         Raises:
-            ParityError: its tensors are not those of the head's spec.
+            ParityError: The decoder's tensors are not those of the head's spec.
         """
         assert self._head.generation is not None
-        session = ort.InferenceSession(place.directory / GRAPH_FILE)
-        stages = []
+        session = ort.InferenceSession(decoder.directory / GRAPH_FILE)
+        steps = []
         for batch, run in zip(self._batches, self._runs, strict=True):
             rows = len(next(iter(batch.values())))
             tensors = first_inputs(self._head.generation, rows)
@@ -155,20 +158,22 @@ class Tryout:
             if {node.name for node in session.get_inputs()} != tensors.keys() or not set(names) <= {
                 node.name for node in session.get_outputs()
             }:
-                raise ParityError(f"{place.name}: its tensors are not those of {self._head.route}")
+                raise ParityError(
+                    f"{decoder.name}: its tensors are not those of {self._head.route}"
+                )
             answers = dict(zip(names, session.run(names, tensors), strict=True))
-            stages.append(_Stage(place, tensors, answers))
-        return stages
+            steps.append(_GraphRun(decoder, tensors, answers))
+        return steps
 
     def _compare_with(self, whole: Path) -> float:
-        """Largest error against the head in one piece."""
+        """Return the largest error of the parts against the head in one piece."""
         weights = self._runs[0][-1].location.directory / WEIGHTS_FILE
-        with tempfile.TemporaryDirectory() as directory:
-            place = Path(directory)
-            link_or_copy(whole / GRAPH_FILE, place / GRAPH_FILE)
+        with tempfile.TemporaryDirectory() as temporary:
+            directory = Path(temporary)
+            link_or_copy(whole / GRAPH_FILE, directory / GRAPH_FILE)
             if weights.exists():
-                link_or_copy(weights, place / WEIGHTS_FILE)
-            session = ort.InferenceSession(place / GRAPH_FILE)
+                link_or_copy(weights, directory / WEIGHTS_FILE)
+            session = ort.InferenceSession(directory / GRAPH_FILE)
             names = [tensor.name for tensor in self._head.outputs]
             worst = 0.0
             for batch, run in zip(self._batches, self._runs, strict=True):
@@ -177,12 +182,12 @@ class Tryout:
                     worst = max(worst, relative_error(run[-1].outputs[name], expected))
         if not worst <= PARITY_TOLERANCE:
             raise ParityError(
-                f"{self._head.route}: with the parts that are deployed it answers otherwise than "
-                f"it was exported, by {worst:.1e} of the largest value"
+                f"{self._head.route}: with the parts that are deployed it answers unlike "
+                f"the exported head, by {worst:.1e} of the largest value"
             )
         return worst
 
-    def _check_shapes(self, rows: int, outputs: Mapping[str, Array]) -> None:
+    def _check_shapes(self, rows: int, outputs: Batch) -> None:
         for tensor in self._head.outputs:
             shape = outputs[tensor.name].shape if tensor.name in outputs else None
             wanted = (rows, *tensor.shape)
@@ -195,33 +200,31 @@ class Tryout:
                     f"{self._head.route}: {tensor.name} has shape {shape}, expected {wanted}"
                 )
 
-    def _require_equal(self, server: Server, place: Location, stage: _Stage) -> None:
-        names = list(stage.outputs)
-        answers = server.infer(place.name, place.version, stage.inputs, names)
+    def _require_equal(self, server: Server, location: Location, expected: _GraphRun) -> None:
+        names = list(expected.outputs)
+        answers = server.infer(location.name, location.version, expected.inputs, names)
         for name, answer in zip(names, answers, strict=True):
-            error = relative_error(answer, stage.outputs[name])
+            error = relative_error(answer, expected.outputs[name])
             if not error <= PARITY_TOLERANCE:
                 raise ParityError(
-                    f"{place.name} {place.version} on {server.address} answers otherwise than "
+                    f"{location.name} {location.version} on {server.address} answers unlike "
                     f"here: {name} differs by {error:.1e} of its largest value"
                 )
 
 
 def _run(
-    locations: Sequence[Location],
-    sessions: Sequence[ort.InferenceSession],
-    batch: Mapping[str, Array],
-) -> list[_Stage]:
-    """One batch through the graphs, each given what those before it gave."""
-    tensors: dict[str, Any] = dict(batch)
-    stages = []
-    for place, session in zip(locations, sessions, strict=True):
+    locations: Sequence[Location], sessions: Sequence[ort.InferenceSession], batch: Batch
+) -> list[_GraphRun]:
+    """Run a batch through graphs, each given the outputs of those before it."""
+    tensors: dict[str, Array] = dict(batch)
+    runs = []
+    for location, session in zip(locations, sessions, strict=True):
         names = [node.name for node in session.get_inputs()]
         if missing := [name for name in names if name not in tensors]:
-            raise ParityError(f"{place.name}: takes {', '.join(missing)}, which nothing gives")
+            raise ParityError(f"{location.name}: takes {', '.join(missing)}, which nothing gives")
         inputs = {name: tensors[name] for name in names}
         outputs = [node.name for node in session.get_outputs()]
         answers = dict(zip(outputs, session.run(outputs, inputs), strict=True))
-        stages.append(_Stage(place, inputs, answers))
+        runs.append(_GraphRun(location, inputs, answers))
         tensors |= answers
-    return stages
+    return runs

@@ -1,14 +1,14 @@
-"""Putting a head into a model repository that is being served, and taking one out.
+"""Adding a head to a model repository that is being served, and removing one.
 
 ::
 
-    1  written beside       files checked against their passports
-    2  tried here           parts one behind the other, against the head in one piece
-    3  loaded by Triton     as a new version that nobody is sent to yet, and compared with 2
+    1  written beside       files are checked against their passports
+    2  checked here         parts one after the other, against the head in one piece
+    3  loaded by Triton     as a new version without traffic yet, and compared with 2
     4  switched             the head's own model gets its new version
 
-Whatever fails before the end is undone, and what was served before goes on being served.
-A gateway with the embedded runtime watches the repository and tries the head itself.
+Whatever fails before the end is rolled back, and what was served before stays in service.
+A gateway with the embedded runtime watches the repository and checks the head itself.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from export.exported_checkpoint import ExportedCheckpoint, read_exported_checkpoint
 from export.repository.assembly import (
     DEFAULT_LAYOUT,
     Record,
@@ -28,29 +29,27 @@ from export.repository.assembly import (
     write_record,
 )
 from export.repository.config_writer import ensemble_config, model_config
-from export.repository.layouts import Layout, PlannedModel, load_part, plan
+from export.repository.layouts import Layout, PlannedModel, plan
 from omnivec2.atomic_files import link_tree, staging_directory
-from omnivec2.checkpoint import Checkpoint, read_checkpoint
 from omnivec2.errors import ExportError, OmniVecError, UnknownModelError
 from omnivec2.parts import TRUNK
-from omnivec2.passport import PASSPORT_FILE, load_passport
-from omnivec2.spec import HeadSpec
-from rollout.candidate_check import Location, Tryout
+from omnivec2.spec import HeadSpec, model_name
+from rollout.candidate_check import CandidateCheck, Location
 from rollout.deployed_heads import DeployedModel, read_deployed, users_of
-from rollout.directory_swap import CANDIDATE_PREFIX, Swap, undone_on_failure
+from rollout.directory_swap import CANDIDATE_PREFIX, Swap, rolled_back_on_failure
 from rollout.triton_control import TritonControl
 
 _VERSIONS_KEPT = 2
 
 
 @dataclass(frozen=True)
-class Added:
-    """A head that is in its place.
+class AddedHead:
+    """A head that was added.
 
     Attributes:
-        route: ``<modality>/<task>``.
-        version: of its model.
-        written: the models and parts that are new, with their versions.
+        route: The head, as ``<modality>/<task>``.
+        version: The version of its model.
+        written: A map from the models and parts that are new to their versions.
     """
 
     route: str
@@ -59,8 +58,8 @@ class Added:
 
 
 @dataclass(frozen=True)
-class _New:
-    """A model to be written and its version."""
+class _NewVersion:
+    """A model to be written, and its version."""
 
     model: PlannedModel
     version: int
@@ -71,57 +70,57 @@ def add_head(
     route: str,
     repository: Path,
     servers: Sequence[TritonControl] = (),
-    tell: Callable[[str], None] = lambda _: None,
-) -> Added:
-    """Put a head of a checkpoint into a repository, or in the place of the head of its name.
+    on_step: Callable[[str], None] = lambda _: None,
+) -> AddedHead:
+    """Add a head of a checkpoint to a repository, or replace the head of its name.
 
-    In the shared layout only what the repository does not have yet is written; the trunk
-    must be the one that is there.
+    In the shared layout only parts that the repository does not have are written; the trunk
+    must be the one of the repository.
 
     Args:
-        checkpoint: exported in the layout of the repository.
-        route: the head.
-        repository: being served or not.
-        servers: Triton servers of this repository, in explicit mode.
-        tell: told every step.
+        checkpoint: The directory of a checkpoint, exported in the layout of the repository.
+        route: The head, as ``<modality>/<task>``.
+        repository: The repository, which may be served meanwhile.
+        servers: The Triton servers of this repository, in explicit mode.
+        on_step: A callback for a line about every step.
 
     Raises:
-        UnknownModelError: the checkpoint has no such head.
-        ArtifactError: it cannot be added; what was there is as it was.
+        UnknownModelError: The checkpoint has no such head.
+        ArtifactError: The head cannot be added; the repository is as it was.
     """
-    source = read_checkpoint(checkpoint)
+    source = read_exported_checkpoint(checkpoint)
     head = _head_of(source, route)
     for server in servers:
         server.check()
-    read_deployed(repository)  # there must be one before it can be locked
+    read_deployed(repository)  # raises where there is no repository to lock
     with locked(repository), staging_directory(repository) as staging:
         record = read_record(repository)
         deployed = read_deployed(repository)
-        new = _news(source, head, record.layout or DEFAULT_LAYOUT, deployed)
+        new = _new_versions(source, head, record.layout or DEFAULT_LAYOUT, deployed)
         _write(new, deployed, repository, staging)
-        where = _locations(new, deployed, repository, staging, head)
-        tell(f"written beside: {', '.join(f'{n.model.name} {n.version}' for n in new)}")
-        decoder = _decoder_location(new, repository, staging, head)
-        tryout = Tryout(head, where, _whole(source, head), decoder)
-        tell(f"tried here: largest error {tryout.error:.1e}")
-        with undone_on_failure(repository, staging, servers) as swap:
-            _switch(new, head, servers, tryout, swap, tell)
+        locations, decoder = _locations(new, repository, staging, head)
+        on_step(f"written beside: {', '.join(f'{n.model.name} {n.version}' for n in new)}")
+        whole = source.checkpoint.model_directory(head)
+        check = CandidateCheck(head, locations, whole, decoder)
+        on_step(f"tried here: largest error {check.error:.1e}")
+        with rolled_back_on_failure(repository, staging, servers) as swap:
+            _switch(new, head, servers, check, swap, on_step)
         names = [entry.model.name for entry in new]
         write_record(repository, _with_added(record, names))
-    return Added(route, new[-1].version, {n.model.name: n.version for n in new})
+    return AddedHead(route, new[-1].version, {n.model.name: n.version for n in new})
 
 
 def remove_head(route: str, repository: Path, servers: Sequence[TritonControl] = ()) -> list[str]:
-    """Take a head out of a repository, with the parts that no other head uses.
+    """Remove a head from a repository, with the parts that no other head uses.
 
     Returns:
-        The models and parts that are gone.
+        The models and parts that were removed.
 
     Raises:
-        UnknownModelError: the repository has no such head.
-        ArtifactError: a Triton server does not answer; then nothing is removed.
+        UnknownModelError: The repository has no such head.
+        ArtifactError: A Triton server does not answer; then nothing is removed.
     """
-    name = route.replace("/", "_")
+    name = model_name(route)
     for server in servers:
         server.check()
     read_deployed(repository)
@@ -132,30 +131,32 @@ def remove_head(route: str, repository: Path, servers: Sequence[TritonControl] =
                 f"{repository} has no head {route}; it has {', '.join(_routes(deployed))}"
             )
         own = [part for part in deployed[name].needs if users_of(part, deployed) == {name}]
-        gone = [name, *own]
+        unneeded = [name, *own]
         record = read_record(repository)
         write_record(
             repository,
             record.model_copy(
                 update={
-                    "added": tuple(n for n in record.added if n not in gone),
-                    "removed": tuple(sorted({*record.removed, *(set(gone) & set(record.models))})),
+                    "added": tuple(n for n in record.added if n not in unneeded),
+                    "removed": tuple(
+                        sorted({*record.removed, *(set(unneeded) & set(record.models))})
+                    ),
                 }
             ),
         )
-        for model in gone:
+        for model in unneeded:
             for server in servers:
                 server.unload(model)
             shutil.rmtree(repository / model)
-    return gone
+    return unneeded
 
 
-def _head_of(source: Checkpoint, route: str) -> HeadSpec:
+def _head_of(source: ExportedCheckpoint, route: str) -> HeadSpec:
     for head in source.heads:
         if head.route == route:
             return head
     raise UnknownModelError(
-        f"{source.directory} has no head {route}; it has "
+        f"{source.checkpoint.directory} has no head {route}; it has "
         + ", ".join(head.route for head in source.heads)
     )
 
@@ -164,39 +165,40 @@ def _routes(deployed: Mapping[str, DeployedModel]) -> list[str]:
     return sorted(model.head.route for model in deployed.values() if model.head)
 
 
-def _news(
-    source: Checkpoint, head: HeadSpec, layout: Layout, deployed: Mapping[str, DeployedModel]
-) -> list[_New]:
-    """What has to be written, the head's own model last."""
-    planned = {model.name: model for model in plan(replace(source, heads=(head,)), layout)}
-    own = planned.pop(head.name)
-    version = _next(deployed.get(head.name))
-    new: list[_New] = []
+def _new_versions(
+    source: ExportedCheckpoint,
+    head: HeadSpec,
+    layout: Layout,
+    deployed: Mapping[str, DeployedModel],
+) -> list[_NewVersion]:
+    """Return what has to be written, the head's own model last."""
+    *parts, own = plan(source, layout, [head])
+    new: list[_NewVersion] = []
     versions: dict[str, int] = {}
-    for name, model in planned.items():
-        there = deployed.get(name)
-        digest = load_passport(model.files[PASSPORT_FILE]).content_digest
-        if there is not None and there.passport.content_digest == digest:
-            versions[name] = there.version
+    for part in parts:
+        present = deployed.get(part.name)
+        digest = part.passport.content_digest
+        if present is not None and present.passport.content_digest == digest:
+            versions[part.name] = present.version
             continue
-        if there is not None and (others := users_of(name, deployed) - {head.name}):
-            what = "trunk" if name == TRUNK else name
+        if present is not None and (others := users_of(part.name, deployed) - {head.name}):
+            what = "trunk" if part.name == TRUNK else part.name
             raise ExportError(
                 f"{head.route} was exported with another {what} than the one in the repository, "
                 f"which {len(others)} other heads use"
             )
-        versions[name] = _next(there)
-        new.append(_New(model, versions[name]))
-    passport = load_passport(own.files[PASSPORT_FILE])
+        versions[part.name] = _next(present)
+        new.append(_NewVersion(part, versions[part.name]))
     if head.generation is not None:
-        asked = {"version": str(versions[head.generation.decoder])}
-        head = head.model_copy(update={"generation": head.generation.model_copy(update=asked)})
+        changes = {"version": str(versions[head.generation.decoder])}
+        head = head.model_copy(update={"generation": head.generation.model_copy(update=changes)})
     if layout is Layout.FUSED:
-        config = model_config(head, passport)
+        config = model_config(head, own.passport)
     else:
-        chain = [load_part(source, name)[0] for name in passport.parts]
-        config = ensemble_config(head, chain, passport, versions=versions)
-    return [*new, _New(replace(own, config=config), version)]
+        chain = [source.part(name).spec for name in own.passport.parts]
+        config = ensemble_config(head, chain, own.passport, versions=versions)
+    version = _next(deployed.get(head.name))
+    return [*new, _NewVersion(replace(own, config=config, head=head), version)]
 
 
 def _next(deployed: DeployedModel | None) -> int:
@@ -204,91 +206,84 @@ def _next(deployed: DeployedModel | None) -> int:
 
 
 def _write(
-    new: Sequence[_New], deployed: Mapping[str, DeployedModel], repository: Path, staging: Path
+    new: Sequence[_NewVersion],
+    deployed: Mapping[str, DeployedModel],
+    repository: Path,
+    staging: Path,
 ) -> None:
-    """Write new versions into the staging directory; parts keep their last version beside."""
+    """Write new versions into the staging directory; parts keep their last version too."""
     links: dict[Path, Path] = {}
     for entry in new:
         name = entry.model.name
         write_model(entry.model, staging / name, links, entry.version)
-        there = deployed.get(name)
-        if there is None or there.head is not None:
+        present = deployed.get(name)
+        if present is None or present.head is not None:
             continue
-        for old in there.versions[-(_VERSIONS_KEPT - 1) :]:
+        for old in present.versions[-(_VERSIONS_KEPT - 1) :]:
             link_tree(repository / name / str(old), staging / name / str(old))
 
 
 def _locations(
-    new: Sequence[_New],
-    deployed: Mapping[str, DeployedModel],
-    repository: Path,
-    staging: Path,
-    head: HeadSpec,
-) -> list[Location]:
-    """Where the graphs lie that the head is run with, in order."""
-    versions = {entry.model.name: entry.version for entry in new}
+    new: Sequence[_NewVersion], repository: Path, staging: Path, head: HeadSpec
+) -> tuple[list[Location], Location | None]:
+    """Locate the graphs that a head is run with.
+
+    Returns:
+        The graphs in the order they run, and the decoder of a head that writes text.
+    """
+    written = {entry.model.name for entry in new}
     own = read_deployed(staging)[head.name]
-    if not own.parts:
-        return [Location(head.name, own.version, staging / head.name / str(own.version))]
-    return [
-        Location(name, version, (staging if name in versions else repository) / name / str(version))
-        for name, version in own.parts.items()
-    ]
 
+    def locate(name: str, version: int) -> Location:
+        root = staging if name in written else repository
+        return Location(name, version, root / name / str(version))
 
-def _decoder_location(
-    new: Sequence[_New], repository: Path, staging: Path, head: HeadSpec
-) -> Location | None:
-    """Where the decoder of a head lies that writes text."""
-    found = read_deployed(staging)[head.name].head
-    if found is None or found.generation is None:
-        return None
-    name, version = found.generation.decoder, int(found.generation.version)
-    root = staging if name in {entry.model.name for entry in new} else repository
-    return Location(name, version, root / name / str(version))
-
-
-def _whole(source: Checkpoint, head: HeadSpec) -> Path:
-    """Where the head's graph in one piece lies."""
-    return source.model_directory(head)
+    parts = own.parts or {head.name: own.version}
+    others = own.needs.items() - parts.items()
+    return (
+        [locate(*item) for item in parts.items()],
+        next((locate(*item) for item in others), None),
+    )
 
 
 def _switch(
-    new: Sequence[_New],
+    new: Sequence[_NewVersion],
     head: HeadSpec,
     servers: Sequence[TritonControl],
-    tryout: Tryout,
+    check: CandidateCheck,
     swap: Swap,
-    tell: Callable[[str], None],
+    on_step: Callable[[str], None],
 ) -> None:
-    """Load and compare what nobody is sent to yet; then the head's own model."""
+    """Load and compare what has no traffic yet, then switch the head's own model."""
     *parts, own = new
     for part in parts:
         swap.place(part.model.name)
         for server in servers:
             server.load(part.model.name)
     for server in servers:
-        if tryout.in_parts:
-            tryout.compare_parts(server)
+        if check.in_parts:
+            check.compare_parts(server)
         else:
-            _try_candidate(own, server, tryout, swap)
-        tryout.compare_decoder(server)
-        tell(f"compared on {server.address}")
+            _compare_candidate(own, server, check, swap)
+        check.compare_decoder(server)
+        on_step(f"compared on {server.address}")
     swap.place(own.model.name)
     for server in servers:
         server.load(own.model.name)
-        tryout.compare(server, head.name, own.version)
-        tell(f"switched on {server.address}")
+        check.compare(server, head.name, own.version)
+        on_step(f"switched on {server.address}")
 
 
-def _try_candidate(own: _New, server: TritonControl, tryout: Tryout, swap: Swap) -> None:
+def _compare_candidate(
+    own: _NewVersion, server: TritonControl, check: CandidateCheck, swap: Swap
+) -> None:
     """Load a head in one piece under another name, compare its answers, unload it."""
     name = own.model.name
     candidate = f"{CANDIDATE_PREFIX}{name}"
-    swap.place_candidate(name, tryout.candidate_config(own.model.config, candidate))
+    swap.place_candidate(name, check.candidate_config(own.model.config, candidate))
     try:
         server.load(candidate)
-        tryout.compare(server, candidate, own.version)
+        check.compare(server, candidate, own.version)
     finally:
         with contextlib.suppress(OmniVecError):
             server.unload(candidate)

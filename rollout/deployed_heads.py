@@ -1,4 +1,4 @@
-"""What a model repository holds at the moment: which heads, of which versions and parts."""
+"""The heads of a model repository, with their versions and parts, as they are deployed."""
 
 from __future__ import annotations
 
@@ -6,27 +6,33 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from google.protobuf import text_format
-from pydantic import JsonValue, ValidationError
+from pydantic import JsonValue
 from tritonclient.grpc import model_config_pb2 as triton
 
-from export.repository.config_writer import CONFIG_FILE, HEAD_SPEC_PARAMETER
-from omnivec2.errors import ArtifactError, PassportError
+from omnivec2.errors import ArtifactError
+from omnivec2.model_config import (
+    CONFIG_FILE,
+    has_head_spec,
+    model_directories,
+    read_config,
+    read_head_spec,
+    read_steps,
+)
 from omnivec2.passport import PASSPORT_FILE, Passport, load_passport
 from omnivec2.spec import HeadSpec
 
 
 @dataclass(frozen=True)
 class DeployedModel:
-    """A model or part as it lies in a repository.
+    """A model or part of a repository.
 
     Attributes:
-        name: its directory.
-        versions: of its version directories, oldest first.
-        config: what its ``config.pbtxt`` says.
-        passport: of the newest version.
-        head: its head spec; None for a part.
-        parts: part -> version, if it is an ensemble.
+        name: The name of its directory.
+        versions: The numbers of its version directories, oldest first.
+        config: The content of its ``config.pbtxt``.
+        passport: The passport of the newest version.
+        head: The head spec; None for a part.
+        parts: A map from the parts of an ensemble to their versions, in the order they run.
     """
 
     name: str
@@ -38,41 +44,41 @@ class DeployedModel:
 
     @property
     def version(self) -> int:
-        """The newest."""
+        """The newest version."""
         return self.versions[-1]
 
     @property
     def needs(self) -> Mapping[str, int]:
-        """Everything it is run with -> its version: its parts, and its decoder."""
+        """A map from everything it is run with, parts and decoder, to the versions."""
         generation = self.head.generation if self.head else None
         decoder = {generation.decoder: int(generation.version)} if generation else {}
         return {**self.parts, **decoder}
 
 
 def read_deployed(repository: Path) -> dict[str, DeployedModel]:
-    """Name -> model, of all that can be read; others are left out.
+    """Read the models of a repository by name; those that cannot be read are left out.
 
     Raises:
-        ArtifactError: there is no repository.
+        ArtifactError: There is no repository.
     """
     if not repository.is_dir():
         raise ArtifactError(f"{repository}: no model repository; `omnivec2 export --out` makes one")
     found: dict[str, DeployedModel] = {}
-    for path in sorted(repository.glob(f"*/{CONFIG_FILE}")):
+    for directory in model_directories(repository):
         try:
-            found[path.parent.name] = _read(path)
-        except (OSError, ValueError, PassportError):
+            found[directory.name] = _read(directory)
+        except (OSError, ArtifactError):
             continue
     return found
 
 
 def users_of(part: str, deployed: Mapping[str, DeployedModel]) -> set[str]:
-    """The heads that are run with a part."""
+    """Return the heads that are run with a part."""
     return {name for name, model in deployed.items() if part in model.needs}
 
 
 def list_heads(deployed: Mapping[str, DeployedModel]) -> list[dict[str, JsonValue]]:
-    """One row per head, in the order of their routes, as JSON values."""
+    """Return a row of JSON values per head, in the order of their names."""
     rows: list[dict[str, JsonValue]] = []
     for model in sorted(deployed.values(), key=lambda model: model.name):
         if model.head is None:
@@ -90,25 +96,16 @@ def list_heads(deployed: Mapping[str, DeployedModel]) -> list[dict[str, JsonValu
     return rows
 
 
-def _read(path: Path) -> DeployedModel:
-    try:
-        config = text_format.Parse(path.read_text("utf-8"), triton.ModelConfig())
-    except text_format.ParseError as error:
-        raise ValueError(str(error)) from error
-    directory = path.parent
+def _read(directory: Path) -> DeployedModel:
+    config = read_config(directory / CONFIG_FILE)
     versions = sorted(int(p.name) for p in directory.iterdir() if p.name.isdigit())
     if not versions:
-        raise ValueError("no version")
-    text = config.parameters[HEAD_SPEC_PARAMETER].string_value
-    try:
-        head = HeadSpec.model_validate_json(text) if text else None
-    except ValidationError as error:
-        raise ValueError("not a head spec") from error
+        raise ArtifactError(f"{directory}: no version directory")
     return DeployedModel(
         name=directory.name,
         versions=tuple(versions),
         config=config,
         passport=load_passport(directory / str(versions[-1]) / PASSPORT_FILE),
-        head=head,
-        parts={s.model_name: s.model_version for s in config.ensemble_scheduling.step},
+        head=read_head_spec(config, directory.name) if has_head_spec(config) else None,
+        parts={step.model: int(step.version) for step in read_steps(config)},
     )

@@ -1,29 +1,26 @@
-"""Loading and trying models of a running Triton through its model control API.
+"""Loading and running models of a running Triton through its model control API.
 
-That API belongs on a private address: who reaches it can unload everything.
+That API belongs on a private address: whoever reaches it can unload everything.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
-import numpy.typing as npt
 from tritonclient.grpc import InferenceServerClient, InferInput, InferRequestedOutput
 from tritonclient.utils import InferenceServerException, np_to_triton_dtype
 
+from omnivec2.arrays import Array, Batch
 from omnivec2.errors import ArtifactError, ExportError
-
-Array = npt.NDArray[Any]
 
 _SECONDS = 120.0
 
 
 class TritonControl:
-    """One server, started with ``--model-control-mode=explicit``.
+    """A Triton server that was started with ``--model-control-mode=explicit``.
 
     Args:
-        address: host:port of its gRPC service.
+        address: The host and port of its gRPC service.
     """
 
     def __init__(self, address: str) -> None:
@@ -31,10 +28,10 @@ class TritonControl:
         self._client = InferenceServerClient(address)
 
     def check(self) -> None:
-        """Make sure that it is there.
+        """Check that the server is live.
 
         Raises:
-            ArtifactError: it does not answer.
+            ArtifactError: The server does not answer, or is not live.
         """
         try:
             alive = self._client.is_server_live(client_timeout=_SECONDS)
@@ -44,7 +41,7 @@ class TritonControl:
             raise ArtifactError(f"the Triton server at {self.address} is not live")
 
     def load(self, name: str) -> None:
-        """Load a model as it lies in the repository now, or anew if it changed.
+        """Load a model from the repository, or reload it if it changed.
 
         Raises:
             ExportError: Triton refuses it; what was loaded before stays.
@@ -57,7 +54,7 @@ class TritonControl:
             ) from error
 
     def unload(self, name: str) -> None:
-        """Unload a model; one that is not loaded is left alone.
+        """Unload a model; nothing happens if it is not loaded.
 
         Raises:
             ExportError: Triton refuses.
@@ -69,13 +66,11 @@ class TritonControl:
                 f"Triton at {self.address} does not unload {name}: {_reason(error)}"
             ) from error
 
-    def infer(
-        self, name: str, version: int, inputs: Mapping[str, Array], outputs: Sequence[str]
-    ) -> list[Array]:
+    def infer(self, name: str, version: int, inputs: Batch, outputs: Sequence[str]) -> list[Array]:
         """Run a batch through one version of a model.
 
         Raises:
-            ExportError: it does not answer.
+            ExportError: The server does not answer.
         """
         tensors = []
         for tensor, array in inputs.items():
@@ -102,6 +97,6 @@ class TritonControl:
 
 
 def _reason(error: InferenceServerException) -> str:
-    """The first line of what Triton says; a backend's traceback follows."""
+    """Return the first line of Triton's message; a backend's traceback follows."""
     lines = [line for line in str(error.message()).splitlines() if line.strip()]
     return lines[0] if lines else str(error.status())

@@ -1,6 +1,6 @@
-"""The decoder of a head that writes text: one step of it as a graph of its own.
+"""One step of the decoder of a head that writes text, as a graph of its own.
 
-It is the same in both layouts.
+The decoder is the same in both layouts.
 """
 
 from __future__ import annotations
@@ -10,9 +10,10 @@ from collections.abc import Sequence
 import numpy as np
 from torch import Tensor, nn
 
-from export.graphs.network_parts import Part
-from export.graphs.traceable import Batch, Traceable
+from export.graphs.network_parts import NetworkPart
+from export.graphs.traceable import Traceable
 from export.parity.decoder_searches import decoder_axes
+from omnivec2.arrays import Batch
 from omnivec2.generation import PAST, PREVIOUS
 from omnivec2.network.omnivec2 import OmniVec2, module_name
 from omnivec2.network.summarization import Summarization
@@ -20,8 +21,8 @@ from omnivec2.parts import PartSpec
 from omnivec2.spec import Generation, HeadSpec
 
 
-class StepPart(nn.Module):
-    """The decoder's inputs in the order of its spec -> its outputs likewise."""
+class DecoderStep(nn.Module):
+    """The step of a decoder: inputs in the order of its spec -> outputs in its order."""
 
     def __init__(self, network: OmniVec2, head: HeadSpec) -> None:
         super().__init__()
@@ -31,19 +32,19 @@ class StepPart(nn.Module):
         self.eval()
 
     def forward(self, *tensors: Tensor) -> tuple[Tensor, ...]:
-        """One step of every beam."""
+        """Run one step of every beam."""
         layer = self.network.heads[self.name].get_submodule("output")
         assert isinstance(layer, Summarization)
         outputs = layer.decoder.step(*tensors)
         return tuple(outputs[name] for name in self.output_names)
 
 
-def decoder_part(network: OmniVec2, head: HeadSpec) -> Part:
-    """The decoder of a head, and how to trace it.
+def decoder_part(network: OmniVec2, head: HeadSpec) -> NetworkPart:
+    """Return the decoder of a head, to be traced.
 
     Args:
-        network: in eval mode.
-        head: one with ``generation``.
+        network: The network in eval mode.
+        head: A head with ``generation``.
     """
     generation = _generation(head)
     spec = PartSpec(
@@ -55,13 +56,13 @@ def decoder_part(network: OmniVec2, head: HeadSpec) -> Part:
     )
     axes, bounds = decoder_axes(generation)
     example = _example(generation)
-    module = StepPart(network, head)
+    module = DecoderStep(network, head)
     traceable = Traceable(spec.name, module, spec.inputs, spec.outputs, axes, bounds, example)
-    return Part(spec, traceable)
+    return NetworkPart(spec, traceable)
 
 
 def _example(generation: Generation) -> Batch:
-    """Sizes that differ from each other, so that tracing takes none for another's."""
+    """Return inputs whose sizes all differ, so that tracing takes none for another's."""
     sizes: Sequence[int] = (2, 5)  # beams, places
     rng = np.random.default_rng(0)
     found: dict[str, np.ndarray[tuple[int, ...], np.dtype[np.generic]]] = {}

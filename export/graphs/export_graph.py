@@ -1,4 +1,4 @@
-"""Export of one graph: trace, load, compare with PyTorch, issue a passport, put in place."""
+"""Export of one graph: trace, load, compare with PyTorch, issue a passport, move into place."""
 
 from __future__ import annotations
 
@@ -17,19 +17,27 @@ from export.graphs.external_weights import check_folded
 from export.graphs.onnx_export import Graph, export_graph
 from export.graphs.traceable import Traceable
 from export.graphs.weight_ranges import StoredWeights
-from export.parity.agreement import ENGINE_ERRORS
 from export.parity.parity_gate import Case, check_parity
 from export.passport_writer import issue_passport, write_passport
 from omnivec2.atomic_files import link_or_copy
 from omnivec2.checkpoint import Checkpoint
+from omnivec2.engine_errors import ENGINE_ERRORS
 from omnivec2.errors import ArtifactError
-from omnivec2.passport import GRAPH_FILE, PASSPORT_FILE, WEIGHTS_FILE, ParityEntry
+from omnivec2.passport import (
+    GRAPH_FILE,
+    NO_DEPENDENCIES,
+    PASSPORT_FILE,
+    WEIGHTS_FILE,
+    Dependencies,
+    ParityEntry,
+    Passport,
+)
 
 _FAILURES: tuple[type[Exception], ...] = (ArtifactError, OSError, *ENGINE_ERRORS)
 
 
 class Outcome(StrEnum):
-    """How an export ended."""
+    """The end of an export."""
 
     OK = "OK"
     FAIL = "FAIL"
@@ -37,24 +45,24 @@ class Outcome(StrEnum):
 
 @dataclass(frozen=True)
 class ExportResult:
-    """One graph's export.
+    """The result of exporting one graph.
 
     Attributes:
-        route: ``<modality>/<task>``, or a part's name.
-        outcome: OK, or FAIL: then nothing of an earlier export is left in place.
-        step: the last step that was tried: graph, load, parity or passport.
-        message: why it failed.
-        graph_bytes: size of the graph, without weights.
-        parity: what the gate measured.
-        seconds: how long it took.
+        name: The head, as ``<modality>/<task>``, or the part that was exported.
+        outcome: The end of the export; after FAIL nothing of an earlier export is left in place.
+        step: The last step that was tried: graph, load, parity or passport.
+        message: The reason of a failure.
+        graph_bytes: The size of the graph, without weights.
+        passport: The passport that was issued; None after a failure.
+        seconds: The duration of the export.
     """
 
-    route: str
+    name: str
     outcome: Outcome
     step: str
     message: str = ""
     graph_bytes: int = 0
-    parity: tuple[ParityEntry, ...] = ()
+    passport: Passport | None = None
     seconds: float = 0.0
 
     @property
@@ -62,18 +70,23 @@ class ExportResult:
         """Whether the model is exported and answers like the network."""
         return self.outcome is Outcome.OK
 
+    @property
+    def parity(self) -> tuple[ParityEntry, ...]:
+        """The comparisons of the parity gate; none after a failure."""
+        return self.passport.parity if self.passport else ()
+
 
 @dataclass(frozen=True)
 class Exporter:
-    """What all exports of a checkpoint have in common.
+    """Exports graphs of one checkpoint into it.
 
     Attributes:
-        source: the checkpoint.
-        weights: its tensors.
-        opset: ONNX operator set, at most 23.
+        checkpoint: The checkpoint.
+        weights: The tensors of the checkpoint.
+        opset: The ONNX operator set, at most 23.
     """
 
-    source: Checkpoint
+    checkpoint: Checkpoint
     weights: StoredWeights
     opset: int
 
@@ -84,93 +97,97 @@ class Exporter:
         cases: Iterable[Case],
         target: Path,
         spec: str = "",
-        decoder: str | None = None,
+        dependencies: Dependencies = NO_DEPENDENCIES,
     ) -> ExportResult:
-        """Export one graph; it and its passport are put in place only if every step is OK.
+        """Export one graph; it and its passport move into place only if every step succeeds.
 
         Args:
-            traceable: what to trace.
-            model: its name in the repository.
-            cases: batches to compare at.
-            target: directory for graph and passport.
-            spec: of a part, for its content digest; nothing for a whole route.
-            decoder: content digest of a whole route's decoder, if it writes text.
+            traceable: The module to trace.
+            model: The name of the model in the repository.
+            cases: The batches to compare at.
+            target: The directory for graph and passport.
+            spec: The spec of a part as JSON, for its content digest; empty for a whole head.
+            dependencies: The other models that a head is run with.
         """
         for name in (PASSPORT_FILE, GRAPH_FILE):
             (target / name).unlink(missing_ok=True)
         progress = _Progress(traceable.name)
-        with progress.caught(), _workshop(self.source) as workshop:
-            graph = export_graph(traceable, self.weights, workshop / GRAPH_FILE, opset=self.opset)
+        with progress.catch_failure(), directory_with_weights(self.checkpoint) as directory:
+            graph = export_graph(traceable, self.weights, directory / GRAPH_FILE, opset=self.opset)
             progress.graph_bytes, progress.step = graph.bytes, "load"
             session = load_folded(graph)
             progress.step = "parity"
-            progress.parity = check_parity(traceable, session.run, cases)
+            parity = check_parity(traceable, session.run, cases)
             progress.step = "passport"
             passport = issue_passport(
                 model,
-                self.source.weights_path,
-                progress.parity,
+                self.checkpoint.weights_path,
+                parity,
                 graph=graph,
                 opset=self.opset,
                 content_digest=self.weights.content_digest(graph.reads, spec) if spec else None,
-                decoder=decoder,
+                dependencies=dependencies,
             )
             target.mkdir(parents=True, exist_ok=True)
             shutil.move(graph.path, target / GRAPH_FILE)
             write_passport(passport, target / PASSPORT_FILE)
+            progress.passport = passport
         return progress.result()
 
     def certify(
-        self, name: str, measure: Callable[[], tuple[ParityEntry, ...]], model: str,
-        parts: dict[str, str], path: Path, decoder: str | None = None,
-    ) -> ExportResult:  # fmt: skip
+        self,
+        name: str,
+        measure: Callable[[], tuple[ParityEntry, ...]],
+        model: str,
+        dependencies: Dependencies,
+        path: Path,
+    ) -> ExportResult:
         """Measure an ensemble end to end and write its passport.
 
         Args:
-            name: for the table.
-            measure: compares the parts one behind the other with PyTorch.
-            model: its name in the repository.
-            parts: part -> content digest.
-            path: the passport to write.
-            decoder: content digest of the head's decoder, if it writes text.
+            name: The name of the ensemble in the table of results.
+            measure: A function that compares the parts, one after the other, with PyTorch.
+            model: The name of the model in the repository.
+            dependencies: The parts of the ensemble, and its decoder if it writes text.
+            path: The passport to write.
         """
         path.unlink(missing_ok=True)
         progress = _Progress(name, step="parity")
-        with progress.caught():
-            progress.parity = measure()
+        with progress.catch_failure():
+            parity = measure()
             progress.step = "passport"
             passport = issue_passport(
                 model,
-                self.source.weights_path,
-                progress.parity,
+                self.checkpoint.weights_path,
+                parity,
                 opset=self.opset,
-                parts=parts,
-                decoder=decoder,
+                dependencies=dependencies,
             )
             write_passport(passport, path)
+            progress.passport = passport
         return progress.result()
 
 
 class _Progress:
-    """How far an export came."""
+    """The state of an export that is running."""
 
     def __init__(self, name: str, step: str = "graph") -> None:
         self.name, self.step = name, step
         self.graph_bytes = 0
-        self.parity: tuple[ParityEntry, ...] = ()
+        self.passport: Passport | None = None
         self.failure: str | None = None
         self.started = time.perf_counter()
 
     @contextmanager
-    def caught(self) -> Iterator[None]:
-        """Turn what may go wrong with one graph into a result."""
+    def catch_failure(self) -> Iterator[None]:
+        """Keep the reason of what may go wrong with one graph, instead of raising it."""
         try:
             yield
         except _FAILURES as error:
-            self.failure, self.parity = str(error), ()
+            self.failure = str(error)
 
     def result(self) -> ExportResult:
-        """What came out."""
+        """Return the result of the export, which has ended."""
         outcome = Outcome.OK if self.failure is None else Outcome.FAIL
         return ExportResult(
             self.name,
@@ -178,13 +195,13 @@ class _Progress:
             self.step,
             self.failure or "",
             self.graph_bytes,
-            self.parity,
+            self.passport,
             time.perf_counter() - self.started,
         )
 
 
 def load_folded(graph: Graph) -> ort.InferenceSession:
-    """A session on a graph, once sure that no stored weight is converted per request.
+    """Open a session on a graph and check that no stored weight is converted per request.
 
     Raises:
         ExportError: ONNX Runtime does not fold a weight, or warns of an unusable graph.
@@ -200,9 +217,9 @@ def load_folded(graph: Graph) -> ort.InferenceSession:
 
 
 @contextmanager
-def _workshop(source: Checkpoint) -> Iterator[Path]:
-    """A directory for one export with the weights in it, as a runtime will see them."""
-    with tempfile.TemporaryDirectory(dir=source.directory, prefix=".export-") as name:
-        workshop = Path(name)
-        link_or_copy(source.weights_path, workshop / WEIGHTS_FILE)
-        yield workshop
+def directory_with_weights(checkpoint: Checkpoint) -> Iterator[Path]:
+    """Yield a temporary directory with the weights in it, as a runtime will see them."""
+    with tempfile.TemporaryDirectory(dir=checkpoint.directory, prefix=".export-") as name:
+        directory = Path(name)
+        link_or_copy(checkpoint.weights_path, directory / WEIGHTS_FILE)
+        yield directory

@@ -1,38 +1,31 @@
 """Export of the shared layout: its parts, and every head put together from them.
 
 Each part is compared with PyTorch on what really reaches it: the tokens and features of
-random inputs of the modalities it serves. Every head is then compared end to end, parts
-one behind the other against the network in one piece, where nothing is padded.
+random inputs of the modalities it serves. Every head is then compared end to end, the parts
+one after the other against the network in one piece, where nothing is padded.
 """
 
 from __future__ import annotations
 
-import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
-from pathlib import Path
 
 import onnxruntime as ort
 import torch
 
-from export.graphs.export_graph import Exporter, ExportResult
+from export.exported_checkpoint import PART_FILE, ensemble_path, part_directory
+from export.graphs.export_graph import Exporter, ExportResult, directory_with_weights
 from export.graphs.exported_graphs import TRUNK_BATCHES, Chain
-from export.graphs.network_parts import Composition, Cutting, Part
-from export.graphs.traceable import Array, Batch, traceable_route
+from export.graphs.network_parts import NetworkPart, PartitionedHead, PartitionedNetwork
+from export.graphs.traceable import traceable_head
 from export.parity.parity_gate import Case, cases_of, check_parity
 from export.parity.random_samples import longest_input
-from export.repository.layouts import PART_FILE, decoder_digest, ensemble_path, part_directory
+from omnivec2.arrays import Array, Batch
 from omnivec2.atomic_files import link_or_copy, write_file
 from omnivec2.checkpoint import Checkpoint
 from omnivec2.network.omnivec2 import OmniVec2
-from omnivec2.passport import (
-    GRAPH_FILE,
-    PASSPORT_FILE,
-    WEIGHTS_FILE,
-    ParityEntry,
-    load_passport,
-)
+from omnivec2.passport import GRAPH_FILE, Dependencies, ParityEntry, Passport
 from omnivec2.spec import HeadSpec
 
 
@@ -41,134 +34,142 @@ def export_shared(
     exporter: Exporter,
     heads: Sequence[HeadSpec],
     on_result: Callable[[ExportResult], None],
+    decoders: Mapping[str, Passport] | None = None,
 ) -> None:
     """Export the parts that some heads of a checkpoint need, then the heads as ensembles.
 
     Args:
-        network: loaded from the exporter's checkpoint, in eval mode.
-        exporter: where graphs go.
-        heads: which heads; a head whose parts fail is not exported.
-        on_result: told every result as it comes.
+        network: The network of the exporter's checkpoint, in eval mode.
+        exporter: The exporter of the checkpoint.
+        heads: The heads to export; a head whose parts fail is not exported.
+        on_result: A callback for every result as it comes.
+        decoders: A map from the names of heads that write text to the passports of their
+            decoders, which are exported already.
     """
-    # All heads are cut, because how parts are named depends on all of them.
-    compositions = Cutting(network, exporter.source.heads).compositions
-    wanted = [compositions[head.route] for head in heads]
-    bench = Bench(wanted)
-    done: dict[str, bool] = {}
-    for part, cases in bench.parts():
+    # All heads are partitioned, because how parts are named depends on all of them.
+    partitioned = PartitionedNetwork(network, exporter.checkpoint.heads).heads
+    wanted = [partitioned[head.route] for head in heads]
+    passports: dict[str, Passport] = {}
+    for part, cases in PartCases(wanted).parts():
         result = export_part(exporter, part, cases())
-        done[part.spec.name] = result.ok
+        if result.passport is not None:
+            passports[part.spec.name] = result.passport
         on_result(result)
-    with _sessions(exporter.source) as session:
-        for composition in wanted:
-            if all(done[part.spec.name] for part in composition.parts):
-                on_result(_certify(network, exporter, composition, session))
+    with _sessions(exporter.checkpoint) as session:
+        for head in wanted:
+            if all(part.spec.name in passports for part in head.parts):
+                decoder = (decoders or {}).get(head.spec.name)
+                dependencies = Dependencies(
+                    {
+                        part.spec.name: _content_digest(passports[part.spec.name])
+                        for part in head.parts
+                    },
+                    _content_digest(decoder) if decoder else None,
+                )
+                on_result(_export_ensemble(network, exporter, head, session, dependencies))
 
 
-def export_part(exporter: Exporter, part: Part, cases: Iterator[Case]) -> ExportResult:
+def export_part(exporter: Exporter, part: NetworkPart, cases: Iterator[Case]) -> ExportResult:
     """Export one part into the checkpoint, its spec beside its graph."""
-    target = part_directory(exporter.source, part.spec.name)
+    target = part_directory(exporter.checkpoint, part.spec.name)
     target.mkdir(parents=True, exist_ok=True)
     spec = part.spec.model_dump_json()
     write_file(target / PART_FILE, f"{part.spec.model_dump_json(indent=1)}\n".encode())
     return exporter.export(part.traceable, part.spec.name, cases, target, spec)
 
 
-class Bench:
-    """Parts in the order they run, with the batches that reach them."""
+class PartCases:
+    """Parts in the order they run, with the batches that reach them.
 
-    def __init__(self, compositions: Sequence[Composition]) -> None:
-        self._compositions = compositions
-        self._tokens: dict[str, list[tuple[Case, Batch]]] = {}
+    Args:
+        heads: The heads whose parts are compared.
+    """
 
-    def parts(self) -> Iterator[tuple[Part, Callable[[], Iterator[Case]]]]:
-        """Every distinct part once: tokenizers, the trunk, heads."""
+    def __init__(self, heads: Sequence[PartitionedHead]) -> None:
+        self._heads = heads
+        self._tensors: dict[str, list[tuple[Case, Batch]]] = {}
+
+    def parts(self) -> Iterator[tuple[NetworkPart, Callable[[], Iterator[Case]]]]:
+        """Yield every distinct part once: tokenizers, the trunk, heads."""
         # Each is compared on the longest inputs that any of its heads takes.
-        longest = sorted(self._compositions, key=lambda c: longest_input(c.head))
-        tokenizers = {c.tokenizer.spec.name: c for c in longest}
-        for composition in tokenizers.values():
-            yield composition.tokenizer, lambda c=composition: cases_of(c.head)  # type: ignore[misc]
-        yield self._compositions[0].trunk, lambda: self._of_trunk(list(tokenizers.values()))
-        heads: dict[str, list[Composition]] = {}
-        for composition in self._compositions:
-            heads.setdefault(composition.own.spec.name, []).append(composition)
-        for users in heads.values():
-            yield users[0].own, lambda users=users: self._of_head(users)  # type: ignore[misc]
+        longest = sorted(self._heads, key=lambda head: longest_input(head.spec))
+        tokenizers = {head.tokenizer.spec.name: head for head in longest}
+        for head in tokenizers.values():
+            yield head.tokenizer, lambda head=head: cases_of(head.spec)  # type: ignore[misc]
+        yield self._heads[0].trunk, lambda: self._trunk_cases(list(tokenizers.values()))
+        users: dict[str, list[PartitionedHead]] = {}
+        for head in self._heads:
+            users.setdefault(head.own.spec.name, []).append(head)
+        for sharing in users.values():
+            yield sharing[0].own, lambda sharing=sharing: self._head_cases(sharing)  # type: ignore[misc]
 
-    def _tokenized(self, composition: Composition) -> list[tuple[Case, Batch]]:
-        """Each case with all tensors up to the features; computed once per tokenizer."""
-        name = composition.tokenizer.spec.name
-        if name not in self._tokens:
-            self._tokens[name] = [
-                (case, _behind(composition, case.batch)) for case in cases_of(composition.head)
+    def _tensors_of(self, head: PartitionedHead) -> list[tuple[Case, Batch]]:
+        """Return each case with all tensors up to the features; computed once per tokenizer."""
+        name = head.tokenizer.spec.name
+        if name not in self._tensors:
+            self._tensors[name] = [
+                (case, _run_through_trunk(head, case.batch)) for case in cases_of(head.spec)
             ]
-        return self._tokens[name]
+        return self._tensors[name]
 
-    def _of_trunk(self, compositions: Sequence[Composition]) -> Iterator[Case]:
-        for composition in compositions:
-            for case, tensors in self._tokenized(composition):
+    def _trunk_cases(self, heads: Sequence[PartitionedHead]) -> Iterator[Case]:
+        for head in heads:
+            for case, tensors in self._tensors_of(head):
                 if case.size in TRUNK_BATCHES:
-                    yield _case(composition.trunk, case, tensors)
+                    yield _case(head.trunk, case, tensors)
 
-    def _of_head(self, users: Sequence[Composition]) -> Iterator[Case]:
-        for composition in users:
-            for case, tensors in self._tokenized(composition):
-                yield _case(composition.own, case, tensors)
-
-
-def _behind(composition: Composition, batch: Batch) -> Batch:
-    tensors: dict[str, Array] = {**composition.tokenizer.traceable.answer(batch)}
-    return tensors | composition.trunk.traceable.answer(tensors)
+    def _head_cases(self, heads: Sequence[PartitionedHead]) -> Iterator[Case]:
+        for head in heads:
+            for case, tensors in self._tensors_of(head):
+                yield _case(head.own, case, tensors)
 
 
-def _case(part: Part, case: Case, tensors: Batch) -> Case:
+def _run_through_trunk(head: PartitionedHead, batch: Batch) -> Batch:
+    tensors: dict[str, Array] = {**head.tokenizer.traceable.answer(batch)}
+    return tensors | head.trunk.traceable.answer(tensors)
+
+
+def _case(part: NetworkPart, case: Case, tensors: Batch) -> Case:
     return replace(case, batch={tensor.name: tensors[tensor.name] for tensor in part.spec.inputs})
 
 
-def _certify(
+def _export_ensemble(
     network: OmniVec2,
     exporter: Exporter,
-    composition: Composition,
+    head: PartitionedHead,
     session: Callable[[str], ort.InferenceSession],
+    dependencies: Dependencies,
 ) -> ExportResult:
-    head = composition.head
-    names = [part.spec.name for part in composition.parts]
-
     def measure() -> tuple[ParityEntry, ...]:
-        chain = Chain([session(name) for name in names])
-        return check_parity(traceable_route(network, head), chain, cases_of(head))
+        chain = Chain([session(part.spec.name) for part in head.parts])
+        return check_parity(traceable_head(network, head.spec), chain, cases_of(head.spec))
 
-    digests = {name: _content_digest(exporter.source, name) for name in names}
     return exporter.certify(
-        f"{head.route} in parts",
+        f"{head.spec.route} in parts",
         measure,
-        head.name,
-        digests,
-        ensemble_path(exporter.source, head),
-        decoder_digest(exporter.source, head),
+        head.spec.name,
+        dependencies,
+        ensemble_path(exporter.checkpoint, head.spec),
     )
 
 
-def _content_digest(source: Checkpoint, name: str) -> str:
-    digest = load_passport(part_directory(source, name) / PASSPORT_FILE).content_digest
-    assert digest is not None, "every part is exported with one"
-    return digest
+def _content_digest(passport: Passport) -> str:
+    assert passport.content_digest is not None, "every part is exported with one"
+    return passport.content_digest
 
 
 @contextmanager
-def _sessions(source: Checkpoint) -> Iterator[Callable[[str], ort.InferenceSession]]:
-    """Sessions on exported parts by name, each made once."""
-    made: dict[str, ort.InferenceSession] = {}
-    with tempfile.TemporaryDirectory(dir=source.directory, prefix=".export-") as directory:
-        root = Path(directory)
-        link_or_copy(source.weights_path, root / WEIGHTS_FILE)
+def _sessions(checkpoint: Checkpoint) -> Iterator[Callable[[str], ort.InferenceSession]]:
+    """Yield a function that opens sessions on exported parts by name, each once."""
+    opened: dict[str, ort.InferenceSession] = {}
+    with directory_with_weights(checkpoint) as root:
 
         def session(name: str) -> ort.InferenceSession:
-            if name not in made:
+            if name not in opened:
                 graph = root / f"{name}.onnx"
-                link_or_copy(part_directory(source, name) / GRAPH_FILE, graph)
-                made[name] = ort.InferenceSession(graph, providers=["CPUExecutionProvider"])
-            return made[name]
+                link_or_copy(part_directory(checkpoint, name) / GRAPH_FILE, graph)
+                opened[name] = ort.InferenceSession(graph, providers=["CPUExecutionProvider"])
+            return opened[name]
 
         with torch.inference_mode():
             yield session

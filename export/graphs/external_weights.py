@@ -1,4 +1,4 @@
-"""Make a graph point at the weights file instead of carrying the weights.
+"""Make a graph refer to the weights file instead of holding the weights.
 
 A weight stored as float32 becomes an initializer over its bytes; one stored as float16
 is followed by a Cast; int8 rows by a Cast and a Mul with their scale. Runtimes fold these
@@ -19,23 +19,23 @@ from omnivec2.errors import ExportError
 from omnivec2.passport import WEIGHTS_FILE
 
 MAX_INLINE_BYTES = 4096
-"""A float constant larger than this must come from the weights file."""
+"""The largest float constant in a graph; larger ones must come from the weights file."""
 MAX_INLINE_INDEX_BYTES = 65_536
-"""Integers may be indices that the exporter derives from shapes, as for ``unfold``."""
+"""The largest integer constant; the exporter derives indices from shapes, as for ``unfold``."""
 
 
 def externalise(model: ir.Model, weights: StoredWeights) -> dict[str, int]:
     """Replace every weight of a graph by its bytes in the weights file, in place.
 
     Args:
-        model: initializers are named like the checkpoint's tensors.
-        weights: the checkpoint that the traced network was loaded from.
+        model: The graph, whose initializers are named like the checkpoint's tensors.
+        weights: The checkpoint that the traced network was loaded from.
 
     Returns:
-        stored dtype -> number of weights the graph reads in it.
+        A map from stored dtypes to the number of weights that the graph reads in it.
 
     Raises:
-        ExportError: an initializer differs from the tensor of its name, or is a large
+        ExportError: An initializer differs from the tensor of its name, or is a large
             constant that the checkpoint does not hold.
     """
     storage: Counter[str] = Counter()
@@ -75,14 +75,14 @@ def _require_small(name: str, tensor: ir.TensorProtocol) -> None:
 
 
 def _replace(graph: ir.Graph, value: ir.Value, weights: StoredWeights) -> list[ir.Node]:
-    """Put a stored weight in the place of an initializer; the nodes that make it float."""
+    """Replace an initializer by a stored weight, and return the nodes that make it float."""
     name, shape = str(value.name), tuple(weights.stored[str(value.name)].shape)
     graph.initializers.pop(name)
     raw = _initializer(graph, name, shape, weights)
     if raw.dtype == value.dtype:
         value.replace_all_uses_with(raw)
         return []
-    # The nodes go without names: hundreds of them would make up a fifth of the file.
+    # The nodes have no names: hundreds of them would make up a fifth of the file.
     cast = ir.node("Cast", [raw], {"to": ir.DataType.FLOAT})
     nodes = [cast]
     scale_name = weights.scale_name(name)
@@ -122,10 +122,10 @@ def check_folded(optimised: Path) -> None:
     """Check that a runtime turned all stored weights into plain float constants.
 
     Args:
-        optimised: the graph ONNX Runtime wrote after its optimisations.
+        optimised: The graph that ONNX Runtime wrote after its optimisations.
 
     Raises:
-        ExportError: a weight is still cast, or multiplied by its scale, on every request.
+        ExportError: A weight is still cast, or multiplied by its scale, on every request.
     """
     graph = onnx.load(optimised, load_external_data=False).graph
     narrow = {onnx.TensorProto.INT8, onnx.TensorProto.FLOAT16}

@@ -20,22 +20,22 @@ from onnxscript import optimizer
 from omnivec2.errors import ExportError
 
 _NO_LIMIT = 2**31
-"""Bytes; a protobuf cannot hold more, and no constant here comes near."""
+"""In bytes: the most that a protobuf can hold; no constant here comes near."""
 
 
 def load_inlined(graph: Path, weights: Path) -> ir.Model:
-    """Read a graph, with everything computed from constants alone already computed.
+    """Read a graph and compute everything that depends on constants alone.
 
     Args:
-        graph: an exported ``model.onnx``.
-        weights: the ``weights.safetensors`` it refers to; need not lie beside it.
+        graph: An exported ``model.onnx``.
+        weights: The ``weights.safetensors`` it refers to; it may be in another directory.
 
     Returns:
         A model without external data, whose values all have a known dtype and whose nodes
         all have a name.
 
     Raises:
-        ExportError: the graph or its weights cannot be read, or a dtype is unknown.
+        ExportError: The graph or its weights cannot be read, or a dtype is unknown.
     """
     try:
         model = ir.load(graph)
@@ -68,7 +68,7 @@ def load_inlined(graph: Path, weights: Path) -> ir.Model:
 
 
 def _read(tensor: ir.ExternalTensor, weights: Path) -> ir.TensorProtocol:
-    """A tensor from its range of the weights file.
+    """Read a tensor from its range of the weights file.
 
     onnx_ir refuses a file with several hard links, which ours has once it is served.
     """
@@ -82,7 +82,7 @@ def _read(tensor: ir.ExternalTensor, weights: Path) -> ir.TensorProtocol:
 
 
 def _settle_cast_like(model: ir.Model) -> None:
-    """Turn each CastLike into the Cast it amounts to, or into nothing.
+    """Replace each CastLike by the equivalent Cast, or remove it.
 
     After a change of precision it would follow whichever type its example then has.
     """

@@ -1,9 +1,9 @@
-"""The network cut into the parts of the shared layout, each of them traceable.
+"""The network partitioned into the parts of the shared layout, each of them traceable.
 
 Heads with the same tokenizer and the same input shapes share one tokenizer part. It pads
 its tokens to a length bucket with a mask; a head whose modality has a fixed number of
 tokens cuts the padding off again, so that it computes exactly what it does in one piece.
-Embeddings have nothing of their own, and are one part for all modalities, which looks at the
+Embeddings have no weights of their own, and are one part for all modalities, which applies the
 mask instead.
 """
 
@@ -19,18 +19,19 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from export.graphs.exported_graphs import part_axes, part_bounds
-from export.graphs.traceable import Batch, Traceable, in_order
+from export.graphs.traceable import Traceable, in_order
 from export.parity.random_samples import batch_axes, dynamic_axes, example_inputs, longest_input
+from omnivec2.arrays import Batch
 from omnivec2.network.layers import Tokens
 from omnivec2.network.omnivec2 import OmniVec2, module_name
 from omnivec2.parts import EMBEDDING, FEATURES, MASK, TOKENS, TRUNK, PartSpec, bucket_of
-from omnivec2.spec import HeadSpec, TaskFamily, TensorSpec
+from omnivec2.spec import HeadSpec, TensorSpec
 
 _EXAMPLE_ROWS = 3
 
 
 class TokenizerPart(nn.Module):
-    """Arrays -> tokens (B, bucket, width), mask (B, bucket), extras."""
+    """A tokenizer: arrays -> tokens (B, bucket, width), mask (B, bucket), extras."""
 
     def __init__(self, network: OmniVec2, head: HeadSpec) -> None:
         super().__init__()
@@ -53,7 +54,7 @@ class TokenizerPart(nn.Module):
 
 
 class TrunkPart(nn.Module):
-    """Tokens, mask -> features: g . f, whatever the modality."""
+    """The trunk g . f, the same for every modality: tokens, mask -> features."""
 
     def __init__(self, network: OmniVec2) -> None:
         super().__init__()
@@ -61,20 +62,20 @@ class TrunkPart(nn.Module):
         self.eval()
 
     def forward(self, *tensors: Tensor) -> tuple[Tensor, ...]:
-        """(B, N, f width), bool (B, N) -> (B, N, g width)."""
+        """Compute features (B, N, g width) from tokens (B, N, f width) and mask (B, N)."""
         x_BND, mask_BN = tensors
         features: Tokens = self.network.trunk(Tokens(x_BND, mask_BN))
         return (features.x_BND,)
 
 
 class HeadPart(nn.Module):
-    """Features, and mask or extras where the head looks at them -> its outputs.
+    """A head: features, and mask or extras where it uses them -> its outputs.
 
     Args:
-        network: in eval mode.
-        head: its spec.
-        names: of the tensors it is given, in order.
-        tokens: how many are real, if that is fixed.
+        network: The network in eval mode.
+        head: The spec of the head.
+        names: The names of the tensors it is given, in order.
+        tokens: The number of real tokens, if that is fixed.
     """
 
     def __init__(
@@ -89,7 +90,7 @@ class HeadPart(nn.Module):
         self.eval()
 
     def forward(self, *tensors: Tensor) -> tuple[Tensor, ...]:
-        """Cut the padding off, or mask it, and answer."""
+        """Remove the padding, or mask it, and compute the outputs."""
         extras = dict(zip(self.names, tensors, strict=True))
         x_BND = extras.pop(FEATURES)[:, : self.tokens]
         features = Tokens(x_BND, extras.pop(MASK, None), extras)
@@ -97,75 +98,87 @@ class HeadPart(nn.Module):
 
 
 @dataclass(frozen=True)
-class Part:
-    """A part and how to trace it."""
+class NetworkPart:
+    """A part of the network that is to be traced.
+
+    Attributes:
+        spec: The spec of the part.
+        traceable: The module of the part.
+    """
 
     spec: PartSpec
     traceable: Traceable
 
 
 @dataclass(frozen=True)
-class Composition:
-    """How a head is put together."""
+class PartitionedHead:
+    """A head and the parts that it is put together from.
 
-    head: HeadSpec
-    tokenizer: Part
-    trunk: Part
-    own: Part
+    Attributes:
+        spec: The spec of the head.
+        tokenizer: The tokenizer of its inputs.
+        trunk: The trunk.
+        own: The part after the trunk.
+    """
+
+    spec: HeadSpec
+    tokenizer: NetworkPart
+    trunk: NetworkPart
+    own: NetworkPart
 
     @property
-    def parts(self) -> tuple[Part, Part, Part]:
-        """In the order they run."""
+    def parts(self) -> tuple[NetworkPart, NetworkPart, NetworkPart]:
+        """The parts in the order they run."""
         return self.tokenizer, self.trunk, self.own
 
 
-class Cutting:
+class PartitionedNetwork:
     """The parts of a network for a set of heads.
 
     Args:
-        network: in eval mode.
-        heads: those to be served.
+        network: The network in eval mode.
+        heads: The heads to be served.
     """
 
     def __init__(self, network: OmniVec2, heads: Sequence[HeadSpec]) -> None:
         self._network = network
-        self._heads = heads
+        self._specs = heads
 
     @cached_property
-    def compositions(self) -> dict[str, Composition]:
-        """Route -> its parts; equal parts are one object."""
-        tokenizers: dict[tuple[object, ...], Part] = {}
+    def heads(self) -> dict[str, PartitionedHead]:
+        """A map from ``<modality>/<task>`` to the head's parts; equal parts are one object."""
+        tokenizers: dict[tuple[object, ...], NetworkPart] = {}
         taken: set[str] = set()
         # A modality's embedding comes first: its tokenizer gets the plain name.
-        first = sorted(self._heads, key=lambda h: (h.family is not TaskFamily.EMBEDDING, h.name))
+        first = sorted(self._specs, key=lambda h: (not h.is_embedding, h.name))
         for head in first:
             key = self._key(head)
             if key not in tokenizers:
                 plain = f"tokenizer_{key[-1] or key[0]}"
                 unique = plain if plain not in taken else f"{plain}_{_sizes(head)}"
                 taken.add(unique)
-                alike = [h for h in first if self._key(h) == key]
-                tokenizers[key] = self._tokenizer(unique, max(alike, key=longest_input))
+                sharing = [h for h in first if self._key(h) == key]
+                tokenizers[key] = self._tokenizer(unique, max(sharing, key=longest_input))
         trunk = self._trunk(next(iter(tokenizers.values())))
-        composed = {}
-        embedding: Part | None = None
-        for head in self._heads:
+        partitioned = {}
+        embedding: NetworkPart | None = None
+        for head in self._specs:
             tokenizer = tokenizers[self._key(head)]
             if self._network.config.heads[head.route].has_weights:
                 own = self._head(head, tokenizer, trunk)
             else:
                 own = embedding = embedding or self._embedding(head, tokenizer, trunk)
-            composed[head.route] = Composition(head, tokenizer, trunk, own)
-        return composed
+            partitioned[head.route] = PartitionedHead(head, tokenizer, trunk, own)
+        return partitioned
 
     def _key(self, head: HeadSpec) -> tuple[object, ...]:
-        """Heads of one key share a tokenizer."""
+        """Return the key of a head's tokenizer; heads of one key share it."""
         config = self._network.config.heads[head.route]
         inputs = tuple((t.name, t.dtype, t.shape) for t in head.inputs)
-        # One that hands more on than others of its weights is a part of its own.
+        # A tokenizer that gives more outputs than others of its weights is a part of its own.
         return config.tokenizer, inputs, module_name(head.route) if config.token_summaries else ""
 
-    def _tokenizer(self, name: str, head: HeadSpec) -> Part:
+    def _tokenizer(self, name: str, head: HeadSpec) -> NetworkPart:
         module = TokenizerPart(self._network, head)
         inputs = {k: np.asarray(v) for k, v in example_inputs(head).items()}
         with torch.inference_mode():
@@ -186,9 +199,9 @@ class Cutting:
         traceable = Traceable(
             name, module, spec.inputs, outputs, dynamic_axes(head), batch_axes(head), inputs
         )
-        return Part(spec, traceable)
+        return NetworkPart(spec, traceable)
 
-    def _trunk(self, tokenizer: Part) -> Part:
+    def _trunk(self, tokenizer: NetworkPart) -> NetworkPart:
         width = tokenizer.spec.outputs[0].shape[-1]
         inputs = (
             TensorSpec(name=TOKENS, dtype="float32", shape=(-1, width)),
@@ -203,7 +216,7 @@ class Cutting:
         }
         return self._part(TRUNK, "trunk", TrunkPart(self._network), inputs, outputs, example)
 
-    def _head(self, head: HeadSpec, tokenizer: Part, trunk: Part) -> Part:
+    def _head(self, head: HeadSpec, tokenizer: NetworkPart, trunk: NetworkPart) -> NetworkPart:
         sample = tokenizer.traceable.example
         with torch.inference_mode():
             inputs = {name: torch.from_numpy(array) for name, array in sample.items()}
@@ -224,8 +237,8 @@ class Cutting:
         example = {tensor.name: answers[tensor.name] for tensor in tensors}
         return self._part(f"head_{head.name}", "head", module, tensors, head.outputs, example)
 
-    def _embedding(self, head: HeadSpec, tokenizer: Part, trunk: Part) -> Part:
-        """The head part of every embedding, cut from that of some modality."""
+    def _embedding(self, head: HeadSpec, tokenizer: NetworkPart, trunk: NetworkPart) -> NetworkPart:
+        """Return the head part of every embedding, made from that of some modality."""
         inputs = (*trunk.spec.outputs, *(t for t in trunk.spec.inputs if t.name == MASK))
         module = HeadPart(self._network, head, [tensor.name for tensor in inputs], None)
         answers = tokenizer.traceable.answer(tokenizer.traceable.example)
@@ -241,11 +254,11 @@ class Cutting:
         inputs: tuple[TensorSpec, ...],
         outputs: tuple[TensorSpec, ...],
         example: Batch,
-    ) -> Part:
-        largest = max(head.max_batch_size for head in self._heads)
+    ) -> NetworkPart:
+        largest = max(head.max_batch_size for head in self._specs)
         spec = _spec(name, kind, inputs, outputs, largest)
         axes, bounds = part_axes(inputs), part_bounds(inputs)
-        return Part(spec, Traceable(name, module, inputs, outputs, axes, bounds, example))
+        return NetworkPart(spec, Traceable(name, module, inputs, outputs, axes, bounds, example))
 
 
 def _spec(
@@ -267,25 +280,25 @@ def _spec(
 
 
 class _Recorder(dict[str, Tensor]):
-    """Extras that remember which of them were looked at."""
+    """Extras that record which of them were read."""
 
     def __init__(self, extras: Mapping[str, Tensor]) -> None:
         super().__init__(extras)
         self.read: set[str] = set()
 
     def __getitem__(self, name: str) -> Tensor:
-        """Give an extra and remember it."""
+        """Return an extra and record its name."""
         self.read.add(name)
         return super().__getitem__(name)
 
 
 def _extras_of(network: OmniVec2, head: HeadSpec) -> tuple[str, ...]:
-    """Names of what a head's tokenizer hands past the trunk."""
+    """Return the names of the tensors that a head's tokenizer passes around the trunk."""
     inputs = {k: torch.from_numpy(np.asarray(v)) for k, v in example_inputs(head).items()}
     with torch.inference_mode():
         return tuple(network.tokenize(head.route, inputs).extras)
 
 
 def _sizes(head: HeadSpec) -> str:
-    """``192x256x3``: what tells a second tokenizer of the same weights from the first."""
+    """Return ``192x256x3``: the name of a second tokenizer of the same weights ends so."""
     return "_".join("x".join(map(str, tensor.shape)) for tensor in head.inputs)

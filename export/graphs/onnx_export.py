@@ -1,4 +1,4 @@
-"""One ONNX graph of a modality-task or of a part: traced, made small, weights left outside."""
+"""One ONNX graph of a head or of a part: traced, simplified, its weights left outside."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ from export.graphs.traceable import Traceable
 from export.graphs.weight_ranges import StoredWeights
 from omnivec2.errors import ExportError
 from omnivec2.parts import LENGTH
-from omnivec2.spec import TensorSpec
+from omnivec2.spec import TensorSpec, model_name
 
 DEFAULT_OPSET = 20
 MAX_OPSET = 23
-"""TensorRT's ceiling."""
+"""The newest operator set that TensorRT reads."""
 
 _OPTIMISER_ITERATIONS = 3
 _PREFIX = "network."
@@ -35,10 +35,10 @@ class Graph:
     """A graph on disk.
 
     Attributes:
-        path: the ``model.onnx``.
-        bytes: its size; the weights are not in it.
-        storage: stored dtype -> number of weights read in it.
-        reads: names of the stored tensors it reads.
+        path: The ``model.onnx``.
+        bytes: The size of the file; the weights are not in it.
+        storage: A map from stored dtypes to the number of weights that are read in it.
+        reads: The names of the stored tensors it reads.
     """
 
     path: Path
@@ -53,13 +53,13 @@ def export_graph(
     """Write one graph; the weights file must later lie in the same directory.
 
     Args:
-        traceable: in eval mode, its network loaded from ``weights``.
-        weights: the checkpoint's tensors, of the same names as the network's.
-        path: the ``model.onnx`` to write.
-        opset: ONNX operator set, at most 23.
+        traceable: The module in eval mode, its network loaded from ``weights``.
+        weights: The checkpoint's tensors, of the same names as the network's.
+        path: The ``model.onnx`` to write.
+        opset: The ONNX operator set, at most 23.
 
     Raises:
-        ExportError: the module cannot be traced with dynamic axes, does not give the
+        ExportError: The module cannot be traced with dynamic axes, does not give the
             outputs it names, or uses a constant that the checkpoint does not hold.
     """
     if not 18 <= opset <= MAX_OPSET:
@@ -71,7 +71,7 @@ def export_graph(
     storage = externalise(model, weights)
     _strip(model)
     _name_lengths(model.graph, frozenset(traceable.bounds))
-    model.graph.name = traceable.name.replace("/", "_")
+    model.graph.name = model_name(traceable.name)
     model.producer_name, model.producer_version = "omnivec2", ""
     ir.save(model, path)
     reads = _check(path, traceable)
@@ -108,13 +108,13 @@ def _trace(traceable: Traceable, opset: int) -> ir.Model:
 
 
 def _root(error: BaseException) -> BaseException:
-    """The first of a chain of errors; torch wraps it in advice about its own internals."""
+    """Return the first of a chain of errors; torch wraps it in advice about its internals."""
     return error if error.__cause__ is None else _root(error.__cause__)
 
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Silence what torch says about itself while exporting; none of it is about our graph."""
+    """Silence torch's warnings about itself during an export; none is about the graph."""
     logger = logging.getLogger("torch.onnx")
     level = logger.level
     logger.setLevel(logging.ERROR)  # "torchvision is not installed", once per operator
@@ -136,7 +136,7 @@ def _rename(graph: ir.Graph, value: ir.Value, name: str) -> None:
 
 
 def _shrink(model: ir.Model, weights: frozenset[str]) -> None:
-    """Fold and simplify everything but the weights, which must keep their names and bytes."""
+    """Fold and simplify all but the weights, which must keep their names and bytes."""
 
     def should_fold(node: ir.Node) -> bool | None:
         touches = any(value is not None and value.name in weights for value in node.inputs)
@@ -156,7 +156,7 @@ def _shrink(model: ir.Model, weights: frozenset[str]) -> None:
 
 
 def _strip(model: ir.Model) -> None:
-    """Drop what only a reader of the exporter's source would miss: traces, types, notes."""
+    """Remove what only helps to debug the exporter: traces, types, notes."""
     graph = model.graph
     model.doc_string, graph.doc_string = None, None
     model.metadata_props.clear()
@@ -179,7 +179,7 @@ def _strip(model: ir.Model) -> None:
 
 
 def _name_lengths(graph: ir.Graph, known: frozenset[str]) -> None:
-    """Give a computed length a word: tracing leaves a formula of the inputs' lengths."""
+    """Name a computed length, for which tracing leaves a formula of the inputs' lengths."""
     for output in graph.outputs:
         if output.shape is not None:
             output.shape = ir.Shape(
@@ -189,7 +189,7 @@ def _name_lengths(graph: ir.Graph, known: frozenset[str]) -> None:
 
 
 def _check(path: Path, traceable: Traceable) -> tuple[str, ...]:
-    """Check the written graph's names and that its batch is dynamic; what it reads."""
+    """Check the written graph's names and that its batch is dynamic; return what it reads."""
     graph = onnx.load(path, load_external_data=False).graph
     expected: tuple[tuple[str, Sequence[onnx.ValueInfoProto], tuple[TensorSpec, ...]], ...] = (
         ("inputs", graph.input, traceable.inputs),

@@ -1,37 +1,33 @@
-"""What the exporter traces: a module that takes and gives named tensors by position."""
+"""Modules that the exporter traces: they take and give named tensors by position."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
 from export.parity.random_samples import batch_axes, dynamic_axes, example_inputs
+from omnivec2.arrays import Array, Batch
 from omnivec2.errors import ExportError
 from omnivec2.spec import HeadSpec, TensorSpec
-
-Array = npt.NDArray[Any]
-Batch = Mapping[str, Array]
 
 
 @dataclass(frozen=True)
 class Traceable:
-    """A module with everything tracing and comparing need to know of it.
+    """A module with all that is needed to trace it and to compare with it.
 
     Attributes:
-        name: for messages: a route, or a part's name.
-        module: tensors in the order of ``inputs`` -> tensors in the order of ``outputs``;
-            holds the network as ``network``, so that weights keep their names.
-        inputs: their specs.
-        outputs: their specs.
-        axes: input -> axis (batch is 0) -> name of that dynamic axis.
-        bounds: name of a dynamic axis -> smallest and largest size.
-        example: inputs to trace with.
+        name: The name in messages: the head, as ``<modality>/<task>``, or the part.
+        module: The module, from tensors in the order of ``inputs`` to tensors in the order of
+            ``outputs``; it holds the network as ``network``, so that weights keep their names.
+        inputs: The specs of its inputs.
+        outputs: The specs of its outputs.
+        axes: A map from inputs to their dynamic axes: axis (batch is 0) -> name of the axis.
+        bounds: A map from dynamic axes to their smallest and largest sizes.
+        example: The inputs to trace with.
     """
 
     name: str
@@ -43,15 +39,15 @@ class Traceable:
     example: Batch
 
     def answer(self, batch: Batch) -> dict[str, Array]:
-        """What PyTorch answers to a batch."""
+        """Run a batch in PyTorch and return its outputs by name."""
         with torch.inference_mode():
             tensors = [torch.from_numpy(batch[tensor.name]) for tensor in self.inputs]
             outputs: Sequence[Tensor] = self.module(*tensors)
         return {t.name: o.numpy() for t, o in zip(self.outputs, outputs, strict=True)}
 
 
-class Route(nn.Module):
-    """The whole of one route of the network: h . g . f behind its tokenizer."""
+class WholeHead(nn.Module):
+    """One head in one piece: the tokenizer, then h . g . f."""
 
     def __init__(self, network: nn.Module, head: HeadSpec) -> None:
         super().__init__()
@@ -62,17 +58,17 @@ class Route(nn.Module):
         self.eval()
 
     def forward(self, *tensors: Tensor) -> tuple[Tensor, ...]:
-        """Inputs in the head spec's order -> outputs in its order."""
+        """Compute outputs in the head spec's order from inputs in its order."""
         inputs = dict(zip(self.input_names, tensors, strict=True))
         outputs = self.network(self.route, inputs)
         return in_order(self.route, outputs, self.output_names)
 
 
 def in_order(name: str, outputs: Mapping[str, Tensor], names: Sequence[str]) -> tuple[Tensor, ...]:
-    """Named outputs by position.
+    """Return named outputs by position.
 
     Raises:
-        ExportError: they are not those the head spec names.
+        ExportError: The outputs are not those that the head spec names.
     """
     if set(outputs) != set(names):
         raise ExportError(
@@ -82,16 +78,16 @@ def in_order(name: str, outputs: Mapping[str, Tensor], names: Sequence[str]) -> 
     return tuple(outputs[name] for name in names)
 
 
-def traceable_route(network: nn.Module, head: HeadSpec) -> Traceable:
-    """A whole route, as the fused layout serves it.
+def traceable_head(network: nn.Module, head: HeadSpec) -> Traceable:
+    """Return a head in one piece, as the fused layout serves it.
 
     Args:
-        network: called as ``network(route, inputs)``; in eval mode.
-        head: names, shapes and dynamic axes of the inputs and outputs.
+        network: The network in eval mode; it is called as ``network(route, inputs)``.
+        head: The spec with names, shapes and dynamic axes of the inputs and outputs.
     """
     return Traceable(
         name=head.route,
-        module=Route(network, head),
+        module=WholeHead(network, head),
         inputs=head.inputs,
         outputs=head.outputs,
         axes=dynamic_axes(head),

@@ -1,4 +1,4 @@
-"""Where each tensor lies in a safetensors file, so that a graph can refer to its bytes."""
+"""The byte ranges of the tensors in a safetensors file, so that a graph can refer to them."""
 
 from __future__ import annotations
 
@@ -8,11 +8,10 @@ import struct
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
+from omnivec2.arrays import Array
 from omnivec2.checkpoint import (
     SCALE_SUFFIX,
     WEIGHTS_FILE,
@@ -22,22 +21,23 @@ from omnivec2.checkpoint import (
 )
 from omnivec2.errors import CheckpointError
 
-Array = npt.NDArray[Any]
-
 
 @dataclass(frozen=True)
 class ByteRange:
-    """Bytes of one stored tensor, counted from the start of the file."""
+    """The bytes of one stored tensor, counted from the start of the file."""
 
     offset: int
     length: int
 
 
 class StoredWeights:
-    """A checkpoint's tensors three ways: as stored, as computed with, and as byte ranges.
+    """A checkpoint's tensors as they are stored, as float values, and as byte ranges.
+
+    Args:
+        directory: The directory of the checkpoint.
 
     Raises:
-        CheckpointError: the weights file is missing, damaged, or not laid out as the
+        CheckpointError: The weights file is missing, damaged, or not laid out as the
             format says.
     """
 
@@ -54,9 +54,13 @@ class StoredWeights:
                 raise CheckpointError(f"{self.path}: the bytes of {name} are not where it says")
 
     def content_digest(self, names: Iterable[str], spec: str) -> str:
-        """Sha256 over some tensors as they are stored, and the specs of who reads them.
+        """Return the sha256 over some tensors as they are stored and the spec of their part.
 
-        Two parts with the same digest compute the same, whichever checkpoint they lie in.
+        Two parts with the same digest compute the same, whichever checkpoint they are from.
+
+        Args:
+            names: The names of the tensors.
+            spec: The spec of the part that reads them, as JSON.
         """
         digest = hashlib.sha256(spec.encode())
         for name in sorted(names):
@@ -66,12 +70,12 @@ class StoredWeights:
         return digest.hexdigest()
 
     def scale_name(self, name: str) -> str | None:
-        """The name of a tensor's row scale, or None if it is not stored as int8 rows."""
+        """Return the name of a tensor's row scale, or None if it is not stored as int8 rows."""
         return f"{name}{SCALE_SUFFIX}" if is_quantised(name, self.stored) else None
 
 
 def read_ranges(path: Path) -> dict[str, ByteRange]:
-    """Byte ranges of all tensors of a safetensors file.
+    """Read the byte ranges of all tensors of a safetensors file.
 
     The format (github.com/huggingface/safetensors): a little-endian uint64 with the
     header's size, the header as JSON, then the data that its offsets count from.

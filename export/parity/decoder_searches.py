@@ -1,6 +1,6 @@
-"""The batches a decoder is compared on: steps of real searches, torch or not.
+"""The batches that a decoder is compared on: steps of searches, with or without torch.
 
-Memory of random inputs, past states as the steps before left them.
+The memory is that of random inputs, and past states are as earlier steps left them.
 """
 
 from __future__ import annotations
@@ -9,8 +9,9 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from export.parity.parity_gate import Answering, Batch, Case
+from export.parity.parity_gate import Case, Reference
 from export.parity.random_samples import MAX_BATCH, length_cases, random_inputs
+from omnivec2.arrays import Batch
 from omnivec2.generation import (
     GENERATED,
     PAST,
@@ -23,20 +24,25 @@ from omnivec2.parts import LENGTH, LENGTH_BUCKETS
 from omnivec2.spec import Generation, HeadSpec
 
 BEAMS, PLACES = "beams", "places"
-"""Names of the decoder's own dynamic axes."""
+"""The names of the decoder's own dynamic axes."""
 
 _BATCH_SIZES = (1, 3)
 _BEAMS = (1, 4)
 _STEPS = 18
-"""Steps of a search that are compared: past the first places' end, where they are doubled."""
+"""The steps of a search: past the end of the first places, where their number is doubled."""
 _COMPARED = (0, 1, 7, _STEPS - 1)
 
 
 def decoder_axes(
     generation: Generation,
 ) -> tuple[dict[str, dict[int, str]], dict[str, tuple[int, int]]]:
-    """Input -> its dynamic axes by name, and the smallest and largest size of each name."""
-    # What is no input of the loop lies along the source.
+    """Return the dynamic axes of a decoder.
+
+    Returns:
+        A map from inputs to their dynamic axes (axis -> name), and one from these names to
+        their smallest and largest sizes.
+    """
+    # Inputs that are none of the loop's lie along the source.
     named = {PREVIOUS: {1: BEAMS}, STEP: {}, PAST: {1: BEAMS, 2: PLACES}}
     axes = {
         tensor.name: {0: "batch", **named.get(tensor.name, {1: LENGTH})}
@@ -51,13 +57,13 @@ def decoder_axes(
     return axes, bounds
 
 
-def decoder_cases(head: HeadSpec, whole: Answering, step: Answering) -> Iterator[Case]:
-    """Steps of searches at several batch sizes, lengths and numbers of beams.
+def decoder_cases(head: HeadSpec, whole: Reference, step: Reference) -> Iterator[Case]:
+    """Yield steps of searches at several batch sizes, lengths and numbers of beams.
 
     Args:
-        head: one with ``generation``.
-        whole: gives the head's outputs.
-        step: gives the decoder's.
+        head: A head with ``generation``.
+        whole: The head in one piece.
+        step: The decoder.
     """
     assert head.generation is not None, f"{head.route} writes no text"
     rng = np.random.default_rng(0)
@@ -72,19 +78,19 @@ def decoder_cases(head: HeadSpec, whole: Answering, step: Answering) -> Iterator
 
 def _search(
     generation: Generation,
-    step: Answering,
+    step: Reference,
     constant: Batch,
     sizes: tuple[int, int],
     rng: np.random.Generator,
 ) -> Iterator[Batch]:
-    """Inputs of some steps; words are chosen at random, states are the decoder's.
+    """Yield the inputs of some steps; words are chosen at random, states are the decoder's.
 
     Args:
-        generation: of the head.
-        step: gives the decoder's outputs.
-        constant: inputs that stay the same.
-        sizes: rows and beams.
-        rng: where randomness comes from.
+        generation: The part of the head's spec about text.
+        step: The decoder.
+        constant: The inputs that stay the same.
+        sizes: The numbers of rows and beams.
+        rng: The random number generator.
     """
     width = next(t.shape[-1] for t in generation.inputs if t.name == PAST)
     words = next(t.shape[-1] for t in generation.outputs if t.name == GENERATED)

@@ -1,4 +1,4 @@
-"""The gate every exported graph passes: it answers like the network, at every size."""
+"""The parity gate: an exported graph answers like the network, at every size."""
 
 from __future__ import annotations
 
@@ -8,33 +8,39 @@ from typing import Literal, Protocol
 
 import numpy as np
 
-from export.parity.agreement import Array, relative_error
+from export.parity.agreement import relative_error
 from export.parity.random_samples import length_cases, random_inputs
+from omnivec2.arrays import Array, Batch
 from omnivec2.errors import ParityError
 from omnivec2.passport import PARITY_TOLERANCE, ParityEntry
 from omnivec2.preprocess import collate
 from omnivec2.spec import HeadSpec
 
-Batch = Mapping[str, Array]
 Kind = Literal["random", "sample"]
 
 BATCH_SIZES = (1, 3, 8)
 
 
-class Answering(Protocol):
-    """What a graph is compared with: a module in PyTorch, or the graph it was made from."""
+class Reference(Protocol):
+    """A model to compare a graph with: a module in PyTorch, or the graph it was made from."""
 
     @property
     def name(self) -> str:
-        """For messages."""
+        """The name in messages."""
 
     def answer(self, batch: Batch) -> dict[str, Array]:
-        """Output -> its value."""
+        """Run a batch and return its outputs by name."""
 
 
 @dataclass(frozen=True)
 class Case:
-    """A batch to compare at, and what it stands for."""
+    """A batch to compare at.
+
+    Attributes:
+        batch: The inputs.
+        kind: The origin of the inputs.
+        lengths: A map from dynamic axes to their sizes.
+    """
 
     batch: Batch
     kind: Kind = "random"
@@ -42,16 +48,16 @@ class Case:
 
     @property
     def size(self) -> int:
-        """Rows of the batch."""
+        """The number of rows of the batch."""
         return len(next(iter(self.batch.values())))
 
 
 Run = Callable[[Sequence[str], Batch], Sequence[Array]]
-"""(names of outputs, inputs) -> outputs; an ONNX Runtime session's ``run`` is one."""
+"""A function (names of outputs, inputs) -> outputs, like ``run`` of ONNX Runtime's sessions."""
 
 
 def check_parity(
-    reference: Answering,
+    reference: Reference,
     run: Run,
     cases: Iterable[Case],
     *,
@@ -60,13 +66,15 @@ def check_parity(
     """Compare a graph with PyTorch eager, or with the graph it was made from.
 
     Args:
-        reference: float32, with the weights the graph reads; a module is in eval mode.
-        run: runs the graph.
-        cases: batches to compare at.
-        tolerance: largest allowed max|a-b| / max|b| of any output (a lone number: / max(|b|, 1)).
+        reference: The model to compare with, in float32 with the weights that the graph reads;
+            a module is in eval mode.
+        run: A function that runs the graph.
+        cases: The batches to compare at.
+        tolerance: The largest max|a-b| / max|b| of any output that is allowed (of a lone number:
+            / max(|b|, 1)).
 
     Raises:
-        ParityError: an output differs by more, has another shape, or is not finite.
+        ParityError: An output differs by more, has another shape, or is not finite.
     """
     entries: list[ParityEntry] = []
     for case in cases:
@@ -91,11 +99,11 @@ def check_parity(
     return tuple(entries)
 
 
-def compare(reference: Answering, run: Run, batch: Batch) -> dict[str, float]:
-    """Output name -> relative error of the graph on one batch.
+def compare(reference: Reference, run: Run, batch: Batch) -> dict[str, float]:
+    """Return the relative error of each output of the graph on one batch, by name.
 
     Raises:
-        ParityError: the outputs have different shapes.
+        ParityError: The outputs have different shapes.
     """
     expected = reference.answer(batch)
     errors: dict[str, float] = {}
@@ -110,7 +118,7 @@ def compare(reference: Answering, run: Run, batch: Batch) -> dict[str, float]:
 
 
 def _error(answer: Array, expected: Array) -> float:
-    """The relative error; a lone number below 1 counts as 1.
+    """Return the relative error; a lone number below 1 counts as 1.
 
     It has nothing to be compared with but itself, and any rounding is large beside one that
     happens to lie near zero, as a regression of one row may.
@@ -126,7 +134,7 @@ def cases_of(
     samples: Sequence[Mapping[str, Array]] = (),
     batch_sizes: Sequence[int] = BATCH_SIZES,
 ) -> Iterator[Case]:
-    """Random inputs of a head at each batch size and case of lengths, then real ones if given."""
+    """Yield random inputs of a head at each batch size and length, then real ones if given."""
     rng = np.random.default_rng(0)
     for lengths in length_cases(head):
         for size in batch_sizes:

@@ -42,7 +42,7 @@ HALF_TYPES: dict[HalfPrecision, ir.DataType] = {
     "bf16": ir.DataType.BFLOAT16,
 }
 PRODUCTS = frozenset({"MatMul", "Gemm", "Conv", "ConvTranspose", "Einsum", "Attention"})
-"""Where a tensor meets weights or another tensor, and nearly all time goes."""
+"""The operators that multiply a tensor by weights or another tensor; nearly all time goes there."""
 _CONVOLUTIONS = frozenset({"Conv", "ConvTranspose"})
 
 _FLOAT32_OPS = frozenset(
@@ -70,16 +70,16 @@ def convert(graph: Path, weights: Path, path: Path, precision: Precision) -> dic
     """Write a self-contained graph that computes in a precision.
 
     Args:
-        graph: an exported ``model.onnx``, of a head or of a part.
-        weights: the weights file it refers to.
-        path: where to write; nothing outside this file is referred to.
-        precision: inputs and outputs keep their types in each.
+        graph: An exported ``model.onnx``, of a head or of a part.
+        weights: The weights file it refers to.
+        path: The file to write; it refers to no other file.
+        precision: The precision to compute in; inputs and outputs keep their types.
 
     Returns:
-        dtype -> how many of its products (matrix products, convolutions) compute in it.
+        A map from dtypes to the number of products (matrix products, convolutions) in it.
 
     Raises:
-        ExportError: the graph cannot be read, or a weight is beyond the type's range.
+        ExportError: The graph cannot be read, or a weight is beyond the type's range.
     """
     model = load_inlined(graph, weights)
     convert_model(model, precision)
@@ -101,11 +101,11 @@ def to_half(model: ir.Model, precision: HalfPrecision) -> None:
     """Rewrite a model in place; see this module's docstring for what stays float32.
 
     Args:
-        model: as ``load_inlined`` gives it: dtypes known, constants computed.
-        precision: what the rest computes in.
+        model: A model from ``load_inlined``: dtypes are known, constants computed.
+        precision: The precision that the rest computes in.
 
     Raises:
-        ExportError: a weight is beyond the range of fp16, or a node holds a graph of its own.
+        ExportError: A weight is beyond the range of fp16, or a node holds a graph of its own.
     """
     for node in model.graph:
         if any(a.type == ir.AttributeType.GRAPH for a in node.attributes.values()):
@@ -120,7 +120,7 @@ def to_half(model: ir.Model, precision: HalfPrecision) -> None:
 
 
 def float32_nodes(graph: ir.Graph) -> set[ir.Node]:
-    """Nodes that compute in float32: before the first matrix, after the last product, sums."""
+    """Return the nodes that stay float32: before the first matrix, after the last product, sums."""
     raw: set[ir.Node] = set()
     for node in graph:
         if (node.op_type in _CONVOLUTIONS or not _meets_weights(node)) and all(
@@ -132,7 +132,7 @@ def float32_nodes(graph: ir.Graph) -> set[ir.Node]:
         consumers = list(_consumers(node))
         if not _meets_weights(node) and all(consumer in final for consumer in consumers):
             final.add(node)
-        # What is made of weights alone follows those who use it: rounding would be for nothing.
+        # What depends on weights alone follows its consumers: rounding would be in vain.
         if node in raw and not _depends_on_inputs(node) and consumers:
             kept = all(consumer in raw | final for consumer in consumers)
             raw -= set() if kept else {node}
@@ -140,7 +140,7 @@ def float32_nodes(graph: ir.Graph) -> set[ir.Node]:
 
 
 def count_products(model: ir.Model) -> dict[str, int]:
-    """Dtype -> number of products that compute in it."""
+    """Count the products that compute in each dtype."""
     counts: dict[str, int] = {}
     for node in model.graph:
         dtype = node.inputs[0].dtype if node.op_type in PRODUCTS and node.inputs[0] else None
@@ -158,7 +158,7 @@ def _meets_weights(node: ir.Node) -> bool:
 
 
 def _computed(node: ir.Node) -> Iterable[ir.Value]:
-    """The float32 and boolean inputs of a node that are not constants."""
+    """Yield the float32 and boolean inputs of a node that are not constants."""
     for value in node.inputs:
         if value is None or value.const_value is not None:
             continue
@@ -177,14 +177,14 @@ def _consumers(node: ir.Node) -> Iterable[ir.Node]:
 
 @dataclass
 class _Rewriter:
-    """Gives values their type, with one Cast per value and type where two types meet."""
+    """Gives values their type, with one Cast per value and type between two types."""
 
     graph: ir.Graph
     half: ir.DataType
     casts: dict[tuple[ir.Value, ir.DataType], ir.Value] = field(default_factory=dict)
 
     def rewrite(self, node: ir.Node, dtype: ir.DataType) -> None:
-        """Make a node take its float inputs, and give its float outputs, in a type."""
+        """Set the type of a node's float inputs and float outputs."""
         floats = {_FLOAT, self.half}
         for index, value in enumerate(node.inputs):
             if value is not None and value.dtype in floats and value.dtype != dtype:
@@ -197,7 +197,7 @@ class _Rewriter:
             node.attributes["to"] = ir.AttrInt64("to", int(dtype))
 
     def as_type(self, value: ir.Value, dtype: ir.DataType, before: ir.Node) -> ir.Value:
-        """The same value in another type; a constant is converted, others are cast."""
+        """Return the same value in another type; a constant is converted, others are cast."""
         key = (value, dtype)
         if key not in self.casts:
             if value.const_value is not None:
@@ -207,7 +207,7 @@ class _Rewriter:
         return self.casts[key]
 
     def restore_outputs(self) -> None:
-        """Give the graph's outputs in float32, under their names."""
+        """Cast the graph's outputs to float32, under their names."""
         for index, value in enumerate(self.graph.outputs):
             if value.dtype != self.half:
                 continue

@@ -1,4 +1,4 @@
-"""What half precision does to answers, measured without hardware that computes in it.
+"""The effect of half precision on answers, measured without hardware that computes in it.
 
 ONNX Runtime's CPU provider computes half-precision graphs in float32 and drops the rounding
 between nodes, so its answers are better than a GPU's. Here every node that computes in a
@@ -22,15 +22,15 @@ _FLOAT = ir.DataType.FLOAT
 
 
 def rounded_session(graph: Path, weights: Path, precision: Precision) -> ort.InferenceSession:
-    """A session that answers as an engine of a precision does, for ``export.parity.parity_gate``.
+    """Open a session that rounds as an engine of a precision does, for the parity gate.
 
     Args:
-        graph: an exported ``model.onnx``, of a head or of a part.
-        weights: the weights file it refers to.
-        precision: fp32 gives the graph as it is, weights inside.
+        graph: An exported ``model.onnx``, of a head or of a part.
+        weights: The weights file it refers to.
+        precision: The precision; in fp32 the graph is unchanged.
 
     Raises:
-        ExportError: the graph cannot be read or converted.
+        ExportError: The graph cannot be read or converted.
     """
     model = load_inlined(graph, weights)
     convert_model(model, precision)
@@ -47,7 +47,7 @@ def with_explicit_rounding(model: ir.Model) -> None:
     """Rewrite a half-precision model, in place, so that any CPU rounds as it says.
 
     Args:
-        model: as ``export.precision.half_precision.to_half`` leaves it: dtypes known.
+        model: A model from ``export.precision.half_precision.to_half``: dtypes are known.
     """
     half = set(HALF_TYPES.values())
     graph = model.graph
@@ -66,7 +66,7 @@ def with_explicit_rounding(model: ir.Model) -> None:
 
 
 def _round(graph: ir.Graph, node: ir.Node, value: ir.Value) -> None:
-    """Let the node give float32 under another name, and its rounding take the name."""
+    """Make a node give float32 under another name, and its rounded value take the name."""
     dtype = value.dtype
     assert dtype is not None
     cast = ir.node("Cast", [value], {"to": dtype})

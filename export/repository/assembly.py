@@ -3,10 +3,11 @@
 ::
 
     <out>/<model>/config.pbtxt
+    <out>/<head>/head_spec.json  passport.json        what its configuration carries, to read
     <out>/<model>/1/model.onnx  weights.safetensors  passport.json
 
-``export.repository.layouts`` says which models there are. Needs neither torch nor onnx:
-it copies graphs and hard-links the one weights file.
+``export.repository.layouts`` plans the models. Needs neither torch nor onnx: graphs are copied,
+the one weights file is hard-linked.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from typing import Annotated
 from filelock import FileLock, Timeout
 from pydantic import BaseModel, Field, ValidationError
 
-from export.repository.config_writer import CONFIG_FILE
+from export.exported_checkpoint import ExportedCheckpoint, read_exported_checkpoint
 from export.repository.layouts import Layout, PlannedModel, plan
 from omnivec2.atomic_files import (
     RETIRED_PREFIX,
@@ -31,8 +32,8 @@ from omnivec2.atomic_files import (
     staging_directory,
     write_file,
 )
-from omnivec2.checkpoint import Checkpoint, read_checkpoint
 from omnivec2.errors import ArtifactError, PassportError
+from omnivec2.model_config import CONFIG_FILE
 from omnivec2.passport import (
     PASSPORT_FILE,
     WEIGHTS_FILE,
@@ -43,7 +44,7 @@ from omnivec2.passport import (
 )
 
 VERSION = "1"
-"""Of every model that is assembled; heads that take their place count on from it."""
+"""The version of every model that is assembled; heads that replace one count on from it."""
 DEFAULT_LAYOUT = Layout.SHARED
 Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")]
 _LOCK_FILE = ".lock"
@@ -52,42 +53,42 @@ _LOCK_TIMEOUT_SECONDS = 300.0
 
 
 def assemble(checkpoint: Path, out: Path, layout: Layout | None = None) -> list[Path]:
-    """Bring a model repository up to date with a checkpoint.
+    """Update a model repository from a checkpoint.
 
-    Models that are up to date are left alone, those that the checkpoint or the layout no
-    longer has are removed, and directories somebody else put there are not touched; nor are
-    heads that ``rollout.change_heads`` put there or took away. All that is new is written beside
-    and then moved into place, models after those they need, so that a server never sees half
-    of it. Several processes may call this at once: one works, the others wait.
+    Models that are up to date stay as they are, those that the checkpoint or the layout no
+    longer has are removed, and directories of other origin are not touched; nor are heads that
+    ``rollout.change_heads`` added or removed. New models are written beside the repository's and
+    then moved into place, each after those it needs, so that a server never sees a model in
+    part. Several processes may call this at once: one works, the others wait.
 
     Args:
-        checkpoint: an exported checkpoint directory.
-        out: the repository; made if need be. Read-only is fine if it is up to date.
-        layout: fused or shared; None keeps the repository's, or makes it shared.
+        checkpoint: The directory of an exported checkpoint.
+        out: The repository; it is made if need be, and may be read-only if it is up to date.
+        layout: The layout; None keeps the repository's, or makes it shared.
 
     Returns:
         The model directories, each after those it needs.
 
     Raises:
-        CheckpointError: the checkpoint is incomplete or altered.
-        PassportError: a head is not exported, or its graph is of other weights.
-        ArtifactError: another process holds the repository for minutes, or it cannot
+        CheckpointError: The checkpoint is incomplete or altered.
+        PassportError: A head is not exported, or its graph is of other weights.
+        ArtifactError: Another process holds the repository for minutes, or it cannot
             be written.
     """
-    source = read_checkpoint(checkpoint)
-    written = read_record(out)
-    chosen = layout or written.layout or DEFAULT_LAYOUT
-    if written.added and written.layout not in (None, chosen):
+    source = read_exported_checkpoint(checkpoint)
+    record = read_record(out)
+    chosen = layout or record.layout or DEFAULT_LAYOUT
+    if record.added and record.layout not in (None, chosen):
         raise ArtifactError(
-            f"{out}: holds heads that were added to it in the {written.layout} layout "
-            f"({', '.join(written.added)}); choose another directory for the {chosen} one"
+            f"{out}: holds heads that were added to it in the {record.layout} layout "
+            f"({', '.join(record.added)}); choose another directory for the {chosen} one"
         )
-    if (written.engine, written.precision) != ("onnx", "fp32"):
-        return _built(source, out, written, chosen)
-    models = [model for model in plan(source, chosen) if model.name not in written.kept]
+    if (record.engine, record.precision) != ("onnx", "fp32"):
+        return _converted(source, out, record, chosen)
+    models = [model for model in plan(source, chosen) if model.name not in record.kept]
     paths = [out / model.name for model in models]
-    gone = _gone(written, models)
-    if written.layout == chosen and not gone and all(_is_current(m, out) for m in models):
+    obsolete = _obsolete(record, models)
+    if record.layout == chosen and not obsolete and all(_is_current(m, out) for m in models):
         return paths
     try:
         out.mkdir(parents=True, exist_ok=True)
@@ -98,21 +99,21 @@ def assemble(checkpoint: Path, out: Path, layout: Layout | None = None) -> list[
     return paths
 
 
-def _built(source: Checkpoint, out: Path, written: Record, layout: Layout) -> list[Path]:
+def _converted(source: ExportedCheckpoint, out: Path, record: Record, layout: Layout) -> list[Path]:
     """Check a repository that ``export.repository.conversion`` wrote, and list its models.
 
     Raises:
-        ArtifactError: it was built from other weights, or in another layout.
+        ArtifactError: The repository was built from other weights, or in another layout.
     """
     heads = [out / head.name for head in source.heads]
     passports = [load_passport(path / VERSION / PASSPORT_FILE) for path in heads]
     digests = {passport.checkpoint_digest for passport in passports}
-    if digests != {source.digest} or written.layout != layout:
+    if digests != {source.checkpoint.digest} or record.layout != layout:
         raise ArtifactError(
-            f"{out}: was built for {written.engine} in {written.precision} from other weights or "
+            f"{out}: was built for {record.engine} in {record.precision} from other weights or "
             "in another layout; run `omnivec2 export` with the same options again"
         )
-    return [out / name for name in written.models]
+    return [out / name for name in record.models]
 
 
 def write_repository(
@@ -123,14 +124,14 @@ def write_repository(
     engine: Engine = "onnx",
     precision: Precision = "fp32",
 ) -> None:
-    """Write what is not there yet, remove what earlier calls wrote and is no longer asked for.
+    """Write the models that are not up to date, and remove those of earlier calls.
 
     Args:
-        models: each after those it needs.
-        out: the repository, locked.
-        layout: for the record, as are engine and precision.
-        engine: of all models.
-        precision: of all models.
+        models: The models, each after those it needs.
+        out: The repository, locked.
+        layout: The layout, for the record, as are engine and precision.
+        engine: The engine of all models.
+        precision: The precision of all models.
     """
     # Checked again: another process may have done the work while this one waited.
     outdated = [model for model in models if not _is_current(model, out)]
@@ -138,26 +139,26 @@ def write_repository(
         links: dict[Path, Path] = {}
         for model in outdated:
             write_model(model, staging / model.name, links)
-        for name in _gone(read_record(out), models):
+        for name in _obsolete(read_record(out), models):
             shutil.rmtree(out / name, ignore_errors=True)
         for model in outdated:
             replace_directory(staging / model.name, out / model.name)
     names = tuple(model.name for model in models)
-    how = {"layout": layout, "engine": engine, "precision": precision}
-    write_record(out, read_record(out).model_copy(update={**how, "models": names}))
+    changes = {"layout": layout, "engine": engine, "precision": precision, "models": names}
+    write_record(out, read_record(out).model_copy(update=changes))
 
 
-def _gone(record: Record, models: Sequence[PlannedModel]) -> set[str]:
-    """What an earlier call wrote and is no longer asked for."""
+def _obsolete(record: Record, models: Sequence[PlannedModel]) -> set[str]:
+    """Return the models that an earlier call wrote and that are no longer planned."""
     return set(record.models) - {model.name for model in models} - record.kept
 
 
 @contextmanager
 def locked(out: Path) -> Iterator[None]:
-    """Be the only process that writes a repository; what a killed one left is cleared away.
+    """Lock a repository for writing, and clean up after processes that were killed.
 
     Raises:
-        ArtifactError: another process holds it for minutes.
+        ArtifactError: Another process holds the lock for minutes.
     """
     try:
         with FileLock(out / _LOCK_FILE, timeout=_LOCK_TIMEOUT_SECONDS):
@@ -178,7 +179,8 @@ def _is_current(model: PlannedModel, out: Path) -> bool:
         wanted = model.files[PASSPORT_FILE].read_bytes()
         if (target / VERSION / PASSPORT_FILE).read_bytes() != wanted:
             return False
-        if (target / CONFIG_FILE).read_text("utf-8") != model.config:
+        texts = {CONFIG_FILE: model.config, **model.side_files}
+        if any((target / name).read_text("utf-8") != text for name, text in texts.items()):
             return False
         verify_passport(target / VERSION)
     except (OSError, ValueError, PassportError):
@@ -192,17 +194,19 @@ def write_model(
     """Write one model; a file that several models have is on the disk once if possible.
 
     Args:
-        model: what to write.
-        target: its directory.
-        links: file -> where it was put before, for disks that the checkpoint is not on.
-        version: name of its version directory.
+        model: The model to write.
+        target: The directory of the model.
+        links: A map from files of the checkpoint to the copies that were made before, for other
+            disks than the checkpoint's; it is added to.
+        version: The version, which names the version directory.
 
     Raises:
-        PassportError: a file of the checkpoint is not the one its passport was written for.
+        PassportError: A file of the checkpoint is not the one its passport was written for.
     """
     directory = target / str(version)
     directory.mkdir(parents=True)
-    (target / CONFIG_FILE).write_text(model.config, "utf-8")
+    for name, text in {CONFIG_FILE: model.config, **model.side_files}.items():
+        (target / name).write_text(text, "utf-8")
     for name, file in model.files.items():
         if name == WEIGHTS_FILE:
             link_or_copy(links.get(file, file), directory / name)
@@ -213,15 +217,15 @@ def write_model(
 
 
 class Record(BaseModel):
-    """What was written into a repository; nothing if that cannot be read.
+    """The record of what was written into a repository; empty if that cannot be read.
 
     Attributes:
-        layout: of everything in it, as are engine and precision.
-        engine: what runs it.
-        precision: it computes in.
-        models: what ``assemble`` wrote.
-        added: heads and parts that were put in, or put in the place of others, by themselves.
-        removed: heads of the checkpoint that were taken out.
+        layout: The layout of everything in it.
+        engine: The engine that runs it.
+        precision: The precision it computes in.
+        models: The models that ``assemble`` wrote.
+        added: The heads and parts that were added, or replaced others, one at a time.
+        removed: The heads of the checkpoint that were removed.
     """
 
     layout: Layout | None = None
@@ -233,12 +237,12 @@ class Record(BaseModel):
 
     @property
     def kept(self) -> frozenset[str]:
-        """Names that ``assemble`` leaves as they are."""
+        """The names that ``assemble`` leaves as they are."""
         return frozenset(self.added) | frozenset(self.removed)
 
 
 def read_record(out: Path) -> Record:
-    """The record of a repository."""
+    """Read the record of a repository."""
     try:
         return Record.model_validate_json((out / _WRITTEN_FILE).read_bytes())
     except (OSError, ValidationError):

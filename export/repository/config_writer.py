@@ -1,36 +1,37 @@
-"""``config.pbtxt`` of one model, in Triton's own message type and text format."""
+"""The ``config.pbtxt`` of one model, in Triton's own message type and text format."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from typing import Literal
 
-from google.protobuf import text_format
-from pydantic import BaseModel
 from tritonclient.grpc import model_config_pb2 as triton
 
+from omnivec2.model_config import (
+    ENSEMBLE_PLATFORM,
+    ONNX_BACKEND,
+    format_config,
+    set_head_spec,
+    set_passport,
+)
 from omnivec2.parts import PartSpec
 from omnivec2.passport import GRAPH_FILE, PLAN_FILE, Engine, Passport
 from omnivec2.spec import DType, HeadSpec, TensorSpec
 
-CONFIG_FILE = "config.pbtxt"
-HEAD_SPEC_PARAMETER = "head_spec"
-PASSPORT_PARAMETER = "passport"
-
 InstanceKind = Literal["KIND_CPU", "KIND_GPU", "KIND_AUTO"]
 
 _INSTANCES = 2
-"""With a queue policy Triton's batcher hands out work only while an instance waits for it, and
-having missed the moment sleeps for half a second (github.com/triton-inference-server/core,
-pull request 237). With one instance a lone caller met that in every tenth request."""
+"""With a queue policy Triton's batcher dispatches only while an instance waits, and after a missed
+moment sleeps for half a second (github.com/triton-inference-server/core, pull request 237). With
+one instance a single caller met that in every tenth request."""
 _SHARED_SESSION = {"share_session_between_instances": "true"}
-"""Instances of the C++ backend use one session: a second one costs no second set of weights."""
+"""Instances of the C++ backend share one session: a second one costs no second set of weights."""
 _QUEUE_DELAY_US = 500
-"""Longest a request waits for company: well under the milliseconds of one inference."""
+"""The longest wait for more requests in a batch: well under the milliseconds of one inference."""
 _QUEUE_TIMEOUT_US = 30_000_000
-"""A gateway's default deadline; a request may ask for less, not for more."""
+"""The default deadline of a gateway; a request may set a shorter one, not a longer one."""
 _QUEUE_SIZE = 256
-"""Beyond this Triton refuses at once, which a gateway answers as 429."""
+"""The longest queue; Triton refuses further requests at once, which a gateway answers as 429."""
 
 _VERSIONS_KEPT = 2
 _WARM_UP_LENGTH = 16
@@ -49,7 +50,7 @@ _TYPES: dict[DType, str] = {
 
 
 _BACKENDS: dict[Engine, dict[str, str]] = {
-    "onnx": {"backend": "onnxruntime", "default_model_filename": GRAPH_FILE},
+    "onnx": {"backend": ONNX_BACKEND, "default_model_filename": GRAPH_FILE},
     "tensorrt": {
         "platform": "tensorrt_plan",
         "backend": "tensorrt",
@@ -58,32 +59,35 @@ _BACKENDS: dict[Engine, dict[str, str]] = {
 }
 _BACKEND_PARAMETERS: dict[Engine, dict[str, str]] = {"onnx": _SHARED_SESSION, "tensorrt": {}}
 _INSTANCE_KINDS: dict[Engine, InstanceKind] = {"onnx": "KIND_CPU", "tensorrt": "KIND_GPU"}
-"""Parity of ONNX graphs was measured on a CPU. ONNX Runtime on a GPU multiplies in TF32
-unless told otherwise, whose error is above the gate's; a GPU deserves a plan of its own."""
+"""Parity of ONNX graphs was measured on a CPU. ONNX Runtime on a GPU multiplies in TF32 by
+default, whose error is above the gate's; for a GPU there are TensorRT plans."""
 
 
 def model_config(head: HeadSpec, passport: Passport) -> str:
-    """``config.pbtxt`` of a head in one piece; the same arguments always give the same text.
+    """Return the configuration of a head in one piece; equal arguments give equal texts.
 
     Args:
-        head: travels inside, as the parameter ``head_spec``.
-        passport: travels inside too, for a gateway that cannot see the files; says which
-            engine runs it.
+        head: The head spec; the configuration carries it as the parameter ``head_spec``.
+        passport: The passport, which names the engine; the configuration carries it too, for
+            gateways that cannot see the files.
     """
     config = _graph_model(
         head.name, head.inputs, head.outputs, head.max_batch_size, passport.engine
     )
-    return _text(config, {HEAD_SPEC_PARAMETER: head, PASSPORT_PARAMETER: passport})
+    set_head_spec(config, head)
+    set_passport(config, passport)
+    return format_config(config)
 
 
 def part_config(part: PartSpec, passport: Passport) -> str:
-    """``config.pbtxt`` of a tokenizer, the trunk or a head of the shared layout."""
+    """Return the configuration of a tokenizer, the trunk, a head or a decoder."""
     config = _graph_model(
         part.name, part.inputs, part.outputs, part.max_batch_size, passport.engine
     )
-    # While the gateway moves heads to a new version, those that still name the old one work.
+    # While heads are moved to a new version, those that still name the old one work.
     config.version_policy.latest.num_versions = _VERSIONS_KEPT
-    return _text(config, {PASSPORT_PARAMETER: passport})
+    set_passport(config, passport)
+    return format_config(config)
 
 
 def ensemble_config(
@@ -93,20 +97,20 @@ def ensemble_config(
     *,
     versions: Mapping[str, int] | None = None,
 ) -> str:
-    """``config.pbtxt`` of a head put together from parts.
+    """Return the configuration of a head that is put together from parts.
 
-    Tensors keep their names from part to part, so the maps say only who hands what to whom.
+    Tensors keep their names from part to part, so the maps only select tensors.
 
     Args:
-        head: travels inside, as the parameter ``head_spec``.
-        parts: in the order they run.
-        passport: of the head put together.
-        versions: part -> its version; 1 where not given. They are named, so that a head
-            never meets a part it was not exported with.
+        head: The head spec; the configuration carries it as the parameter ``head_spec``.
+        parts: The parts in the order they run.
+        passport: The passport of the ensemble.
+        versions: A map from parts to their versions; 1 where a part is missing. Versions are
+            explicit, so that a head never runs with a part it was not exported with.
     """
     config = triton.ModelConfig(
         name=head.name,
-        platform="ensemble",
+        platform=ENSEMBLE_PLATFORM,
         max_batch_size=head.max_batch_size,
         input=[triton.ModelInput(**_tensor(tensor)) for tensor in head.inputs],
         output=[triton.ModelOutput(**_tensor(tensor)) for tensor in head.outputs],
@@ -126,11 +130,13 @@ def ensemble_config(
             ]
         ),
     )
-    return _text(config, {HEAD_SPEC_PARAMETER: head, PASSPORT_PARAMETER: passport})
+    set_head_spec(config, head)
+    set_passport(config, passport)
+    return format_config(config)
 
 
 def _wanted_after(parts: Sequence[PartSpec], index: int, head: HeadSpec) -> set[str]:
-    """Tensors that a later part or the caller takes."""
+    """Return the tensors that a later part or the caller takes."""
     later = {tensor.name for part in parts[index + 1 :] for tensor in part.inputs}
     return later | {tensor.name for tensor in head.outputs}
 
@@ -139,10 +145,11 @@ def _graph_model(
     name: str,
     inputs: Sequence[TensorSpec],
     outputs: Sequence[TensorSpec],
-    rows: int,
+    max_batch_size: int,
     engine: Engine,
 ) -> triton.ModelConfig:
-    """A model of one graph or plan, its batching, and what it is warmed up with."""
+    """Return a model of one graph or plan, with its batching and warm-up runs."""
+    rows = max_batch_size
     return triton.ModelConfig(
         name=name,
         **_BACKENDS[engine],
@@ -168,7 +175,7 @@ def _graph_model(
             )
             for size in sorted({1, max(1, rows // 4)})
         ],
-        # The same input twice is rare, and a cache of answers is memory nobody asked for.
+        # Equal inputs are rare, and a cache of answers would take memory.
         response_cache=triton.ModelResponseCache(enable=False),
         parameters={
             name: triton.ModelParameter(string_value=value)
@@ -178,33 +185,13 @@ def _graph_model(
 
 
 def _warm_up(tensor: TensorSpec) -> triton.ModelWarmup.Input:
-    """Zeros: every id, index and mask may be 0."""
+    """Return zeros: every id, index and mask may be 0."""
     dims = [_WARM_UP_LENGTH if size < 0 else size for size in tensor.shape] or [1]
     return triton.ModelWarmup.Input(data_type=_TYPES[tensor.dtype], dims=dims, zero_data=True)
 
 
-def _text(config: triton.ModelConfig, parameters: Mapping[str, BaseModel]) -> str:
-    for name, value in parameters.items():
-        config.parameters[name].string_value = value.model_dump_json()
-    text: str = text_format.MessageToString(config, as_utf8=True)
-    return text
-
-
-def read_head_spec(config_text: str) -> HeadSpec:
-    """The head spec inside a ``config.pbtxt``.
-
-    Raises:
-        ValueError: the text is not a model config, or holds no valid head spec.
-    """
-    try:
-        config = text_format.Parse(config_text, triton.ModelConfig())
-    except text_format.ParseError as error:
-        raise ValueError(f"not a Triton model config: {error}") from error
-    return HeadSpec.model_validate_json(config.parameters[HEAD_SPEC_PARAMETER].string_value)
-
-
 def _tensor(tensor: TensorSpec) -> dict[str, object]:
-    """Fields of an input or output; Triton leaves out the batch axis as the spec does."""
+    """Return the fields of an input or output; Triton leaves out the batch axis too."""
     fields: dict[str, object] = {"name": tensor.name, "data_type": _TYPES[tensor.dtype]}
     if tensor.shape:
         return fields | {"dims": tensor.shape}

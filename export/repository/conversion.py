@@ -1,14 +1,14 @@
-"""A model repository in another precision, or of TensorRT plans: built, not assembled.
+"""A model repository in another precision, or of TensorRT plans.
 
 The graphs are those of the checkpoint, converted; nothing is traced again and torch is not
 needed. Each is compared with the graph it was made from, with every half value rounded as an
-engine rounds it (``export.precision.rounding``); what that graph errs from PyTorch is added.
+engine rounds it (``export.precision.rounding``); the error of that graph is added.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
@@ -17,17 +17,18 @@ import onnxruntime as ort
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
+from export.exported_checkpoint import ExportedCheckpoint
 from export.graphs.exported_graphs import (
     TRUNK_BATCHES,
     Chain,
     ExportedGraph,
+    ExportedHead,
     ExportedParts,
-    Route,
     exported_decoder,
     whole_graph,
 )
 from export.parity.decoder_searches import decoder_cases
-from export.parity.parity_gate import Answering, Case, cases_of, check_parity
+from export.parity.parity_gate import Case, Reference, cases_of, check_parity
 from export.passport_writer import write_passport
 from export.precision.half_precision import convert, require_runnable
 from export.precision.rounding import rounded_session
@@ -38,14 +39,15 @@ from export.tensorrt.optimization_profiles import make_profile
 from export.tensorrt.plan_builder import load_tensorrt, write_plan
 from export.tensorrt.plan_inputs import plan_spec, plan_tensor
 from omnivec2.atomic_files import staging_directory
-from omnivec2.checkpoint import Checkpoint, read_checkpoint
 from omnivec2.digests import file_digest
 from omnivec2.parts import PartSpec
 from omnivec2.passport import (
     GRAPH_FILE,
     MODEL_FILES,
+    NO_DEPENDENCIES,
     PARITY_TOLERANCES,
     PASSPORT_FILE,
+    Dependencies,
     Engine,
     ParityEntry,
     Passport,
@@ -58,15 +60,15 @@ from omnivec2.terminal import make_console
 
 @dataclass(frozen=True)
 class Target:
-    """What to build for.
+    """The engine and precision to build for.
 
     Attributes:
-        engine: ONNX Runtime or TensorRT.
-        precision: the graphs compute in.
-        trt: the TensorRT module; None for ONNX Runtime.
-        gpu: fingerprint of the GPU plans are built on; empty where there is none to ask.
-        version_compatible: plans that later TensorRT releases load too.
-        timing_cache: file of kernels' timings, for TensorRT.
+        engine: The engine, ONNX Runtime or TensorRT.
+        precision: The precision that the graphs compute in.
+        trt: The TensorRT module; None for ONNX Runtime.
+        gpu: The fingerprint of the GPU that plans are built on; empty without a GPU.
+        version_compatible: Whether later TensorRT releases can load the plans too.
+        timing_cache: The file of kernels' timings, for TensorRT.
     """
 
     engine: Engine
@@ -84,10 +86,10 @@ def make_target(
     version_compatible: bool = False,
     timing_cache: Path | None = None,
 ) -> Target:
-    """A target that this machine can build for.
+    """Return a target, sure that this machine can build for it.
 
     Raises:
-        ExportError: the engine cannot run the precision; TensorRT or a GPU is missing.
+        ExportError: The engine cannot run the precision; TensorRT or a GPU is missing.
     """
     require_runnable(engine, precision)
     if engine == "onnx":
@@ -97,26 +99,29 @@ def make_target(
 
 
 def build_repository(
-    checkpoint: Path, out: Path, layout: Layout, target: Target, console: Console | None = None
+    source: ExportedCheckpoint,
+    out: Path,
+    layout: Layout,
+    target: Target,
+    console: Console | None = None,
 ) -> list[Path]:
     """Build every head of a checkpoint and write them as a model repository.
 
     Args:
-        checkpoint: exported in this layout.
-        out: the repository; made if need be.
-        layout: fused or shared.
-        target: engine and precision.
-        console: where progress is shown.
+        source: The checkpoint, exported in this layout.
+        out: The repository; it is made if need be.
+        layout: The layout of the repository.
+        target: The engine and precision.
+        console: The console that shows progress.
 
     Returns:
         The model directories, each after those it needs.
 
     Raises:
-        ExportError: a graph cannot be converted or built.
-        ParityError: a graph answers too far from the one it was made from.
-        PassportError: too far from PyTorch, or not exported in this layout.
+        ExportError: A graph cannot be converted or built.
+        ParityError: A graph answers too far from the one it was made from.
+        PassportError: A graph answers too far from PyTorch, or is not exported in this layout.
     """
-    source = read_checkpoint(checkpoint)
     out.mkdir(parents=True, exist_ok=True)
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
     shown = console or make_console()
@@ -137,7 +142,7 @@ def build_repository(
 class _Builder:
     """Builds graphs of a checkpoint into a directory."""
 
-    def __init__(self, source: Checkpoint, target: Target, root: Path) -> None:
+    def __init__(self, source: ExportedCheckpoint, target: Target, root: Path) -> None:
         self.source, self.target = source, target
         self._root = root
         self._sessions: dict[str, ort.InferenceSession] = {}
@@ -147,63 +152,63 @@ class _Builder:
         self,
         exported: ExportedGraph,
         parity: tuple[ParityEntry, ...],
-        decoder: str | None = None,
+        dependencies: Dependencies = NO_DEPENDENCIES,
     ) -> tuple[Passport, dict[str, Path]]:
-        """Convert one exported graph, and build its plan if asked for.
+        """Convert one exported graph, and build its plan if the engine is TensorRT.
 
         Args:
-            exported: by the exporter.
-            parity: how far the converted graph lies from it.
-            decoder: content digest of the one it is asked with, as it was built.
+            exported: The graph as it was exported.
+            parity: The comparisons of the converted graph with the exported one.
+            dependencies: The other models that a head is run with, as they were built.
 
         Returns:
-            Its passport, and its files by their names in the repository.
+            The passport, and the files by their names in the repository.
 
         Raises:
-            ExportError: see ``build_repository``.
+            ExportError: The graph cannot be converted or built.
         """
         target, before = self.target, exported.passport
         directory = self._root / before.model
         directory.mkdir()
         path = directory / MODEL_FILES[target.engine]
-        changes: dict[str, object] = {"storage": {}, "decoder": decoder}
+        changes: dict[str, object] = {"storage": {}, "decoder": dependencies.decoder}
         if target.trt is None:
             convert(exported.directory / GRAPH_FILE, exported.weights, path, target.precision)
         else:
             changes |= self._plan(exported, path, target.trt)
         passport = self._passport(
-            before, parity, changes | {"files": {path.name: file_digest(path)}}
+            before, parity, {**changes, "files": {path.name: file_digest(path)}}
         )
         written = write_passport(passport, directory / PASSPORT_FILE)
         return passport, {path.name: path, PASSPORT_FILE: written}
 
     def parity(self, exported: ExportedGraph, cases: Iterable[Case]) -> tuple[ParityEntry, ...]:
-        """How far a converted graph lies from the one it is made from.
+        """Compare a converted graph with the one it is made from.
 
         Raises:
-            ParityError: further than the precision allows.
+            ParityError: The difference is larger than the precision allows.
         """
         run = self.session(exported).run
         return check_parity(exported, run, cases, tolerance=self._tolerance)
 
     def trunk_parity(self, parts: ExportedParts) -> tuple[ParityEntry, ...]:
-        """What converting the trunk alone changes in the answers of every head.
+        """Measure what converting the trunk alone changes in the answers of every head.
 
-        Its own outputs are no answers: single features move further than any answer does.
+        The outputs of the trunk are not compared: single features move further than any answer.
 
         Raises:
-            ParityError: further than the precision allows.
+            ParityError: The difference is larger than the precision allows.
         """
         entries: list[ParityEntry] = []
-        for route in parts.routes:
-            tokenizer, trunk, own = route.parts
+        for head in parts.heads:
+            tokenizer, trunk, own = head.parts
             run = Chain([tokenizer.session, self.session(trunk), own.session])
-            cases = (case for case in cases_of(route.head) if case.size in TRUNK_BATCHES)
-            entries += check_parity(route, run, cases, tolerance=self._tolerance)
+            cases = (case for case in cases_of(head.spec) if case.size in TRUNK_BATCHES)
+            entries += check_parity(head, run, cases, tolerance=self._tolerance)
         return tuple(entries)
 
     def session(self, exported: ExportedGraph) -> ort.InferenceSession:
-        """A session that answers as the target does; made once."""
+        """Return a session that answers as the target does; it is opened once."""
         if exported.name not in self._sessions:
             self._sessions[exported.name] = rounded_session(
                 exported.directory / GRAPH_FILE, exported.weights, self.target.precision
@@ -212,21 +217,26 @@ class _Builder:
 
     def ensemble(
         self,
-        route: Route,
-        built: Sequence[Passport],
+        head: ExportedHead,
         run: Chain,
-        decoder: str | None = None,
+        dependencies: Dependencies,
     ) -> tuple[Passport, dict[str, Path]]:
-        """The passport of a head put together from built parts, measured end to end."""
-        parity = check_parity(route, run, cases_of(route.head), tolerance=self._tolerance)
-        digests = {part.model: part.content_digest for part in built}
-        passport = self._passport(route.passport, parity, {"parts": digests, "decoder": decoder})
-        directory = self._root / route.name
+        """Measure a head that is put together from built parts, and issue its passport.
+
+        Args:
+            head: The head as it was exported.
+            run: The built parts, one after the other.
+            dependencies: The built parts, and the built decoder of a head that writes text.
+        """
+        parity = check_parity(head, run, cases_of(head.spec), tolerance=self._tolerance)
+        changes = {"parts": dict(dependencies.parts), "decoder": dependencies.decoder}
+        passport = self._passport(head.passport, parity, changes)
+        directory = self._root / head.name
         directory.mkdir()
         return passport, {PASSPORT_FILE: write_passport(passport, directory / PASSPORT_FILE)}
 
     def _plan(self, exported: ExportedGraph, path: Path, trt: ModuleType) -> dict[str, object]:
-        """Build a plan; what its passport says besides."""
+        """Build a plan and return the entries of its passport that only a plan has."""
         target = self.target
         plan = write_plan(
             exported.directory / GRAPH_FILE,
@@ -235,7 +245,7 @@ class _Builder:
             make_profile(
                 [plan_tensor(tensor) for tensor in exported.inputs],
                 exported.axes,
-                {**exported.bounds, "batch": (1, exported.rows)},
+                {**exported.bounds, "batch": (1, exported.max_batch_size)},
             ),
             target.precision,
             trt=trt,
@@ -250,7 +260,7 @@ class _Builder:
         }
 
     def _passport(
-        self, before: Passport, parity: tuple[ParityEntry, ...], changes: dict[str, object]
+        self, before: Passport, parity: tuple[ParityEntry, ...], changes: Mapping[str, object]
     ) -> Passport:
         digest = before.content_digest
         if digest is not None:
@@ -272,26 +282,29 @@ class _Builder:
 
 
 def _from_pytorch(entry: ParityEntry, before: Passport) -> ParityEntry:
-    """The most that a graph can err from PyTorch: its reference errs as well."""
+    """Return the largest possible error from PyTorch: the reference has an error as well."""
     error = entry.max_relative_error + before.max_relative_error
     return entry.model_copy(update={"max_relative_error": error})
 
 
 def _build_decoder(
-    builder: _Builder, head: HeadSpec, whole: Answering
+    builder: _Builder, head: HeadSpec, whole: Reference
 ) -> tuple[PlannedModel, str | None]:
-    """The decoder of a head that writes text, and its content digest.
+    """Build the decoder of a head that writes text.
 
     Args:
-        builder: of the repository.
-        head: one with ``generation``.
-        whole: the same head as it was exported.
+        builder: The builder of the repository.
+        head: A head with ``generation``.
+        whole: The same head as it was exported.
+
+    Returns:
+        The model, and the content digest of the decoder.
     """
     spec, exported = exported_decoder(builder.source, head)
     cases = decoder_cases(head, whole, exported)
     passport, files = builder.graph(exported, builder.parity(exported, cases))
-    config = part_config(_taken(spec, builder.target), passport)
-    return PlannedModel(spec.name, config, files), passport.content_digest
+    config = part_config(_served_part(spec, builder.target), passport)
+    return PlannedModel(spec.name, config, files, passport), passport.content_digest
 
 
 def _build_fused(builder: _Builder) -> Iterator[PlannedModel]:
@@ -301,8 +314,11 @@ def _build_fused(builder: _Builder) -> Iterator[PlannedModel]:
         if head.generation is not None:
             planned, decoder = _build_decoder(builder, head, exported)
             yield planned
-        passport, files = builder.graph(exported, builder.parity(exported, cases_of(head)), decoder)
-        yield PlannedModel(head.name, model_config(_served(head, builder.target), passport), files)
+        parity = builder.parity(exported, cases_of(head))
+        passport, files = builder.graph(exported, parity, Dependencies(decoder=decoder))
+        served = _served_head(head, builder.target)
+        config = model_config(served, passport)
+        yield PlannedModel(head.name, config, files, passport, served)
 
 
 def _build_shared(builder: _Builder) -> Iterator[PlannedModel]:
@@ -311,27 +327,28 @@ def _build_shared(builder: _Builder) -> Iterator[PlannedModel]:
     for exported, parity in _measured(builder, parts):
         name = exported.name
         passport, files = builder.graph(exported, parity)
-        spec = _taken(parts.specs[name], builder.target)
+        spec = _served_part(parts.specs[name], builder.target)
         built[name] = spec, passport
-        yield PlannedModel(name, part_config(spec, passport), files)
-    for route in parts.routes:
-        names = [part.name for part in route.parts]
-        run = Chain([builder.session(part) for part in route.parts])
+        yield PlannedModel(name, part_config(spec, passport), files, passport)
+    for head in parts.heads:
         decoder = None
-        if route.head.generation is not None:
-            planned, decoder = _build_decoder(builder, route.head, route)
+        if head.spec.generation is not None:
+            planned, decoder = _build_decoder(builder, head.spec, head)
             yield planned
-        passport, files = builder.ensemble(route, [built[name][1] for name in names], run, decoder)
-        head = _served(route.head, builder.target)
-        chain = [built[name][0] for name in names]
-        yield PlannedModel(head.name, ensemble_config(head, chain, passport), files)
+        used = [built[part.name] for part in head.parts]
+        digests = {spec.name: passport.content_digest or "" for spec, passport in used}
+        run = Chain([builder.session(part) for part in head.parts])
+        passport, files = builder.ensemble(head, run, Dependencies(digests, decoder))
+        served = _served_head(head.spec, builder.target)
+        config = ensemble_config(served, [spec for spec, _ in used], passport)
+        yield PlannedModel(head.name, config, files, passport, served)
 
 
 def _measured(
     builder: _Builder, parts: ExportedParts
 ) -> Iterator[tuple[ExportedGraph, tuple[ParityEntry, ...]]]:
-    """Every part with how far it lies from the exported one, converted."""
-    for exported, cases in parts.around_the_trunk():
+    """Yield every part with the comparisons of the converted graph and the exported one."""
+    for exported, cases in parts.tokenizers_and_heads():
         yield exported, builder.parity(exported, cases)
     yield parts.trunk, builder.trunk_parity(parts)
 
@@ -342,12 +359,12 @@ _BUILDS: dict[Layout, Callable[[_Builder], Iterator[PlannedModel]]] = {
 }
 
 
-def _served(head: HeadSpec, target: Target) -> HeadSpec:
-    """A head's spec as its engine takes it."""
+def _served_head(head: HeadSpec, target: Target) -> HeadSpec:
+    """Return the spec of a head as the target's engine takes its inputs."""
     return plan_spec(head) if target.engine == "tensorrt" else head
 
 
-def _taken(part: PartSpec, target: Target) -> PartSpec:
+def _served_part(part: PartSpec, target: Target) -> PartSpec:
     if target.engine == "onnx":
         return part
     return part.model_copy(update={"inputs": tuple(plan_tensor(t) for t in part.inputs)})

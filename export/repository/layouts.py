@@ -1,4 +1,4 @@
-"""Which models a repository holds in each layout, and from which files of a checkpoint.
+"""The models that a repository holds in each layout, and the files they are made from.
 
 ::
 
@@ -17,30 +17,20 @@ from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
-from pydantic import ValidationError
+from pydantic import BaseModel
 
+from export.exported_checkpoint import ExportedCheckpoint, ExportedPart, ensemble_path
 from export.repository.config_writer import ensemble_config, model_config, part_config
-from omnivec2.checkpoint import Checkpoint
 from omnivec2.digests import file_digest
 from omnivec2.errors import PassportError
-from omnivec2.parts import TRUNK, PartSpec
-from omnivec2.passport import (
-    GRAPH_FILE,
-    PASSPORT_FILE,
-    WEIGHTS_FILE,
-    Passport,
-    load_passport,
-)
+from omnivec2.model_config import HEAD_SPEC_FILE
+from omnivec2.parts import TRUNK
+from omnivec2.passport import GRAPH_FILE, PASSPORT_FILE, Passport
 from omnivec2.spec import HeadSpec
-
-PARTS_DIRECTORY = "parts"
-PART_FILE = "part.json"
-ENSEMBLE_FILE = "ensemble.json"
-"""Beside a head's fused graph: the passport of the same head put together from parts."""
 
 
 class Layout(StrEnum):
-    """How the trunk is shared out: a copy per head, or one for all."""
+    """How heads share the trunk: a copy of it per head, or one for all."""
 
     FUSED = "fused"
     SHARED = "shared"
@@ -48,182 +38,163 @@ class Layout(StrEnum):
 
 @dataclass(frozen=True)
 class PlannedModel:
-    """A model as it shall lie in the repository.
+    """A model as it is to be written into a repository.
 
     Attributes:
-        name: its directory.
-        config: text of its ``config.pbtxt``.
-        files: name in the version directory -> file of the checkpoint.
+        name: The name of its directory.
+        config: The text of its ``config.pbtxt``.
+        files: A map from names in the version directory to the files that are copied there.
+        passport: The passport that its configuration carries.
+        head: The head spec that its configuration carries; None for a part.
     """
 
     name: str
     config: str
     files: Mapping[str, Path]
+    passport: Passport
+    head: HeadSpec | None = None
+
+    @property
+    def side_files(self) -> dict[str, str]:
+        """The texts of the files beside a head's configuration, by name.
+
+        They are what the configuration carries on one line each, for people to read.
+        """
+        if self.head is None:
+            return {}
+        return {HEAD_SPEC_FILE: _readable(self.head), PASSPORT_FILE: _readable(self.passport)}
 
 
-def part_directory(source: Checkpoint, name: str) -> Path:
-    """Where a part's spec, graph and passport lie in a checkpoint."""
-    return source.directory / PARTS_DIRECTORY / name
+def _readable(value: BaseModel) -> str:
+    return f"{value.model_dump_json(indent=1)}\n"
 
 
-def ensemble_path(source: Checkpoint, head: HeadSpec) -> Path:
-    """Where the passport of a head put together from parts lies in a checkpoint."""
-    return source.model_directory(head) / ENSEMBLE_FILE
+def plan(
+    source: ExportedCheckpoint, layout: Layout, heads: Sequence[HeadSpec] | None = None
+) -> list[PlannedModel]:
+    """Return the models of a repository, each after those it needs.
 
-
-def decoder_digest(source: Checkpoint, head: HeadSpec) -> str | None:
-    """Content digest of the decoder a head is asked with; None if it writes no text.
+    Args:
+        source: The exported checkpoint.
+        layout: The layout of the repository.
+        heads: The heads it serves; all of the checkpoint if None.
 
     Raises:
-        PassportError: the decoder is not exported, or from other weights.
+        PassportError: A head is not exported in this layout, or from other weights.
     """
-    if head.generation is None:
-        return None
-    return load_part(source, head.generation.decoder)[1].content_digest
+    return _PLANS[layout](source, source.heads if heads is None else heads)
 
 
-def plan(source: Checkpoint, layout: Layout) -> list[PlannedModel]:
-    """The models of a repository, each after those it needs.
-
-    Raises:
-        PassportError: a head is not exported in this layout, or from other weights.
-    """
-    return _PLANS[layout](source)
-
-
-def is_current(source: Checkpoint, head: HeadSpec, layout: Layout) -> bool:
+def is_current(source: ExportedCheckpoint, head: HeadSpec, layout: Layout) -> bool:
     """Whether a head is exported in a layout, from these weights, and no graph was altered."""
     try:
         if layout is Layout.FUSED:
-            directories = [source.model_directory(head)]
+            directory = source.checkpoint.model_directory(head)
+            graphs = {directory: source.whole_passport(head)}
         else:
-            ensemble = load_passport(ensemble_path(source, head))
-            if ensemble.checkpoint_digest != source.digest:
+            ensemble = source.ensemble_passport(head)
+            if ensemble.checkpoint_digest != source.checkpoint.digest:
                 return False
-            directories = [part_directory(source, name) for name in ensemble.parts]
-        if head.generation is not None:
-            directories.append(part_directory(source, head.generation.decoder))
-        return all(_is_vouched_for(directory, source) for directory in directories)
+            parts = [source.part(name) for name in ensemble.parts]
+            graphs = {part.directory: part.passport for part in parts}
+        if (decoder := source.decoder(head)) is not None:
+            graphs[decoder.directory] = decoder.passport
+        return all(
+            passport.checkpoint_digest == source.checkpoint.digest
+            and passport.files[GRAPH_FILE] == file_digest(directory / GRAPH_FILE)
+            for directory, passport in graphs.items()
+        )
     except (OSError, PassportError):
         return False
 
 
-def _is_vouched_for(directory: Path, source: Checkpoint) -> bool:
-    passport = load_passport(directory / PASSPORT_FILE)
-    graph = file_digest(directory / GRAPH_FILE)
-    return passport.checkpoint_digest == source.digest and passport.files[GRAPH_FILE] == graph
-
-
-def _plan_fused(source: Checkpoint) -> list[PlannedModel]:
-    exported = _exported(source, _fused_path, Layout.FUSED)
-    return _plan_decoders(source, exported, Layout.FUSED) + [
+def _plan_fused(source: ExportedCheckpoint, heads: Sequence[HeadSpec]) -> list[PlannedModel]:
+    passports = _passports(source, heads, Layout.FUSED)
+    decoders = _plan_decoders(source, passports, Layout.FUSED)
+    return decoders + [
         PlannedModel(
             head.name,
             model_config(head, passport),
-            _graph_files(source, source.model_directory(head)),
+            source.graph_files(source.checkpoint.model_directory(head)),
+            passport,
+            head,
         )
-        for head, passport in exported
+        for head, passport in passports
     ]
 
 
-def _plan_shared(source: Checkpoint) -> list[PlannedModel]:
-    parts: dict[str, tuple[PartSpec, Passport]] = {}
+def _plan_shared(source: ExportedCheckpoint, heads: Sequence[HeadSpec]) -> list[PlannedModel]:
+    parts: dict[str, ExportedPart] = {}
     ensembles: list[PlannedModel] = []
-    exported = _exported(source, ensemble_path, Layout.SHARED)
-    for head, passport in exported:
-        for name, digest in passport.parts.items():
-            if name not in parts:
-                parts[name] = load_part(source, name)
-            if parts[name][1].content_digest != digest:
-                raise PassportError(
-                    f"{head.route}: {name} is not the one it was exported with; "
-                    f"{_command(Layout.SHARED)}"
-                )
-        chain = [parts[name][0] for name in passport.parts]
-        files = {PASSPORT_FILE: ensemble_path(source, head)}
-        ensembles.append(PlannedModel(head.name, ensemble_config(head, chain, passport), files))
+    passports = _passports(source, heads, Layout.SHARED)
+    for head, passport in passports:
+        used = [
+            _exported_with(source, head, *item, Layout.SHARED) for item in passport.parts.items()
+        ]
+        parts |= {part.spec.name: part for part in used}
+        files = {PASSPORT_FILE: ensemble_path(source.checkpoint, head)}
+        config = ensemble_config(head, [part.spec for part in used], passport)
+        ensembles.append(PlannedModel(head.name, config, files, passport, head))
     order = sorted(parts, key=lambda name: (name != TRUNK, name))
-    decoders = _plan_decoders(source, exported, Layout.SHARED)
-    return [_plan_part(source, *parts[name]) for name in order] + decoders + ensembles
+    decoders = _plan_decoders(source, passports, Layout.SHARED)
+    return [_plan_part(source, parts[name]) for name in order] + decoders + ensembles
 
 
 def _plan_decoders(
-    source: Checkpoint, exported: Sequence[tuple[HeadSpec, Passport]], layout: Layout
+    source: ExportedCheckpoint, passports: Sequence[tuple[HeadSpec, Passport]], layout: Layout
 ) -> list[PlannedModel]:
-    """The decoders of heads that write text: the same in every layout."""
-    planned = []
-    for head, passport in exported:
-        if head.generation is None:
-            continue
-        spec, own = load_part(source, head.generation.decoder)
-        if own.content_digest != passport.decoder:
-            raise PassportError(
-                f"{head.route}: {spec.name} is not the one it was exported with; {_command(layout)}"
-            )
-        planned.append(_plan_part(source, spec, own))
-    return planned
+    """Plan the decoders of heads that write text; they are the same in every layout."""
+    return [
+        _plan_part(source, _exported_with(source, head, name, digest, layout))
+        for head, passport in passports
+        for name, digest in passport.dependencies(head).items()
+        if name not in passport.parts
+    ]
 
 
-_PLANS: Mapping[Layout, Callable[[Checkpoint], list[PlannedModel]]] = {
+_PLANS: Mapping[Layout, Callable[[ExportedCheckpoint, Sequence[HeadSpec]], list[PlannedModel]]] = {
     Layout.FUSED: _plan_fused,
     Layout.SHARED: _plan_shared,
 }
 
 
-def _fused_path(source: Checkpoint, head: HeadSpec) -> Path:
-    """The passport of a head's graph, or the graph if that is missing."""
-    directory = source.model_directory(head)
-    graph = directory / GRAPH_FILE
-    return directory / PASSPORT_FILE if graph.exists() else graph
-
-
-def _command(layout: Layout) -> str:
-    return f"run `omnivec2 export --layout {layout}`"
-
-
-def _exported(
-    source: Checkpoint, path_of: Callable[[Checkpoint, HeadSpec], Path], layout: Layout
+def _passports(
+    source: ExportedCheckpoint, heads: Sequence[HeadSpec], layout: Layout
 ) -> list[tuple[HeadSpec, Passport]]:
-    """Every head with its passport in a layout."""
-    paths = {head.route: path_of(source, head) for head in source.heads}
-    if missing := [route for route, path in paths.items() if not path.exists()]:
+    """Return every head with its passport in a layout, checked against the checkpoint."""
+    fused = layout is Layout.FUSED
+    is_exported = source.has_whole if fused else source.has_ensemble
+    if missing := [head.route for head in heads if not is_exported(head)]:
         raise PassportError(
-            f"{source.directory}: not exported yet: {', '.join(missing)}; {_command(layout)}"
+            f"{source.checkpoint.directory}: not exported yet: {', '.join(missing)}; "
+            f"{_command(layout)}"
         )
-    found = [(head, load_passport(paths[head.route])) for head in source.heads]
+    passport_of = source.whole_passport if fused else source.ensemble_passport
+    found = [(head, passport_of(head)) for head in heads]
     for head, passport in found:
-        if passport.model != head.name or passport.checkpoint_digest != source.digest:
+        if passport.model != head.name or passport.checkpoint_digest != source.checkpoint.digest:
             raise PassportError(
                 f"{head.route}: its graph was exported from other weights; {_command(layout)}"
             )
     return found
 
 
-def load_part(source: Checkpoint, name: str) -> tuple[PartSpec, Passport]:
-    """A part's spec and passport.
-
-    Raises:
-        PassportError: it is not exported, or from other weights.
-    """
-    directory = part_directory(source, name)
-    try:
-        spec = PartSpec.model_validate_json((directory / PART_FILE).read_bytes())
-    except (OSError, ValidationError) as error:
-        raise PassportError(f"{directory / PART_FILE}: not the spec of a part: {error}") from error
-    passport = load_passport(directory / PASSPORT_FILE)
-    if passport.model != name or spec.name != name or passport.checkpoint_digest != source.digest:
-        raise PassportError(f"{directory}: exported from other weights, or of another part")
-    return spec, passport
+def _exported_with(
+    source: ExportedCheckpoint, head: HeadSpec, name: str, digest: str, layout: Layout
+) -> ExportedPart:
+    """Return a part that a head depends on, sure that the head was exported with this one."""
+    part = source.part(name)
+    if part.passport.content_digest != digest:
+        raise PassportError(
+            f"{head.route}: {name} is not the one it was exported with; {_command(layout)}"
+        )
+    return part
 
 
-def _plan_part(source: Checkpoint, spec: PartSpec, passport: Passport) -> PlannedModel:
-    files = _graph_files(source, part_directory(source, spec.name))
-    return PlannedModel(spec.name, part_config(spec, passport), files)
+def _command(layout: Layout) -> str:
+    return f"run `omnivec2 export --layout {layout}`"
 
 
-def _graph_files(source: Checkpoint, directory: Path) -> dict[str, Path]:
-    return {
-        GRAPH_FILE: directory / GRAPH_FILE,
-        PASSPORT_FILE: directory / PASSPORT_FILE,
-        WEIGHTS_FILE: source.weights_path,
-    }
+def _plan_part(source: ExportedCheckpoint, part: ExportedPart) -> PlannedModel:
+    config = part_config(part.spec, part.passport)
+    return PlannedModel(part.spec.name, config, source.graph_files(part.directory), part.passport)

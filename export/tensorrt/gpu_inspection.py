@@ -1,4 +1,4 @@
-"""What only a machine with a GPU can tell: which GPU, and what an engine really computes in."""
+"""Facts that need a GPU: its fingerprint, and the precisions that a plan really computes in."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ _TIMEOUT_SECONDS = 30
 
 
 def gpu_fingerprint() -> str:
-    """Name, compute capability and driver of the first GPU.
+    """Read name, compute capability and driver of the first GPU.
 
     Raises:
-        ExportError: there is no GPU, or its driver does not answer.
+        ExportError: There is no GPU, or its driver does not answer.
     """
     try:
         answer = subprocess.run(
@@ -37,11 +37,11 @@ def gpu_fingerprint() -> str:
     return f"{name}, compute capability {capability}, driver {driver}"
 
 
-def engine_precisions(plan: bytes, trt: ModuleType) -> Counter[str]:
-    """Load an engine and count its layers by the dtype of their first result.
+def plan_precisions(plan: bytes, trt: ModuleType) -> Counter[str]:
+    """Load a plan and count its layers by the dtype of their first result.
 
     Raises:
-        ExportError: the engine does not load, or does not say what its layers compute in.
+        ExportError: The plan does not load, or its inspector names no dtypes.
     """
     engine = trt.Runtime(trt.Logger(trt.Logger.ERROR)).deserialize_cuda_engine(plan)
     if engine is None:
@@ -51,13 +51,16 @@ def engine_precisions(plan: bytes, trt: ModuleType) -> Counter[str]:
 
 
 def layer_precisions(information: str) -> Counter[str]:
-    """Count what the engine inspector reports in JSON; one format string per tensor.
+    """Count layers by dtype in the JSON of TensorRT's engine inspector.
 
     It spells a format as "Half", as "FP16 row major" or as "Row major linear FP16 format",
     by version; layers without results (shape arithmetic on the host) are left out.
 
+    Args:
+        information: The JSON of the inspector, with one format string per tensor.
+
     Raises:
-        ExportError: no layer says what it computes in.
+        ExportError: No layer names its dtype.
     """
     counts: Counter[str] = Counter()
     for layer in json.loads(information).get("Layers", []):

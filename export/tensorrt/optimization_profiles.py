@@ -1,4 +1,4 @@
-"""Optimization profiles: the sizes a TensorRT engine accepts, and those it is tuned for."""
+"""Optimization profiles: the sizes that a TensorRT plan accepts, and those it is tuned for."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ Shape = tuple[int, ...]
 
 @dataclass(frozen=True)
 class Range:
-    """Sizes of one input: smallest, the one to tune for, largest. Batch comes first."""
+    """The smallest shape of one input, the one to tune for, and the largest; batch first."""
 
     min: Shape
     opt: Shape
@@ -26,7 +26,7 @@ Profile = Mapping[str, Range]
 
 
 def head_profile(head: HeadSpec) -> dict[str, Range]:
-    """The profile of a head's whole graph, up to its ``max_batch_size``."""
+    """Return the profile of a head in one piece, up to its ``max_batch_size``."""
     limits = batch_axes(head) | {"batch": (1, head.max_batch_size)}
     return make_profile(head.inputs, dynamic_axes(head), limits)
 
@@ -36,18 +36,18 @@ def make_profile(
     axes: Mapping[str, Mapping[int, str]],
     limits: Mapping[str, tuple[int, int]],
 ) -> dict[str, Range]:
-    """Shapes of each input from the limits of its axes.
+    """Return the shapes of each input from the limits of its axes.
 
-    Tuned for is the geometric mean of an axis' ends: requests differ by factors, and few
-    are of the largest size. Inputs that share an axis agree in each of the three.
+    Plans are tuned for the geometric mean of an axis' limits: requests differ by factors, and
+    few are of the largest size. Inputs that share an axis agree in each of the three shapes.
 
     Args:
-        inputs: of the graph; shapes without the batch.
-        axes: input name -> axis (0 is the batch) -> the axis' name.
-        limits: axis name -> smallest and largest size.
+        inputs: The inputs of the graph; shapes leave out the batch.
+        axes: A map from inputs to their dynamic axes: axis (0 is the batch) -> name.
+        limits: A map from the names of axes to their smallest and largest sizes.
 
     Raises:
-        ExportError: a dynamic axis has no name or no limits, or limits no size can meet.
+        ExportError: A dynamic axis has no name or no limits, or limits no size can meet.
     """
     return {tensor.name: _range(tensor, axes.get(tensor.name, {}), limits) for tensor in inputs}
 

@@ -1,4 +1,4 @@
-"""TensorRT engines (plans) from self-contained graphs.
+"""TensorRT plans from self-contained graphs.
 
 Networks are strongly typed, the only kind TensorRT 11 has: a value's type is the graph's.
 ``trt`` is always a module with TensorRT's Python API: ``tensorrt`` on the machine whose GPU
@@ -18,7 +18,7 @@ import onnx_ir as ir
 
 from export.graphs.inline_weights import load_inlined
 from export.precision.half_precision import convert_model
-from export.tensorrt.gpu_inspection import engine_precisions, gpu_fingerprint
+from export.tensorrt.gpu_inspection import gpu_fingerprint, plan_precisions
 from export.tensorrt.optimization_profiles import Profile
 from export.tensorrt.plan_inputs import widen_integers
 from omnivec2.atomic_files import write_file
@@ -32,15 +32,15 @@ _MATRIX_LAYERS = frozenset({"MATRIX_MULTIPLY", "EINSUM"})
 
 @dataclass(frozen=True)
 class Plan:
-    """An engine on disk.
+    """A plan on disk.
 
     Attributes:
-        path: the ``model.plan``.
-        bytes: its size, weights included.
-        layer_precisions: dtype -> number of layers whose result has it; of the built engine
-            if a GPU was there to look into it, else of the parsed network.
-        gpu: what it was built on; empty without a GPU.
-        tensorrt_version: of the library that built it, the only one that surely loads it.
+        path: The ``model.plan``.
+        bytes: The size of the file, weights included.
+        layer_precisions: A map from dtypes to the number of layers whose result has it; of the
+            built plan if a GPU could inspect it, else of the parsed network.
+        gpu: The fingerprint of the GPU it was built on; empty without a GPU.
+        tensorrt_version: The version that built it, the only one that surely loads it.
     """
 
     path: Path
@@ -51,7 +51,7 @@ class Plan:
 
 
 def load_tensorrt() -> tuple[ModuleType, str]:
-    """The installed TensorRT and the fingerprint of the GPU it builds for.
+    """Import TensorRT and read the fingerprint of the GPU it builds for.
 
     Raises:
         ExportError: TensorRT is not installed, or there is no GPU.
@@ -82,20 +82,20 @@ def write_plan(
     """Build one exported graph into a plan.
 
     Args:
-        graph: an exported ``model.onnx``, of a head or of a part.
-        weights: the weights file it refers to.
-        path: the ``model.plan`` to write.
-        profile: the sizes of its inputs.
-        precision: what it computes in; its boundary stays float32 and integers.
-        trt: the module from ``load_tensorrt``.
-        gpu: the fingerprint from ``load_tensorrt``; empty if there is no GPU.
-        version_compatible: let later TensorRT releases load it, for some speed; Triton then
-            wants ``--backend-config=tensorrt,version-compatible=true``.
-        timing_cache: file with earlier measurements of kernels, read and written.
+        graph: An exported ``model.onnx``, of a head or of a part.
+        weights: The weights file it refers to.
+        path: The ``model.plan`` to write.
+        profile: The sizes of its inputs.
+        precision: The precision it computes in; inputs and outputs keep their types.
+        trt: The module from ``load_tensorrt``.
+        gpu: The fingerprint from ``load_tensorrt``; empty if there is no GPU.
+        version_compatible: Whether later TensorRT releases can load it, at some cost of speed;
+            Triton then needs ``--backend-config=tensorrt,version-compatible=true``.
+        timing_cache: The file with earlier measurements of kernels, read and written.
 
     Raises:
-        ExportError: a node that TensorRT lacks (named), a failed build, or a network that
-            does not compute in ``precision``.
+        ExportError: TensorRT lacks a node (named), the build fails, or the network does not
+            compute in ``precision``.
     """
     model = load_inlined(graph, weights)
     convert_model(model, precision)
@@ -103,7 +103,7 @@ def write_plan(
     prepared = path.with_suffix(".inlined.onnx")
     try:
         ir.save(model, prepared)
-        plan, precisions = build_engine(
+        plan, precisions = build_plan(
             prepared,
             profile,
             precision,
@@ -115,11 +115,11 @@ def write_plan(
         prepared.unlink(missing_ok=True)
     write_file(path, plan)
     if gpu:
-        precisions = engine_precisions(plan, trt)
+        precisions = plan_precisions(plan, trt)
     return Plan(path, len(plan), dict(sorted(precisions.items())), gpu, str(trt.__version__))
 
 
-def build_engine(
+def build_plan(
     graph: Path,
     profile: Profile,
     precision: Precision,
@@ -131,31 +131,32 @@ def build_engine(
     """Build a self-contained graph.
 
     Returns:
-        The engine, and dtype -> number of the parsed network's layers that give it.
+        The plan, and a map from dtypes to the number of the parsed network's layers with it.
 
     Raises:
-        ExportError: see ``write_plan``.
+        ExportError: TensorRT lacks a node (named), the build fails, or the network does not
+            compute in ``precision``.
     """
     logger = _log(trt)
     builder = trt.Builder(logger)
     network, _parser = parse(graph, builder, logger, trt=trt)
     precisions = require_precision(network, precision)
     config = builder.create_builder_config()
-    # TF32 has fp16's ten bits of fraction: fp32 means fp32, as parity was measured.
+    # TF32 has fp16's ten bits of fraction; parity was measured in real fp32.
     config.clear_flag(trt.BuilderFlag.TF32)
-    # Without this the engine inspector does not say what the layers compute in.
+    # Without this the engine inspector does not name the layers' dtypes.
     config.profiling_verbosity = trt.ProfilingVerbosity.DETAILED
     if version_compatible:
         config.set_flag(trt.BuilderFlag.VERSION_COMPATIBLE)
     config.add_optimization_profile(_optimization_profile(builder, network, profile))
     cache = use_timing_cache(config, timing_cache)
-    engine = builder.build_serialized_network(network, config)
-    if engine is None:
-        raise ExportError(f"{graph}: TensorRT built no engine: {logger.summary()}")
+    plan = builder.build_serialized_network(network, config)
+    if plan is None:
+        raise ExportError(f"{graph}: TensorRT built no plan: {logger.summary()}")
     if timing_cache is not None and cache is not None:
         timing_cache.parent.mkdir(parents=True, exist_ok=True)
         write_file(timing_cache, bytes(cache.serialize()))
-    return bytes(engine), precisions
+    return bytes(plan), precisions
 
 
 def parse(graph: Path, builder: Any, logger: Any, *, trt: ModuleType) -> tuple[Any, Any]:
@@ -165,10 +166,10 @@ def parse(graph: Path, builder: Any, logger: Any, *, trt: ModuleType) -> tuple[A
         The network, and the parser, which must live as long: it owns the weights.
 
     Raises:
-        ExportError: names each node the parser refuses, its operator, and why.
+        ExportError: The parser refuses nodes; the message names each, its operator, and why.
     """
     flags = trt.NetworkDefinitionCreationFlag
-    # TensorRT 11 has nothing else, and may have dropped the flag with the choice.
+    # TensorRT 11 has no other networks, and may have dropped the flag.
     strongly = getattr(flags, "STRONGLY_TYPED", None)
     network = builder.create_network(0 if strongly is None else 1 << int(strongly))
     parser = trt.OnnxParser(network, logger)
@@ -180,7 +181,7 @@ def parse(graph: Path, builder: Any, logger: Any, *, trt: ModuleType) -> tuple[A
 
 
 def _reason(error: Any) -> str:
-    """Which node a parser refuses and why, less its notes on the missing CUDA driver."""
+    """Return the node that a parser refuses and why, without notes on a missing CUDA driver."""
     lines = [line for line in error.desc().splitlines() if not line.startswith("[")]
     where = f"node {error.node_name() or '?'} ({error.node_operator() or '?'})"
     said = " ".join(" ".join(lines or [error.desc()]).split())
@@ -188,7 +189,7 @@ def _reason(error: Any) -> str:
 
 
 def network_precisions(network: Any) -> Counter[str]:
-    """Dtype -> number of layers of a network whose first result has it."""
+    """Count the layers of a network by the dtype of their first result."""
     return Counter(
         network.get_layer(index).get_output(0).dtype.name for index in range(network.num_layers)
     )
@@ -198,10 +199,10 @@ def require_precision(network: Any, precision: Precision) -> Counter[str]:
     """Check that every matrix product computes in a precision.
 
     Returns:
-        ``network_precisions`` of it.
+        The ``network_precisions`` of the network.
 
     Raises:
-        ExportError: names a layer that does not.
+        ExportError: A layer computes in another type; the message names it.
     """
     wanted = _DTYPES[precision]
     for index in range(network.num_layers):
@@ -216,7 +217,7 @@ def require_precision(network: Any, precision: Precision) -> Counter[str]:
 
 
 def _optimization_profile(builder: Any, network: Any, profile: Profile) -> Any:
-    """TensorRT's own form of a profile; of inputs that the graph does not use, nothing."""
+    """Return a profile in TensorRT's own form; inputs that the graph does not use are left out."""
     made = builder.create_optimization_profile()
     for index in range(network.num_inputs):
         name = network.get_input(index).name
@@ -228,13 +229,13 @@ def _optimization_profile(builder: Any, network: Any, profile: Profile) -> Any:
 
 
 def use_timing_cache(config: Any, path: Path | None) -> Any:
-    """Give the builder's configuration what was measured before.
+    """Set the timing cache of a builder's configuration to earlier measurements.
 
     Returns:
         The cache, to be serialized after the build; None if there is no file to keep.
 
     Raises:
-        ExportError: the file is of another GPU or version of TensorRT.
+        ExportError: The file is of another GPU or version of TensorRT.
     """
     if path is None:
         return None
@@ -246,7 +247,7 @@ def use_timing_cache(config: Any, path: Path | None) -> Any:
 
 
 def _log(trt: ModuleType) -> Any:
-    """TensorRT's log, of which only errors are kept, for the message of a failed build."""
+    """Return a log that keeps TensorRT's errors, for the message of a failed build."""
     severities = (trt.ILogger.Severity.ERROR, trt.ILogger.Severity.INTERNAL_ERROR)
 
     class Log(trt.ILogger):  # type: ignore[name-defined, misc]  # its base is known at run time

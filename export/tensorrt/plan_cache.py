@@ -1,7 +1,7 @@
 """TensorRT plans for the GPU of this machine, built again only when they must be.
 
-A plan loads only in the TensorRT that built it and on the kind of GPU it was built on. What a
-repository was built from is written down in it, and compared before anything is built.
+A plan loads only in the TensorRT that built it and on the kind of GPU it was built on. The
+repository records what it was built from, which is compared before anything is built.
 Needs neither torch nor the network.
 """
 
@@ -13,28 +13,28 @@ from pathlib import Path
 from pydantic import BaseModel, ConfigDict, ValidationError
 from rich.console import Console
 
+from export.exported_checkpoint import ExportedCheckpoint, read_exported_checkpoint
 from export.graphs.exported_graphs import ExportedParts, whole_graph
 from export.repository.assembly import VERSION, read_record
 from export.repository.conversion import Target, build_repository
 from export.repository.layouts import Layout
 from omnivec2.atomic_files import write_file
-from omnivec2.checkpoint import Checkpoint, read_checkpoint
 from omnivec2.errors import OmniVecError
 from omnivec2.passport import Passport, Precision, verify_passport
 
 KEY_FILE = ".engines.json"
-"""In the repository; Triton looks only at directories."""
+"""A file of the repository; Triton reads only directories."""
 
 
-class EnginesKey(BaseModel):
+class PlansKey(BaseModel):
     """Everything that plans depend on.
 
     Attributes:
-        passports: SHA-256 over the passports of all graphs that go in.
-        gpu: fingerprint of the GPU: name, compute capability, driver.
-        tensorrt: version of the library, which follows from Triton's release.
-        precision: they compute in.
-        layout: fused or shared.
+        passports: The SHA-256 over the passports of all graphs.
+        gpu: The fingerprint of the GPU: name, compute capability, driver.
+        tensorrt: The version of the library, which follows from Triton's release.
+        precision: The precision they compute in.
+        layout: The layout of the repository.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -46,45 +46,46 @@ class EnginesKey(BaseModel):
     layout: Layout
 
 
-def ensure_engines(
+def ensure_plans(
     checkpoint: Path, out: Path, layout: Layout, target: Target, console: Console | None = None
 ) -> str:
-    """Build the plans of a checkpoint, unless those that are there are still right.
+    """Build the plans of a checkpoint, unless the repository has valid ones.
 
     Args:
-        checkpoint: exported in this layout.
-        out: the repository; made if need be.
-        layout: fused or shared.
-        target: for TensorRT, as ``export.repository.conversion.make_target`` makes it.
-        console: where progress is shown.
+        checkpoint: The directory of the checkpoint, exported in this layout.
+        out: The repository; it is made if need be.
+        layout: The layout of the repository.
+        target: The target for TensorRT, as ``export.repository.conversion.make_target`` makes it.
+        console: The console that shows progress.
 
     Returns:
-        Why they were built; empty if they were right.
+        The reason why they were built; empty if they were valid.
 
     Raises:
         ExportError, ParityError, PassportError: see ``build_repository``.
     """
-    key = engines_key(read_checkpoint(checkpoint), layout, target)
+    source = read_exported_checkpoint(checkpoint)
+    key = plans_key(source, layout, target)
     reason = why_build(out, key)
     if not reason:
         return ""
-    # Without its key, what a build that is killed leaves behind is not taken for right.
+    # Without its key, what a killed build leaves behind does not count as valid.
     (out / KEY_FILE).unlink(missing_ok=True)
-    build_repository(checkpoint, out, layout, target, console)
+    build_repository(source, out, layout, target, console)
     write_file(out / KEY_FILE, (key.model_dump_json(indent=1) + "\n").encode())
     return reason
 
 
-def engines_key(source: Checkpoint, layout: Layout, target: Target) -> EnginesKey:
-    """What plans of a checkpoint depend on, on this machine.
+def plans_key(source: ExportedCheckpoint, layout: Layout, target: Target) -> PlansKey:
+    """Return what plans of a checkpoint depend on, on this machine.
 
     Raises:
-        PassportError: a head is not exported in this layout.
+        PassportError: A head is not exported in this layout.
     """
     digest = hashlib.sha256()
     for passport in _passports(source, layout):
         digest.update(passport.model_dump_json().encode())
-    return EnginesKey(
+    return PlansKey(
         passports=digest.hexdigest(),
         gpu=target.gpu,
         tensorrt=str(getattr(target.trt, "__version__", "")),
@@ -93,15 +94,15 @@ def engines_key(source: Checkpoint, layout: Layout, target: Target) -> EnginesKe
     )
 
 
-def why_build(out: Path, key: EnginesKey) -> str:
-    """Why plans must be built, in words; empty if those in a repository are right.
+def why_build(out: Path, key: PlansKey) -> str:
+    """Return the reason why plans must be built; empty if a repository has valid ones.
 
     Args:
-        out: the repository; need not be there.
-        key: what they must have been built from.
+        out: The repository; it need not exist.
+        key: The key of the plans that are needed.
     """
     try:
-        before = EnginesKey.model_validate_json((out / KEY_FILE).read_bytes())
+        before = PlansKey.model_validate_json((out / KEY_FILE).read_bytes())
     except FileNotFoundError:
         return "there are none"
     except (OSError, ValidationError):
@@ -115,7 +116,7 @@ def why_build(out: Path, key: EnginesKey) -> str:
 
 
 def _damage(out: Path) -> str:
-    """What is wrong with the files of a repository; empty if nothing is."""
+    """Return what is wrong with the files of a repository; empty if nothing is."""
     models = read_record(out).models
     if not models:
         return "the record of the repository is gone"
@@ -127,11 +128,11 @@ def _damage(out: Path) -> str:
     return ""
 
 
-def _passports(source: Checkpoint, layout: Layout) -> list[Passport]:
-    """Of every graph and ensemble that goes in, in one order."""
+def _passports(source: ExportedCheckpoint, layout: Layout) -> list[Passport]:
+    """Return the passports of all graphs and ensembles, always in the same order."""
     if layout is Layout.FUSED:
         return [whole_graph(source, head).passport for head in source.heads]
     parts = ExportedParts(source)
-    passports = {part.name: part.passport for route in parts.routes for part in route.parts}
-    ensembles = [route.passport for route in parts.routes]
+    passports = {part.name: part.passport for head in parts.heads for part in head.parts}
+    ensembles = [head.passport for head in parts.heads]
     return [*(passports[name] for name in sorted(passports)), *ensembles]

@@ -1,4 +1,4 @@
-"""Integers as TensorRT takes them: 8 bits only at the door, 16 bits never."""
+"""Integers as TensorRT takes them: 8 bits only in inputs, 16 bits never."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ _INT32 = ir.DataType.INT32
 
 
 def plan_spec(head: HeadSpec) -> HeadSpec:
-    """The head spec a plan is served under: inputs of 16-bit integers are int32 there."""
+    """Return the head spec of a plan, whose inputs of 16-bit integers are int32."""
     return head.model_copy(update={"inputs": tuple(plan_tensor(t) for t in head.inputs)})
 
 
 def plan_tensor(tensor: TensorSpec) -> TensorSpec:
-    """One input as a plan takes it; the values are the same."""
+    """Return one input as a plan takes it; the values are the same."""
     if tensor.dtype in ("uint16", "int16"):
         return tensor.model_copy(update={"dtype": "int32"})
     return tensor
@@ -31,10 +31,10 @@ def widen_integers(model: ir.Model) -> None:
     16-bit integers at all, so such inputs become int32 themselves (see ``plan_spec``).
 
     Args:
-        model: as ``load_inlined`` gives it: dtypes known.
+        model: A model from ``load_inlined``: dtypes are known.
 
     Raises:
-        ExportError: a node casts to a narrow integer, whose wrapping int32 would not do.
+        ExportError: A node casts to a narrow integer, which would wrap around unlike int32.
     """
     graph = model.graph
     for node in graph:
@@ -53,10 +53,10 @@ def widen_integers(model: ir.Model) -> None:
         if value.dtype in _NARROW - {ir.DataType.UINT8}:
             value.dtype = _INT32
         elif value.dtype == ir.DataType.UINT8 and value.uses():
-            _cast_at_the_door(graph, value)
+            _cast_input(graph, value)
 
 
-def _cast_at_the_door(graph: ir.Graph, value: ir.Value) -> None:
+def _cast_input(graph: ir.Graph, value: ir.Value) -> None:
     cast = ir.node("Cast", [value], {"to": _INT32}, name=f"{value.name}/Cast")
     wide = cast.outputs[0]
     value.replace_all_uses_with(wide)

@@ -52,7 +52,7 @@ from loadtests.support.triton_server import running_triton
 from omnivec2.checkpoint import read_checkpoint
 from omnivec2.passport import GRAPH_FILE
 from omnivec2.preprocess import collate, preprocessor_for
-from omnivec2.spec import HeadSpec
+from omnivec2.spec import HeadSpec, model_name
 from omnivec2.terminal import make_console
 
 SENTENCE = "A film of rare beauty, and one that stays with you for days."
@@ -167,7 +167,7 @@ def _ways(stack: ExitStack, routes: list[str]) -> list[Way]:
     for layout in Layout:
         repository = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         assemble(CHECKPOINT, repository, layout)
-        names = [word for route in routes for word in ("--load-model", route.replace("/", "_"))]
+        names = [word for route in routes for word in ("--load-model", model_name(route))]
         triton = stack.enter_context(
             running_triton(repository, "--model-control-mode", "explicit", *names)
         )

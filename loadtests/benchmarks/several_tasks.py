@@ -17,12 +17,9 @@ import tempfile
 from contextlib import ExitStack
 from pathlib import Path
 
-from google.protobuf import text_format
 from rich.table import Table
-from tritonclient.grpc import model_config_pb2 as triton_config
 
 from export.repository.assembly import VERSION, assemble
-from export.repository.config_writer import CONFIG_FILE, HEAD_SPEC_PARAMETER, PASSPORT_PARAMETER
 from export.repository.layouts import Layout
 from loadtests.support.measured_gateway import (
     CHECKPOINT,
@@ -35,8 +32,17 @@ from loadtests.support.measured_gateway import (
     write_report,
 )
 from loadtests.support.triton_server import running_triton
-from omnivec2.passport import PASSPORT_FILE, Passport
-from omnivec2.spec import HeadSpec
+from omnivec2.model_config import (
+    CONFIG_FILE,
+    format_config,
+    has_head_spec,
+    read_config,
+    read_head_spec,
+    set_head_spec,
+    set_passport,
+)
+from omnivec2.passport import PASSPORT_FILE, load_passport
+from omnivec2.spec import model_name
 from omnivec2.terminal import make_console
 
 COPIES = ("classification_b", "classification_c")
@@ -142,26 +148,25 @@ def copy_head(repository: Path, name: str, task: str) -> None:
         task: The task of the copy.
     """
     modality = name.partition("_")[0]
-    copied = f"{modality}_{task}"
+    copied = model_name(f"{modality}/{task}")
     renamed = {name: copied, f"head_{name}": f"head_{copied}"}
     for old, new in renamed.items():
         shutil.copytree(repository / old, repository / new)
         file = repository / new / CONFIG_FILE
-        config = text_format.Parse(file.read_text("utf-8"), triton_config.ModelConfig())
+        config = read_config(file)
         config.name = new
         passport_file = repository / new / VERSION / PASSPORT_FILE
-        passport = Passport.model_validate_json(passport_file.read_bytes())
+        passport = load_passport(passport_file)
         parts = {renamed.get(part, part): digest for part, digest in passport.parts.items()}
         passport = passport.model_copy(update={"model": new, "parts": parts})
         passport_file.write_text(passport.model_dump_json())
-        config.parameters[PASSPORT_PARAMETER].string_value = passport.model_dump_json()
-        if HEAD_SPEC_PARAMETER in config.parameters:
-            text = config.parameters[HEAD_SPEC_PARAMETER]
-            spec = HeadSpec.model_validate_json(text.string_value)
-            text.string_value = spec.model_copy(update={"task": task}).model_dump_json()
+        set_passport(config, passport)
+        if has_head_spec(config):
+            head = read_head_spec(config, name)
+            set_head_spec(config, head.model_copy(update={"task": task}))
         for step in config.ensemble_scheduling.step:
             step.model_name = renamed.get(step.model_name, step.model_name)
-        file.write_text(text_format.MessageToString(config, as_utf8=True), "utf-8")
+        file.write_text(format_config(config), "utf-8")
 
 
 if __name__ == "__main__":

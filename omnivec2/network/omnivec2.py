@@ -24,6 +24,7 @@ from omnivec2.network.summarization import Decoder
 from omnivec2.network.tokenizers import build_tokenizer
 from omnivec2.network.tokenizers.text import TextTokenizer
 from omnivec2.network.trunk import Trunk
+from omnivec2.spec import model_name
 
 Inputs = Mapping[str, Tensor]
 Outputs = dict[str, Tensor]
@@ -121,4 +122,4 @@ class OmniVec2(nn.Module):
 
 def module_name(route: str) -> str:
     """Return a head's module name: ``image_classification`` for ``image/classification``."""
-    return route.replace("/", "_")
+    return model_name(route)

@@ -6,13 +6,11 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, cast
 
-import numpy.typing as npt
 from pydantic import BaseModel, ConfigDict, JsonValue
 
+from omnivec2.arrays import Array as Array  # noqa: PLC0414 (exported from here too)
 from omnivec2.generation import SearchOptions
 from omnivec2.spec import HeadSpec, TaskFamily
-
-Array = npt.NDArray[Any]
 
 
 class Parameters(BaseModel):

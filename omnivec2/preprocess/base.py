@@ -19,13 +19,12 @@ from dataclasses import dataclass, field
 from typing import Any, ClassVar, Generic, TypeVar
 
 import numpy as np
-import numpy.typing as npt
 from pydantic import BaseModel, ConfigDict, JsonValue
 
+from omnivec2.arrays import Array as Array  # noqa: PLC0414 (exported from here too)
 from omnivec2.errors import InvalidInputError, TooLargeError, UndecodableError
 from omnivec2.spec import HeadSpec, Limits, Modality, TensorSpec
 
-Array = npt.NDArray[Any]
 Sample = Mapping[str, Array]
 """Named arrays of one sample, without a batch axis."""
 

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 
 import typer
 
-from omnivec2.spec import Modality
+from omnivec2.spec import Modality, model_name
 from omnivec2.terminal import make_console
 from omnivec2_cli.errors import needs_extra, one_line_errors
 from omnivec2_cli.options import DEFAULT_CHECKPOINT, CheckpointOption
@@ -106,7 +106,7 @@ def adapt(
                 "description": description,
                 **given,
             })  # fmt: skip
-        target = out or Path("checkpoints") / request.route.replace("/", "_")
+        target = out or Path("checkpoints") / model_name(request.route)
         result = run_adaptation(request, Places(checkpoint, run, target), console)
         console.print(adapted_table([result]))
         console.print(f"fitted with {result.chosen}; wrote {target}", markup=False)

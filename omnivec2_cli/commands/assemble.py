@@ -32,9 +32,11 @@ def assemble(
 
         omnivec2 assemble --layout fused --model-repo /srv/models
     """
+    from omnivec2.model_config import model_directories
+
     with one_line_errors():
         update_repository(make_console(stderr=True), checkpoint, model_repo, layout)
-        typer.echo(f"{len(list(model_repo.glob('*/config.pbtxt')))} models in {model_repo}")
+        typer.echo(f"{len(model_directories(model_repo))} models in {model_repo}")
 
 
 def update_repository(
@@ -55,8 +57,9 @@ def update_repository(
     """
     from export.repository.assembly import assemble as write_repository
     from export.repository.layouts import Layout
+    from omnivec2.model_config import model_directories
 
-    if not checkpoint.exists() and any(repository.glob("*/config.pbtxt")):
+    if not checkpoint.exists() and model_directories(repository):
         return
     with console.status(f"assembling {repository} from {checkpoint}"):
         write_repository(checkpoint, repository, Layout(layout) if layout else None)

@@ -37,9 +37,9 @@ def engines(
     with one_line_errors(), needs_extra("engines"):
         from export.repository.conversion import make_target
         from export.repository.layouts import Layout
-        from export.tensorrt.plan_cache import ensure_engines
+        from export.tensorrt.plan_cache import ensure_plans
 
         target = make_target("tensorrt", precision)
         chosen = Layout(layout or "shared")
-        built = ensure_engines(checkpoint, model_repo, chosen, target)
+        built = ensure_plans(checkpoint, model_repo, chosen, target)
         typer.echo(f"plans in {model_repo}: {f'built: {built}' if built else 'up to date'}")

@@ -61,6 +61,7 @@ def export(
         raise typer.BadParameter("--engine and --precision apply to a model repository: give --out")
     with one_line_errors(), needs_extra("export"):
         from export.export_run import export_checkpoint, require_ok
+        from export.exported_checkpoint import read_exported_checkpoint
         from export.repository.assembly import assemble
         from export.repository.conversion import build_repository, make_target
         from export.repository.layouts import Layout
@@ -73,7 +74,8 @@ def export(
         if out is None:
             return
         if converted:
-            models = build_repository(checkpoint, out, Layout(layout or "shared"), target)
+            source = read_exported_checkpoint(checkpoint)
+            models = build_repository(source, out, Layout(layout or "shared"), target)
         else:
             models = assemble(checkpoint, out, Layout(layout) if layout else None)
         typer.echo(f"{len(models)} models in {out}")

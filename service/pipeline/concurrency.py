@@ -7,6 +7,8 @@ from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, TypeVar
 
+from omnivec2.task_groups import unwrap_first_failure
+
 T = TypeVar("T")
 
 _INLINE_BYTES = 64 * 2**10
@@ -20,11 +22,9 @@ async def task_group() -> AsyncIterator[asyncio.TaskGroup]:
 
     The first failure cancels the other tasks of the group.
     """
-    try:
+    with unwrap_first_failure():
         async with asyncio.TaskGroup() as group:
             yield group
-    except BaseExceptionGroup as failures:
-        raise failures.exceptions[0] from None
 
 
 async def gather_or_cancel(calls: Sequence[Coroutine[Any, Any, T]]) -> list[T]:

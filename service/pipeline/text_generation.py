@@ -101,4 +101,4 @@ def _advance(model: Model, search: Search, outputs: Mapping[str, Array]) -> None
     states = {name: array[0] for name, array in outputs.items()}
     if not all(np.isfinite(array).all() for array in states.values()):
         raise ModelNotReadyError(f"the decoder of {model.name} gives no finite answer")
-    search.take(states)
+    search.advance(states)

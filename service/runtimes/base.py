@@ -7,25 +7,9 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from omnivec2.errors import ModelNotReadyError
+from omnivec2.model_config import Step
 from omnivec2.preprocess import Array
 from omnivec2.spec import Generation, HeadSpec
-
-
-@dataclass(frozen=True)
-class Step:
-    """One part of a model of the shared layout: a tokenizer, the trunk or a head.
-
-    Attributes:
-        model: The part's name in the repository.
-        version: The part's version.
-        inputs: The part's tensor -> name of the tensor it is given.
-        outputs: The part's tensor -> name under which later steps know it.
-    """
-
-    model: str
-    version: str
-    inputs: Mapping[str, str]
-    outputs: Mapping[str, str]
 
 
 @dataclass(frozen=True, eq=False)

@@ -129,7 +129,7 @@ def models(
 def test_every_head_is_exported_within_tolerance_but_the_broken_one(
     results: list[ExportResult],
 ) -> None:
-    outcomes = {result.route: result for result in results}
+    outcomes = {result.name: result for result in results}
     assert [route for route, result in outcomes.items() if result.ok] == sorted(GOOD)
     for route in GOOD:
         assert max(entry.max_relative_error for entry in outcomes[route].parity) <= 1e-4
@@ -142,7 +142,7 @@ def test_every_head_is_exported_within_tolerance_but_the_broken_one(
 def test_dynamic_lengths_are_compared_from_shortest_to_longest(
     results: list[ExportResult],
 ) -> None:
-    parity = {result.route: result.parity for result in results}
+    parity = {result.name: result.parity for result in results}
     assert {e.lengths["tokens"] for e in parity["text/embedding"]} == {2, 19, 48}
     assert {(e.lengths["nodes"], e.lengths["edges"]) for e in parity["graph/solubility"]} == {
         (1, 1),
@@ -156,7 +156,7 @@ def test_the_table_names_every_model_in_full_and_why_one_failed(
     results: list[ExportResult], printed: io.StringIO
 ) -> None:
     text = printed.getvalue()
-    assert all(result.route in text for result in results)
+    assert all(result.name in text for result in results)
     assert "FAIL imu/embedding: graph:" in text
 
 

@@ -7,7 +7,6 @@ import json
 import shutil
 import time
 from collections.abc import Iterator, Mapping
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -21,11 +20,12 @@ from pydantic import JsonValue
 from tritonclient.grpc import InferenceServerClient
 
 from export.export_run import export_checkpoint
+from export.exported_checkpoint import part_directory, read_exported_checkpoint
 from export.graphs.export_graph import ExportResult
 from export.parity.decoder_searches import decoder_axes
 from export.repository.assembly import assemble
 from export.repository.conversion import build_repository, make_target
-from export.repository.layouts import Layout, is_current, part_directory, plan
+from export.repository.layouts import Layout, is_current, plan
 from export.tensorrt.optimization_profiles import make_profile
 from export.tensorrt.plan_builder import write_plan
 from export.tensorrt.plan_inputs import plan_tensor
@@ -72,7 +72,7 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def results(checkpoint: Path) -> dict[str, ExportResult]:
     exported = export_checkpoint(checkpoint, layouts=list(Layout))
-    return {result.route: result for result in exported}
+    return {result.name: result for result in exported}
 
 
 @pytest.fixture(scope="module")
@@ -123,7 +123,7 @@ def eager(checkpoint: Path, head: HeadSpec, text: str, options: SearchOptions) -
         while not search.done:
             step = {n: torch.from_numpy(np.array(a))[None] for n, a in search.inputs().items()}
             outputs = decoder.step(step["previous_ids"], step["step"], step["past"], memory, mask)
-            search.take({name: value[0].numpy() for name, value in outputs.items()})
+            search.advance({name: value[0].numpy() for name, value in outputs.items()})
     return [int(id_) for id_ in search.ids]
 
 
@@ -156,7 +156,7 @@ def test_a_tokenizer_is_traced_for_the_longest_text_of_its_heads(
 def test_both_layouts_hold_the_same_decoder_before_the_head(
     checkpoint: Path, repositories: dict[Layout, Path]
 ) -> None:
-    source = read_checkpoint(checkpoint)
+    source = read_exported_checkpoint(checkpoint)
     for layout, root in repositories.items():
         names = [model.name for model in plan(source, layout)]
         assert names.index(DECODER) < names.index("text_summarization")
@@ -357,7 +357,8 @@ def test_a_repository_in_half_precision_holds_the_decoder_too(
     checkpoint: Path, results: dict[str, ExportResult], head: HeadSpec, tmp_path: Path
 ) -> None:
     assert results[DECODER].ok
-    build_repository(checkpoint, tmp_path, Layout.SHARED, make_target("onnx", "fp16"))
+    source = read_exported_checkpoint(checkpoint)
+    build_repository(source, tmp_path, Layout.SHARED, make_target("onnx", "fp16"))
     stored = read_repository(tmp_path)
     assert not stored.refused
     assert stored.models[head.name].graphs[-1].name == DECODER
@@ -392,12 +393,13 @@ def test_a_checkpoint_whose_decoder_is_gone_is_not_up_to_date(
 ) -> None:
     copy = tmp_path / "checkpoint"
     shutil.copytree(checkpoint, copy)
-    source = read_checkpoint(copy)
+    source = read_exported_checkpoint(copy)
     assert all(is_current(source, head, layout) for layout in Layout)
-    shutil.rmtree(part_directory(source, DECODER))
+    shutil.rmtree(part_directory(source.checkpoint, DECODER))
+    source = read_exported_checkpoint(copy)
     assert not any(is_current(source, head, layout) for layout in Layout)
     with pytest.raises(PassportError, match="decoder"):
-        plan(replace(source, heads=(head,)), Layout.FUSED)
+        plan(source, Layout.FUSED, [head])
 
 
 @pytest.mark.parametrize("layout", list(Layout))

@@ -14,12 +14,12 @@ import tensorrt_rtx_bindings as trt
 from onnx import TensorProto, helper
 
 from export.graphs.inline_weights import load_inlined
-from export.graphs.traceable import traceable_route
+from export.graphs.traceable import traceable_head
 from export.parity.parity_gate import cases_of, check_parity
 from export.precision.half_precision import convert
 from export.precision.rounding import rounded_session
 from export.tensorrt.optimization_profiles import Range
-from export.tensorrt.plan_builder import build_engine, write_plan
+from export.tensorrt.plan_builder import build_plan, write_plan
 from omnivec2.checkpoint import read_checkpoint
 from omnivec2.errors import ExportError, ParityError
 from omnivec2.network.omnivec2 import OmniVec2
@@ -84,7 +84,7 @@ def test_half_precision_answers_like_the_network_within_its_tolerance(
     head = next(head for head in read_checkpoint(REFERENCE).heads if head.route == route)
     exported = next(graph for graph in GRAPHS if graph.name == head.name)
     rounded = rounded_session(exported.graph, exported.weights, "fp16")
-    traceable, cases = traceable_route(network, head), list(cases_of(head, batch_sizes=(1, 3)))
+    traceable, cases = traceable_head(network, head), list(cases_of(head, batch_sizes=(1, 3)))
     assert check_parity(traceable, rounded.run, cases, tolerance=PARITY_TOLERANCES["fp16"])
     with pytest.raises(ParityError, match="differs from PyTorch"):
         check_parity(traceable, rounded.run, cases, tolerance=PARITY_TOLERANCE)
@@ -94,7 +94,7 @@ def test_half_precision_answers_like_the_network_within_its_tolerance(
 def test_a_node_that_tensorrt_lacks_is_named(op: str, domain: str, tmp_path: Path) -> None:
     graph = write_two_nodes(tmp_path, op, domain)
     with pytest.raises(ExportError, match=rf"cannot parse model\.onnx: node culprit \({op}\): \w+"):
-        build_engine(graph, SMALL, "fp32", trt=trt)
+        build_plan(graph, SMALL, "fp32", trt=trt)
 
 
 def test_a_graph_of_another_precision_than_asked_is_refused(tmp_path: Path) -> None:
@@ -102,16 +102,16 @@ def test_a_graph_of_another_precision_than_asked_is_refused(tmp_path: Path) -> N
     graph = tmp_path / "model.onnx"
     convert(exported.graph, exported.weights, graph, "fp32")
     with pytest.raises(ExportError, match=r"\(MATRIX_MULTIPLY\) computes in FLOAT, fp16"):
-        build_engine(graph, exported.profile, "fp16", trt=trt)
+        build_plan(graph, exported.profile, "fp16", trt=trt)
 
 
 def test_a_profile_that_does_not_fit_the_graph_is_refused(tmp_path: Path) -> None:
     graph = write_two_nodes(tmp_path, "Relu", "")
     with pytest.raises(ExportError, match="but not input x"):
-        build_engine(graph, {"other": SMALL["x"]}, "fp32", trt=trt)
+        build_plan(graph, {"other": SMALL["x"]}, "fp32", trt=trt)
     wrong = {"x": Range((1, 9), (2, 9), (4, 9))}
     with pytest.raises(ExportError, match=r"built no engine.*tensor x.*profile has min=9"):
-        build_engine(graph, wrong, "fp32", trt=trt)
+        build_plan(graph, wrong, "fp32", trt=trt)
 
 
 # TensorRT for RTX measures no kernels: only its calls are those of TensorRT.
@@ -120,7 +120,7 @@ def test_the_timing_cache_is_written_and_taken_again(tmp_path: Path) -> None:
     graph = write_two_nodes(tmp_path, "Relu", "")
     cache = tmp_path / "caches" / "timing.cache"
     for _ in range(2):
-        build_engine(graph, SMALL, "fp32", trt=trt, timing_cache=cache)
+        build_plan(graph, SMALL, "fp32", trt=trt, timing_cache=cache)
         assert cache.read_bytes()
 
 

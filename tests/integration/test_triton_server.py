@@ -9,13 +9,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import onnxruntime as ort
 import pytest
 from tritonclient.grpc import InferenceServerClient, InferInput, InferRequestedOutput
 from tritonclient.utils import InferenceServerException, np_to_triton_dtype
 
 from loadtests.support.triton_server import TritonServer, running_triton
+from omnivec2.arrays import Array
 from tests.support.tiny_models import tiny_heads, write_model, write_repository
 from tests.support.triton_models import (
     KINDS_CONFIG,
@@ -25,8 +25,6 @@ from tests.support.triton_models import (
     vouch,
     write_plain,
 )
-
-Array = npt.NDArray[Any]
 
 HEADS = {head.name: head for head in tiny_heads()}
 SERVED = [

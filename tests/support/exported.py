@@ -5,12 +5,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from export.exported_checkpoint import (
+    PART_FILE,
+    PARTS_DIRECTORY,
+    ExportedCheckpoint,
+    read_exported_checkpoint,
+)
 from export.parity.decoder_searches import decoder_axes
 from export.parity.random_samples import batch_axes, dynamic_axes
-from export.repository.layouts import PART_FILE, PARTS_DIRECTORY, load_part
 from export.tensorrt.optimization_profiles import Profile, head_profile, make_profile
 from export.tensorrt.plan_inputs import plan_spec, plan_tensor
-from omnivec2.checkpoint import Checkpoint, read_checkpoint
 from omnivec2.parts import LENGTH, LENGTH_BUCKETS
 from omnivec2.passport import GRAPH_FILE
 
@@ -36,25 +40,26 @@ class Exported:
 
 def reference_graphs() -> list[Exported]:
     """The graphs of both layouts: all heads in one piece, then all parts."""
-    source = read_checkpoint(REFERENCE)
+    source = read_exported_checkpoint(REFERENCE)
+    checkpoint = source.checkpoint
     heads = [
         Exported(
             head.name,
-            source.model_directory(head) / GRAPH_FILE,
-            source.weights_path,
+            checkpoint.model_directory(head) / GRAPH_FILE,
+            checkpoint.weights_path,
             head_profile(plan_spec(head)),
         )
-        for head in source.heads
+        for head in checkpoint.heads
     ]
     return heads + [_part(source, path.parent) for path in _part_files(source)]
 
 
-def _part_files(source: Checkpoint) -> list[Path]:
-    return sorted((source.directory / PARTS_DIRECTORY).glob(f"*/{PART_FILE}"))
+def _part_files(source: ExportedCheckpoint) -> list[Path]:
+    return sorted((source.checkpoint.directory / PARTS_DIRECTORY).glob(f"*/{PART_FILE}"))
 
 
-def _part(source: Checkpoint, directory: Path) -> Exported:
-    spec, _ = load_part(source, directory.name)
+def _part(source: ExportedCheckpoint, directory: Path) -> Exported:
+    spec = source.part(directory.name).spec
     if spec.kind == "tokenizer":
         names = {tuple(t.name for t in head.inputs): head for head in source.heads}
         head = names[tuple(tensor.name for tensor in spec.inputs)]
@@ -68,5 +73,8 @@ def _part(source: Checkpoint, directory: Path) -> Exported:
     inputs = [plan_tensor(tensor) for tensor in spec.inputs]
     limits = {**limits, "batch": (1, spec.max_batch_size)}
     return Exported(
-        spec.name, directory / GRAPH_FILE, source.weights_path, make_profile(inputs, axes, limits)
+        spec.name,
+        directory / GRAPH_FILE,
+        source.checkpoint.weights_path,
+        make_profile(inputs, axes, limits),
     )

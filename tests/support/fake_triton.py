@@ -11,10 +11,10 @@ from typing import Any
 
 import grpc
 import numpy as np
-from google.protobuf import text_format
 from tritonclient.grpc import model_config_pb2, service_pb2, service_pb2_grpc
 
-from export.repository.config_writer import PASSPORT_PARAMETER, model_config
+from export.repository.config_writer import model_config
+from omnivec2.model_config import parse_config, set_passport
 from omnivec2.passport import PARITY_TOLERANCE, ParityEntry, Passport
 from omnivec2.spec import HeadSpec, TensorSpec
 from tests.support.service_fakes import letters_spec
@@ -43,8 +43,7 @@ def passport(model: str, **fields: object) -> Passport:
 
 def whole(spec: HeadSpec, **fields: object) -> model_config_pb2.ModelConfig:
     """Configuration of a head in one piece; ``fields`` of its passport."""
-    text = model_config(spec, passport(spec.name, **fields))
-    return text_format.Parse(text, model_config_pb2.ModelConfig())
+    return parse_config(model_config(spec, passport(spec.name, **fields)), spec.name)
 
 
 def part(name: str, digest: str = DIGEST) -> model_config_pb2.ModelConfig:
@@ -53,8 +52,7 @@ def part(name: str, digest: str = DIGEST) -> model_config_pb2.ModelConfig:
     config = model_config_pb2.ModelConfig(
         name=name, input=[tensor], output=[{**tensor, "name": "y"}]
     )
-    text = passport(name, content_digest=digest).model_dump_json()
-    config.parameters[PASSPORT_PARAMETER].string_value = text
+    set_passport(config, passport(name, content_digest=digest))
     return config
 
 

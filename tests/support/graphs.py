@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import onnx
 import onnx.parser
 import onnx_ir as ir
 import onnxruntime as ort
 from safetensors.numpy import save_file
 
-Array = npt.NDArray[Any]
+from omnivec2.arrays import Array
 
 
 def write_graph(directory: Path, text: str, **constants: Array) -> tuple[Path, Path]:

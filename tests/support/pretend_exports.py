@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from export.repository.layouts import PART_FILE, ensemble_path, part_directory
+from export.exported_checkpoint import PART_FILE, ensemble_path, part_directory
 from omnivec2.checkpoint import Checkpoint, write_checkpoint
 from omnivec2.parts import FEATURES, MASK, TOKENS, TRUNK, PartSpec
 from omnivec2.passport import GRAPH_FILE, PASSPORT_FILE, WEIGHTS_FILE, ParityEntry, Passport

@@ -10,16 +10,15 @@ from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 import numpy as np
-import numpy.typing as npt
 
 from loadtests.support.triton_server import TritonServer, running_triton
+from omnivec2.arrays import Array
 from service.runtimes.base import Runtime
 from service.runtimes.embedded.runtime import EmbeddedRuntime
 from service.runtimes.triton.runtime import TritonRuntime
 from service.settings import Settings
 
 T = TypeVar("T")
-Array = npt.NDArray[Any]
 Tensors = Mapping[str, Array]
 Kind = Literal["embedded", "triton"]
 OnBatch = Callable[[str, int, float], None]

@@ -52,7 +52,7 @@ def search(answer: Callable[[tuple[int, ...]], Distribution], **options: object)
                 else:
                     copied[beam, SOURCE.tolist().index(id_)] = probability
         asked[step] = history
-        found.take({"generated": generated, "copied": copied, "state": state})
+        found.advance({"generated": generated, "copied": copied, "state": state})
     return [int(id_) for id_ in found.ids]
 
 
@@ -76,7 +76,7 @@ def test_writing_and_copying_the_same_word_add_up() -> None:
     generated = np.zeros((1, len(WORDS)))
     generated[0, FIRST], generated[0, FIRST + 1] = 0.4, 0.3
     copied = np.array([[0.0, 0.2, 0.1, 0.0, 0.0]])
-    found.take({"generated": generated, "copied": copied, "state": np.zeros((1, 3))})
+    found.advance({"generated": generated, "copied": copied, "state": np.zeros((1, 3))})
     assert found.ids.tolist() == [1001]
 
 
@@ -85,7 +85,7 @@ def test_special_words_of_vocabulary_and_source_are_never_written() -> None:
     found = RealSearch(SPEC, SearchOptions(max_new_tokens=1), SOURCE)
     generated = np.full((1, len(WORDS)), 0.01)
     generated[0, :4] = 0.2
-    found.take({"generated": generated, "copied": np.ones((1, 8)), "state": np.zeros((1, 3))})
+    found.advance({"generated": generated, "copied": np.ones((1, 8)), "state": np.zeros((1, 3))})
     assert found.ids.tolist() in ([1001], [5000])
 
 
@@ -152,7 +152,9 @@ def test_room_for_past_words_grows_with_the_text() -> None:
         sizes.append(inputs["past"].shape[1])
         assert inputs["step"][0] <= inputs["past"].shape[1]
         generated = np.eye(len(WORDS))[[FIRST]]
-        found.take({"generated": generated, "copied": np.zeros((1, 8)), "state": np.ones((1, 3))})
+        found.advance(
+            {"generated": generated, "copied": np.zeros((1, 8)), "state": np.ones((1, 3))}
+        )
     assert found.done
     assert sorted(set(sizes)) == [16, 32, 64]
 

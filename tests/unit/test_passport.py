@@ -17,6 +17,8 @@ from omnivec2.passport import (
     load_passport,
     verify_passport,
 )
+from tests.support.tiny_models import classification
+from tests.support.writing import writing_network
 
 
 def sha256(data: bytes) -> str:
@@ -155,3 +157,17 @@ def test_a_file_linked_into_many_models_is_read_once(
         os.link(version / name, other / name)
     verify_passport(other)
     assert read == []
+
+
+def test_a_heads_dependencies_are_its_parts_and_its_decoder(version: Path) -> None:
+    plain = classification("text/topic", "a", "b")
+    _, writing = writing_network()
+    [writer] = [head for head in writing if head.generation is not None]
+    assert writer.generation is not None
+    parts = {"trunk": sha256(b"trunk"), "head_text_topic": sha256(b"head")}
+    passport = load_passport(version / "passport.json").model_copy(
+        update={"parts": parts, "decoder": sha256(b"decoder")}
+    )
+    assert passport.dependencies(plain) == parts
+    wanted = {**parts, writer.generation.decoder: sha256(b"decoder")}
+    assert list(passport.dependencies(writer).items()) == list(wanted.items())

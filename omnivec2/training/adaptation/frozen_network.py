@@ -22,7 +22,7 @@ from omnivec2.network.config import HeadConfig, NetworkConfig, TokenizerConfig
 from omnivec2.network.omnivec2 import OmniVec2
 from omnivec2.network.saved_network import TRAINING_ONLY
 from omnivec2.preprocess import Array
-from omnivec2.spec import HeadSpec, Modality, TaskFamily
+from omnivec2.spec import HeadSpec, Modality
 
 TRUNK_PREFIX = "trunk."
 
@@ -72,7 +72,7 @@ def load_base(directory: Path, modality: Modality) -> Base:
             f"{directory} has no head for {modality.value}; it has {', '.join(known)}"
         )
     # A modality's embedding has the input that its tokenizer was trained with first.
-    head = min(heads, key=lambda head: (head.family is not TaskFamily.EMBEDDING, head.name))
+    head = min(heads, key=lambda head: (not head.is_embedding, head.name))
     return Base(checkpoint, config, head, load_stored_tensors(directory))
 
 

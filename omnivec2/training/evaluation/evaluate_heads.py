@@ -18,7 +18,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 from omnivec2.checkpoint import read_checkpoint, write_head
 from omnivec2.errors import ArtifactError, CheckpointError, UnknownModelError
 from omnivec2.preprocess import Array, Sample, collate
-from omnivec2.spec import HeadSpec, Metric, TaskFamily
+from omnivec2.spec import HeadSpec, Metric
 from omnivec2.terminal import make_console
 from omnivec2.training.data import DEFAULT_CACHE, load_task, routes
 from omnivec2.training.data.base import Split, TaskData
@@ -147,7 +147,7 @@ def evaluate_checkpoint(
             for tested in _tests(task, split):
                 total = _count_samples(spec, tested, split, most_samples)
                 advance = partial(progress.advance, progress.add_task(spec.route, total=total))
-                if spec.family is TaskFamily.EMBEDDING:
+                if spec.is_embedding:
                     results.append(_probe(model, tested, split, advance))
                     continue
                 measured = _answer_samples(model, tested, split, most_samples, advance)
@@ -175,7 +175,7 @@ def save_metrics(checkpoint: Path, results: Sequence[HeadResult]) -> None:
 def _count_samples(spec: HeadSpec, task: TaskData, split: str, most_samples: int | None) -> int:
     """Return the number of samples that the graph will process."""
     available = len(task.splits[split])
-    if spec.family is TaskFamily.EMBEDDING:
+    if spec.is_embedding:
         return min(len(task.splits["train"]), TRAIN_SAMPLES) + min(available, TEST_SAMPLES)
     return min(available, most_samples or available)
 
@@ -227,7 +227,7 @@ class HeadGraph:
 
 def _task_of(spec: HeadSpec, data_root: Path, cache: Path) -> TaskData:
     """Return a head's own task; for an embedding the first one with equal preprocessing."""
-    if spec.family is not TaskFamily.EMBEDDING:
+    if not spec.is_embedding:
         return load_task(spec.route, data_root, cache=cache)
     for route in routes(spec.modality):
         task = load_task(route, data_root, cache=cache)

@@ -72,5 +72,5 @@ class TextGenerator:
             batch |= {name: array[active] for name, array in constant.items()}
             predicted = self._graph(batch)
             for position, row in enumerate(active):
-                searches[row].take({name: array[position] for name, array in predicted.items()})
+                searches[row].advance({name: array[position] for name, array in predicted.items()})
         return padded_ids([search.ids for search in searches])

@@ -1,4 +1,4 @@
-"""Reading a Triton model repository: which models there are and what their specs say."""
+"""Reading a Triton model repository: its models, their head specs and their graphs."""
 
 from __future__ import annotations
 
@@ -8,20 +8,21 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from google.protobuf import text_format
-from pydantic import ValidationError
 from tritonclient.grpc.model_config_pb2 import ModelConfig
 
 from omnivec2.errors import ArtifactError, PassportError
-from omnivec2.parts import PART_PREFIXES, TRUNK
+from omnivec2.model_config import (
+    CONFIG_FILE,
+    ONNX_BACKEND,
+    Step,
+    is_served,
+    model_directories,
+    read_config,
+    read_head_spec,
+    read_steps,
+)
 from omnivec2.passport import Passport, check_claims, verify_passport
-from omnivec2.spec import HeadSpec
-from service.runtimes.base import Step
-
-CONFIG_FILE = "config.pbtxt"
-HEAD_SPEC_PARAMETER = "head_spec"
-
-_BACKEND = "onnxruntime"
+from omnivec2.spec import HeadSpec, model_name
 
 _LOG = logging.getLogger(__name__)
 
@@ -31,12 +32,12 @@ class StoredGraph:
     """A graph whose files are those of its passport.
 
     Attributes:
-        name: its model's or part's.
-        version: name of its version directory.
-        directory: that directory; holds ``model.onnx``, its weights and its passport.
-        inputs: names of the tensors it takes.
-        outputs: names of the tensors it gives.
-        max_batch_size: most rows of one batch.
+        name: The name of its model or part.
+        version: The name of its version directory.
+        directory: The version directory with ``model.onnx``, its weights and its passport.
+        inputs: The names of the tensors it takes.
+        outputs: The names of the tensors it gives.
+        max_batch_size: The most rows of one batch.
     """
 
     name: str
@@ -52,10 +53,10 @@ class StoredModel:
     """A model of the repository with the graphs it is run with.
 
     Attributes:
-        spec: what it does.
-        version: name of its newest version directory.
-        steps: the parts it is put together from; none if it is in one piece.
-        graphs: one per step, or its own; then its decoder, if it writes text.
+        spec: The head spec.
+        version: The name of its newest version directory.
+        steps: The steps through its parts; none if it is in one piece.
+        graphs: The graph of each step, or its own; then its decoder, if it writes text.
     """
 
     spec: HeadSpec
@@ -66,11 +67,11 @@ class StoredModel:
 
 @dataclass(frozen=True)
 class Repository:
-    """What a model repository holds.
+    """The models of a repository.
 
     Attributes:
-        models: name -> model that may be served.
-        refused: name -> why a model may not.
+        models: The models that can be served, by name.
+        refused: The reasons why other models cannot be served, by name.
     """
 
     models: dict[str, StoredModel]
@@ -78,10 +79,10 @@ class Repository:
 
 
 def signatures(root: Path) -> dict[str, object]:
-    """Model or part -> something that changes whenever one of its files does.
+    """Return a value per model or part that changes whenever one of its files does.
 
     Raises:
-        ArtifactError: there is no repository.
+        ArtifactError: There is no repository.
     """
     try:
         names = sorted(entry.name for entry in os.scandir(root) if entry.is_dir())
@@ -91,33 +92,31 @@ def signatures(root: Path) -> dict[str, object]:
 
 
 def _stamps(directory: Path) -> Iterator[tuple[str, int, int, int]]:
-    """Path, inode, size and time of every file below a directory."""
+    """Yield path, inode, size and time of every file below a directory."""
     for file in sorted(directory.rglob("*")):
         try:
             stat = file.stat()
         except OSError:
-            continue  # it went a moment ago, which the next look will see
+            continue  # removed a moment ago, which the next poll will see
         yield str(file), stat.st_ino, stat.st_size, stat.st_mtime_ns
 
 
 def read_repository(root: Path, only: Iterable[str] = ()) -> Repository:
-    """Read every model of a repository, or only those of the given routes.
+    """Read every model of a repository, or only some heads.
 
     A model that cannot be served does not stop the others: it is logged and listed.
 
     Args:
-        root: holds one directory per model.
-        only: routes (``image/classification``) to read; empty reads all.
+        root: The directory with one directory per model.
+        only: The heads to read, as ``<modality>/<task>``; all if empty.
 
     Raises:
-        ArtifactError: there is no repository, or a model of ``only`` is not in it.
+        ArtifactError: There is no repository, or a model of ``only`` is not in it.
     """
     if not root.is_dir():
         raise ArtifactError(f"{root}: no model repository; `omnivec2 serve` makes one")
-    wanted = {route.replace("/", "_") for route in only}
-    # What is being written, or was just replaced, begins with a dot.
-    places = sorted(root.glob(f"[!.]*/{CONFIG_FILE}"))
-    found = {path.parent.name: path.parent for path in places}
+    wanted = {model_name(route) for route in only}
+    found = {directory.name: directory for directory in model_directories(root)}
     if missing := wanted - found.keys():
         raise ArtifactError(f"{root}: no model named {', '.join(sorted(missing))}")
     repository = Repository({}, {})
@@ -126,7 +125,7 @@ def read_repository(root: Path, only: Iterable[str] = ()) -> Repository:
             continue
         try:
             config = read_config(directory / CONFIG_FILE)
-            if HEAD_SPEC_PARAMETER in config.parameters or not _is_part(name):
+            if is_served(config, name):
                 repository.models[name] = read_model(directory, config)
         except ArtifactError as error:
             _LOG.error("%s is not served: %s", name, error)
@@ -134,37 +133,32 @@ def read_repository(root: Path, only: Iterable[str] = ()) -> Repository:
     return repository
 
 
-def _is_part(name: str) -> bool:
-    """Whether a directory is named like a part, which is not served by itself."""
-    return name == TRUNK or name.startswith(PART_PREFIXES)
-
-
 def read_model(directory: Path, config: ModelConfig) -> StoredModel:
     """Read one model's spec and check its files against its passport.
 
     Args:
-        directory: its directory in the repository.
-        config: what ``config.pbtxt`` in there says.
+        directory: The directory of the model in the repository.
+        config: The content of its ``config.pbtxt``.
 
     Raises:
-        ArtifactError: the configuration or its head spec cannot be read.
-        PassportError: the files, or those of a part, are not those the passport was
+        ArtifactError: The configuration or its head spec cannot be read.
+        PassportError: The files, or those of a part, are not those the passport was
             written for.
     """
-    spec = head_spec_of(config, str(directory / CONFIG_FILE))
+    spec = read_head_spec(config, str(directory / CONFIG_FILE))
     if spec.name != directory.name:
         raise ArtifactError(f"{directory}: holds the head spec of {spec.name}")
     version = _newest(directory)
     passport = verify_passport(version)
     check_claims(passport, spec)
-    steps = steps_of(config)
+    steps = read_steps(config)
     root = directory.parent
-    graphs = [_read_part(root, s.model, s.version, passport, passport.parts) for s in steps]
+    needed = passport.dependencies(spec)
+    graphs = [_read_part(root, s.model, s.version, passport, needed) for s in steps]
     if not steps:
         graphs = [_graph(version, config)]
     if (generation := spec.generation) is not None:
-        wanted = {generation.decoder: passport.decoder}
-        graphs.append(_read_part(root, generation.decoder, generation.version, passport, wanted))
+        graphs.append(_read_part(root, generation.decoder, generation.version, passport, needed))
     return StoredModel(spec, version.name, steps, tuple(graphs))
 
 
@@ -176,7 +170,7 @@ def _newest(directory: Path) -> Path:
 
 
 def _read_part(
-    root: Path, name: str, number: str, head: Passport, digests: Mapping[str, str | None]
+    root: Path, name: str, number: str, head: Passport, digests: Mapping[str, str]
 ) -> StoredGraph:
     """Read a version of a part and check that it is the one a head was exported with."""
     version = root / name / number
@@ -192,7 +186,7 @@ def _read_part(
 
 
 def _graph(version: Path, config: ModelConfig) -> StoredGraph:
-    if config.backend != _BACKEND:
+    if config.backend != ONNX_BACKEND:
         raise ArtifactError(f"{version}: is for Triton's backend {config.backend!r} only")
     return StoredGraph(
         version.parent.name,
@@ -202,49 +196,3 @@ def _graph(version: Path, config: ModelConfig) -> StoredGraph:
         tuple(tensor.name for tensor in config.output),
         config.max_batch_size,
     )
-
-
-def steps_of(config: ModelConfig) -> tuple[Step, ...]:
-    """The parts an ensemble runs, in order; nothing for any other model."""
-    return tuple(
-        Step(
-            step.model_name,
-            str(step.model_version),
-            dict(step.input_map),
-            dict(step.output_map),
-        )
-        for step in config.ensemble_scheduling.step
-    )
-
-
-def read_config(path: Path) -> ModelConfig:
-    """Read a ``config.pbtxt``.
-
-    Raises:
-        ArtifactError: it is missing or not a model configuration.
-    """
-    try:
-        return text_format.Parse(path.read_text(encoding="utf-8"), ModelConfig())
-    except (OSError, UnicodeDecodeError, text_format.ParseError) as error:
-        raise ArtifactError(f"{path}: not a model configuration: {error}") from error
-
-
-def head_spec_of(config: ModelConfig, where: str) -> HeadSpec:
-    """The head spec in a model configuration's ``parameters``.
-
-    Args:
-        config: of a model.
-        where: names the configuration in errors.
-
-    Raises:
-        ArtifactError: there is none, or it cannot be read.
-    """
-    if HEAD_SPEC_PARAMETER not in config.parameters:
-        raise ArtifactError(f"{where}: no {HEAD_SPEC_PARAMETER} among its parameters")
-    text = config.parameters[HEAD_SPEC_PARAMETER].string_value
-    try:
-        return HeadSpec.model_validate_json(text)
-    except ValidationError as error:
-        first = error.errors()[0]
-        field = ".".join(map(str, first["loc"])) or "it"
-        raise ArtifactError(f"{where}: not a head spec: {field}: {first['msg']}") from error

@@ -12,6 +12,7 @@ from weakref import WeakKeyDictionary, WeakValueDictionary
 
 from omnivec2.errors import ArtifactError, ModelNotReadyError
 from omnivec2.preprocess import Array
+from omnivec2.spec import model_name
 from service.request_context import REQUEST
 from service.runtimes.base import Health, Inference, Model, generation_of
 from service.runtimes.embedded.batcher import Batcher
@@ -131,7 +132,7 @@ class EmbeddedRuntime:
         """Return the health: ready once every required model is loaded, or any if none is."""
         if self._batcher is None:
             return Health(False, "models are being loaded", dict(self._refused))
-        required = {route.replace("/", "_") for route in self._settings.required}
+        required = {model_name(route) for route in self._settings.required}
         if missing := required - self._models.keys():
             detail = f"required models are not loaded: {', '.join(sorted(missing))}"
             return Health(False, detail, dict(self._refused))

@@ -16,7 +16,7 @@ from omnivec2.errors import ArtifactError
 from omnivec2.preprocess import Array
 from service.request_context import REQUEST, trace_call
 from service.runtimes.base import Model
-from service.runtimes.triton.model_metadata import Described, describe, same
+from service.runtimes.triton.model_metadata import ModelDescription, describe, is_same_model
 from service.runtimes.triton.triton_errors import FailureCause, TritonError
 
 _LOG = logging.getLogger(__name__)
@@ -67,7 +67,7 @@ class Endpoint:
         self._polling = asyncio.Lock()
         self._ready: frozenset[tuple[str, str]] = frozenset()
         # (name, version) -> what its configuration says, or why it is refused.
-        self._read: dict[tuple[str, str], Described | str] = {}
+        self._read: dict[tuple[str, str], ModelDescription | str] = {}
         self._read_again = True
         self._polls = 0
 
@@ -89,7 +89,7 @@ class Endpoint:
         """Replace an equal model by ``model``, the object that all servers' endpoints share."""
         self.models[model.name] = model
         described = self._read.get((model.name, model.version))
-        if isinstance(described, Described):
+        if isinstance(described, ModelDescription):
             self._read[model.name, model.version] = replace(described, model=model)
 
     async def poll(self) -> None:
@@ -198,7 +198,7 @@ class Endpoint:
             part = self._read.get((name, version))
             if not self.has_part(name, version):
                 why = f"{name} version {version} is not ready"
-            elif isinstance(part, Described) and part.digest != parts.get(name):
+            elif isinstance(part, ModelDescription) and part.digest != parts.get(name):
                 why = f"it was exported with another {name} than version {version}"
             else:
                 continue
@@ -206,7 +206,7 @@ class Endpoint:
             return
         self.models[model.name] = model
 
-    async def _describe(self, name: str, version: str) -> Described | str:
+    async def _describe(self, name: str, version: str) -> ModelDescription | str:
         answer = await _translate_errors(
             self._client.get_model_config(name, version, client_timeout=_POLL_TIMEOUT_SECONDS)
         )
@@ -217,7 +217,7 @@ class Endpoint:
             if before != str(error):
                 _LOG.error("Triton at %s: %s is not served: %s", self.address, name, error)
             return str(error)
-        if isinstance(before, Described) and same(before.model, described.model):
+        if isinstance(before, ModelDescription) and is_same_model(before.model, described.model):
             # The same object, by which requests under way see that nothing has changed.
             return replace(described, model=before.model)
         return described

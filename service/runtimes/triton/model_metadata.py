@@ -1,33 +1,31 @@
-"""What Triton's own metadata say about a model: all that a gateway knows of it."""
+"""Triton's own metadata of a model: all that a gateway knows of it."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
-from pydantic import ValidationError
 from tritonclient.grpc.model_config_pb2 import ModelConfig
 
 from omnivec2.errors import ArtifactError, PassportError
-from omnivec2.passport import Passport, check_claims
+from omnivec2.model_config import has_head_spec, read_head_spec, read_passport, read_steps
+from omnivec2.passport import check_claims
 from omnivec2.spec import HeadSpec
 from service.runtimes.base import Model
-from service.runtimes.embedded.repository_reader import HEAD_SPEC_PARAMETER, head_spec_of, steps_of
 from service.runtimes.ensemble import check_steps
-
-PASSPORT_PARAMETER = "passport"
 
 _ANY_VERSION = "-1"
 
 
 @dataclass(frozen=True)
-class Described:
-    """What a model's configuration says.
+class ModelDescription:
+    """The description of a model in its configuration.
 
     Attributes:
-        model: the modality-task; None for a part, and for what is not of this project.
-        digest: of a part, by its passport.
-        parts: part or decoder -> digest of the files it had when the model was exported.
+        model: The head; None for a part, and for models that are not of this project.
+        digest: The content digest in the passport of a part.
+        parts: A map from the parts and decoder of a head to the content digests that it was
+            exported with.
     """
 
     model: Model | None = None
@@ -35,17 +33,17 @@ class Described:
     parts: Mapping[str, str] = field(default_factory=dict)
 
 
-def describe(config: ModelConfig, version: str) -> Described:
+def describe(config: ModelConfig, version: str) -> ModelDescription:
     """Read a model's configuration.
 
     Raises:
-        ArtifactError: the head spec or the tensors are wrong; the message names the model.
-        PassportError: the passport is missing, or is not for this head spec.
+        ArtifactError: The head spec or the tensors are wrong; the message names the model.
+        PassportError: The passport is missing, or is not for this head spec.
     """
-    passport = _passport(config)
-    if HEAD_SPEC_PARAMETER not in config.parameters:
-        return Described(digest=passport.content_digest if passport else None)
-    spec = head_spec_of(config, config.name)
+    passport = read_passport(config)
+    if not has_head_spec(config):
+        return ModelDescription(digest=passport.content_digest if passport else None)
+    spec = read_head_spec(config, config.name)
     if spec.name != config.name:
         raise ArtifactError(f"{config.name}: holds the head spec of {spec.name}")
     if passport is None:
@@ -54,35 +52,21 @@ def describe(config: ModelConfig, version: str) -> Described:
     _check_tensors(config, spec)
     steps = tuple(
         replace(step, version="") if step.version == _ANY_VERSION else step
-        for step in steps_of(config)
+        for step in read_steps(config)
     )
     model = Model(spec, version, steps)
     if steps:
         check_steps(model)
-    needed = dict(passport.parts)
-    if spec.generation is not None:
-        needed[spec.generation.decoder] = passport.decoder or ""
-    return Described(model, passport.content_digest, needed)
+    return ModelDescription(model, passport.content_digest, passport.dependencies(spec))
 
 
-def same(one: Model | None, other: Model | None) -> bool:
+def is_same_model(model: Model | None, other: Model | None) -> bool:
     """Whether two descriptions are of the same model."""
-    if one is other:
+    if model is other:
         return True
-    if one is None or other is None:
+    if model is None or other is None:
         return False
-    return (one.version, one.spec, one.steps) == (other.version, other.spec, other.steps)
-
-
-def _passport(config: ModelConfig) -> Passport | None:
-    if PASSPORT_PARAMETER not in config.parameters:
-        return None
-    try:
-        return Passport.model_validate_json(config.parameters[PASSPORT_PARAMETER].string_value)
-    except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(map(str, first["loc"])) or "it"
-        raise PassportError(f"{config.name}: not a passport: {where}: {first['msg']}") from error
+    return (model.version, model.spec, model.steps) == (other.version, other.spec, other.steps)
 
 
 def _check_tensors(config: ModelConfig, spec: HeadSpec) -> None:

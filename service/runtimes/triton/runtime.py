@@ -13,13 +13,13 @@ from collections.abc import Callable, Mapping, Sequence
 
 from omnivec2.errors import DeadlineExceededError, ModelNotReadyError, StaleModelError
 from omnivec2.preprocess import Array
-from omnivec2.spec import TensorSpec
+from omnivec2.spec import TensorSpec, model_name
 from service.pipeline.concurrency import gather_or_cancel
 from service.request_context import REQUEST, trace_stage
 from service.runtimes.base import Health, Inference, Model, generation_of
 from service.runtimes.ensemble import run_steps
 from service.runtimes.triton.endpoint import Endpoint
-from service.runtimes.triton.model_metadata import same
+from service.runtimes.triton.model_metadata import is_same_model
 from service.runtimes.triton.triton_errors import FailureCause, TritonError, to_caller_error
 from service.settings import Settings
 
@@ -44,7 +44,7 @@ class TritonRuntime:
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        self._wanted = {route.replace("/", "_") for route in settings.only}
+        self._wanted = {model_name(route) for route in settings.only}
         self._endpoints: list[Endpoint] = []
         self._models: dict[str, Model] = {}
         self._reported: Mapping[str, Model] = self._models
@@ -144,7 +144,7 @@ class TritonRuntime:
         refused = {name: why for e in self._endpoints for name, why in e.refused.items()}
         refused = {name: why for name, why in refused.items() if name not in self._models}
         present = {name for name, model in self._models.items() if self._endpoints_of([model])}
-        required = {route.replace("/", "_") for route in self._settings.required}
+        required = {model_name(route) for route in self._settings.required}
         if missing := required - present:
             detail = f"required models are not loaded: {', '.join(sorted(missing))}"
             return Health(False, detail, refused)
@@ -238,13 +238,13 @@ class TritonRuntime:
         offers = [(e, m) for e in self._endpoints for n, m in e.models.items() if self._serves(n)]
         rank: dict[str, tuple[bool, int, bool]] = {}
         for endpoint, model in offers:
-            served = same(model, self._models.get(model.name))
+            served = is_same_model(model, self._models.get(model.name))
             this = (endpoint.is_up, int(model.version), served)
             if model.name not in rank or this > rank[model.name]:
                 rank[model.name] = this
                 merged[model.name] = self._models[model.name] if served else model
         for endpoint, model in offers:
-            if same(model, merged[model.name]):
+            if is_same_model(model, merged[model.name]):
                 endpoint.share_model(merged[model.name])
         changed = {
             name

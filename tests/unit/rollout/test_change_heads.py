@@ -11,10 +11,10 @@ from export.parity.agreement import relative_error
 from export.repository.assembly import Record, read_record, write_record
 from export.repository.layouts import Layout
 from omnivec2.errors import ArtifactError, UnknownModelError
-from rollout.candidate_check import Tryout
+from rollout.candidate_check import CandidateCheck
 from rollout.change_heads import remove_head
 from rollout.deployed_heads import list_heads, read_deployed, users_of
-from rollout.directory_swap import CANDIDATE_PREFIX, Swap, undone_on_failure
+from rollout.directory_swap import CANDIDATE_PREFIX, Swap, rolled_back_on_failure
 from rollout.triton_control import TritonControl
 from service.runtimes.embedded.repository_reader import read_repository
 from tests.support.tiny_models import classification, write_repository
@@ -71,7 +71,7 @@ def test_what_was_put_in_place_is_put_back_when_something_fails(tmp_path: Path) 
     (staging / "b").mkdir()
 
     def fail() -> None:
-        with undone_on_failure(repository, staging, []) as swap:
+        with rolled_back_on_failure(repository, staging, []) as swap:
             swap.place("a")
             swap.place("b")
             assert (repository / "a" / "1" / "file").read_text() == "new"
@@ -91,7 +91,7 @@ def test_a_candidate_has_a_name_and_a_passport_of_its_own_and_no_route(tmp_path:
     swap = Swap(repository, staging)
     config = (staging / "text_sentiment" / "config.pbtxt").read_text()
     name = f"{CANDIDATE_PREFIX}text_sentiment"
-    swap.place_candidate("text_sentiment", Tryout.candidate_config(config, name))
+    swap.place_candidate("text_sentiment", CandidateCheck.candidate_config(config, name))
     candidate = read_deployed(repository)[name]
     assert (candidate.passport.model, candidate.head) == (name, None)
     assert read_repository(repository).models == {}

@@ -1,7 +1,7 @@
-"""Triton's ``onnxruntime`` backend in Python, for where only Triton's core is installed.
+"""Triton's ``onnxruntime`` backend in Python, for machines with Triton's core alone.
 
-Reads the same ``config.pbtxt`` and ``model.onnx`` as the C++ backend of NVIDIA's image, which
-takes this one's place wherever both are there. For development and tests: every model is a
+It reads the same ``config.pbtxt`` and ``model.onnx`` as the C++ backend of NVIDIA's image, which
+replaces this one wherever both are installed. For development and tests: every model is a
 process of its own, and tensors are copied into and out of it.
 
 Needs numpy < 2: with numpy 2 the Python backend of this Triton answers with empty tensors.
@@ -25,11 +25,11 @@ _GRAPH_FILE = "model.onnx"
 _PASSPORT_FILE = "passport.json"
 
 _INTRA_OP_THREADS = 1
-"""Cores one batch may use unless the model's configuration says otherwise.
+"""The cores that one batch may use unless the model's configuration says otherwise.
 
 The C++ backend takes all of them. Here every model is a process with a pool of its own, and
-dozens of them on a few cores would fight over these; different models run side by side
-anyway. The gateway's in-process runtime has the same default, for the same reason."""
+dozens of them would compete for a few cores; different models run in parallel anyway. The
+gateway's in-process runtime has the same default, for the same reason."""
 
 if int(np.__version__.partition(".")[0]) >= 2:
     raise ImportError(f"this backend would answer with empty tensors under numpy {np.__version__}")
@@ -46,7 +46,7 @@ class TritonPythonModel:
                 model's directory.
 
         Raises:
-            ValueError: the passport does not match; Triton shows why in its model index.
+            ValueError: The passport does not match; Triton shows why in its model index.
         """
         config = json.loads(args["model_config"])
         directory = Path(args["model_repository"]) / args["model_version"]
@@ -62,55 +62,56 @@ class TritonPythonModel:
         ctypes.CDLL(None).malloc_trim(0)
 
     def execute(self, requests: list[Any]) -> list[Any]:
-        """Join the requests of a batch, run the graph once, hand each the rows it asked for.
+        """Join the requests of a batch, run the graph once, and split the outputs.
 
-        Triton's batcher is to put only requests together whose shapes agree but for the batch.
-        It has been seen to mix them (a decoder's requests, after a few minutes of tests): each
-        shape then is a run of its own.
+        Triton's batcher should only join requests whose shapes agree but for the batch. It has
+        been seen to mix them (a decoder's requests, after a few minutes of tests): each shape
+        is then run separately.
         """
-        parts = [self._read(request) for request in requests]
-        alike: dict[tuple[Any, ...], list[int]] = {}
-        for index, part in enumerate(parts):
-            shape = tuple(part[name].shape[1:] for name in self._inputs) if len(parts) > 1 else ()
-            alike.setdefault(shape, []).append(index)
+        inputs = [self._read(request) for request in requests]
+        same_shape: dict[tuple[Any, ...], list[int]] = {}
+        for index, tensors in enumerate(inputs):
+            several = len(inputs) > 1
+            shape = tuple(tensors[name].shape[1:] for name in self._inputs) if several else ()
+            same_shape.setdefault(shape, []).append(index)
         responses: list[Any] = [None] * len(requests)
-        for indices in alike.values():
-            answers = self._answer([requests[i] for i in indices], [parts[i] for i in indices])
+        for indices in same_shape.values():
+            answers = self._answer([requests[i] for i in indices], [inputs[i] for i in indices])
             for index, response in zip(indices, answers, strict=True):
                 responses[index] = response
         return responses
 
-    def _answer(self, requests: list[Any], parts: list[Tensors]) -> list[Any]:
-        """Responses to requests of one shape."""
-        asked = [request.requested_output_names() for request in requests]
-        names = sorted({name for wanted in asked for name in wanted})
+    def _answer(self, requests: list[Any], inputs: list[Tensors]) -> list[Any]:
+        """Run requests of one shape and return their responses."""
+        requested = [request.requested_output_names() for request in requests]
+        names = sorted({name for wanted in requested for name in wanted})
         try:
-            shares = self._run(parts, names)
+            outputs = self._run(inputs, names)
         except Exception as error:  # ONNX Runtime's errors have no base class of their own
             reason = f"ONNX Runtime: {error}"
-            # An error of its own for each: Triton moves them to shared memory one by one.
+            # Each request gets its own error: Triton moves them to shared memory one by one.
             return [
                 pb_utils.InferenceResponse(error=pb_utils.TritonError(reason)) for _ in requests
             ]
         return [
-            pb_utils.InferenceResponse([pb_utils.Tensor(name, share[name]) for name in wanted])
-            for wanted, share in zip(asked, shares, strict=True)
+            pb_utils.InferenceResponse([pb_utils.Tensor(name, tensors[name]) for name in wanted])
+            for wanted, tensors in zip(requested, outputs, strict=True)
         ]
 
     def _read(self, request: Any) -> Tensors:
-        """A request's inputs as the graph names them."""
+        """Return a request's inputs by the names of the graph."""
         get = pb_utils.get_input_tensor_by_name
         return {name: get(request, name).as_numpy() for name in self._inputs}
 
-    def _run(self, parts: list[Tensors], names: list[str]) -> list[Tensors]:
-        """Outputs of each part, from one run over all of them."""
-        if len(parts) == 1:  # nothing to join, and there need not be a batch axis
-            return [dict(zip(names, self._session.run(names, parts[0]), strict=True))]
-        inputs = {name: np.concatenate([part[name] for part in parts]) for name in self._inputs}
-        outputs = self._session.run(names, inputs)
-        ends = np.cumsum([len(part[self._inputs[0]]) for part in parts])[:-1]
-        shares = [np.split(output, ends) for output in outputs]
-        return [dict(zip(names, share, strict=True)) for share in zip(*shares, strict=True)]
+    def _run(self, inputs: list[Tensors], names: list[str]) -> list[Tensors]:
+        """Return the outputs of each request, from one run over all of them."""
+        if len(inputs) == 1:  # nothing to join, and there need not be a batch axis
+            return [dict(zip(names, self._session.run(names, inputs[0]), strict=True))]
+        batch = {name: np.concatenate([each[name] for each in inputs]) for name in self._inputs}
+        outputs = self._session.run(names, batch)
+        ends = np.cumsum([len(each[self._inputs[0]]) for each in inputs])[:-1]
+        rows = [np.split(output, ends) for output in outputs]
+        return [dict(zip(names, own, strict=True)) for own in zip(*rows, strict=True)]
 
 
 def session_options(parameters: dict[str, dict[str, str]]) -> ort.SessionOptions:
@@ -121,7 +122,7 @@ def session_options(parameters: dict[str, dict[str, str]]) -> ort.SessionOptions
     options.inter_op_num_threads = _number(parameters, "inter_op_thread_count", 0)
     if _number(parameters, "execution_mode", 0) == 1:
         options.execution_mode = ort.ExecutionMode.ORT_PARALLEL
-    # The arena never gives back what the largest batch took, once per model.
+    # The arena of each model would keep the memory that its largest batch took.
     options.enable_cpu_mem_arena = bool(_number(parameters, "enable_mem_arena", 0))
     options.enable_mem_pattern = bool(_number(parameters, "enable_mem_pattern", 0))
     # Threads that spin while they wait would take the cores from the other models.
@@ -134,10 +135,10 @@ def session_options(parameters: dict[str, dict[str, str]]) -> ort.SessionOptions
 def verify_passport(directory: Path, model: str, graph: str) -> None:
     """Check that a model version's files are those its passport was written for.
 
-    The service does the same with more of the passport; this environment has none of it.
+    The service checks more of the passport; its packages are not in this environment.
 
     Raises:
-        ValueError: the passport is missing, of another model, or a file is not the one it names.
+        ValueError: The passport is missing, of another model, or a file is not the one it names.
     """
     path = directory / _PASSPORT_FILE
     try:
@@ -157,7 +158,7 @@ def verify_passport(directory: Path, model: str, graph: str) -> None:
 
 
 def _digest(path: Path) -> str:
-    """SHA-256 of a file; empty if it cannot be read."""
+    """Return the SHA-256 of a file, or nothing if it cannot be read."""
     try:
         with path.open("rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
@@ -166,7 +167,7 @@ def _digest(path: Path) -> str:
 
 
 def _number(parameters: dict[str, dict[str, str]], name: str, default: int) -> int:
-    """A parameter of the model's configuration; Triton keeps them all as strings."""
+    """Return a parameter of the model's configuration; Triton keeps them all as strings."""
     text = parameters.get(name, {}).get("string_value", "")
     try:
         return int(text) if text else default

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 import onnxruntime as ort
 from onnxruntime.capi import onnxruntime_pybind11_state as ort_errors
 
+from omnivec2.engine_errors import ENGINE_ERRORS
 from omnivec2.errors import ArtifactError, ModelNotReadyError, RefusedTensorsError
 from omnivec2.passport import GRAPH_FILE, PASSPORT_FILE
 from omnivec2.preprocess import Array
@@ -15,13 +16,6 @@ from service.runtimes.embedded.engines.base import Shape
 from service.runtimes.embedded.repository_reader import StoredGraph
 
 _LOG = logging.getLogger(__name__)
-
-# ONNX Runtime raises one unrelated class per status code; these are all of them.
-_ERRORS: tuple[type[Exception], ...] = tuple(
-    kind
-    for kind in vars(ort_errors).values()
-    if isinstance(kind, type) and issubclass(kind, Exception)
-)
 
 # What operators raise at an index outside of a table, and at sizes that do not go together.
 _REFUSALS = (ort_errors.InvalidArgument, ort_errors.Fail)
@@ -54,7 +48,7 @@ class OnnxRuntimeGraph:
             session = ort.InferenceSession(
                 stored.directory / GRAPH_FILE, options, providers=["CPUExecutionProvider"]
             )
-        except _ERRORS as error:
+        except ENGINE_ERRORS as error:
             raise ArtifactError(f"{stored.name}: ONNX Runtime cannot load it: {error}") from error
         self._session: ort.InferenceSession | None = session
         self._name = stored.name
@@ -74,7 +68,7 @@ class OnnxRuntimeGraph:
         except _REFUSALS as error:
             _LOG.warning("%s refused its inputs: %s", self._name, error)
             raise RefusedTensorsError(f"{self._name} cannot take these values") from error
-        except _ERRORS as error:
+        except ENGINE_ERRORS as error:
             _LOG.error("%s failed: %s", self._name, error)
             raise ModelNotReadyError(f"the engine failed to run {self._name}") from error
         return dict(zip(self._wanted, values, strict=True))

@@ -11,19 +11,19 @@ import onnxruntime as ort
 import pytest
 import torch
 
+from export.exported_checkpoint import ExportedCheckpoint, part_directory
 from export.graphs.export_graph import Exporter, ExportResult, Outcome
-from export.graphs.export_parts import Bench, export_shared
+from export.graphs.export_parts import PartCases, export_shared
 from export.graphs.exported_graphs import Chain
-from export.graphs.network_parts import Cutting
-from export.graphs.traceable import traceable_route
+from export.graphs.network_parts import PartitionedNetwork
+from export.graphs.traceable import traceable_head
 from export.graphs.weight_ranges import StoredWeights
 from export.parity.parity_gate import cases_of
-from export.repository.layouts import Layout, ensemble_path, is_current, load_part, part_directory
+from export.repository.layouts import Layout, is_current
 from omnivec2.checkpoint import Checkpoint, read_checkpoint
 from omnivec2.network.config import PRESETS, NetworkConfig
 from omnivec2.network.omnivec2 import OmniVec2
 from omnivec2.network.saved_network import load_network, save_network
-from omnivec2.passport import load_passport
 from omnivec2.spec import HeadSpec
 from tests.support.cut_networks import ROUTES, cut_heads
 from tests.support.networks import TOKENIZERS
@@ -70,26 +70,28 @@ def exported(tmp_path_factory: pytest.TempPathFactory) -> Exported:
 
 def test_parts_come_first_and_the_head_made_of_them_last(exported: Exported) -> None:
     assert [result.message for result in exported.results if not result.ok] == []
-    assert [result.route for result in exported.results] == [*PARTS, "imu/activity in parts"]
+    assert [result.name for result in exported.results] == [*PARTS, "imu/activity in parts"]
+    source = ExportedCheckpoint(exported.source)
     for head in exported.source.heads:
-        assert is_current(exported.source, head, Layout.SHARED) == (head == exported.head)
+        assert is_current(source, head, Layout.SHARED) == (head == exported.head)
 
 
 def test_an_ensemble_vouches_for_the_very_parts_it_was_measured_with(exported: Exported) -> None:
-    passport = load_passport(ensemble_path(exported.source, exported.head))
+    source = ExportedCheckpoint(exported.source)
+    passport = source.ensemble_passport(exported.head)
     assert list(passport.parts) == PARTS
     assert passport.files == {}
     assert passport.max_relative_error < 1e-5
     for name, digest in passport.parts.items():
-        spec, part = load_part(exported.source, name)
-        assert part.content_digest == digest
-        assert spec.name == name
+        part = source.part(name)
+        assert part.passport.content_digest == digest
+        assert part.spec.name == name
     assert len(set(passport.parts.values())) == len(PARTS)
 
 
 def test_the_exported_parts_answer_like_the_network(exported: Exported) -> None:
     chain = Chain([session(exported, name) for name in PARTS])
-    route = traceable_route(exported.network, exported.head)
+    route = traceable_head(exported.network, exported.head)
     for case in cases_of(exported.head):
         (got,) = chain(["logits"], case.batch)
         wanted = route.answer(case.batch)["logits"]
@@ -106,8 +108,8 @@ def session(exported: Exported, name: str) -> ort.InferenceSession:
 
 
 def test_parts_are_measured_on_what_reaches_them(exported: Exported) -> None:
-    cut = Cutting(exported.network, exported.source.heads).compositions[exported.head.route]
-    measured = {part.spec.name: (part, list(cases())) for part, cases in Bench([cut]).parts()}
+    cut = PartitionedNetwork(exported.network, exported.source.heads).heads[exported.head.route]
+    measured = {part.spec.name: (part, list(cases())) for part, cases in PartCases([cut]).parts()}
     assert list(measured) == PARTS
     for part, cases in measured.values():
         for case in cases:
@@ -129,5 +131,5 @@ def test_a_head_whose_part_failed_is_not_put_together(exported: Exported) -> Non
     unlucky = Unlucky(exported.source, exported.exporter.weights, 20)
     results: list[ExportResult] = []
     export_shared(exported.network, unlucky, [exported.head], results.append)
-    assert [result.route for result in results] == PARTS
+    assert [result.name for result in results] == PARTS
     assert not results[-1].ok

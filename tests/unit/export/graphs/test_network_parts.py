@@ -10,9 +10,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from export.graphs.network_parts import Composition, Cutting
-from export.graphs.traceable import Batch, traceable_route
+from export.graphs.network_parts import PartitionedHead, PartitionedNetwork
+from export.graphs.traceable import traceable_head
 from export.parity.random_samples import length_axes, random_inputs
+from omnivec2.arrays import Batch
 from omnivec2.network.omnivec2 import OmniVec2
 from omnivec2.parts import LENGTH_BUCKETS, bucket_of
 from omnivec2.spec import HeadSpec
@@ -32,11 +33,11 @@ def heads(network: OmniVec2) -> dict[str, HeadSpec]:
 
 
 @pytest.fixture(scope="module")
-def compositions(network: OmniVec2, heads: dict[str, HeadSpec]) -> dict[str, Composition]:
-    return Cutting(network, list(heads.values())).compositions
+def compositions(network: OmniVec2, heads: dict[str, HeadSpec]) -> dict[str, PartitionedHead]:
+    return PartitionedNetwork(network, list(heads.values())).heads
 
 
-def run(composition: Composition, inputs: Batch) -> dict[str, np.ndarray]:
+def run(composition: PartitionedHead, inputs: Batch) -> dict[str, np.ndarray]:
     """Every tensor on the way through the parts."""
     tensors = dict(inputs)
     for part in composition.parts:
@@ -50,7 +51,7 @@ def assert_close(got: np.ndarray, wanted: np.ndarray) -> None:
     assert np.abs(got - wanted).max() <= TOLERANCE * np.abs(wanted).max()
 
 
-def check_specs(composition: Composition, tensors: Batch) -> None:
+def check_specs(composition: PartitionedHead, tensors: Batch) -> None:
     """Every tensor between parts is what their specs say."""
     for part in composition.parts:
         for spec in (*part.spec.inputs, *part.spec.outputs):
@@ -69,25 +70,25 @@ def make(head: HeadSpec, rows: int, lengths: dict[str, int] | None = None) -> Ba
 
 @pytest.mark.parametrize("route", ROUTES)
 def test_the_parts_together_answer_like_the_network(
-    network: OmniVec2, compositions: dict[str, Composition], route: str
+    network: OmniVec2, compositions: dict[str, PartitionedHead], route: str
 ) -> None:
     composition = compositions[route]
-    inputs = make(composition.head, 2)
+    inputs = make(composition.spec, 2)
     tensors = run(composition, inputs)
-    for name, wanted in traceable_route(network, composition.head).answer(inputs).items():
+    for name, wanted in traceable_head(network, composition.spec).answer(inputs).items():
         assert_close(tensors[name], wanted)
     check_specs(composition, tensors)
 
 
 @pytest.mark.parametrize("length", [2, 19, 20, 21, 40, 41, 68, 69, 132, 133, MAX_TOKENS])
 def test_padding_changes_no_answer_to_a_text(
-    network: OmniVec2, compositions: dict[str, Composition], length: int
+    network: OmniVec2, compositions: dict[str, PartitionedHead], length: int
 ) -> None:
     composition = compositions["text/sentiment"]
-    inputs = make(composition.head, 3, {"tokens": length})
+    inputs = make(composition.spec, 3, {"tokens": length})
     tensors = run(composition, inputs)
     assert tensors["tokens"].shape[1] == tensors["mask"].shape[1] == bucket_of(length)
-    wanted = traceable_route(network, composition.head).answer(inputs)["logits"]
+    wanted = traceable_head(network, composition.spec).answer(inputs)["logits"]
     assert_close(tensors["logits"], wanted)
     # Each row is as if it were alone and as short as it really is.
     for row, real in enumerate(inputs["attention_mask"].sum(axis=1)):
@@ -97,19 +98,21 @@ def test_padding_changes_no_answer_to_a_text(
 
 @pytest.mark.parametrize(("nodes", "edges"), [(1, 1), (9, 10), (12, 8), (30, 40)])
 def test_padding_changes_no_answer_to_a_molecule(
-    network: OmniVec2, compositions: dict[str, Composition], nodes: int, edges: int
+    network: OmniVec2, compositions: dict[str, PartitionedHead], nodes: int, edges: int
 ) -> None:
     composition = compositions["graph/solubility"]
-    inputs = make(composition.head, 3, {"nodes": nodes, "edges": edges})
+    inputs = make(composition.spec, 3, {"nodes": nodes, "edges": edges})
     tensors = run(composition, inputs)
     assert tensors["tokens"].shape[1] == bucket_of(1 + nodes + edges)
-    wanted = traceable_route(network, composition.head).answer(inputs)["values"]
+    wanted = traceable_head(network, composition.spec).answer(inputs)["values"]
     assert_close(tensors["values"], wanted)
 
 
-def test_garbage_in_the_padding_reaches_no_real_token(compositions: dict[str, Composition]) -> None:
+def test_garbage_in_the_padding_reaches_no_real_token(
+    compositions: dict[str, PartitionedHead],
+) -> None:
     composition = compositions["text/embedding"]
-    tensors = run(composition, make(composition.head, 2, {"tokens": 23}))
+    tensors = run(composition, make(composition.spec, 2, {"tokens": 23}))
     spoilt = {"tokens": tensors["tokens"].copy(), "mask": tensors["mask"]}
     spoilt["tokens"][~tensors["mask"]] = 100.0
     features = composition.trunk.traceable.answer(spoilt)["features"]
@@ -119,7 +122,7 @@ def test_garbage_in_the_padding_reaches_no_real_token(compositions: dict[str, Co
     assert_close(answer["embedding"], tensors["embedding"])
 
 
-def test_equal_parts_are_one(compositions: dict[str, Composition]) -> None:
+def test_equal_parts_are_one(compositions: dict[str, PartitionedHead]) -> None:
     assert len({id(composition.trunk) for composition in compositions.values()}) == 1
     own = {route: id(composition.own) for route, composition in compositions.items()}
     trained = [route for route in ROUTES if not route.endswith("/embedding")]
@@ -143,13 +146,13 @@ def test_equal_parts_are_one(compositions: dict[str, Composition]) -> None:
     ],
 )
 def test_a_head_takes_no_more_than_it_looks_at(
-    compositions: dict[str, Composition], route: str, taken: list[str]
+    compositions: dict[str, PartitionedHead], route: str, taken: list[str]
 ) -> None:
     assert [tensor.name for tensor in compositions[route].own.spec.inputs] == taken
 
 
 def test_a_part_takes_the_batches_of_the_heads_it_serves(
-    compositions: dict[str, Composition],
+    compositions: dict[str, PartitionedHead],
 ) -> None:
     for part in itertools.chain.from_iterable(c.parts for c in compositions.values()):
         assert part.spec.max_batch_size == 8
@@ -162,7 +165,7 @@ def test_other_sizes_of_the_same_modality_get_a_tokenizer_of_their_own(
     narrow = heads["image/classification"].model_copy(
         update={"inputs": (pixels.model_copy(update={"shape": (64, 32, 3)}),)}
     )
-    composed = Cutting(network, [narrow, heads["image/embedding"]]).compositions
+    composed = PartitionedNetwork(network, [narrow, heads["image/embedding"]]).heads
     assert composed["image/embedding"].tokenizer.spec.name == "tokenizer_image"
     assert composed["image/classification"].tokenizer.spec.name == "tokenizer_image_64x32x3"
 
@@ -187,7 +190,7 @@ def test_the_bucket_of_a_traced_length_is_that_of_a_number() -> None:
 
 
 def test_a_tokenizer_can_be_traced_with_both_of_its_lengths_left_open(
-    compositions: dict[str, Composition],
+    compositions: dict[str, PartitionedHead],
 ) -> None:
     traceable = compositions["graph/solubility"].tokenizer.traceable
     dims = {
@@ -202,7 +205,7 @@ def test_a_tokenizer_can_be_traced_with_both_of_its_lengths_left_open(
     program = torch.export.export(
         traceable.module, example, dynamic_shapes={"tensors": tuple(shapes)}, strict=False
     )
-    other = make(compositions["graph/solubility"].head, 2, {"nodes": 31, "edges": 45})
+    other = make(compositions["graph/solubility"].spec, 2, {"nodes": 31, "edges": 45})
     wanted = traceable.answer(other)
     outputs = program.module()(*(torch.from_numpy(other[t.name]) for t in traceable.inputs))
     for spec, tensor in zip(traceable.outputs, outputs, strict=True):

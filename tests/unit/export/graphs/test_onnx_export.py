@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from export.graphs.export_graph import load_folded
 from export.graphs.onnx_export import Graph, export_graph
-from export.graphs.traceable import traceable_route
+from export.graphs.traceable import traceable_head
 from export.graphs.weight_ranges import StoredWeights
 from export.parity.parity_gate import cases_of, check_parity
 from export.parity.random_samples import random_inputs
@@ -28,7 +28,7 @@ def head(checkpoint: Checkpoint) -> HeadSpec:
 
 @pytest.fixture(scope="module")
 def graph(network: nn.Module, head: HeadSpec, weights: StoredWeights, workshop: Path) -> Graph:
-    return export_graph(traceable_route(network, head), weights, workshop / "model.onnx")
+    return export_graph(traceable_head(network, head), weights, workshop / "model.onnx")
 
 
 @pytest.fixture(scope="module")
@@ -96,7 +96,7 @@ def test_the_graph_answers_like_the_network_at_every_batch_size_and_length(
     graph: Graph, network: nn.Module, head: HeadSpec
 ) -> None:
     session = ort.InferenceSession(graph.path, providers=["CPUExecutionProvider"])
-    entries = check_parity(traceable_route(network, head), session.run, cases_of(head))
+    entries = check_parity(traceable_head(network, head), session.run, cases_of(head))
     assert {entry.batch_size for entry in entries} == {1, 3, 8}
     assert {entry.lengths["tokens"] for entry in entries} == {2, 19, 64}
     assert max(entry.max_relative_error for entry in entries) < 1e-5
@@ -119,7 +119,7 @@ def test_a_network_that_fixes_the_batch_is_refused(
             return {"logits": x.reshape(3, 1).expand(3, 3), "lengths": x}
 
     with pytest.raises(ExportError, match="text/sentiment"):
-        export_graph(traceable_route(Fixed().eval(), head), weights, tmp_path / "model.onnx")
+        export_graph(traceable_head(Fixed().eval(), head), weights, tmp_path / "model.onnx")
 
 
 def test_outputs_other_than_the_head_spec_s_are_refused(
@@ -130,7 +130,7 @@ def test_outputs_other_than_the_head_spec_s_are_refused(
             return {"boxes": inputs["input_ids"].float()}
 
     with pytest.raises(ExportError, match=r"names outputs .*logits.* the network gives .*boxes"):
-        export_graph(traceable_route(Other().eval(), head), weights, tmp_path / "model.onnx")
+        export_graph(traceable_head(Other().eval(), head), weights, tmp_path / "model.onnx")
 
 
 @pytest.mark.parametrize("opset", [17, 24])
@@ -139,7 +139,7 @@ def test_an_opset_beyond_what_tensorrt_reads_is_refused(
 ) -> None:
     with pytest.raises(ExportError, match="expected 18 to 23"):
         export_graph(
-            traceable_route(nn.Identity(), head), weights, tmp_path / "model.onnx", opset=opset
+            traceable_head(nn.Identity(), head), weights, tmp_path / "model.onnx", opset=opset
         )
 
 

@@ -10,11 +10,12 @@ import pytest
 import torch
 
 from export.export_run import export_checkpoint
+from export.exported_checkpoint import ExportedCheckpoint, part_directory
 from export.graphs.exported_graphs import Chain
-from export.graphs.network_parts import Composition, Cutting
-from export.graphs.traceable import traceable_route
+from export.graphs.network_parts import PartitionedHead, PartitionedNetwork
+from export.graphs.traceable import traceable_head
 from export.parity.parity_gate import Case, cases_of
-from export.repository.layouts import Layout, load_part, part_directory
+from export.repository.layouts import Layout
 from omnivec2.checkpoint import Checkpoint, read_checkpoint
 from omnivec2.network.config import PRESETS, HeadConfig, NetworkConfig, TextTokenizerConfig
 from omnivec2.network.omnivec2 import OmniVec2
@@ -60,8 +61,8 @@ def network() -> OmniVec2:
 
 
 @pytest.fixture(scope="module")
-def compositions(network: OmniVec2) -> dict[str, Composition]:
-    return Cutting(network, cut_heads(network)).compositions
+def compositions(network: OmniVec2) -> dict[str, PartitionedHead]:
+    return PartitionedNetwork(network, cut_heads(network)).heads
 
 
 @pytest.fixture(scope="module")
@@ -88,12 +89,12 @@ def session(source: Checkpoint, directory: Path) -> ort.InferenceSession:
 
 
 def check(case: Case, source: Checkpoint, got: np.ndarray) -> None:
-    route = traceable_route(load_network(source.directory), topic(source))
+    route = traceable_head(load_network(source.directory), topic(source))
     np.testing.assert_allclose(got, route.answer(case.batch)["logits"], rtol=1e-4, atol=1e-5)
 
 
 def test_heads_of_one_tokenizer_have_two_tokenizer_parts_if_one_sees_tokens(
-    compositions: dict[str, Composition],
+    compositions: dict[str, PartitionedHead],
 ) -> None:
     names = {route: composed.tokenizer.spec.name for route, composed in compositions.items()}
     assert names == {
@@ -106,7 +107,7 @@ def test_heads_of_one_tokenizer_have_two_tokenizer_parts_if_one_sees_tokens(
 
 
 def test_only_the_head_that_sees_tokens_is_handed_their_summaries(
-    compositions: dict[str, Composition],
+    compositions: dict[str, PartitionedHead],
 ) -> None:
     handed = {
         route: [tensor.name for tensor in composed.tokenizer.spec.outputs]
@@ -125,11 +126,11 @@ def test_only_the_head_that_sees_tokens_is_handed_their_summaries(
 
 @pytest.mark.parametrize("route", ["text/topic", "imu/pace"])
 def test_the_parts_together_answer_like_the_network(
-    network: OmniVec2, compositions: dict[str, Composition], route: str
+    network: OmniVec2, compositions: dict[str, PartitionedHead], route: str
 ) -> None:
     composed = compositions[route]
-    whole = traceable_route(network, composed.head)
-    for case in cases_of(composed.head):
+    whole = traceable_head(network, composed.spec)
+    for case in cases_of(composed.spec):
         tensors = dict(case.batch)
         for part in composed.parts:
             tensors |= part.traceable.answer(tensors)
@@ -145,7 +146,7 @@ def test_the_fused_graph_answers_like_the_network(source: Checkpoint) -> None:
 
 
 def test_the_exported_parts_answer_like_the_network(source: Checkpoint) -> None:
-    assert [load_part(source, name)[0].name for name in PARTS] == PARTS
+    assert [ExportedCheckpoint(source).part(name).spec.name for name in PARTS] == PARTS
     chain = Chain([session(source, part_directory(source, name)) for name in PARTS])
     for case in cases_of(topic(source)):
         (got,) = chain(["logits"], case.batch)

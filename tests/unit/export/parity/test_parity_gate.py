@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from export.graphs.traceable import traceable_route
+from export.graphs.traceable import traceable_head
 from export.parity.agreement import relative_error
 from export.parity.parity_gate import cases_of, check_parity, compare
 from omnivec2.errors import ParityError
@@ -47,7 +47,7 @@ class Session:
 
 
 def check(session: Session, **options: Any) -> Any:
-    traceable = traceable_route(Network(), HEAD)
+    traceable = traceable_head(Network(), HEAD)
     return check_parity(traceable, session.run, cases_of(HEAD, **options))
 
 

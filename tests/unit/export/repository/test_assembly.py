@@ -8,11 +8,12 @@ from pathlib import Path
 import pytest
 
 from export.repository.assembly import assemble, read_record, write_record
-from export.repository.config_writer import read_head_spec
 from export.repository.layouts import Layout
 from omnivec2.atomic_files import replace_directory
 from omnivec2.errors import ArtifactError, PassportError
-from omnivec2.passport import verify_passport
+from omnivec2.model_config import has_head_spec, read_config, read_head_spec, read_passport
+from omnivec2.passport import load_passport, verify_passport
+from omnivec2.spec import HeadSpec
 from tests.support.pretend_exports import make_checkpoint
 
 
@@ -36,7 +37,7 @@ def test_every_head_becomes_a_model_directory_that_its_passport_vouches_for(
     assert [path.name for path in models] == ["imu_activity", "imu_gesture"]
     for path in models:
         verify_passport(path / "1")
-        assert read_head_spec((path / "config.pbtxt").read_text("utf-8")).name == path.name
+        assert read_head_spec(read_config(path / "config.pbtxt"), path.name).name == path.name
 
 
 def test_the_weights_are_one_file_on_the_disk(checkpoint: Path, tmp_path: Path) -> None:
@@ -309,3 +310,27 @@ def test_a_damaged_part_is_mended_and_the_rest_left_alone(checkpoint: Path, tmp_
     verify_passport(out / "trunk" / "1")
     changed = {path for path, time in times(out).items() if before[path] != time}
     assert {Path(path).parent.parent.name for path in changed} == {"trunk"}
+
+
+def test_a_heads_spec_and_passport_lie_beside_its_configuration_to_be_read(
+    checkpoint: Path, tmp_path: Path
+) -> None:
+    for path in assemble(checkpoint, tmp_path / "repo", Layout.SHARED):
+        config = read_config(path / "config.pbtxt")
+        side_files = {file.name for file in path.iterdir() if file.suffix == ".json"}
+        if not has_head_spec(config):
+            assert side_files == set()
+            continue
+        assert side_files == {"head_spec.json", "passport.json"}
+        text = (path / "head_spec.json").read_text("utf-8")
+        assert HeadSpec.model_validate_json(text) == read_head_spec(config, path.name)
+        assert text.count("\n") > 20
+        assert load_passport(path / "passport.json") == read_passport(config)
+
+
+def test_a_side_file_that_was_edited_is_written_again(checkpoint: Path, tmp_path: Path) -> None:
+    file = assemble_fused(checkpoint, tmp_path / "repo")[0] / "head_spec.json"
+    before = file.read_text("utf-8")
+    file.write_text("{}")
+    assemble_fused(checkpoint, tmp_path / "repo")
+    assert file.read_text("utf-8") == before

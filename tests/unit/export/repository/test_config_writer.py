@@ -3,15 +3,10 @@ from __future__ import annotations
 import datetime
 
 import pytest
-from google.protobuf import text_format
 from tritonclient.grpc import model_config_pb2 as triton
 
-from export.repository.config_writer import (
-    ensemble_config,
-    model_config,
-    part_config,
-    read_head_spec,
-)
+from export.repository.config_writer import ensemble_config, model_config, part_config
+from omnivec2.model_config import has_head_spec, parse_config, read_head_spec, read_passport
 from omnivec2.parts import PartSpec
 from omnivec2.passport import ParityEntry, Passport
 from omnivec2.spec import HeadSpec, Modality, PreprocessSpec, TaskFamily, TensorSpec
@@ -50,7 +45,7 @@ def make_head(**fields: object) -> HeadSpec:
 
 
 def parse(text: str) -> triton.ModelConfig:
-    return text_format.Parse(text, triton.ModelConfig())
+    return parse_config(text, "the test")
 
 
 def test_the_config_names_tensors_types_and_dynamic_axes_without_the_batch() -> None:
@@ -71,7 +66,7 @@ def test_the_config_names_tensors_types_and_dynamic_axes_without_the_batch() -> 
 
 def test_the_head_spec_travels_inside_unchanged() -> None:
     head = make_head()
-    assert read_head_spec(model_config(head, PASSPORT)) == head
+    assert read_head_spec(parse(model_config(head, PASSPORT)), "the test") == head
 
 
 def test_the_same_spec_always_gives_the_same_text() -> None:
@@ -93,12 +88,6 @@ def test_requests_are_batched_and_a_full_queue_refuses() -> None:
 def test_graphs_run_on_the_cpu_their_parity_was_measured_on() -> None:
     group = parse(model_config(make_head(), PASSPORT)).instance_group[0]
     assert group.kind == triton.ModelInstanceGroup.KIND_CPU
-
-
-@pytest.mark.parametrize("text", ["name: [", 'name: "x"', "surprise: 1"])
-def test_a_config_without_a_head_spec_is_refused(text: str) -> None:
-    with pytest.raises(ValueError, match=r"model config|HeadSpec"):
-        read_head_spec(text)
 
 
 def test_a_plan_runs_on_tensorrts_backend_and_on_a_gpu() -> None:
@@ -164,18 +153,17 @@ def test_an_ensemble_names_the_versions_of_the_parts_it_was_exported_with() -> N
 
 
 def test_an_ensemble_carries_head_spec_and_passport() -> None:
-    text = ensemble_config(make_head(), PARTS, PASSPORT)
-    assert read_head_spec(text) == make_head()
-    passport = parse(text).parameters["passport"].string_value
-    assert Passport.model_validate_json(passport) == PASSPORT
+    config = parse(ensemble_config(make_head(), PARTS, PASSPORT))
+    assert read_head_spec(config, "the test") == make_head()
+    assert read_passport(config) == PASSPORT
 
 
 def test_a_part_keeps_its_last_version_and_carries_no_head_spec() -> None:
     config = parse(part_config(TRUNK, PASSPORT))
     assert (config.name, config.backend, config.max_batch_size) == ("trunk", "onnxruntime", 32)
     assert config.version_policy.latest.num_versions == 2
-    assert "head_spec" not in config.parameters
-    assert config.parameters["passport"].string_value == PASSPORT.model_dump_json()
+    assert not has_head_spec(config)
+    assert read_passport(config) == PASSPORT
     assert [list(tensor.dims) for tensor in config.input] == [[-1, 8], [-1]]
     assert config.input[1].data_type == triton.TYPE_BOOL
 

@@ -11,10 +11,10 @@ import tensorrt_rtx_bindings as trt
 import torch
 
 from export.export_run import export_checkpoint, require_ok
+from export.exported_checkpoint import read_exported_checkpoint
 from export.repository.conversion import Target
 from export.repository.layouts import Layout
-from export.tensorrt.plan_cache import KEY_FILE, EnginesKey, engines_key, ensure_engines, why_build
-from omnivec2.checkpoint import read_checkpoint
+from export.tensorrt.plan_cache import KEY_FILE, PlansKey, ensure_plans, plans_key, why_build
 from omnivec2.network.config import PRESETS, NetworkConfig
 from omnivec2.network.omnivec2 import OmniVec2
 from omnivec2.network.saved_network import save_network
@@ -44,13 +44,13 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def built(checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A repository of its plans."""
     out = tmp_path_factory.mktemp("plans")
-    assert ensure_engines(checkpoint, out, Layout.SHARED, TARGET) == "there are none"
+    assert ensure_plans(checkpoint, out, Layout.SHARED, TARGET) == "there are none"
     return out
 
 
 @pytest.fixture
-def key(checkpoint: Path) -> EnginesKey:
-    return engines_key(read_checkpoint(checkpoint), Layout.SHARED, TARGET)
+def key(checkpoint: Path) -> PlansKey:
+    return plans_key(read_exported_checkpoint(checkpoint), Layout.SHARED, TARGET)
 
 
 def test_plans_and_passports_are_written_for_every_part(built: Path) -> None:
@@ -72,7 +72,7 @@ def test_nothing_is_built_while_graphs_gpu_and_release_are_the_same(
 ) -> None:
     plan = built / "trunk" / "1" / PLAN_FILE
     before = plan.stat().st_mtime_ns
-    assert ensure_engines(checkpoint, built, Layout.SHARED, TARGET) == ""
+    assert ensure_plans(checkpoint, built, Layout.SHARED, TARGET) == ""
     assert plan.stat().st_mtime_ns == before
 
 
@@ -87,33 +87,33 @@ def test_nothing_is_built_while_graphs_gpu_and_release_are_the_same(
     ],
 )
 def test_another_graph_gpu_release_precision_or_layout_is_a_reason(
-    built: Path, key: EnginesKey, field: str, value: str
+    built: Path, key: PlansKey, field: str, value: str
 ) -> None:
     assert why_build(built, key) == ""
     changed = key.model_copy(update={field: value})
     assert why_build(built, changed).startswith(f"{field} changed from ")
 
 
-def test_another_graph_has_another_key(checkpoint: Path, key: EnginesKey) -> None:
+def test_another_graph_has_another_key(checkpoint: Path, key: PlansKey) -> None:
     passport = checkpoint / "parts" / "trunk" / "passport.json"
     before = passport.read_text()
     try:
         passport.write_text(before.replace('"opset": 20', '"opset": 21'))
-        changed = engines_key(read_checkpoint(checkpoint), Layout.SHARED, TARGET)
+        changed = plans_key(read_exported_checkpoint(checkpoint), Layout.SHARED, TARGET)
     finally:
         passport.write_text(before)
     assert changed.passports != key.passports
 
 
-def test_a_damaged_plan_is_built_again(built: Path, checkpoint: Path, key: EnginesKey) -> None:
+def test_a_damaged_plan_is_built_again(built: Path, checkpoint: Path, key: PlansKey) -> None:
     plan = built / "tokenizer_imu" / "1" / PLAN_FILE
     plan.write_bytes(plan.read_bytes()[:-1])
     assert PLAN_FILE in why_build(built, key)
-    assert PLAN_FILE in ensure_engines(checkpoint, built, Layout.SHARED, TARGET)
+    assert PLAN_FILE in ensure_plans(checkpoint, built, Layout.SHARED, TARGET)
     assert why_build(built, key) == ""
 
 
-def test_what_an_interrupted_build_left_is_not_trusted(tmp_path: Path, key: EnginesKey) -> None:
+def test_what_an_interrupted_build_left_is_not_trusted(tmp_path: Path, key: PlansKey) -> None:
     (tmp_path / KEY_FILE).write_text("{")
     assert why_build(tmp_path, key) == "it is not known what they were built from"
     (tmp_path / KEY_FILE).write_text(key.model_dump_json())

@@ -168,9 +168,9 @@ def test_nothing_of_a_search_is_computed_in_the_event_loop(
             threads.add(threading.get_ident())
             super().__init__(generation, options, source_ids)
 
-        def take(self, outputs: Mapping[str, Array]) -> None:
+        def advance(self, outputs: Mapping[str, Array]) -> None:
             threads.add(threading.get_ident())
-            super().take(outputs)
+            super().advance(outputs)
 
     monkeypatch.setattr("service.pipeline.text_generation.Search", Watched)
     write(CountingRuntime(), [2, 5])

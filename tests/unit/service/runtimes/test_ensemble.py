@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 
 from omnivec2.errors import ArtifactError, OverloadedError
+from omnivec2.model_config import Step
 from omnivec2.preprocess import Array
-from service.runtimes.base import Inference, Model, Step
+from service.runtimes.base import Inference, Model
 from service.runtimes.ensemble import check_steps, run_steps
 from tests.support.service_fakes import letters_spec
 
