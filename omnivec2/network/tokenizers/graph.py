@@ -3,17 +3,31 @@
 from __future__ import annotations
 
 import itertools
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
 
-from omnivec2.network.config import GraphTokenizerConfig
 from omnivec2.network.layers import Tokens
-from omnivec2.network.tokenizers.base import Inputs, Tokenizer
+from omnivec2.network.tokenizers.base import Inputs, Tokenizer, TokenizerConfig
+from omnivec2.spec import Modality
+
+
+class GraphTokenizerConfig(TokenizerConfig):
+    """Sizes of node and edge tokens with Laplacian node identifiers (TokenGT)."""
+
+    modality: Literal[Modality.GRAPH] = Modality.GRAPH
+    node_cardinalities: tuple[int, ...]
+    edge_cardinalities: tuple[int, ...]
+    laplacian_dims: int = 16
+
+    def build(self, width: int) -> GraphTokenizer:
+        """Return a tokenizer of these sizes."""
+        return GraphTokenizer(self, width)
 
 
 class FieldEmbedding(nn.Module):
-    """Sum of one embedding per integer field (OGB's atom and bond encoders)."""
+    """The sum of one embedding per integer field (OGB's atom and bond encoders)."""
 
     offsets: Tensor
 
@@ -25,7 +39,7 @@ class FieldEmbedding(nn.Module):
         nn.init.normal_(self.table.weight, std=0.3)
 
     def forward(self, fields: Tensor) -> Tensor:
-        """int32 (B, N, fields) -> (B, N, width)."""
+        """Embed int32 fields, (B, N, fields) -> (B, N, width)."""
         return self.table(fields + self.offsets).sum(dim=2)
 
 
@@ -49,7 +63,7 @@ class GraphTokenizer(Tokenizer):
         self.ends = nn.Linear(width, width, bias=False)
 
     def forward(self, inputs: Inputs) -> Tokens:
-        """Embed, identify, mark kinds, join."""
+        """Embed nodes and edges, add their identifiers and kinds, and join them."""
         atoms = self.atom(inputs["nodes"])
         node_ids = self.identifier(inputs["node_ids"])
         edges = inputs["edges"].long()

@@ -18,9 +18,10 @@ from omnivec2.checkpoint import (
     read_checkpoint,
 )
 from omnivec2.errors import CheckpointError, UnknownModelError
-from omnivec2.network.config import HeadConfig, NetworkConfig, TokenizerConfig
+from omnivec2.network.config import HeadConfig, NetworkConfig
 from omnivec2.network.omnivec2 import OmniVec2
 from omnivec2.network.saved_network import TRAINING_ONLY
+from omnivec2.network.tokenizers import AnyTokenizerConfig
 from omnivec2.preprocess import Array
 from omnivec2.spec import HeadSpec, Modality, TaskFamily
 
@@ -77,7 +78,7 @@ def load_base(directory: Path, modality: Modality) -> Base:
 
 
 def build_network(
-    base: Base, route: str, head: HeadConfig, tokenizer: TokenizerConfig | None
+    base: Base, route: str, head: HeadConfig, tokenizer: AnyTokenizerConfig | None
 ) -> OmniVec2:
     """The trunk of a base with one head, in evaluation mode, its weights frozen.
 

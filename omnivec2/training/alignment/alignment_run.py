@@ -24,7 +24,6 @@ from omnivec2.training.adaptation.fitting.fit_layers import state_of
 from omnivec2.training.adaptation.fitting.frozen_summaries import joined, summarise
 from omnivec2.training.adaptation.fitting.own_tokenizer import start_tokenizer, tune
 from omnivec2.training.adaptation.frozen_network import TRUNK_PREFIX, Base, build_network, load_base
-from omnivec2.training.adaptation.reading.input_choice import channels_of, needs_own_tokenizer
 from omnivec2.training.adaptation.reading.prepared_rows import Prepared
 from omnivec2.training.adaptation.reading.read_data import folds_of
 from omnivec2.training.alignment.fit_projections import Heads, Summarised, fit_heads, vectors_of
@@ -32,7 +31,8 @@ from omnivec2.training.alignment.paired_recordings import AlignedData, Stream
 from omnivec2.training.alignment.retrieval_metrics import Found, ZeroShot, named, recall
 from omnivec2.training.data.base import Split, TaskData
 from omnivec2.training.evaluation.evaluation_report import environment
-from omnivec2.training.structure.network_structure import TOKENIZER_CONFIGS
+from omnivec2.training.modalities import modality_training
+from omnivec2.training.structure.network_structure import tokenizer_config
 
 _HIDDEN = 256
 _FOLDS = 3
@@ -146,10 +146,12 @@ class _Work:
         base = load_base(self.request.base, modality)
         route = f"{modality.value}/{self.request.task}"
         task = self._task(route, stream)
-        own = needs_own_tokenizer(base.head, preprocessor_for(stream.preprocess))
+        training = modality_training(modality)
+        preprocessor = preprocessor_for(stream.preprocess)
+        own = training.adaptation.needs_own_tokenizer(preprocessor, base.head)
         if own:
             head = self._head(base, module_name(route))
-            network = build_network(base, route, head, TOKENIZER_CONFIGS[modality](task))
+            network = build_network(base, route, head, training.tokenizer_config(task))
             (name,) = network.tokenizers
             tuned = self._tuned(base, route, task, stream)
             network.tokenizers[name].load_state_dict(tuned.tokenizers[name].state_dict())
@@ -181,9 +183,8 @@ class _Work:
             outputs=classes, layers="fc", hidden=_HIDDEN,
         )  # fmt: skip
         torch.manual_seed(seed)
-        network = build_network(base, route, head, TOKENIZER_CONFIGS[task.modality](task))
-        own, known = channels_of(task.preprocess), channels_of(base.head.preprocess)
-        start_tokenizer(network, base, task, own, known)
+        network = build_network(base, route, head, tokenizer_config(task))
+        start_tokenizer(network, base, task)
         held = np.flatnonzero(folds_of(stream.train.labels, 5, seed=seed) == 0)
         steps = self.request.tokenizer_steps
         bar = self.progress.add_task(f"{task.modality.value}: a tokenizer", total=2 * steps)

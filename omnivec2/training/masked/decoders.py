@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from omnivec2.network.config import TransformerConfig
+from omnivec2.network.frozen_config import TransformerConfig
 from omnivec2.network.layers import Tokens, Transformer, init_bert
 
 DECODERS: dict[str, TransformerConfig] = {

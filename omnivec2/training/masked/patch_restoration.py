@@ -1,18 +1,14 @@
-"""Pictures, clips and spectrograms: the pixels of hidden patches are to be restored."""
+"""Restoring the pixels of hidden patches: what pictures, clips and spectrograms share."""
 
 from __future__ import annotations
 
 import math
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
-from omnivec2.network.tokenizers.depth import DepthTokenizer
 from omnivec2.network.tokenizers.stem import STRIDE
 from omnivec2.network.tokenizers.visual import (
-    AUDIOSET_MEAN,
-    AUDIOSET_STD,
     GRAY_MEAN,
     GRAY_STD,
     IMAGENET_MEAN,
@@ -98,63 +94,8 @@ class FrameRestoration(Restoration[VisualTokenizer]):
         return square_error(predicted_BNP, normalised(patches), hidden_BN)
 
 
-class VideoRestoration(FrameRestoration):
-    """``frames`` (B, T, H, W, 3)."""
-
-    name = "frames"
-
-    def frames(self, inputs: Inputs) -> Tensor:
-        """They are frames already."""
-        return inputs[self.name]
-
-
 class GrayRestoration(FrameRestoration):
     """One channel: X-ray and infrared."""
 
     channels = 1
     mean, std = (GRAY_MEAN,), (GRAY_STD,)
-
-
-class AudioRestoration(FrameRestoration):
-    """``fbank`` (B, frames, mel): time downwards, frequency across."""
-
-    name = "fbank"
-    channels = 1
-    mean, std = (AUDIOSET_MEAN,), (AUDIOSET_STD,)
-    levels = 1.0
-
-    def frames(self, inputs: Inputs) -> Tensor:
-        """A spectrogram is one frame of one channel."""
-        return inputs[self.name][:, None, :, :, None]
-
-
-class DepthRestoration(Restoration[DepthTokenizer]):
-    """``depth`` (B, T, H, W) in millimetres; hidden tubelets look unmeasured."""
-
-    def __init__(self, tokenizer: DepthTokenizer) -> None:
-        super().__init__(tokenizer)
-        t, p, q = tokenizer.tubelet
-        self.patch = (t, p * tokenizer.pooling, q * tokenizer.pooling)
-        self.outputs = math.prod(tokenizer.tubelet)
-
-    def maskable(self, inputs: Inputs) -> Tensor:
-        """Every tubelet."""
-        return every_token(inputs, math.prod(self.tokenizer.grid))
-
-    def hide(self, inputs: Inputs, hidden_BN: Tensor, generator: torch.Generator) -> Inputs:
-        """0 is what a camera gives where it measured nothing."""
-        del generator
-        pixels = spread(hidden_BN, self.tokenizer.grid, self.patch)
-        return {"depth": inputs["depth"].to(torch.int32).masked_fill(pixels, 0)}
-
-    def places(self, inputs: Inputs) -> Tensor:
-        """The tokenizer's positions."""
-        del inputs
-        return self.tokenizer.positions(self.tokenizer.grid)[None]
-
-    def loss(self, predicted_BNP: Tensor, inputs: Inputs, hidden_BN: Tensor) -> Tensor:
-        """l2 on the tokenizer's own picture of distance, normalised per tubelet."""
-        distance = self.tokenizer.channels(inputs["depth"].float())[:, :, 0]
-        pooled = F.avg_pool2d(distance, self.tokenizer.pooling)[..., None]
-        wanted = normalised(cut(pooled, self.tokenizer.tubelet))
-        return square_error(predicted_BNP, wanted, hidden_BN)

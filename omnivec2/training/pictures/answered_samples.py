@@ -12,8 +12,9 @@ import numpy as np
 
 from omnivec2.preprocess import Array
 from omnivec2.training.evaluation.evaluate_heads import Measured
+from omnivec2.training.modalities import modality_training
 from omnivec2.training.pictures.canvas import PLAIN, RIGHT, WRONG, picture
-from omnivec2.training.pictures.input_drawings import DRAWN, WRITTEN
+from omnivec2.training.pictures.input_drawings import TableRow
 
 SHOWN = 8
 """Inputs of a head that are shown."""
@@ -80,21 +81,22 @@ def show_samples(
     Returns:
         lines of Markdown.
     """
-    if measured.task.modality in WRITTEN:
-        return _table(measured, picked, captions)
-    draw = DRAWN[measured.task.modality]
+    display = modality_training(measured.task.modality).display
+    if isinstance(display, TableRow):
+        return _table(display, measured, picked, captions)
     with picture(path, len(picked), COLUMNS, PANEL_INCHES) as (_, panels):
         for axes, index, caption in zip(panels, picked, captions, strict=True):
-            draw(axes, measured.sample(index))
+            display.draw(axes, measured.sample(index))
             axes.set_xticks([])
             axes.set_yticks([])
             axes.set_title(str(caption), color=caption.colour, loc="left")
     return [link("sample inputs", path)]
 
 
-def _table(measured: Measured, picked: Sequence[int], captions: Sequence[Caption]) -> list[str]:
-    cells = WRITTEN[measured.task.modality]
-    rows = [cells(measured.sample(index), measured.task) for index in picked]
+def _table(
+    display: TableRow, measured: Measured, picked: Sequence[int], captions: Sequence[Caption]
+) -> list[str]:
+    rows = [display.cells(measured.sample(index), measured.task) for index in picked]
     names = list(dict.fromkeys(name for row in rows for name in row))
     lines = [_row(["truth", "answer", *names]), _row(["---"] * (2 + len(names)))]
     for caption, row in zip(captions, rows, strict=True):

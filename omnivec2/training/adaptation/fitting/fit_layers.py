@@ -25,7 +25,7 @@ from omnivec2.training.adaptation.fitting.labelled_summaries import (
     constants_of,
     mean_by_item,
 )
-from omnivec2.training.adaptation.fitting.linear_map import fit_straight
+from omnivec2.training.adaptation.fitting.linear_map import fit_linear_map
 from omnivec2.training.adaptation.fitting.model_selection import MEMBERS, trials_of
 from omnivec2.training.evaluation.quality_metrics import METRICS
 
@@ -98,11 +98,11 @@ def _fitted(
 ) -> FullyConnectedHead:
     """The layers that were chosen, fitted to everything."""
     x, y = data.standardised(choice.summaries)
-    width = 2 * data.outputs if choice.straight else hidden // MEMBERS * MEMBERS
+    width = 2 * data.outputs if choice.is_linear else hidden // MEMBERS * MEMBERS
     head = _empty_head(data, choice, family, width)
     standardise(head, torch.from_numpy(joined(data.summaries, choice.summaries)))
-    if choice.straight:
-        fit_straight(
+    if choice.is_linear:
+        fit_linear_map(
             x.numpy(), y.numpy(), data.weights(False), choice.weight_decay, classes=data.classes
         ).set_into(head)
     else:

@@ -21,7 +21,7 @@ class Choice:
     weight_decay: float
     class_weights: bool
     steps: int = 0
-    straight: bool = False
+    is_linear: bool = False
     """A linear map, whose penalty ``weight_decay`` is."""
 
 

@@ -30,7 +30,7 @@ PENALTIES = {"classes": (1e4, 1e3, 1e2, 1e1, 1.0), "quantities": (0.1, 1.0, 10.0
 
 
 @dataclass(frozen=True)
-class Straight:
+class LinearMap:
     """A linear map of standardised summaries.
 
     Attributes:
@@ -56,7 +56,9 @@ class Straight:
         head.second.bias.zero_()
 
 
-def fit_straight(x: Array, y: Array, weights: Array, penalty: float, *, classes: int) -> Straight:
+def fit_linear_map(
+    x: Array, y: Array, weights: Array, penalty: float, *, classes: int
+) -> LinearMap:
     """Logistic or ridge regression.
 
     Args:
@@ -68,7 +70,7 @@ def fit_straight(x: Array, y: Array, weights: Array, penalty: float, *, classes:
     """
     turned, back = _turned(x)
     [fitted] = _fits(turned, y, weights, [penalty], classes)
-    return Straight(fitted.weight @ back, fitted.bias)
+    return LinearMap(fitted.weight @ back, fitted.bias)
 
 
 def validated(
@@ -77,7 +79,7 @@ def validated(
     """Every penalty with its answers [n, outputs] by maps that were not fitted to the sample.
 
     Args:
-        x: as in :func:`fit_straight`.
+        x: as in :func:`fit_linear_map`.
         y: likewise.
         weights: likewise.
         folds: bool [n] each, the samples that are held out; those of none get no answer, NaN.
@@ -106,7 +108,7 @@ def _turned(x: Array) -> tuple[Array, Array]:
 
 def _fits(
     x: Array, y: Array, weights: Array, penalties: Sequence[float], classes: int
-) -> Iterator[Straight]:
+) -> Iterator[LinearMap]:
     """A map for every penalty; where they fall, each fit starts near its end."""
     if classes:
         yield from _logistic(x, y, weights, penalties, classes)
@@ -115,12 +117,12 @@ def _fits(
     for penalty in penalties:
         ridge = Ridge(alpha=penalty).fit(x, y, sample_weight=weights)
         bias = np.broadcast_to(ridge.intercept_, outputs).copy()
-        yield Straight(ridge.coef_.reshape(outputs, -1), bias)
+        yield LinearMap(ridge.coef_.reshape(outputs, -1), bias)
 
 
 def _logistic(
     x: Array, y: Array, weights: Array, penalties: Sequence[float], classes: int
-) -> Iterator[Straight]:
+) -> Iterator[LinearMap]:
     known = np.unique(y)
     model = LogisticRegression(max_iter=_ITERATIONS, tol=_TOLERANCE, warm_start=True)
     for penalty in penalties:
@@ -134,4 +136,4 @@ def _logistic(
             # Of two classes scikit-learn keeps the second's logit alone.
             places = known if len(known) > 2 else known[1:]
             weight[places], bias[places] = model.coef_, model.intercept_
-        yield Straight(weight, bias)
+        yield LinearMap(weight, bias)

@@ -50,14 +50,14 @@ def trials_of(data: Labelled, names: tuple[Summary, ...], hidden: int, seed: int
         hidden: width between the layers that are written, a multiple of ``MEMBERS``.
         seed: of the folds, the start and the order.
     """
-    trials = _straight_trials(data, names, seed) if is_straight_tried(data, names, hidden) else []
+    trials = _linear_trials(data, names, seed) if is_linear_map_tried(data, names, hidden) else []
     # Few labels do not tell what of over a thousand numbers to bend, and how.
     if not trials or not any(name in TOKEN_SUMMARIES for name in names):
         trials += _Validation(data, names, hidden // MEMBERS, seed).run()
     return trials
 
 
-def is_straight_tried(data: Labelled, names: tuple[Summary, ...], hidden: int) -> bool:
+def is_linear_map_tried(data: Labelled, names: tuple[Summary, ...], hidden: int) -> bool:
     """Whether a linear map is worth its time, and fits into the layers."""
     samples = len(data.item)
     numbers = min(samples, sum(data.summaries[name].shape[1] for name in names))
@@ -139,7 +139,7 @@ class _Validation:
         return self.data.by_item(found.numpy(), self.asked[row].numpy())
 
 
-def _straight_trials(data: Labelled, names: tuple[Summary, ...], seed: int) -> list[Trial]:
+def _linear_trials(data: Labelled, names: tuple[Summary, ...], seed: int) -> list[Trial]:
     """Linear maps with every penalty, validated in the same folds."""
     x, y = (part.numpy() for part in data.standardised(names))
     weights = data.weights(False)
@@ -151,6 +151,6 @@ def _straight_trials(data: Labelled, names: tuple[Summary, ...], seed: int) -> l
         found = torch.from_numpy(answers[asked]).float()
         losses = Layers.losses(found[None], torch.from_numpy(y[asked]))[0].numpy()
         loss = float(np.average(losses, weights=weights[asked]))
-        choice = Choice(names, penalty, class_weights=False, straight=True)
+        choice = Choice(names, penalty, class_weights=False, is_linear=True)
         trials.append(Trial(choice, loss, data.by_item(found.numpy(), asked)))
     return trials

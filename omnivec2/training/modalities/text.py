@@ -1,14 +1,32 @@
-"""Text: masked words, as BERT has them, or in a drawn order, as the paper has them."""
+"""Text: words are masked as BERT has it, or guessed in a drawn order as the paper has it."""
 
 from __future__ import annotations
 
+from collections.abc import Collection, Sequence
+from typing import Any
+
+import numpy as np
 import torch
 import torch.nn.functional as F
+from pydantic import JsonValue
+from scipy import sparse
 from torch import Tensor
 
-from omnivec2.network.tokenizers.text import TextTokenizer
+from omnivec2.network.tokenizers import AnyTokenizerConfig
+from omnivec2.network.tokenizers.text import TextTokenizer, TextTokenizerConfig
+from omnivec2.preprocess import Array, Sample
+from omnivec2.preprocess.text import TextParameters, TextPreprocessor
+from omnivec2.spec import HeadSpec
+from omnivec2.training.adaptation import adaptation_rules
+from omnivec2.training.adaptation.reading.labelled_rows import Row
+from omnivec2.training.data.base import TaskData
+from omnivec2.training.data.sets.text import TASKS
+from omnivec2.training.evaluation.plain_features import one_hot
 from omnivec2.training.masked.decoders import Decoder, Seen
 from omnivec2.training.masked.restoration import Inputs, Restoration
+from omnivec2.training.modalities.base import ModalityTraining
+from omnivec2.training.pictures.input_drawings import TableRow
+from omnivec2.wordpiece import text_of
 
 MASK_ID = 103
 """[MASK] of the uncased BERT vocabulary; ids up to it are special."""
@@ -112,3 +130,60 @@ def two_stream_mask(known_BN: Tensor, hidden_BN: Tensor, generator: torch.Genera
     itself = torch.eye(count, dtype=torch.bool, device=device).expand(batch, -1, -1)
     content = torch.cat([earlier | itself, torch.zeros_like(itself)], dim=2)
     return torch.cat([content, torch.cat([earlier, itself], dim=2)], dim=1)
+
+
+class TextRules(adaptation_rules.TextRules):
+    """The rules of texts, single ones or pairs."""
+
+    def parameters_from_data(
+        self, rows: Sequence[Row], base: HeadSpec, given: Collection[str]
+    ) -> dict[str, JsonValue]:
+        """Return whether texts are pairs."""
+        del base, given
+        return {"pair": isinstance(rows[0].value, dict)}
+
+
+class TextTraining(ModalityTraining):
+    """Training on texts: ``input_ids``, ``token_type_ids`` and ``attention_mask`` (tokens,)."""
+
+    def tokenizer_config(self, task: TaskData) -> AnyTokenizerConfig:
+        """Return the sizes for the longest text of the task."""
+        parameters = TextParameters.model_validate(task.preprocess.parameters)
+        return TextTokenizerConfig(positions=parameters.max_tokens)
+
+    def plain_features(self, samples: Sequence[Sample]) -> Any:
+        """Return bags of token ids: all of them; for pairs, shared ones, others and their share."""
+        rows: list[tuple[Array, Array, float]] = []
+        for sample in samples:
+            ids, kinds = sample["input_ids"], sample["token_type_ids"]
+            first, second = np.unique(ids[kinds == 0]), np.unique(ids[kinds == 1])
+            if len(second) == 0:
+                rows.append((first, second, 0.0))
+                continue
+            shared = np.intersect1d(first, second)
+            rows.append((np.setxor1d(first, second), shared, len(shared) / len(np.unique(ids))))
+        bags = [one_hot([row[0] for row in rows]), one_hot([row[1] for row in rows])]
+        share = sparse.csr_matrix(np.array([[row[2]] for row in rows], dtype=np.float32))
+        return sparse.hstack([*bags, share]).tocsr()
+
+
+def _cells(sample: Sample, task: TaskData) -> dict[str, str]:
+    """Return the words that are left of a text, or of the two of a pair."""
+    del task
+    ids, segments = sample["input_ids"], sample["token_type_ids"]
+    kept = sample["attention_mask"] > 0
+    parts = [ids[kept & (segments == segment)] for segment in (0, 1)]
+    names = ("text", "second text")
+    return {name: text_of(part) for name, part in zip(names, parts, strict=True) if len(part)}
+
+
+TRAINING = TextTraining(
+    preprocessor=TextPreprocessor,
+    data_sets=TASKS,
+    mask_ratio=0.15,
+    literal_mask_ratio=0.95,
+    restoration=TextRestoration,
+    literal_restoration=PermutedTextRestoration,
+    display=TableRow(_cells),
+    adaptation=TextRules(),
+)
