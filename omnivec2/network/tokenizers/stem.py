@@ -39,7 +39,7 @@ class SameConv(nn.Module):
         self.conv = nn.Conv2d(inputs, outputs, kernel, stride, groups=groups)
 
     def forward(self, x: Tensor) -> Tensor:
-        """(B, C, h, w) -> (B, C', h / stride, w / stride)."""
+        """Apply the layers, (B, C, h, w) -> (B, C', h / stride, w / stride)."""
         return self.conv(F.pad(x, self.pad))
 
 
@@ -55,18 +55,18 @@ class InvertedResidual(nn.Module):
         self.residual = stride == 1 and inputs == outputs
 
     def forward(self, x: Tensor) -> Tensor:
-        """(B, C, h, w) -> (B, C', h / stride, w / stride)."""
+        """Apply the layers, (B, C, h, w) -> (B, C', h / stride, w / stride)."""
         y = x if self.expand is None else F.relu6(self.expand(x))
         y = self.narrow(F.relu6(self.depthwise(y)))
         return x + y if self.residual else y
 
 
 class Stem(nn.Module):
-    """Images (B, channels, h, w) -> cells (B, ``channels_out``, h / 16, w / 16).
+    """A network from images (B, channels, h, w) to cells (B, ``channels_out``, h / 16, w / 16).
 
     Args:
-        channels: of the input; 3 takes ImageNet weights as they are, 1 their sum.
-        blocks: how many blocks to keep; 8 or 11 end at stride 16.
+        channels: The number of input channels; 3 takes ImageNet weights as they are, 1 their sum.
+        blocks: The number of blocks to keep; 8 or 11 end at stride 16.
     """
 
     def __init__(self, channels: int, blocks: int) -> None:

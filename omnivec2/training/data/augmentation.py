@@ -135,7 +135,7 @@ def xray(sample: Sample, target: Any, rng: np.random.Generator) -> Varied:
 
 
 def infrared(sample: Sample, target: Any, rng: np.random.Generator) -> Varied:
-    """Seen from above there is no upright: mirror, turn by quarters, shift, change light."""
+    """Mirror, turn by quarters, shift and change light: seen from above there is no upright."""
     pixels = _shift(_turned(sample["pixels"], rng), rng, 4)
     return {"pixels": _light(pixels, rng)}, target
 

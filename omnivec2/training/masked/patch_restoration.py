@@ -35,7 +35,7 @@ def cut(frames_BTHWC: Tensor, patch: Patch) -> Tensor:
 
 
 def spread(hidden_BN: Tensor, grid: Patch, patch: Patch) -> Tensor:
-    """A mask of patches as a mask of pixels: (B, N) -> (B, T, H, W)."""
+    """Expand a mask of patches to a mask of pixels, (B, N) -> (B, T, H, W)."""
     pixels = hidden_BN.reshape(-1, *grid)
     for axis, size in enumerate(patch, start=1):
         pixels = pixels.repeat_interleave(size, dim=axis)
@@ -43,7 +43,7 @@ def spread(hidden_BN: Tensor, grid: Patch, patch: Patch) -> Tensor:
 
 
 class FrameRestoration(Restoration[VisualTokenizer]):
-    """Frames of any number of channels; a subclass says which array they are, and how scaled."""
+    """Frames of any number of channels; a subclass has the array's name and its scaling."""
 
     name = "pixels"
     channels = 3
@@ -58,21 +58,21 @@ class FrameRestoration(Restoration[VisualTokenizer]):
         self.outputs = math.prod(self.patch) * self.channels
 
     def frames(self, inputs: Inputs) -> Tensor:
-        """The array as (B, T, H, W, C), in its own type."""
+        """Return the array as (B, T, H, W, C), in its own type."""
         return inputs[self.name][:, None]
 
     def grid(self, inputs: Inputs) -> Patch:
-        """Tokens along time, rows and columns."""
+        """Return the number of tokens along time, rows and columns."""
         t, h, w = self.patch
         _, count, height, width, _ = self.frames(inputs).shape
         return count // t, height // h, width // w
 
     def maskable(self, inputs: Inputs) -> Tensor:
-        """Every patch."""
+        """Return a mask of every patch."""
         return every_token(inputs, math.prod(self.grid(inputs)))
 
     def hide(self, inputs: Inputs, hidden_BN: Tensor, generator: torch.Generator) -> Inputs:
-        """Hidden patches take the mean colour, which the tokenizer's scaling makes zero."""
+        """Set hidden patches to the mean colour, which the tokenizer's scaling makes zero."""
         del generator
         frames = self.frames(inputs)
         blank = torch.tensor(self.mean, device=frames.device) * self.levels
@@ -83,11 +83,11 @@ class FrameRestoration(Restoration[VisualTokenizer]):
         return {self.name: left.reshape(inputs[self.name].shape)}
 
     def places(self, inputs: Inputs) -> Tensor:
-        """The tokenizer's positions."""
+        """Return the tokenizer's positions."""
         return self.tokenizer.positions(self.grid(inputs))[None]
 
     def loss(self, predicted_BNP: Tensor, inputs: Inputs, hidden_BN: Tensor) -> Tensor:
-        """l2 on patches that are normalised one by one."""
+        """Return the l2 error of patches that are normalised one by one."""
         frames = self.frames(inputs).float() / self.levels
         scale = predicted_BNP.new_tensor([self.mean, self.std])
         patches = cut((frames - scale[0]) / scale[1], self.patch)

@@ -36,7 +36,7 @@ class AudioRestoration(FrameRestoration):
     levels = 1.0
 
     def frames(self, inputs: Inputs) -> Tensor:
-        """A spectrogram is one frame of one channel."""
+        """Return spectrograms as single frames of one channel."""
         return inputs[self.name][:, None, :, :, None]
 
 

@@ -44,22 +44,22 @@ class DepthRestoration(Restoration[DepthTokenizer]):
         self.outputs = math.prod(tokenizer.tubelet)
 
     def maskable(self, inputs: Inputs) -> Tensor:
-        """Every tubelet."""
+        """Return a mask of every tubelet."""
         return every_token(inputs, math.prod(self.tokenizer.grid))
 
     def hide(self, inputs: Inputs, hidden_BN: Tensor, generator: torch.Generator) -> Inputs:
-        """0 is what a camera gives where it measured nothing."""
+        """Set hidden pixels to 0, which a camera gives where it measured nothing."""
         del generator
         pixels = spread(hidden_BN, self.tokenizer.grid, self.patch)
         return {"depth": inputs["depth"].to(torch.int32).masked_fill(pixels, 0)}
 
     def places(self, inputs: Inputs) -> Tensor:
-        """The tokenizer's positions."""
+        """Return the tokenizer's positions."""
         del inputs
         return self.tokenizer.positions(self.tokenizer.grid)[None]
 
     def loss(self, predicted_BNP: Tensor, inputs: Inputs, hidden_BN: Tensor) -> Tensor:
-        """l2 on the tokenizer's own picture of distance, normalised per tubelet."""
+        """Return the l2 error of the tokenizer's channel of distance, normalised per tubelet."""
         distance = self.tokenizer.channels(inputs["depth"].float())[:, :, 0]
         pooled = F.avg_pool2d(distance, self.tokenizer.pooling)[..., None]
         wanted = normalised(cut(pooled, self.tokenizer.tubelet))

@@ -42,12 +42,12 @@ class GraphRestoration(Restoration[GraphTokenizer]):
         self.outputs = sum(self.sizes)
 
     def maskable(self, inputs: Inputs) -> Tensor:
-        """Atoms, not bonds."""
+        """Return a mask of atoms, without bonds."""
         bonds = torch.zeros_like(inputs["edge_mask"], dtype=torch.bool)
         return torch.cat([inputs["node_mask"] > 0, bonds], dim=1)
 
     def hide(self, inputs: Inputs, hidden_BN: Tensor, generator: torch.Generator) -> Inputs:
-        """Every field takes its last id ("misc"): bonds look at the atoms they join."""
+        """Give every field its last id ("misc"), as bonds attend to the atoms they join."""
         del generator
         nodes = inputs["nodes"]
         last = torch.tensor([size - 1 for size in self.sizes], device=nodes.device)
@@ -55,14 +55,14 @@ class GraphRestoration(Restoration[GraphTokenizer]):
         return {**inputs, "nodes": torch.where(hidden, last.to(nodes.dtype), nodes)}
 
     def places(self, inputs: Inputs) -> Tensor:
-        """Laplacian identifiers: of an atom its own, of a bond those of its two ends."""
+        """Return Laplacian identifiers: an atom's own, and those of both ends of a bond."""
         node_ids, kinds = self.tokenizer.identifier(inputs["node_ids"]), self.tokenizer.kind
         ends = inputs["edges"].long().flatten(1)[..., None].expand(-1, -1, node_ids.shape[2])
         edge_ids = node_ids.gather(1, ends).unflatten(1, (-1, 2)).sum(dim=2)
         return torch.cat([node_ids + kinds[0], edge_ids + kinds[1]], dim=1)
 
     def loss(self, predicted_BNP: Tensor, inputs: Inputs, hidden_BN: Tensor) -> Tensor:
-        """Cross-entropy of every field, mean over fields and hidden atoms."""
+        """Return the cross-entropy, mean over fields and hidden atoms."""
         nodes = inputs["nodes"].long()
         hidden = hidden_BN[:, : nodes.shape[1]]
         guesses = torch.split(predicted_BNP[:, : nodes.shape[1]], self.sizes, dim=-1)

@@ -52,23 +52,23 @@ class HyperspectralRestoration(Restoration[HyperspectralTokenizer]):
         self.outputs = tokenizer.project.in_features
 
     def maskable(self, inputs: Inputs) -> Tensor:
-        """Every group of bands."""
+        """Return a mask of every group of bands."""
         return every_token(inputs, self.tokenizer.count)
 
     def hide(self, inputs: Inputs, hidden_BN: Tensor, generator: torch.Generator) -> Inputs:
-        """Hidden bands are 0, which also keeps them out of the search for holes."""
+        """Set hidden bands to 0, which also keeps them out of the search for holes."""
         del generator
         window = inputs["window"]
         hidden = hidden_BN.repeat_interleave(self.tokenizer.group, dim=1)[:, : window.shape[3]]
         return {"window": window.masked_fill(hidden[:, None, None], 0.0)}
 
     def places(self, inputs: Inputs) -> Tensor:
-        """The tokenizer's positions."""
+        """Return the tokenizer's positions."""
         del inputs
         return self.tokenizer.positions((self.tokenizer.count,))[None]
 
     def loss(self, predicted_BNP: Tensor, inputs: Inputs, hidden_BN: Tensor) -> Tensor:
-        """l2 on groups that are normalised one by one, as with pictures."""
+        """Return the l2 error of groups that are normalised one by one, as with pictures."""
         wanted = normalised(self.tokenizer.groups(inputs["window"]))
         return square_error(predicted_BNP, wanted, hidden_BN)
 

@@ -51,22 +51,22 @@ class ImuRestoration(Restoration[ImuTokenizer]):
         self.outputs = tokenizer.patch * len(tokenizer.mean)
 
     def maskable(self, inputs: Inputs) -> Tensor:
-        """Every run."""
+        """Return a mask of every run."""
         return every_token(inputs, self.tokenizer.count)
 
     def hide(self, inputs: Inputs, hidden_BN: Tensor, generator: torch.Generator) -> Inputs:
-        """Hidden runs rest at every channel's mean."""
+        """Set hidden runs to every channel's mean."""
         del generator
         hidden = hidden_BN.repeat_interleave(self.tokenizer.patch, dim=1)[..., None]
         return {"signal": torch.where(hidden, self.tokenizer.mean, inputs["signal"])}
 
     def places(self, inputs: Inputs) -> Tensor:
-        """The tokenizer's positions."""
+        """Return the tokenizer's positions."""
         del inputs
         return self.tokenizer.positions((self.tokenizer.count,))[None]
 
     def loss(self, predicted_BNP: Tensor, inputs: Inputs, hidden_BN: Tensor) -> Tensor:
-        """l2 in deviations of each channel: how strong a movement is must be restored too."""
+        """Return the l2 error in deviations of each channel: strength must be restored too."""
         wanted = self.tokenizer.runs(inputs["signal"]).float()
         return square_error(predicted_BNP, wanted, hidden_BN)
 

@@ -41,27 +41,32 @@ class PointCloudRestoration(Restoration[PointCloudTokenizer]):
     outputs = _POINTS * 3
 
     def maskable(self, inputs: Inputs) -> Tensor:
-        """Every group."""
+        """Return a mask of every group."""
         return every_token(inputs, inputs["groups"].shape[1])
 
     def hide(self, inputs: Inputs, hidden_BN: Tensor, generator: torch.Generator) -> Inputs:
-        """All points of a hidden group lie on its centre."""
+        """Move all points of a hidden group to its centre."""
         del generator
         return {**inputs, "groups": inputs["groups"].masked_fill(hidden_BN[..., None, None], 0.0)}
 
     def places(self, inputs: Inputs) -> Tensor:
-        """The tokenizer's embedding of the centres."""
+        """Return the tokenizer's embedding of the centres."""
         return self.tokenizer.centre(inputs["centres"])
 
     def loss(self, predicted_BNP: Tensor, inputs: Inputs, hidden_BN: Tensor) -> Tensor:
-        """Chamfer distance of the drawn points and the real ones, on the tokenizer's scale."""
+        """Return the chamfer distance to the real points, on the tokenizer's scale."""
         drawn = predicted_BNP[hidden_BN].reshape(-1, _POINTS, 3)
         real = inputs["groups"][hidden_BN].float() * GROUP_GAIN
         return chamfer(drawn, real)
 
 
 def chamfer(a: Tensor, b: Tensor) -> Tensor:
-    """Mean squared distance to the nearest point, both ways: (S, K, 3), (S, M, 3) -> scalar."""
+    """Return the mean squared distance to the nearest point, both ways.
+
+    Args:
+        a: The points of one set of clouds, (S, K, 3).
+        b: The points of the other, (S, M, 3).
+    """
     squared = (a[:, :, None] - b[:, None]).square().sum(dim=-1)
     return squared.amin(dim=2).mean() + squared.amin(dim=1).mean()
 

@@ -52,12 +52,12 @@ class TabularRestoration(Restoration[TabularTokenizer]):
         self.outputs = 1 + sum(self.sizes)
 
     def maskable(self, inputs: Inputs) -> Tensor:
-        """Every column, but numbers that are missing."""
+        """Return a mask of every column, without numbers that are missing."""
         known = inputs["missing"] == 0
         return torch.cat([known, torch.ones_like(inputs["categories"], dtype=torch.bool)], dim=1)
 
     def hide(self, inputs: Inputs, hidden_BN: Tensor, generator: torch.Generator) -> Inputs:
-        """Hidden cells are missing ones."""
+        """Mark hidden cells as missing."""
         del generator
         number, category = hidden_BN[:, : self.numbers], hidden_BN[:, self.numbers :]
         return {
@@ -67,13 +67,13 @@ class TabularRestoration(Restoration[TabularTokenizer]):
         }
 
     def places(self, inputs: Inputs) -> Tensor:
-        """Columns by number: a fixed code, for a tokenizer's columns have no positions."""
+        """Return a fixed code of the column's number: the tokenizer has no positions."""
         weight = self.tokenizer.cls
         count = self.numbers + inputs["categories"].shape[1]
         return sincos(count, len(weight)).to(weight.device)[None]
 
     def loss(self, predicted_BNP: Tensor, inputs: Inputs, hidden_BN: Tensor) -> Tensor:
-        """Mean over hidden cells; one of either kind costs about 1 to a blind guess."""
+        """Return the mean over hidden cells, about 1 per cell of either kind for a blind guess."""
         number, category = hidden_BN[:, : self.numbers], hidden_BN[:, self.numbers :]
         wanted = (inputs["numbers"] - self.tokenizer.mean) / self.tokenizer.std
         error = predicted_BNP[:, : self.numbers, 0] - wanted

@@ -1,4 +1,4 @@
-"""Text: words are masked as BERT has it, or guessed in a drawn order as the paper has it."""
+"""Text: words are masked as BERT has it, or predicted in a drawn order as the paper has it."""
 
 from __future__ import annotations
 
@@ -35,7 +35,14 @@ _MASKED, _RANDOM = 0.8, 0.1
 
 
 def corrupted(ids: Tensor, hidden: Tensor, vocabulary: int, generator: torch.Generator) -> Tensor:
-    """``ids`` with hidden ones replaced 8:1:1 by [MASK], a random word, and nothing."""
+    """Replace hidden ids 8:1:1 by [MASK], by a random word, and by themselves.
+
+    Args:
+        ids: The ids, (B, N).
+        hidden: Whether a word is hidden, bool (B, N).
+        vocabulary: The number of ids.
+        generator: A generator on the CPU.
+    """
     chance = torch.rand(ids.shape, generator=generator).to(ids.device)
     words = torch.randint(MASK_ID + 1, vocabulary, ids.shape, generator=generator)
     masked = torch.full_like(ids, MASK_ID)
@@ -56,7 +63,7 @@ class TextRestoration(Restoration[TextTokenizer]):
         self.outputs = tokenizer.words.embedding_dim
 
     def maskable(self, inputs: Inputs) -> Tensor:
-        """Words, not special tokens or padding."""
+        """Return a mask of words, without special tokens and padding."""
         return (inputs["input_ids"] > MASK_ID) & (inputs["attention_mask"] > 0)
 
     def hide(self, inputs: Inputs, hidden_BN: Tensor, generator: torch.Generator) -> Inputs:
@@ -66,12 +73,12 @@ class TextRestoration(Restoration[TextTokenizer]):
         return {**inputs, "input_ids": ids}
 
     def places(self, inputs: Inputs) -> Tensor:
-        """The tokenizer's positions."""
+        """Return the tokenizer's positions."""
         length = inputs["input_ids"].shape[1]
         return self.tokenizer.positions.weight[:length][None]
 
     def loss(self, predicted_BNP: Tensor, inputs: Inputs, hidden_BN: Tensor) -> Tensor:
-        """Cross-entropy over the vocabulary at hidden words."""
+        """Return the cross-entropy over the vocabulary at hidden words."""
         logits = predicted_BNP[hidden_BN] @ self.tokenizer.words.weight.float().T
         wanted = inputs["input_ids"][hidden_BN].long()
         entropy = F.cross_entropy(logits, wanted, reduction="sum")
@@ -79,18 +86,18 @@ class TextRestoration(Restoration[TextTokenizer]):
 
 
 class PermutedTextRestoration(TextRestoration):
-    """The paper's permuted language model: hidden words are guessed in a drawn order.
+    """The paper's permuted language model: hidden words are predicted in a drawn order.
 
-    f sees the words that are not hidden. The decoder guesses each hidden word from these
+    f is given the words that are not hidden. The decoder predicts each hidden word from these
     and from the hidden words that come before it in the order, in the two streams of XLNet
-    (Yang et al., 2019): content stands beside queries, and a mask says who sees what. A
+    (Yang et al., 2019): content stands beside queries, and a mask limits attention. A
     query holds the mask token, with a random word or its own word added, 8:1:1.
     """
 
     drops = True
 
     def hide(self, inputs: Inputs, hidden_BN: Tensor, generator: torch.Generator) -> Inputs:
-        """Every hidden word is [MASK]; its token is left out afterwards."""
+        """Replace every hidden word by [MASK]; its token is left out afterwards."""
         del generator
         return {**inputs, "input_ids": inputs["input_ids"].masked_fill(hidden_BN, MASK_ID)}
 
@@ -102,7 +109,7 @@ class PermutedTextRestoration(TextRestoration):
         hidden_BN: Tensor,
         generator: torch.Generator,
     ) -> Tensor:
-        """Guess every hidden word once its predecessors in the order are known."""
+        """Predict every hidden word from its predecessors in the order."""
         places, words = self.places(inputs), self.tokenizer.words
         ids, unknown = inputs["input_ids"], hidden_BN[..., None]
         hint_ids = corrupted(ids, hidden_BN, words.num_embeddings, generator)
@@ -117,10 +124,18 @@ class PermutedTextRestoration(TextRestoration):
 
 
 def two_stream_mask(known_BN: Tensor, hidden_BN: Tensor, generator: torch.Generator) -> Tensor:
-    """Who sees whom, bool (B, 2N, 2N): content first, then queries; True is seen.
+    """Return the attention mask of both streams: content first, then queries.
 
-    Content sees known tokens, itself and hidden ones before it in a drawn order; a query
-    sees the same without its own content, and itself.
+    Content attends to known tokens, itself and hidden ones before it in a drawn order; a query
+    attends to the same without its own content, and to itself.
+
+    Args:
+        known_BN: Whether a word is known, bool.
+        hidden_BN: Whether a word is hidden, bool.
+        generator: A generator on the CPU, for the order.
+
+    Returns:
+        bool (B, 2N, 2N), True where a row attends to a column.
     """
     batch, count = hidden_BN.shape
     device = hidden_BN.device

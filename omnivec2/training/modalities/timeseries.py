@@ -37,11 +37,11 @@ class TimeSeriesRestoration(Restoration[TimeSeriesTokenizer]):
         self.outputs = tokenizer.patch
 
     def maskable(self, inputs: Inputs) -> Tensor:
-        """Every patch."""
+        """Return a mask of every patch."""
         return every_token(inputs, self.tokenizer.count)
 
     def hidden_values(self, hidden_BN: Tensor) -> Tensor:
-        """Values that only hidden patches cover, with the tokenizer's padding: (B, T)."""
+        """Return a mask of the values that only hidden patches cover, with padding: (B, T)."""
         patch, stride, count = self.tokenizer.patch, self.tokenizer.stride, self.tokenizer.count
         seen = torch.zeros(
             len(hidden_BN), (count - 1) * stride + patch, dtype=torch.bool, device=hidden_BN.device
@@ -51,7 +51,7 @@ class TimeSeriesRestoration(Restoration[TimeSeriesTokenizer]):
         return ~seen
 
     def hide(self, inputs: Inputs, hidden_BN: Tensor, generator: torch.Generator) -> Inputs:
-        """Hidden values take the mean of the others: the series' scale must not tell them."""
+        """Set hidden values to the mean of the others: the scale must not reveal them."""
         del generator
         values = inputs["values"]
         hidden = self.hidden_values(hidden_BN)[:, : values.shape[1]]
@@ -60,12 +60,12 @@ class TimeSeriesRestoration(Restoration[TimeSeriesTokenizer]):
         return {"values": torch.where(hidden, mean, values)}
 
     def places(self, inputs: Inputs) -> Tensor:
-        """The tokenizer's positions."""
+        """Return the tokenizer's positions."""
         del inputs
         return self.tokenizer.positions((self.tokenizer.count,))[None]
 
     def loss(self, predicted_BNP: Tensor, inputs: Inputs, hidden_BN: Tensor) -> Tensor:
-        """l2 in the normalisation that what is seen of the series gives."""
+        """Return the l2 error in the normalisation of the visible part of the series."""
         known = self.hide(inputs, hidden_BN, torch.Generator())["values"]
         location, scale, _ = self.tokenizer.normalised(known)
         wanted = self.tokenizer.patches((inputs["values"] - location) / scale)

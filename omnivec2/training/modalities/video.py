@@ -31,7 +31,7 @@ class VideoRestoration(FrameRestoration):
     name = "frames"
 
     def frames(self, inputs: Inputs) -> Tensor:
-        """They are frames already."""
+        """Return the clips as they are."""
         return inputs[self.name]
 
 

@@ -36,7 +36,7 @@ def show_head(measured: Measured, folder: Path) -> list[str]:
 
     Args:
         measured: a head's answers on a part of its data.
-        folder: where pictures are put.
+        folder: The folder of pictures.
 
     Returns:
         lines of Markdown; none if the family has nothing to show.

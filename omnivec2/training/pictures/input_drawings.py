@@ -50,7 +50,7 @@ def draw_pixels(axes: Axes, sample: Sample) -> None:
 
 
 def four_frames(frames: Array) -> Array:
-    """Arrange four frames of a clip, two above two: (T, H, W, ...) -> (2 * H, 2 * W, ...)."""
+    """Join four frames of a clip, two above two: (T, H, W, ...) -> (2 * H, 2 * W, ...)."""
     first, second, third, last = (
         frames[index] for index in np.linspace(0, len(frames) - 1, 4).round().astype(int)
     )

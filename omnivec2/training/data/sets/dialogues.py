@@ -44,7 +44,7 @@ _MTS = {
 
 
 def load_dialogues(at: Location) -> TaskData:
-    """MTS-Dialog with its official parts; DialogSum's development part to train on as well.
+    """Load MTS-Dialog with its official parts; DialogSum's development part to train on as well.
 
     DialogSum's test part, where three people summarised each dialogue, is measured besides.
     """
