@@ -1,7 +1,7 @@
 """Tokenizers: named arrays of one modality -> tokens of f's width.
 
-``AnyTokenizerConfig`` is the registry: the union of the configurations, told apart by their
-field ``modality``. Each configuration builds its tokenizer.
+``AnyTokenizerConfig`` is the registry: the union of the configurations, discriminated by
+their field ``modality``. Each configuration builds its tokenizer.
 """
 
 from __future__ import annotations

@@ -19,7 +19,7 @@ Inputs = Mapping[str, Tensor]
 
 
 class TokenizerConfig(FrozenConfig, ABC):
-    """The sizes of a tokenizer; a subclass has a field ``modality`` that tells it from others."""
+    """The sizes of a tokenizer; a subclass has a field ``modality``, its discriminator."""
 
     @abstractmethod
     def build(self, width: int) -> Tokenizer:

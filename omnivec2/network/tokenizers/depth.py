@@ -74,7 +74,7 @@ class DepthTokenizer(Tokenizer):
     def channels(millimetres: Tensor) -> Tensor:
         """Return distance and silhouette, and how both differ from the mean over the clip.
 
-        The difference from a pixel's mean over the clip takes away all that stands still.
+        The difference from a pixel's mean over the clip removes everything that does not move.
 
         Args:
             millimetres: The depth, (B, T, H, W).

@@ -48,7 +48,7 @@ class GraphTokenizer(Tokenizer):
 
     Inputs: ``nodes`` int32 (B, N, 9), ``node_ids`` float32 (B, N, 16), ``node_mask``
     uint8 (B, N), ``edges`` int32 (B, E, 2), ``edge_features`` int32 (B, E, 3),
-    ``edge_mask`` uint8 (B, E). A bond stands once; its ends' identifiers are projected
+    ``edge_mask`` uint8 (B, E). Every bond is listed once; its ends' identifiers are projected
     by one matrix and added, so that its direction does not matter.
     """
 
@@ -58,7 +58,7 @@ class GraphTokenizer(Tokenizer):
         self.bond = FieldEmbedding(config.edge_cardinalities, width)
         self.identifier = nn.Linear(config.laplacian_dims, width, bias=False)
         self.kind = nn.Parameter(torch.randn(2, width) * 0.3)
-        # An edge token also sees the atoms it joins: with few molecules to learn from,
+        # An edge token also has the atoms it joins: with few molecules to learn from,
         # attention alone is slow to discover them.
         self.ends = nn.Linear(width, width, bias=False)
 

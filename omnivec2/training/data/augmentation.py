@@ -59,7 +59,7 @@ def masked_picture(sample: Sample, target: Any, rng: np.random.Generator) -> Var
 def video(sample: Sample, target: Any, rng: np.random.Generator) -> Varied:
     """Cut out a part, mirror, change colours, alike in all frames; shift frames by a step.
 
-    Colours say more about the camera than about what people do, so they are swapped,
+    Colours depend more on the camera than on the action, so they are swapped,
     inverted or dropped; a clip is sometimes played backwards.
     """
     frames = sample["frames"]

@@ -7,7 +7,7 @@
     <data>/<folder>/train/<file>              without labels: for masked stages
     <data>/<folder>/train/<shard>.tar         instead of files (WebDataset's form)
 
-Files, and samples of shards, are read when they are asked for, so a set may be larger than
+Files, and samples of shards, are read on access, so a set may be larger than
 memory. A recipe that names a set which is not there fails with the name, the source and this
 form.
 """

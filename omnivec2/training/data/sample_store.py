@@ -97,7 +97,7 @@ def stored(
 
 
 def _fingerprint(spec: PreprocessSpec | None, sources: Iterable[Path]) -> str:
-    """Digest of everything the samples depend on; file contents stand in by size and date."""
+    """Return a digest of everything the samples depend on; files count by size and date."""
     stats = [(path.name, (info := path.stat()).st_size, info.st_mtime_ns) for path in sources]
     settings = spec and spec.model_dump(mode="json")
     text = json.dumps([_LAYOUT, settings, stats], sort_keys=True)

@@ -1,9 +1,9 @@
 """The contract of restoring hidden tokens, which every modality fulfils.
 
-The encoder never sees what is hidden: it is taken out of the arrays before the tokenizer,
+Hidden content never reaches the encoder: it is taken out of the arrays before the tokenizer,
 because stems, clip means and instance normalisation reach beyond a token's own patch, and
 its token is then left out of the sequence. Shapes: B batch, N tokens that a tokenizer makes
-of content (without CLS), L = N with what stands in front, P numbers predicted per token.
+of content (without CLS), L = N and the tokens in front, P numbers predicted per token.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ class Restoration(ABC, Generic[T]):
         outputs: The numbers predicted per token, P.
         leading: The number of tokens that the tokenizer puts in front of those with content (CLS).
         span: The number of tokens that are hidden together, because neighbours overlap.
-        drops: Whether hidden tokens are left out of what the encoder sees.
+        drops: Whether hidden tokens are left out of the encoder's tokens.
     """
 
     outputs: int

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
 
 class DepthRestoration(Restoration[DepthTokenizer]):
-    """``depth`` (B, T, H, W) in millimetres; hidden tubelets look unmeasured."""
+    """``depth`` (B, T, H, W) in millimetres; hidden tubelets are like unmeasured ones."""
 
     def __init__(self, tokenizer: DepthTokenizer) -> None:
         super().__init__(tokenizer)

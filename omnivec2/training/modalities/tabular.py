@@ -174,7 +174,7 @@ class TabularTraining(ModalityTraining):
 def _edges(values: Array) -> Array:
     """Return the edges of a column's pieces: quantiles of its values, and of its different values.
 
-    The former give every piece as many rows, the latter tell the rare large ones apart where
+    The former give every piece as many rows, the latter separate the rare large ones where
     most rows hold the same (a capital gain of 0).
     """
     if not len(values):

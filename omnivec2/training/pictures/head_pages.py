@@ -28,7 +28,7 @@ from omnivec2.training.pictures.confusion_matrix import confusion, draw_confusio
 from omnivec2.training.pictures.input_drawings import Drawing
 
 _SURE = 0.5
-"""Least score of a box that is drawn: what the service answers unless asked otherwise."""
+"""Least score of a box that is drawn: the service's default."""
 
 
 def show_head(measured: Measured, folder: Path) -> list[str]:

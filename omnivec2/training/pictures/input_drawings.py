@@ -1,6 +1,6 @@
 """Ways to show an input in a report: drawn into a panel, or as the cells of a table's row.
 
-A prepared sample is shown, which is what the network sees.
+A prepared sample is shown, which is the input of the network.
 """
 
 from __future__ import annotations

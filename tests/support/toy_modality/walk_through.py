@@ -71,7 +71,7 @@ def main(folder: Path) -> dict[str, object]:
             "heads": [head.route for head in read_checkpoint(checkpoint).heads],
             "exported": {result.route: result.ok for result in results},
             "models": client.get("/models").json()["models"],
-            "page": client.get("/try").status_code,
+            "page": client.get("/").status_code,
             "documented": sorted(client.get("/openapi.json").json()["paths"]),
             "answer": client.post("/predict/toy/trend", content=sample, headers=text).json(),
             "answers": client.post(

@@ -1,4 +1,4 @@
-"""Tables: who earns over 50,000 dollars (Adult), whom a bank's call convinces (Bank Marketing)."""
+"""Tables: income over 50,000 dollars (Adult), and success of a bank's calls (Bank Marketing)."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ _ADULT_COLUMNS = (
 _BANK_NUMBERS = ("campaign", "duration", "pdays", "previous", "age", "balance")
 
 _ADULT_WEIGHT = "fnlwgt"
-"""How many people a row stands for: a property of the census, not of the person."""
+"""A column with the number of people a row represents: a property of the census."""
 
 
 def load_adult(at: Location) -> TaskData:

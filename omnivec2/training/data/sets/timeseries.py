@@ -23,7 +23,7 @@ CONTEXT, HORIZON = 336, 96
 _MONTH_HOURS = 30 * 24
 _PARTS = {"train": (0, 12), "val": (12, 16), "test": (16, 20)}
 """Months. The split of Informer (Zhou et al. 2021) and of the tables that follow it;
-windows of ``val`` and ``test`` may look back into the part before."""
+windows of ``val`` and ``test`` may reach back into the part before."""
 
 
 def load_etth1(at: Location) -> TaskData:
