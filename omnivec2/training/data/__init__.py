@@ -9,6 +9,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from importlib import import_module
 from pathlib import Path
 
 from omnivec2.errors import UnknownModelError
@@ -29,10 +30,9 @@ def routes(modality: Modality | None = None) -> list[str]:
 
 def _loaders(modality: Modality) -> Mapping[str, Loader]:
     """Return the loaders of one modality by route; no other modality's libraries are needed."""
-    # Imported late: the modules of the modalities are made of parts of this package.
-    from omnivec2.training.modalities import modality_training
-
-    return modality_training(modality).data_sets
+    # Found by name: the modality's training object, which has them too, would load torch.
+    found: Mapping[str, Loader] = import_module(f"{__name__}.sets.{modality.value}").TASKS
+    return found
 
 
 def load_task(route: str, root: Path, *, cache: Path | None = None) -> TaskData:

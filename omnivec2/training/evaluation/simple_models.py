@@ -30,7 +30,6 @@ from omnivec2.training.evaluation.simple_scene_models import (
     segmentation_baselines,
 )
 from omnivec2.training.evaluation.simple_summaries import summarization_baselines
-from omnivec2.training.modalities import modality_training
 
 _VERSION = 2
 """Raised whenever the figures kept from before are no longer what this file computes."""
@@ -86,6 +85,9 @@ def _some(split: Split, most: int = _FIT_SAMPLES) -> Split:
 
 
 def _matrix(task: TaskData, split: Split) -> Any:
+    # Imported late: it loads torch, which measuring a head does not need.
+    from omnivec2.training.modalities import modality_training
+
     return modality_training(task.modality).plain_features(split.samples)
 
 
