@@ -6,27 +6,16 @@ that ships, ``paper`` has the sizes of the OmniVec2 paper.
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
+from omnivec2.network.frozen_config import FrozenConfig, TransformerConfig
+from omnivec2.network.tokenizers import AnyTokenizerConfig
 from omnivec2.spec import Modality, TaskFamily
 
 
-class _Config(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class TransformerConfig(_Config):
-    """Sizes of a stack of transformer layers; ``width`` must divide by ``heads``."""
-
-    depth: int
-    width: int
-    heads: int
-    ffn: int
-
-
-class TrunkConfig(_Config):
+class TrunkConfig(FrozenConfig):
     """f (BERT-type transformer, then 3 fully connected layers) and g (fusion transformer)."""
 
     f: TransformerConfig
@@ -38,130 +27,8 @@ class TrunkConfig(_Config):
     )
 
 
-class VisualTokenizerConfig(_Config):
-    """A tokenizer of frames: a convolutional stem (stride 16), then tubelets of its grid."""
-
-    modality: Literal[
-        Modality.IMAGE, Modality.VIDEO, Modality.XRAY, Modality.INFRARED, Modality.AUDIO,
-    ]  # fmt: skip
-    stem_blocks: int = Field(default=11, description="blocks kept of EfficientNet-Lite0 (1-16)")
-    tubelet: tuple[int, int, int] = Field(
-        default=(1, 1, 1), description="frames x rows x columns of stem cells in one token"
-    )
-    grid: tuple[int, int, int] = Field(
-        description="largest frames x rows x columns of tokens, for the position tables"
-    )
-
-
-class DepthTokenizerConfig(_Config):
-    """A tokenizer of depth clips: tubelets of depth, silhouette and motion, at low resolution."""
-
-    modality: Literal[Modality.DEPTH] = Modality.DEPTH
-    frames: int = 16
-    height: int = 64
-    width: int = 80
-    pooling: int = Field(default=4, description="pixels per side that are averaged first")
-    tubelet: tuple[int, int, int] = Field(
-        default=(2, 8, 10), description="frames x rows x columns of pooled pixels in one token"
-    )
-
-    @property
-    def grid(self) -> tuple[int, int, int]:
-        """The number of tokens along time, rows and columns."""
-        t, p, q = self.tubelet
-        return (
-            self.frames // t,
-            self.height // self.pooling // p,
-            self.width // self.pooling // q,
-        )
-
-
-class TextTokenizerConfig(_Config):
-    """A tokenizer of text: BERT's embeddings of word, position and segment, added."""
-
-    modality: Literal[Modality.TEXT] = Modality.TEXT
-    vocabulary: int = 30522
-    positions: int = 256
-
-
-class PointCloudTokenizerConfig(_Config):
-    """A tokenizer of point clouds: a mini-PointNet over each group, plus its centre's embedding."""
-
-    modality: Literal[Modality.POINTCLOUD] = Modality.POINTCLOUD
-    groups: int = 64
-    widths: tuple[int, int] = (64, 128)
-
-
-class TimeSeriesTokenizerConfig(_Config):
-    """A tokenizer of series: overlapping patches of an instance-normalised series (PatchTST)."""
-
-    modality: Literal[Modality.TIMESERIES] = Modality.TIMESERIES
-    context_length: int = 336
-    patch: int = 16
-    stride: int = 8
-
-    @property
-    def tokens(self) -> int:
-        """The number of patches of one series, including the one padded with its last value."""
-        return (self.context_length - self.patch) // self.stride + 2
-
-
-class TabularTokenizerConfig(_Config):
-    """A tokenizer of rows: one token per column (FT-Transformer), sized by the table's schema."""
-
-    modality: Literal[Modality.TABULAR] = Modality.TABULAR
-    numbers: int
-    cardinalities: tuple[int, ...] = Field(
-        description="ids per categorical column, the missing (0) and unknown (1) ids included"
-    )
-    pieces: int = Field(
-        default=0, ge=0, description="pieces of every number's range, each adding to the token"
-    )
-
-
-class GraphTokenizerConfig(_Config):
-    """A tokenizer of graphs: node and edge tokens with Laplacian node identifiers (TokenGT)."""
-
-    modality: Literal[Modality.GRAPH] = Modality.GRAPH
-    node_cardinalities: tuple[int, ...]
-    edge_cardinalities: tuple[int, ...]
-    laplacian_dims: int = 16
-
-
-class ImuTokenizerConfig(_Config):
-    """A tokenizer of motion signals: short runs over all channels, each channel scaled."""
-
-    modality: Literal[Modality.IMU] = Modality.IMU
-    window: int = 64
-    channels: int = 9
-    patch: int = 8
-
-
-class HyperspectralTokenizerConfig(_Config):
-    """A tokenizer of spectra: groups of bands of a pixel's neighbourhood (SpectralFormer)."""
-
-    modality: Literal[Modality.HYPERSPECTRAL] = Modality.HYPERSPECTRAL
-    bands: int = 204
-    window: int = 7
-    band_group: int = 12
-
-
-TokenizerConfig = Annotated[
-    VisualTokenizerConfig
-    | DepthTokenizerConfig
-    | TextTokenizerConfig
-    | PointCloudTokenizerConfig
-    | TimeSeriesTokenizerConfig
-    | TabularTokenizerConfig
-    | GraphTokenizerConfig
-    | ImuTokenizerConfig
-    | HyperspectralTokenizerConfig,
-    Field(discriminator="modality"),
-]
-
-
-class DecoderConfig(_Config):
-    """The decoder of a summarization head: causal layers with cross-attention to its tokens."""
+class DecoderConfig(FrozenConfig):
+    """What writes the text of a summarization head: causal layers that look at its tokens."""
 
     layers: TransformerConfig
     word_width: int = Field(description="width of the text tokenizer's words, which it shares")
@@ -193,8 +60,8 @@ Summary = Literal["cls", "mean", "sum", "token_mean", "token_max", "token_deviat
 ``token_`` the trunk's input is pooled, which keeps more of what the trunk's tasks do not need."""
 
 
-class HeadConfig(_Config):
-    """A head of one modality and task: its tokenizer, its family and the size of its answer."""
+class HeadConfig(FrozenConfig):
+    """One modality-task: which tokenizer feeds it, its family and the size of its answer."""
 
     family: TaskFamily
     tokenizer: str = Field(description="key into NetworkConfig.tokenizers")
@@ -237,14 +104,14 @@ class HeadConfig(_Config):
         return self.family is not TaskFamily.EMBEDDING or self.layers == "fc"
 
 
-class NetworkConfig(_Config):
+class NetworkConfig(FrozenConfig):
     """The whole network: h . g . f with all its tokenizers and heads."""
 
     preset: str
     trunk: TrunkConfig
     head: TransformerConfig = Field(description="ViT-Tiny blocks of every head")
     cross_heads: int = Field(default=6, description="attention heads of the training-only fusion")
-    tokenizers: dict[str, TokenizerConfig] = {}
+    tokenizers: dict[str, AnyTokenizerConfig] = Field(default={})
     heads: dict[str, HeadConfig] = Field(default={}, description="'<modality>/<task>' -> head")
 
     @model_validator(mode="after")

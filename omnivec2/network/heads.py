@@ -11,8 +11,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from omnivec2.network.config import HeadConfig, TransformerConfig
+from omnivec2.network.config import HeadConfig
 from omnivec2.network.fc_head import FullyConnectedHead
+from omnivec2.network.frozen_config import TransformerConfig
 from omnivec2.network.layers import Pool, Tokens, Transformer, masked_mean
 from omnivec2.network.summarization import Summarization
 from omnivec2.spec import TaskFamily

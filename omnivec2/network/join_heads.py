@@ -8,7 +8,7 @@ import numpy as np
 
 from omnivec2.checkpoint import Checkpoint, load_tensors, read_checkpoint
 from omnivec2.errors import CheckpointError, UnknownModelError
-from omnivec2.network.config import NetworkConfig, TextTokenizerConfig
+from omnivec2.network.config import NetworkConfig
 from omnivec2.network.omnivec2 import OmniVec2, module_name
 from omnivec2.network.saved_network import continue_from, load_network, save_network
 from omnivec2.spec import HeadSpec
@@ -54,11 +54,8 @@ def join_head(route: str, donor: Path, into: Path) -> Checkpoint:
 def _config_with_head(route: str, source: NetworkConfig, target: NetworkConfig) -> NetworkConfig:
     """Return the target's configuration with one more head."""
     head = source.heads[route]
-    own, other = target.tokenizers[head.tokenizer], source.tokenizers[head.tokenizer]
-    tokenizers = dict(target.tokenizers)
-    if isinstance(own, TextTokenizerConfig) and isinstance(other, TextTokenizerConfig):
-        positions = max(own.positions, other.positions)
-        tokenizers[head.tokenizer] = own.model_copy(update={"positions": positions})
+    own, given = target.tokenizers[head.tokenizer], source.tokenizers[head.tokenizer]
+    tokenizers = {**target.tokenizers, head.tokenizer: own.combined_with(given)}
     heads = {**target.heads, route: head}
     return target.model_copy(update={"tokenizers": tokenizers, "heads": heads})
 

@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from omnivec2.network.config import TransformerConfig
+from omnivec2.network.frozen_config import TransformerConfig
 
 
 @dataclass

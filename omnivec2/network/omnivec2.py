@@ -21,7 +21,6 @@ from omnivec2.network.fusion import PairFusion
 from omnivec2.network.heads import Embedding, build_head
 from omnivec2.network.layers import Tokens
 from omnivec2.network.summarization import Decoder
-from omnivec2.network.tokenizers import build_tokenizer
 from omnivec2.network.tokenizers.text import TextTokenizer
 from omnivec2.network.trunk import Trunk
 from omnivec2.spec import model_name
@@ -45,7 +44,7 @@ class OmniVec2(nn.Module):
         self.config = config
         trunk = config.trunk
         self.tokenizers = nn.ModuleDict(
-            {name: build_tokenizer(c, trunk.f.width) for name, c in config.tokenizers.items()}
+            {name: c.build(trunk.f.width) for name, c in config.tokenizers.items()}
         )
         self.trunk = Trunk(trunk)
         self.heads = nn.ModuleDict(

@@ -25,7 +25,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from omnivec2.generation import COPIED, GENERATED, MEMORY, STATE, vocabulary_of
-from omnivec2.network.config import DecoderConfig, HeadConfig, TransformerConfig
+from omnivec2.network.config import DecoderConfig, HeadConfig
+from omnivec2.network.frozen_config import TransformerConfig
 from omnivec2.network.layers import Tokens, init_bert, sincos
 from omnivec2.network.tokenizers.text import IDS, TARGET_IDS, TextTokenizer
 from omnivec2.parts import bucket_of

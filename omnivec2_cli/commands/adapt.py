@@ -120,12 +120,16 @@ def adapt(
 
 def _from_recipe(recipe: str, data: list[Path] | None, given: dict[str, Any]) -> Any:
     """Return the request of a recipe; ``given`` are the options that replace its fields."""
-    from omnivec2.training.adaptation.adaptation_request import read_recipe, request_of, under
+    from omnivec2.training.adaptation.adaptation_request import (
+        read_recipe,
+        request_of,
+        resolve_paths,
+    )
 
     request = request_of(read_recipe(recipe) | given, recipe)
     root = data[0] if data else Path()
-    test = None if request.test is None else under(request.test, root)
-    return request.model_copy(update={"train": under(request.train, root), "test": test})
+    test = None if request.test is None else resolve_paths(request.test, root)
+    return request.model_copy(update={"train": resolve_paths(request.train, root), "test": test})
 
 
 def _from_options(
@@ -137,19 +141,20 @@ def _from_options(
     fields: dict[str, Any],
 ) -> Any:
     """Return the request that the options describe."""
-    from omnivec2.training.adaptation.adaptation_request import request_of, under
+    from omnivec2.training.adaptation.adaptation_request import request_of, resolve_paths
+    from omnivec2.training.modalities import modality_training
 
     if modality is None or not data:
         raise typer.BadParameter("give --modality and --data, or a recipe")
     values = fields | {"route": f"{modality.value}/{task}", "train": {"path": data, **columns}}
-    if modality is Modality.HYPERSPECTRAL and fields["family"] == "classification":
-        values["family"] = "segmentation"  # a class per pixel
+    if fields["family"] == "classification":
+        values["family"] = modality_training(modality).adaptation.class_family
     if test is not None:
         values["test"] = {"path": [test], **columns}
         values["test_name"] = test.name
     request = request_of(values, "the options")
-    held = None if request.test is None else under(request.test, Path())
-    return request.model_copy(update={"train": under(request.train, Path()), "test": held})
+    held = None if request.test is None else resolve_paths(request.test, Path())
+    return request.model_copy(update={"train": resolve_paths(request.train, Path()), "test": held})
 
 
 def _target_names(labels: str | None) -> list[str]:

@@ -18,16 +18,12 @@ from export.repository.assembly import assemble
 from export.repository.layouts import Layout
 from omnivec2.checkpoint import read_checkpoint
 from omnivec2.errors import ExportError, UnknownModelError
-from omnivec2.network.config import (
-    PRESETS,
-    GraphTokenizerConfig,
-    HeadConfig,
-    ImuTokenizerConfig,
-    NetworkConfig,
-    TextTokenizerConfig,
-)
+from omnivec2.network.config import PRESETS, HeadConfig, NetworkConfig
 from omnivec2.network.omnivec2 import OmniVec2
 from omnivec2.network.saved_network import load_network, save_network
+from omnivec2.network.tokenizers.graph import GraphTokenizerConfig
+from omnivec2.network.tokenizers.series import ImuTokenizerConfig
+from omnivec2.network.tokenizers.text import TextTokenizerConfig
 from omnivec2.passport import verify_passport
 from omnivec2.spec import HeadSpec, Limits, Modality, PreprocessSpec, TaskFamily, TensorSpec
 

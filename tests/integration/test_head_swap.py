@@ -23,9 +23,10 @@ from export.export_run import export_checkpoint, require_ok
 from export.repository.assembly import assemble
 from export.repository.layouts import Layout
 from loadtests.support.triton_server import TritonServer, running_triton
-from omnivec2.network.config import PRESETS, HeadConfig, ImuTokenizerConfig, NetworkConfig
+from omnivec2.network.config import PRESETS, HeadConfig, NetworkConfig
 from omnivec2.network.omnivec2 import OmniVec2
 from omnivec2.network.saved_network import save_network
+from omnivec2.network.tokenizers.series import ImuTokenizerConfig
 from omnivec2.spec import HeadSpec, TaskFamily
 from omnivec2_cli.main import app
 from tests.support.servers import RunningServer, running_server

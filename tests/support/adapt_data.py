@@ -11,19 +11,14 @@ import numpy as np
 import torch
 from PIL import Image
 
-from omnivec2.network.config import (
-    PRESETS,
-    GraphTokenizerConfig,
-    HeadConfig,
-    HyperspectralTokenizerConfig,
-    ImuTokenizerConfig,
-    NetworkConfig,
-    TabularTokenizerConfig,
-    TextTokenizerConfig,
-    VisualTokenizerConfig,
-)
+from omnivec2.network.config import PRESETS, HeadConfig, NetworkConfig
 from omnivec2.network.omnivec2 import OmniVec2
 from omnivec2.network.saved_network import save_network
+from omnivec2.network.tokenizers.graph import GraphTokenizerConfig
+from omnivec2.network.tokenizers.series import HyperspectralTokenizerConfig, ImuTokenizerConfig
+from omnivec2.network.tokenizers.tabular import TabularTokenizerConfig
+from omnivec2.network.tokenizers.text import TextTokenizerConfig
+from omnivec2.network.tokenizers.visual import VisualTokenizerConfig
 from omnivec2.network.warmstart import warm_start
 from omnivec2.preprocess import preprocessor_for
 from omnivec2.preprocess.graph import ATOM_FIELD_SIZES, BOND_FIELD_SIZES

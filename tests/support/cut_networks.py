@@ -6,14 +6,10 @@ import numpy as np
 import torch
 
 from export.parity.random_samples import example_inputs
-from omnivec2.network.config import (
-    PRESETS,
-    GraphTokenizerConfig,
-    HeadConfig,
-    NetworkConfig,
-    TextTokenizerConfig,
-)
+from omnivec2.network.config import PRESETS, HeadConfig, NetworkConfig
 from omnivec2.network.omnivec2 import OmniVec2
+from omnivec2.network.tokenizers.graph import GraphTokenizerConfig
+from omnivec2.network.tokenizers.text import TextTokenizerConfig
 from omnivec2.preprocess.graph import ATOM_FIELD_SIZES, BOND_FIELD_SIZES
 from omnivec2.spec import HeadSpec, PreprocessSpec, TaskFamily, TensorSpec
 from tests.support.networks import HEADS, INPUTS, TOKENIZERS

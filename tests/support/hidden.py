@@ -7,8 +7,9 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from omnivec2.network.config import NetworkConfig, TextTokenizerConfig
+from omnivec2.network.config import NetworkConfig
 from omnivec2.network.omnivec2 import OmniVec2
+from omnivec2.network.tokenizers.text import TextTokenizerConfig
 from omnivec2.spec import Modality
 from tests.support import networks
 

@@ -7,21 +7,19 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from omnivec2.network.config import (
-    PRESETS,
-    DepthTokenizerConfig,
-    GraphTokenizerConfig,
-    HeadConfig,
+from omnivec2.network.config import PRESETS, HeadConfig, NetworkConfig
+from omnivec2.network.omnivec2 import OmniVec2
+from omnivec2.network.tokenizers.depth import DepthTokenizerConfig
+from omnivec2.network.tokenizers.graph import GraphTokenizerConfig
+from omnivec2.network.tokenizers.points import PointCloudTokenizerConfig
+from omnivec2.network.tokenizers.series import (
     HyperspectralTokenizerConfig,
     ImuTokenizerConfig,
-    NetworkConfig,
-    PointCloudTokenizerConfig,
-    TabularTokenizerConfig,
-    TextTokenizerConfig,
     TimeSeriesTokenizerConfig,
-    VisualTokenizerConfig,
 )
-from omnivec2.network.omnivec2 import OmniVec2
+from omnivec2.network.tokenizers.tabular import TabularTokenizerConfig
+from omnivec2.network.tokenizers.text import TextTokenizerConfig
+from omnivec2.network.tokenizers.visual import VisualTokenizerConfig
 from omnivec2.spec import Modality, TaskFamily
 
 Inputs = dict[str, Tensor]

@@ -9,15 +9,10 @@ import torch
 from torch import nn
 
 from omnivec2.generation import encode_vocabulary
-from omnivec2.network.config import (
-    PRESETS,
-    DecoderConfig,
-    HeadConfig,
-    NetworkConfig,
-    TextTokenizerConfig,
-    TransformerConfig,
-)
+from omnivec2.network.config import PRESETS, DecoderConfig, HeadConfig, NetworkConfig
+from omnivec2.network.frozen_config import TransformerConfig
 from omnivec2.network.omnivec2 import OmniVec2
+from omnivec2.network.tokenizers.text import TextTokenizerConfig
 from omnivec2.preprocess import preprocessor_for
 from omnivec2.spec import Generation, HeadSpec, Modality, PreprocessSpec, TaskFamily, TensorSpec
 from omnivec2.training.structure.decoder_structure import generation_of, memory_spec

@@ -1,50 +1,39 @@
-"""Tokenizers, which turn named arrays of one modality into tokens of f's width; their registry."""
+"""Tokenizers: named arrays of one modality -> tokens of f's width.
+
+``AnyTokenizerConfig`` is the registry: the union of the configurations, discriminated by
+their field ``modality``. Each configuration builds its tokenizer.
+"""
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Annotated
 
-from omnivec2.network.config import TokenizerConfig
-from omnivec2.network.tokenizers.base import Tokenizer
-from omnivec2.network.tokenizers.depth import DepthTokenizer
-from omnivec2.network.tokenizers.graph import GraphTokenizer
-from omnivec2.network.tokenizers.points import PointCloudTokenizer
+from pydantic import Field
+
+from omnivec2.network.tokenizers.base import Tokenizer, TokenizerConfig
+from omnivec2.network.tokenizers.depth import DepthTokenizerConfig
+from omnivec2.network.tokenizers.graph import GraphTokenizerConfig
+from omnivec2.network.tokenizers.points import PointCloudTokenizerConfig
 from omnivec2.network.tokenizers.series import (
-    HyperspectralTokenizer,
-    ImuTokenizer,
-    TimeSeriesTokenizer,
+    HyperspectralTokenizerConfig,
+    ImuTokenizerConfig,
+    TimeSeriesTokenizerConfig,
 )
-from omnivec2.network.tokenizers.tabular import TabularTokenizer
-from omnivec2.network.tokenizers.text import TextTokenizer
-from omnivec2.network.tokenizers.visual import (
-    AudioTokenizer,
-    GrayTokenizer,
-    ImageTokenizer,
-    VideoTokenizer,
-)
-from omnivec2.spec import Modality
+from omnivec2.network.tokenizers.tabular import TabularTokenizerConfig
+from omnivec2.network.tokenizers.text import TextTokenizerConfig
+from omnivec2.network.tokenizers.visual import VisualTokenizerConfig
 
-TOKENIZERS: dict[Modality, Any] = {
-    Modality.IMAGE: ImageTokenizer,
-    Modality.VIDEO: VideoTokenizer,
-    Modality.AUDIO: AudioTokenizer,
-    Modality.TEXT: TextTokenizer,
-    Modality.DEPTH: DepthTokenizer,
-    Modality.POINTCLOUD: PointCloudTokenizer,
-    Modality.TIMESERIES: TimeSeriesTokenizer,
-    Modality.TABULAR: TabularTokenizer,
-    Modality.GRAPH: GraphTokenizer,
-    Modality.XRAY: GrayTokenizer,
-    Modality.INFRARED: GrayTokenizer,
-    Modality.IMU: ImuTokenizer,
-    Modality.HYPERSPECTRAL: HyperspectralTokenizer,
-}
+__all__ = ["AnyTokenizerConfig", "Tokenizer", "TokenizerConfig"]
 
-
-def build_tokenizer(config: TokenizerConfig, width: int) -> Tokenizer:
-    """Build the tokenizer of a configuration, which makes tokens of ``width``."""
-    tokenizer: Tokenizer = TOKENIZERS[config.modality](config, width)
-    return tokenizer
-
-
-__all__ = ["TOKENIZERS", "Tokenizer", "build_tokenizer"]
+AnyTokenizerConfig = Annotated[
+    VisualTokenizerConfig
+    | DepthTokenizerConfig
+    | TextTokenizerConfig
+    | PointCloudTokenizerConfig
+    | TimeSeriesTokenizerConfig
+    | TabularTokenizerConfig
+    | GraphTokenizerConfig
+    | ImuTokenizerConfig
+    | HyperspectralTokenizerConfig,
+    Field(discriminator="modality"),
+]

@@ -1,19 +1,38 @@
-"""The base of all tokenizers: a CLS token in front and a LayerNorm at the end."""
+"""The base of every tokenizer and of its configuration.
+
+Every tokenizer puts a CLS token in front and ends with a LayerNorm.
+"""
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
+from typing import Self
 
 import torch
 from torch import Tensor, nn
 
+from omnivec2.network.frozen_config import FrozenConfig
 from omnivec2.network.layers import Tokens
 
 Inputs = Mapping[str, Tensor]
 
 
+class TokenizerConfig(FrozenConfig, ABC):
+    """The sizes of a tokenizer; a subclass has a field ``modality``, its discriminator."""
+
+    @abstractmethod
+    def build(self, width: int) -> Tokenizer:
+        """Return a tokenizer of these sizes that makes tokens of ``width``."""
+
+    def combined_with(self, other: object) -> Self:
+        """Return the sizes that suit the inputs of both; those of this one unless overridden."""
+        del other
+        return self
+
+
 class Tokenizer(nn.Module):
-    """A module that turns named arrays (B, ...) into tokens (B, 1 + N, width), CLS first."""
+    """A module from named arrays (B, ...) to tokens (B, 1 + N, width), CLS first."""
 
     def __init__(self, width: int) -> None:
         super().__init__()

@@ -3,13 +3,27 @@
 from __future__ import annotations
 
 import itertools
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
 
-from omnivec2.network.config import GraphTokenizerConfig
 from omnivec2.network.layers import Tokens
-from omnivec2.network.tokenizers.base import Inputs, Tokenizer
+from omnivec2.network.tokenizers.base import Inputs, Tokenizer, TokenizerConfig
+from omnivec2.spec import Modality
+
+
+class GraphTokenizerConfig(TokenizerConfig):
+    """Sizes of node and edge tokens with Laplacian node identifiers (TokenGT)."""
+
+    modality: Literal[Modality.GRAPH] = Modality.GRAPH
+    node_cardinalities: tuple[int, ...]
+    edge_cardinalities: tuple[int, ...]
+    laplacian_dims: int = 16
+
+    def build(self, width: int) -> GraphTokenizer:
+        """Return a tokenizer of these sizes."""
+        return GraphTokenizer(self, width)
 
 
 class FieldEmbedding(nn.Module):
@@ -25,7 +39,7 @@ class FieldEmbedding(nn.Module):
         nn.init.normal_(self.table.weight, std=0.3)
 
     def forward(self, fields: Tensor) -> Tensor:
-        """Embed int32 (B, N, fields) as (B, N, width)."""
+        """Embed int32 fields, (B, N, fields) -> (B, N, width)."""
         return self.table(fields + self.offsets).sum(dim=2)
 
 
@@ -34,7 +48,7 @@ class GraphTokenizer(Tokenizer):
 
     Inputs: ``nodes`` int32 (B, N, 9), ``node_ids`` float32 (B, N, 16), ``node_mask``
     uint8 (B, N), ``edges`` int32 (B, E, 2), ``edge_features`` int32 (B, E, 3),
-    ``edge_mask`` uint8 (B, E). A bond appears once; its ends' identifiers are projected
+    ``edge_mask`` uint8 (B, E). Every bond is listed once; its ends' identifiers are projected
     by one matrix and added, so that its direction does not matter.
     """
 
@@ -44,12 +58,12 @@ class GraphTokenizer(Tokenizer):
         self.bond = FieldEmbedding(config.edge_cardinalities, width)
         self.identifier = nn.Linear(config.laplacian_dims, width, bias=False)
         self.kind = nn.Parameter(torch.randn(2, width) * 0.3)
-        # An edge token also gets the atoms it joins: with few molecules to learn from,
+        # An edge token also has the atoms it joins: with few molecules to learn from,
         # attention alone is slow to discover them.
         self.ends = nn.Linear(width, width, bias=False)
 
     def forward(self, inputs: Inputs) -> Tokens:
-        """Embed nodes and edges, add identifiers and kinds, concatenate."""
+        """Embed nodes and edges, add their identifiers and kinds, and join them."""
         atoms = self.atom(inputs["nodes"])
         node_ids = self.identifier(inputs["node_ids"])
         edges = inputs["edges"].long()

@@ -2,17 +2,33 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from omnivec2.network.config import (
-    HyperspectralTokenizerConfig,
-    ImuTokenizerConfig,
-    TimeSeriesTokenizerConfig,
-)
 from omnivec2.network.layers import GridPositions, Tokens
-from omnivec2.network.tokenizers.base import Inputs, Tokenizer
+from omnivec2.network.tokenizers.base import Inputs, Tokenizer, TokenizerConfig
+from omnivec2.spec import Modality
+
+
+class TimeSeriesTokenizerConfig(TokenizerConfig):
+    """Sizes of overlapping patches of an instance-normalised series (PatchTST)."""
+
+    modality: Literal[Modality.TIMESERIES] = Modality.TIMESERIES
+    context_length: int = 336
+    patch: int = 16
+    stride: int = 8
+
+    @property
+    def tokens(self) -> int:
+        """Patches of one series, with the one that the repeated last value fills up."""
+        return (self.context_length - self.patch) // self.stride + 2
+
+    def build(self, width: int) -> TimeSeriesTokenizer:
+        """Return a tokenizer of these sizes."""
+        return TimeSeriesTokenizer(self, width)
 
 
 class TimeSeriesTokenizer(Tokenizer):
@@ -31,7 +47,7 @@ class TimeSeriesTokenizer(Tokenizer):
         self.positions = GridPositions((self.count,), width)
 
     def forward(self, inputs: Inputs) -> Tokens:
-        """Normalise each series by itself, cut, project."""
+        """Normalise each series by itself, cut it into patches and project them."""
         location, scale, series = self.normalised(inputs["values"])
         tokens = self.finish(self.project(self.patches(series)) + self.positions((self.count,)))
         tokens.extras = {"location": location, "scale": scale, "series": series}
@@ -39,7 +55,7 @@ class TimeSeriesTokenizer(Tokenizer):
 
     @staticmethod
     def normalised(values: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Return mean and deviation of each series, (B, 1), and the series in these units."""
+        """Return the mean and deviation of each series, (B, 1), and the series in these units."""
         location = values.mean(dim=1, keepdim=True)
         centred = values - location
         scale = torch.sqrt((centred * centred).mean(dim=1, keepdim=True) + 1e-8)
@@ -49,6 +65,19 @@ class TimeSeriesTokenizer(Tokenizer):
         """Cut (B, context) into overlapping patches: (B, tokens, patch)."""
         padded = torch.cat([series, series[:, -1:].expand(-1, self.stride)], dim=1)
         return padded.unfold(1, self.patch, self.stride)
+
+
+class ImuTokenizerConfig(TokenizerConfig):
+    """Sizes of short runs of samples over all channels, scaled per channel."""
+
+    modality: Literal[Modality.IMU] = Modality.IMU
+    window: int = 64
+    channels: int = 9
+    patch: int = 8
+
+    def build(self, width: int) -> ImuTokenizer:
+        """Return a tokenizer of these sizes."""
+        return ImuTokenizer(self, width)
 
 
 class ImuTokenizer(Tokenizer):
@@ -72,9 +101,22 @@ class ImuTokenizer(Tokenizer):
         return self.finish(self.project(runs) + self.positions((self.count,)))
 
     def runs(self, signal: Tensor) -> Tensor:
-        """Scale each channel and cut: (B, window, channels) -> (B, tokens, patch * channels)."""
+        """Scale each channel and cut, (B, window, channels) -> (B, tokens, patch * channels)."""
         scaled = (signal - self.mean) / self.std
         return scaled.reshape(scaled.shape[0], self.count, -1)
+
+
+class HyperspectralTokenizerConfig(TokenizerConfig):
+    """Sizes of groups of neighbouring bands of a pixel's neighbourhood (SpectralFormer)."""
+
+    modality: Literal[Modality.HYPERSPECTRAL] = Modality.HYPERSPECTRAL
+    bands: int = 204
+    window: int = 7
+    band_group: int = 12
+
+    def build(self, width: int) -> HyperspectralTokenizer:
+        """Return a tokenizer of these sizes."""
+        return HyperspectralTokenizer(self, width)
 
 
 class HyperspectralTokenizer(Tokenizer):
@@ -99,12 +141,12 @@ class HyperspectralTokenizer(Tokenizer):
         self.positions = GridPositions((self.count,), width)
 
     def forward(self, inputs: Inputs) -> Tokens:
-        """Fill holes, scale to -1..1, group bands, project each group."""
+        """Fill holes, scale to -1..1, group bands and project each group."""
         groups = self.groups(inputs["window"])
         return self.finish(self.project(groups) + self.positions((self.count,)))
 
     def groups(self, window: Tensor) -> Tensor:
-        """Group scaled bands: (B, 7, 7, bands) -> (B, tokens, 7 * 7 * bands of a group)."""
+        """Fill, scale and group, (B, 7, 7, bands) -> (B, tokens, 7 * 7 * bands of a group)."""
         middle = slice(window.shape[1] // 2, window.shape[1] // 2 + 1)
         measured = (window != 0).any(dim=3, keepdim=True)
         window = torch.where(measured, window, window[:, middle, middle])

@@ -39,7 +39,7 @@ class SameConv(nn.Module):
         self.conv = nn.Conv2d(inputs, outputs, kernel, stride, groups=groups)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Convolve (B, C, h, w) to (B, C', h / stride, w / stride)."""
+        """Apply the layers, (B, C, h, w) -> (B, C', h / stride, w / stride)."""
         return self.conv(F.pad(x, self.pad))
 
 
@@ -55,7 +55,7 @@ class InvertedResidual(nn.Module):
         self.residual = stride == 1 and inputs == outputs
 
     def forward(self, x: Tensor) -> Tensor:
-        """Convolve (B, C, h, w) to (B, C', h / stride, w / stride)."""
+        """Apply the layers, (B, C, h, w) -> (B, C', h / stride, w / stride)."""
         y = x if self.expand is None else F.relu6(self.expand(x))
         y = self.narrow(F.relu6(self.depthwise(y)))
         return x + y if self.residual else y
@@ -65,7 +65,7 @@ class Stem(nn.Module):
     """A network from images (B, channels, h, w) to cells (B, ``channels_out``, h / 16, w / 16).
 
     Args:
-        channels: The channels of the input; 3 takes ImageNet weights as they are, 1 their sum.
+        channels: The number of input channels; 3 takes ImageNet weights as they are, 1 their sum.
         blocks: The number of blocks to keep; 8 or 11 end at stride 16.
     """
 

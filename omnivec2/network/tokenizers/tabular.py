@@ -3,20 +3,39 @@
 from __future__ import annotations
 
 import itertools
+from typing import Literal
 
 import torch
+from pydantic import Field
 from torch import Tensor, nn
 
-from omnivec2.network.config import TabularTokenizerConfig
 from omnivec2.network.layers import Tokens
-from omnivec2.network.tokenizers.base import Inputs, Tokenizer
+from omnivec2.network.tokenizers.base import Inputs, Tokenizer, TokenizerConfig
+from omnivec2.spec import Modality
 
 _NARROWEST = 1e-3
-"""The least width of a piece, in deviations of its column: a narrower one is a step."""
+"""Least width of a piece, in deviations of its column: a narrower one is a step."""
+
+
+class TabularTokenizerConfig(TokenizerConfig):
+    """Sizes of one token per column (FT-Transformer), from the table's schema."""
+
+    modality: Literal[Modality.TABULAR] = Modality.TABULAR
+    numbers: int
+    cardinalities: tuple[int, ...] = Field(
+        description="ids per categorical column, the missing (0) and unknown (1) ids included"
+    )
+    pieces: int = Field(
+        default=0, ge=0, description="of every number's range, with a part of the token each"
+    )
+
+    def build(self, width: int) -> TabularTokenizer:
+        """Return a tokenizer of these sizes."""
+        return TabularTokenizer(self, width)
 
 
 class Piecewise(nn.Module):
-    """The contribution of pieces of a column's range to a number's token.
+    """The part of a number's token that depends on the piece of its range the number is in.
 
     Piecewise linear encoding (Gorishniy et al., 2022): a piece's share is 0 below it, 1 above,
     and grows along it. Thresholds, which are common in tables, are sums of such shares. The
@@ -24,7 +43,7 @@ class Piecewise(nn.Module):
 
     Args:
         numbers: The number of numeric columns.
-        pieces: The number of pieces of each column.
+        pieces: The number of pieces of each column's range.
         width: The width of a token.
     """
 
@@ -36,7 +55,7 @@ class Piecewise(nn.Module):
         self.weight = nn.Parameter(torch.zeros(numbers, pieces, width))
 
     def forward(self, scaled: Tensor) -> Tensor:
-        """Map numbers in deviations (B, Nn, 1) to (B, Nn, width)."""
+        """Encode numbers in deviations, (B, Nn, 1) -> (B, Nn, width)."""
         low = self.edges[:, :-1]
         length = (self.edges[:, 1:] - low).clamp(min=_NARROWEST)
         share = ((scaled - low) / length).clamp(0, 1)
@@ -46,9 +65,9 @@ class Piecewise(nn.Module):
 class TabularTokenizer(Tokenizer):
     """``numbers`` float32 (B, Nn), ``missing`` uint8 (B, Nn), ``categories`` int32 (B, Nc).
 
-    A number's token is x W + b plus the contribution of its pieces (``Piecewise``), or a learned
-    token where it is missing; a category's is looked up in one table that holds all columns' ids
-    one after another.
+    A number's token is x W + b plus the part of its pieces (``Piecewise``), or a learned token
+    where it is missing; a category's is looked up in one table that holds all columns' ids one
+    after another.
     """
 
     mean: Tensor
@@ -70,7 +89,7 @@ class TabularTokenizer(Tokenizer):
         nn.init.normal_(self.categories.weight, std=0.5)
 
     def forward(self, inputs: Inputs) -> Tokens:
-        """Embed numeric columns first, then categorical ones."""
+        """Make the tokens of numeric columns first, then those of categorical ones."""
         scaled = ((inputs["numbers"] - self.mean) / self.std)[..., None]
         numeric = scaled * self.weight + self.bias
         if self.piecewise is not None:

@@ -2,14 +2,34 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import torch
 from torch import nn
 
-from omnivec2.network.config import TextTokenizerConfig
 from omnivec2.network.layers import Tokens
-from omnivec2.network.tokenizers.base import Inputs, Tokenizer
+from omnivec2.network.tokenizers.base import Inputs, Tokenizer, TokenizerConfig
+from omnivec2.spec import Modality
 
 IDS, TARGET_IDS = "input_ids", "target_ids"
+
+
+class TextTokenizerConfig(TokenizerConfig):
+    """Sizes of BERT embeddings: word + position + segment."""
+
+    modality: Literal[Modality.TEXT] = Modality.TEXT
+    vocabulary: int = 30522
+    positions: int = 256
+
+    def build(self, width: int) -> TextTokenizer:
+        """Return a tokenizer of these sizes."""
+        return TextTokenizer(self, width)
+
+    def combined_with(self, other: object) -> TextTokenizerConfig:
+        """Return sizes with positions for the longer texts of both."""
+        if not isinstance(other, TextTokenizerConfig):
+            return self
+        return self.model_copy(update={"positions": max(self.positions, other.positions)})
 
 
 class TextTokenizer(Tokenizer):
@@ -27,10 +47,10 @@ class TextTokenizer(Tokenizer):
         self.norm = nn.LayerNorm(width, eps=1e-12)
 
     def forward(self, inputs: Inputs) -> Tokens:
-        """Sum the three embeddings and normalise."""
+        """Sum the three embeddings and normalise the sum."""
         ids = inputs["input_ids"]
         position = torch.arange(ids.shape[1], device=ids.device)
         x = self.words(ids) + self.positions(position) + self.segments(inputs["token_type_ids"])
-        # In training only: the text to write, and the source to copy from.
+        # In training only: the text that the head must write, and the words that it may copy.
         extras = {name: inputs[name] for name in (IDS, TARGET_IDS) if TARGET_IDS in inputs}
         return Tokens(self.norm(x), inputs["attention_mask"] > 0, extras)

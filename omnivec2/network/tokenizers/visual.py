@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import math
+from typing import Literal
 
 import torch
+from pydantic import Field
 from torch import Tensor, nn
 
-from omnivec2.network.config import VisualTokenizerConfig
 from omnivec2.network.layers import GridPositions, Tokens
-from omnivec2.network.tokenizers.base import Inputs, Tokenizer
+from omnivec2.network.tokenizers.base import Inputs, Tokenizer, TokenizerConfig
 from omnivec2.network.tokenizers.stem import Stem
+from omnivec2.spec import Modality
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
@@ -19,8 +21,35 @@ AUDIOSET_MEAN, AUDIOSET_STD = -4.2677393, 4.5689974
 """The mean and deviation of AudioSet's log-mel filter banks (Gong et al., AST, 2021)."""
 
 
+class VisualTokenizerConfig(TokenizerConfig):
+    """Sizes of a convolutional stem (stride 16) over frames, and of tubelets of its grid."""
+
+    modality: Literal[
+        Modality.IMAGE, Modality.VIDEO, Modality.XRAY, Modality.INFRARED, Modality.AUDIO,
+    ]  # fmt: skip
+    stem_blocks: int = Field(default=11, description="blocks kept of EfficientNet-Lite0 (1-16)")
+    tubelet: tuple[int, int, int] = Field(
+        default=(1, 1, 1), description="frames x rows x columns of stem cells in one token"
+    )
+    grid: tuple[int, int, int] = Field(
+        description="largest frames x rows x columns of tokens, for the position tables"
+    )
+
+    def build(self, width: int) -> VisualTokenizer:
+        """Return the tokenizer of the modality, of these sizes."""
+        match self.modality:
+            case Modality.IMAGE:
+                return ImageTokenizer(self, width)
+            case Modality.VIDEO:
+                return VideoTokenizer(self, width)
+            case Modality.AUDIO:
+                return AudioTokenizer(self, width)
+            case Modality.XRAY | Modality.INFRARED:
+                return GrayTokenizer(self, width)
+
+
 class VisualTokenizer(Tokenizer):
-    """Frames (B, T, channels, h, w) -> stem cells -> tubelet tokens with positions."""
+    """A tokenizer of frames: a stem makes cells, and tubelets of cells make tokens."""
 
     channels = 3
 
@@ -32,11 +61,11 @@ class VisualTokenizer(Tokenizer):
         self.positions = GridPositions(config.grid, width)
 
     def features(self) -> int:
-        """Return the number of values that ``describe`` gives per tubelet."""
+        """Return how many numbers ``describe`` gives per tubelet."""
         return self.stem.channels_out * math.prod(self.tubelet)
 
     def tokens_of(self, frames: Tensor) -> Tokens:
-        """Turn normalised frames (B, T, C, h, w) into tokens, row-major over time, row, column."""
+        """Make tokens of normalised frames (B, T, C, h, w), row-major over (time, row, column)."""
         batch, count = frames.shape[:2]
         cells = self.stem(frames.flatten(0, 1))
         t, p, q = self.tubelet
@@ -49,7 +78,7 @@ class VisualTokenizer(Tokenizer):
         return self.finish(self.project(described) + self.positions(grid))
 
     def describe(self, cells_BTRCtcpq: Tensor) -> Tensor:
-        """Return the projection's input from a tubelet's cells: all of them."""
+        """Return the numbers of a tubelet that are projected: all of its cells."""
         return cells_BTRCtcpq
 
 
@@ -69,31 +98,31 @@ class ImageTokenizer(VisualTokenizer):
         self.register_buffer("std", _channel_buffer(IMAGENET_STD))
 
     def frames(self, pixels: Tensor) -> Tensor:
-        """Normalise pixels: uint8 (..., H, W, 3) -> float (..., 3, H, W)."""
+        """Normalise pixels, uint8 (..., H, W, 3) -> float (..., 3, H, W)."""
         return (pixels.movedim(-1, -3).to(self.mean.dtype) / 255.0 - self.mean) / self.std
 
     def forward(self, inputs: Inputs) -> Tokens:
-        """Tokenize an image as a single frame."""
+        """Make the tokens of a single frame."""
         return self.tokens_of(self.frames(inputs["pixels"])[:, None])
 
 
 class VideoTokenizer(ImageTokenizer):
-    """``frames`` uint8 (B, T, H, W, 3): the mean content of a tubelet, and its motion.
+    """``frames`` uint8 (B, T, H, W, 3): the mean content of a tubelet, and how much it moves.
 
-    Averages over a tubelet have an eighth of the cells' numbers, and a few hundred clips
-    suffice to learn from the absolute change between its frames.
+    Averages over a tubelet have an eighth of the cells' numbers, and a few hundred clips are
+    enough to learn from the absolute change between its frames.
     """
 
     def features(self) -> int:
-        """Return two per channel of the stem: a mean and a mean change."""
+        """Return two numbers per channel of the stem: a mean and a mean change."""
         return 2 * self.stem.channels_out
 
     def forward(self, inputs: Inputs) -> Tokens:
-        """Tokenize all frames with one stem."""
+        """Make the tokens of all frames, which share the stem."""
         return self.tokens_of(self.frames(inputs["frames"]))
 
     def describe(self, cells_BTRCtcpq: Tensor) -> Tensor:
-        """Return a tubelet's mean cell, and its mean absolute change from frame to frame."""
+        """Return the mean cell of a tubelet, and the mean absolute change between frames."""
         mean = cells_BTRCtcpq.mean(dim=(4, 6, 7))
         first, later = cells_BTRCtcpq[..., :-1, :, :, :], cells_BTRCtcpq[..., 1:, :, :, :]
         return torch.cat([mean, (later - first).abs().mean(dim=(4, 6, 7))], dim=-1)
@@ -105,7 +134,7 @@ class GrayTokenizer(VisualTokenizer):
     channels = 1
 
     def forward(self, inputs: Inputs) -> Tokens:
-        """Tokenize one channel, scaled to -1..1."""
+        """Scale the one channel to -1..1 and make its tokens."""
         pixels = inputs["pixels"].movedim(-1, -3).to(self.cls.dtype)
         return self.tokens_of(((pixels / 255.0 - GRAY_MEAN) / GRAY_STD)[:, None])
 
@@ -116,6 +145,6 @@ class AudioTokenizer(VisualTokenizer):
     channels = 1
 
     def forward(self, inputs: Inputs) -> Tokens:
-        """Normalise by AudioSet's mean and two of its deviations, as in AST, and tokenize."""
+        """Normalise with AudioSet's constants, by two deviations as in AST, and make tokens."""
         fbank = (inputs["fbank"] - AUDIOSET_MEAN) / (2 * AUDIOSET_STD)
         return self.tokens_of(fbank[:, None, None])

@@ -1,4 +1,4 @@
-"""What to adapt to, as validated data: from a YAML recipe, or from the command line."""
+"""The request of an adaptation, as validated data from a YAML recipe or the command line."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ class _Config(BaseModel):
 
 
 def _listed(value: Any) -> Any:
-    several = [value] if isinstance(value, str | Path) else value
-    return [str(one) for one in several] if isinstance(several, list | tuple) else several
+    values = [value] if isinstance(value, str | Path) else value
+    return [str(each) for each in values] if isinstance(values, list | tuple) else values
 
 
 Names = Annotated[tuple[str, ...], BeforeValidator(_listed)]
@@ -109,14 +109,14 @@ class AdaptRequest(_Config):
 
 
 def request_of(values: dict[str, Any], origin: str) -> AdaptRequest:
-    """A validated request.
+    """Validate a request.
 
     Args:
-        values: its fields.
-        origin: what to blame in messages.
+        values: The fields of the request.
+        origin: The source of the fields, for messages.
 
     Raises:
-        InvalidParameterError: a field is wrong; every wrong one is named.
+        InvalidParameterError: A field is wrong; every wrong one is named.
     """
     try:
         return AdaptRequest.model_validate(values)
@@ -128,15 +128,15 @@ def request_of(values: dict[str, Any], origin: str) -> AdaptRequest:
 
 
 def recipe_names() -> list[str]:
-    """Recipes that ship, for data sets that are named in docs/adaptation.md."""
+    """List the recipes that ship, for data sets that are named in docs/adaptation.md."""
     return sorted(Path(entry.name).stem for entry in _shipped().iterdir())
 
 
 def read_recipe(name: str) -> dict[str, Any]:
-    """The fields of a recipe: of a YAML file, or by the name of one that ships.
+    """Read the fields of a recipe, from a YAML file or by the name of one that ships.
 
     Raises:
-        ArtifactError: no such recipe, or it is not a YAML mapping.
+        ArtifactError: There is no such recipe, or it is not a YAML mapping.
     """
     path = Path(name)
     if path.suffix not in (".yaml", ".yml"):
@@ -152,11 +152,15 @@ def read_recipe(name: str) -> dict[str, Any]:
     return values
 
 
-def under(part: DataPart, root: Path) -> DataPart:
-    """A part whose relative paths are taken from ``root``.
+def resolve_paths(part: DataPart, root: Path) -> DataPart:
+    """Return a part whose relative paths are taken from ``root``.
+
+    Args:
+        part: The part.
+        root: The directory that its paths are relative to.
 
     Raises:
-        ArtifactError: a path is not there.
+        ArtifactError: A path is not there.
     """
     paths = [root / name for name in part.path]
     for path in paths:

@@ -1,4 +1,4 @@
-"""What came of an adaptation: for people a table, for programs JSON."""
+"""The result of an adaptation: a table for people, JSON for programs."""
 
 from __future__ import annotations
 
@@ -24,20 +24,20 @@ class Adapted:
     """One adaptation.
 
     Attributes:
-        route: of the new head.
-        dataset: what the test part is called.
-        labelled: inputs that were learned from.
-        pool: inputs that they were chosen from.
-        samples: inputs of the test part.
-        metric: its name.
-        value: of the head as it was written, on the test part.
-        validation: on labelled inputs that were not fitted to.
-        baselines: simple model -> its value with the same labels.
-        chosen: what was fitted with, and whether there is a tokenizer of its own.
-        skipped: inputs that could not be decoded.
-        seconds: what took how long, in ``total``, and of processors in ``cpu``.
-        seed: of everything random.
-        base: digest of the checkpoint that was adapted.
+        route: The name of the new head.
+        dataset: The name of the test part.
+        labelled: The number of inputs that were learned from.
+        pool: The number of inputs that they were chosen from.
+        samples: The number of inputs of the test part.
+        metric: The name of the metric.
+        value: The metric of the head as it was written, on the test part.
+        validation: The metric on labelled inputs that were not fitted to.
+        baselines: The values of simple models with the same labels, by name.
+        chosen: The choice by validation, in words, with the head's own tokenizer if it has one.
+        skipped: The number of inputs that could not be decoded.
+        seconds: The seconds of every step, with ``total``, and ``cpu`` on all cores.
+        seed: The seed of everything random.
+        base: The digest of the checkpoint that was adapted.
     """
 
     route: str
@@ -57,17 +57,17 @@ class Adapted:
 
     @property
     def higher_is_better(self) -> bool:
-        """Which way the metric points."""
+        """Whether larger values of the metric are better."""
         return METRICS[self.metric].higher_is_better
 
     @property
     def gain(self) -> float:
-        """By how much the head is better than the better of the simple models."""
+        """The lead of the head over the better of the simple models; negative if it is worse."""
         sign = 1.0 if self.higher_is_better else -1.0
         return min(sign * (self.value - other) for other in self.baselines.values())
 
     def as_metric(self) -> Metric:
-        """The form in which a head spec carries it."""
+        """Return the metric as a head spec carries it."""
         return Metric(
             name=self.metric,
             dataset=self.dataset,
@@ -80,7 +80,7 @@ class Adapted:
 
 
 def adapted_table(results: Sequence[Adapted]) -> Table:
-    """A row per adaptation; gains in green, losses in red."""
+    """Return a table with a row per adaptation; gains in green, losses in red."""
     table = Table(caption="gain: over the better simple model with the same labels")
     columns = ("head", "labels", "of", "test", "metric", "majority/mean", "linear", "ours",
                "gain", "seconds", "CPU s")  # fmt: skip
@@ -105,10 +105,10 @@ def adapted_table(results: Sequence[Adapted]) -> Table:
 
 
 def write_json(result: Adapted, path: Path, *, threads: int) -> None:
-    """Put a result, with what it was measured on, into a file of them, one per route.
+    """Write a result, with the machine it was measured on, into a file with one per route.
 
     Raises:
-        InvalidInputError: the file holds something else.
+        InvalidInputError: The file holds something else.
     """
     entry: dict[str, JsonValue] = asdict(result) | {
         "gain": result.gain,
@@ -122,10 +122,10 @@ def write_json(result: Adapted, path: Path, *, threads: int) -> None:
 
 
 def read_json(path: Path) -> list[dict[str, JsonValue]]:
-    """The results in a file; none if there is no such file.
+    """Read the results in a file; none if there is no such file.
 
     Raises:
-        InvalidInputError: the file holds something else.
+        InvalidInputError: The file holds something else.
     """
     if not path.exists():
         return []

@@ -18,9 +18,9 @@ from omnivec2.network.fc_head import FAMILIES, FullyConnectedHead
 from omnivec2.network.omnivec2 import OmniVec2, module_name
 from omnivec2.network.saved_network import load_network
 from omnivec2.preprocess import Preprocessor
-from omnivec2.spec import Modality
 from omnivec2.training.adaptation.adaptation_request import AdaptRequest
 from omnivec2.training.adaptation.adaptation_result import Adapted
+from omnivec2.training.adaptation.adaptation_rules import FEATURE_SUMMARIES
 from omnivec2.training.adaptation.adapted_checkpoint import head_spec, write_adapted
 from omnivec2.training.adaptation.fitting.fit_layers import Fit, answers_of, fit
 from omnivec2.training.adaptation.fitting.frozen_summaries import joined, summarise
@@ -36,38 +36,25 @@ from omnivec2.training.adaptation.fitting.own_tokenizer import (
 )
 from omnivec2.training.adaptation.frozen_network import Base, build_network, load_base
 from omnivec2.training.adaptation.reading.input_choice import (
-    channels_of,
     make_preprocessor,
-    needs_own_tokenizer,
     preprocess_spec_of,
 )
 from omnivec2.training.adaptation.reading.prepared_rows import Prepared, prepare_rows
 from omnivec2.training.adaptation.reading.read_data import Parts, folds_of, read_parts
-from omnivec2.training.adaptation.time_budget import Clock
+from omnivec2.training.adaptation.step_times import StepTimes
 from omnivec2.training.data.base import Split, TaskData
 from omnivec2.training.evaluation.quality_metrics import METRICS
-from omnivec2.training.structure.network_structure import TOKENIZER_CONFIGS
-
-_PLAIN: tuple[Summary, ...] = ("cls", "mean")
-_TOKENS: tuple[Summary, ...] = ("token_mean", "token_max", "token_deviation")
-_CANDIDATES: tuple[tuple[Summary, ...], ...] = (_PLAIN, _TOKENS, (*_PLAIN, *_TOKENS))
-_CANDIDATES_OF: dict[Modality, tuple[tuple[Summary, ...], ...]] = {
-    # What grows with a molecule is in the sum; elsewhere the number of tokens says little.
-    Modality.GRAPH: (
-        _PLAIN, (*_PLAIN, "sum"), _TOKENS, ("token_mean", "token_sum"),
-        (*_PLAIN, "sum", *_TOKENS, "token_sum"),
-    ),
-}  # fmt: skip
+from omnivec2.training.modalities import modality_training
 
 
 @dataclass(frozen=True)
 class Places:
-    """Where an adaptation reads and writes.
+    """The directories that an adaptation reads and writes.
 
     Attributes:
-        base: the checkpoint whose network is frozen.
-        run: what is kept for the next time: summaries of samples.
-        checkpoint: what is written.
+        base: The checkpoint whose network is frozen.
+        run: The directory of summaries of samples, which are kept for the next time.
+        checkpoint: The checkpoint that is written.
     """
 
     base: Path
@@ -79,28 +66,29 @@ def adapt(request: AdaptRequest, places: Places, console: Console) -> Adapted:
     """Fit a head to labelled data and write it, with its figures, as a checkpoint.
 
     Raises:
-        InputError: the data or the request is wrong; names file and row, or the field.
-        ArtifactError: the base is incomplete, or lacks the modality.
+        InputError: The data or the request is wrong; the message names file and row, or field.
+        ArtifactError: The base is incomplete, or lacks the modality.
     """
     _check(request)
-    clock = Clock()
+    times = StepTimes()
     base = load_base(places.base, request.modality)
-    with clock.time("reading"):
+    with times.measure("reading"):
         parts = read_parts(request)
         preprocessor = make_preprocessor(request, base.head, parts.train)
     request = _with_targets(request, parts)
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(),
                TimeRemainingColumn())  # fmt: skip
     with Progress(*columns, console=console, transient=True) as progress:
-        work = _Work(request, places, base, preprocessor, parts, progress, clock)
-        result = work.run()
-    for line in work.skipped:
+        adaptation = _Adaptation(request, places, base, preprocessor, parts, progress, times)
+        result = adaptation.run()
+    for line in adaptation.skipped:
         console.print(f"skipped {line}", markup=False)
     return result
 
 
 def _check(request: AdaptRequest) -> None:
-    if request.modality is Modality.TIMESERIES or request.family not in FAMILIES:
+    supported = modality_training(request.modality).adaptation.is_supported
+    if not supported or request.family not in FAMILIES:
         raise InvalidParameterError(
             f"{request.route}: two fully connected layers answer a class or quantities per "
             "input, not a forecast, boxes or masks; train those with `omnivec2 train`"
@@ -110,10 +98,10 @@ def _check(request: AdaptRequest) -> None:
 
 
 def _with_targets(request: AdaptRequest, parts: Parts) -> AdaptRequest:
-    """The request with a name for every quantity.
+    """Return the request with a name for every quantity.
 
     Raises:
-        InvalidParameterError: the names given are not as many as the quantities.
+        InvalidParameterError: The names given are not as many as the quantities.
     """
     if not request.is_regression:
         return request
@@ -126,7 +114,7 @@ def _with_targets(request: AdaptRequest, parts: Parts) -> AdaptRequest:
     return request
 
 
-class _Work:
+class _Adaptation:
     """The steps of one adaptation."""
 
     def __init__(
@@ -137,17 +125,18 @@ class _Work:
         preprocessor: Preprocessor[Any, Any],
         parts: Parts,
         progress: Progress,
-        clock: Clock,
+        times: StepTimes,
     ) -> None:
         self.request, self.places, self.base, self.parts = request, places, base, parts
-        self.preprocessor, self.progress, self.clock = preprocessor, progress, clock
-        self.own = needs_own_tokenizer(base.head, preprocessor)
+        self.preprocessor, self.progress, self.times = preprocessor, progress, times
+        self.training = modality_training(request.modality)
+        self.own = self.training.adaptation.needs_own_tokenizer(preprocessor, base.head)
         self.classes = len(parts.classes)
         self.skipped: tuple[str, ...] = ()
 
     def run(self) -> Adapted:
-        """Prepare, fit, write, measure."""
-        with self.clock.time("reading"):
+        """Prepare the samples, fit the head, write the checkpoint and measure it."""
+        with self.times.measure("reading"):
             train, test = self._prepare()
         network = self._network(train)
         found, tuned = self._fit(network, train)
@@ -161,7 +150,7 @@ class _Work:
             self.places.checkpoint, self.base, network, spec, own_tokenizer=self.own
         )
         value = self._measure(test)
-        with self.clock.time("linear model"):
+        with self.times.measure("linear model"):
             simple = baselines(
                 self.request.modality, train, test,
                 classes=self.classes, metric=self.request.metric_name, seed=self.request.seed,
@@ -178,7 +167,7 @@ class _Work:
             baselines=simple,
             chosen=_describe(found, tuned),
             skipped=len(self.skipped),
-            seconds=self.clock.total(),
+            seconds=self.times.total(),
             seed=self.request.seed,
             base=self.base.checkpoint.digest,
         )
@@ -200,7 +189,7 @@ class _Work:
         return prepared[0], prepared[1]
 
     def _network(self, train: Prepared) -> OmniVec2:
-        """The frozen network, with a tokenizer of its own at its start if one is needed."""
+        """Return the frozen network, with a fresh tokenizer of its own if one is needed."""
         route = self.request.route
         head = HeadConfig(
             family=self.request.family,
@@ -208,20 +197,19 @@ class _Work:
             outputs=self.classes or len(self.request.targets),
             layers="fc",
             hidden=self.request.hidden,
-            summaries=_PLAIN,
+            summaries=FEATURE_SUMMARIES,
         )
         if not self.own:
             return build_network(self.base, route, head, None)
         task = self._task(train)
         torch.manual_seed(self.request.seed)
-        config = TOKENIZER_CONFIGS[self.request.modality](task)
+        config = self.training.tokenizer_config(task)
         network = build_network(self.base, route, head, config)
-        own, known = task.preprocess, self.base.head.preprocess
-        start_tokenizer(network, self.base, task, channels_of(own), channels_of(known))
+        start_tokenizer(network, self.base, task)
         return network
 
     def _task(self, train: Prepared) -> TaskData:
-        """The labelled samples in the form that tokenizers are configured from."""
+        """Return the labelled samples in the form that tokenizers are configured from."""
         return TaskData(
             route=self.request.route,
             family=self.request.family,
@@ -233,13 +221,13 @@ class _Work:
         )
 
     def _fit(self, network: OmniVec2, train: Prepared) -> tuple[Fit, Tuned | None]:
-        """The layers on the network as it is; or with its tokenizer trained, if that is better."""
+        """Fit the layers, and train the tokenizer with them where that is better."""
         request = self.request
         summaries = self._summaries(network, train, "labelled samples")
         data = Labelled(summaries, train.item, train.labels, self.classes)
-        candidates = _CANDIDATES_OF.get(request.modality, _CANDIDATES)
+        candidates = self.training.adaptation.summaries
         bar = self.progress.add_task("fitting", total=len(candidates))
-        with self.clock.time("fitting"):
+        with self.times.measure("fitting"):
             found = fit(
                 data, family=request.family, metric=request.metric_name, hidden=request.hidden,
                 seed=request.seed, candidates=candidates,
@@ -249,17 +237,17 @@ class _Work:
             self._set_form(network, found.choice.summaries, request.hidden)
             tuned = self._tuned(network, train, data)
             held = _held(data, request.seed)
-            as_it_is = loss_of(found.predicted[held], train.labels[held], scale_of(train.labels))
-            if tuned.loss < as_it_is:
+            untuned = loss_of(found.predicted[held], train.labels[held], scale_of(train.labels))
+            if tuned.loss < untuned:
                 return found, tuned
         self._set_form(network, found.choice.summaries, found.head.first.out_features)
         return found, None
 
     def _tuned(self, network: OmniVec2, train: Prepared, data: Labelled) -> Tuned:
-        """The network with its tokenizer and head trained together."""
+        """Return the network with its tokenizer and head trained together."""
         request = self.request
         bar = self.progress.add_task("training a tokenizer", total=2 * request.tokenizer_steps)
-        with self.clock.time("tokenizer"):
+        with self.times.measure("tokenizer"):
             return tune(
                 network, request.route, train, _held(data, request.seed), classes=self.classes,
                 metric=request.metric_name, steps=request.tokenizer_steps, seed=request.seed,
@@ -276,16 +264,16 @@ class _Work:
         trunk = network.config.trunk
         network.heads[module_name(route)] = FullyConnectedHead(config, trunk.g.width, trunk.f.width)
 
-    def _summaries(self, network: OmniVec2, part: Prepared, what: str) -> Any:
-        bar = self.progress.add_task(f"network: {what}", total=len(part.samples))
-        with self.clock.time("network"):
+    def _summaries(self, network: OmniVec2, part: Prepared, name: str) -> Any:
+        bar = self.progress.add_task(f"network: {name}", total=len(part.samples))
+        with self.times.measure("network"):
             return summarise(
                 network, self.request.route, part.samples, self.places.run,
                 lambda count: self.progress.advance(bar, count),
             )  # fmt: skip
 
     def _measure(self, test: Prepared) -> float:
-        """The metric of the checkpoint as it was written, on the test part."""
+        """Return the metric of the checkpoint as it was written, on the test part."""
         network = load_network(self.places.checkpoint)
         head = network.heads[module_name(self.request.route)]
         assert isinstance(head, FullyConnectedHead)
@@ -296,17 +284,17 @@ class _Work:
 
 
 def _held(data: Labelled, seed: int) -> Any:
-    """Items of fold 0, on which tokenizers are measured."""
+    """Return the items of fold 0, on which tokenizers are measured."""
     return np.flatnonzero(folds_of(data.strata, FOLDS, seed=seed) == 0)
 
 
 def _describe(found: Fit, tuned: Tuned | None) -> str:
-    """What was chosen, in words."""
+    """Return the choice in words."""
     if tuned is not None:
         return f"tokenizer of its own, trained with the head for {tuned.steps} steps"
     choice = found.choice
     summaries = f"summaries {' + '.join(choice.summaries)}"
-    if choice.straight:
+    if choice.is_linear:
         return f"a linear map, {summaries}, penalty {choice.weight_decay:g}"
     words = [summaries, f"weight decay {choice.weight_decay:g}"]
     words += ["class weights"] * choice.class_weights

@@ -18,13 +18,13 @@ from omnivec2.training.adaptation.reading.input_choice import preprocess_spec_of
 def head_spec(
     request: AdaptRequest, base: Base, preprocessor: Preprocessor[Any, Any], labels: tuple[str, ...]
 ) -> HeadSpec:
-    """The spec of the new head, without metrics yet.
+    """Return the spec of the new head, without metrics yet.
 
     Args:
-        request: its route, data and targets.
-        base: the frozen network, which is named among the warm starts.
-        preprocessor: makes its inputs.
-        labels: names of its classes.
+        request: The request, with the route, data and targets.
+        base: The frozen network, which is named among the warm starts.
+        preprocessor: The pre-processor that makes the inputs.
+        labels: The names of the classes.
     """
     name = "values" if request.is_regression else "logits"
     outputs = len(request.targets) if request.is_regression else len(labels)
@@ -52,11 +52,11 @@ def write_adapted(
     """Write a checkpoint of the trunk, one tokenizer and one head.
 
     Tensors of the base are kept as they are stored, so that the shared layout of a service
-    that runs the base finds the trunk it has already.
+    that runs the base finds the trunk that it has already loaded.
 
     Raises:
-        CheckpointError: a fitted weight is not finite.
-        OSError: the disk is full or read-only.
+        CheckpointError: A fitted weight is not finite.
+        OSError: The disk is full or read-only.
     """
     (tokenizer,) = network.tokenizers
     stored = base.part(TRUNK_PREFIX)

@@ -1,4 +1,4 @@
-"""The frozen network: what of a checkpoint an adaptation builds on."""
+"""The frozen network: the part of a checkpoint that an adaptation builds on."""
 
 from __future__ import annotations
 
@@ -18,9 +18,10 @@ from omnivec2.checkpoint import (
     read_checkpoint,
 )
 from omnivec2.errors import CheckpointError, UnknownModelError
-from omnivec2.network.config import HeadConfig, NetworkConfig, TokenizerConfig
+from omnivec2.network.config import HeadConfig, NetworkConfig
 from omnivec2.network.omnivec2 import OmniVec2
 from omnivec2.network.saved_network import TRAINING_ONLY
+from omnivec2.network.tokenizers import AnyTokenizerConfig
 from omnivec2.preprocess import Array
 from omnivec2.spec import HeadSpec, Modality
 
@@ -29,13 +30,13 @@ TRUNK_PREFIX = "trunk."
 
 @dataclass(frozen=True)
 class Base:
-    """A checkpoint as seen from one modality.
+    """A checkpoint, and its head of one modality.
 
     Attributes:
-        checkpoint: its specs.
-        config: of its network.
-        head: a head of the modality: its pre-processing is what the tokenizer is used to.
-        stored: all tensors as they are stored.
+        checkpoint: The checkpoint with its specs.
+        config: The configuration of its network.
+        head: A head of the modality, with the pre-processing that the tokenizer was trained on.
+        stored: All tensors as they are stored.
     """
 
     checkpoint: Checkpoint
@@ -45,20 +46,20 @@ class Base:
 
     @property
     def tokenizer(self) -> str:
-        """Name of the tokenizer that the modality's head uses."""
+        """The name of the tokenizer that the modality's head uses."""
         return self.config.heads[self.head.route].tokenizer
 
     def part(self, prefix: str) -> dict[str, Array]:
-        """The stored tensors whose names begin so, scales included."""
+        """Return the stored tensors whose names start with a prefix, scales included."""
         return {name: array for name, array in self.stored.items() if name.startswith(prefix)}
 
 
 def load_base(directory: Path, modality: Modality) -> Base:
-    """The base of an adaptation.
+    """Load the base of an adaptation.
 
     Raises:
-        CheckpointError: the checkpoint is incomplete or altered.
-        UnknownModelError: it has no head of the modality, hence no tokenizer.
+        CheckpointError: The checkpoint is incomplete or altered.
+        UnknownModelError: The checkpoint has no head of the modality, hence no tokenizer.
     """
     checkpoint = read_checkpoint(directory)
     try:
@@ -77,15 +78,15 @@ def load_base(directory: Path, modality: Modality) -> Base:
 
 
 def build_network(
-    base: Base, route: str, head: HeadConfig, tokenizer: TokenizerConfig | None
+    base: Base, route: str, head: HeadConfig, tokenizer: AnyTokenizerConfig | None
 ) -> OmniVec2:
-    """The trunk of a base with one head, in evaluation mode, its weights frozen.
+    """Build the trunk of a base with one head, in evaluation mode, its weights frozen.
 
     Args:
-        base: gives the trunk, and the tokenizer if it is kept.
-        route: of the new head.
-        head: names its tokenizer.
-        tokenizer: a new one, which keeps its own start; None keeps the base's.
+        base: The base with the trunk, and the tokenizer if it is kept.
+        route: The name of the new head.
+        head: The sizes of the head, with the name of its tokenizer.
+        tokenizer: The sizes of a new tokenizer, which keeps its own start; None keeps the base's.
     """
     config = base.config.model_copy(
         update={
@@ -102,17 +103,17 @@ def build_network(
 
 
 def load_into(network: nn.Module, tensors: dict[str, Array]) -> None:
-    """Take over tensors by name.
+    """Copy tensors into a network by name.
 
     Raises:
-        CheckpointError: one is unknown to the network or of another shape.
+        CheckpointError: One is unknown to the network or of another shape.
     """
     state: dict[str, Any] = {
         name: torch.from_numpy(np.ascontiguousarray(array)) for name, array in tensors.items()
     }
     try:
         outcome = network.load_state_dict(state, strict=False)
-    except RuntimeError as error:  # torch's only word for a tensor of the wrong shape
+    except RuntimeError as error:  # torch raises it for tensors of the wrong shape
         raise CheckpointError(f"weights do not fit config.json: {error}") from error
     unexpected = [name for name in outcome.unexpected_keys if not name.startswith(TRAINING_ONLY)]
     if unexpected:

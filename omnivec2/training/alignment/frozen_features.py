@@ -15,14 +15,14 @@ from omnivec2.spec import Modality, PreprocessSpec, TaskFamily
 from omnivec2.training.adaptation.fitting.frozen_summaries import joined, summarise
 from omnivec2.training.adaptation.fitting.own_tokenizer import start_tokenizer, tune
 from omnivec2.training.adaptation.frozen_network import Base, build_network, load_base
-from omnivec2.training.adaptation.reading.input_choice import channels_of, needs_own_tokenizer
 from omnivec2.training.adaptation.reading.prepared_rows import Prepared
 from omnivec2.training.adaptation.reading.read_data import folds_of
 from omnivec2.training.alignment.alignment_request import AlignRequest
 from omnivec2.training.alignment.fit_projections import Summarised
 from omnivec2.training.alignment.paired_recordings import Stream
 from omnivec2.training.data.base import Split, TaskData
-from omnivec2.training.structure.network_structure import TOKENIZER_CONFIGS
+from omnivec2.training.modalities import modality_training
+from omnivec2.training.structure.network_structure import tokenizer_config
 
 _HIDDEN = 256
 _TOKENIZER_FOLDS = 5
@@ -80,10 +80,11 @@ class FeatureExtractor:
         base = load_base(self.request.base, modality)
         route = f"{modality.value}/{self.request.task}"
         task = self._as_task(route, stream)
-        own = needs_own_tokenizer(base.head, preprocessor_for(stream.preprocess))
+        rules = modality_training(modality).adaptation
+        own = rules.needs_own_tokenizer(preprocessor_for(stream.preprocess), base.head)
         if own:
             head = self._head(module_name(route))
-            network = build_network(base, route, head, TOKENIZER_CONFIGS[modality](task))
+            network = build_network(base, route, head, tokenizer_config(task))
             (name,) = network.tokenizers
             tuned = self._tune_tokenizer(base, route, task, stream)
             network.tokenizers[name].load_state_dict(tuned.tokenizers[name].state_dict())
@@ -142,9 +143,8 @@ class FeatureExtractor:
             outputs=classes, layers="fc", hidden=_HIDDEN,
         )  # fmt: skip
         torch.manual_seed(seed)
-        network = build_network(base, route, head, TOKENIZER_CONFIGS[task.modality](task))
-        own, known = channels_of(task.preprocess), channels_of(base.head.preprocess)
-        start_tokenizer(network, base, task, own, known)
+        network = build_network(base, route, head, tokenizer_config(task))
+        start_tokenizer(network, base, task)
         folds = folds_of(stream.train.labels, _TOKENIZER_FOLDS, seed=seed)
         held_out = np.flatnonzero(folds == 0)
         steps = self.request.tokenizer_steps

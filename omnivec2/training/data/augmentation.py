@@ -59,7 +59,7 @@ def masked_picture(sample: Sample, target: Any, rng: np.random.Generator) -> Var
 def video(sample: Sample, target: Any, rng: np.random.Generator) -> Varied:
     """Cut out a part, mirror, change colours, alike in all frames; shift frames by a step.
 
-    Colours say more about the camera than about what people do, so they are swapped,
+    Colours depend more on the camera than on the action, so they are swapped,
     inverted or dropped; a clip is sometimes played backwards.
     """
     frames = sample["frames"]
@@ -135,7 +135,7 @@ def xray(sample: Sample, target: Any, rng: np.random.Generator) -> Varied:
 
 
 def infrared(sample: Sample, target: Any, rng: np.random.Generator) -> Varied:
-    """Seen from above there is no upright: mirror, turn by quarters, shift, change light."""
+    """Mirror, turn by quarters, shift and change light: seen from above there is no upright."""
     pixels = _shift(_turned(sample["pixels"], rng), rng, 4)
     return {"pixels": _light(pixels, rng)}, target
 

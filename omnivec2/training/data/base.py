@@ -1,4 +1,4 @@
-"""What every data set shares: prepared samples, targets, splits, and where they are kept.
+"""The form that all data sets share: prepared samples, targets and splits.
 
 A loader reads one data set from disk, sends it through the modality's pre-processor
 (the code that serves requests, with the parameters that the head will be served with)
@@ -25,7 +25,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Text:
-    """What a summary is of, and what people wrote: target of one sample of summarization."""
+    """The target of a sample of summarization: the source text, and summaries by people."""
 
     source: str
     references: tuple[str, ...]
@@ -36,14 +36,14 @@ class Split:
     """One part of a data set: samples and, in the same order, their targets.
 
     Attributes:
-        samples: named arrays of one sample each; may prepare them when asked for.
-        targets: by family: int label | float32 [targets] | ``{"boxes": float32 [n, 4]
+        samples: The named arrays of each sample; they may be prepared when they are looked up.
+        targets: The targets by family: int label | float32 [targets] | ``{"boxes": float32 [n, 4]
             cx, cy, w, h in 0..1, "labels": int64 [n]}`` | uint8 mask [h, w] with 255 =
             ignore (int label where samples are pixels) | float32 [horizon] in real units |
             :class:`Text`, whose ids are the sample's ``target_ids``.
-        scales: float32 [n], forecasting only: what errors are divided by before a metric,
-            the standard deviation over the training part of the sample's series.
-        references: segmentation of pictures only: masks at the size metrics are taken at.
+        scales: The divisors of errors before a metric, float32 [n], in forecasting only: the
+            standard deviation over the training part of the sample's series.
+        references: The masks at the size of metrics, in segmentation of pictures only.
     """
 
     samples: Sequence[Sample]
@@ -59,11 +59,11 @@ class Split:
             )
 
     def __len__(self) -> int:
-        """How many samples there are."""
+        """Return the number of samples."""
         return len(self.samples)
 
     def take(self, indices: Array) -> Split:
-        """The samples at ``indices``, still lazy."""
+        """Return the samples at ``indices``, still lazy."""
         return Split(
             Subset(self.samples, indices),
             Subset(self.targets, indices),
@@ -74,21 +74,23 @@ class Split:
 
 @dataclass(frozen=True)
 class TaskData:
-    """Everything training and evaluation must know about one task.
+    """Everything that training and evaluation need of one task.
 
     Attributes:
-        route: ``<modality>/<task>``.
-        preprocess: how a request becomes the same arrays.
-        labels: class names by index.
-        targets: regressed or forecast quantities.
-        horizon: forecast steps.
-        splits: ``train``, ``val`` and ``test``; the test part is for final numbers only.
-        metric: a name in :data:`omnivec2.training.evaluation.quality_metrics.METRICS`.
-        test_name: what the test part is called in tables.
-        further_metrics: measured besides.
-        further_tests: name -> another test part, measured besides.
-        augment: random variation of a training sample, or None.
-        description: one or two sentences for people who call the head.
+        route: The name of the head, ``<modality>/<task>``.
+        family: The family of the task.
+        preprocess: The pre-processing that makes the same arrays of a request.
+        labels: The class names by index.
+        targets: The regressed or forecast quantities.
+        horizon: The number of forecast steps.
+        splits: The parts ``train``, ``val`` and ``test``; the last is for final numbers only.
+        metric: A name in :data:`omnivec2.training.evaluation.quality_metrics.METRICS`.
+        test_name: The name of the test part in tables.
+        sources: The data with its licences.
+        further_metrics: More metrics that are measured.
+        further_tests: More test parts that are measured, by name.
+        augment: The random variation of a training sample, or None.
+        description: One or two sentences for people who call the head.
     """
 
     route: str
@@ -114,16 +116,16 @@ class TaskData:
 
 @dataclass(frozen=True)
 class Location:
-    """Where data lies and where prepared arrays are kept."""
+    """The directories of data and of prepared arrays."""
 
     root: Path
     cache: Path
 
     def find(self, name: str) -> Path:
-        """A file or folder of the data directory.
+        """Return a file or folder of the data directory.
 
         Raises:
-            ArtifactError: it is not there.
+            ArtifactError: There is no such file or folder.
         """
         path = self.root / name
         if not path.exists():
@@ -138,7 +140,7 @@ Loader = Callable[[Location], TaskData]
 
 
 class Subset(Sequence[T]):
-    """Chosen items of a sequence, looked up when asked for."""
+    """Chosen items of a sequence, which are looked up on access."""
 
     def __init__(self, items: Sequence[T] | Array, indices: Array) -> None:
         self._items = items
@@ -159,11 +161,11 @@ class Subset(Sequence[T]):
 
 
 class Lazy(Sequence[T]):
-    """Items made when asked for, for data that is small native and large prepared.
+    """Items made on access, for data that is small as files and large when prepared.
 
     Args:
-        count: how many there are.
-        make: the item at an index.
+        count: The number of items.
+        make: The function that makes the item at an index.
     """
 
     def __init__(self, count: int, make: Callable[[int], T]) -> None:
@@ -186,13 +188,13 @@ class Lazy(Sequence[T]):
 
 
 def preprocess_spec(modality: Modality, **parameters: Any) -> PreprocessSpec:
-    """The spec of a modality's pre-processor at its present version."""
+    """Return the spec of a modality's pre-processor at its present version."""
     version = preprocessor_type(modality).version
     return PreprocessSpec(name=modality, version=version, parameters=parameters)
 
 
 def build(spec: PreprocessSpec) -> Preprocessor[Any, Any]:
-    """The pre-processor of a spec, with its default limits."""
+    """Build the pre-processor of a spec, with its default limits."""
     return preprocessor_for(spec)
 
 
@@ -200,9 +202,9 @@ def hold_out(targets: Sequence[int] | Array, share: float, *, seed: int) -> tupl
     """Split indices into (kept, held out), class by class.
 
     Args:
-        targets: class of each item.
-        share: of every class that is held out, in 0..1.
-        seed: of the choice, so that parts never change between runs.
+        targets: The class of each item.
+        share: The share of every class that is held out, in 0..1.
+        seed: The seed of the choice, so that parts never change between runs.
     """
     classes = np.asarray(targets)
     generator = np.random.default_rng(seed)

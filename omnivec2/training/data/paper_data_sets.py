@@ -7,7 +7,7 @@
     <data>/<folder>/train/<file>              without labels: for masked stages
     <data>/<folder>/train/<shard>.tar         instead of files (WebDataset's form)
 
-Files, and samples of shards, are read when they are asked for, so a set may be larger than
+Files, and samples of shards, are read on access, so a set may be larger than
 memory. A recipe that names a set which is not there fails with the name, the source and this
 form.
 """
@@ -49,13 +49,13 @@ class FileSet:
     """A data set in folders.
 
     Attributes:
-        folder: under the data directory.
-        name: what it is called.
-        source: where it is got.
-        licence: as stated there.
-        parameters: of the modality's pre-processor.
-        labelled: whether files lie in folders of their classes.
-        augment: random variation of training samples.
+        folder: The folder in the data directory.
+        name: The name of the data set.
+        source: The place to get it from.
+        licence: The licence as stated there.
+        parameters: The parameters of the modality's pre-processor.
+        labelled: Whether files lie in folders of their classes.
+        augment: The random variation of training samples.
     """
 
     folder: str
@@ -67,7 +67,7 @@ class FileSet:
     augment: Augment | None = None
 
     def form(self) -> str:
-        """How its files must lie."""
+        """Return the layout that its files must have."""
         inner = "<class>/<file>" if self.labelled else "<file>"
         return f"{self.folder}/train/{inner} and {self.folder}/val/{inner}, or .tar shards"
 
@@ -118,10 +118,15 @@ SETS: dict[str, FileSet] = {
 
 
 def load_set(route: str, at: Location) -> TaskData:
-    """One of :data:`SETS`, if its files are there.
+    """Load one of :data:`SETS`.
+
+    Args:
+        route: The route of the data set.
+        at: The directories of data and of prepared arrays.
 
     Raises:
-        ArtifactError: they are not; says which set, where it is got and how it must lie.
+        ArtifactError: Its files are not there; the message names the set, its source and the
+            layout that it must have.
     """
     spec = SETS[route]
     modality = Modality(route.partition("/")[0])
@@ -213,5 +218,5 @@ def _prepare(preprocessor: Preprocessor[Any, Any], data: bytes, place: str) -> S
 
 
 def loader_of(route: str) -> Loader | None:
-    """What loads a route of :data:`SETS`."""
+    """Return the loader of a route of :data:`SETS`; None if it is not one of them."""
     return (lambda at: load_set(route, at)) if route in SETS else None

@@ -22,15 +22,15 @@ from omnivec2.spec import PreprocessSpec
 from omnivec2.training.data.base import Subset
 
 _LAYOUT = 1
-"""Raised whenever files written before could no longer be read."""
+"""Version of the layout, incremented whenever earlier files can no longer be read."""
 
 
 class StoredSamples(Sequence[Sample]):
     """Samples read from memory-mapped arrays.
 
     Args:
-        arrays: tensor name -> array (samples, ...), or rows of all samples end to end.
-        offsets: tensor name -> int64 [samples + 1] for tensors laid end to end.
+        arrays: The arrays by tensor name, (samples, ...), or rows of all samples end to end.
+        offsets: The offsets of tensors laid end to end, by name, int64 [samples + 1].
     """
 
     def __init__(self, arrays: dict[str, Array], offsets: dict[str, Array]) -> None:
@@ -54,7 +54,7 @@ class StoredSamples(Sequence[Sample]):
         return {name: self._row(name, index % self._count) for name in self._arrays}
 
     def column(self, name: str) -> Array:
-        """One tensor of all samples, (samples, ...); only for tensors of one shape."""
+        """Return one tensor of all samples, (samples, ...); only for tensors of one shape."""
         return self._arrays[name]
 
     def _row(self, name: str, index: int) -> Array:
@@ -72,15 +72,15 @@ def stored(
     sources: Iterable[Path],
     make: Callable[[], Iterable[Sample]],
 ) -> StoredSamples:
-    """Samples from the cache, made first where they are not there yet.
+    """Return samples from the cache; they are made first where they are not there yet.
 
     Args:
-        cache: the cache directory.
-        name: of the data set and part, e.g. ``infrared-objects-train``.
-        spec: the pre-processing; another version or other parameters are other files.
-            None for samples kept as they were decoded.
-        sources: files the samples come from; changed ones are read again.
-        make: yields the samples in order.
+        cache: The cache directory.
+        name: The name of the data set and part, e.g. ``infrared-objects-train``.
+        spec: The pre-processing; another version or other parameters have other files. None for
+            samples kept as they were decoded.
+        sources: The files that samples come from; changed ones are read again.
+        make: A function that yields the samples in order.
     """
     folder = cache / f"{name}-{_fingerprint(spec, sources)}"
     if not folder.is_dir():
@@ -97,7 +97,7 @@ def stored(
 
 
 def _fingerprint(spec: PreprocessSpec | None, sources: Iterable[Path]) -> str:
-    """Digest of everything the samples depend on; file contents stand in by size and date."""
+    """Return a digest of everything the samples depend on; files count by size and date."""
     stats = [(path.name, (info := path.stat()).st_size, info.st_mtime_ns) for path in sources]
     settings = spec and spec.model_dump(mode="json")
     text = json.dumps([_LAYOUT, settings, stats], sort_keys=True)

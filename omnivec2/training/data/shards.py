@@ -30,14 +30,14 @@ _MOST_CLASS_BYTES = 1024
 
 @dataclass(frozen=True)
 class Shards:
-    """Where the samples of some tar files lie.
+    """The places of the samples in some tar files.
 
     Attributes:
-        paths: of the tar files.
-        shard: int32 [n], index into ``paths``.
-        start: int64 [n], first byte of the sample's data.
-        size: int64 [n], its bytes.
-        classes: text of every sample's class; empty if there are none.
+        paths: The tar files.
+        shard: The index of each sample's file in ``paths``, int32 [n].
+        start: The first byte of each sample's data, int64 [n].
+        size: The number of bytes of each sample's data, int64 [n].
+        classes: The text of every sample's class; empty if there are none.
     """
 
     paths: tuple[Path, ...]
@@ -47,14 +47,14 @@ class Shards:
     classes: tuple[str, ...]
 
     def __len__(self) -> int:
-        """How many samples there are."""
+        """Return the number of samples."""
         return len(self.shard)
 
     def read(self, index: int) -> bytes:
-        """The data of one sample.
+        """Read the data of one sample.
 
         Raises:
-            ArtifactError: the tar file has become shorter.
+            ArtifactError: The tar file has become shorter.
         """
         size = int(self.size[index])
         with self.paths[self.shard[index]].open("rb", buffering=0) as file:
@@ -64,7 +64,7 @@ class Shards:
         return data
 
     def place(self, index: int) -> str:
-        """A sample's place, for messages."""
+        """Return a sample's place, for messages."""
         return f"{self.paths[self.shard[index]]} at byte {self.start[index]:,}"
 
 

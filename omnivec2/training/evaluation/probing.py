@@ -18,7 +18,6 @@ from sklearn.preprocessing import StandardScaler
 from omnivec2.preprocess import Array, Sample
 from omnivec2.spec import TaskFamily
 from omnivec2.training.data.base import Split, TaskData
-from omnivec2.training.evaluation.plain_features import feature_matrix
 
 NEIGHBOURS = 5
 TRAIN_SAMPLES, TEST_SAMPLES = 2000, 2000
@@ -57,7 +56,11 @@ def probe(task: TaskData, embed: Embed, *, split: str = "test") -> Probe:
     train = _subsample(task.splits["train"], TRAIN_SAMPLES)
     test = _subsample(task.splits[split], TEST_SAMPLES)
     embedded = embed(train.samples), embed(test.samples)
-    raw = feature_matrix(task.modality, train.samples), feature_matrix(task.modality, test.samples)
+    # Imported late: it loads torch, which measuring a head does not need.
+    from omnivec2.training.modalities import modality_training
+
+    features = modality_training(task.modality).plain_features
+    raw = features(train.samples), features(test.samples)
     if isinstance(raw[0], np.ndarray):
         scaler = StandardScaler().fit(raw[0])
         raw = scaler.transform(raw[0]), scaler.transform(raw[1])

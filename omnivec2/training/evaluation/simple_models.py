@@ -25,7 +25,6 @@ from omnivec2.preprocess import Array
 from omnivec2.spec import TaskFamily
 from omnivec2.training.data import DEFAULT_CACHE
 from omnivec2.training.data.base import Split, TaskData
-from omnivec2.training.evaluation.plain_features import feature_matrix
 from omnivec2.training.evaluation.quality_metrics import METRICS
 from omnivec2.training.evaluation.simple_scene_models import (
     detection_baselines,
@@ -87,7 +86,10 @@ def _subsample(split: Split, most: int = _FIT_SAMPLES) -> Split:
 
 
 def _matrix(task: TaskData, split: Split) -> Any:
-    return feature_matrix(task.modality, split.samples)
+    # Imported late: it loads torch, which measuring a head does not need.
+    from omnivec2.training.modalities import modality_training
+
+    return modality_training(task.modality).plain_features(split.samples)
 
 
 def _classification(task: TaskData) -> dict[str, float]:

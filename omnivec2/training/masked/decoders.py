@@ -1,6 +1,6 @@
 """Decoders of masked pretraining: small transformers over all places, seen and hidden.
 
-They belong to training alone: no checkpoint holds them (the state of a run does).
+They are used in training only: no checkpoint holds them (the state of a run does).
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from omnivec2.network.config import TransformerConfig
+from omnivec2.network.frozen_config import TransformerConfig
 from omnivec2.network.layers import Tokens, Transformer, init_bert
 
 DECODERS: dict[str, TransformerConfig] = {
@@ -23,13 +23,13 @@ DECODERS: dict[str, TransformerConfig] = {
 
 @dataclass
 class Seen:
-    """What the encoder is given of a sequence, and where it came from.
+    """The part of a sequence that the encoder is given, with its places.
 
     Attributes:
-        tokens: the V tokens that are kept, with a mask if samples keep different numbers.
-        order_BV: place of each in the whole sequence.
-        mask_BL: real tokens of the whole sequence; None if all are.
-        length: L, of the whole sequence.
+        tokens: The V tokens that are kept, with a mask if samples keep different numbers.
+        order_BV: The place of each in the whole sequence.
+        mask_BL: The mask of real tokens of the whole sequence; None if all are.
+        length: The length of the whole sequence, L.
     """
 
     tokens: Tokens
@@ -38,7 +38,7 @@ class Seen:
     length: int
 
     def with_tokens(self, tokens: Tokens) -> Seen:
-        """The same places, after a transformer."""
+        """Return the same places with the tokens that a transformer made."""
         return Seen(tokens, self.order_BV, self.mask_BL, self.length)
 
 
@@ -56,13 +56,13 @@ def kept_tokens(tokens: Tokens, kept_BL: Tensor) -> Seen:
 
 
 class Decoder(nn.Module):
-    """Puts encoded tokens back in their places, mask tokens elsewhere, and guesses.
+    """A decoder that puts encoded tokens back in their places and predicts the others.
 
     Args:
-        encoded: width of what the encoder hands over.
-        places: width of the positions (f's).
-        config: the transformer's sizes.
-        outputs: numbers predicted per token.
+        encoded: The width of the encoder's tokens.
+        places: The width of the positions (f's).
+        config: The transformer's sizes.
+        outputs: The numbers predicted per token.
     """
 
     def __init__(self, encoded: int, places: int, config: TransformerConfig, outputs: int) -> None:
@@ -77,16 +77,16 @@ class Decoder(nn.Module):
         init_bert(self.restore)
 
     def forward(self, seen: Seen, places_BLD: Tensor) -> Tensor:
-        """Encoded tokens and all places (B or 1, L, places) -> (B, L, outputs)."""
+        """Predict from encoded tokens and all places (B or 1, L, places) -> (B, L, outputs)."""
         x_BLD = self.put_back(seen) + self.place(places_BLD)
         return self.restore(self.blocks(x_BLD, seen.mask_BL))
 
     def put_back(self, seen: Seen) -> Tensor:
-        """Encoded tokens where they were, the mask token elsewhere: (B, L, width)."""
+        """Return encoded tokens at their places, the mask token elsewhere: (B, L, width)."""
         x_BVD = self.norm(self.project(seen.tokens.x_BND))
         blank = self.blank.to(x_BVD.dtype)
         if seen.tokens.mask_BN is not None:
-            # Padding points at hidden places, which shall hold the mask token.
+            # Padding points at hidden places, which must hold the mask token.
             x_BVD = torch.where(seen.tokens.mask_BN[..., None], x_BVD, blank)
         whole = blank.expand(x_BVD.shape[0], seen.length, -1)
         return whole.scatter(1, seen.order_BV[..., None].expand_as(x_BVD), x_BVD)

@@ -17,7 +17,7 @@ from omnivec2.training.stage import Losses, TrainingStage
 
 
 class _MaskedStage(TrainingStage):
-    """Either stage: decoders that are made anew, from the stage's own seed."""
+    """The base of both stages, with decoders that are made anew from the stage's own seed."""
 
     reach: Reach
 
@@ -48,11 +48,11 @@ class MaskedStage(_MaskedStage):
     reach: Reach = "f"
 
     def sampler(self) -> Sampler:
-        """Modalities alternate."""
+        """Return a sampler that alternates between modalities."""
         return AlternatingSampler(self.tasks, self.batch_sizes, self.seed)
 
     def forward(self, batch: StepBatch) -> Losses:
-        """The loss of one batch; its targets are not looked at."""
+        """Return the loss of one batch; its targets are not used."""
         (stream,) = batch.streams
         with self.autocast():
             generator = self.generator(batch, per_micro_batch=True)
@@ -66,11 +66,11 @@ class MaskedPairStage(_MaskedStage):
     reach: Reach = "g"
 
     def sampler(self) -> Sampler:
-        """Pairs by the root of the modalities' sizes."""
+        """Return a sampler of pairs by the root of the modalities' sizes."""
         return RootPairSampler(self.tasks, self.batch_sizes, self.seed)
 
     def forward(self, batch: StepBatch) -> Losses:
-        """Both losses; targets are not looked at."""
+        """Return both losses; targets are not used."""
         first, second = batch.streams
         keep = 1.0 - self.recipe.cross_attention_drop
         gates = self.gates(batch, keep, self.generator(batch))

@@ -1,38 +1,9 @@
-"""Which tokens are hidden: how many by modality, and where by chance."""
+"""The choice of the tokens that are hidden, by chance."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 import torch
 from torch import Tensor
-
-from omnivec2.spec import Modality
-
-RATIOS: Mapping[Modality, float] = {
-    Modality.IMAGE: 0.75,
-    Modality.VIDEO: 0.90,
-    Modality.AUDIO: 0.80,
-    Modality.TEXT: 0.15,
-    Modality.DEPTH: 0.75,
-    Modality.POINTCLOUD: 0.60,
-    Modality.TIMESERIES: 0.40,
-    Modality.TABULAR: 0.30,
-    Modality.GRAPH: 0.25,
-    Modality.XRAY: 0.75,
-    Modality.INFRARED: 0.75,
-    Modality.IMU: 0.40,
-    Modality.HYPERSPECTRAL: 0.40,
-}
-"""Share of tokens that are hidden, from the closest published practice: MAE, VideoMAE,
-AudioMAE, BERT, Point-MAE, PatchTST; less where single columns or atoms are hidden."""
-
-LITERAL_RATIOS: Mapping[Modality, float] = {
-    **RATIOS,
-    **dict.fromkeys((Modality.IMAGE, Modality.VIDEO, Modality.AUDIO, Modality.TEXT), 0.95),
-    Modality.POINTCLOUD: 0.90,
-}
-"""The paper's: image, video and audio 95 %, points 90 %, text 95 % "with f = 5 %"."""
 
 
 def choose_hidden(
@@ -41,10 +12,10 @@ def choose_hidden(
     """Draw the hidden tokens of every sample.
 
     Args:
-        maskable_BN: tokens that may be hidden, bool.
-        ratio: share of them that is hidden; at least one is, and one is left if there are two.
-        generator: on the CPU; the same numbers on every device.
-        span: neighbours that are hidden together.
+        maskable_BN: The tokens that may be hidden, bool.
+        ratio: The share of them that is hidden; at least one is, and one is left if there are two.
+        generator: A generator on the CPU, for the same numbers on every device.
+        span: The number of neighbours that are hidden together.
 
     Returns:
         bool (B, N), on the device of ``maskable_BN``.

@@ -1,4 +1,4 @@
-"""The loss of masked pretraining: of one modality over f, or of two through f, A and g."""
+"""The loss of masked pretraining: of one modality through f, or of two through f, A and g."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from torch import Tensor, nn
 from omnivec2.network.omnivec2 import OmniVec2
 from omnivec2.network.tokenizers import Tokenizer
 from omnivec2.spec import Modality
-from omnivec2.training.masked import Restoration, build_restoration
 from omnivec2.training.masked.decoders import DECODERS, Decoder, Seen
-from omnivec2.training.masked.masking import LITERAL_RATIOS, RATIOS, choose_hidden
-from omnivec2.training.masked.restoration import Inputs
+from omnivec2.training.masked.masking import choose_hidden
+from omnivec2.training.masked.restoration import Inputs, Restoration
+from omnivec2.training.modalities import modality_training
 
 Reach = Literal["f", "g"]
 
@@ -23,11 +23,11 @@ class MaskedObjective(nn.Module):
     """A decoder per tokenizer, and the losses of one or of two streams.
 
     Args:
-        network: the network that is trained; it is no part of this module's parameters.
-        reach: ``f`` decodes what f's transformer gives (stage 1), ``g`` what g gives.
-        ratios: share of tokens that is hidden, where it is not the usual one.
-        literal: the paper's ratios, and its permuted language model.
-        tokenizers: names of those that are trained; all unless given.
+        network: The network that is trained; it is no part of this module's parameters.
+        reach: The encoder, ``f`` for f's transformer (stage 1), ``g`` for all up to g (stage 2).
+        ratios: The shares of tokens that are hidden, where they are not the usual ones.
+        literal: Whether to use the paper's ratios and its permuted language model.
+        tokenizers: The names of those that are trained; all unless given.
     """
 
     def __init__(
@@ -42,15 +42,16 @@ class MaskedObjective(nn.Module):
         super().__init__()
         self._network = (network,)  # in a tuple: its parameters are its own
         self.reach = reach
-        usual = LITERAL_RATIOS if literal else RATIOS
-        self.ratios = {**usual, **(ratios or {})}
+        self.ratios: dict[Modality, float] = {}
         config = network.config
         self.restorations: dict[str, Restoration[Any]] = {}
         for name in tokenizers or config.tokenizers:
             tokenizer = network.tokenizers[name]
             assert isinstance(tokenizer, Tokenizer)
-            modality = config.tokenizers[name].modality
-            self.restorations[name] = build_restoration(modality, tokenizer, literal=literal)
+            training = modality_training(config.tokenizers[name].modality)
+            self.restorations[name] = training.build_restoration(tokenizer, literal=literal)
+            self.ratios[training.modality] = training.hidden_share(literal=literal)
+        self.ratios |= ratios or {}
         trunk = config.trunk
         encoded = trunk.f.width if reach == "f" else trunk.g.width
         self.decoders = nn.ModuleDict(
@@ -66,7 +67,7 @@ class MaskedObjective(nn.Module):
         return self._network[0]
 
     def single(self, route: str, inputs: Inputs, generator: torch.Generator) -> Tensor:
-        """Stage 1: the loss of a batch of one modality, by f's transformer alone."""
+        """Return the loss of a batch of one modality, by f's transformer alone (stage 1)."""
         seen, hidden_BN = self._see(route, inputs, generator)
         f = self.network.trunk.f.transformer
         encoded = seen.tokens.with_x(f(seen.tokens.x_BND, seen.tokens.mask_BN))
@@ -79,7 +80,14 @@ class MaskedObjective(nn.Module):
         gates: tuple[Tensor, Tensor],
         generator: torch.Generator,
     ) -> tuple[Tensor, Tensor]:
-        """Stage 2: the losses of two modalities that look at each other where gates are 1."""
+        """Return the losses of two modalities that attend to each other where gates are 1.
+
+        Args:
+            routes: The task of each stream.
+            inputs: The arrays of each stream.
+            gates: The gate of every sample of each stream, (B,).
+            generator: A generator on the CPU, for the choice of hidden tokens.
+        """
         masked = [self._see(r, x, generator) for r, x in zip(routes, inputs, strict=True)]
         narrowed = [self.network.trunk.f(seen.tokens) for seen, _ in masked]
         features = self.network.fuse((narrowed[0], narrowed[1]), gates)

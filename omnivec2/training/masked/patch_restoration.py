@@ -1,18 +1,14 @@
-"""Pictures, clips and spectrograms: the pixels of hidden patches are to be restored."""
+"""Restoring the pixels of hidden patches: what pictures, clips and spectrograms share."""
 
 from __future__ import annotations
 
 import math
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
-from omnivec2.network.tokenizers.depth import DepthTokenizer
 from omnivec2.network.tokenizers.stem import STRIDE
 from omnivec2.network.tokenizers.visual import (
-    AUDIOSET_MEAN,
-    AUDIOSET_STD,
     GRAY_MEAN,
     GRAY_STD,
     IMAGENET_MEAN,
@@ -39,7 +35,7 @@ def cut(frames_BTHWC: Tensor, patch: Patch) -> Tensor:
 
 
 def spread(hidden_BN: Tensor, grid: Patch, patch: Patch) -> Tensor:
-    """A mask of patches as a mask of pixels: (B, N) -> (B, T, H, W)."""
+    """Expand a mask of patches to a mask of pixels, (B, N) -> (B, T, H, W)."""
     pixels = hidden_BN.reshape(-1, *grid)
     for axis, size in enumerate(patch, start=1):
         pixels = pixels.repeat_interleave(size, dim=axis)
@@ -47,7 +43,7 @@ def spread(hidden_BN: Tensor, grid: Patch, patch: Patch) -> Tensor:
 
 
 class FrameRestoration(Restoration[VisualTokenizer]):
-    """Frames of any number of channels; a subclass says which array they are, and how scaled."""
+    """Frames of any number of channels; a subclass has the array's name and its scaling."""
 
     name = "pixels"
     channels = 3
@@ -62,21 +58,21 @@ class FrameRestoration(Restoration[VisualTokenizer]):
         self.outputs = math.prod(self.patch) * self.channels
 
     def frames(self, inputs: Inputs) -> Tensor:
-        """The array as (B, T, H, W, C), in its own type."""
+        """Return the array as (B, T, H, W, C), in its own type."""
         return inputs[self.name][:, None]
 
     def grid(self, inputs: Inputs) -> Patch:
-        """Tokens along time, rows and columns."""
+        """Return the number of tokens along time, rows and columns."""
         t, h, w = self.patch
         _, count, height, width, _ = self.frames(inputs).shape
         return count // t, height // h, width // w
 
     def maskable(self, inputs: Inputs) -> Tensor:
-        """Every patch."""
+        """Return a mask of every patch."""
         return every_token(inputs, math.prod(self.grid(inputs)))
 
     def hide(self, inputs: Inputs, hidden_BN: Tensor, generator: torch.Generator) -> Inputs:
-        """Hidden patches take the mean colour, which the tokenizer's scaling makes zero."""
+        """Set hidden patches to the mean colour, which the tokenizer's scaling makes zero."""
         del generator
         frames = self.frames(inputs)
         blank = torch.tensor(self.mean, device=frames.device) * self.levels
@@ -87,25 +83,15 @@ class FrameRestoration(Restoration[VisualTokenizer]):
         return {self.name: left.reshape(inputs[self.name].shape)}
 
     def places(self, inputs: Inputs) -> Tensor:
-        """The tokenizer's positions."""
+        """Return the tokenizer's positions."""
         return self.tokenizer.positions(self.grid(inputs))[None]
 
     def loss(self, predicted_BNP: Tensor, inputs: Inputs, hidden_BN: Tensor) -> Tensor:
-        """l2 on patches that are normalised one by one."""
+        """Return the l2 error of patches that are normalised one by one."""
         frames = self.frames(inputs).float() / self.levels
         scale = predicted_BNP.new_tensor([self.mean, self.std])
         patches = cut((frames - scale[0]) / scale[1], self.patch)
         return square_error(predicted_BNP, normalised(patches), hidden_BN)
-
-
-class VideoRestoration(FrameRestoration):
-    """``frames`` (B, T, H, W, 3)."""
-
-    name = "frames"
-
-    def frames(self, inputs: Inputs) -> Tensor:
-        """They are frames already."""
-        return inputs[self.name]
 
 
 class GrayRestoration(FrameRestoration):
@@ -113,48 +99,3 @@ class GrayRestoration(FrameRestoration):
 
     channels = 1
     mean, std = (GRAY_MEAN,), (GRAY_STD,)
-
-
-class AudioRestoration(FrameRestoration):
-    """``fbank`` (B, frames, mel): time downwards, frequency across."""
-
-    name = "fbank"
-    channels = 1
-    mean, std = (AUDIOSET_MEAN,), (AUDIOSET_STD,)
-    levels = 1.0
-
-    def frames(self, inputs: Inputs) -> Tensor:
-        """A spectrogram is one frame of one channel."""
-        return inputs[self.name][:, None, :, :, None]
-
-
-class DepthRestoration(Restoration[DepthTokenizer]):
-    """``depth`` (B, T, H, W) in millimetres; hidden tubelets look unmeasured."""
-
-    def __init__(self, tokenizer: DepthTokenizer) -> None:
-        super().__init__(tokenizer)
-        t, p, q = tokenizer.tubelet
-        self.patch = (t, p * tokenizer.pooling, q * tokenizer.pooling)
-        self.outputs = math.prod(tokenizer.tubelet)
-
-    def maskable(self, inputs: Inputs) -> Tensor:
-        """Every tubelet."""
-        return every_token(inputs, math.prod(self.tokenizer.grid))
-
-    def hide(self, inputs: Inputs, hidden_BN: Tensor, generator: torch.Generator) -> Inputs:
-        """0 is what a camera gives where it measured nothing."""
-        del generator
-        pixels = spread(hidden_BN, self.tokenizer.grid, self.patch)
-        return {"depth": inputs["depth"].to(torch.int32).masked_fill(pixels, 0)}
-
-    def places(self, inputs: Inputs) -> Tensor:
-        """The tokenizer's positions."""
-        del inputs
-        return self.tokenizer.positions(self.tokenizer.grid)[None]
-
-    def loss(self, predicted_BNP: Tensor, inputs: Inputs, hidden_BN: Tensor) -> Tensor:
-        """l2 on the tokenizer's own picture of distance, normalised per tubelet."""
-        distance = self.tokenizer.channels(inputs["depth"].float())[:, :, 0]
-        pooled = F.avg_pool2d(distance, self.tokenizer.pooling)[..., None]
-        wanted = normalised(cut(pooled, self.tokenizer.tubelet))
-        return square_error(predicted_BNP, wanted, hidden_BN)

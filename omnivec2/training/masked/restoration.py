@@ -1,9 +1,9 @@
-"""What restoring hidden tokens asks of a modality.
+"""The contract of restoring hidden tokens, which every modality fulfils.
 
-The encoder never sees what is hidden: it is taken out of the arrays before the tokenizer,
-because stems, clip means and instance normalisation look beyond a token's own patch, and
+Hidden content never reaches the encoder: it is taken out of the arrays before the tokenizer,
+because stems, clip means and instance normalisation reach beyond a token's own patch, and
 its token is then left out of the sequence. Shapes: B batch, N tokens that a tokenizer makes
-of content (without CLS), L = N with what stands in front, P numbers predicted per token.
+of content (without CLS), L = N and the tokens in front, P numbers predicted per token.
 """
 
 from __future__ import annotations
@@ -23,20 +23,20 @@ Inputs = Mapping[str, Tensor]
 T = TypeVar("T", bound=Tokenizer)
 
 _EPS = 1e-6
-"""Added to a patch's variance, as in MAE (He et al., 2022)."""
+"""A constant added to a patch's variance, as in MAE (He et al., 2022)."""
 
 
 class Restoration(ABC, Generic[T]):
-    """How one modality's tokens are hidden, and what is to be restored.
+    """A way to hide one modality's tokens and to measure how well they are restored.
 
     Args:
-        tokenizer: whose tokens they are; gives sizes, scaling and positions.
+        tokenizer: The tokenizer of the tokens, with its sizes, scaling and positions.
 
     Attributes:
-        outputs: P, numbers predicted per token.
-        leading: tokens that the tokenizer puts in front of those with content (CLS).
-        span: tokens that are hidden together, because neighbours overlap.
-        drops: whether hidden tokens are left out of what the encoder sees.
+        outputs: The numbers predicted per token, P.
+        leading: The number of tokens that the tokenizer puts in front of those with content (CLS).
+        span: The number of tokens that are hidden together, because neighbours overlap.
+        drops: Whether hidden tokens are left out of the encoder's tokens.
     """
 
     outputs: int
@@ -49,22 +49,22 @@ class Restoration(ABC, Generic[T]):
 
     @abstractmethod
     def maskable(self, inputs: Inputs) -> Tensor:
-        """Tokens that may be hidden, bool (B, N)."""
+        """Return a mask of the tokens that may be hidden, bool (B, N)."""
 
     @abstractmethod
     def hide(self, inputs: Inputs, hidden_BN: Tensor, generator: torch.Generator) -> Inputs:
-        """The arrays without the content of hidden tokens."""
+        """Return the arrays without the content of hidden tokens."""
 
     @abstractmethod
     def places(self, inputs: Inputs) -> Tensor:
-        """Where every token stands, f's width: (B or 1, N, D). Known of hidden tokens too."""
+        """Return the position of every token, hidden or not, at f's width: (B or 1, N, D)."""
 
     @abstractmethod
     def loss(self, predicted_BNP: Tensor, inputs: Inputs, hidden_BN: Tensor) -> Tensor:
-        """Mean error at hidden tokens, given the arrays as they were; a scalar."""
+        """Return the mean error at hidden tokens, given the arrays as they were; a scalar."""
 
     def see(self, inputs: Inputs, hidden_BN: Tensor, generator: torch.Generator) -> Seen:
-        """Tokens that the encoder is given: all that are real and not hidden."""
+        """Return the tokens that the encoder is given: all that are real and not hidden."""
         tokens: Tokens = self.tokenizer(self.hide(inputs, hidden_BN, generator))
         kept_BL = torch.ones(tokens.x_BND.shape[:2], dtype=torch.bool, device=hidden_BN.device)
         if self.drops:
@@ -81,8 +81,8 @@ class Restoration(ABC, Generic[T]):
         hidden_BN: Tensor,
         generator: torch.Generator,
     ) -> Tensor:
-        """The decoder's guess at every token with content: (B, N, P), float32."""
-        del hidden_BN, generator  # of use where the order of guesses is drawn
+        """Return the decoder's prediction for every token with content, float32 (B, N, P)."""
+        del hidden_BN, generator  # used where the order of predictions is drawn
         places_BND = self.places(inputs)
         front = torch.zeros_like(places_BND[:, :1]).expand(-1, self.leading, -1)
         restored = decoder(seen, torch.cat([front, places_BND], dim=1))
@@ -90,20 +90,20 @@ class Restoration(ABC, Generic[T]):
 
 
 def every_token(inputs: Inputs, count: int) -> Tensor:
-    """All of ``count`` tokens of every sample may be hidden: bool (B, N)."""
+    """Return a mask of all ``count`` tokens of every sample, bool (B, N)."""
     any_input = next(iter(inputs.values()))
     return torch.ones(any_input.shape[0], count, dtype=torch.bool, device=any_input.device)
 
 
 def normalised(patches_BNP: Tensor) -> Tensor:
-    """Every patch with mean 0 and deviation 1, float32."""
+    """Normalise every patch to mean 0 and deviation 1, float32."""
     patches = patches_BNP.float()
     centred = patches - patches.mean(dim=-1, keepdim=True)
     return centred / torch.sqrt(centred.square().mean(dim=-1, keepdim=True) + _EPS)
 
 
 def square_error(predicted_BNP: Tensor, wanted_BNP: Tensor, counted: Tensor) -> Tensor:
-    """Mean squared error where ``counted``, bool (B, N) or (B, N, P)."""
+    """Return the mean squared error where ``counted``, bool (B, N) or (B, N, P)."""
     weight = (counted if counted.ndim == 3 else counted[..., None]).to(predicted_BNP.dtype)
     weight = weight.expand_as(predicted_BNP)
     error = (predicted_BNP - wanted_BNP).square() * weight

@@ -14,11 +14,11 @@ _SEED = "#8c959f"
 
 
 def draw_ablation(path: Path, cells: Cells) -> None:
-    """A panel per task: a point per seed, their mean and its deviation, a line per variant.
+    """Draw a panel per task, with a line per variant: points of seeds, their mean and deviation.
 
     Args:
-        path: of the SVG or PNG.
-        cells: what has been measured; variants without figures have an empty line.
+        path: The SVG or PNG to write.
+        cells: The figures; variants without figures have an empty line.
     """
     routes = cells.routes
     with picture(path, len(routes), _COLUMNS, _PANEL_INCHES) as (_, panels):

@@ -12,8 +12,9 @@ import numpy as np
 
 from omnivec2.preprocess import Array
 from omnivec2.training.evaluation.evaluate_heads import HeadAnswers
+from omnivec2.training.modalities import modality_training
 from omnivec2.training.pictures.canvas import PLAIN, RIGHT, WRONG, picture
-from omnivec2.training.pictures.input_drawings import DRAWN, WRITTEN
+from omnivec2.training.pictures.input_drawings import TableRow
 
 SHOWN = 8
 """Inputs of a head that are shown."""
@@ -26,10 +27,12 @@ _COLOURS = {True: RIGHT, False: WRONG, None: PLAIN}
 
 @dataclass(frozen=True)
 class Caption:
-    """What stands above an input.
+    """The caption above an input.
 
     Attributes:
-        right: None where an answer is neither right nor wrong.
+        truth: The true answer.
+        answer: The head's answer.
+        right: Whether the answer is right; None where it is neither right nor wrong.
     """
 
     truth: str
@@ -38,7 +41,7 @@ class Caption:
 
     @property
     def colour(self) -> str:
-        """Green, red, or neither."""
+        """The colour of the caption: green, red, or neither."""
         return _COLOURS[self.right]
 
     def __str__(self) -> str:
@@ -47,13 +50,13 @@ class Caption:
 
 
 def pick(errors: Array) -> list[int]:
-    """Which of the answers to show: up to half the worst, the others typical.
+    """Choose the answers to show: up to half the worst, the others typical.
 
     Args:
-        errors: float [n], 0 for a right answer, the larger the worse.
+        errors: The errors, float [n], 0 for a right answer, larger for worse ones.
 
     Returns:
-        at most :data:`SHOWN` indices: right ones evenly over the part (where no answer is
+        At most :data:`SHOWN` indices: right ones evenly over the part (where no answer is
         simply right, evenly by their error), then the worst, the worst of all last.
     """
     order = np.argsort(errors, kind="stable")
@@ -69,32 +72,33 @@ def pick(errors: Array) -> list[int]:
 def show_samples(
     measured: HeadAnswers, picked: Sequence[int], captions: Sequence[Caption], path: Path
 ) -> list[str]:
-    """The picked inputs with their captions, as a picture or as a table.
+    """Show the picked inputs with their captions, as a picture or as a table.
 
     Args:
-        measured: the answers that were picked from.
-        picked: their indices.
-        captions: one for each.
-        path: of the PNG, if the modality is one that is drawn.
+        measured: The answers that were picked from.
+        picked: The indices of the picked ones.
+        captions: The caption of each.
+        path: The PNG to write, if the modality is one that is drawn.
 
     Returns:
-        lines of Markdown.
+        Lines of Markdown.
     """
-    if measured.task.modality in WRITTEN:
-        return _table(measured, picked, captions)
-    draw = DRAWN[measured.task.modality]
+    display = modality_training(measured.task.modality).display
+    if isinstance(display, TableRow):
+        return _table(display, measured, picked, captions)
     with picture(path, len(picked), COLUMNS, PANEL_INCHES) as (_, panels):
         for axes, index, caption in zip(panels, picked, captions, strict=True):
-            draw(axes, measured.sample(index))
+            display.draw(axes, measured.sample(index))
             axes.set_xticks([])
             axes.set_yticks([])
             axes.set_title(str(caption), color=caption.colour, loc="left")
     return [link("sample inputs", path)]
 
 
-def _table(measured: HeadAnswers, picked: Sequence[int], captions: Sequence[Caption]) -> list[str]:
-    cells = WRITTEN[measured.task.modality]
-    rows = [cells(measured.sample(index), measured.task) for index in picked]
+def _table(
+    display: TableRow, measured: HeadAnswers, picked: Sequence[int], captions: Sequence[Caption]
+) -> list[str]:
+    rows = [display.cells(measured.sample(index), measured.task) for index in picked]
     names = list(dict.fromkeys(name for row in rows for name in row))
     lines = [_row(["truth", "answer", *names]), _row(["---"] * (2 + len(names)))]
     for caption, row in zip(captions, rows, strict=True):
@@ -110,5 +114,5 @@ def _row(cells: Sequence[str]) -> str:
 
 
 def link(title: str, path: Path) -> str:
-    """A picture in Markdown that lies in the folder of the same name as the report's."""
+    """Return the Markdown of a picture in the report's folder of pictures."""
     return f"![{title}]({path.parent.name}/{path.name})"

@@ -32,16 +32,16 @@ RIGHT, WRONG, PLAIN = "#1a7f37", "#b42318", "#222222"
 def picture(
     path: Path, panels: int, columns: int, panel: tuple[float, float]
 ) -> Iterator[tuple[Figure, Sequence[Axes]]]:
-    """A grid of panels that is written when it is left.
+    """Open a grid of panels, which is written at the end of the block.
 
     Args:
-        path: where; its suffix, ``.png`` or ``.svg``, is the format.
-        panels: how many there are.
-        columns: how many stand side by side, at most.
-        panel: width and height of one in inches.
+        path: The file to write; its suffix, ``.png`` or ``.svg``, is the format.
+        panels: The number of panels.
+        columns: The number of panels side by side, at most.
+        panel: The width and height of a panel in inches.
 
     Yields:
-        the figure and its panels, row by row.
+        The figure and its panels, row by row.
     """
     columns = max(1, min(columns, panels))
     rows = max(1, math.ceil(panels / columns))

@@ -20,13 +20,13 @@ _LABEL_CHARACTERS = 40
 
 
 def confusion(predicted: Array, wanted: Array, classes: int) -> Array:
-    """How often each class (row) was answered with each class (column): int [classes, classes]."""
+    """Count how often each class (row) was answered with each (column), int [classes, classes]."""
     pairs = np.asarray(wanted, np.int64) * classes + np.asarray(predicted, np.int64)
     return np.bincount(pairs.ravel(), minlength=classes**2).reshape(classes, classes)
 
 
 def readable(counts: Array, labels: Sequence[str]) -> tuple[Array, list[str]]:
-    """At most :data:`MOST_CLASSES` rows: the classes with the most errors, the rest as one."""
+    """Reduce to :data:`MOST_CLASSES` rows: the classes with most errors, the rest as one."""
     if len(labels) <= MOST_CLASSES:
         return counts, list(labels)
     errors = counts.sum(axis=0) + counts.sum(axis=1) - 2 * np.diagonal(counts)
@@ -39,12 +39,12 @@ def readable(counts: Array, labels: Sequence[str]) -> tuple[Array, list[str]]:
 
 
 def draw_confusion(path: Path, counts: Array, labels: Sequence[str]) -> None:
-    """Shares of every true class's samples (a row adds up to 100 %), as a picture.
+    """Draw the shares of every true class's samples; a row adds up to 100 %.
 
     Args:
-        path: of the PNG.
-        counts: [classes, classes], rows are the truth.
-        labels: names of the classes.
+        path: The PNG to write.
+        counts: The counts, [classes, classes]; rows are the truth.
+        labels: The names of the classes.
     """
     counts, labels = readable(counts, labels)
     totals = counts.sum(axis=1, keepdims=True)

@@ -15,6 +15,7 @@ from omnivec2.preprocess import Array
 from omnivec2.spec import TaskFamily
 from omnivec2.training.evaluation.evaluate_heads import HeadAnswers
 from omnivec2.training.evaluation.quality_metrics import IGNORE, METRICS, count_unmatched
+from omnivec2.training.modalities import modality_training
 from omnivec2.training.pictures.answered_samples import (
     COLUMNS,
     Caption,
@@ -24,10 +25,10 @@ from omnivec2.training.pictures.answered_samples import (
 )
 from omnivec2.training.pictures.canvas import PLAIN, RIGHT, WRONG, picture
 from omnivec2.training.pictures.confusion_matrix import confusion, draw_confusion
-from omnivec2.training.pictures.input_drawings import DRAWN
+from omnivec2.training.pictures.input_drawings import Drawing
 
 _SURE = 0.5
-"""Least score of a box that is drawn: what the service answers unless asked otherwise."""
+"""Least score of a box that is drawn: the service's default."""
 
 
 def show_head(measured: HeadAnswers, folder: Path) -> list[str]:
@@ -35,7 +36,7 @@ def show_head(measured: HeadAnswers, folder: Path) -> list[str]:
 
     Args:
         measured: a head's answers on a part of its data.
-        folder: where pictures are put.
+        folder: The folder of pictures.
 
     Returns:
         lines of Markdown; none if the family has nothing to show.
@@ -132,7 +133,7 @@ def _segmented(measured: HeadAnswers, stem: Path) -> list[str]:
     with picture(path, 3 * len(picked), 6, (1.6, 1.4)) as (figure, panels):
         for place, i in enumerate(picked):
             first, *masks = panels[3 * place : 3 * place + 3]
-            DRAWN[measured.task.modality](first, measured.sample(i))
+            _draw_input(first, measured, i)
             first.set_title(f"{errors[i]:.0%} of pixels wrong", loc="left")
             truth = np.ma.masked_equal(answers.wanted[i], IGNORE)
             for axes, mask, title in zip(
@@ -145,6 +146,12 @@ def _segmented(measured: HeadAnswers, stem: Path) -> list[str]:
         handles = [Patch(color=colours(i), label=label) for i, label in enumerate(labels)]
         figure.legend(handles=handles, loc="outside lower center", ncols=6)
     return [link("confusion matrix of pixels", confused), "", link("masks", path)]
+
+
+def _draw_input(axes: Axes, measured: HeadAnswers, index: int) -> None:
+    display = modality_training(measured.task.modality).display
+    assert isinstance(display, Drawing)
+    display.draw(axes, measured.sample(index))
 
 
 def _class_colours(count: int) -> list[str]:
@@ -165,7 +172,7 @@ def _detected(measured: HeadAnswers, stem: Path) -> list[str]:
     path = _beside(stem, "samples")
     with picture(path, len(picked), COLUMNS, (2.4, 2.1)) as (figure, panels):
         for axes, i in zip(panels, picked, strict=True):
-            DRAWN[measured.task.modality](axes, measured.sample(i))
+            _draw_input(axes, measured, i)
             axes.set_axis_off()
             _boxes(axes, wanted[i]["boxes"], [""] * len(wanted[i]["boxes"]), RIGHT)
             names = [measured.task.labels[label] for label in found[i]["labels"]]

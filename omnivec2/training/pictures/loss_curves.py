@@ -20,7 +20,12 @@ Curves = Mapping[tuple[str, str], Sequence[float]]
 
 
 def draw_curves(path: Path, curves: Curves) -> None:
-    """One small panel per curve: smoothed loss over the steps of its stage."""
+    """Draw a small panel per curve: smoothed loss over the steps of its stage.
+
+    Args:
+        path: The PNG to write.
+        curves: The losses by stage and route.
+    """
     with picture(path, len(curves), _COLUMNS, _PANEL_INCHES) as (_, panels):
         for axes, ((stage, route), losses) in zip(panels, curves.items(), strict=True):
             steps, smooth = _smoothed(losses)
@@ -30,7 +35,7 @@ def draw_curves(path: Path, curves: Curves) -> None:
 
 
 def _smoothed(losses: Sequence[float]) -> tuple[Array, Array]:
-    """Moving average of the losses that are numbers, thinned to as many as can be seen."""
+    """Return the moving average of the losses that are numbers, thinned to what can be seen."""
     steps = np.flatnonzero(np.isfinite(losses))
     if not steps.size:
         return steps, steps.astype(float)

@@ -1,4 +1,4 @@
-"""Sizes, words and specs of the decoder of a head that writes text."""
+"""The decoder of a head that writes text: its sizes, its words and its specs."""
 
 from __future__ import annotations
 
@@ -17,7 +17,8 @@ from omnivec2.generation import (
     encode_vocabulary,
     vocabulary_of,
 )
-from omnivec2.network.config import DecoderConfig, HeadConfig, NetworkConfig, TransformerConfig
+from omnivec2.network.config import DecoderConfig, HeadConfig, NetworkConfig
+from omnivec2.network.frozen_config import TransformerConfig
 from omnivec2.network.omnivec2 import module_name
 from omnivec2.preprocess import Array, Sample
 from omnivec2.spec import Generation, TensorSpec
@@ -29,13 +30,18 @@ DECODER_PREFIX = "decoder_"
 _DEPTH, _WIDTH, _KEY_WIDTH = 2, 128, 64
 _POSITIONS = 256
 _LEAST_COUNT = 2
-"""Times a word must come in the training summaries: one seen once is copied or not written."""
+"""Least count of a word in the training summaries: one seen once is copied or not written."""
 _SOURCE = "input_ids"
 _SOURCE_MASK = "attention_mask"
 
 
 def decoder_config(task: TaskData, preset: NetworkConfig) -> DecoderConfig:
-    """A small decoder of the words of the training summaries."""
+    """Return a small decoder of the words of the training summaries.
+
+    Args:
+        task: The summarization task.
+        preset: The network that the decoder belongs to, for its widths.
+    """
     counts = word_counts(task.splits["train"].samples)
     counts[[PAD_ID, UNKNOWN_ID, START_ID, END_ID]] = _LEAST_COUNT
     width = min(_WIDTH, preset.head.width)
@@ -53,7 +59,7 @@ def decoder_config(task: TaskData, preset: NetworkConfig) -> DecoderConfig:
 
 
 def word_counts(samples: Sequence[Sample]) -> Array:
-    """How often each id of the vocabulary comes in the summaries of some samples."""
+    """Count how often each id of the vocabulary comes in the summaries of some samples."""
     counts = np.zeros(SIZE, np.int64)
     for sample in samples:
         np.add.at(counts, sample["target_ids"], 1)
@@ -61,12 +67,17 @@ def word_counts(samples: Sequence[Sample]) -> Array:
 
 
 def memory_spec(decoder: DecoderConfig) -> TensorSpec:
-    """What a head hands its decoder."""
+    """Return the tensor that a head hands its decoder."""
     return TensorSpec(name=MEMORY, dtype="float32", shape=(-1, decoder.memory_width))
 
 
 def generation_of(route: str, head: HeadConfig) -> Generation | None:
-    """How a head's text is written; None if it writes none."""
+    """Return how a head's text is written; None if it writes none.
+
+    Args:
+        route: The name of the head.
+        head: The sizes of the head.
+    """
     decoder = head.decoder
     if decoder is None:
         return None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 import torch
@@ -12,14 +12,13 @@ from omnivec2.network.omnivec2 import OmniVec2, module_name
 from omnivec2.network.summarization import Decoder
 from omnivec2.network.tokenizers.visual import VisualTokenizer
 from omnivec2.preprocess import collate
-from omnivec2.spec import Modality, TaskFamily
+from omnivec2.spec import TaskFamily
 from omnivec2.training.batches import as_tensors
 from omnivec2.training.data.base import TaskData
+from omnivec2.training.modalities import modality_training
 from omnivec2.training.structure.decoder_structure import word_counts
-from omnivec2.training.structure.network_structure import TABULAR_PIECES, tokenizer_name
-
-FITTING_SAMPLES = 4000
-"""Training samples that scaling constants are estimated from."""
+from omnivec2.training.structure.network_structure import tokenizer_name
+from omnivec2.training.structure.training_arrays import FITTING_SAMPLES
 
 _STANDARDISING_SAMPLES = 64
 
@@ -33,9 +32,7 @@ def fit_constants(network: OmniVec2, tasks: Sequence[TaskData]) -> None:
         tokenizer = network.tokenizers[tokenizer_name(task)]
         if isinstance(tokenizer, VisualTokenizer):
             _standardise_projection(tokenizer, task)
-        buffers = dict(tokenizer.named_buffers())
-        for name, value in input_constants(task).items():
-            buffers[name].copy_(torch.as_tensor(value))
+        set_input_constants(tokenizer, task)
         if task.family is TaskFamily.FORECASTING:
             _fit_residual(network, task)
         if task.family is TaskFamily.SUMMARIZATION:
@@ -47,12 +44,19 @@ def fit_constants(network: OmniVec2, tasks: Sequence[TaskData]) -> None:
             output.get_buffer("scale").copy_(torch.as_tensor(targets.std(axis=0)))
 
 
+def set_input_constants(tokenizer: nn.Module, task: TaskData) -> None:
+    """Set the buffers of a tokenizer that scale its inputs, from a task's training part."""
+    buffers = dict(tokenizer.named_buffers())
+    for name, value in modality_training(task.modality).tokenizer_constants(task).items():
+        buffers[name].copy_(torch.as_tensor(value))
+
+
 @torch.no_grad()
 def _standardise_projection(tokenizer: VisualTokenizer, task: TaskData) -> None:
     """Start a projection as if the stem's features had mean 0 and deviation 1.
 
-    A stem's channels differ a hundredfold in scale: without this the largest decides, and
-    what tells samples apart is lost (data-dependent start, Mishkin and Matas, 2016).
+    A stem's channels differ a hundredfold in scale: without this the largest dominates, and
+    the differences between samples are lost (data-dependent start, Mishkin and Matas, 2016).
     """
     samples = task.splits["train"].samples
     chosen = np.linspace(0, len(samples) - 1, _STANDARDISING_SAMPLES).astype(int)
@@ -86,7 +90,7 @@ def _fit_residual(network: OmniVec2, task: TaskData) -> None:
         horizon = y.shape[1]
         output.get_parameter("residual.weight")[:horizon] = torch.as_tensor(solution[:-1].T)
         output.get_parameter("residual.bias")[:horizon] = torch.as_tensor(solution[-1])
-    # It is the best line there is: gradient steps on small batches only move it away.
+    # It is the least-squares optimum: gradient steps on small batches only move it away.
     fitted_whole = horizon == output.get_parameter("residual.bias").shape[0]
     output.get_submodule("residual").requires_grad_(not fitted_whole)
 
@@ -112,64 +116,5 @@ def _start_words(network: OmniVec2, task: TaskData) -> None:
     decoder.bias.copy_(torch.log(torch.as_tensor((counts + 1) / (counts + 1).sum())))
 
 
-def input_constants(task: TaskData) -> Mapping[str, np.ndarray]:
-    """Scaling constants of a task's tokenizer: buffer -> value; none for most modalities."""
-    return _CONSTANTS.get(task.modality, _nothing)(task)
-
-
 def _output_layer(network: OmniVec2, task: TaskData) -> nn.Module:
     return network.heads[module_name(task.route)].get_submodule("output")
-
-
-def _nothing(_: TaskData) -> Mapping[str, np.ndarray]:
-    return {}
-
-
-def _some(task: TaskData, name: str) -> np.ndarray:
-    """Evenly chosen training arrays of one input, stacked."""
-    samples = task.splits["train"].samples
-    step = max(1, len(samples) // FITTING_SAMPLES)
-    return np.stack([samples[i][name] for i in range(0, len(samples), step)])
-
-
-def _imu_constants(task: TaskData) -> Mapping[str, np.ndarray]:
-    signal = _some(task, "signal").reshape(-1, task.splits["train"].samples[0]["signal"].shape[-1])
-    return {"mean": signal.mean(axis=0), "std": signal.std(axis=0) + 1e-6}
-
-
-def _hyperspectral_constants(task: TaskData) -> Mapping[str, np.ndarray]:
-    window = _some(task, "window")
-    centre = window[:, window.shape[1] // 2, window.shape[2] // 2]
-    low = centre.min(axis=0)
-    return {"low": low, "span": np.maximum(centre.max(axis=0) - low, 1e-6)}
-
-
-def _tabular_constants(task: TaskData) -> Mapping[str, np.ndarray]:
-    numbers, missing = _some(task, "numbers"), _some(task, "missing") > 0
-    known = np.ma.masked_array(numbers.astype(np.float64), missing)
-    mean = np.asarray(known.mean(axis=0).filled(0.0))
-    std = np.maximum(np.asarray(known.std(axis=0).filled(1.0)), 1e-6)
-    columns = [known[:, i].compressed() for i in range(known.shape[1])]
-    edges = [(_edges(values) - mean[i]) / std[i] for i, values in enumerate(columns)]
-    return {"mean": mean, "std": std} | ({"piecewise.edges": np.stack(edges)} if edges else {})
-
-
-def _edges(values: np.ndarray) -> np.ndarray:
-    """Edges of a column's pieces: quantiles of its values, and of its different values.
-
-    The former give every piece as many rows, the latter tell the rare large ones apart where
-    most rows hold the same (a capital gain of 0).
-    """
-    if not len(values):
-        return np.linspace(-1, 1, TABULAR_PIECES + 1)
-    half = TABULAR_PIECES // 2
-    of_rows = np.quantile(values, np.linspace(0, 1, TABULAR_PIECES - half))
-    of_values = np.quantile(np.unique(values), np.linspace(0, 1, half + 1))
-    return np.sort(np.concatenate([of_rows, of_values]))
-
-
-_CONSTANTS: dict[Modality, Callable[[TaskData], Mapping[str, np.ndarray]]] = {
-    Modality.IMU: _imu_constants,
-    Modality.HYPERSPECTRAL: _hyperspectral_constants,
-    Modality.TABULAR: _tabular_constants,
-}

@@ -7,135 +7,41 @@ the network's buffers, so that they travel inside the graph.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
-from omnivec2.network.config import (
-    PRESETS,
-    DepthTokenizerConfig,
-    GraphTokenizerConfig,
-    HeadConfig,
-    HyperspectralTokenizerConfig,
-    ImuTokenizerConfig,
-    NetworkConfig,
-    PointCloudTokenizerConfig,
-    TabularTokenizerConfig,
-    TextTokenizerConfig,
-    TimeSeriesTokenizerConfig,
-    TokenizerConfig,
-    VisualTokenizerConfig,
-)
+from omnivec2.network.config import PRESETS, HeadConfig, NetworkConfig
 from omnivec2.network.omnivec2 import OmniVec2, module_name
+from omnivec2.network.tokenizers import AnyTokenizerConfig
+from omnivec2.network.tokenizers.series import TimeSeriesTokenizerConfig
 from omnivec2.network.tokenizers.stem import STRIDE
 from omnivec2.preprocess import preprocessor_for
-from omnivec2.preprocess.graph import ATOM_FIELD_SIZES, BOND_FIELD_SIZES
-from omnivec2.preprocess.text import TextParameters
 from omnivec2.spec import HeadSpec, Modality, TaskFamily, TensorSpec
 from omnivec2.training.data.base import TaskData
+from omnivec2.training.modalities import modality_training
 from omnivec2.training.structure.decoder_structure import decoder_config, generation_of, memory_spec
-
-TABULAR_PIECES = 16
-"""Pieces of every number's range."""
-
-_SCENE_GRID = (12, 16)  # cells of the 192 x 256 pictures of detection and segmentation
-
-
-def max_tokens(task: TaskData) -> int:
-    """Most ids of a text of a task."""
-    return TextParameters.model_validate(task.preprocess.parameters).max_tokens
-
-
-def _visual(
-    modality: Modality,
-    grid: tuple[int, int, int],
-    *,
-    blocks: int = 8,
-    tubelet: tuple[int, int, int] = (1, 1, 1),
-) -> Callable[[TaskData], TokenizerConfig]:
-    def config(task: TaskData) -> TokenizerConfig:
-        """Position tables for ``grid``, or for the task's own pictures where they are larger."""
-        (array,) = task.splits["train"].samples[0].values()
-        frames = len(array) if modality is Modality.VIDEO else 1
-        rows, columns = array.shape[:2] if modality is not Modality.VIDEO else array.shape[1:3]
-        own = (frames, rows // STRIDE, columns // STRIDE)
-        largest = tuple(
-            max(cells, size // step) for cells, size, step in zip(grid, own, tubelet, strict=True)
-        )
-        return VisualTokenizerConfig.model_validate(
-            {"modality": modality, "stem_blocks": blocks, "tubelet": tubelet, "grid": largest}
-        )
-
-    return config
-
-
-def _tabular(task: TaskData) -> TokenizerConfig:
-    columns = task.preprocess.parameters["columns"]
-    assert isinstance(columns, list)
-    categories = [c["categories"] for c in columns if c["kind"] == "category"]  # type: ignore[call-overload,index]
-    return TabularTokenizerConfig(
-        numbers=len(columns) - len(categories),
-        cardinalities=tuple(2 + len(known) for known in categories),  # type: ignore[arg-type]
-        pieces=TABULAR_PIECES,
-    )
-
-
-def _hyperspectral(task: TaskData) -> TokenizerConfig:
-    sample = task.splits["train"].samples[0]["window"]
-    return HyperspectralTokenizerConfig(bands=sample.shape[2], window=sample.shape[0])
-
-
-def _imu(task: TaskData) -> TokenizerConfig:
-    window, channels = task.splits["train"].samples[0]["signal"].shape
-    return ImuTokenizerConfig(window=window, channels=channels)
-
-
-def _depth(task: TaskData) -> TokenizerConfig:
-    frames, height, width = task.splits["train"].samples[0]["depth"].shape
-    return DepthTokenizerConfig(frames=frames, height=height, width=width)
-
-
-def _timeseries(task: TaskData) -> TimeSeriesTokenizerConfig:
-    return TimeSeriesTokenizerConfig(
-        context_length=task.splits["train"].samples[0]["values"].shape[0]
-    )
-
-
-TOKENIZER_CONFIGS: dict[Modality, Callable[[TaskData], TokenizerConfig]] = {
-    Modality.IMAGE: _visual(Modality.IMAGE, (1, *_SCENE_GRID), blocks=11),
-    Modality.VIDEO: _visual(Modality.VIDEO, (4, 3, 4), tubelet=(2, 2, 2)),
-    Modality.AUDIO: _visual(Modality.AUDIO, (1, 16, 4), tubelet=(1, 2, 2)),
-    Modality.TEXT: lambda task: TextTokenizerConfig(positions=max_tokens(task)),
-    Modality.DEPTH: _depth,
-    Modality.POINTCLOUD: lambda _: PointCloudTokenizerConfig(),
-    Modality.TIMESERIES: _timeseries,
-    Modality.TABULAR: _tabular,
-    Modality.GRAPH: lambda _: GraphTokenizerConfig(
-        node_cardinalities=tuple(ATOM_FIELD_SIZES), edge_cardinalities=tuple(BOND_FIELD_SIZES)
-    ),
-    Modality.XRAY: _visual(Modality.XRAY, (1, 6, 6)),
-    Modality.INFRARED: _visual(Modality.INFRARED, (1, 4, 4)),
-    Modality.IMU: _imu,
-    Modality.HYPERSPECTRAL: _hyperspectral,
-}
-
-PER_TASK_TOKENIZERS = frozenset({Modality.TABULAR})
-"""Modalities whose tokenizer belongs to one data set: a table's columns are its own."""
 
 
 def tokenizer_name(task: TaskData) -> str:
-    """Key of a task's tokenizer: its modality, or modality and task."""
-    if task.modality in PER_TASK_TOKENIZERS:
+    """Return the key of a task's tokenizer: its modality, or modality and task."""
+    if modality_training(task.modality).has_tokenizer_per_task:
         return module_name(task.route)
     return task.modality.value
 
 
+def tokenizer_config(task: TaskData) -> AnyTokenizerConfig:
+    """Return the sizes of a tokenizer for the samples of a task."""
+    return modality_training(task.modality).tokenizer_config(task)
+
+
 def head_config(task: TaskData) -> HeadConfig:
-    """The head that a task's family and data ask for."""
+    """Return the head that a task's family and data ask for."""
     name = tokenizer_name(task)
     outputs = task.horizon or len(task.labels) or len(task.targets)
     config = HeadConfig(family=task.family, tokenizer=name, outputs=outputs)
     extra: dict[str, object] = {}
     if task.family is TaskFamily.FORECASTING:
-        tokenizer = _timeseries(task)
+        tokenizer = tokenizer_config(task)
+        assert isinstance(tokenizer, TimeSeriesTokenizerConfig)
         extra = {"tokens": tokenizer.tokens, "context": tokenizer.context_length}
     pixels = task.splits["train"].samples[0].get("pixels")
     if task.family in (TaskFamily.DETECTION, TaskFamily.SEGMENTATION) and pixels is not None:
@@ -145,27 +51,29 @@ def head_config(task: TaskData) -> HeadConfig:
 
 
 def embedding_route(modality: Modality) -> str:
-    """The route of a modality's embedding."""
+    """Return the route of a modality's embedding."""
     return f"{modality.value}/{TaskFamily.EMBEDDING.value}"
 
 
 def network_config(
     preset: str, tasks: Sequence[TaskData], *, literal: bool = False
 ) -> NetworkConfig:
-    """A preset with the tokenizers and heads of tasks, and an embedding per modality.
+    """Return a preset with the tokenizers and heads of tasks, and an embedding per modality.
 
-    A modality's embedding uses the tokenizer of the first of its tasks. ``literal`` gives
-    the trunk the paper's wording (ReLU after all three fully connected layers).
+    A modality's embedding uses the tokenizer of the first of its tasks.
+
+    Args:
+        preset: The name of the preset.
+        tasks: All tasks of the network.
+        literal: Whether the trunk follows the paper's wording, with ReLU after all three fully
+            connected layers.
     """
-    tokenizers: dict[str, TokenizerConfig] = {}
+    tokenizers: dict[str, AnyTokenizerConfig] = {}
     heads: dict[str, HeadConfig] = {}
     for task in tasks:
         name = tokenizer_name(task)
-        config = TOKENIZER_CONFIGS[task.modality](task)
-        there = tokenizers.setdefault(name, config)
-        if isinstance(there, TextTokenizerConfig) and isinstance(config, TextTokenizerConfig):
-            longest = max(there.positions, config.positions)
-            tokenizers[name] = there.model_copy(update={"positions": longest})
+        config = tokenizer_config(task)
+        tokenizers[name] = tokenizers.get(name, config).combined_with(config)
         heads[task.route] = head_config(task)
         if task.family is TaskFamily.SUMMARIZATION:
             decoder = decoder_config(task, PRESETS[preset])
@@ -182,7 +90,14 @@ def network_config(
 def head_specs(
     network: OmniVec2, tasks: Sequence[TaskData], served: set[str], warm_starts: Mapping[str, str]
 ) -> list[HeadSpec]:
-    """The spec of every served head and of every modality's embedding."""
+    """Return the spec of every served head and of every modality's embedding.
+
+    Args:
+        network: The trained network.
+        tasks: All tasks of the network.
+        served: The routes of the heads that are served.
+        warm_starts: The source of each part's first weights, by the part's name.
+    """
     specs = []
     width = network.config.trunk.g.width
     first: dict[Modality, TaskData] = {}
@@ -234,7 +149,7 @@ def _head_spec(network: OmniVec2, task: TaskData, warm_starts: Mapping[str, str]
 
 
 def _outputs(head: HeadConfig, targets: int) -> tuple[TensorSpec, ...]:
-    """Names and shapes as the head's output layer makes them."""
+    """Return the outputs with the names and shapes that the head's output layer makes."""
 
     def tensor(name: str, *shape: int) -> TensorSpec:
         return TensorSpec(name=name, dtype="float32", shape=shape)

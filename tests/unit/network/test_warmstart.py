@@ -9,11 +9,11 @@ from torch import Tensor, nn
 
 from omnivec2.errors import CheckpointError
 from omnivec2.network import warmstart
-from omnivec2.network.config import PRESETS, HeadConfig, NetworkConfig, TextTokenizerConfig
+from omnivec2.network.config import PRESETS, HeadConfig, NetworkConfig
 from omnivec2.network.layers import TransformerLayer
 from omnivec2.network.omnivec2 import OmniVec2
 from omnivec2.network.tokenizers.stem import BLOCKS, Stem
-from omnivec2.network.tokenizers.text import TextTokenizer
+from omnivec2.network.tokenizers.text import TextTokenizer, TextTokenizerConfig
 from omnivec2.network.trunk import FeatureTransformation
 from omnivec2.network.warmstart import (
     EFFICIENTNET,

@@ -9,7 +9,7 @@ import pytest
 from omnivec2.errors import ArtifactError
 from omnivec2.spec import Modality
 from omnivec2.training.data import routes
-from omnivec2.training.masked.masking import RATIOS
+from omnivec2.training.modalities import modality_training
 from omnivec2.training.recipe import load_recipe
 from tests.support.documents import ROOT
 
@@ -151,8 +151,9 @@ def test_the_documented_shares_of_hidden_tokens_are_those_in_use():
         "graph": ("graph",),
     }
     for row, modalities in named.items():
-        shares = [f"{RATIOS[Modality(m)]:.0%}".replace("%", " %") for m in modalities]
-        assert table[row] == ", ".join(dict.fromkeys(shares)), row
+        shares = [modality_training(Modality(m)).hidden_share() for m in modalities]
+        percents = [f"{share:.0%}".replace("%", " %") for share in shares]
+        assert table[row] == ", ".join(dict.fromkeys(percents)), row
 
 
 def test_a_file_that_is_no_recipe_at_all_is_named(tmp_path):

@@ -113,7 +113,10 @@ def test_weights_of_tasks_multiply_their_losses_but_not_what_is_reported():
 def test_switches_of_the_papers_wording_reach_what_they_name():
     literal = LiteralSwitches(trunk=True, masking=True, losses=True, balancing=True)
     recipe = RECIPE.model_copy(update={"literal": literal})
-    stage = _stage(MaskedStage, recipe)
+    pictures = tiny_tasks.detection()
+    tasks = {pictures.route: pictures}
+    network, _ = build_network(recipe, tasks)
+    stage = MaskedStage(network, recipe, tasks, 0)
     assert stage.network.trunk.f.literal
     assert stage.objective.ratios["image"] == 0.95
     supervised = start_stage(_stage(SupervisedStage, recipe), Progress(), Machine("cpu"))

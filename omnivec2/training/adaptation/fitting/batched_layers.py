@@ -21,19 +21,19 @@ class Layers:
     """``K`` pairs of layers, K models x D summaries x H hidden x C outputs.
 
     Args:
-        x_SD: standardised summaries of all samples.
-        y_S: classes, or quantities in standard units (S, C).
-        weights_KS: how much each sample counts in each model; 0 leaves it out.
-        decays: weight decay of each model.
-        hidden: H.
-        outputs: C.
-        seed: of the starts (alike unless ``apart``) and of the order.
-        apart: give every model its own start.
+        x_SD: The standardised summaries of all samples.
+        y_S: The classes, or the quantities in standard units (S, C).
+        weights_KS: The weight of each sample in each model; 0 leaves it out.
+        decays: The weight decay of each model.
+        hidden: The number of hidden units, H.
+        outputs: The number of outputs, C.
+        seed: The seed of the starts (the same unless ``own_starts``) and of the order.
+        own_starts: Whether every model has its own start.
     """
 
     def __init__(
         self, x_SD: Tensor, y_S: Tensor, weights_KS: Tensor, decays: Sequence[float],
-        *, hidden: int, outputs: int, seed: int, apart: bool = False,
+        *, hidden: int, outputs: int, seed: int, own_starts: bool = False,
     ) -> None:  # fmt: skip
         self.x_SD, self.y_S, self.weights_KS = x_SD, y_S, weights_KS
         self.decay_K11 = torch.tensor(decays)[:, None, None]
@@ -41,8 +41,8 @@ class Layers:
         models, size = len(decays), x_SD.shape[1]
 
         def drawn(fan_in: int, *shape: int) -> Tensor:
-            """Uniform as in torch.nn.Linear."""
-            starts = models if apart else 1
+            """Draw uniform values as torch.nn.Linear does."""
+            starts = models if own_starts else 1
             uniform = torch.rand(starts, *shape, generator=self.generator) * 2 - 1
             values: Tensor = (uniform / fan_in**0.5).expand(models, *shape).clone()
             return values.requires_grad_(True)
@@ -58,7 +58,7 @@ class Layers:
         self._used = torch.nonzero(weights_KS.amax(dim=0) > 0)[:, 0]
 
     def step(self) -> None:
-        """One batch of samples, the same for all models; decay is decoupled, as in AdamW."""
+        """Train on one batch, the same for all models; decay is decoupled, as in AdamW."""
         rows = self._next_rows()
         weights_KB = self.weights_KS[:, rows]
         losses_KB = self.losses(self.answers(self.x_SD[rows], dropout=_DROPOUT), self.y_S[rows])
@@ -81,14 +81,14 @@ class Layers:
         return rows
 
     def answers(self, x_BD: Tensor, dropout: float = 0.0) -> Tensor:
-        """(K, B, C) of summaries (B, D)."""
+        """Return the answers (K, B, C) to summaries (B, D)."""
         x_KBD = F.dropout(x_BD.expand(len(self.decay_K11), *x_BD.shape), dropout)
         hidden_KBH = F.gelu(torch.baddbmm(self.first_bias, x_KBD, self.first_KDH))
         return torch.baddbmm(self.second_bias, F.dropout(hidden_KBH, dropout), self.second_KHC)
 
     @staticmethod
     def losses(found_KBC: Tensor, wanted: Tensor) -> Tensor:
-        """Cross-entropy, or squared error where quantities are wanted: (K, B)."""
+        """Return the cross-entropy, or the squared error of quantities: (K, B)."""
         models, samples, outputs = found_KBC.shape
         if wanted.ndim == 2:
             return (found_KBC - wanted).square().mean(dim=2)
@@ -98,10 +98,10 @@ class Layers:
 
     @torch.no_grad()
     def merged(self) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """The mean of all models as one pair of layers, K times as wide.
+        """Return the mean of all models as one pair of layers, K times as wide.
 
         Returns:
-            weight and bias of the first, weight and bias of the second, as torch.nn.Linear's.
+            Weight and bias of the first, weight and bias of the second, as torch.nn.Linear's.
         """
         models = len(self.decay_K11)
         return (

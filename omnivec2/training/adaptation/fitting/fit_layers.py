@@ -1,6 +1,6 @@
-"""Two fully connected layers on summaries: what to fit them with is chosen by validation.
+"""Two fully connected layers on summaries, with settings that are chosen by validation.
 
-The layers are then fitted once more to all labelled inputs, for as many steps as were best:
+The layers are then fitted once more to all labelled inputs, for the best number of steps:
 several from different starts, whose mean is again two layers; or as a linear map.
 """
 
@@ -25,7 +25,7 @@ from omnivec2.training.adaptation.fitting.labelled_summaries import (
     constants_of,
     mean_by_item,
 )
-from omnivec2.training.adaptation.fitting.linear_map import fit_straight
+from omnivec2.training.adaptation.fitting.linear_map import fit_linear_map
 from omnivec2.training.adaptation.fitting.model_selection import MEMBERS, trials_of
 from omnivec2.training.evaluation.quality_metrics import METRICS
 
@@ -35,10 +35,10 @@ class Fit:
     """The fitted layers.
 
     Attributes:
-        head: in evaluation mode.
-        choice: what they were fitted with.
-        metric: value on inputs that were not fitted to, of the best choice.
-        predicted: [items, outputs] of the inputs that were validated on; others NaN.
+        head: The head in evaluation mode.
+        choice: The settings that it was fitted with.
+        metric: The metric of the best choice on inputs that were not fitted to.
+        predicted: The answers [items, outputs] to inputs that were validated on; others NaN.
     """
 
     head: FullyConnectedHead
@@ -60,16 +60,16 @@ def fit(
     """Choose by validation, then fit to everything.
 
     Args:
-        data: the training part.
-        family: of the head.
-        metric: decides whether class weights help.
-        hidden: width between the layers, a multiple of ``MEMBERS``.
-        seed: of the folds, the start and the order.
-        candidates: combinations of summaries to choose from.
-        advance: called once per candidate.
+        data: The training part.
+        family: The family of the head.
+        metric: The metric that decides whether class weights help.
+        hidden: The width between the layers, a multiple of ``MEMBERS``.
+        seed: The seed of the folds, the start and the order.
+        candidates: The combinations of summaries to choose from.
+        advance: A callback after every candidate.
     """
     torch.manual_seed(seed)  # of dropout
-    # Moments of layers that have settled become denormal numbers, a hundred times slower.
+    # Moments of layers that have converged become denormal numbers, a hundred times slower.
     torch.set_flush_denormal(True)
     trials = []
     for names in candidates:
@@ -96,13 +96,13 @@ def _value(predicted: Array, labels: Array, metric: str) -> float:
 def _fitted(
     data: Labelled, choice: Choice, family: TaskFamily, hidden: int, seed: int
 ) -> FullyConnectedHead:
-    """The layers that were chosen, fitted to everything."""
+    """Fit the chosen layers to everything."""
     x, y = data.standardised(choice.summaries)
-    width = 2 * data.outputs if choice.straight else hidden // MEMBERS * MEMBERS
+    width = 2 * data.outputs if choice.is_linear else hidden // MEMBERS * MEMBERS
     head = _empty_head(data, choice, family, width)
     standardise(head, torch.from_numpy(joined(data.summaries, choice.summaries)))
-    if choice.straight:
-        fit_straight(
+    if choice.is_linear:
+        fit_linear_map(
             x.numpy(), y.numpy(), data.weights(False), choice.weight_decay, classes=data.classes
         ).set_into(head)
     else:
@@ -134,7 +134,7 @@ def _set_mean_of_members(
     weights = torch.from_numpy(data.weights(choice.class_weights)).expand(MEMBERS, -1)
     layers = Layers(
         x, y, weights, [choice.weight_decay] * MEMBERS,
-        hidden=hidden, outputs=data.outputs, seed=seed, apart=True,
+        hidden=hidden, outputs=data.outputs, seed=seed, own_starts=True,
     )  # fmt: skip
     for _ in range(choice.steps):
         layers.step()
@@ -156,10 +156,15 @@ def standardise(head: FullyConnectedHead, summaries: Tensor) -> None:
 
 @torch.no_grad()
 def answers_of(head: FullyConnectedHead, summaries: Tensor, item: Array) -> tuple[Array, Array]:
-    """Which inputs, and the answer to each: as the service does, the mean over its samples.
+    """Answer every input with the mean over its samples, as the service does.
+
+    Args:
+        head: The head.
+        summaries: The summaries of all samples.
+        item: The input that each sample belongs to.
 
     Returns:
-        items int64 [n] in their order, and probabilities or values float64 [n, outputs].
+        The inputs, int64 [n], in order, and probabilities or values, float64 [n, outputs].
     """
     outputs = head.answer(summaries)
     found = outputs["values"] if head.is_regression else outputs["logits"].softmax(dim=1)
@@ -167,5 +172,5 @@ def answers_of(head: FullyConnectedHead, summaries: Tensor, item: Array) -> tupl
 
 
 def state_of(head: nn.Module) -> dict[str, Array]:
-    """Its tensors by name."""
+    """Return the tensors of a module by name."""
     return {name: value.detach().numpy() for name, value in head.state_dict().items()}

@@ -1,4 +1,4 @@
-"""What the frozen network makes of samples: computed once, kept on disk."""
+"""The summaries of samples by the frozen network, computed once and kept on disk."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from omnivec2.preprocess import Array, Sample, collate
 from omnivec2.training.batches import as_tensors
 
 Summaries = Mapping[Summary, Array]
-"""Name of a summary -> float32 [samples, its width]."""
+"""The summaries of samples by name, float32 [samples, width]."""
 
 _BATCH = 32
 
@@ -32,14 +32,14 @@ def summarise(
     folder: Path,
     advance: Callable[[int], None] = lambda _: None,
 ) -> Summaries:
-    """Summaries of all samples, from disk if this network has seen these samples before.
+    """Return summaries of all samples, from disk if this network has summarised them before.
 
     Args:
-        network: in evaluation mode; its trunk and the route's tokenizer are used.
-        route: of the new head.
-        samples: prepared.
-        folder: where they are kept.
-        advance: told how many more samples are done.
+        network: The network in evaluation mode; its trunk and the route's tokenizer are used.
+        route: The name of the new head.
+        samples: The prepared samples.
+        folder: The folder where summaries are kept.
+        advance: A callback with the number of samples done since the last.
     """
     file = folder / f"{_digest(network, samples)}.safetensors"
     try:
@@ -62,7 +62,7 @@ def compute(
     samples: Sequence[Sample],
     advance: Callable[[int], None] = lambda _: None,
 ) -> Summaries:
-    """Every summary of every sample; samples of like length share a batch."""
+    """Compute every summary of every sample; samples of similar length share a batch."""
     order = sorted(range(len(samples)), key=lambda i: _length(samples[i]))
     trunk = network.config.trunk
     found = {
@@ -102,5 +102,5 @@ def _digest(network: OmniVec2, samples: Sequence[Sample]) -> str:
 
 
 def joined(summaries: Summaries, names: Sequence[Summary]) -> Array:
-    """Chosen summaries side by side: float32 [samples, their widths together]."""
+    """Join chosen summaries side by side: float32 [samples, sum of their widths]."""
     return np.concatenate([summaries[name] for name in names], axis=1)

@@ -1,4 +1,4 @@
-"""Summaries of labelled inputs, and what is chosen and found while layers are fitted to them."""
+"""Summaries of labelled inputs, and the choices and trials of fitting layers to them."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from omnivec2.training.adaptation.fitting.frozen_summaries import Summaries, joi
 
 @dataclass(frozen=True)
 class Choice:
-    """What the layers are fitted with."""
+    """The settings that layers are fitted with."""
 
     summaries: tuple[Summary, ...]
     weight_decay: float
     class_weights: bool
     steps: int = 0
-    straight: bool = False
-    """A linear map, whose penalty ``weight_decay`` is."""
+    is_linear: bool = False
+    """Whether the layers are a linear map, with ``weight_decay`` as its penalty."""
 
 
 @dataclass(frozen=True)
@@ -30,10 +30,10 @@ class Labelled:
     """Summaries of labelled inputs.
 
     Attributes:
-        summaries: of every sample.
-        item: int64 [samples], the input each belongs to.
-        labels: int64 [items] classes or float32 [items, targets].
-        classes: how many; 0 for quantities.
+        summaries: The summaries of every sample.
+        item: The input that each sample belongs to, int64 [samples].
+        labels: The classes, int64 [items], or the quantities, float32 [items, targets].
+        classes: The number of classes; 0 for quantities.
     """
 
     summaries: Summaries
@@ -43,16 +43,20 @@ class Labelled:
 
     @property
     def strata(self) -> Array:
-        """What folds are balanced by."""
+        """The classes that folds are balanced by; all 0 for quantities."""
         return self.labels if self.classes else np.zeros(len(self.labels), dtype=np.int64)
 
     @property
     def outputs(self) -> int:
-        """Classes or quantities."""
+        """The number of classes or quantities."""
         return self.classes or int(self.labels.shape[1])
 
     def weights(self, class_weights: bool) -> Array:
-        """float32 [samples]: an input counts once however many samples it has; a class too."""
+        """Return sample weights, float32 [samples]: every input counts once.
+
+        Args:
+            class_weights: Whether every class counts once too.
+        """
         weights = 1.0 / np.bincount(self.item, minlength=len(self.labels))[self.item]
         if class_weights:
             classes = self.labels[self.item]
@@ -60,13 +64,13 @@ class Labelled:
         return np.asarray(weights / weights.mean(), dtype=np.float32)
 
     def target_scale(self) -> tuple[Array, Array]:
-        """Mean and deviation of quantities; 0 and 1 for classes."""
+        """Return mean and deviation of quantities; 0 and 1 for classes."""
         if self.classes:
             return np.zeros(self.classes, np.float32), np.ones(self.classes, np.float32)
         return self.labels.mean(axis=0), np.maximum(self.labels.std(axis=0), 1e-6)
 
     def standardised(self, names: tuple[Summary, ...]) -> tuple[Tensor, Tensor]:
-        """Chosen summaries and the targets of all samples, in standard units."""
+        """Return chosen summaries and the targets of all samples, in standard units."""
         x = torch.from_numpy(joined(self.summaries, names))
         mean, std = constants_of(x)
         labels = self.labels[self.item]
@@ -76,14 +80,14 @@ class Labelled:
         return (x - mean) / std, torch.from_numpy((labels - location) / scale)
 
     def by_item(self, found: Array, rows: Array) -> Array:
-        """Answers to some samples as answers to inputs.
+        """Average answers to some samples to answers to inputs.
 
         Args:
-            found: [rows, outputs]: logits, or quantities in standard units.
-            rows: the samples they are answers to.
+            found: The logits, or quantities in standard units, [rows, outputs].
+            rows: The samples they are answers to.
 
         Returns:
-            [items, outputs]: probabilities, or quantities; NaN where no sample was asked.
+            Probabilities or quantities, [items, outputs]; NaN for inputs without an answer.
         """
         if self.classes:
             values = torch.from_numpy(found).softmax(dim=1).numpy()
@@ -101,9 +105,9 @@ class Trial:
     """A choice at its best: loss and answers on inputs that were not fitted to.
 
     Attributes:
-        choice: what was tried.
-        loss: mean over the inputs that were validated on.
-        predicted: [items, outputs]; NaN where an input was not.
+        choice: The settings that were tried.
+        loss: The mean loss over the inputs that were validated on.
+        predicted: The answers, [items, outputs]; NaN for inputs that were not validated on.
     """
 
     choice: Choice
@@ -112,10 +116,10 @@ class Trial:
 
 
 def constants_of(summaries: Tensor) -> tuple[Tensor, Tensor]:
-    """Mean and deviation of summaries (S, D), the latter kept away from 0.
+    """Return mean and deviation of summaries (S, D), the latter kept away from 0.
 
-    What varies by less than a thousandth of its size is mostly rounding, which differs from
-    one engine to the next, and must not be blown up.
+    A number that varies by less than a thousandth of its size is mostly rounding, which differs
+    from one engine to the next, and must not be amplified.
     """
     mean, deviation = summaries.mean(dim=0), summaries.std(dim=0, unbiased=False)
     size = max(float(deviation.max()), float(mean.square().mean().sqrt()))
@@ -123,7 +127,7 @@ def constants_of(summaries: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def mean_by_item(values: Array, item: Array) -> tuple[Array, Array]:
-    """Mean of the rows of each item: items in their order, and float64 [items, ...]."""
+    """Average the rows of each item: items in their order, and float64 [items, ...]."""
     items, number, counts = np.unique(item, return_inverse=True, return_counts=True)
     total = np.zeros((len(items), values.shape[1]))
     np.add.at(total, number, values)

@@ -1,4 +1,4 @@
-"""What a linear model reaches with the same labels, on the arrays the network gets."""
+"""The figures of a linear model with the same labels, on the arrays the network gets."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ from omnivec2.training.adaptation.fitting.labelled_summaries import mean_by_item
 from omnivec2.training.adaptation.fitting.model_selection import FOLDS
 from omnivec2.training.adaptation.reading.prepared_rows import Prepared
 from omnivec2.training.adaptation.reading.read_data import folds_of
-from omnivec2.training.evaluation.plain_features import feature_matrix
 from omnivec2.training.evaluation.quality_metrics import METRICS
 from omnivec2.training.evaluation.simple_models import LINEAR, TRIVIAL
+from omnivec2.training.modalities import modality_training
 
 _LOGISTIC_C = (1e-4, 1e-3, 1e-2, 1e-1, 1.0)
 _SPARSE_LOGISTIC_C = (0.03, 0.3, 3.0, 30.0)
@@ -30,18 +30,18 @@ _ITERATIONS = 200
 def baselines(
     modality: Modality, train: Prepared, test: Prepared, *, classes: int, metric: str, seed: int
 ) -> dict[str, float]:
-    """Majority class or mean, and a logistic or ridge regression, on the test part.
+    """Measure majority class or mean, and a logistic or ridge regression, on the test part.
 
     The strength of the penalty is chosen in one of the folds that the head is chosen in; the
     model is then fitted to all labelled samples, as the head is.
 
     Args:
-        modality: decides what of the arrays a linear model is given.
-        train: the labelled part.
-        test: what is measured on.
-        classes: how many; 0 for quantities.
-        metric: of the task.
-        seed: of the folds.
+        modality: The modality, which decides the features that a linear model is given.
+        train: The labelled part.
+        test: The part that is measured on.
+        classes: The number of classes; 0 for quantities.
+        metric: The name of the task's metric.
+        seed: The seed of the folds.
     """
     measure = METRICS[metric].measure
     if classes:
@@ -49,9 +49,10 @@ def baselines(
         trivial = np.tile(shares, (len(test.labels), 1)).astype(np.float64)
     else:
         trivial = np.tile(train.labels.mean(axis=0), (len(test.labels), 1))
-    x, asked = feature_matrix(modality, train.samples), feature_matrix(modality, test.samples)
+    features = modality_training(modality).plain_features
+    x, x_test = features(train.samples), features(test.samples)
     model = _chosen(x, train, classes, metric, seed)
-    found = mean_by_item(_answers(model, asked, classes), test.item)[1]
+    found = mean_by_item(_answers(model, x_test, classes), test.item)[1]
     return {TRIVIAL: measure(trivial, test.labels), LINEAR: measure(found, test.labels)}
 
 

@@ -20,68 +20,70 @@ from omnivec2.preprocess import Array
 
 _ITERATIONS = 500
 _TOLERANCE = 1e-6
-"""Of the gradient: close enough for the same answers from any start."""
+"""Tolerance of the gradient: close enough for the same answers from any start."""
 
 _ABSENT = -30.0
-"""Logit of a class that no labelled input has."""
+"""The logit of a class that no labelled input has."""
 
 PENALTIES = {"classes": (1e4, 1e3, 1e2, 1e1, 1.0), "quantities": (0.1, 1.0, 10.0, 1e2, 1e3)}
-"""Of the squares of the weights, on summaries in standard units."""
+"""Penalties of the squares of the weights, on summaries in standard units."""
 
 
 @dataclass(frozen=True)
-class Straight:
+class LinearMap:
     """A linear map of standardised summaries.
 
     Attributes:
-        weight: [outputs, summaries].
-        bias: [outputs].
+        weight: The weights, [outputs, summaries].
+        bias: The biases, [outputs].
     """
 
     weight: Array
     bias: Array
 
     def answers(self, x: Array) -> Array:
-        """[n, outputs]: logits, or quantities in standard units."""
+        """Return logits, or quantities in standard units, [n, outputs]."""
         return np.asarray(x @ self.weight.T + self.bias)
 
     @torch.no_grad()
     def set_into(self, head: FullyConnectedHead) -> None:
-        """Make a head's layers this map; it has twice as many hidden numbers as outputs."""
+        """Set a head's layers to this map; the head has two hidden units per output."""
         weight, bias = (torch.from_numpy(part).float() for part in (self.weight, self.bias))
         head.first.weight.copy_(torch.cat([weight, -weight]))
         head.first.bias.copy_(torch.cat([bias, -bias]))
-        one = torch.eye(len(bias))
-        head.second.weight.copy_(torch.cat([one, -one], dim=1))
+        identity = torch.eye(len(bias))
+        head.second.weight.copy_(torch.cat([identity, -identity], dim=1))
         head.second.bias.zero_()
 
 
-def fit_straight(x: Array, y: Array, weights: Array, penalty: float, *, classes: int) -> Straight:
-    """Logistic or ridge regression.
+def fit_linear_map(
+    x: Array, y: Array, weights: Array, penalty: float, *, classes: int
+) -> LinearMap:
+    """Fit a logistic or ridge regression.
 
     Args:
-        x: [n, summaries] in standard units.
-        y: classes [n], or quantities in standard units [n, outputs].
-        weights: how much each sample counts.
-        penalty: of the weights' squares.
-        classes: how many; 0 for quantities.
+        x: The summaries in standard units, [n, summaries].
+        y: The classes [n], or the quantities in standard units [n, outputs].
+        weights: The weight of each sample.
+        penalty: The penalty of the squares of the map's weights.
+        classes: The number of classes; 0 for quantities.
     """
     turned, back = _turned(x)
     [fitted] = _fits(turned, y, weights, [penalty], classes)
-    return Straight(fitted.weight @ back, fitted.bias)
+    return LinearMap(fitted.weight @ back, fitted.bias)
 
 
 def validated(
     x: Array, y: Array, weights: Array, folds: Sequence[Array], *, classes: int
 ) -> Iterator[tuple[float, Array]]:
-    """Every penalty with its answers [n, outputs] by maps that were not fitted to the sample.
+    """Yield every penalty with answers [n, outputs] by maps that were not fitted to the sample.
 
     Args:
-        x: as in :func:`fit_straight`.
-        y: likewise.
-        weights: likewise.
-        folds: bool [n] each, the samples that are held out; those of none get no answer, NaN.
-        classes: likewise.
+        x: The summaries, as in :func:`fit_linear_map`.
+        y: The targets, likewise.
+        weights: The weight of each sample.
+        folds: The samples that each fold holds out, bool [n]; samples of none get NaN.
+        classes: The number of classes; 0 for quantities.
     """
     penalties = PENALTIES["classes" if classes else "quantities"]
     answers = np.full((len(penalties), len(x), classes or y.shape[1]), np.nan)
@@ -95,10 +97,10 @@ def validated(
 
 
 def _turned(x: Array) -> tuple[Array, Array]:
-    """Samples on axes that span them: [n, r] and the axes [r, summaries], r the lesser of both.
+    """Return samples on axes that span them, [n, r], and the axes, [r, summaries].
 
-    Weights across what the samples span would only cost, so none are lost; and the squares that
-    the penalty counts are the same on any axes.
+    r is the smaller of n and the number of summaries. The penalty would shrink weights across
+    the span of the samples to 0, so none are lost; and it is the same on any orthogonal axes.
     """
     axes, coordinates = np.linalg.qr(x.T.astype(np.float64))
     return np.ascontiguousarray(coordinates.T), axes.T
@@ -106,8 +108,8 @@ def _turned(x: Array) -> tuple[Array, Array]:
 
 def _fits(
     x: Array, y: Array, weights: Array, penalties: Sequence[float], classes: int
-) -> Iterator[Straight]:
-    """A map for every penalty; where they fall, each fit starts near its end."""
+) -> Iterator[LinearMap]:
+    """Yield a map for every penalty; as penalties fall, each fit starts near its end."""
     if classes:
         yield from _logistic(x, y, weights, penalties, classes)
         return
@@ -115,12 +117,12 @@ def _fits(
     for penalty in penalties:
         ridge = Ridge(alpha=penalty).fit(x, y, sample_weight=weights)
         bias = np.broadcast_to(ridge.intercept_, outputs).copy()
-        yield Straight(ridge.coef_.reshape(outputs, -1), bias)
+        yield LinearMap(ridge.coef_.reshape(outputs, -1), bias)
 
 
 def _logistic(
     x: Array, y: Array, weights: Array, penalties: Sequence[float], classes: int
-) -> Iterator[Straight]:
+) -> Iterator[LinearMap]:
     known = np.unique(y)
     model = LogisticRegression(max_iter=_ITERATIONS, tol=_TOLERANCE, warm_start=True)
     for penalty in penalties:
@@ -128,10 +130,10 @@ def _logistic(
         bias[known] = 0.0
         if len(known) > 1:
             with warnings.catch_warnings():
-                # Validation has the last word on what has not converged.
+                # Validation decides about fits that have not converged.
                 warnings.simplefilter("ignore", ConvergenceWarning)
                 model.set_params(C=1.0 / penalty).fit(x, y, sample_weight=weights)
             # Of two classes scikit-learn keeps the second's logit alone.
             places = known if len(known) > 2 else known[1:]
             weight[places], bias[places] = model.coef_, model.intercept_
-        yield Straight(weight, bias)
+        yield LinearMap(weight, bias)

@@ -1,7 +1,7 @@
-"""Everything that may be chosen, tried on labelled inputs that it was not fitted to.
+"""Trials of all settings, on labelled inputs that were not fitted to.
 
-Labels are few, so every one of them is validated on: with under 2,000 inputs in five folds,
-else one share is held out.
+Labels are few, so every one of them is validated on: under 2,000 inputs, in five folds; from
+2,000 on, one share is held out.
 """
 
 from __future__ import annotations
@@ -23,18 +23,18 @@ from omnivec2.training.adaptation.reading.read_data import folds_of
 
 FOLDS = 5
 MEMBERS = 4
-"""Starts that the written layers are the mean of; what is tried is one, of its width."""
+"""The number of starts that the written layers are the mean of; a trial is one of their width."""
 
 _ALL_FOLDS_BELOW = 2000
 _DECAYS = (0.1, 1.5, 15.0)
 _STEPS = 300
 _STEPS_OF_MANY = 1000
-_MEASURED_EVERY = 5
+_MEASURE_EVERY_STEPS = 5
 _PATIENCE = 60
 """Steps without improvement of every choice after which training stops."""
 
 _UNBALANCED = 1.5
-"""From this ratio of the largest to the smallest class on, class weights are tried."""
+"""Ratio of the largest to the smallest class from which class weights are tried."""
 
 _MOST_WORK = 10_000_000
 """Samples x numbers x outputs up to which a linear map is tried: logistic regressions pass over
@@ -42,22 +42,22 @@ them hundreds of times, in all folds and with all penalties, which takes ten sec
 
 
 def trials_of(data: Labelled, names: tuple[Summary, ...], hidden: int, seed: int) -> list[Trial]:
-    """All that is tried with some summaries.
+    """Return the trials of all settings with some summaries.
 
     Args:
-        data: the training part.
-        names: of the summaries.
-        hidden: width between the layers that are written, a multiple of ``MEMBERS``.
-        seed: of the folds, the start and the order.
+        data: The training part.
+        names: The names of the summaries.
+        hidden: The width between the layers that are written, a multiple of ``MEMBERS``.
+        seed: The seed of the folds, the start and the order.
     """
-    trials = _straight_trials(data, names, seed) if is_straight_tried(data, names, hidden) else []
-    # Few labels do not tell what of over a thousand numbers to bend, and how.
+    trials = _linear_trials(data, names, seed) if is_linear_map_tried(data, names, hidden) else []
+    # Few labels do not suffice to fit a nonlinear map of over a thousand numbers.
     if not trials or not any(name in TOKEN_SUMMARIES for name in names):
         trials += _Validation(data, names, hidden // MEMBERS, seed).run()
     return trials
 
 
-def is_straight_tried(data: Labelled, names: tuple[Summary, ...], hidden: int) -> bool:
+def is_linear_map_tried(data: Labelled, names: tuple[Summary, ...], hidden: int) -> bool:
     """Whether a linear map is worth its time, and fits into the layers."""
     samples = len(data.item)
     numbers = min(samples, sum(data.summaries[name].shape[1] for name in names))
@@ -69,7 +69,7 @@ def is_straight_tried(data: Labelled, names: tuple[Summary, ...], hidden: int) -
 
 
 def choices(data: Labelled, names: tuple[Summary, ...]) -> list[Choice]:
-    """Everything that two layers are tried with."""
+    """Return all settings that two layers are tried with."""
     counts = np.bincount(data.labels, minlength=data.classes) if data.classes else np.ones(1)
     unbalanced = counts.max() > _UNBALANCED * max(1, counts.min())
     weighted = (False, True) if unbalanced else (False,)
@@ -100,9 +100,11 @@ class _Validation:
             x, y, fitted, [c.weight_decay for c in self.choices for _ in held],
             hidden=hidden, outputs=data.outputs, seed=seed,
         )  # fmt: skip
-        self.asked = torch.nonzero(torch.stack(held).any(dim=0))[:, 0]
-        self.x_AD, self.y_A = x[self.asked], y[self.asked]
-        self.held_KA = torch.stack([(h * plain)[self.asked] for _ in self.choices for h in held])
+        self.held_rows = torch.nonzero(torch.stack(held).any(dim=0))[:, 0]
+        self.x_AD, self.y_A = x[self.held_rows], y[self.held_rows]
+        self.held_KA = torch.stack(
+            [(h * plain)[self.held_rows] for _ in self.choices for h in held]
+        )
 
     def run(self) -> list[Trial]:
         """Every choice with the number of steps after which its folds' mean loss was least."""
@@ -110,7 +112,7 @@ class _Validation:
         improved = 0
         for step in range(1, self.longest + 1):
             self.layers.step()
-            if step % _MEASURED_EVERY:
+            if step % _MEASURE_EVERY_STEPS:
                 continue
             losses, answers = self._measure()
             for index, trial in enumerate(best):
@@ -136,21 +138,21 @@ class _Validation:
         folds = slice(index * len(self.used), (index + 1) * len(self.used))
         model, row = torch.nonzero(self.held_KA[folds], as_tuple=True)
         found = answers[folds][model, row]
-        return self.data.by_item(found.numpy(), self.asked[row].numpy())
+        return self.data.by_item(found.numpy(), self.held_rows[row].numpy())
 
 
-def _straight_trials(data: Labelled, names: tuple[Summary, ...], seed: int) -> list[Trial]:
+def _linear_trials(data: Labelled, names: tuple[Summary, ...], seed: int) -> list[Trial]:
     """Linear maps with every penalty, validated in the same folds."""
     x, y = (part.numpy() for part in data.standardised(names))
     weights = data.weights(False)
     folds = folds_of(data.strata, FOLDS, seed=seed)[data.item]
     held = [folds == fold for fold in range(FOLDS) if (folds == fold).any()]
-    asked = np.flatnonzero(folds >= 0)
+    validated_rows = np.flatnonzero(folds >= 0)
     trials = []
     for penalty, answers in validated(x, y, weights, held, classes=data.classes):
-        found = torch.from_numpy(answers[asked]).float()
-        losses = Layers.losses(found[None], torch.from_numpy(y[asked]))[0].numpy()
-        loss = float(np.average(losses, weights=weights[asked]))
-        choice = Choice(names, penalty, class_weights=False, straight=True)
-        trials.append(Trial(choice, loss, data.by_item(found.numpy(), asked)))
+        found = torch.from_numpy(answers[validated_rows]).float()
+        losses = Layers.losses(found[None], torch.from_numpy(y[validated_rows]))[0].numpy()
+        loss = float(np.average(losses, weights=weights[validated_rows]))
+        choice = Choice(names, penalty, class_weights=False, is_linear=True)
+        trials.append(Trial(choice, loss, data.by_item(found.numpy(), validated_rows)))
     return trials

@@ -1,8 +1,8 @@
 """A tokenizer for a data set's own channels, bands or columns, trained with its head.
 
-It starts from the base's where they have something in common: channels of the same name,
-bands in their order, positions in proportion. The trunk stays as it is; gradients pass
-through it.
+It starts from the weights of the base's tokenizer where both have something in common: channels
+of the same name, bands in their order, positions in proportion. The trunk stays as it is;
+gradients pass through it.
 """
 
 from __future__ import annotations
@@ -17,72 +17,56 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from omnivec2.checkpoint import dequantise
-from omnivec2.network.config import ImuTokenizerConfig
 from omnivec2.network.fc_head import FullyConnectedHead
 from omnivec2.network.omnivec2 import OmniVec2, module_name
 from omnivec2.preprocess import Array, collate
-from omnivec2.spec import Modality
 from omnivec2.training.adaptation.fitting.fit_layers import answers_of, standardise
 from omnivec2.training.adaptation.frozen_network import Base
 from omnivec2.training.adaptation.reading.prepared_rows import Prepared
 from omnivec2.training.batches import as_tensors
-from omnivec2.training.data import augmentation
-from omnivec2.training.data.base import Augment, TaskData
+from omnivec2.training.data.base import TaskData
 from omnivec2.training.evaluation.quality_metrics import METRICS
-from omnivec2.training.structure.fitted_constants import input_constants
+from omnivec2.training.modalities import modality_training
+from omnivec2.training.structure.fitted_constants import set_input_constants
 
 _BATCH = 32
 _RATE = 1e-3
 _WARMUP_STEPS = 10
 _DECAY = 0.05
-_MEASURED = 8
-"""How many times a training is measured on what it is not fitted to."""
-
-_AXES = 3
-"""Channels of a motion sensor come in threes, which a small rotation of it mixes."""
+_MEASUREMENTS = 8
+"""Times that a training is measured on items it is not fitted to."""
 
 
-def start_tokenizer(
-    network: OmniVec2, base: Base, task: TaskData, channels: list[str], known: list[str]
-) -> None:
+def start_tokenizer(network: OmniVec2, base: Base, task: TaskData) -> None:
     """Set a fresh tokenizer's constants, and its weights where the base has a counterpart.
 
     Args:
-        network: holds the tokenizer, under the name of the task.
-        base: holds the modality's own.
-        task: the labelled samples.
-        channels: names of the new channels (IMU).
-        known: names of the base's channels (IMU).
+        network: The network that holds the tokenizer, its only one.
+        base: The base, which holds the modality's own tokenizer.
+        task: The labelled samples.
     """
     (name,) = network.tokenizers
     tokenizer = network.tokenizers[name]
-    buffers = dict(tokenizer.named_buffers())
-    for key, value in input_constants(task).items():
-        buffers[key].copy_(torch.as_tensor(value))
-    if task.modality is Modality.TABULAR:
+    set_input_constants(tokenizer, task)
+    rules = modality_training(task.modality).adaptation
+    if not rules.starts_from_base:
         return
     prefix = f"tokenizers.{base.tokenizer}."
-    theirs = {
+    known = {
         key.removeprefix(prefix): torch.from_numpy(np.ascontiguousarray(array))
         for key, array in dequantise(base.part(prefix)).items()
     }
     own = dict(tokenizer.named_parameters())
     with torch.no_grad():
         for key in ("cls", "norm.weight", "norm.bias", "project.bias"):
-            own[key].copy_(theirs[key])
-        _copy_positions(own, theirs)
-        if task.modality is Modality.IMU:
-            config = base.config.tokenizers[base.tokenizer]
-            assert isinstance(config, ImuTokenizerConfig)
-            _copy_channels(own["project.weight"], theirs["project.weight"],
-                           config.patch, channels, known)  # fmt: skip
-        elif own["project.weight"].shape == theirs["project.weight"].shape:
-            own["project.weight"].copy_(theirs["project.weight"])
+            own[key].copy_(known[key])
+        _copy_positions(own, known)
+        rules.start_projection(own["project.weight"], known["project.weight"], base, task)
 
 
-def _copy_positions(own: dict[str, nn.Parameter], theirs: dict[str, Tensor]) -> None:
-    """Position tables, stretched to the new number of tokens."""
-    for key, value in theirs.items():
+def _copy_positions(own: dict[str, nn.Parameter], known: dict[str, Tensor]) -> None:
+    """Copy position tables, stretched to the new number of tokens."""
+    for key, value in known.items():
         if key.startswith("positions."):
             stretched = F.interpolate(
                 value.T[None], size=own[key].shape[0], mode="linear", align_corners=True
@@ -90,28 +74,15 @@ def _copy_positions(own: dict[str, nn.Parameter], theirs: dict[str, Tensor]) -> 
             own[key].copy_(stretched[0].T)
 
 
-def _copy_channels(
-    own: nn.Parameter, theirs: Tensor, patch: int, channels: list[str], known: list[str]
-) -> None:
-    """Columns of the projection of channels that both have; those of others stay as drawn."""
-    source = theirs.reshape(len(theirs), patch, len(known))
-    if own.numel() != len(theirs) * patch * len(channels):
-        return
-    target = own.reshape(len(theirs), patch, len(channels))
-    for index, name in enumerate(channels):
-        if name in known:
-            target[:, :, index] = source[:, :, known.index(name)]
-
-
 @dataclass(frozen=True)
 class Tuned:
     """A tokenizer that was trained together with its head.
 
     Attributes:
-        network: with both in place, in evaluation mode.
-        steps: how long it was trained.
-        metric: on the inputs of fold 0, when not fitted to them.
-        loss: likewise, per input.
+        network: The network with both in place, in evaluation mode.
+        steps: The number of training steps.
+        metric: The metric on the inputs of fold 0, when not fitted to them.
+        loss: The loss per input, measured likewise.
     """
 
     network: OmniVec2
@@ -132,28 +103,31 @@ def tune(
     seed: int,
     advance: Callable[[int], None] = lambda _: None,
 ) -> Tuned:
-    """Train tokenizer and head through the frozen trunk; once to see how long, once on all.
+    """Train tokenizer and head through the frozen trunk, twice.
+
+    The first training, without the held-out items, finds the best number of steps; the second
+    uses all items.
 
     Args:
-        network: with the tokenizer at its start; it is not changed.
-        route: of the head.
-        data: the labelled samples.
-        held: items that the first training is measured on.
-        classes: how many; 0 for quantities.
-        metric: what is reported.
-        steps: of the longest training.
-        seed: of the head's start and of the order.
-        advance: told how many steps are done; ``2 x steps`` in all.
+        network: The network with the tokenizer at its start; it is not changed.
+        route: The name of the head.
+        data: The labelled samples.
+        held: The items that the first training is measured on.
+        classes: The number of classes; 0 for quantities.
+        metric: The metric that is reported.
+        steps: The number of steps of the longest training.
+        seed: The seed of the head's start and of the order.
+        advance: A callback with the number of steps done since the last; ``2 x steps`` in all.
     """
     everything = np.arange(len(data.labels))
     first = _Tuning(network, route, data.take(np.setdiff1d(everything, held)), classes, steps, seed)
-    asked = data.take(held)
+    held_out = data.take(held)
     best_loss, best_value, best_step = np.inf, float("nan"), 0
     for step in range(steps):
         first.step(step)
         advance(1)
-        if (step + 1) % max(1, steps // _MEASURED) == 0:
-            loss, value = first.measure(asked, metric)
+        if (step + 1) % max(1, steps // _MEASUREMENTS) == 0:
+            loss, value = first.measure(held_out, metric)
             if loss < best_loss:
                 best_loss, best_value, best_step = loss, value, step + 1
     last = _Tuning(network, route, data, classes, steps, seed)
@@ -171,13 +145,14 @@ class _Tuning:
         self, network: OmniVec2, route: str, data: Prepared, classes: int, steps: int, seed: int
     ) -> None:
         self.network = copy.copy(network)
-        # Modules are registered in dicts: those of the copy must be its own.
+        # Modules are registered in dicts: the copy needs dicts of its own.
         self.network._modules = dict(network._modules)
         self.network.tokenizers = copy.deepcopy(network.tokenizers)
         self.network.heads = copy.deepcopy(network.heads)
         self.route, self.data, self.classes = route, data, classes
         self.steps, self.seed = steps, seed
-        self.augment = _augment_of(network.config.modality_of(route), data)
+        rules = modality_training(network.config.modality_of(route)).adaptation
+        self.augment = rules.augmentation(data.samples)
         self.per_item = 1.0 / np.bincount(data.item, minlength=len(data.labels))
         self.generator = np.random.default_rng((seed, 5))
         torch.manual_seed(seed)
@@ -201,7 +176,7 @@ class _Tuning:
         return head
 
     def step(self, number: int) -> None:
-        """One batch of inputs, a random sample of each."""
+        """Train on one batch of inputs, a random sample of each."""
         for group in self.optimiser.param_groups:
             done = number / self.steps
             group["lr"] = _RATE * min(1.0, (number + 1) / _WARMUP_STEPS) * (1.0 - 0.9 * done)
@@ -236,28 +211,25 @@ class _Tuning:
 
     @torch.no_grad()
     def measure(self, data: Prepared, metric: str) -> tuple[float, float]:
-        """Loss per input and the metric on inputs that were not fitted to."""
+        """Return the loss per input and the metric on inputs that were not fitted to."""
         predicted = answers_of(self.head, self._summaries(data), data.item)[1]
         value = METRICS[metric].measure(predicted, data.labels)
         return loss_of(predicted, data.labels, self.scale), value
 
 
-def _augment_of(modality: Modality, data: Prepared) -> Augment | None:
-    """Random variation of samples, where the modality has one that fits."""
-    if modality is Modality.HYPERSPECTRAL:
-        return augmentation.hyperspectral
-    if modality is Modality.IMU and data.samples[0]["signal"].shape[1] % _AXES == 0:
-        return augmentation.imu
-    return None
-
-
 def loss_of(predicted: Array, labels: Array, scale: Array) -> float:
-    """Loss per input: of probabilities [n, classes], or of values in units of ``scale``."""
+    """Return the loss per input.
+
+    Args:
+        predicted: The probabilities [n, classes], or the values [n, targets].
+        labels: The classes [n], or the values [n, targets].
+        scale: The deviation of the values, in units of which errors are squared.
+    """
     if labels.ndim == 1:
         return float(-np.log(np.maximum(predicted[np.arange(len(labels)), labels], 1e-9)).mean())
     return float(np.square((predicted - labels) / scale).mean())
 
 
 def scale_of(labels: Array) -> Array:
-    """Deviation of quantities, kept away from 0; not used for classes."""
+    """Return the deviation of quantities, kept away from 0; it is not used for classes."""
     return np.asarray(np.maximum(labels.std(axis=0), 1e-6))

@@ -1,4 +1,4 @@
-"""Arrays with labels: NumPy files, MATLAB files, and the IDX files of MNIST and its kin."""
+"""Arrays with labels: NumPy files, MATLAB files, and IDX files such as those of MNIST."""
 
 from __future__ import annotations
 
@@ -13,27 +13,17 @@ import numpy as np
 
 from omnivec2.errors import InvalidInputError
 from omnivec2.preprocess import Array
-from omnivec2.spec import Modality
 from omnivec2.training.adaptation.adaptation_request import DataPart
-from omnivec2.training.adaptation.reading.labelled_rows import (
-    Label,
-    Pixel,
-    Row,
-    Scene,
-    Value,
-    quantity,
-)
+from omnivec2.training.adaptation.adaptation_rules import AdaptationRules
+from omnivec2.training.adaptation.reading.labelled_rows import Label, Row, Value, quantity
 from omnivec2.training.adaptation.reading.labelled_tables import as_name
 
 _ONLY = "array"
-"""What the array of a file without names is called."""
+"""The name of the array of a file without names."""
 
 _IDX_TYPES = {0x08: ">u1", 0x09: ">i1", 0x0B: ">i2", 0x0C: ">i4", 0x0D: ">f4", 0x0E: ">f8"}
-_UNLABELLED = "0"
-"""Class of the pixels of a scene that nobody labelled, by the custom of such scenes."""
-
 _DAMAGED = (OSError, ValueError, EOFError, struct.error, zipfile.BadZipFile, zlib.error)
-"""What readers of these forms raise on damaged files."""
+"""The errors that readers of these forms raise on damaged files."""
 
 
 def is_arrays(path: Path) -> bool:
@@ -43,10 +33,10 @@ def is_arrays(path: Path) -> bool:
 
 
 def load_arrays(path: Path) -> dict[str, Array]:
-    """The arrays of a file by name; nothing pickled is read.
+    """Return the arrays of a file by name; nothing pickled is read.
 
     Raises:
-        InvalidInputError: it is damaged, or of none of the forms.
+        InvalidInputError: The file is damaged, or of none of the forms.
     """
     name = path.name.lower().removesuffix(".gz")
     try:
@@ -67,7 +57,7 @@ def load_arrays(path: Path) -> dict[str, Array]:
 
 
 def _read_idx(path: Path) -> Array:
-    """An IDX file (yann.lecun.com/exdb/mnist): type, number of axes, their lengths, data."""
+    """Read an IDX file (yann.lecun.com/exdb/mnist): type, number of axes, their lengths, data."""
     raw = path.read_bytes()
     data = gzip.decompress(raw) if path.name.endswith(".gz") else raw
     zero, kind, axes = struct.unpack(">HBB", data[:4])
@@ -78,25 +68,30 @@ def _read_idx(path: Path) -> Array:
     return flat.reshape(shape).astype(flat.dtype.newbyteorder("="))
 
 
-def read_arrays(part: DataPart, modality: Modality, *, regression: bool) -> list[Row]:
-    """The rows of one or several files of arrays.
+def read_arrays(part: DataPart, rules: AdaptationRules, *, regression: bool) -> list[Row]:
+    """Return the rows of one or several files of arrays.
+
+    Args:
+        part: The files, and the names of their arrays.
+        rules: The modality's rules.
+        regression: Whether labels are quantities.
 
     Raises:
-        InvalidInputError: an array is missing, or shapes do not belong together.
+        InvalidInputError: An array is missing, or shapes do not belong together.
     """
     rows: list[Row] = []
     for name in part.path:
-        rows += _rows_of(Path(name), part, modality, regression=regression)
+        rows += _rows_of(Path(name), part, rules, regression=regression)
     return rows
 
 
-def _rows_of(path: Path, part: DataPart, modality: Modality, *, regression: bool) -> list[Row]:
+def _rows_of(path: Path, part: DataPart, rules: AdaptationRules, *, regression: bool) -> list[Row]:
     arrays = load_arrays(path)
     labels = _labels(path, part, arrays)
     key = part.input[0] if part.input else _value_key(path, part, arrays)
     values = _find(path, arrays, key)
-    if modality is Modality.HYPERSPECTRAL and labels.shape == values.shape[:2] != (1,):
-        return _scene(path, values, labels)
+    if (pixels := rules.scene_rows(path, values, labels)) is not None:
+        return pixels
     items = _items(
         path, values, None if part.lengths is None else _find(path, arrays, part.lengths)
     )
@@ -148,21 +143,10 @@ def _find(path: Path, arrays: Mapping[str, Array], name: str) -> Array:
 
 
 def _items(path: Path, values: Array, lengths: Array | None) -> list[Value]:
-    """Inputs along the first axis, or pieces of the given lengths."""
+    """Split into inputs along the first axis, or into pieces of the given lengths."""
     if lengths is None:
         return list(values)
     ends = np.cumsum(lengths.astype(np.int64).ravel())
     if len(values) != (ends[-1] if len(ends) else 0):
         raise InvalidInputError(f"{path}: lengths do not add up to the {len(values)} samples")
     return list(np.split(values, ends[:-1]))
-
-
-def _scene(path: Path, cube: Array, labels: Array) -> list[Row]:
-    """The labelled pixels of a cube (height, width, bands)."""
-    scene = Scene(cube)
-    names = [as_name(cell) for cell in labels.ravel().tolist()]
-    return [
-        Row(f"{path.name}, pixel {index + 1}", Pixel(scene, index), name)
-        for index, name in enumerate(names)
-        if name != _UNLABELLED
-    ]

@@ -11,10 +11,14 @@ from omnivec2.training.adaptation.reading.labelled_tables import as_name, read_t
 
 
 def read_folder(part: DataPart, *, regression: bool) -> list[Row]:
-    """The rows of a folder, in the order of their paths.
+    """Return the rows of a folder, in the order of their paths.
+
+    Args:
+        part: The folder, and the file of labels if there is one.
+        regression: Whether labels are quantities.
 
     Raises:
-        InvalidInputError: there is nothing to read, or a file that the labels name is missing.
+        InvalidInputError: There is nothing to read, or a file that the labels name is missing.
     """
     folder = Path(part.path[0])
     if part.label is not None and Path(part.label).is_file():
@@ -28,12 +32,12 @@ def read_folder(part: DataPart, *, regression: bool) -> list[Row]:
         raise InvalidInputError(
             f"{folder}: names of folders are no quantities; give --labels a CSV of file and value"
         )
-    classes = sorted(entry for entry in folder.iterdir() if entry.is_dir() and _seen(entry))
+    classes = sorted(entry for entry in folder.iterdir() if entry.is_dir() and _is_visible(entry))
     rows = [
         Row(str(path.relative_to(folder)), path, entry.name)
         for entry in classes
         for path in sorted(entry.rglob("*"))
-        if path.is_file() and _seen(path)
+        if path.is_file() and _is_visible(path)
     ]
     if not rows:
         raise InvalidInputError(
@@ -44,7 +48,7 @@ def read_folder(part: DataPart, *, regression: bool) -> list[Row]:
 
 
 def _listed(folder: Path, listing: Path, regression: bool) -> list[Row]:
-    """Files named by the first column of a table; their labels are in the second."""
+    """Return the files named by the first column of a table; their labels are in the others."""
     frame = read_table(listing)
     if len(frame.columns) < 2:
         raise InvalidInputError(f"{listing}: expected two columns, a file and its label")
@@ -63,5 +67,5 @@ def _listed(folder: Path, listing: Path, regression: bool) -> list[Row]:
     return rows
 
 
-def _seen(path: Path) -> bool:
+def _is_visible(path: Path) -> bool:
     return not path.name.startswith(".")

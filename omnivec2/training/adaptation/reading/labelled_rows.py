@@ -1,4 +1,4 @@
-"""What every form of data is read into: one row per labelled input."""
+"""The rows that every form of data is read into: one per labelled input."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class Scene:
     _samples: Sequence[Sample] = field(default=())
 
     def samples(self, preprocessor: Preprocessor[Any, Any]) -> Sequence[Sample]:
-        """A window around every pixel, row by row, made when asked for."""
+        """Return a window around every pixel, row by row; each is made when it is looked up."""
         if not len(self._samples):
             self._samples = preprocessor.prepare(self.cube).samples
         return self._samples
@@ -47,9 +47,9 @@ class Row:
     """One labelled input, not yet decoded.
 
     Attributes:
-        where: file and row, for messages.
-        value: what is decoded.
-        label: name of its class, or its quantities.
+        where: The file and row, for messages.
+        value: The input.
+        label: The name of its class, or its quantities.
     """
 
     where: str
@@ -58,10 +58,14 @@ class Row:
 
 
 def quantity(cell: Any, where: str) -> float:
-    """A regression target.
+    """Return a regression target.
+
+    Args:
+        cell: The cell that holds it.
+        where: The file and row, for messages.
 
     Raises:
-        InvalidInputError: it is not a finite number.
+        InvalidInputError: The cell is not a finite number.
     """
     try:
         number = float(cell)

@@ -17,22 +17,20 @@ from omnivec2.errors import InputError, InvalidInputError
 from omnivec2.preprocess.formats.tables.csv_reader import read_csv
 from omnivec2.preprocess.formats.tables.frame import Frame
 from omnivec2.preprocess.formats.tables.table_limits import make_frame
-from omnivec2.spec import Limits, Modality
+from omnivec2.spec import Limits
 from omnivec2.training.adaptation.adaptation_request import DataPart
-from omnivec2.training.adaptation.reading.labelled_rows import Label, Row, Value, quantity
+from omnivec2.training.adaptation.adaptation_rules import AdaptationRules
+from omnivec2.training.adaptation.reading.labelled_rows import Label, Row, quantity
 
 _LIMITS = Limits(bytes=2**31, decoded_bytes=2**33, rows=20_000_000, columns=10_000)
-"""Of a training table: what fits in memory; a request's limits are for strangers."""
-
-_INPUT_NAMES = ("text", "sentence", "smiles", "path", "file", "filename", "image")
-_TEXTS = (Modality.TEXT, Modality.GRAPH)
+"""Limits of a training table, which must fit in memory; a request's are for untrusted files."""
 
 
 def read_table(path: Path) -> Frame:
-    """A table file as columns; TSV is read without quoting, as data sets of texts are written.
+    """Read a table file; TSV is read without quoting, as data sets of texts are written.
 
     Raises:
-        InvalidInputError: it cannot be read; the message names file and line.
+        InvalidInputError: The file cannot be read; the message names file and line.
     """
     data = path.read_bytes()
     name = path.name.lower()
@@ -53,7 +51,7 @@ def read_table(path: Path) -> Frame:
 
 
 def _read_tsv(data: bytes) -> Frame:
-    """Tab-separated cells; there is a header if no cell of the first line is empty or a number."""
+    """Read tab-separated cells; no cell of a header is empty or a number."""
     lines = io.StringIO(data.decode("utf-8-sig"), newline="\n")
     cells = list(csv.reader(lines, delimiter="\t", quoting=csv.QUOTE_NONE))
     cells = [row for row in cells if row]
@@ -64,13 +62,14 @@ def _read_tsv(data: bytes) -> Frame:
             raise InvalidInputError(
                 f"line {number} has {len(row)} fields; expected {len(cells[0])} as in the first"
             )
-    named = not any(not cell.strip() or _is_number(cell) for cell in cells[0])
+    named = not any(not cell.strip() or is_number(cell) for cell in cells[0])
     names = cells.pop(0) if named else [""] * len(cells[0])
     columns = [np.array(column, dtype=object) for column in zip(*cells, strict=True)]
     return make_frame(names, columns, named=named)
 
 
-def _is_number(cell: Any) -> bool:
+def is_number(cell: Any) -> bool:
+    """Whether a cell can be read as a number."""
     try:
         float(cell)
     except (TypeError, ValueError):
@@ -78,20 +77,26 @@ def _is_number(cell: Any) -> bool:
     return True
 
 
-def read_rows(part: DataPart, modality: Modality, *, regression: bool) -> list[Row]:
-    """The rows of one or several tables of the same columns.
+def read_rows(part: DataPart, rules: AdaptationRules, *, regression: bool) -> list[Row]:
+    """Return the rows of one or several tables of the same columns.
+
+    Args:
+        part: The tables, and the names of their columns.
+        rules: The modality's rules.
+        regression: Whether labels are quantities.
 
     Raises:
-        InvalidInputError: a column is missing, or a cell is not usable; names file and row.
+        InvalidInputError: A column is missing, or a cell is not usable; the message names file
+            and row.
     """
     return [
         row
         for path in part.path
-        for row in _rows_of(Path(path), part, modality, regression=regression)
+        for row in _rows_of(Path(path), part, rules, regression=regression)
     ]
 
 
-def _rows_of(path: Path, part: DataPart, modality: Modality, *, regression: bool) -> list[Row]:
+def _rows_of(path: Path, part: DataPart, rules: AdaptationRules, *, regression: bool) -> list[Row]:
     frame = read_table(path)
     label = part.label or "label"
     wanted = [label.strip() for label in label.split(",")] if regression else [label]
@@ -100,11 +105,12 @@ def _rows_of(path: Path, part: DataPart, modality: Modality, *, regression: bool
     if part.group is not None:
         return _recordings(path, frame, part, wanted, chosen, regression=regression)
     left = [name for name in frame.columns if name not in {*wanted, *part.only}]
-    inputs = list(part.input) or _input_columns(path, modality, left)
+    inputs = list(part.input) or rules.input_columns(path, left)
     rows = []
     for index in chosen:
         where = f"{path.name}, row {index + 1}"
-        value = _value(frame, modality, inputs, index, path.parent)
+        cells = [frame.columns[name][index] for name in inputs]
+        value = rules.row_value(inputs, cells, path.parent)
         rows.append(Row(where, value, _label(frame, wanted, index, where, regression)))
     return rows
 
@@ -131,7 +137,7 @@ def _label(frame: Frame, columns: Sequence[str], index: int, where: str, regress
 
 
 def as_name(cell: Any) -> str:
-    """A cell as the name of a class: ``1.0`` and ``1`` are the same."""
+    """Return a cell as the name of a class: ``1.0`` and ``1`` are the same."""
     if cell is None or (isinstance(cell, float) and np.isnan(cell)):
         return ""
     if isinstance(cell, float | np.floating) and float(cell).is_integer():
@@ -139,42 +145,8 @@ def as_name(cell: Any) -> str:
     return str(cell).strip()
 
 
-def _input_columns(path: Path, modality: Modality, left: list[str]) -> list[str]:
-    """The columns that hold an input, where nobody named them."""
-    if modality in (Modality.TABULAR, Modality.HYPERSPECTRAL):
-        return left
-    if len(left) == 1:
-        return left
-    if modality is Modality.IMU and not set(left) & set(_INPUT_NAMES):
-        raise InvalidInputError(
-            f"{path}: give --group, the column that tells one recording from the next, or "
-            f"--input, the column of paths; the table has {', '.join(map(repr, left))}"
-        )
-    if known := [name for name in left if name.lower() in _INPUT_NAMES]:
-        return known[:1]
-    raise InvalidInputError(
-        f"{path}: give --input, the column that holds the input or its path; "
-        f"the table has {', '.join(map(repr, left))}"
-    )
-
-
-def _value(
-    frame: Frame, modality: Modality, inputs: Sequence[str], index: int, folder: Path
-) -> Value:
-    cells = [frame.columns[name][index] for name in inputs]
-    if modality is Modality.TABULAR:
-        row: dict[str, JsonValue] = {n: _json(c) for n, c in zip(inputs, cells, strict=True)}
-        return [row]
-    if modality is Modality.HYPERSPECTRAL and len(inputs) > 1:
-        # What is no number is found as such, with its row, when the spectrum is decoded.
-        return np.array([[float(c) if _is_number(c) else np.nan for c in cells]])
-    if modality in _TEXTS:
-        texts = ["" if cell is None else str(cell) for cell in cells]
-        return texts[0] if len(texts) == 1 else {"text": texts[0], "text_pair": texts[1]}
-    return folder / str(cells[0]).strip()
-
-
-def _json(cell: Any) -> JsonValue:
+def json_cell(cell: Any) -> JsonValue:
+    """Return a cell as a client would send it in JSON; missing ones are null."""
     if cell is None or isinstance(cell, bool | str):
         return cell
     if isinstance(cell, int | float):
@@ -191,7 +163,7 @@ def _recordings(
     *,
     regression: bool,
 ) -> list[Row]:
-    """Rows with the same value in the grouping column, in their order, as one recording."""
+    """Join the rows with the same value in the grouping column, in their order, to recordings."""
     group = str(part.group)
     _require(path, frame, [group])
     members: dict[str, list[int]] = {}
@@ -211,7 +183,8 @@ def _recordings(
         if len(labels) > 1:
             raise InvalidInputError(f"{where}: one recording has {len(labels)} different labels")
         value: JsonValue = {
-            column: [_json(cells[index]) for index in indices] for column, cells in columns.items()
+            column: [json_cell(cells[index]) for index in indices]
+            for column, cells in columns.items()
         }
         rows.append(Row(where, value, labels.pop()))
     return rows

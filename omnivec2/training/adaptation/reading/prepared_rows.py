@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,13 +11,10 @@ import numpy as np
 
 from omnivec2.errors import InputError, InvalidInputError, TooLargeError
 from omnivec2.preprocess import Array, Preprocessor, Sample
-from omnivec2.preprocess.imu import Recording
-from omnivec2.spec import Modality
 from omnivec2.training.adaptation.reading.labelled_rows import Pixel, Row, Value
+from omnivec2.training.modalities import modality_training
 
-_SHOWN = 3
-_AS_NPY = (Modality.DEPTH, Modality.POINTCLOUD, Modality.HYPERSPECTRAL)
-_AS_PICTURE = (Modality.IMAGE, Modality.XRAY, Modality.INFRARED)
+_MOST_NAMED = 3
 
 
 @dataclass(frozen=True)
@@ -26,10 +22,10 @@ class Prepared:
     """The samples of a part.
 
     Attributes:
-        samples: named arrays; an input (a recording) may have several.
-        item: int64 [samples], the input each belongs to.
-        labels: int64 [items] classes, or float32 [items, targets] quantities.
-        skipped: what could not be decoded, and why.
+        samples: The named arrays; an input (a recording) may have several.
+        item: The input that each sample belongs to, int64 [samples].
+        labels: The classes, int64 [items], or the quantities, float32 [items, targets].
+        skipped: The inputs that could not be decoded, with the reasons.
     """
 
     samples: list[Sample]
@@ -38,7 +34,7 @@ class Prepared:
     skipped: tuple[str, ...] = ()
 
     def take(self, items: Array) -> Prepared:
-        """The samples of some inputs, which are numbered anew."""
+        """Return the samples of some inputs, which are numbered anew."""
         number = np.full(len(self.labels), -1)
         number[items] = np.arange(len(items))
         kept = np.flatnonzero(number[self.item] >= 0)
@@ -57,14 +53,14 @@ def prepare_rows(
     """Decode and prepare every row.
 
     Args:
-        rows: of one part.
-        preprocessor: with the parameters of the head.
-        classes: labels in the order of outputs; none for quantities.
-        skip_bad: how many may fail.
-        advance: called after every row.
+        rows: The rows of one part.
+        preprocessor: The pre-processor with the parameters of the head.
+        classes: The labels in the order of outputs; none for quantities.
+        skip_bad: The number of rows that may fail.
+        advance: A callback after every row.
 
     Raises:
-        InvalidInputError: more rows failed, or all of a class; the first ones are named with
+        InvalidInputError: More rows failed, or all of a class; the first ones are named with
             their reasons.
     """
     samples: list[Sample] = []
@@ -83,16 +79,16 @@ def prepare_rows(
             kept.append(row)
         advance()
     if len(bad) > skip_bad:
-        more = f" and {len(bad) - _SHOWN} more" if len(bad) > _SHOWN else ""
+        more = f" and {len(bad) - _MOST_NAMED} more" if len(bad) > _MOST_NAMED else ""
         raise InvalidInputError(
             f"{len(bad)} of {len(rows)} inputs cannot be used; --skip-bad {len(bad)} goes on "
-            f"without them: {'; '.join(bad[:_SHOWN])}{more}"
+            f"without them: {'; '.join(bad[:_MOST_NAMED])}{more}"
         )
     if not kept:
         raise InvalidInputError("no input is left")
     if classes and (lost := {str(row.label) for row in rows} - {str(row.label) for row in kept}):
         raise InvalidInputError(
-            f"every input of {', '.join(sorted(lost)[:_SHOWN])} was skipped, the first is "
+            f"every input of {', '.join(sorted(lost)[:_MOST_NAMED])} was skipped, the first is "
             f"{bad[0]}; mend one, or take the class out"
         )
     index = {name: number for number, name in enumerate(classes)}
@@ -102,17 +98,22 @@ def prepare_rows(
 
 
 def samples_of(value: Value, preprocessor: Preprocessor[Any, Any]) -> list[Sample]:
-    """The samples of one input.
+    """Return the samples of one input.
+
+    Args:
+        value: The input.
+        preprocessor: The pre-processor with the parameters of the head.
 
     Raises:
-        InputError: it is not what the pre-processor takes.
+        InputError: The input is not one that the pre-processor takes.
     """
     if isinstance(value, Pixel):
         return [value.scene.samples(preprocessor)[value.index]]
     if isinstance(value, Path):
         prepared = preprocessor.prepare(preprocessor.decode(_read(value, preprocessor)))
     elif isinstance(value, np.ndarray):
-        prepared = _prepare_array(value, preprocessor)
+        rules = modality_training(preprocessor.modality).adaptation
+        prepared = rules.prepare_array(value, preprocessor)
     else:
         prepared = preprocessor.prepare(preprocessor.decode_json(value))
     if "grid" in prepared.context:  # one sample per pixel: a patch is about its middle
@@ -126,16 +127,3 @@ def _read(path: Path, preprocessor: Preprocessor[Any, Any]) -> bytes:
     if path.stat().st_size > most:
         raise TooLargeError(f"the file is larger than {most:,} bytes")
     return path.read_bytes()
-
-
-def _prepare_array(array: Array, preprocessor: Preprocessor[Any, Any]) -> Any:
-    modality = preprocessor.modality
-    if modality is Modality.IMU:
-        return preprocessor.prepare(Recording(array.astype(np.float64)))
-    if modality in _AS_NPY:
-        file = io.BytesIO()
-        np.save(file, array[None] if array.ndim == 1 else array)
-        return preprocessor.prepare(preprocessor.decode(file.getvalue()))
-    if modality in _AS_PICTURE:
-        return preprocessor.prepare(array[..., 0] if array.shape[2:] == (1,) else array)
-    raise InvalidInputError(f"arrays are not taken for {modality.value}; give files or a table")

@@ -17,17 +17,18 @@ from omnivec2.training.adaptation.reading.array_files import is_arrays, read_arr
 from omnivec2.training.adaptation.reading.labelled_folders import read_folder
 from omnivec2.training.adaptation.reading.labelled_rows import Row
 from omnivec2.training.adaptation.reading.labelled_tables import read_rows
+from omnivec2.training.modalities import modality_training
 
 
 @dataclass(frozen=True)
 class Parts:
-    """What is trained on and what is measured on.
+    """The rows to train on and those to measure on.
 
     Attributes:
-        train: the chosen fraction, class-balanced.
-        test: never looked at before the end.
-        pool: how many training rows the fraction was chosen from.
-        classes: labels as they stand in the data, in the order of the head's outputs.
+        train: The chosen fraction, class-balanced.
+        test: The rows that are not used before the end.
+        pool: The number of training rows that the fraction was chosen from.
+        classes: The labels as they stand in the data, in the order of the head's outputs.
     """
 
     train: list[Row]
@@ -37,28 +38,33 @@ class Parts:
 
 
 def read_part(part: DataPart, modality: Modality, *, regression: bool) -> list[Row]:
-    """The rows of a folder, of tables, or of arrays.
+    """Return the rows of a folder, of tables, or of arrays.
+
+    Args:
+        part: The folder or files.
+        modality: The modality of the inputs.
+        regression: Whether labels are quantities.
 
     Raises:
-        InvalidInputError: nothing is there, or something is wrong; names file and row.
+        InvalidInputError: Nothing is there, or something is wrong; the message names file and row.
     """
     first = Path(part.path[0])
     if first.is_dir():
         rows = read_folder(part, regression=regression)
     elif is_arrays(first):
-        rows = read_arrays(part, modality, regression=regression)
+        rows = read_arrays(part, modality_training(modality).adaptation, regression=regression)
     else:
-        rows = read_rows(part, modality, regression=regression)
+        rows = read_rows(part, modality_training(modality).adaptation, regression=regression)
     if not rows:
         raise InvalidInputError(f"{first}: no labelled input was found")
     return rows
 
 
 def read_parts(request: AdaptRequest) -> Parts:
-    """Both parts of a request: the fraction to learn from, and the test part.
+    """Return both parts of a request: the fraction to learn from, and the test part.
 
     Raises:
-        InvalidInputError: as ``read_part``; or there are too few labels, or unknown ones.
+        InvalidInputError: As for ``read_part``; or there are too few labels, or unknown ones.
     """
     regression = request.is_regression
     pool = read_part(request.train, request.modality, regression=regression)
@@ -99,10 +105,15 @@ def _classes(pool: Sequence[Row], test: Sequence[Row]) -> tuple[str, ...]:
 
 
 def choose(rows: Sequence[Row], share: float, *, seed: int) -> Array:
-    """Indices of a share of the rows, class by class, at least one of each class.
+    """Return the indices of a share of the rows, class by class, at least one of each class.
 
-    The total is exactly the rounded share (or the number of classes, if that is more):
-    what rounding leaves goes to the classes that were cut most.
+    The total is exactly the rounded share (or the number of classes, if that is more): the rows
+    that rounding leaves over go to the classes that were cut most.
+
+    Args:
+        rows: The rows to choose from.
+        share: The share of them, in 0..1.
+        seed: The seed of the choice.
     """
     labels = np.array([str(row.label) if isinstance(row.label, str) else "" for row in rows])
     generator = np.random.default_rng(seed)
@@ -123,12 +134,14 @@ def choose(rows: Sequence[Row], share: float, *, seed: int) -> Array:
 
 
 def folds_of(labels: Array, count: int, *, seed: int) -> Array:
-    """Which fold each row is validated in, class by class; -1 for the only row of its class.
+    """Return the fold that each row is validated in; -1 for the only row of its class.
+
+    Rows are shared out class by class.
 
     Args:
-        labels: class of each row; all 0 for quantities.
-        count: folds.
-        seed: of the order within a class.
+        labels: The class of each row; all 0 for quantities.
+        count: The number of folds.
+        seed: The seed of the order within a class.
     """
     generator = np.random.default_rng(seed)
     folds = np.full(len(labels), -1)

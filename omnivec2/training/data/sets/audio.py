@@ -38,7 +38,7 @@ _VAL_PER_CLASS = 3
 
 
 def load_esc10(at: Location) -> TaskData:
-    """ESC-10: folds 1 to 3 to train on, of which some recordings of fold 3 are ``val``."""
+    """Load ESC-10: folds 1 to 3 to train on, of which some recordings of fold 3 are ``val``."""
     folder = at.find("audio_esc10")
     spec = preprocess_spec(
         Modality.AUDIO, sample_rate=16000, mel_bins=128, frames=512, max_windows=12

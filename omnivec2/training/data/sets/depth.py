@@ -25,7 +25,7 @@ _VAL_SUBJECT, _VAL_TRIALS = 7, (3, 4)
 
 
 def load_utdmhad(at: Location) -> TaskData:
-    """Odd subjects train, even ones test; two trials of subject 7 are held out as ``val``."""
+    """Load UTD-MHAD: odd subjects train, even ones test; two trials of subject 7 are ``val``."""
     folder = at.find("depth_utdmhad")
     file = folder / "utdmhad_depth_16x60x80_uint8.npz"
     spec = preprocess_spec(Modality.DEPTH, frames=16, height=64, width=80, max_mm=4080)

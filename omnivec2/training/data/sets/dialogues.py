@@ -25,13 +25,13 @@ from omnivec2.training.data.sample_store import stored
 from omnivec2.wordpiece import END_ID, tokenizer
 
 _MAX_TOKENS = 512
-"""Of a dialogue; 95 in 100 are shorter. What is behind is cut."""
+"""Tokens of a dialogue, at most; 95 in 100 are shorter, and longer ones are cut."""
 _HELD_OUT = 50
 """Dialogues of DialogSum's development part that are validated on; training has the others."""
 
 _PERSON = re.compile(r"#(Person\d)#")
 """Speakers of DialogSum. Without the signs a name is two word pieces instead of four, and as
-many times may be written before it looks like a repetition; ROUGE never sees the signs."""
+many times may be written before it counts as a repetition; ROUGE ignores the signs."""
 
 _MTS = {
     "train": ("MTS-Dialog-TrainingSet.csv.gz",),
@@ -44,7 +44,7 @@ _MTS = {
 
 
 def load_dialogues(at: Location) -> TaskData:
-    """MTS-Dialog with its official parts; DialogSum's development part to train on as well.
+    """Load MTS-Dialog with its official parts; DialogSum's development part to train on as well.
 
     DialogSum's test part, where three people summarised each dialogue, is measured besides.
     """

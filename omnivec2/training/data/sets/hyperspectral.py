@@ -39,7 +39,7 @@ must therefore never be trained on."""
 
 
 def load_salinas(at: Location) -> TaskData:
-    """150 x 150 pixels of Salinas, 50 pixels of a class to train on, 20 as ``val``.
+    """Load 150 x 150 pixels of Salinas, 50 pixels of a class to train on, 20 as ``val``.
 
     Pixels are drawn at random as in most of the literature, so windows of the test part
     overlap windows of the training part: figures flatter what a new field would give.

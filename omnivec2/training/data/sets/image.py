@@ -36,7 +36,7 @@ _SCENE_HEIGHT, _SCENE_WIDTH = 192, 256
 
 
 def load_cifar10(at: Location) -> TaskData:
-    """CIFAR-10; 2,000 training pictures are held out as ``val``."""
+    """Load CIFAR-10; 2,000 training pictures are held out as ``val``."""
     archive = at.find("image_cifar10_jpeg/cifar10_jpeg.tar.xz")
     spec = preprocess_spec(Modality.IMAGE, height=96, width=96, resize="crop")
     preprocessor = build(spec)
@@ -114,7 +114,7 @@ BCCD_LABELS = ("WBC", "RBC", "Platelets")
 
 
 def load_bccd(at: Location) -> TaskData:
-    """BCCD with its own split; boxes without an area are left out."""
+    """Load BCCD with its own split; boxes without an area are left out."""
     folder = at.find("image_detection_bccd/BCCD")
     spec = preprocess_spec(
         Modality.IMAGE, height=_SCENE_HEIGHT, width=_SCENE_WIDTH, resize="stretch"
@@ -151,7 +151,7 @@ def load_bccd(at: Location) -> TaskData:
 
 
 def read_voc(path: Path, labels: tuple[str, ...]) -> dict[str, Array]:
-    """Boxes of a Pascal VOC annotation.
+    """Read the boxes of a Pascal VOC annotation.
 
     Returns:
         ``boxes`` float32 [n, 4] (cx, cy, w, h in 0..1) and ``labels`` int64 [n]. Boxes are
@@ -180,7 +180,7 @@ def _number(tree: ET.Element, path: str) -> float:
 
 
 def load_camvid(at: Location) -> TaskData:
-    """CamVid with the split of SegNet; metrics are taken at the pictures' own 240 x 180."""
+    """Load CamVid with the split of SegNet; metrics are taken at the pictures' own 240 x 180."""
     folder = at.find("image_segmentation_camvid")
     spec = preprocess_spec(
         Modality.IMAGE, height=_SCENE_HEIGHT, width=_SCENE_WIDTH, resize="stretch"

@@ -27,7 +27,7 @@ _VAL_SUBJECTS = (27, 28, 29)
 
 
 def load_ucihar(at: Location) -> TaskData:
-    """UCI HAR with its official split by person; three training persons are ``val``."""
+    """Load UCI HAR with its official split by person; three training persons are ``val``."""
     file = at.find("imu_ucihar/ucihar_raw_64x9_float16.npz")
     spec = preprocess_spec(Modality.IMU, window=64, rate_hz=50, channels=_CHANNELS)
     preprocessor = build(spec)

@@ -23,7 +23,7 @@ _LABELS = {"Person": "person", "Car": "car", "Bicycle": "bicycle", "OtherVehicle
 
 
 def load_hituav(at: Location) -> TaskData:
-    """Square crops around the objects of HIT-UAV, with its official split."""
+    """Load square crops around the objects of HIT-UAV, with its official split."""
     file = at.find("infrared_hituav/hituav_crops_32x32.npz")
     spec = preprocess_spec(
         Modality.INFRARED, height=64, width=64, low_percentile=1, high_percentile=99

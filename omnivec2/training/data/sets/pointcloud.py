@@ -27,7 +27,7 @@ clouds have none. Seeded by the item, so that prepared data never change."""
 
 
 def load_modelnet10(at: Location) -> TaskData:
-    """ModelNet10 with its official split; a tenth of the training part is ``val``.
+    """Load ModelNet10 with its official split; a tenth of the training part is ``val``.
 
     A few grids of the file are empty (7 to train on, 1 to test); they are left out.
     """
@@ -85,7 +85,7 @@ def _clouds(file: Path, part: str) -> Iterator[Array]:
 
 
 def surface(voxels: Array) -> Array:
-    """Occupied voxels of which at least one of the six neighbours is empty."""
+    """Return occupied voxels of which at least one of the six neighbours is empty."""
     padded = np.pad(voxels, 1)
     inside = np.ones_like(voxels)
     for axis in range(3):

@@ -1,4 +1,4 @@
-"""Tables: who earns over 50,000 dollars (Adult), whom a bank's call convinces (Bank Marketing)."""
+"""Tables: income over 50,000 dollars (Adult), and success of a bank's calls (Bank Marketing)."""
 
 from __future__ import annotations
 
@@ -52,11 +52,11 @@ _ADULT_COLUMNS = (
 _BANK_NUMBERS = ("campaign", "duration", "pdays", "previous", "age", "balance")
 
 _ADULT_WEIGHT = "fnlwgt"
-"""How many people a row stands for: a property of the census, not of the person."""
+"""A column with the number of people a row represents: a property of the census."""
 
 
 def load_adult(at: Location) -> TaskData:
-    """Adult (UCI) with its official split; a tenth of the training rows is ``val``."""
+    """Load Adult (UCI) with its official split; a tenth of the training rows is ``val``."""
     files = {part: at.find(f"tabular_adult/adult-{part}.csv.gz") for part in ("train", "test")}
     rows: dict[str, list[Row]] = {}
     targets: dict[str, list[int]] = {}
@@ -96,7 +96,7 @@ def load_adult(at: Location) -> TaskData:
 
 
 def load_bank(at: Location) -> TaskData:
-    """Bank Marketing; without an official split: 80, 10 and 10 % by class, fixed seed."""
+    """Load Bank Marketing, which has no official split: 80, 10 and 10 % by class, fixed seed."""
     file = at.find("tabular_bank/bank-full.csv.gz")
     table = _read(file)
     names = table[0][:-1]
@@ -132,9 +132,13 @@ def load_bank(at: Location) -> TaskData:
 
 
 def schema(rows: Sequence[Row], numbers: Sequence[str]) -> list[dict[str, Any]]:
-    """Columns as the pre-processor's parameters state them, measured on training rows.
+    """Return columns as the pre-processor's parameters state them, from training rows.
 
     A column without any value is left out.
+
+    Args:
+        rows: The training rows.
+        numbers: The names of the numeric columns.
     """
     columns: list[dict[str, Any]] = []
     for name in rows[0]:

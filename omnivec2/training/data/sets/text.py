@@ -26,7 +26,7 @@ _Labelled = list[tuple[JsonValue, int]]
 
 
 def load_sst2(at: Location) -> TaskData:
-    """Whole sentences of SST-2 (English) with the split of the Stanford Sentiment Treebank.
+    """Load whole sentences of SST-2 (English) with the split of the Stanford Sentiment Treebank.
 
     The ``val`` part is GLUE's validation part. The Parquet files beside these are a
     translation into Vietnamese, in spite of their names.
@@ -63,7 +63,7 @@ def load_sst2(at: Location) -> TaskData:
 
 
 def load_mrpc(at: Location) -> TaskData:
-    """Microsoft Research Paraphrase Corpus with its official test part."""
+    """Load the Microsoft Research Paraphrase Corpus with its official test part."""
     folder = at.find("text_mrpc")
     spec = preprocess_spec(Modality.TEXT, max_tokens=256, pair=True)
     files = {part: f"msr-para-{part}.tsv.gz" for part in ("train", "val", "test")}
@@ -95,7 +95,7 @@ def load_mrpc(at: Location) -> TaskData:
 
 
 def load_sick(at: Location) -> TaskData:
-    """Sentences Involving Compositional Knowledge, with the split of SemEval 2014."""
+    """Load Sentences Involving Compositional Knowledge, with the split of SemEval 2014."""
     folder = at.find("text_sick_nli")
     spec = preprocess_spec(Modality.TEXT, max_tokens=256, pair=True)
     files = {"train": "SICK_train", "val": "SICK_trial", "test": "SICK_test_annotated"}

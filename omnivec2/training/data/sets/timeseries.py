@@ -23,11 +23,11 @@ CONTEXT, HORIZON = 336, 96
 _MONTH_HOURS = 30 * 24
 _PARTS = {"train": (0, 12), "val": (12, 16), "test": (16, 20)}
 """Months. The split of Informer (Zhou et al. 2021) and of the tables that follow it;
-windows of ``val`` and ``test`` may look back into the part before."""
+windows of ``val`` and ``test`` may reach back into the part before."""
 
 
 def load_etth1(at: Location) -> TaskData:
-    """ETTh1, each of its seven channels a series of its own, every window a sample."""
+    """Load ETTh1: each of its seven channels is a series, and every window a sample."""
     file = at.find("timeseries_ett/ETTh1.csv.gz")
     spec = preprocess_spec(Modality.TIMESERIES, context_length=CONTEXT, horizon=HORIZON)
     series = _read(file)
@@ -56,13 +56,13 @@ def load_etth1(at: Location) -> TaskData:
 
 
 def windows(series: Array, deviations: Array, start: int, stop: int) -> Split:
-    """Every window whose forecast lies in hours ``start`` to ``stop``.
+    """Return every window whose forecast lies in hours ``start`` to ``stop``.
 
     Args:
-        series: float32 [channels, hours].
-        deviations: float32 [channels], the scale of each channel's errors.
-        start: first hour of the part; contexts may begin before it.
-        stop: hour after the part's last.
+        series: The channels, float32 [channels, hours].
+        deviations: The scale of each channel's errors, float32 [channels].
+        start: The first hour of the part; contexts may begin before it.
+        stop: The hour after the part's last.
 
     Returns:
         samples by channel, then by time.

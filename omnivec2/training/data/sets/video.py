@@ -31,7 +31,7 @@ _FOLDERS = ("noFight", "fight")
 
 
 def load_fight(at: Location) -> TaskData:
-    """Clips of two seconds, kept as strips of 16 frames side by side."""
+    """Load clips of two seconds, kept as strips of 16 frames side by side."""
     folder = at.find("video_fight_surv")
     spec = preprocess_spec(Modality.VIDEO, frames=8, height=96, width=128, resize="stretch")
     preprocessor = build(spec)

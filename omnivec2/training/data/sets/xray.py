@@ -21,7 +21,7 @@ from omnivec2.training.data.sample_store import stored
 
 
 def load_pneumonia(at: Location) -> TaskData:
-    """PneumoniaMNIST with its official split."""
+    """Load PneumoniaMNIST with its official split."""
     file = at.find("xray_pneumoniamnist/pneumoniamnist.npz")
     spec = preprocess_spec(Modality.XRAY, height=96, width=96)
     preprocessor = build(spec)

@@ -17,9 +17,10 @@ from export.graphs.traceable import traceable_head
 from export.parity.parity_gate import Case, cases_of
 from export.repository.layouts import Layout
 from omnivec2.checkpoint import Checkpoint, read_checkpoint
-from omnivec2.network.config import PRESETS, HeadConfig, NetworkConfig, TextTokenizerConfig
+from omnivec2.network.config import PRESETS, HeadConfig, NetworkConfig
 from omnivec2.network.omnivec2 import OmniVec2
 from omnivec2.network.saved_network import load_network, save_network
+from omnivec2.network.tokenizers.text import TextTokenizerConfig
 from omnivec2.spec import HeadSpec, TaskFamily
 from tests.support.cut_networks import MAX_TOKENS, ROUTES, cut_heads
 from tests.support.networks import TOKENIZERS

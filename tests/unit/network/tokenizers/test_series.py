@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from omnivec2.network.config import HyperspectralTokenizerConfig
-from omnivec2.network.tokenizers.series import HyperspectralTokenizer
+from omnivec2.network.tokenizers.series import HyperspectralTokenizer, HyperspectralTokenizerConfig
 
 
 def test_neighbours_without_data_count_as_the_middle_pixel():

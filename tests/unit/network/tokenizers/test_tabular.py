@@ -5,8 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from omnivec2.network.config import TabularTokenizerConfig
-from omnivec2.network.tokenizers.tabular import Piecewise, TabularTokenizer
+from omnivec2.network.tokenizers.tabular import Piecewise, TabularTokenizer, TabularTokenizerConfig
 
 CONFIG = TabularTokenizerConfig(numbers=2, cardinalities=(3,), pieces=4)
 

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from omnivec2.network.config import VisualTokenizerConfig
-from omnivec2.network.tokenizers.visual import VideoTokenizer
+from omnivec2.network.tokenizers.visual import VideoTokenizer, VisualTokenizerConfig
 from omnivec2.spec import Modality
 
 

@@ -12,7 +12,7 @@ from torch import nn
 from torch._C._distributed_c10d import HashStore
 from torch.distributed.device_mesh import DeviceMesh, init_device_mesh
 
-from omnivec2.network.config import TransformerConfig
+from omnivec2.network.frozen_config import TransformerConfig
 from omnivec2.network.layers import TransformerLayer
 from omnivec2.training.distributed.processes import Processes, ShardedProcesses
 from omnivec2.training.distributed.sharding import (

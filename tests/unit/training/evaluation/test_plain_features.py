@@ -3,7 +3,8 @@ from __future__ import annotations
 import numpy as np
 
 from omnivec2.spec import Modality
-from omnivec2.training.evaluation.plain_features import feature_matrix, pooled
+from omnivec2.training.evaluation.plain_features import pooled
+from omnivec2.training.modalities import modality_training
 
 
 def test_pooling_takes_means_of_equal_blocks():
@@ -14,7 +15,7 @@ def test_pooling_takes_means_of_equal_blocks():
 
 def test_pictures_are_pooled_to_under_five_thousand_numbers():
     sample = {"pixels": np.zeros((96, 96, 3), dtype=np.uint8)}
-    assert feature_matrix(Modality.IMAGE, [sample]).shape == (1, 3072)
+    assert modality_training(Modality.IMAGE).plain_features([sample]).shape == (1, 3072)
 
 
 def _text(first, second=()):
@@ -24,13 +25,13 @@ def _text(first, second=()):
 
 
 def test_a_text_is_the_set_of_its_tokens():
-    row = feature_matrix(Modality.TEXT, [_text([7, 7, 9])]).toarray()[0]
+    row = modality_training(Modality.TEXT).plain_features([_text([7, 7, 9])]).toarray()[0]
     assert np.flatnonzero(row).tolist() == [7, 9, 101, 102]
     assert set(row) == {0.0, 1.0}
 
 
 def test_a_pair_is_what_its_texts_share_and_what_they_do_not():
-    row = feature_matrix(Modality.TEXT, [_text([7, 8], [8, 9])]).toarray()[0]
+    row = modality_training(Modality.TEXT).plain_features([_text([7, 8], [8, 9])]).toarray()[0]
     size = 30_522
     assert np.flatnonzero(row[:size]).tolist() == [7, 9, 101, 102]
     assert np.flatnonzero(row[size : 2 * size]).tolist() == [8]
@@ -43,7 +44,7 @@ def test_a_row_of_a_table_is_its_numbers_and_one_column_per_category():
         "missing": np.array([1], np.uint8),
         "categories": np.array([2, 0], np.int32),
     }
-    row = feature_matrix(Modality.TABULAR, [sample])[0]
+    row = modality_training(Modality.TABULAR).plain_features([sample])[0]
     assert row[:2].tolist() == [3.0, 1.0]
     assert np.flatnonzero(row[2:]).tolist() == [2, 128]
 
@@ -54,7 +55,7 @@ def test_a_graph_is_how_often_each_kind_of_atom_and_bond_occurs():
         "edge_features": np.array([[1], [3]], np.int32),
         "edge_mask": np.array([1, 0], np.uint8),
     }
-    row = feature_matrix(Modality.GRAPH, [sample])[0]
+    row = modality_training(Modality.GRAPH).plain_features([sample])[0]
     assert row[5] == 2
     assert row[128:130].tolist() == [1, 1]
     assert row[256:260].tolist() == [0, 1, 0, 0]
@@ -66,5 +67,5 @@ def test_points_are_counted_where_they_lie():
         "groups": np.zeros((1, 1, 3), np.float32),
         "centres": np.array([[-1.0, -1.0, 0.999]], np.float32),
     }
-    row = feature_matrix(Modality.POINTCLOUD, [sample])[0]
+    row = modality_training(Modality.POINTCLOUD).plain_features([sample])[0]
     assert np.flatnonzero(row).tolist() == [11]

@@ -6,7 +6,8 @@ import pytest
 import torch
 
 from omnivec2.spec import Modality
-from omnivec2.training.masked.masking import LITERAL_RATIOS, RATIOS, choose_hidden
+from omnivec2.training.masked.masking import choose_hidden
+from omnivec2.training.modalities import modality_training
 
 
 def _generator(seed: int = 0) -> torch.Generator:
@@ -44,9 +45,11 @@ def test_neighbours_of_a_span_are_hidden_together():
 
 
 def test_ratios_are_those_of_the_design_and_literally_those_of_the_paper():
-    named = {m: RATIOS[m] for m in (Modality.IMAGE, Modality.VIDEO, Modality.AUDIO)}
-    assert list(named.values()) == [0.75, 0.90, 0.80]
-    assert (RATIOS[Modality.POINTCLOUD], RATIOS[Modality.TEXT]) == (0.60, 0.15)
-    assert {LITERAL_RATIOS[m] for m in named} == {0.95} == {LITERAL_RATIOS[Modality.TEXT]}
-    assert LITERAL_RATIOS[Modality.POINTCLOUD] == 0.90
-    assert set(RATIOS) == set(Modality)
+    usual = {m: modality_training(m).hidden_share() for m in Modality}
+    paper = {m: modality_training(m).hidden_share(literal=True) for m in Modality}
+    named = [Modality.IMAGE, Modality.VIDEO, Modality.AUDIO]
+    assert [usual[m] for m in named] == [0.75, 0.90, 0.80]
+    assert (usual[Modality.POINTCLOUD], usual[Modality.TEXT]) == (0.60, 0.15)
+    assert {paper[m] for m in named} == {0.95} == {paper[Modality.TEXT]}
+    assert paper[Modality.POINTCLOUD] == 0.90
+    assert paper[Modality.IMU] == usual[Modality.IMU] == 0.40

@@ -8,10 +8,10 @@ from torch import Tensor
 
 from omnivec2.network.omnivec2 import OmniVec2
 from omnivec2.spec import Modality
-from omnivec2.training.masked import LITERAL_RESTORATIONS, RESTORATIONS, build_restoration
-from omnivec2.training.masked.masking import RATIOS, choose_hidden
+from omnivec2.training.masked.masking import choose_hidden
 from omnivec2.training.masked.objective import MaskedObjective
-from omnivec2.training.masked.word_restoration import MASK_ID, corrupted, two_stream_mask
+from omnivec2.training.modalities import modality_training
+from omnivec2.training.modalities.text import MASK_ID, corrupted, two_stream_mask
 from tests.support.hidden import (
     ROUTES,
     arrays,
@@ -28,23 +28,22 @@ def _generator(seed: int = 0) -> torch.Generator:
 
 def _encodings(network: OmniVec2, modality: Modality, inputs: object, hidden: Tensor) -> Tensor:
     # The literal kinds drop hidden words too; BERT's 8:1:1 shows some, which is tested below.
-    kind = build_restoration(modality, network.tokenizers[modality.value], literal=True)
+    kind = modality_training(modality).build_restoration(
+        network.tokenizers[modality.value], literal=True
+    )
     with torch.no_grad():
         seen = kind.see(inputs, hidden, _generator())
         return network.trunk.f.transformer(seen.tokens.x_BND, seen.tokens.mask_BN)
-
-
-def test_every_modality_can_be_restored():
-    assert set(RESTORATIONS) == set(LITERAL_RESTORATIONS) == set(Modality) == set(ROUTES)
 
 
 @pytest.mark.parametrize("modality", MODALITIES)
 def test_what_is_hidden_never_reaches_the_encoder(modality):
     network = pretraining_network().eval()
     inputs, other = arrays(modality, 3), arrays(modality, 3, seed=1)
-    kind = build_restoration(modality, network.tokenizers[modality.value])
+    kind = modality_training(modality).build_restoration(network.tokenizers[modality.value])
     maskable = kind.maskable(inputs)
-    hidden = choose_hidden(maskable, RATIOS[modality], _generator(), kind.span)
+    share = modality_training(modality).hidden_share()
+    hidden = choose_hidden(maskable, share, _generator(), kind.span)
     assert hidden.any()
     changed = with_other_hidden_content(modality, inputs, other, hidden)
     assert any(not torch.equal(changed[name], inputs[name]) for name in inputs)
@@ -59,7 +58,7 @@ def test_the_encoder_is_given_only_the_tokens_that_are_not_hidden(modality):
     network = pretraining_network()
     inputs = arrays(modality, 3)
     tokenizer = network.tokenizers[modality.value]
-    kind = build_restoration(modality, tokenizer, literal=True)
+    kind = modality_training(modality).build_restoration(tokenizer, literal=True)
     hidden = choose_hidden(kind.maskable(inputs), 0.5, _generator(), kind.span)
     seen = kind.see(inputs, hidden, _generator())
     whole = tokenizer(inputs).x_BND.shape[1]
@@ -156,7 +155,7 @@ def test_hidden_words_become_mask_another_word_or_themselves_eight_to_one_to_one
 
 def test_special_tokens_and_padding_are_never_hidden():
     network = pretraining_network()
-    kind = build_restoration(Modality.TEXT, network.tokenizers["text"])
+    kind = modality_training(Modality.TEXT).build_restoration(network.tokenizers["text"])
     inputs = arrays(Modality.TEXT, 2)
     inputs["attention_mask"][1, 6:] = 0
     maskable = kind.maskable(inputs)

@@ -13,9 +13,11 @@ from omnivec2.network.omnivec2 import OmniVec2
 from omnivec2.spec import Modality
 from omnivec2.training.data import load_task
 from omnivec2.training.data.base import TaskData
+from omnivec2.training.modalities import modality_training
+from omnivec2.training.modalities.tabular import PIECES
 from omnivec2.training.sampling import PairSampler
-from omnivec2.training.structure.fitted_constants import fit_constants, input_constants
-from omnivec2.training.structure.network_structure import TABULAR_PIECES, network_config
+from omnivec2.training.structure.fitted_constants import fit_constants
+from omnivec2.training.structure.network_structure import network_config
 from tests.support.tiny_data import TINY
 
 
@@ -50,16 +52,17 @@ def _edges_of(numbers: list[list[float]]) -> list[list[float]]:
     task = SimpleNamespace(
         modality=Modality.TABULAR, splits={"train": SimpleNamespace(samples=samples)}
     )
-    found = input_constants(cast(TaskData, task))
+    training = modality_training(Modality.TABULAR)
+    found = training.tokenizer_constants(cast(TaskData, task))
     deviations = found["piecewise.edges"] * found["std"][:, None] + found["mean"][:, None]
-    assert deviations.shape == (len(numbers[0]), TABULAR_PIECES + 1)
+    assert deviations.shape == (len(numbers[0]), PIECES + 1)
     return cast(list[list[float]], deviations.tolist())
 
 
 def test_pieces_of_a_column_tell_its_rare_large_values_apart() -> None:
     (edges,) = _edges_of([[0.0]] * 990 + [[1000.0 * i] for i in range(10)])
     assert edges == sorted(edges)
-    assert sum(edge > 100 for edge in edges) >= TABULAR_PIECES // 2
+    assert sum(edge > 100 for edge in edges) >= PIECES // 2
 
 
 def test_a_column_of_missing_numbers_has_pieces_too() -> None:

@@ -99,7 +99,7 @@ def test_an_input_counts_once_however_many_windows_it_has() -> None:
 
 def test_merged_layers_answer_the_mean_of_their_members() -> None:
     x, y = torch.randn(8, 6), torch.arange(8) % 3
-    layers = Layers(x, y, torch.ones(4, 8), [0.1] * 4, hidden=5, outputs=3, seed=0, apart=True)
+    layers = Layers(x, y, torch.ones(4, 8), [0.1] * 4, hidden=5, outputs=3, seed=0, own_starts=True)
     layers.step()
     config = HeadConfig(
         family=TaskFamily.CLASSIFICATION, tokenizer="", outputs=3, layers="fc", hidden=20

@@ -15,11 +15,11 @@ from omnivec2.training.adaptation.fitting.fit_layers import answers_of, fit
 from omnivec2.training.adaptation.fitting.labelled_summaries import Labelled
 from omnivec2.training.adaptation.fitting.linear_map import (
     PENALTIES,
-    Straight,
-    fit_straight,
+    LinearMap,
+    fit_linear_map,
     validated,
 )
-from omnivec2.training.adaptation.fitting.model_selection import is_straight_tried, trials_of
+from omnivec2.training.adaptation.fitting.model_selection import is_linear_map_tried, trials_of
 
 TOKENS = ("token_mean", "token_max")
 WIDE = (40, 90)
@@ -32,7 +32,7 @@ def samples(shape: tuple[int, int]) -> tuple[Array, Array]:
     return rng.normal(size=shape).astype(np.float32), rng.uniform(0.5, 2.0, shape[0])
 
 
-def head_of(found: Straight) -> FullyConnectedHead:
+def head_of(found: LinearMap) -> FullyConnectedHead:
     outputs, size = found.weight.shape
     config = HeadConfig(
         family=TaskFamily.EMBEDDING, tokenizer="", layers="fc", outputs=outputs,
@@ -43,7 +43,7 @@ def head_of(found: Straight) -> FullyConnectedHead:
     return head
 
 
-def probabilities(found: Straight, x: Array) -> Array:
+def probabilities(found: LinearMap, x: Array) -> Array:
     return head_of(found).layers(torch.from_numpy(x)).softmax(dim=1).numpy()
 
 
@@ -56,7 +56,7 @@ def test_the_head_gives_the_probabilities_of_a_logistic_regression(
 ) -> None:
     x, weights = samples(shape)
     labels = np.array(known)[np.arange(len(x)) % len(known)]
-    found = fit_straight(x, labels, weights, 3.0, classes=classes)
+    found = fit_linear_map(x, labels, weights, 3.0, classes=classes)
     exact = LogisticRegression(C=1 / 3.0, tol=1e-8, max_iter=10_000)
     wanted = np.zeros((len(x), classes))
     wanted[:, known] = exact.fit(x.astype(np.float64), labels, weights).predict_proba(x)
@@ -65,7 +65,7 @@ def test_the_head_gives_the_probabilities_of_a_logistic_regression(
 
 def test_where_all_labels_are_of_one_class_it_is_the_answer() -> None:
     x, weights = samples(WIDE)
-    found = fit_straight(x, np.full(len(x), 2), weights, 1.0, classes=3)
+    found = fit_linear_map(x, np.full(len(x), 2), weights, 1.0, classes=3)
     np.testing.assert_array_equal(probabilities(found, x).round(9), np.eye(3)[[2] * len(x)])
 
 
@@ -76,7 +76,7 @@ def test_the_head_gives_the_values_of_a_ridge_regression(
 ) -> None:
     x, weights = samples(shape)
     y = (x[:, :outputs] + 0.5 * x[:, 3:4] ** 2 + 2.0).astype(np.float32)
-    found = fit_straight(x, y, weights, 2.0, classes=0)
+    found = fit_linear_map(x, y, weights, 2.0, classes=0)
     exact = Ridge(alpha=2.0, solver="svd").fit(x.astype(np.float64), y, weights)
     wanted = exact.predict(x).reshape(-1, outputs)
     answers = head_of(found).layers(torch.from_numpy(x)).numpy()
@@ -113,22 +113,22 @@ def labelled(samples: int, classes: int, width: int = 6) -> Labelled:
 
 def test_a_linear_map_is_tried_where_labels_are_few_and_the_work_is_small() -> None:
     few = labelled(60, 3)
-    assert is_straight_tried(few, TOKENS, hidden=16)
-    assert not is_straight_tried(few, TOKENS, hidden=4)
-    assert not is_straight_tried(labelled(2000, 3), TOKENS, hidden=16)
-    assert is_straight_tried(labelled(1900, 3, width=800), TOKENS, hidden=16)
-    assert not is_straight_tried(labelled(1900, 4, width=800), TOKENS, hidden=16)
+    assert is_linear_map_tried(few, TOKENS, hidden=16)
+    assert not is_linear_map_tried(few, TOKENS, hidden=4)
+    assert not is_linear_map_tried(labelled(2000, 3), TOKENS, hidden=16)
+    assert is_linear_map_tried(labelled(1900, 3, width=800), TOKENS, hidden=16)
+    assert not is_linear_map_tried(labelled(1900, 4, width=800), TOKENS, hidden=16)
 
 
 def test_few_labels_try_two_layers_on_features_but_only_a_line_on_tokens() -> None:
     data = labelled(30, 2)
     tried = {
-        names: {trial.choice.straight for trial in trials_of(data, names, 16, 0)}
+        names: {trial.choice.is_linear for trial in trials_of(data, names, 16, 0)}
         for names in (("cls", "mean"), TOKENS)
     }
     assert tried == {("cls", "mean"): {False, True}, TOKENS: {True}}
     without_a_line = trials_of(data, TOKENS, 3, 0)
-    assert {trial.choice.straight for trial in without_a_line} == {False}
+    assert {trial.choice.is_linear for trial in without_a_line} == {False}
 
 
 def test_the_only_input_of_a_class_is_not_validated_on() -> None:
@@ -147,7 +147,7 @@ def test_the_linear_map_that_was_best_is_fitted_to_everything() -> None:
         data, family=TaskFamily.CLASSIFICATION, metric="accuracy", hidden=16, seed=0,
         candidates=[("cls", "mean"), TOKENS],
     )  # fmt: skip
-    assert found.choice.straight
+    assert found.choice.is_linear
     assert found.choice.summaries == TOKENS
     assert found.metric > 0.9
     rows = torch.from_numpy(np.concatenate([data.summaries[name] for name in TOKENS], axis=1))

@@ -1,0 +1,190 @@
+"""The rules by which a modality's labelled data becomes inputs and a tokenizer of a new head.
+
+Every modality has an object of these rules in ``omnivec2.training.modalities``. The rules of
+``AdaptationRules`` itself suit a modality whose inputs are files and whose tokenizer takes
+inputs of one form; the others override what differs.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Collection, Mapping, Sequence
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+from pydantic import JsonValue
+from torch import Tensor
+
+from omnivec2.errors import InvalidInputError, InvalidParameterError
+from omnivec2.network.config import Summary
+from omnivec2.preprocess import Array, Prepared, Preprocessor, Sample
+from omnivec2.spec import HeadSpec, TaskFamily
+from omnivec2.training.adaptation.frozen_network import Base
+from omnivec2.training.adaptation.reading.labelled_rows import Row, Value
+from omnivec2.training.data.base import Augment, TaskData
+
+FEATURE_SUMMARIES: tuple[Summary, ...] = ("cls", "mean")
+TOKEN_SUMMARIES: tuple[Summary, ...] = ("token_mean", "token_max", "token_deviation")
+
+INPUT_NAMES = ("text", "sentence", "smiles", "path", "file", "filename", "image")
+"""Names of a table's column that is taken for the input where none is given."""
+
+
+class AdaptationRules:
+    """The rules of a modality whose inputs are files, for the base's own tokenizer.
+
+    Class attributes:
+        is_supported: Whether two fully connected layers can answer the modality's tasks.
+        class_family: The family of a head that answers with a class.
+        summaries: The combinations of summaries that a head is chosen from.
+        starts_from_base: Whether a tokenizer of the data's own starts from the base's weights.
+    """
+
+    is_supported: ClassVar[bool] = True
+    class_family: ClassVar[TaskFamily] = TaskFamily.CLASSIFICATION
+    summaries: ClassVar[tuple[tuple[Summary, ...], ...]] = (
+        FEATURE_SUMMARIES,
+        TOKEN_SUMMARIES,
+        (*FEATURE_SUMMARIES, *TOKEN_SUMMARIES),
+    )
+    starts_from_base: ClassVar[bool] = True
+
+    # --- reading ------------------------------------------------------------------------
+
+    def input_columns(self, path: Path, columns: Sequence[str]) -> list[str]:
+        """Return the columns of a table that hold an input, where the request names none.
+
+        Args:
+            path: The table, for messages.
+            columns: The columns that are neither labels nor conditions.
+
+        Raises:
+            InvalidInputError: It is not clear which columns they are.
+        """
+        if len(columns) == 1:
+            return list(columns)
+        if known := [name for name in columns if name.lower() in INPUT_NAMES]:
+            return known[:1]
+        raise InvalidInputError(
+            f"{path}: give --input, the column that holds the input or its path; "
+            f"the table has {', '.join(map(repr, columns))}"
+        )
+
+    def row_value(self, columns: Sequence[str], cells: Sequence[Any], folder: Path) -> Value:
+        """Return the input that a table's row holds: the path of a file.
+
+        Args:
+            columns: The input columns.
+            cells: The row's cells in these columns.
+            folder: The folder that paths are relative to.
+        """
+        del columns
+        return folder / str(cells[0]).strip()
+
+    def scene_rows(self, path: Path, values: Array, labels: Array) -> list[Row] | None:
+        """Return a row per labelled pixel if the arrays are a labelled scene, else None."""
+        del path, values, labels
+        return None
+
+    def prepare_array(self, array: Array, preprocessor: Preprocessor[Any, Any]) -> Prepared:
+        """Prepare an input that is given as an array.
+
+        Raises:
+            InputError: The modality takes no arrays, or not this one.
+        """
+        del array
+        raise InvalidInputError(
+            f"arrays are not taken for {preprocessor.modality.value}; give files or a table"
+        )
+
+    # --- the tokenizer ------------------------------------------------------------------
+
+    def parameters_from_data(
+        self, rows: Sequence[Row], base: HeadSpec, given: Collection[str]
+    ) -> dict[str, JsonValue]:
+        """Return the parameters of the pre-processor that the data itself decides.
+
+        Args:
+            rows: The rows of the training part.
+            base: A head of the same modality.
+            given: The parameters that the request sets.
+
+        Raises:
+            InvalidInputError: The first input does not show what it must.
+        """
+        del rows, base, given
+        return {}
+
+    def needs_own_tokenizer(self, preprocessor: Preprocessor[Any, Any], base: HeadSpec) -> bool:
+        """Whether the base's tokenizer cannot take the data's inputs, and another one can.
+
+        Args:
+            preprocessor: The pre-processor of the new head.
+            base: A head that uses the base's tokenizer.
+
+        Raises:
+            InvalidParameterError: The inputs differ in a way that no tokenizer is trained for.
+        """
+        if preprocessor.inputs != base.inputs:
+            raise InvalidParameterError(
+                f"the tokenizer for {base.modality.value} takes {_shapes(base.inputs)}, "
+                f"these parameters make {_shapes(preprocessor.inputs)}"
+            )
+        return False
+
+    def start_projection(self, own: Tensor, known: Tensor, base: Base, task: TaskData) -> None:
+        """Copy the weights of the base's projection into a new tokenizer's, where they fit.
+
+        Args:
+            own: The weights of the new tokenizer, which are changed in place.
+            known: The weights of the base's tokenizer.
+            base: The base.
+            task: The labelled samples.
+        """
+        del base, task
+        if own.shape == known.shape:
+            own.copy_(known)
+
+    def augmentation(self, samples: Sequence[Sample]) -> Augment | None:
+        """Return the random variation of samples while a tokenizer is trained, if there is one."""
+        del samples
+        return None
+
+
+class PictureRules(AdaptationRules):
+    """The rules of pictures, which are also taken as arrays of pixels."""
+
+    def prepare_array(self, array: Array, preprocessor: Preprocessor[Any, Any]) -> Prepared:
+        """Prepare pixels (H, W, C) or (H, W)."""
+        return preprocessor.prepare(array[..., 0] if array.shape[2:] == (1,) else array)
+
+
+class NpyRules(AdaptationRules):
+    """The rules of a modality that takes .npy files, and hence arrays."""
+
+    def prepare_array(self, array: Array, preprocessor: Preprocessor[Any, Any]) -> Prepared:
+        """Prepare an array as the file that it would be."""
+        file = io.BytesIO()
+        np.save(file, array[None] if array.ndim == 1 else array)
+        return preprocessor.prepare(preprocessor.decode(file.getvalue()))
+
+
+class TextRules(AdaptationRules):
+    """The rules of a modality whose inputs are texts in a table."""
+
+    def row_value(self, columns: Sequence[str], cells: Sequence[Any], folder: Path) -> Value:
+        """Return a text, or two texts as the JSON form of a pair."""
+        del columns, folder
+        texts = ["" if cell is None else str(cell) for cell in cells]
+        return texts[0] if len(texts) == 1 else {"text": texts[0], "text_pair": texts[1]}
+
+
+def parameters_differ(preprocessor: Preprocessor[Any, Any], parameters: Mapping[str, Any]) -> bool:
+    """Whether a pre-processor has other parameters than those given."""
+    own = preprocessor.parameters
+    return bool(own != type(own).model_validate(parameters))
+
+
+def _shapes(tensors: Sequence[Any]) -> str:
+    return ", ".join(f"{tensor.name} {tensor.shape}" for tensor in tensors)

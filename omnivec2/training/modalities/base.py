@@ -1,0 +1,81 @@
+"""The contract of a modality in training: the parts that every modality must bring."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from omnivec2.network.tokenizers import AnyTokenizerConfig, Tokenizer
+from omnivec2.preprocess import Array, Preprocessor, Sample
+from omnivec2.spec import Modality
+from omnivec2.training.adaptation.adaptation_rules import AdaptationRules
+from omnivec2.training.data.base import Loader, TaskData
+from omnivec2.training.masked.restoration import Restoration
+from omnivec2.training.pictures.input_drawings import Drawing, TableRow
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModalityTraining(ABC):
+    """Everything that training, evaluation and adaptation know about one modality.
+
+    Attributes:
+        preprocessor: The class that makes its samples.
+        data_sets: The loader of each data set, by route.
+        mask_ratio: The share of tokens that masked pretraining hides, from the closest published
+            practice (MAE, VideoMAE, AudioMAE, BERT, Point-MAE, PatchTST); less where single
+            columns or atoms are hidden.
+        restoration: The way its tokens are hidden and restored.
+        display: The way an input is shown in reports: drawn, or as cells of a table.
+        adaptation: The rules by which labelled data becomes a head.
+        literal_mask_ratio: The paper's share, where it is another one: image, video and audio
+            95 %, points 90 %, text 95 % "with f = 5 %".
+        literal_restoration: The paper's way of restoring, where it is another one.
+        has_tokenizer_per_task: Whether a tokenizer belongs to one data set, as for tables, whose
+            columns are their own.
+    """
+
+    preprocessor: type[Preprocessor[Any, Any]]
+    data_sets: Mapping[str, Loader]
+    mask_ratio: float
+    restoration: type[Restoration[Any]]
+    display: Drawing | TableRow
+    adaptation: AdaptationRules
+    literal_mask_ratio: float | None = None
+    literal_restoration: type[Restoration[Any]] | None = None
+    has_tokenizer_per_task: bool = False
+
+    @abstractmethod
+    def tokenizer_config(self, task: TaskData) -> AnyTokenizerConfig:
+        """Return the sizes of a tokenizer for the samples of a task."""
+
+    @abstractmethod
+    def plain_features(self, samples: Sequence[Sample]) -> Any:
+        """Return the features that simple models are given: the network's arrays, made flat.
+
+        Returns:
+            float32 [samples, features], under some five thousand features; a sparse matrix of
+            that shape where the features are bags of ids.
+        """
+
+    def tokenizer_constants(self, task: TaskData) -> Mapping[str, Array]:
+        """Return constants fitted to a task's training part, by the tokenizer's buffer."""
+        del task
+        return {}
+
+    @property
+    def modality(self) -> Modality:
+        """The modality that the object is about."""
+        return self.preprocessor.modality
+
+    def hidden_share(self, *, literal: bool = False) -> float:
+        """Return the share of tokens to hide; the paper's own if ``literal``."""
+        if literal and self.literal_mask_ratio is not None:
+            return self.literal_mask_ratio
+        return self.mask_ratio
+
+    def build_restoration(self, tokenizer: Tokenizer, *, literal: bool = False) -> Restoration[Any]:
+        """Return the restoration of a tokenizer's tokens; the paper's own if ``literal``."""
+        kind = self.literal_restoration if literal else None
+        return (kind or self.restoration)(tokenizer)
