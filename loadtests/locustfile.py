@@ -21,7 +21,7 @@ from locust import FastHttpUser, LoadTestShape, events, task
 from locust.env import Environment
 from locust.runners import WorkerRunner
 
-from loadtests.traffic.answers import Answers, WrongAnswerError, stages_ms
+from loadtests.traffic.answer_checks import Answers, WrongAnswerError, stages_ms
 from loadtests.traffic.corpus import (
     LoadTestError,
     Target,

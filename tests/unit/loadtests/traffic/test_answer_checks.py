@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from loadtests.traffic.answers import Answers, WrongAnswerError, stages_ms
+from loadtests.traffic.answer_checks import Answers, WrongAnswerError, stages_ms
 from omnivec2.postprocess import postprocessor_for
 from omnivec2.preprocess import preprocessor_for
 from service.app import create_app
