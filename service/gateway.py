@@ -50,7 +50,7 @@ def _triton(settings: Settings, metrics: Metrics) -> Runtime:
     return runtime
 
 
-async def _trim_heap(is_busy: Callable[[], bool]) -> None:
+async def _trim_heap_regularly(is_busy: Callable[[], bool]) -> None:
     """Give back from time to time what decoding and inference left free in the heap."""
     trimmed = time.monotonic()
     while True:
@@ -198,7 +198,7 @@ class Gateway:
         self._dataplane = plane
         _LOG.info("ready: %s", ", ".join(sorted(plane.heads)))
         self._refreshed = time.monotonic()
-        calls = (self._poll_models(plane), _trim_heap(self._is_busy))
+        calls = (self._poll_models(plane), _trim_heap_regularly(self._is_busy))
         self._background += [asyncio.create_task(call) for call in calls]
 
     async def _start(self) -> None:
