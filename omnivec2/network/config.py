@@ -28,7 +28,7 @@ class TrunkConfig(FrozenConfig):
 
 
 class DecoderConfig(FrozenConfig):
-    """What writes the text of a summarization head: causal layers that look at its tokens."""
+    """The decoder of a summarization head: causal layers with cross-attention to its tokens."""
 
     layers: TransformerConfig
     word_width: int = Field(description="width of the text tokenizer's words, which it shares")
@@ -61,7 +61,7 @@ Summary = Literal["cls", "mean", "sum", "token_mean", "token_max", "token_deviat
 
 
 class HeadConfig(FrozenConfig):
-    """One modality-task: which tokenizer feeds it, its family and the size of its answer."""
+    """A head of one modality and task: its tokenizer, its family and the size of its answer."""
 
     family: TaskFamily
     tokenizer: str = Field(description="key into NetworkConfig.tokenizers")
