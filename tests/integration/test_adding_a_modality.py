@@ -68,7 +68,11 @@ def sources(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def seen(sources: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, object]:
     """What a process that runs the copy saw of the toy modality, from training to an answer."""
-    command = [sys.executable, str(TOY / "walk_through.py"), str(tmp_path_factory.mktemp("walk"))]
+    command = [
+        sys.executable,
+        str(TOY.parent / "toy_walk_through.py"),
+        str(tmp_path_factory.mktemp("walk")),
+    ]
     done = subprocess.run(
         command,
         check=False,

@@ -13,11 +13,11 @@ import time
 from pathlib import Path
 
 import numpy as np
-from export.repository.assemble import assemble
 from rich.console import Console
 from starlette.testclient import TestClient
 
 from export.export_run import export_checkpoint
+from export.repository.assembly import assemble
 from export.repository.layouts import Layout
 from omnivec2.checkpoint import read_checkpoint
 from omnivec2.training.recipe import Recipe
@@ -69,7 +69,7 @@ def main(folder: Path) -> dict[str, object]:
         return {
             "stages": sorted({row["stage"] for row in rows}),
             "heads": [head.route for head in read_checkpoint(checkpoint).heads],
-            "exported": {result.route: result.ok for result in results},
+            "exported": {result.name: result.ok for result in results},
             "models": client.get("/models").json()["models"],
             "page": client.get("/").status_code,
             "documented": sorted(client.get("/openapi.json").json()["paths"]),
