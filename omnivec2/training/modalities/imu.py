@@ -17,7 +17,7 @@ from omnivec2.network.tokenizers.series import ImuTokenizer, ImuTokenizerConfig
 from omnivec2.preprocess import Array, Prepared, Preprocessor, Sample
 from omnivec2.preprocess.formats.tables.frame import Frame
 from omnivec2.preprocess.formats.tables.time_axis import find_time_column
-from omnivec2.preprocess.imu import ImuPreprocessor, Recording
+from omnivec2.preprocess.imu import ImuParameters, ImuPreprocessor, Recording
 from omnivec2.spec import HeadSpec, PreprocessSpec
 from omnivec2.training.adaptation.adaptation_rules import (
     INPUT_NAMES,
@@ -116,8 +116,8 @@ class ImuRules(AdaptationRules):
 
 
 def _channels(spec: PreprocessSpec) -> list[str]:
-    channels = spec.parameters.get("channels", [])
-    return list(map(str, channels)) if isinstance(channels, list) else []
+    # A spec may leave out what is at its default.
+    return list(ImuParameters.model_validate(spec.parameters).channels)
 
 
 def _channels_in(row: Row, base: HeadSpec) -> dict[str, JsonValue]:
