@@ -1,4 +1,4 @@
-"""What a repository holds, and how heads get into it, without a server (see the integration)."""
+"""What a repository holds, and how heads are removed from it."""
 
 from __future__ import annotations
 
@@ -11,10 +11,8 @@ from export.parity.agreement import relative_error
 from export.repository.assembly import Record, read_record, write_record
 from export.repository.layouts import Layout
 from omnivec2.errors import ArtifactError, UnknownModelError
-from rollout.candidate_check import CandidateCheck
 from rollout.change_heads import remove_head
 from rollout.deployed_heads import list_heads, read_deployed, users_of
-from rollout.directory_swap import CANDIDATE_PREFIX, Swap, rolled_back_on_failure
 from rollout.triton_control import TritonControl
 from service.runtimes.embedded.repository_reader import read_repository
 from tests.support.tiny_models import classification, write_repository
@@ -43,6 +41,15 @@ def test_deployed_heads_are_listed_with_their_versions_and_parts(repository: Pat
         assert users_of("head_text_topic", deployed) == {"text_topic"}
 
 
+def test_models_that_cannot_be_read_are_left_out_of_what_is_deployed(repository: Path) -> None:
+    before = read_deployed(repository)
+    (repository / "text_sentiment" / "config.pbtxt").write_text("name: {")
+    (repository / "text_topic" / "1").rename(repository / "text_topic" / "latest")
+    assert read_deployed(repository).keys() == before.keys() - {"text_sentiment", "text_topic"}
+    with pytest.raises(ArtifactError, match="nowhere: no model repository"):
+        read_deployed(repository / "nowhere")
+
+
 def test_a_removed_head_takes_only_its_own_parts_with_it_and_stays_away(repository: Path) -> None:
     gone = remove_head("text/topic", repository)
     left = read_repository(repository)
@@ -61,42 +68,6 @@ def test_nothing_is_removed_while_a_server_does_not_answer(repository: Path) -> 
     with pytest.raises(ArtifactError, match=r"no Triton server at 127\.0\.0\.1:1"):
         remove_head("text/topic", repository, [TritonControl("127.0.0.1:1")])
     assert len(read_repository(repository).models) == len(HEADS)
-
-
-def test_what_was_put_in_place_is_put_back_when_something_fails(tmp_path: Path) -> None:
-    repository, staging = tmp_path / "repository", tmp_path / "staging"
-    for root, text in ((repository, "old"), (staging, "new")):
-        (root / "a" / "1").mkdir(parents=True)
-        (root / "a" / "1" / "file").write_text(text)
-    (staging / "b").mkdir()
-
-    def fail() -> None:
-        with rolled_back_on_failure(repository, staging, []) as swap:
-            swap.place("a")
-            swap.place("b")
-            assert (repository / "a" / "1" / "file").read_text() == "new"
-            raise RuntimeError
-
-    with pytest.raises(RuntimeError):
-        fail()
-    assert (repository / "a" / "1" / "file").read_text() == "old"
-    assert not (repository / "b").exists()
-
-
-def test_a_candidate_has_a_name_and_a_passport_of_its_own_and_no_route(tmp_path: Path) -> None:
-    repository = write_repository(tmp_path / "repository", HEADS[:1], Layout.FUSED)
-    staging = tmp_path / "staging"
-    staging.mkdir()
-    (repository / "text_sentiment").rename(staging / "text_sentiment")
-    swap = Swap(repository, staging)
-    config = (staging / "text_sentiment" / "config.pbtxt").read_text()
-    name = f"{CANDIDATE_PREFIX}text_sentiment"
-    swap.place_candidate("text_sentiment", CandidateCheck.candidate_config(config, name))
-    candidate = read_deployed(repository)[name]
-    assert (candidate.passport.model, candidate.head) == (name, None)
-    assert read_repository(repository).models == {}
-    swap.remove_candidate("text_sentiment")
-    assert list(repository.glob("*/config.pbtxt")) == []
 
 
 def test_an_answer_of_another_shape_or_without_a_number_is_infinitely_wrong() -> None:
