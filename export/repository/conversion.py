@@ -59,7 +59,7 @@ from omnivec2.terminal import make_console
 
 
 @dataclass(frozen=True)
-class Target:
+class BuildTarget:
     """The engine and precision to build for.
 
     Attributes:
@@ -85,7 +85,7 @@ def make_target(
     *,
     version_compatible: bool = False,
     timing_cache: Path | None = None,
-) -> Target:
+) -> BuildTarget:
     """Return a target, sure that this machine can build for it.
 
     Raises:
@@ -93,16 +93,16 @@ def make_target(
     """
     require_runnable(engine, precision)
     if engine == "onnx":
-        return Target(engine, precision)
+        return BuildTarget(engine, precision)
     trt, gpu = load_tensorrt()
-    return Target(engine, precision, trt, gpu, version_compatible, timing_cache)
+    return BuildTarget(engine, precision, trt, gpu, version_compatible, timing_cache)
 
 
 def build_repository(
     source: ExportedCheckpoint,
     out: Path,
     layout: Layout,
-    target: Target,
+    target: BuildTarget,
     console: Console | None = None,
 ) -> list[Path]:
     """Build every head of a checkpoint and write them as a model repository.
@@ -142,7 +142,7 @@ def build_repository(
 class _Builder:
     """Builds graphs of a checkpoint into a directory."""
 
-    def __init__(self, source: ExportedCheckpoint, target: Target, root: Path) -> None:
+    def __init__(self, source: ExportedCheckpoint, target: BuildTarget, root: Path) -> None:
         self.source, self.target = source, target
         self._root = root
         self._sessions: dict[str, ort.InferenceSession] = {}
@@ -359,12 +359,12 @@ _BUILDS: dict[Layout, Callable[[_Builder], Iterator[PlannedModel]]] = {
 }
 
 
-def _served_head(head: HeadSpec, target: Target) -> HeadSpec:
+def _served_head(head: HeadSpec, target: BuildTarget) -> HeadSpec:
     """Return the spec of a head as the target's engine takes its inputs."""
     return plan_spec(head) if target.engine == "tensorrt" else head
 
 
-def _served_part(part: PartSpec, target: Target) -> PartSpec:
+def _served_part(part: PartSpec, target: BuildTarget) -> PartSpec:
     if target.engine == "onnx":
         return part
     return part.model_copy(update={"inputs": tuple(plan_tensor(t) for t in part.inputs)})

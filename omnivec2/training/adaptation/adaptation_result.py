@@ -20,7 +20,7 @@ from omnivec2.training.evaluation.simple_models import LINEAR, TRIVIAL
 
 
 @dataclass(frozen=True)
-class Adapted:
+class AdaptationResult:
     """One adaptation.
 
     Attributes:
@@ -79,7 +79,7 @@ class Adapted:
         )
 
 
-def adapted_table(results: Sequence[Adapted]) -> Table:
+def adapted_table(results: Sequence[AdaptationResult]) -> Table:
     """Return a table with a row per adaptation; gains in green, losses in red."""
     table = Table(caption="gain: over the better simple model with the same labels")
     columns = ("head", "labels", "of", "test", "metric", "majority/mean", "linear", "ours",
@@ -104,7 +104,7 @@ def adapted_table(results: Sequence[Adapted]) -> Table:
     return table
 
 
-def write_json(result: Adapted, path: Path, *, threads: int) -> None:
+def write_json(result: AdaptationResult, path: Path, *, threads: int) -> None:
     """Write a result, with the machine it was measured on, into a file with one per route.
 
     Raises:

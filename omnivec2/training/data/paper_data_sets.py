@@ -27,9 +27,9 @@ from omnivec2.spec import DataSource, Modality, TaskFamily
 from omnivec2.training.data import augmentation
 from omnivec2.training.data.base import (
     Augment,
-    Lazy,
+    DataDirectories,
+    LazySequence,
     Loader,
-    Location,
     Split,
     TaskData,
     build,
@@ -117,7 +117,7 @@ SETS: dict[str, FileSet] = {
 """Route -> data set; the routes of the recipe ``paper``."""
 
 
-def load_set(route: str, at: Location) -> TaskData:
+def load_set(route: str, at: DataDirectories) -> TaskData:
     """Load one of :data:`SETS`.
 
     Args:
@@ -188,7 +188,7 @@ def _split(preprocessor: Preprocessor[Any, Any], folder: Path, labels: Sequence[
     def prepare(index: int) -> Sample:
         return _prepare(preprocessor, files[index].read_bytes(), str(files[index]))
 
-    return Split(Lazy(len(files), prepare), np.array(targets, dtype=np.int64))
+    return Split(LazySequence(len(files), prepare), np.array(targets, dtype=np.int64))
 
 
 def _shard_split(
@@ -207,7 +207,7 @@ def _shard_split(
     def prepare(index: int) -> Sample:
         return _prepare(preprocessor, shards.read(index), shards.place(index))
 
-    return Split(Lazy(len(shards), prepare), np.array(targets, dtype=np.int64))
+    return Split(LazySequence(len(shards), prepare), np.array(targets, dtype=np.int64))
 
 
 def _prepare(preprocessor: Preprocessor[Any, Any], data: bytes, place: str) -> Sample:

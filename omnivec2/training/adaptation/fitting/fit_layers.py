@@ -17,11 +17,11 @@ from omnivec2.network.config import HeadConfig, Summary
 from omnivec2.network.fc_head import TOKEN_SUMMARIES, FullyConnectedHead
 from omnivec2.preprocess import Array
 from omnivec2.spec import TaskFamily
-from omnivec2.training.adaptation.fitting.batched_layers import Layers
+from omnivec2.training.adaptation.fitting.batched_layers import BatchedLayers
 from omnivec2.training.adaptation.fitting.frozen_summaries import joined
 from omnivec2.training.adaptation.fitting.labelled_summaries import (
     Choice,
-    Labelled,
+    LabelledSummaries,
     constants_of,
     mean_by_item,
 )
@@ -48,7 +48,7 @@ class Fit:
 
 
 def fit(
-    data: Labelled,
+    data: LabelledSummaries,
     *,
     family: TaskFamily,
     metric: str,
@@ -94,7 +94,7 @@ def _value(predicted: Array, labels: Array, metric: str) -> float:
 
 
 def _fitted(
-    data: Labelled, choice: Choice, family: TaskFamily, hidden: int, seed: int
+    data: LabelledSummaries, choice: Choice, family: TaskFamily, hidden: int, seed: int
 ) -> FullyConnectedHead:
     """Fit the chosen layers to everything."""
     x, y = data.standardised(choice.summaries)
@@ -115,7 +115,7 @@ def _fitted(
 
 
 def _empty_head(
-    data: Labelled, choice: Choice, family: TaskFamily, hidden: int
+    data: LabelledSummaries, choice: Choice, family: TaskFamily, hidden: int
 ) -> FullyConnectedHead:
     config = HeadConfig(
         family=family, tokenizer="", outputs=data.outputs, layers="fc",
@@ -127,12 +127,12 @@ def _empty_head(
 
 
 def _set_mean_of_members(
-    head: FullyConnectedHead, data: Labelled, choice: Choice, x: Tensor, y: Tensor,
+    head: FullyConnectedHead, data: LabelledSummaries, choice: Choice, x: Tensor, y: Tensor,
     hidden: int, seed: int,
 ) -> None:  # fmt: skip
     """Fit several pairs of layers; their mean is again one pair."""
     weights = torch.from_numpy(data.weights(choice.class_weights)).expand(MEMBERS, -1)
-    layers = Layers(
+    layers = BatchedLayers(
         x, y, weights, [choice.weight_decay] * MEMBERS,
         hidden=hidden, outputs=data.outputs, seed=seed, own_starts=True,
     )  # fmt: skip

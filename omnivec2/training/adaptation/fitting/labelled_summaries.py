@@ -26,7 +26,7 @@ class Choice:
 
 
 @dataclass(frozen=True)
-class Labelled:
+class LabelledSummaries:
     """Summaries of labelled inputs.
 
     Attributes:

@@ -13,8 +13,8 @@ from omnivec2.preprocess import Preprocessor, Sample
 from omnivec2.spec import DataSource, Modality, TaskFamily
 from omnivec2.training.data import augmentation
 from omnivec2.training.data.base import (
+    DataDirectories,
     Loader,
-    Location,
     Split,
     TaskData,
     build,
@@ -37,7 +37,7 @@ ESC10_LABELS = (
 _VAL_PER_CLASS = 3
 
 
-def load_esc10(at: Location) -> TaskData:
+def load_esc10(at: DataDirectories) -> TaskData:
     """Load ESC-10: folds 1 to 3 to train on, of which some recordings of fold 3 are ``val``."""
     folder = at.find("audio_esc10")
     spec = preprocess_spec(

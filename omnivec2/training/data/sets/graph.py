@@ -14,8 +14,8 @@ from rdkit import Chem
 from omnivec2.preprocess import Array, Sample
 from omnivec2.spec import DataSource, Modality, Target, TaskFamily
 from omnivec2.training.data.base import (
+    DataDirectories,
     Loader,
-    Location,
     Split,
     TaskData,
     build,
@@ -56,7 +56,7 @@ _LIPOPHILICITY = _Table(
 )
 
 
-def _load(table: _Table, at: Location) -> TaskData:
+def _load(table: _Table, at: DataDirectories) -> TaskData:
     """Random 80, 10 and 10 % with a fixed seed; a molecule listed twice is in one part."""
     file = at.find(table.file)
     spec = preprocess_spec(Modality.GRAPH, laplacian_dims=16)

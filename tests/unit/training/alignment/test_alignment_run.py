@@ -35,7 +35,7 @@ from omnivec2.training.alignment.retrieval_metrics import (
     zero_shot_table,
 )
 from omnivec2.training.batches import as_tensors
-from omnivec2.training.data.base import Location, preprocess_spec
+from omnivec2.training.data.base import DataDirectories, preprocess_spec
 from tests.support.adapt_data import PREPROCESS, tiny_base
 from tests.support.tiny_data import TINY, utdmhad_inertial
 
@@ -245,7 +245,7 @@ def test_what_was_written_answers_as_what_was_measured(
 def test_utd_mhad_has_the_same_actions_before_the_camera_and_at_the_wrist(tmp_path: Path) -> None:
     TINY["depth/action"](tmp_path)
     utdmhad_inertial(tmp_path)
-    data = load_aligned("utd-mhad", Location(tmp_path, tmp_path / "cache"))
+    data = load_aligned("utd-mhad", DataDirectories(tmp_path, tmp_path / "cache"))
     assert data.names == ("wave", "clap")
     depth, imu = data.streams[Modality.DEPTH], data.streams[Modality.IMU]
     assert sorted(depth.train.labels) == sorted(imu.train.labels)
@@ -257,4 +257,4 @@ def test_utd_mhad_has_the_same_actions_before_the_camera_and_at_the_wrist(tmp_pa
 
 def test_a_data_set_that_is_unknown_is_named(tmp_path: Path) -> None:
     with pytest.raises(ArtifactError, match="no data set 'x' to align; there is utd-mhad"):
-        load_aligned("x", Location(tmp_path, tmp_path))
+        load_aligned("x", DataDirectories(tmp_path, tmp_path))
