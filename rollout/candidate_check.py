@@ -71,7 +71,7 @@ class CandidateCheck:
 
     Attributes:
         error: The largest relative difference between the parts and the head in one piece.
-        in_parts: Whether the head is put together from parts.
+        in_parts: Whether the head consists of several parts.
 
     Raises:
         ParityError: A graph cannot be loaded or run, gives other tensors than the head
@@ -221,7 +221,9 @@ def _run(
     for graph, session in zip(graphs, sessions, strict=True):
         names = [node.name for node in session.get_inputs()]
         if missing := [name for name in names if name not in tensors]:
-            raise ParityError(f"{graph.name}: takes {', '.join(missing)}, which nothing gives")
+            raise ParityError(
+                f"{graph.name}: takes {', '.join(missing)}, which no graph before it gives"
+            )
         inputs = {name: tensors[name] for name in names}
         outputs = [node.name for node in session.get_outputs()]
         answers = dict(zip(outputs, session.run(outputs, inputs), strict=True))

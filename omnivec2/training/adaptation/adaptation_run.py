@@ -22,7 +22,7 @@ from omnivec2.training.adaptation.adaptation_request import AdaptRequest
 from omnivec2.training.adaptation.adaptation_result import AdaptationResult
 from omnivec2.training.adaptation.adaptation_rules import FEATURE_SUMMARIES
 from omnivec2.training.adaptation.adapted_checkpoint import head_spec, write_adapted
-from omnivec2.training.adaptation.fitting.fit_layers import Fit, answers_of, fit
+from omnivec2.training.adaptation.fitting.fit_layers import FittedLayers, answers_of, fit
 from omnivec2.training.adaptation.fitting.frozen_summaries import joined, summarise
 from omnivec2.training.adaptation.fitting.labelled_summaries import LabelledSummaries
 from omnivec2.training.adaptation.fitting.linear_baseline import baselines
@@ -139,11 +139,11 @@ class _Adaptation:
         with self.times.measure("reading"):
             train, test = self._prepare()
         network = self._network(train)
-        found, tuned = self._fit(network, train)
+        fitted, tuned = self._fit(network, train)
         if tuned is not None:
             network = tuned.network
         else:
-            network.heads[module_name(self.request.route)].load_state_dict(found.head.state_dict())
+            network.heads[module_name(self.request.route)].load_state_dict(fitted.head.state_dict())
         labels = tuple(self.request.labels.get(name, name) for name in self.parts.classes)
         spec = head_spec(self.request, self.base, self.preprocessor, labels)
         written = write_adapted(
@@ -163,9 +163,9 @@ class _Adaptation:
             samples=len(test.labels),
             metric=self.request.metric_name,
             value=value,
-            validation=found.metric if tuned is None else tuned.metric,
+            validation=fitted.metric if tuned is None else tuned.metric,
             baselines=simple,
-            chosen=_describe(found, tuned),
+            chosen=_describe(fitted, tuned),
             skipped=len(self.skipped),
             seconds=self.times.total(),
             seed=self.request.seed,
@@ -176,14 +176,14 @@ class _Adaptation:
         return result
 
     def _prepare(self) -> tuple[Prepared, Prepared]:
-        prepared, left = [], self.request.skip_bad
+        prepared, remaining_skips = [], self.request.skip_bad
         for name, rows in (("train", self.parts.train), ("test", self.parts.test)):
             bar = self.progress.add_task(f"reading {name}", total=len(rows))
             part = prepare_rows(
-                rows, self.preprocessor, self.parts.classes, skip_bad=left,
+                rows, self.preprocessor, self.parts.classes, skip_bad=remaining_skips,
                 advance=lambda bar=bar: self.progress.advance(bar),  # type: ignore[misc]
             )  # fmt: skip
-            left -= len(part.skipped)
+            remaining_skips -= len(part.skipped)
             self.skipped += part.skipped
             prepared.append(part)
         return prepared[0], prepared[1]
@@ -220,7 +220,9 @@ class _Adaptation:
             sources=self.request.sources,
         )
 
-    def _fit(self, network: OmniVec2, train: Prepared) -> tuple[Fit, TunedTokenizer | None]:
+    def _fit(
+        self, network: OmniVec2, train: Prepared
+    ) -> tuple[FittedLayers, TunedTokenizer | None]:
         """Fit the layers, and train the tokenizer with them where that is better."""
         request = self.request
         summaries = self._summaries(network, train, "labelled samples")
@@ -228,20 +230,20 @@ class _Adaptation:
         candidates = self.training.adaptation.summaries
         bar = self.progress.add_task("fitting", total=len(candidates))
         with self.times.measure("fitting"):
-            found = fit(
+            fitted = fit(
                 data, family=request.family, metric=request.metric_name, hidden=request.hidden,
                 seed=request.seed, candidates=candidates,
                 advance=lambda: self.progress.advance(bar),
             )  # fmt: skip
         if self.own and request.tokenizer_steps:
-            self._set_form(network, found.choice.summaries, request.hidden)
+            self._set_form(network, fitted.choice.summaries, request.hidden)
             tuned = self._tuned(network, train, data)
             held = _held(data, request.seed)
-            untuned = loss_of(found.predicted[held], train.labels[held], scale_of(train.labels))
+            untuned = loss_of(fitted.predicted[held], train.labels[held], scale_of(train.labels))
             if tuned.loss < untuned:
-                return found, tuned
-        self._set_form(network, found.choice.summaries, found.head.first.out_features)
-        return found, None
+                return fitted, tuned
+        self._set_form(network, fitted.choice.summaries, fitted.head.first.out_features)
+        return fitted, None
 
     def _tuned(self, network: OmniVec2, train: Prepared, data: LabelledSummaries) -> TunedTokenizer:
         """Return the network with its tokenizer and head trained together."""
@@ -288,11 +290,11 @@ def _held(data: LabelledSummaries, seed: int) -> Any:
     return np.flatnonzero(folds_of(data.strata, FOLDS, seed=seed) == 0)
 
 
-def _describe(found: Fit, tuned: TunedTokenizer | None) -> str:
+def _describe(fitted: FittedLayers, tuned: TunedTokenizer | None) -> str:
     """Return the choice in words."""
     if tuned is not None:
         return f"tokenizer of its own, trained with the head for {tuned.steps} steps"
-    choice = found.choice
+    choice = fitted.choice
     summaries = f"summaries {' + '.join(choice.summaries)}"
     if choice.is_linear:
         return f"a linear map, {summaries}, penalty {choice.weight_decay:g}"

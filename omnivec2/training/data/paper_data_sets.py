@@ -173,7 +173,7 @@ def _classes(folder: Path) -> tuple[str, ...]:
 
 
 def _split(preprocessor: Preprocessor[Any, Any], folder: Path, labels: Sequence[str]) -> Split:
-    """The files of one part; without labels their targets are all 0."""
+    """Return the files of one part; without labels their targets are all 0."""
     files: list[Path] = []
     targets: list[int] = []
     for index, name in enumerate(labels or [""]):
@@ -194,7 +194,7 @@ def _split(preprocessor: Preprocessor[Any, Any], folder: Path, labels: Sequence[
 def _shard_split(
     preprocessor: Preprocessor[Any, Any], shards: Shards, labels: Sequence[str]
 ) -> Split:
-    """The samples of tar files; without labels their targets are all 0."""
+    """Return the samples of tar files; without labels their targets are all 0."""
     if not len(shards):
         raise ArtifactError(f"{', '.join(map(str, shards.paths)) or 'no .tar file'}: no samples")
     numbers = {label: number for number, label in enumerate(labels)}

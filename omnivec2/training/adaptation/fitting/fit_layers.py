@@ -31,7 +31,7 @@ from omnivec2.training.evaluation.quality_metrics import METRICS
 
 
 @dataclass(frozen=True)
-class Fit:
+class FittedLayers:
     """The fitted layers.
 
     Attributes:
@@ -56,7 +56,7 @@ def fit(
     seed: int,
     candidates: Sequence[tuple[Summary, ...]],
     advance: Callable[[], None] = lambda: None,
-) -> Fit:
+) -> FittedLayers:
     """Choose by validation, then fit to everything.
 
     Args:
@@ -85,7 +85,7 @@ def fit(
     number = int(np.argmax([sign * value for value in values]))
     chosen = best[number]
     head = _fitted(data, chosen.choice, family, hidden, seed)
-    return Fit(head, chosen.choice, values[number], chosen.predicted)
+    return FittedLayers(head, chosen.choice, values[number], chosen.predicted)
 
 
 def _value(predicted: Array, labels: Array, metric: str) -> float:
@@ -167,8 +167,8 @@ def answers_of(head: FullyConnectedHead, summaries: Tensor, item: Array) -> tupl
         The inputs, int64 [n], in order, and probabilities or values, float64 [n, outputs].
     """
     outputs = head.answer(summaries)
-    found = outputs["values"] if head.is_regression else outputs["logits"].softmax(dim=1)
-    return mean_by_item(found.numpy(), item)
+    predicted = outputs["values"] if head.is_regression else outputs["logits"].softmax(dim=1)
+    return mean_by_item(predicted.numpy(), item)
 
 
 def state_of(head: nn.Module) -> dict[str, Array]:

@@ -79,7 +79,7 @@ def choices(data: LabelledSummaries, names: tuple[Summary, ...]) -> list[Choice]
 
 
 class _Validation:
-    """All choices in all folds, trained side by side."""
+    """The validation of all choices, which are trained side by side in all folds."""
 
     def __init__(
         self, data: LabelledSummaries, names: tuple[Summary, ...], hidden: int, seed: int
@@ -111,7 +111,7 @@ class _Validation:
         )
 
     def run(self) -> list[Trial]:
-        """Every choice with the number of steps after which its folds' mean loss was least."""
+        """Return every choice with the number of steps that gave its folds the least mean loss."""
         best = [Trial(choice, np.inf, np.empty((0, 0))) for choice in self.choices]
         improved = 0
         for step in range(1, self.longest + 1):
@@ -130,7 +130,7 @@ class _Validation:
 
     @torch.no_grad()
     def _measure(self) -> tuple[list[float], Tensor]:
-        """Mean loss of each choice on what its folds were not fitted to; all answers."""
+        """Return the mean loss of each choice on what its folds held out, and all answers."""
         answers = self.layers.answers(self.x_AD)
         weighted = BatchedLayers.losses(answers, self.y_A) * self.held_KA
         shape = (len(self.choices), -1)
@@ -138,15 +138,15 @@ class _Validation:
         return total.tolist(), answers
 
     def _predicted(self, answers: Tensor, index: int) -> Array:
-        """[items, outputs]: each item's answer by the model that was not fitted to it."""
+        """Return each item's answer by the model not fitted to it: [items, outputs]."""
         folds = slice(index * len(self.used), (index + 1) * len(self.used))
         model, row = torch.nonzero(self.held_KA[folds], as_tuple=True)
-        found = answers[folds][model, row]
-        return self.data.by_item(found.numpy(), self.held_rows[row].numpy())
+        held_answers = answers[folds][model, row]
+        return self.data.by_item(held_answers.numpy(), self.held_rows[row].numpy())
 
 
 def _linear_trials(data: LabelledSummaries, names: tuple[Summary, ...], seed: int) -> list[Trial]:
-    """Linear maps with every penalty, validated in the same folds."""
+    """Return linear maps with every penalty, validated in the same folds."""
     x, y = (part.numpy() for part in data.standardised(names))
     weights = data.weights(False)
     folds = folds_of(data.strata, FOLDS, seed=seed)[data.item]
@@ -154,9 +154,10 @@ def _linear_trials(data: LabelledSummaries, names: tuple[Summary, ...], seed: in
     validated_rows = np.flatnonzero(folds >= 0)
     trials = []
     for penalty, answers in validated(x, y, weights, held, classes=data.classes):
-        found = torch.from_numpy(answers[validated_rows]).float()
-        losses = BatchedLayers.losses(found[None], torch.from_numpy(y[validated_rows]))[0].numpy()
+        held_answers = torch.from_numpy(answers[validated_rows]).float()
+        targets = torch.from_numpy(y[validated_rows])
+        losses = BatchedLayers.losses(held_answers[None], targets)[0].numpy()
         loss = float(np.average(losses, weights=weights[validated_rows]))
         choice = Choice(names, penalty, class_weights=False, is_linear=True)
-        trials.append(Trial(choice, loss, data.by_item(found.numpy(), validated_rows)))
+        trials.append(Trial(choice, loss, data.by_item(held_answers.numpy(), validated_rows)))
     return trials

@@ -202,12 +202,12 @@ class _Tuning:
 
     @torch.no_grad()
     def _summaries(self, data: Prepared) -> Tensor:
-        found = []
+        summaries = []
         for start in range(0, len(data.samples), _BATCH):
             inputs = as_tensors(collate(data.samples[start : start + _BATCH]))
             features = self.network.trunk(self.network.tokenize(self.route, inputs))
-            found.append(self.head.summarise(features))
-        return torch.cat(found)
+            summaries.append(self.head.summarise(features))
+        return torch.cat(summaries)
 
     @torch.no_grad()
     def measure(self, data: Prepared, metric: str) -> tuple[float, float]:

@@ -80,7 +80,7 @@ def load_esc10(at: DataDirectories) -> TaskData:
 
 
 def _held_out(clips: list[Path]) -> set[Path]:
-    """The last recordings of fold 3, whole: takes of one recording stay together."""
+    """Return the clips of the last recordings of fold 3; clips of a recording stay together."""
     held: set[Path] = set()
     for clip in reversed([clip for clip in clips if clip.name[0] == "3"]):
         recording = clip.name.rpartition("-")[0]
@@ -93,7 +93,7 @@ def _held_out(clips: list[Path]) -> set[Path]:
 
 
 def _prepare(preprocessor: Preprocessor[Any, Any], clips: list[Path]) -> Iterator[Sample]:
-    """Clips take five seconds, which is one window."""
+    """Prepare a clip of five seconds, which is one window."""
     for clip in clips:
         native = preprocessor.decode(clip.read_bytes(), "audio/ogg")
         yield preprocessor.prepare(native).samples[0]

@@ -57,7 +57,7 @@ _LIPOPHILICITY = _Table(
 
 
 def _load(table: _Table, at: DataDirectories) -> TaskData:
-    """Random 80, 10 and 10 % with a fixed seed; a molecule listed twice is in one part."""
+    """Load parts of 80, 10 and 10 %, drawn with a fixed seed; duplicates share a part."""
     file = at.find(table.file)
     spec = preprocess_spec(Modality.GRAPH, laplacian_dims=16)
     preprocessor = build(spec)
@@ -86,7 +86,7 @@ def _load(table: _Table, at: DataDirectories) -> TaskData:
 
 
 def _parts(molecules: list[str]) -> dict[str, Array]:
-    """Row numbers of each part."""
+    """Return the row numbers of each part."""
     keys = np.array([Chem.CanonSmiles(smiles) for smiles in molecules])
     distinct = np.random.default_rng(10).permutation(np.unique(keys))
     tenth = len(distinct) // 10

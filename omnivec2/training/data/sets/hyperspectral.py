@@ -81,7 +81,7 @@ def load_salinas(at: DataDirectories) -> TaskData:
 
 
 def _read(file: Path) -> tuple[Array, Array, Array]:
-    """The cube (unlabelled pixels are absent and stay 0), pixel numbers (row-major), labels."""
+    """Read the cube (absent, unlabelled pixels stay 0), pixel numbers (row-major), labels."""
     with np.load(file) as data:
         spectra, classes, positions = data["X"], data["y"], data["pos"]
     column, row = np.divmod(positions.astype(np.int64) - 1, _SIDE)

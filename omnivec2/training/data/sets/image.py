@@ -89,7 +89,7 @@ CIFAR10_LABELS = (
 
 
 def _read_cifar10(archive: Path) -> Iterator[Sample]:
-    """Every picture of the archive in the order of its paths, 32 x 32 and undoubled."""
+    """Read the pictures in the order of their paths, reduced to the 32 x 32 they were made from."""
     pictures: dict[str, Array] = {}
     with tarfile.open(archive, "r:xz") as tar:
         for member in tar:

@@ -71,7 +71,7 @@ def load_modelnet10(at: DataDirectories) -> TaskData:
 
 
 def _clouds(file: Path, part: str) -> Iterator[Array]:
-    """float32 [n, 3]: centres of occupied voxels that have an empty neighbour, with jitter."""
+    """Yield clouds, float32 [n, 3]: jittered centres of the voxels at the surface."""
     with np.load(file) as data:
         shape = tuple(int(side) for side in data["shape"])
         packed = data[f"vox_{part}"]

@@ -91,7 +91,7 @@ def windows(series: Array, deviations: Array, start: int, stop: int) -> Split:
 
 
 def _read(file: Path) -> Array:
-    """float32 [channels, hours] of all columns but the date."""
+    """Read float32 [channels, hours] of all columns but the date."""
     with gzip.open(file, "rt", newline="") as lines:
         rows = [row[1:] for row in list(csv.reader(lines))[1:]]
     return np.ascontiguousarray(np.array(rows, dtype=np.float32).T)

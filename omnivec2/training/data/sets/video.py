@@ -73,7 +73,7 @@ def load_fight(at: DataDirectories) -> TaskData:
 
 
 def _frames(path: Path) -> Array:
-    """uint8 [16, height, width, 3] of one strip."""
+    """Return the frames of one strip, uint8 [16, height, width, 3]."""
     with Image.open(io.BytesIO(path.read_bytes())) as picture:
         strip = np.asarray(picture.convert("RGB"))
     height, width, _ = strip.shape
