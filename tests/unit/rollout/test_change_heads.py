@@ -1,4 +1,4 @@
-"""What a repository holds, and how heads get into it, without a server (see the integration)."""
+"""Listing and removing deployed heads, without a server; adding one is an integration test."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def test_nothing_is_removed_while_a_server_does_not_answer(repository: Path) -> 
     assert len(read_repository(repository).models) == len(HEADS)
 
 
-def test_what_was_put_in_place_is_put_back_when_something_fails(tmp_path: Path) -> None:
+def test_replaced_directories_are_restored_after_a_failure(tmp_path: Path) -> None:
     repository, staging = tmp_path / "repository", tmp_path / "staging"
     for root, text in ((repository, "old"), (staging, "new")):
         (root / "a" / "1").mkdir(parents=True)
@@ -99,7 +99,7 @@ def test_a_candidate_has_a_name_and_a_passport_of_its_own_and_no_route(tmp_path:
     assert list(repository.glob("*/config.pbtxt")) == []
 
 
-def test_an_answer_of_another_shape_or_without_a_number_is_infinitely_wrong() -> None:
+def test_an_answer_of_another_shape_or_with_nan_has_an_infinite_error() -> None:
     ones = np.ones((2, 3))
     assert relative_error(ones, ones) == 0.0
     assert relative_error(ones[:1], ones) == float("inf")

@@ -24,7 +24,7 @@ def make_head(modality: str, inputs: dict[str, tuple[int, ...]], **fields: objec
     return head.model_copy(update=fields)
 
 
-def test_only_the_batch_of_fixed_shapes_is_open_up_to_the_heads_largest() -> None:
+def test_of_fixed_shapes_only_the_batch_is_dynamic_up_to_the_heads_largest() -> None:
     profile = head_profile(make_head("image", {"pixels": (96, 96, 3)}))
     shapes = [(size, 96, 96, 3) for size in (1, 4, 16)]
     assert profile == {"pixels": ShapeRange(*shapes)}

@@ -135,7 +135,7 @@ def test_heads_find_what_two_views_have_in_common() -> None:
     assert lengths == pytest.approx(np.ones(len(lengths)), abs=1e-6)
 
 
-def test_classes_that_are_left_out_leave_all_of_their_recordings() -> None:
+def test_leaving_a_class_out_removes_all_of_its_recordings() -> None:
     part = Summarised(np.arange(5, dtype=np.float32)[:, None], np.array([0, 0, 1, 2, 2]),
                       np.array([3, 4, 3]))  # fmt: skip
     kept = part.keep_classes(np.array([3]))
@@ -220,7 +220,7 @@ def test_the_trunk_stays_bit_for_bit_and_own_tokenizers_come_along(
     }
 
 
-def test_what_was_written_answers_as_what_was_measured(
+def test_the_written_checkpoint_answers_as_the_measured_heads(
     aligned: tuple[Path, AlignRequest],
 ) -> None:
     folder, request = aligned

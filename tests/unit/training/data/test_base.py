@@ -21,7 +21,7 @@ def test_a_taken_part_keeps_samples_targets_and_scales_together():
     assert split.scales.tolist() == [3.0, 1.0]
 
 
-def test_lazy_items_are_made_only_when_asked_for():
+def test_lazy_items_are_made_on_access_only():
     made: list[int] = []
 
     def make(index: int) -> int:

@@ -39,7 +39,7 @@ def rings(count: int = 120) -> tuple[np.ndarray, np.ndarray]:
     return np.concatenate([points, rng.normal(0, 0.1, (count, 2))], axis=1), labels
 
 
-def test_two_layers_tell_apart_what_no_line_does() -> None:
+def test_two_layers_separate_classes_that_no_linear_map_does() -> None:
     x, labels = rings()
     found = fitted(labelled(labels[:80], x[:80], 2), TaskFamily.CLASSIFICATION, "accuracy")
     held = labelled(labels[80:], x[80:], 2)
@@ -49,7 +49,7 @@ def test_two_layers_tell_apart_what_no_line_does() -> None:
     assert found.metric > 0.8
 
 
-def test_noise_is_not_taken_for_knowledge() -> None:
+def test_noise_is_not_fitted() -> None:
     rng = np.random.default_rng(1)
     labels = np.arange(100) % 2
     data = labelled(labels, rng.normal(size=(100, 40)), 2)
@@ -58,7 +58,7 @@ def test_noise_is_not_taken_for_knowledge() -> None:
     assert np.isfinite(found.predicted).all()
 
 
-def test_quantities_come_out_in_their_own_units() -> None:
+def test_quantities_are_answered_in_their_own_units() -> None:
     rng = np.random.default_rng(0)
     x = rng.normal(size=(80, 4))
     values = (1000.0 + 50.0 * x[:, :1]).astype(np.float32)

@@ -102,7 +102,7 @@ def test_every_sample_is_answered_by_a_map_that_was_not_fitted_to_it() -> None:
 
 
 def labelled(samples: int, classes: int, width: int = 6) -> LabelledSummaries:
-    """Of the tokens the first number parts the classes; features are noise."""
+    """Make summaries in which one number of the tokens separates the classes; the rest is noise."""
     rng = np.random.default_rng(1)
     labels = np.arange(samples) % max(classes, 2)
     found = {name: rng.normal(size=(samples, width)) for name in ("cls", "mean", *TOKENS)}
