@@ -12,7 +12,7 @@ import torch
 
 from export.export_run import export_checkpoint, require_ok
 from export.exported_checkpoint import read_exported_checkpoint
-from export.repository.conversion import BuildTarget
+from export.repository.build_target import BuildTarget
 from export.repository.layouts import Layout
 from export.tensorrt.plan_cache import KEY_FILE, PlansKey, ensure_plans, plans_key, why_build
 from omnivec2.network.config import PRESETS, NetworkConfig
