@@ -63,8 +63,9 @@ class AdaptationResult:
     @property
     def gain(self) -> float:
         """The lead of the head over the better of the simple models; negative if it is worse."""
-        sign = 1.0 if self.higher_is_better else -1.0
-        return min(sign * (self.value - other) for other in self.baselines.values())
+        gain = self.as_metric().gain
+        assert gain is not None, "simple models are always measured"
+        return gain
 
     def as_metric(self) -> Metric:
         """Return the metric as a head spec carries it."""
