@@ -40,7 +40,7 @@ def figures() -> str:
             _metric_name(m),
             f"**{number(m.value)}**",
             _baselines(m),
-            f"{gain:+.4g}" if (gain := _gain(m)) is not None else "",
+            f"{gain:+.4g}" if (gain := m.gain) is not None else "",
         ]
         for spec in reference_specs()
         for m in spec.metrics
@@ -102,13 +102,5 @@ def _baselines(metric: Metric) -> str:
     return ", ".join(f"{name} {number(value)}" for name, value in metric.baselines.items())
 
 
-def _gain(metric: Metric) -> float | None:
-    """Return the gain over the best simple model, or None if none was measured."""
-    sign = 1 if metric.higher_is_better else -1
-    gains = [sign * (metric.value - value) for value in metric.baselines.values()]
-    return min(gains) if gains else None
-
-
 def _beats_simple_models(metric: Metric) -> bool:
-    gain = _gain(metric)
-    return gain is not None and gain > 0
+    return metric.gain is not None and metric.gain > 0

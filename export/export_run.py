@@ -85,12 +85,9 @@ def export_checkpoint(
             for layout, some in heads.items()
         }
         for head in ready.get(Layout.FUSED, ()):
+            real = (samples or {}).get(head.route, ())
             target = source.checkpoint.model_directory(head)
-            cases = cases_of(head, (samples or {}).get(head.route, ()))
-            decoder = decoders.get(head.name)
-            dependencies = Dependencies(decoder=decoder.content_digest if decoder else None)
-            whole = traceable_head(network, head)
-            on_result(exporter.export(whole, head.name, cases, target, dependencies=dependencies))
+            on_result(_export_whole(network, exporter, head, target, real, decoders.get(head.name)))
         if in_parts := ready.get(Layout.SHARED):
             export_shared(network, exporter, in_parts, on_result, decoders)
     console.print(result_table(results))
@@ -98,6 +95,30 @@ def export_checkpoint(
         if not result.ok:
             console.print(f"FAIL {result.name}: {result.step}: {result.message}", markup=False)
     return results
+
+
+def _export_whole(
+    network: OmniVec2,
+    exporter: Exporter,
+    head: HeadSpec,
+    target: Path,
+    samples: Sequence[Mapping[str, Array]],
+    decoder: Passport | None,
+) -> ExportResult:
+    """Export a head in one piece into a directory.
+
+    Args:
+        network: The network of the checkpoint.
+        exporter: The exporter of the checkpoint.
+        head: The spec of the head.
+        target: The directory of its graph and passport.
+        samples: Real pre-processed samples, for parity beside random ones.
+        decoder: The passport of its decoder, if it writes text.
+    """
+    dependencies = Dependencies(decoder=decoder.content_digest if decoder else None)
+    whole = traceable_head(network, head)
+    cases = cases_of(head, samples)
+    return exporter.export(whole, head.name, cases, target, dependencies=dependencies)
 
 
 def _export_decoders(

@@ -21,7 +21,7 @@ from omnivec2.passport import (
 )
 
 if TYPE_CHECKING:
-    from export.graphs.onnx_export import Graph
+    from export.graphs.onnx_export import GraphFile
 
 EXPORTER = "torch.onnx (dynamo)"
 _LIBRARIES = ("torch", "onnx", "onnx-ir", "onnxscript", "onnxruntime", "numpy")
@@ -32,7 +32,7 @@ def issue_passport(
     weights: Path,
     parity: tuple[ParityEntry, ...],
     *,
-    graph: Graph | None = None,
+    graph: GraphFile | None = None,
     opset: int,
     tolerance: float = PARITY_TOLERANCE,
     content_digest: str | None = None,

@@ -9,5 +9,5 @@ ENGINE_ERRORS: tuple[type[Exception], ...] = tuple(
     for kind in vars(ort_state).values()
     if isinstance(kind, type) and issubclass(kind, Exception)
 )
-"""What ONNX Runtime raises for a graph that it cannot load or run: one unrelated class per status
-code, without a common base."""
+"""The exceptions that ONNX Runtime raises for a graph that it cannot load or run: one unrelated
+class per status code, without a common base."""

@@ -245,10 +245,10 @@ def first_inputs(generation: Generation, rows: int, beams: int = 1) -> dict[str,
 
 def padded_ids(rows: Sequence[Array]) -> dict[str, Array]:
     """Return the ids of several searches as the outputs of a head."""
-    found = np.zeros((len(rows), max(map(len, rows))), np.int64)
-    for row, ids in zip(found, rows, strict=True):
+    ids_of_rows = np.zeros((len(rows), max(map(len, rows))), np.int64)
+    for row, ids in zip(ids_of_rows, rows, strict=True):
         row[: len(ids)] = ids
-    return {IDS: found}
+    return {IDS: ids_of_rows}
 
 
 def constant_inputs(
@@ -266,18 +266,18 @@ def constant_inputs(
     generation = spec.generation
     assert generation is not None
     length = outputs[MEMORY].shape[1]
-    found: dict[str, Array] = {}
+    constants: dict[str, Array] = {}
     for tensor in generation.inputs:
         if tensor.name in _LOOP:
             continue
         if tensor.name in outputs:
-            found[tensor.name] = outputs[tensor.name]
+            constants[tensor.name] = outputs[tensor.name]
             continue
         array = inputs[tensor.name]
         padded = np.zeros((len(array), length, *array.shape[2:]), array.dtype)
         padded[:, : array.shape[1]] = array[:, :length]
-        found[tensor.name] = padded
-    return found
+        constants[tensor.name] = padded
+    return constants
 
 
 def encode_vocabulary(ids: Array, size: int) -> str:

@@ -103,7 +103,7 @@ class Passport(_Frozen):
     )
     decoder: Sha256 | None = Field(
         default=None,
-        description="head that writes text: content digest of the decoder it is asked with",
+        description="head that writes text: content digest of the decoder it is run with",
         exclude_if=lambda value: value is None,
     )
     tolerance: float = Field(gt=0, description="parity the export was held to")
@@ -119,10 +119,10 @@ class Passport(_Frozen):
         Returns:
             A map from names to the content digests that the head was exported with.
         """
-        found: dict[str, str] = dict(self.parts)
+        digests: dict[str, str] = dict(self.parts)
         if head.generation is not None:
-            found[head.generation.decoder] = self.decoder or ""
-        return found
+            digests[head.generation.decoder] = self.decoder or ""
+        return digests
 
     @property
     def max_relative_error(self) -> float:

@@ -109,6 +109,12 @@ class Metric(_Frozen):
     higher_is_better: bool = True
     baselines: dict[str, float] = Field(default={}, description="baseline name -> its value")
 
+    @property
+    def gain(self) -> float | None:
+        """The gain over the best of the simple models, negative if worse; None without any."""
+        sign = 1.0 if self.higher_is_better else -1.0
+        return min((sign * (self.value - other) for other in self.baselines.values()), default=None)
+
 
 class DataSource(_Frozen):
     """Data a head was trained on, with the licence stated at its source."""

@@ -16,7 +16,7 @@ from omnivec2.errors import InputError, OmniVecError
 EXIT_FAILED = 1
 EXIT_USAGE = 2
 EXIT_INTERRUPTED = 130
-"""What shells report for a process that SIGINT ended: 128 + 2."""
+"""The exit status that shells report for a process ended by SIGINT: 128 + 2."""
 
 
 @contextmanager

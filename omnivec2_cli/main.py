@@ -1,4 +1,4 @@
-"""Entry point of ``omnivec2``: puts the commands together.
+"""Entry point of ``omnivec2``: registers the commands.
 
 Heavy packages are imported by the command that needs them, inside its function, so that
 ``--help`` is quick and a serving installation works without torch.

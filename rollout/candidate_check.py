@@ -26,7 +26,7 @@ BATCH_SIZES = (1, 3)
 
 
 @dataclass(frozen=True)
-class Location:
+class ServedGraph:
     """A graph on the disk, with its name and version on a server.
 
     Attributes:
@@ -55,7 +55,7 @@ class Server(Protocol):
 class _GraphRun:
     """One run of a graph: its inputs and its outputs."""
 
-    location: Location
+    graph: ServedGraph
     inputs: Batch
     outputs: Batch
 
@@ -65,13 +65,13 @@ class CandidateCheck:
 
     Args:
         head: The spec of the head.
-        locations: The graphs it is run with, in order: its own, or its parts.
+        graphs: The graphs it is run with, in order: its own, or its parts.
         whole: The directory of the same head's graph in one piece; it need not exist.
         decoder: The decoder of a head that writes text.
 
     Attributes:
         error: The largest relative difference between the parts and the head in one piece.
-        in_parts: Whether the head is put together from parts.
+        in_parts: Whether the head consists of several parts.
 
     Raises:
         ParityError: A graph cannot be loaded or run, gives other tensors than the head
@@ -81,12 +81,12 @@ class CandidateCheck:
     def __init__(
         self,
         head: HeadSpec,
-        locations: Sequence[Location],
+        graphs: Sequence[ServedGraph],
         whole: Path,
-        decoder: Location | None = None,
+        decoder: ServedGraph | None = None,
     ) -> None:
         self._head = head
-        self.in_parts = len(locations) > 1
+        self.in_parts = len(graphs) > 1
         rng = np.random.default_rng(0)
         self._batches = [
             random_inputs(head, size, lengths, rng)
@@ -94,8 +94,8 @@ class CandidateCheck:
             for size in BATCH_SIZES
         ]
         try:
-            sessions = [ort.InferenceSession(each.directory / GRAPH_FILE) for each in locations]
-            self._runs = [_run(locations, sessions, batch) for batch in self._batches]
+            sessions = [ort.InferenceSession(each.directory / GRAPH_FILE) for each in graphs]
+            self._runs = [_run(graphs, sessions, batch) for batch in self._batches]
             self.error = self._compare_with(whole) if (whole / GRAPH_FILE).exists() else 0.0
             self._first_steps = self._decode(decoder) if decoder else []
         except ENGINE_ERRORS as error:
@@ -111,7 +111,7 @@ class CandidateCheck:
         """
         for run in self._runs:
             for graph_run in run:
-                self._require_equal(server, graph_run.location, graph_run)
+                self._require_equal(server, graph_run.graph, graph_run)
 
     def compare_decoder(self, server: Server) -> None:
         """Compare the answers of the decoder, if there is one, with its answers here.
@@ -120,7 +120,7 @@ class CandidateCheck:
             ParityError: An answer differs.
         """
         for graph_run in self._first_steps:
-            self._require_equal(server, graph_run.location, graph_run)
+            self._require_equal(server, graph_run.graph, graph_run)
 
     def compare(self, server: Server, name: str, version: int) -> None:
         """Compare the answers of the whole head, under some name, with its answers here.
@@ -130,8 +130,8 @@ class CandidateCheck:
         """
         for batch, run in zip(self._batches, self._runs, strict=True):
             wanted = {tensor.name: run[-1].outputs[tensor.name] for tensor in self._head.outputs}
-            location = Location(name, version, run[-1].location.directory)
-            self._require_equal(server, location, _GraphRun(location, batch, wanted))
+            graph = ServedGraph(name, version, run[-1].graph.directory)
+            self._require_equal(server, graph, _GraphRun(graph, batch, wanted))
 
     @staticmethod
     def candidate_config(config: str, name: str) -> str:
@@ -141,7 +141,7 @@ class CandidateCheck:
         set_head_spec(candidate, None)
         return format_config(candidate)
 
-    def _decode(self, decoder: Location) -> list[_GraphRun]:
+    def _decode(self, decoder: ServedGraph) -> list[_GraphRun]:
         """Run the first step of a search after every run of the head.
 
         Raises:
@@ -167,7 +167,7 @@ class CandidateCheck:
 
     def _compare_with(self, whole: Path) -> float:
         """Return the largest error of the parts against the head in one piece."""
-        weights = self._runs[0][-1].location.directory / WEIGHTS_FILE
+        weights = self._runs[0][-1].graph.directory / WEIGHTS_FILE
         with tempfile.TemporaryDirectory() as temporary:
             directory = Path(temporary)
             link_or_copy(whole / GRAPH_FILE, directory / GRAPH_FILE)
@@ -200,31 +200,33 @@ class CandidateCheck:
                     f"{self._head.route}: {tensor.name} has shape {shape}, expected {wanted}"
                 )
 
-    def _require_equal(self, server: Server, location: Location, expected: _GraphRun) -> None:
+    def _require_equal(self, server: Server, graph: ServedGraph, expected: _GraphRun) -> None:
         names = list(expected.outputs)
-        answers = server.infer(location.name, location.version, expected.inputs, names)
+        answers = server.infer(graph.name, graph.version, expected.inputs, names)
         for name, answer in zip(names, answers, strict=True):
             error = relative_error(answer, expected.outputs[name])
             if not error <= PARITY_TOLERANCE:
                 raise ParityError(
-                    f"{location.name} {location.version} on {server.address} answers unlike "
+                    f"{graph.name} {graph.version} on {server.address} answers unlike "
                     f"here: {name} differs by {error:.1e} of its largest value"
                 )
 
 
 def _run(
-    locations: Sequence[Location], sessions: Sequence[ort.InferenceSession], batch: Batch
+    graphs: Sequence[ServedGraph], sessions: Sequence[ort.InferenceSession], batch: Batch
 ) -> list[_GraphRun]:
     """Run a batch through graphs, each given the outputs of those before it."""
     tensors: dict[str, Array] = dict(batch)
     runs = []
-    for location, session in zip(locations, sessions, strict=True):
+    for graph, session in zip(graphs, sessions, strict=True):
         names = [node.name for node in session.get_inputs()]
         if missing := [name for name in names if name not in tensors]:
-            raise ParityError(f"{location.name}: takes {', '.join(missing)}, which nothing gives")
+            raise ParityError(
+                f"{graph.name}: takes {', '.join(missing)}, which no graph before it gives"
+            )
         inputs = {name: tensors[name] for name in names}
         outputs = [node.name for node in session.get_outputs()]
         answers = dict(zip(outputs, session.run(outputs, inputs), strict=True))
-        runs.append(_GraphRun(location, inputs, answers))
+        runs.append(_GraphRun(graph, inputs, answers))
         tensors |= answers
     return runs

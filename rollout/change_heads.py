@@ -34,7 +34,7 @@ from omnivec2.atomic_files import link_tree, staging_directory
 from omnivec2.errors import ExportError, OmniVecError, UnknownModelError
 from omnivec2.parts import TRUNK
 from omnivec2.spec import HeadSpec, model_name
-from rollout.candidate_check import CandidateCheck, Location
+from rollout.candidate_check import CandidateCheck, ServedGraph
 from rollout.deployed_heads import DeployedModel, read_deployed, users_of
 from rollout.directory_swap import CANDIDATE_PREFIX, Swap, rolled_back_on_failure
 from rollout.triton_control import TritonControl
@@ -98,10 +98,10 @@ def add_head(
         deployed = read_deployed(repository)
         new = _new_versions(source, head, record.layout or DEFAULT_LAYOUT, deployed)
         _write(new, deployed, repository, staging)
-        locations, decoder = _locations(new, repository, staging, head)
+        graphs, decoder = _served_graphs(new, repository, staging, head)
         on_step(f"written beside: {', '.join(f'{n.model.name} {n.version}' for n in new)}")
         whole = source.checkpoint.model_directory(head)
-        check = CandidateCheck(head, locations, whole, decoder)
+        check = CandidateCheck(head, graphs, whole, decoder)
         on_step(f"tried here: largest error {check.error:.1e}")
         with rolled_back_on_failure(repository, staging, servers) as swap:
             _switch(new, head, servers, check, swap, on_step)
@@ -223,9 +223,9 @@ def _write(
             link_tree(repository / name / str(old), staging / name / str(old))
 
 
-def _locations(
+def _served_graphs(
     new: Sequence[_NewVersion], repository: Path, staging: Path, head: HeadSpec
-) -> tuple[list[Location], Location | None]:
+) -> tuple[list[ServedGraph], ServedGraph | None]:
     """Locate the graphs that a head is run with.
 
     Returns:
@@ -234,9 +234,9 @@ def _locations(
     written = {entry.model.name for entry in new}
     own = read_deployed(staging)[head.name]
 
-    def locate(name: str, version: int) -> Location:
+    def locate(name: str, version: int) -> ServedGraph:
         root = staging if name in written else repository
-        return Location(name, version, root / name / str(version))
+        return ServedGraph(name, version, root / name / str(version))
 
     parts = own.parts or {head.name: own.version}
     others = own.needs.items() - parts.items()

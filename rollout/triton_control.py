@@ -1,6 +1,6 @@
 """Loading and running models of a running Triton through its model control API.
 
-That API belongs on a private address: whoever reaches it can unload everything.
+That API belongs on a private address: any client that reaches it can unload everything.
 """
 
 from __future__ import annotations

@@ -65,7 +65,7 @@ def _example(generation: Generation) -> Batch:
     """Return inputs whose sizes all differ, so that tracing takes none for another's."""
     sizes: Sequence[int] = (2, 5)  # beams, places
     rng = np.random.default_rng(0)
-    found: dict[str, np.ndarray[tuple[int, ...], np.dtype[np.generic]]] = {}
+    inputs: dict[str, np.ndarray[tuple[int, ...], np.dtype[np.generic]]] = {}
     for tensor in generation.inputs:
         if tensor.name == PAST:
             shape: tuple[int, ...] = (3, *sizes, tensor.shape[-1])
@@ -74,8 +74,8 @@ def _example(generation: Generation) -> Batch:
         else:
             shape = (3, *(17 if size < 0 else size for size in tensor.shape))
         array = rng.normal(size=shape) if tensor.dtype == "float32" else np.ones(shape)
-        found[tensor.name] = array.astype(tensor.dtype)
-    return found
+        inputs[tensor.name] = array.astype(tensor.dtype)
+    return inputs
 
 
 def _generation(head: HeadSpec) -> Generation:

@@ -14,7 +14,7 @@ from pathlib import Path
 import onnxruntime as ort
 
 from export.graphs.external_weights import check_folded
-from export.graphs.onnx_export import Graph, export_graph
+from export.graphs.onnx_export import GraphFile, export_graph
 from export.graphs.traceable import Traceable
 from export.graphs.weight_ranges import StoredWeights
 from export.parity.parity_gate import Case, check_parity
@@ -200,7 +200,7 @@ class _Progress:
         )
 
 
-def load_folded(graph: Graph) -> ort.InferenceSession:
+def load_folded(graph: GraphFile) -> ort.InferenceSession:
     """Open a session on a graph and check that no stored weight is converted per request.
 
     Raises:

@@ -31,7 +31,7 @@ _PREFIX = "network."
 
 
 @dataclass(frozen=True)
-class Graph:
+class GraphFile:
     """A graph on disk.
 
     Attributes:
@@ -49,7 +49,7 @@ class Graph:
 
 def export_graph(
     traceable: Traceable, weights: StoredWeights, path: Path, *, opset: int = DEFAULT_OPSET
-) -> Graph:
+) -> GraphFile:
     """Write one graph; the weights file must later lie in the same directory.
 
     Args:
@@ -75,7 +75,7 @@ def export_graph(
     model.producer_name, model.producer_version = "omnivec2", ""
     ir.save(model, path)
     reads = _check(path, traceable)
-    return Graph(path, path.stat().st_size, storage, reads)
+    return GraphFile(path, path.stat().st_size, storage, reads)
 
 
 def _trace(traceable: Traceable, opset: int) -> ir.Model:

@@ -42,7 +42,7 @@ def decoder_axes(
         A map from inputs to their dynamic axes (axis -> name), and one from these names to
         their smallest and largest sizes.
     """
-    # Inputs that are none of the loop's lie along the source.
+    # All inputs other than the loop's have the length of the source.
     named = {PREVIOUS: {1: BEAMS}, STEP: {}, PAST: {1: BEAMS, 2: PLACES}}
     axes = {
         tensor.name: {0: "batch", **named.get(tensor.name, {1: LENGTH})}

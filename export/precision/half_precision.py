@@ -8,7 +8,7 @@ What stays in float32, and why:
 
 - everything computed from the inputs before the first matrix product. Raw sensor values
   (series at any level, millimetres, spectra) would lose their digits, or overflow, before
-  they are normalised. Masks and what is made of them are here too, and the convolutional
+  they are normalised. Masks and what is computed from them are here too, and the convolutional
   stems: nothing normalises between their layers, and over the reference heads they make
   most of fp16's error (on real images, of the largest logit: segmentation 0.08 with a half
   stem and 0.01 without, X-ray 0.016 and 0.005) for a small part of the work;

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
 
@@ -30,14 +29,15 @@ from export.graphs.exported_graphs import (
 from export.parity.decoder_searches import decoder_cases
 from export.parity.parity_gate import Case, Reference, cases_of, check_parity
 from export.passport_writer import write_passport
-from export.precision.half_precision import convert, require_runnable
+from export.precision.half_precision import convert
 from export.precision.rounding import rounded_session
 from export.repository.assembly import locked, write_repository
+from export.repository.build_target import BuildTarget, served_head, served_part
 from export.repository.config_writer import ensemble_config, model_config, part_config
 from export.repository.layouts import Layout, PlannedModel
 from export.tensorrt.optimization_profiles import make_profile
-from export.tensorrt.plan_builder import load_tensorrt, write_plan
-from export.tensorrt.plan_inputs import plan_spec, plan_tensor
+from export.tensorrt.plan_builder import write_plan
+from export.tensorrt.plan_inputs import plan_tensor
 from omnivec2.atomic_files import staging_directory
 from omnivec2.digests import file_digest
 from omnivec2.parts import PartSpec
@@ -48,61 +48,19 @@ from omnivec2.passport import (
     PARITY_TOLERANCES,
     PASSPORT_FILE,
     Dependencies,
-    Engine,
     ParityEntry,
     Passport,
-    Precision,
     check_bounds,
 )
 from omnivec2.spec import HeadSpec
 from omnivec2.terminal import make_console
 
 
-@dataclass(frozen=True)
-class Target:
-    """The engine and precision to build for.
-
-    Attributes:
-        engine: The engine, ONNX Runtime or TensorRT.
-        precision: The precision that the graphs compute in.
-        trt: The TensorRT module; None for ONNX Runtime.
-        gpu: The fingerprint of the GPU that plans are built on; empty without a GPU.
-        version_compatible: Whether later TensorRT releases can load the plans too.
-        timing_cache: The file of kernels' timings, for TensorRT.
-    """
-
-    engine: Engine
-    precision: Precision
-    trt: ModuleType | None = None
-    gpu: str = ""
-    version_compatible: bool = False
-    timing_cache: Path | None = None
-
-
-def make_target(
-    engine: Engine,
-    precision: Precision,
-    *,
-    version_compatible: bool = False,
-    timing_cache: Path | None = None,
-) -> Target:
-    """Return a target, sure that this machine can build for it.
-
-    Raises:
-        ExportError: The engine cannot run the precision; TensorRT or a GPU is missing.
-    """
-    require_runnable(engine, precision)
-    if engine == "onnx":
-        return Target(engine, precision)
-    trt, gpu = load_tensorrt()
-    return Target(engine, precision, trt, gpu, version_compatible, timing_cache)
-
-
 def build_repository(
     source: ExportedCheckpoint,
     out: Path,
     layout: Layout,
-    target: Target,
+    target: BuildTarget,
     console: Console | None = None,
 ) -> list[Path]:
     """Build every head of a checkpoint and write them as a model repository.
@@ -142,7 +100,7 @@ def build_repository(
 class _Builder:
     """Builds graphs of a checkpoint into a directory."""
 
-    def __init__(self, source: ExportedCheckpoint, target: Target, root: Path) -> None:
+    def __init__(self, source: ExportedCheckpoint, target: BuildTarget, root: Path) -> None:
         self.source, self.target = source, target
         self._root = root
         self._sessions: dict[str, ort.InferenceSession] = {}
@@ -303,7 +261,7 @@ def _build_decoder(
     spec, exported = exported_decoder(builder.source, head)
     cases = decoder_cases(head, whole, exported)
     passport, files = builder.graph(exported, builder.parity(exported, cases))
-    config = part_config(_served_part(spec, builder.target), passport)
+    config = part_config(served_part(spec, builder.target), passport)
     return PlannedModel(spec.name, config, files, passport), passport.content_digest
 
 
@@ -316,7 +274,7 @@ def _build_fused(builder: _Builder) -> Iterator[PlannedModel]:
             yield planned
         parity = builder.parity(exported, cases_of(head))
         passport, files = builder.graph(exported, parity, Dependencies(decoder=decoder))
-        served = _served_head(head, builder.target)
+        served = served_head(head, builder.target)
         config = model_config(served, passport)
         yield PlannedModel(head.name, config, files, passport, served)
 
@@ -327,7 +285,7 @@ def _build_shared(builder: _Builder) -> Iterator[PlannedModel]:
     for exported, parity in _measured(builder, parts):
         name = exported.name
         passport, files = builder.graph(exported, parity)
-        spec = _served_part(parts.specs[name], builder.target)
+        spec = served_part(parts.specs[name], builder.target)
         built[name] = spec, passport
         yield PlannedModel(name, part_config(spec, passport), files, passport)
     for head in parts.heads:
@@ -339,7 +297,7 @@ def _build_shared(builder: _Builder) -> Iterator[PlannedModel]:
         digests = {spec.name: passport.content_digest or "" for spec, passport in used}
         run = Chain([builder.session(part) for part in head.parts])
         passport, files = builder.ensemble(head, run, Dependencies(digests, decoder))
-        served = _served_head(head.spec, builder.target)
+        served = served_head(head.spec, builder.target)
         config = ensemble_config(served, [spec for spec, _ in used], passport)
         yield PlannedModel(head.name, config, files, passport, served)
 
@@ -357,14 +315,3 @@ _BUILDS: dict[Layout, Callable[[_Builder], Iterator[PlannedModel]]] = {
     Layout.FUSED: _build_fused,
     Layout.SHARED: _build_shared,
 }
-
-
-def _served_head(head: HeadSpec, target: Target) -> HeadSpec:
-    """Return the spec of a head as the target's engine takes its inputs."""
-    return plan_spec(head) if target.engine == "tensorrt" else head
-
-
-def _served_part(part: PartSpec, target: Target) -> PartSpec:
-    if target.engine == "onnx":
-        return part
-    return part.model_copy(update={"inputs": tuple(plan_tensor(t) for t in part.inputs)})

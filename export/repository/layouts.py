@@ -170,13 +170,13 @@ def _passports(
             f"{_command(layout)}"
         )
     passport_of = source.whole_passport if fused else source.ensemble_passport
-    found = [(head, passport_of(head)) for head in heads]
-    for head, passport in found:
+    passports = [(head, passport_of(head)) for head in heads]
+    for head, passport in passports:
         if passport.model != head.name or passport.checkpoint_digest != source.checkpoint.digest:
             raise PassportError(
                 f"{head.route}: its graph was exported from other weights; {_command(layout)}"
             )
-    return found
+    return passports
 
 
 def _exported_with(

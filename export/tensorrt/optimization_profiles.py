@@ -14,7 +14,7 @@ Shape = tuple[int, ...]
 
 
 @dataclass(frozen=True)
-class Range:
+class ShapeRange:
     """The smallest shape of one input, the one to tune for, and the largest; batch first."""
 
     min: Shape
@@ -22,10 +22,10 @@ class Range:
     max: Shape
 
 
-Profile = Mapping[str, Range]
+Profile = Mapping[str, ShapeRange]
 
 
-def head_profile(head: HeadSpec) -> dict[str, Range]:
+def head_profile(head: HeadSpec) -> dict[str, ShapeRange]:
     """Return the profile of a head in one piece, up to its ``max_batch_size``."""
     limits = batch_axes(head) | {"batch": (1, head.max_batch_size)}
     return make_profile(head.inputs, dynamic_axes(head), limits)
@@ -35,7 +35,7 @@ def make_profile(
     inputs: Sequence[TensorSpec],
     axes: Mapping[str, Mapping[int, str]],
     limits: Mapping[str, tuple[int, int]],
-) -> dict[str, Range]:
+) -> dict[str, ShapeRange]:
     """Return the shapes of each input from the limits of its axes.
 
     Plans are tuned for the geometric mean of an axis' limits: requests differ by factors, and
@@ -54,7 +54,7 @@ def make_profile(
 
 def _range(
     tensor: TensorSpec, axes: Mapping[int, str], limits: Mapping[str, tuple[int, int]]
-) -> Range:
+) -> ShapeRange:
     ends: list[tuple[int, int]] = []
     for axis, size in enumerate((-1, *tensor.shape)):
         if size >= 0:
@@ -67,7 +67,7 @@ def _range(
         if not 1 <= low <= high:
             raise ExportError(f"{tensor.name}: no size is from {low} to {high} ({name})")
         ends.append((low, high))
-    return Range(
+    return ShapeRange(
         min=tuple(low for low, _ in ends),
         opt=tuple(round(math.sqrt(low * high)) for low, high in ends),
         max=tuple(high for _, high in ends),

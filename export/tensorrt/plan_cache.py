@@ -16,7 +16,8 @@ from rich.console import Console
 from export.exported_checkpoint import ExportedCheckpoint, read_exported_checkpoint
 from export.graphs.exported_graphs import ExportedParts, whole_graph
 from export.repository.assembly import VERSION, read_record
-from export.repository.conversion import Target, build_repository
+from export.repository.build_target import BuildTarget
+from export.repository.conversion import build_repository
 from export.repository.layouts import Layout
 from omnivec2.atomic_files import write_file
 from omnivec2.errors import OmniVecError
@@ -47,7 +48,7 @@ class PlansKey(BaseModel):
 
 
 def ensure_plans(
-    checkpoint: Path, out: Path, layout: Layout, target: Target, console: Console | None = None
+    checkpoint: Path, out: Path, layout: Layout, target: BuildTarget, console: Console | None = None
 ) -> str:
     """Build the plans of a checkpoint, unless the repository has valid ones.
 
@@ -55,7 +56,7 @@ def ensure_plans(
         checkpoint: The directory of the checkpoint, exported in this layout.
         out: The repository; it is made if need be.
         layout: The layout of the repository.
-        target: The target for TensorRT, as ``export.repository.conversion.make_target`` makes it.
+        target: The target for TensorRT, as ``export.repository.build_target.make_target`` makes it.
         console: The console that shows progress.
 
     Returns:
@@ -76,7 +77,7 @@ def ensure_plans(
     return reason
 
 
-def plans_key(source: ExportedCheckpoint, layout: Layout, target: Target) -> PlansKey:
+def plans_key(source: ExportedCheckpoint, layout: Layout, target: BuildTarget) -> PlansKey:
     """Return what plans of a checkpoint depend on, on this machine.
 
     Raises:

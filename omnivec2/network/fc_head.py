@@ -118,10 +118,10 @@ class FullyConnectedHead(nn.Module):
 
     def answer(self, summary_BS: Tensor) -> dict[str, Tensor]:
         """Map summaries to ``logits``, ``embedding``, or ``values`` in real units."""
-        found = self.layers(summary_BS)
+        standardised = self.layers(summary_BS)
         if self.is_regression:
-            return {"values": found * self.scale + self.location}
-        return {self.answers: found}
+            return {"values": standardised * self.scale + self.location}
+        return {self.answers: standardised}
 
     def forward(self, features: Tokens) -> dict[str, Tensor]:
         """Map features (B, N, g width) to named outputs."""

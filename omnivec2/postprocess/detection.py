@@ -69,14 +69,16 @@ class DetectionPostprocessor(Postprocessor):
         corners = _corners(boxes, context["size"])
         threshold = parameters.threshold
         min_score = _DEFAULT_THRESHOLD if threshold is None else threshold
-        found: list[JsonValue] = []
+        detections: list[JsonValue] = []
         for query in np.argsort(-best, kind="stable"):
             xmin, ymin, xmax, ymax = (int(value) for value in corners[query])
             if best[query] < min_score or xmin >= xmax or ymin >= ymax:
                 continue
             box: JsonValue = {"xmin": xmin, "ymin": ymin, "xmax": xmax, "ymax": ymax}
-            found.append({"label": names[classes[query]], "score": float(best[query]), "box": box})
-        return found
+            detections.append(
+                {"label": names[classes[query]], "score": float(best[query]), "box": box}
+            )
+        return detections
 
     def response_schema(self, spec: HeadSpec) -> type[Any]:
         """Return the type of the response body to one input."""

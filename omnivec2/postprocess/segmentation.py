@@ -111,15 +111,15 @@ def _segments(
     parameters: SegmentationParameters,
 ) -> JsonValue:
     certain = best >= (parameters.mask_threshold or 0.0)
-    found: list[JsonValue] = []
+    segments: list[JsonValue] = []
     for index, name in enumerate(names):
         inside = (classes == index) & certain
         if not inside.any():
             continue
         score = min(float(best[inside].mean(dtype=np.float64)), 1.0)
         if score >= (parameters.threshold or 0.0):
-            found.append({"label": name, "score": score, "mask": _png(inside)})
-    return found
+            segments.append({"label": name, "score": score, "mask": _png(inside)})
+    return segments
 
 
 def _png(inside: npt.NDArray[np.bool_]) -> str:

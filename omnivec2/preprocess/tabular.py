@@ -153,7 +153,7 @@ class TabularPreprocessor(TablePreprocessor[TabularParameters, Table]):
 
 
 def _stack_columns(columns: list[Array], rows: int) -> Array:
-    """Stack columns side by side: (rows, columns)."""
+    """Return columns side by side as one array (rows, columns)."""
     return np.stack(columns, axis=1) if columns else np.empty((rows, 0))
 
 

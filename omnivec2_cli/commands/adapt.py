@@ -90,7 +90,7 @@ def adapt(
     console = make_console()
     with one_line_errors(), needs_extra("train"):
         from omnivec2.training.adaptation.adaptation_result import adapted_table, write_json
-        from omnivec2.training.adaptation.adaptation_run import Places
+        from omnivec2.training.adaptation.adaptation_run import AdaptationPaths
         from omnivec2.training.adaptation.adaptation_run import adapt as run_adaptation
 
         changed = {"fraction": fraction, "skip_bad": skip_bad, "seed": seed}
@@ -107,7 +107,7 @@ def adapt(
                 **given,
             })  # fmt: skip
         target = out or Path("checkpoints") / model_name(request.route)
-        result = run_adaptation(request, Places(checkpoint, run, target), console)
+        result = run_adaptation(request, AdaptationPaths(checkpoint, run, target), console)
         console.print(adapted_table([result]))
         console.print(f"fitted with {result.chosen}; wrote {target}", markup=False)
         if json_file is not None:

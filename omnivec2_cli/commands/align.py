@@ -51,9 +51,9 @@ def align(
         from omnivec2.training.alignment.paired_recordings import load_aligned
         from omnivec2.training.alignment.retrieval_metrics import recall_table, zero_shot_table
         from omnivec2.training.data import DEFAULT_CACHE
-        from omnivec2.training.data.base import Location
+        from omnivec2.training.data.base import DataDirectories
 
-        aligned = load_aligned(name, Location(data, DEFAULT_CACHE))
+        aligned = load_aligned(name, DataDirectories(data, DEFAULT_CACHE))
         request = AlignRequest(
             aligned, checkpoint, run, out,
             task=task, steps=steps, tokenizer_steps=tokenizer_steps, seed=seed,

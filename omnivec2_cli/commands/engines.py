@@ -35,7 +35,7 @@ def engines(
         omnivec2 engines --precision bf16 --model-repo /plans
     """
     with one_line_errors(), needs_extra("engines"):
-        from export.repository.conversion import make_target
+        from export.repository.build_target import make_target
         from export.repository.layouts import Layout
         from export.tensorrt.plan_cache import ensure_plans
 

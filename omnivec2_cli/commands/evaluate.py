@@ -59,7 +59,7 @@ def evaluate(
         from omnivec2.training.evaluation.evaluation_report import results_table, write_json
         from omnivec2.training.evaluation.training_report import Report
 
-        # Figures are measured on whole graphs; the export checks that the parts answer alike.
+        # Figures are measured on whole graphs; the export checks that the parts give equal answers.
         update_repository(console, checkpoint, model_repo, "fused")
         pages = None if report is None else Report(report)
         results = evaluate_checkpoint(

@@ -63,7 +63,8 @@ def export(
         from export.export_run import export_checkpoint, require_ok
         from export.exported_checkpoint import read_exported_checkpoint
         from export.repository.assembly import assemble
-        from export.repository.conversion import build_repository, make_target
+        from export.repository.build_target import make_target
+        from export.repository.conversion import build_repository
         from export.repository.layouts import Layout
 
         target = make_target(

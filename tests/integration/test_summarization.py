@@ -24,7 +24,8 @@ from export.exported_checkpoint import part_directory, read_exported_checkpoint
 from export.graphs.export_graph import ExportResult
 from export.parity.decoder_searches import decoder_axes
 from export.repository.assembly import assemble
-from export.repository.conversion import build_repository, make_target
+from export.repository.build_target import make_target
+from export.repository.conversion import build_repository
 from export.repository.layouts import Layout, is_current, plan
 from export.tensorrt.optimization_profiles import make_profile
 from export.tensorrt.plan_builder import write_plan

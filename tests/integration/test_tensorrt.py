@@ -18,7 +18,7 @@ from export.graphs.traceable import traceable_head
 from export.parity.parity_gate import cases_of, check_parity
 from export.precision.half_precision import convert
 from export.precision.rounding import rounded_session
-from export.tensorrt.optimization_profiles import Range
+from export.tensorrt.optimization_profiles import ShapeRange
 from export.tensorrt.plan_builder import build_plan, write_plan
 from omnivec2.checkpoint import read_checkpoint
 from omnivec2.errors import ExportError, ParityError
@@ -35,7 +35,7 @@ ONE_OF_EACH_KIND = {
     "text_embedding",  # a large table, dynamic length
     "timeseries_forecast",  # instance normalisation, undone at the end
 }
-SMALL = {"x": Range((1, 8), (2, 8), (4, 8))}
+SMALL = {"x": ShapeRange((1, 8), (2, 8), (4, 8))}
 
 
 @pytest.mark.parametrize("precision", ["fp32", "fp16"])
@@ -109,7 +109,7 @@ def test_a_profile_that_does_not_fit_the_graph_is_refused(tmp_path: Path) -> Non
     graph = write_two_nodes(tmp_path, "Relu", "")
     with pytest.raises(ExportError, match="but not input x"):
         build_plan(graph, {"other": SMALL["x"]}, "fp32", trt=trt)
-    wrong = {"x": Range((1, 9), (2, 9), (4, 9))}
+    wrong = {"x": ShapeRange((1, 9), (2, 9), (4, 9))}
     with pytest.raises(ExportError, match=r"built no engine.*tensor x.*profile has min=9"):
         build_plan(graph, wrong, "fp32", trt=trt)
 

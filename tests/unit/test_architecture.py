@@ -70,12 +70,12 @@ def circle(graph: Mapping[str, set[str]]) -> list[str]:
     return next((found for module in sorted(graph) if (found := visit(module, []))), [])
 
 
-def test_no_module_imports_itself_through_others() -> None:
+def test_there_are_no_import_cycles() -> None:
     # Imports within functions count, and those under TYPE_CHECKING too, as import-linter is set.
     assert circle(imports()) == []
 
 
-def test_a_circle_would_be_found() -> None:
+def test_an_import_cycle_is_detected() -> None:
     graph = {"a": {"b", "d"}, "b": {"c"}, "c": {"b"}, "d": set[str]()}
     assert circle(graph) == ["b", "c", "b"]
 
@@ -94,11 +94,11 @@ def test_nothing_but_tests_imports_tests() -> None:
     sorted({path.parent for path in FILES}),
     ids=lambda folder: str(folder.relative_to(ROOT)),
 )
-def test_a_folder_holds_a_number_of_modules_that_one_can_look_over(folder: str) -> None:
+def test_no_folder_holds_more_modules_than_the_limit(folder: str) -> None:
     assert len(list((ROOT / folder).glob("*.py"))) <= MOST_MODULES
 
 
-def test_a_module_is_found_by_its_name() -> None:
+def test_module_names_are_unique_but_for_sibling_roles() -> None:
     paths: dict[str, list[str]] = defaultdict(list)
     for path in FILES:
         if path.stem not in SHARED_NAMES:

@@ -1,4 +1,4 @@
-"""What the documents say is there, is there."""
+"""Links, commands, files and tables of the documents agree with the project."""
 
 from __future__ import annotations
 

@@ -27,16 +27,15 @@ Distribution = dict[int, float]
 
 
 def search(answer: Callable[[tuple[int, ...]], Distribution], **options: object) -> list[int]:
-    """Ids found with a decoder that says what follows the ids so far.
+    """Return the ids of a search with a decoder that ``answer`` gives the distributions of.
 
-    The state that a word leaves is (its place, 0, 0), so that what the decoder is given as
-    past is what it was asked before.
+    The state of a word is (its place, the id before it, 0), so that the past that the decoder
+    gets lists the words of earlier steps.
     """
     given = {"max_new_tokens": 40, "no_repeat_ngram_size": 0} | options
-    found = RealSearch(SPEC, SearchOptions(**given), SOURCE)
-    asked: dict[int, tuple[int, ...]] = {}
-    while not found.done:
-        inputs = found.inputs()
+    running = RealSearch(SPEC, SearchOptions(**given), SOURCE)
+    while not running.done:
+        inputs = running.inputs()
         step = int(inputs["step"][0])
         beams = len(inputs["previous_ids"])
         generated, copied = np.zeros((beams, len(WORDS))), np.zeros((beams, 8))
@@ -44,20 +43,19 @@ def search(answer: Callable[[tuple[int, ...]], Distribution], **options: object)
         for beam in range(beams):
             before = tuple(inputs["past"][beam, 1:step, 1].astype(int))
             previous = int(inputs["previous_ids"][beam])
-            history = (*before, _id_of(found, beam, previous)) if step else ()
+            history = (*before, _id_of(running, beam, previous)) if step else ()
             state[beam] = previous, history[-1] if history else 0, 0
             for id_, probability in answer(history).items():
                 if id_ in WORDS:
                     generated[beam, WORDS.index(id_)] = probability
                 else:
                     copied[beam, SOURCE.tolist().index(id_)] = probability
-        asked[step] = history
-        found.advance({"generated": generated, "copied": copied, "state": state})
-    return [int(id_) for id_ in found.ids]
+        running.advance({"generated": generated, "copied": copied, "state": state})
+    return [int(id_) for id_ in running.ids]
 
 
-def _id_of(found: RealSearch, beam: int, previous: int) -> int:
-    """A copied word is told to the decoder as unknown."""
+def _id_of(search: RealSearch, beam: int, previous: int) -> int:
+    """Return the id of a previous word; a copied one is passed to the decoder as unknown."""
     return 5000 if WORDS[previous] == 100 else WORDS[previous]
 
 
@@ -72,28 +70,28 @@ def test_a_word_the_decoder_lacks_is_copied_from_the_source() -> None:
 
 
 def test_writing_and_copying_the_same_word_add_up() -> None:
-    found = RealSearch(SPEC, SearchOptions(max_new_tokens=1), SOURCE)
+    running = RealSearch(SPEC, SearchOptions(max_new_tokens=1), SOURCE)
     generated = np.zeros((1, len(WORDS)))
     generated[0, FIRST], generated[0, FIRST + 1] = 0.4, 0.3
     copied = np.array([[0.0, 0.2, 0.1, 0.0, 0.0]])
-    found.advance({"generated": generated, "copied": copied, "state": np.zeros((1, 3))})
-    assert found.ids.tolist() == [1001]
+    running.advance({"generated": generated, "copied": copied, "state": np.zeros((1, 3))})
+    assert running.ids.tolist() == [1001]
 
 
 def test_special_words_of_vocabulary_and_source_are_never_written() -> None:
     assert search(lambda ids: {102: 0.5, 1003: 0.1} if not ids else {102: 1.0}) == [1003]
-    found = RealSearch(SPEC, SearchOptions(max_new_tokens=1), SOURCE)
+    running = RealSearch(SPEC, SearchOptions(max_new_tokens=1), SOURCE)
     generated = np.full((1, len(WORDS)), 0.01)
     generated[0, :4] = 0.2
-    found.advance({"generated": generated, "copied": np.ones((1, 8)), "state": np.zeros((1, 3))})
-    assert found.ids.tolist() in ([1001], [5000])
+    running.advance({"generated": generated, "copied": np.ones((1, 8)), "state": np.zeros((1, 3))})
+    assert running.ids.tolist() in ([1001], [5000])
 
 
-def test_writing_stops_at_the_most_words_asked_for() -> None:
+def test_generation_stops_at_the_requested_number_of_words() -> None:
     assert search(lambda _: {1000: 0.9, 102: 0.1}, max_new_tokens=35) == [1000] * 35
 
 
-def test_no_run_of_words_comes_twice_where_that_is_asked() -> None:
+def test_no_run_of_words_is_repeated_if_repetition_is_forbidden() -> None:
     ids = search(
         lambda ids: {1000 + len(ids) % 2: 0.8, 1003: 0.15, 102: 0.05},
         max_new_tokens=12,
@@ -145,17 +143,17 @@ def test_beams_that_change_places_take_their_past_along() -> None:
 
 
 def test_room_for_past_words_grows_with_the_text() -> None:
-    found = RealSearch(SPEC, SearchOptions(max_new_tokens=40, no_repeat_ngram_size=0), SOURCE)
+    running = RealSearch(SPEC, SearchOptions(max_new_tokens=40, no_repeat_ngram_size=0), SOURCE)
     sizes = []
     for _ in range(40):
-        inputs = found.inputs()
+        inputs = running.inputs()
         sizes.append(inputs["past"].shape[1])
         assert inputs["step"][0] <= inputs["past"].shape[1]
         generated = np.eye(len(WORDS))[[FIRST]]
-        found.advance(
+        running.advance(
             {"generated": generated, "copied": np.zeros((1, 8)), "state": np.ones((1, 3))}
         )
-    assert found.done
+    assert running.done
     assert sorted(set(sizes)) == [16, 32, 64]
 
 
@@ -166,7 +164,7 @@ def test_a_vocabulary_survives_the_trip_through_a_spec() -> None:
         vocabulary_of("no base64!")
 
 
-def test_what_lies_along_the_source_is_padded_to_its_memory() -> None:
+def test_inputs_as_long_as_the_source_are_padded_to_its_memory() -> None:
     spec = head_that_writes(WORDS)
     inputs = {"input_ids": np.ones((2, 7)), "attention_mask": np.ones((2, 7), np.int32)}
     constant = constant_inputs(spec, inputs, {"memory": np.ones((2, 20, 4))})

@@ -1,4 +1,4 @@
-"""What is declared, locked and imported agree, and serving stays free of torch."""
+"""Declared, locked and imported packages agree, and serving stays free of torch."""
 
 from __future__ import annotations
 

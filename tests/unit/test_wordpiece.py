@@ -35,6 +35,6 @@ def test_untidy_text_has_single_spaces_and_small_letters() -> None:
     assert text_of(ids, tidy=False) == "hello , world ."
 
 
-def test_a_text_that_begins_in_the_middle_of_a_word_loses_only_the_sign_of_it() -> None:
+def test_a_text_that_begins_in_the_middle_of_a_word_loses_only_the_continuation_mark() -> None:
     ids = [tokenizer().token_to_id("##ing"), tokenizer().token_to_id("on")]
     assert text_of(ids, tidy=False) == "ing on"

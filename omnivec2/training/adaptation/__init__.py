@@ -1,4 +1,4 @@
-"""A head for somebody's own data: the network frozen, two fully connected layers on it.
+"""Adaptation to a user's own data: two fully connected layers on the frozen network.
 
 ::
 

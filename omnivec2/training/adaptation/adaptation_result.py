@@ -20,7 +20,7 @@ from omnivec2.training.evaluation.simple_models import LINEAR, TRIVIAL
 
 
 @dataclass(frozen=True)
-class Adapted:
+class AdaptationResult:
     """One adaptation.
 
     Attributes:
@@ -63,8 +63,9 @@ class Adapted:
     @property
     def gain(self) -> float:
         """The lead of the head over the better of the simple models; negative if it is worse."""
-        sign = 1.0 if self.higher_is_better else -1.0
-        return min(sign * (self.value - other) for other in self.baselines.values())
+        gain = self.as_metric().gain
+        assert gain is not None, "simple models are always measured"
+        return gain
 
     def as_metric(self) -> Metric:
         """Return the metric as a head spec carries it."""
@@ -79,7 +80,7 @@ class Adapted:
         )
 
 
-def adapted_table(results: Sequence[Adapted]) -> Table:
+def adapted_table(results: Sequence[AdaptationResult]) -> Table:
     """Return a table with a row per adaptation; gains in green, losses in red."""
     table = Table(caption="gain: over the better simple model with the same labels")
     columns = ("head", "labels", "of", "test", "metric", "majority/mean", "linear", "ours",
@@ -104,7 +105,7 @@ def adapted_table(results: Sequence[Adapted]) -> Table:
     return table
 
 
-def write_json(result: Adapted, path: Path, *, threads: int) -> None:
+def write_json(result: AdaptationResult, path: Path, *, threads: int) -> None:
     """Write a result, with the machine it was measured on, into a file with one per route.
 
     Raises:

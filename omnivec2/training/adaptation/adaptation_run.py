@@ -19,16 +19,16 @@ from omnivec2.network.omnivec2 import OmniVec2, module_name
 from omnivec2.network.saved_network import load_network
 from omnivec2.preprocess import Preprocessor
 from omnivec2.training.adaptation.adaptation_request import AdaptRequest
-from omnivec2.training.adaptation.adaptation_result import Adapted
+from omnivec2.training.adaptation.adaptation_result import AdaptationResult
 from omnivec2.training.adaptation.adaptation_rules import FEATURE_SUMMARIES
 from omnivec2.training.adaptation.adapted_checkpoint import head_spec, write_adapted
-from omnivec2.training.adaptation.fitting.fit_layers import Fit, answers_of, fit
+from omnivec2.training.adaptation.fitting.fit_layers import FittedLayers, answers_of, fit
 from omnivec2.training.adaptation.fitting.frozen_summaries import joined, summarise
-from omnivec2.training.adaptation.fitting.labelled_summaries import Labelled
+from omnivec2.training.adaptation.fitting.labelled_summaries import LabelledSummaries
 from omnivec2.training.adaptation.fitting.linear_baseline import baselines
 from omnivec2.training.adaptation.fitting.model_selection import FOLDS
 from omnivec2.training.adaptation.fitting.own_tokenizer import (
-    Tuned,
+    TunedTokenizer,
     loss_of,
     scale_of,
     start_tokenizer,
@@ -48,7 +48,7 @@ from omnivec2.training.modalities import modality_training
 
 
 @dataclass(frozen=True)
-class Places:
+class AdaptationPaths:
     """The directories that an adaptation reads and writes.
 
     Attributes:
@@ -62,7 +62,7 @@ class Places:
     checkpoint: Path
 
 
-def adapt(request: AdaptRequest, places: Places, console: Console) -> Adapted:
+def adapt(request: AdaptRequest, paths: AdaptationPaths, console: Console) -> AdaptationResult:
     """Fit a head to labelled data and write it, with its figures, as a checkpoint.
 
     Raises:
@@ -71,7 +71,7 @@ def adapt(request: AdaptRequest, places: Places, console: Console) -> Adapted:
     """
     _check(request)
     times = StepTimes()
-    base = load_base(places.base, request.modality)
+    base = load_base(paths.base, request.modality)
     with times.measure("reading"):
         parts = read_parts(request)
         preprocessor = make_preprocessor(request, base.head, parts.train)
@@ -79,7 +79,7 @@ def adapt(request: AdaptRequest, places: Places, console: Console) -> Adapted:
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(),
                TimeRemainingColumn())  # fmt: skip
     with Progress(*columns, console=console, transient=True) as progress:
-        adaptation = _Adaptation(request, places, base, preprocessor, parts, progress, times)
+        adaptation = _Adaptation(request, paths, base, preprocessor, parts, progress, times)
         result = adaptation.run()
     for line in adaptation.skipped:
         console.print(f"skipped {line}", markup=False)
@@ -120,34 +120,34 @@ class _Adaptation:
     def __init__(
         self,
         request: AdaptRequest,
-        places: Places,
+        paths: AdaptationPaths,
         base: Base,
         preprocessor: Preprocessor[Any, Any],
         parts: Parts,
         progress: Progress,
         times: StepTimes,
     ) -> None:
-        self.request, self.places, self.base, self.parts = request, places, base, parts
+        self.request, self.paths, self.base, self.parts = request, paths, base, parts
         self.preprocessor, self.progress, self.times = preprocessor, progress, times
         self.training = modality_training(request.modality)
         self.own = self.training.adaptation.needs_own_tokenizer(preprocessor, base.head)
         self.classes = len(parts.classes)
         self.skipped: tuple[str, ...] = ()
 
-    def run(self) -> Adapted:
+    def run(self) -> AdaptationResult:
         """Prepare the samples, fit the head, write the checkpoint and measure it."""
         with self.times.measure("reading"):
             train, test = self._prepare()
         network = self._network(train)
-        found, tuned = self._fit(network, train)
+        fitted, tuned = self._fit(network, train)
         if tuned is not None:
             network = tuned.network
         else:
-            network.heads[module_name(self.request.route)].load_state_dict(found.head.state_dict())
+            network.heads[module_name(self.request.route)].load_state_dict(fitted.head.state_dict())
         labels = tuple(self.request.labels.get(name, name) for name in self.parts.classes)
         spec = head_spec(self.request, self.base, self.preprocessor, labels)
         written = write_adapted(
-            self.places.checkpoint, self.base, network, spec, own_tokenizer=self.own
+            self.paths.checkpoint, self.base, network, spec, own_tokenizer=self.own
         )
         value = self._measure(test)
         with self.times.measure("linear model"):
@@ -155,7 +155,7 @@ class _Adaptation:
                 self.request.modality, train, test,
                 classes=self.classes, metric=self.request.metric_name, seed=self.request.seed,
             )  # fmt: skip
-        result = Adapted(
+        result = AdaptationResult(
             route=self.request.route,
             dataset=self.request.test_name,
             labelled=len(train.labels),
@@ -163,27 +163,27 @@ class _Adaptation:
             samples=len(test.labels),
             metric=self.request.metric_name,
             value=value,
-            validation=found.metric if tuned is None else tuned.metric,
+            validation=fitted.metric if tuned is None else tuned.metric,
             baselines=simple,
-            chosen=_describe(found, tuned),
+            chosen=_describe(fitted, tuned),
             skipped=len(self.skipped),
             seconds=self.times.total(),
             seed=self.request.seed,
             base=self.base.checkpoint.digest,
         )
         head = written.heads[0].model_copy(update={"metrics": (result.as_metric(),)})
-        write_head(self.places.checkpoint, head)
+        write_head(self.paths.checkpoint, head)
         return result
 
     def _prepare(self) -> tuple[Prepared, Prepared]:
-        prepared, left = [], self.request.skip_bad
+        prepared, remaining_skips = [], self.request.skip_bad
         for name, rows in (("train", self.parts.train), ("test", self.parts.test)):
             bar = self.progress.add_task(f"reading {name}", total=len(rows))
             part = prepare_rows(
-                rows, self.preprocessor, self.parts.classes, skip_bad=left,
+                rows, self.preprocessor, self.parts.classes, skip_bad=remaining_skips,
                 advance=lambda bar=bar: self.progress.advance(bar),  # type: ignore[misc]
             )  # fmt: skip
-            left -= len(part.skipped)
+            remaining_skips -= len(part.skipped)
             self.skipped += part.skipped
             prepared.append(part)
         return prepared[0], prepared[1]
@@ -220,30 +220,32 @@ class _Adaptation:
             sources=self.request.sources,
         )
 
-    def _fit(self, network: OmniVec2, train: Prepared) -> tuple[Fit, Tuned | None]:
+    def _fit(
+        self, network: OmniVec2, train: Prepared
+    ) -> tuple[FittedLayers, TunedTokenizer | None]:
         """Fit the layers, and train the tokenizer with them where that is better."""
         request = self.request
         summaries = self._summaries(network, train, "labelled samples")
-        data = Labelled(summaries, train.item, train.labels, self.classes)
+        data = LabelledSummaries(summaries, train.item, train.labels, self.classes)
         candidates = self.training.adaptation.summaries
         bar = self.progress.add_task("fitting", total=len(candidates))
         with self.times.measure("fitting"):
-            found = fit(
+            fitted = fit(
                 data, family=request.family, metric=request.metric_name, hidden=request.hidden,
                 seed=request.seed, candidates=candidates,
                 advance=lambda: self.progress.advance(bar),
             )  # fmt: skip
         if self.own and request.tokenizer_steps:
-            self._set_form(network, found.choice.summaries, request.hidden)
+            self._set_form(network, fitted.choice.summaries, request.hidden)
             tuned = self._tuned(network, train, data)
             held = _held(data, request.seed)
-            untuned = loss_of(found.predicted[held], train.labels[held], scale_of(train.labels))
+            untuned = loss_of(fitted.predicted[held], train.labels[held], scale_of(train.labels))
             if tuned.loss < untuned:
-                return found, tuned
-        self._set_form(network, found.choice.summaries, found.head.first.out_features)
-        return found, None
+                return fitted, tuned
+        self._set_form(network, fitted.choice.summaries, fitted.head.first.out_features)
+        return fitted, None
 
-    def _tuned(self, network: OmniVec2, train: Prepared, data: Labelled) -> Tuned:
+    def _tuned(self, network: OmniVec2, train: Prepared, data: LabelledSummaries) -> TunedTokenizer:
         """Return the network with its tokenizer and head trained together."""
         request = self.request
         bar = self.progress.add_task("training a tokenizer", total=2 * request.tokenizer_steps)
@@ -268,13 +270,13 @@ class _Adaptation:
         bar = self.progress.add_task(f"network: {name}", total=len(part.samples))
         with self.times.measure("network"):
             return summarise(
-                network, self.request.route, part.samples, self.places.run,
+                network, self.request.route, part.samples, self.paths.run,
                 lambda count: self.progress.advance(bar, count),
             )  # fmt: skip
 
     def _measure(self, test: Prepared) -> float:
         """Return the metric of the checkpoint as it was written, on the test part."""
-        network = load_network(self.places.checkpoint)
+        network = load_network(self.paths.checkpoint)
         head = network.heads[module_name(self.request.route)]
         assert isinstance(head, FullyConnectedHead)
         summaries = self._summaries(network, test, "test samples")
@@ -283,16 +285,16 @@ class _Adaptation:
         return METRICS[self.request.metric_name].measure(predicted, test.labels)
 
 
-def _held(data: Labelled, seed: int) -> Any:
+def _held(data: LabelledSummaries, seed: int) -> Any:
     """Return the items of fold 0, on which tokenizers are measured."""
     return np.flatnonzero(folds_of(data.strata, FOLDS, seed=seed) == 0)
 
 
-def _describe(found: Fit, tuned: Tuned | None) -> str:
+def _describe(fitted: FittedLayers, tuned: TunedTokenizer | None) -> str:
     """Return the choice in words."""
     if tuned is not None:
         return f"tokenizer of its own, trained with the head for {tuned.steps} steps"
-    choice = found.choice
+    choice = fitted.choice
     summaries = f"summaries {' + '.join(choice.summaries)}"
     if choice.is_linear:
         return f"a linear map, {summaries}, penalty {choice.weight_decay:g}"

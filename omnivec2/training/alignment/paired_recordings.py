@@ -11,7 +11,7 @@ from omnivec2.errors import ArtifactError
 from omnivec2.preprocess.imu import Recording
 from omnivec2.spec import DataSource, Modality, PreprocessSpec
 from omnivec2.training.adaptation.reading.prepared_rows import Prepared
-from omnivec2.training.data.base import Location, Split, build, preprocess_spec
+from omnivec2.training.data.base import DataDirectories, Split, build, preprocess_spec
 from omnivec2.training.data.sets.depth import load_utdmhad
 
 _CHANNELS = [f"{kind}_{axis}" for kind in ("acc", "body_gyro") for axis in "xyz"]
@@ -53,7 +53,7 @@ class AlignedData:
     sources: tuple[DataSource, ...]
 
 
-def load_paired_utdmhad(at: Location) -> AlignedData:
+def load_paired_utdmhad(at: DataDirectories) -> AlignedData:
     """Load UTD-MHAD: 27 actions before a depth camera, with a motion sensor at wrist or thigh.
 
     Odd subjects are for training, even ones for testing.
@@ -87,7 +87,7 @@ def _concatenate(first: Prepared, second: Prepared) -> Prepared:
     return Prepared([*first.samples, *second.samples], item, labels)
 
 
-def _load_inertial(at: Location) -> Stream:
+def _load_inertial(at: DataDirectories) -> Stream:
     spec = preprocess_spec(Modality.IMU, window=_WINDOW, rate_hz=50, channels=_CHANNELS)
     preprocessor = build(spec)
     with np.load(at.find("imu_utdmhad/utdmhad_inertial.npz")) as data:
@@ -103,11 +103,11 @@ def _load_inertial(at: Location) -> Stream:
     return Stream(spec, prepare(np.flatnonzero(odd)), prepare(np.flatnonzero(~odd)))
 
 
-DATA: Mapping[str, Callable[[Location], AlignedData]] = {"utd-mhad": load_paired_utdmhad}
+DATA: Mapping[str, Callable[[DataDirectories], AlignedData]] = {"utd-mhad": load_paired_utdmhad}
 """The loaders of data sets by name."""
 
 
-def load_aligned(name: str, at: Location) -> AlignedData:
+def load_aligned(name: str, at: DataDirectories) -> AlignedData:
     """Load one of :data:`DATA`.
 
     Raises:

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from omnivec2.errors import UnknownModelError
 from omnivec2.spec import Modality
-from omnivec2.training.data.base import Loader, Location, Split, TaskData
+from omnivec2.training.data.base import DataDirectories, Loader, Split, TaskData
 
 __all__ = ["DEFAULT_CACHE", "Split", "TaskData", "load_task", "routes"]
 
@@ -57,4 +57,4 @@ def load_task(route: str, root: Path, *, cache: Path | None = None) -> TaskData:
     if loader is None:
         known = ", ".join(routes())
         raise UnknownModelError(f"no data for {route!r}; there is data for {known}")
-    return loader(Location(Path(root), cache or DEFAULT_CACHE))
+    return loader(DataDirectories(Path(root), cache or DEFAULT_CACHE))

@@ -57,7 +57,7 @@ def masked_picture(sample: Sample, target: Any, rng: np.random.Generator) -> Var
 
 
 def video(sample: Sample, target: Any, rng: np.random.Generator) -> Varied:
-    """Cut out a part, mirror, change colours, alike in all frames; shift frames by a step.
+    """Cut out a part, mirror, change the colours of all frames equally; shift frames by a step.
 
     Colours depend more on the camera than on the action, so they are swapped,
     inverted or dropped; a clip is sometimes played backwards.
@@ -182,7 +182,7 @@ def _shift(pixels: Array, rng: np.random.Generator, most: int) -> Array:
 
 
 def _turned(pixels: Array, rng: np.random.Generator) -> Array:
-    """One of the eight ways to lay a square."""
+    """Return a square picture in one of its eight orientations."""
     turned = np.rot90(pixels, int(rng.integers(4)))
     return np.asarray(turned[::-1] if rng.random() < 0.5 else turned)
 
@@ -195,14 +195,14 @@ def _light(pixels: Array, rng: np.random.Generator) -> Array:
 
 
 def _window(rng: np.random.Generator, smallest: float) -> Box:
-    """A random part of a picture of the same aspect: x0, y0, x1, y1 in 0..1."""
+    """Draw a random part of a picture with the same aspect: x0, y0, x1, y1 in 0..1."""
     side = rng.uniform(smallest, 1)
     x, y = rng.uniform(0, 1 - side, 2)
     return x, y, x + side, y + side
 
 
 def _crop(pixels: Array, window: Box, resample: Image.Resampling) -> Array:
-    """The part of a picture, at the size of the whole."""
+    """Return a part of a picture, resized to the size of the whole."""
     height, width = pixels.shape[:2]
     box = (window[0] * width, window[1] * height, window[2] * width, window[3] * height)
     image = Image.fromarray(np.ascontiguousarray(pixels))
@@ -210,7 +210,7 @@ def _crop(pixels: Array, window: Box, resample: Image.Resampling) -> Array:
 
 
 def _boxes_in(boxes: Array, window: Box) -> tuple[Array, Array]:
-    """Boxes (cx, cy, w, h) as seen in a window, and which had their centre in it."""
+    """Return boxes (cx, cy, w, h) relative to a window, and which have their centre in it."""
     low, high = np.array(window[:2]), np.array(window[2:])
     kept = np.all((boxes[:, :2] > low) & (boxes[:, :2] < high), axis=1)
     centre, half = boxes[kept, :2], boxes[kept, 2:] / 2
@@ -220,7 +220,7 @@ def _boxes_in(boxes: Array, window: Box) -> tuple[Array, Array]:
 
 
 def _resampled(length: int, scale: float, shift: float) -> tuple[Array, Array]:
-    """Source positions of a scaled and shifted axis, and which of them exist."""
+    """Return source positions of a scaled and shifted axis, and which of them exist."""
     middle = (length - 1) / 2
     source = ((np.arange(length) - middle - shift) / scale + middle).round().astype(np.int64)
     return source.clip(0, length - 1), (source >= 0) & (source < length)

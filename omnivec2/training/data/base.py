@@ -24,7 +24,7 @@ T = TypeVar("T")
 
 
 @dataclass(frozen=True)
-class Text:
+class SummarizationTarget:
     """The target of a sample of summarization: the source text, and summaries by people."""
 
     source: str
@@ -40,7 +40,7 @@ class Split:
         targets: The targets by family: int label | float32 [targets] | ``{"boxes": float32 [n, 4]
             cx, cy, w, h in 0..1, "labels": int64 [n]}`` | uint8 mask [h, w] with 255 =
             ignore (int label where samples are pixels) | float32 [horizon] in real units |
-            :class:`Text`, whose ids are the sample's ``target_ids``.
+            :class:`SummarizationTarget`, whose ids are the sample's ``target_ids``.
         scales: The divisors of errors before a metric, float32 [n], in forecasting only: the
             standard deviation over the training part of the sample's series.
         references: The masks at the size of metrics, in segmentation of pictures only.
@@ -115,7 +115,7 @@ class TaskData:
 
 
 @dataclass(frozen=True)
-class Location:
+class DataDirectories:
     """The directories of data and of prepared arrays."""
 
     root: Path
@@ -136,7 +136,7 @@ class Location:
         return path
 
 
-Loader = Callable[[Location], TaskData]
+Loader = Callable[[DataDirectories], TaskData]
 
 
 class Subset(Sequence[T]):
@@ -160,7 +160,7 @@ class Subset(Sequence[T]):
         return item
 
 
-class Lazy(Sequence[T]):
+class LazySequence(Sequence[T]):
     """Items made on access, for data that is small as files and large when prepared.
 
     Args:

@@ -27,9 +27,9 @@ from omnivec2.spec import DataSource, Modality, TaskFamily
 from omnivec2.training.data import augmentation
 from omnivec2.training.data.base import (
     Augment,
-    Lazy,
+    DataDirectories,
+    LazySequence,
     Loader,
-    Location,
     Split,
     TaskData,
     build,
@@ -117,7 +117,7 @@ SETS: dict[str, FileSet] = {
 """Route -> data set; the routes of the recipe ``paper``."""
 
 
-def load_set(route: str, at: Location) -> TaskData:
+def load_set(route: str, at: DataDirectories) -> TaskData:
     """Load one of :data:`SETS`.
 
     Args:
@@ -173,7 +173,7 @@ def _classes(folder: Path) -> tuple[str, ...]:
 
 
 def _split(preprocessor: Preprocessor[Any, Any], folder: Path, labels: Sequence[str]) -> Split:
-    """The files of one part; without labels their targets are all 0."""
+    """Return the files of one part; without labels their targets are all 0."""
     files: list[Path] = []
     targets: list[int] = []
     for index, name in enumerate(labels or [""]):
@@ -188,13 +188,13 @@ def _split(preprocessor: Preprocessor[Any, Any], folder: Path, labels: Sequence[
     def prepare(index: int) -> Sample:
         return _prepare(preprocessor, files[index].read_bytes(), str(files[index]))
 
-    return Split(Lazy(len(files), prepare), np.array(targets, dtype=np.int64))
+    return Split(LazySequence(len(files), prepare), np.array(targets, dtype=np.int64))
 
 
 def _shard_split(
     preprocessor: Preprocessor[Any, Any], shards: Shards, labels: Sequence[str]
 ) -> Split:
-    """The samples of tar files; without labels their targets are all 0."""
+    """Return the samples of tar files; without labels their targets are all 0."""
     if not len(shards):
         raise ArtifactError(f"{', '.join(map(str, shards.paths)) or 'no .tar file'}: no samples")
     numbers = {label: number for number, label in enumerate(labels)}
@@ -207,7 +207,7 @@ def _shard_split(
     def prepare(index: int) -> Sample:
         return _prepare(preprocessor, shards.read(index), shards.place(index))
 
-    return Split(Lazy(len(shards), prepare), np.array(targets, dtype=np.int64))
+    return Split(LazySequence(len(shards), prepare), np.array(targets, dtype=np.int64))
 
 
 def _prepare(preprocessor: Preprocessor[Any, Any], data: bytes, place: str) -> Sample:

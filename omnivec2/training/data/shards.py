@@ -115,7 +115,7 @@ class _Sample:
 
 
 def _samples(path: Path, *, labelled: bool) -> Iterator[_Sample]:
-    """The samples of one tar file, in its order; only headers and classes are read."""
+    """Yield the samples of one tar file, in its order; only headers and classes are read."""
     sample: _Sample | None = None
     with tarfile.open(path, "r:") as tar:
         for member in tar:

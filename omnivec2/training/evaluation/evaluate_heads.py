@@ -61,8 +61,9 @@ class HeadResult:
     @property
     def gain(self) -> float:
         """The advantage of the head over the best simple model; negative if worse."""
-        sign = 1.0 if self.higher_is_better else -1.0
-        return min(sign * (self.value - other) for other in self.baselines.values())
+        gain = self.as_metric().gain
+        assert gain is not None, "simple models are always measured"
+        return gain
 
     def as_metric(self) -> Metric:
         """Convert to the metric of a head spec."""

@@ -72,7 +72,7 @@ def _read_values(outputs: Outputs, split: Split, rows: Sequence[int]) -> Answers
 
 
 def _read_forecasts(outputs: Outputs, split: Split, rows: Sequence[int]) -> Answers:
-    """Divide by each series' scale, so that errors of all series count equally."""
+    """Divide forecasts by each series' scale, so that errors of all series count equally."""
     assert split.scales is not None
     scales = split.scales[np.asarray(rows)]
     wanted = [split.targets[row] / scale for row, scale in zip(rows, scales, strict=True)]

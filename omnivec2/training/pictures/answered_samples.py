@@ -108,7 +108,7 @@ def _table(
 
 
 def _row(cells: Sequence[str]) -> str:
-    """A row of Markdown, in which what the data says is no markup."""
+    """Return a row of a Markdown table, with the markup in its cells escaped."""
     short = (textwrap.shorten(cell, _CELL_CHARACTERS, placeholder=" …") for cell in cells)
     return f"| {' | '.join(escape(cell, quote=False).replace('|', '&#124;') for cell in short)} |"
 

@@ -1,4 +1,4 @@
-"""What the report shows of a head: one function per task family."""
+"""The pages of heads in the report: one function per task family."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def _beside(stem: Path, what: str) -> Path:
 
 
 def _classified(measured: HeadAnswers, stem: Path) -> list[str]:
-    """Confusion matrix; right answers, and wrong ones that were the surest."""
+    """Draw the confusion matrix, right answers, and the wrong ones of highest confidence."""
     labels = measured.task.labels
     scores = softmax(np.stack(measured.answers.predicted).astype(np.float64), axis=1)
     guesses, wanted = scores.argmax(axis=1), np.asarray(measured.answers.wanted)
@@ -72,7 +72,7 @@ def _classified(measured: HeadAnswers, stem: Path) -> list[str]:
 
 
 def _regressed(measured: HeadAnswers, stem: Path) -> list[str]:
-    """Scatter of truth and answer for every target; typical inputs and the worst."""
+    """Plot answers over true values for every target; show typical inputs and the worst."""
     targets = measured.task.targets
     found, wanted = (np.stack(x) for x in (measured.answers.predicted, measured.answers.wanted))
     path = _beside(stem, "scatter")
@@ -95,7 +95,7 @@ def _numbers(values: Array) -> str:
 
 
 def _forecast(measured: HeadAnswers, stem: Path) -> list[str]:
-    """The end of the history, what followed and what was forecast, in units of the scale."""
+    """Plot the end of the history, what followed and what was forecast, in units of the scale."""
     found, wanted = (np.stack(x) for x in (measured.answers.predicted, measured.answers.wanted))
     errors = np.square(found - wanted).mean(axis=1)
     scales = measured.data.scales
@@ -116,7 +116,7 @@ def _forecast(measured: HeadAnswers, stem: Path) -> list[str]:
 
 
 def _segmented(measured: HeadAnswers, stem: Path) -> list[str]:
-    """Confusion of pixels; pictures beside their true and their answered masks."""
+    """Draw the confusion matrix of pixels, and pictures beside true and answered masks."""
     if np.ndim(measured.answers.wanted[0]) == 0:  # samples are pixels
         return _classified(measured, stem)
     labels, answers = measured.task.labels, measured.answers
@@ -161,7 +161,7 @@ def _class_colours(count: int) -> list[str]:
 
 
 def _detected(measured: HeadAnswers, stem: Path) -> list[str]:
-    """Pictures with the true boxes and the sure ones among the answers."""
+    """Draw pictures with the true boxes and the answered ones of high confidence."""
     found = [
         {name: array[answer["scores"] >= _SURE] for name, array in answer.items()}
         for answer in measured.answers.predicted
@@ -201,7 +201,7 @@ def _boxes(
 
 
 def _summarized(measured: HeadAnswers, stem: Path) -> list[str]:
-    """Texts with a reference and what was written; the worst by the task's own metric."""
+    """Show texts with a reference and what was written; the worst by the task's own metric."""
     measure = METRICS[measured.task.metric].measure
     pairs = list(zip(measured.answers.predicted, measured.answers.wanted, strict=True))
     picked = pick(np.array([1 - measure([written], [wanted]) for written, wanted in pairs]))

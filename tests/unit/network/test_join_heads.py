@@ -58,7 +58,7 @@ def test_a_head_answers_in_the_checkpoint_it_joins_as_where_it_was_trained(tmp_p
     assert found[ROUTE].generation == heads[0].generation
 
 
-def test_longer_texts_bring_their_positions(tmp_path: Path) -> None:
+def test_joining_a_head_of_longer_texts_extends_the_positions(tmp_path: Path) -> None:
     donor, into, _ = checkpoints(tmp_path)
     join_head(ROUTE, donor, into)
     found = load_network(into).tokenizers["text"].get_parameter("positions.weight")
@@ -67,7 +67,7 @@ def test_longer_texts_bring_their_positions(tmp_path: Path) -> None:
     torch.testing.assert_close(found, wanted, atol=1e-4, rtol=1e-3)
 
 
-def test_a_head_joins_again_in_the_place_of_the_one_before(tmp_path: Path) -> None:
+def test_joining_a_head_again_replaces_it(tmp_path: Path) -> None:
     donor, into, _ = checkpoints(tmp_path)
     join_head(ROUTE, donor, into)
     size = (into / "weights.safetensors").stat().st_size
@@ -85,7 +85,7 @@ def test_a_head_of_another_trunk_is_refused_and_nothing_is_changed(tmp_path: Pat
     assert read_checkpoint(into).digest == before
 
 
-def test_the_command_says_what_it_did(tmp_path: Path) -> None:
+def test_the_command_reports_what_it_did(tmp_path: Path) -> None:
     donor, into, _ = checkpoints(tmp_path)
     given = ["head", "join", ROUTE, "--from", str(donor), "--checkpoint", str(into)]
     done = CliRunner().invoke(app, given)

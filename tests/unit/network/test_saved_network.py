@@ -38,7 +38,7 @@ def _network() -> OmniVec2:
     return OmniVec2(NetworkConfig.model_validate(PRESETS["tiny"].model_dump() | changes)).eval()
 
 
-def test_a_network_read_back_answers_alike(tmp_path: Path) -> None:
+def test_a_saved_and_loaded_network_gives_the_same_answers(tmp_path: Path) -> None:
     network = _network()
     save_network(tmp_path / "c", network, network.state_dict(), [_spec("activity")])
     inputs = make_inputs("imu/activity", 4)
@@ -54,7 +54,7 @@ def test_a_head_that_is_not_served_does_not_ship(tmp_path: Path) -> None:
     assert set(load_network(tmp_path / "c").config.heads) == {"imu/activity"}
 
 
-def test_training_goes_on_from_every_weight_that_fits(tmp_path: Path) -> None:
+def test_training_continues_from_every_weight_that_fits(tmp_path: Path) -> None:
     network = _network()
     save_network(tmp_path / "c", network, network.state_dict(), [_spec("activity")])
     with torch.no_grad():
@@ -66,7 +66,7 @@ def test_training_goes_on_from_every_weight_that_fits(tmp_path: Path) -> None:
     assert all(name.startswith(("fusion.", "heads.imu_helper.")) for name in kept)
 
 
-def test_positions_that_become_more_keep_those_that_were_trained(tmp_path: Path) -> None:
+def test_a_longer_table_of_positions_keeps_the_trained_rows(tmp_path: Path) -> None:
     short, heads = writing_network()
     save_network(tmp_path / "c", short, short.state_dict(), heads)
     config = short.config.model_dump(mode="json")

@@ -62,7 +62,7 @@ def likelihood(step: dict[str, Tensor], row: int, ids: Tensor, word: int) -> flo
     return copied
 
 
-def test_steps_with_a_cache_say_what_the_whole_text_at_once_says() -> None:
+def test_steps_with_a_cache_equal_one_pass_over_the_whole_text() -> None:
     features, ids, mask = source()
     wanted, whole = targets(ids), taught()["log_probs"]
     with torch.inference_mode():
@@ -102,7 +102,7 @@ def test_beams_of_one_row_do_not_see_each_other() -> None:
                 torch.testing.assert_close(together[name][:, one], value, atol=1e-5, rtol=1e-4)
 
 
-def test_places_behind_the_step_are_not_looked_at() -> None:
+def test_a_step_ignores_the_places_after_it() -> None:
     features, _, mask = source()
     with torch.inference_mode():
         memory = HEAD(Tokens(features, mask))["memory"]
@@ -124,7 +124,7 @@ def test_padding_of_the_source_changes_nothing() -> None:
         torch.testing.assert_close(taught(14)[name], value, atol=1e-5, rtol=1e-4)
 
 
-def test_a_pair_of_streams_is_taught_with_the_ids_of_its_own() -> None:
+def test_each_stream_of_a_pair_is_trained_with_its_own_ids() -> None:
     ids = torch.randint(1996, 2200, (2, 9)).int()
     inputs = {
         "input_ids": ids,

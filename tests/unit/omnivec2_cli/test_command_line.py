@@ -81,7 +81,7 @@ def test_a_prediction_as_json_is_the_response(repository: Path, review: Path) ->
     assert {row["label"] for row in rows} == {"positive", "negative"}
 
 
-def test_several_files_get_several_answers(repository: Path, review: Path) -> None:
+def test_every_file_gets_an_answer(repository: Path, review: Path) -> None:
     result = predict(repository, "text/sentiment", review, review, "--json")
     assert len(json.loads(result.stdout)) == 2
 
@@ -107,7 +107,7 @@ def test_parameters_are_passed_on(repository: Path, review: Path) -> None:
         (("text/sentiment", "-", "--url", "http://127.0.0.1:9"), "does it run", 1),
     ],
 )
-def test_what_is_wrong_is_said_in_one_line(
+def test_an_error_is_reported_in_one_line(
     repository: Path, arguments: tuple[str, ...], message: str, code: int
 ) -> None:
     result = predict(repository, *arguments, text="a film")

@@ -34,7 +34,7 @@ def test_parts_of_one_input_are_averaged_before_normalising(spec, answer, contex
     assert answer(spec, VECTORS, context) == [[pytest.approx(0.6), pytest.approx(0.8)]]
 
 
-def test_a_vector_of_zeros_stays_what_it_is(spec, answer):
+def test_a_vector_of_zeros_is_not_normalised(spec, answer):
     assert answer(spec, {"embedding": np.zeros((1, 2))}) == [[0.0, 0.0]]
 
 

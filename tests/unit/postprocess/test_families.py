@@ -1,4 +1,4 @@
-"""What holds for every family."""
+"""Properties of the postprocessors of all families."""
 
 from __future__ import annotations
 

@@ -152,7 +152,7 @@ def test_a_large_jpeg_is_decoded_at_a_fraction_of_its_size_with_nearly_the_same_
     assert np.abs(found - preprocessor.prepare(picture).samples[0]["pixels"]).max() < 5
 
 
-def test_arrays_and_pictures_are_prepared_alike():
+def test_arrays_and_pictures_are_prepared_equally():
     picture = gradient(50, 40)
     from_picture = image().prepare(picture)
     from_array = image().prepare(np.asarray(picture))

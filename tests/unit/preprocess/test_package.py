@@ -1,4 +1,4 @@
-"""What the package's folders may import, and what one modality's module pulls in."""
+"""Imports of the package: allowed ones between folders, and those of a single modality."""
 
 from __future__ import annotations
 

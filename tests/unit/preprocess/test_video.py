@@ -99,7 +99,7 @@ def test_a_short_clip_repeats_frames():
     assert indices(encoded(1)) == [0] * 8
 
 
-def test_frames_of_an_array_are_chosen_alike():
+def test_frames_of_an_array_are_chosen_as_those_of_a_file():
     frames = np.repeat(np.arange(40, dtype=np.uint8), 32 * 32 * 3).reshape(40, 32, 32, 3) * STEP
     sample = video().prepare(frames).samples[0]["frames"]
     assert [round(float(f.mean()) / STEP) for f in sample] == [2, 7, 12, 17, 22, 27, 32, 37]

@@ -19,7 +19,7 @@ def _run(balance: Balance, steps: int = 200) -> Balance:
     return balance
 
 
-def test_all_tasks_count_alike_before_anything_is_known():
+def test_all_tasks_have_equal_weights_before_any_loss_is_known():
     assert Balance(ROUTES).weights() == dict.fromkeys(ROUTES, 1.0)
 
 
@@ -60,7 +60,7 @@ def test_literally_only_the_descent_between_the_last_two_windows_counts():
     assert balance.rate("a/x") == pytest.approx(1.0)
 
 
-def test_without_balancing_all_count_alike():
+def test_without_balancing_all_tasks_have_equal_weights():
     assert set(_run(Balance(ROUTES, enabled=False)).weights().values()) == {1.0}
 
 

@@ -32,7 +32,7 @@ def test_regression_errors_are_counted_in_deviations_of_the_targets():
     assert loss.item() == pytest.approx(1.0)
 
 
-def test_forecasts_of_two_series_count_alike_whatever_their_units():
+def test_forecasts_of_two_series_count_equally_whatever_their_units():
     outputs = {"mean": torch.tensor([[1.0, 1.0], [100.0, 100.0]])}
     targets = [np.zeros(2, np.float32), np.zeros(2, np.float32)]
     scale = LossScale(torch.tensor([[1.0], [100.0]]))

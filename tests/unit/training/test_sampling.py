@@ -34,7 +34,7 @@ def test_every_sample_comes_once_an_epoch_and_in_another_order_the_next(sampler)
     assert first != second
 
 
-def test_a_stream_taken_up_in_the_middle_goes_on_as_if_never_stopped(sampler):
+def test_a_resumed_stream_continues_as_if_never_stopped(sampler):
     whole = list(sampler.stream(0, 8, {}))
     again = list(sampler.stream(4, 8, whole[3].drawn))
     for a, b in zip(whole[4:], again, strict=True):

@@ -110,7 +110,7 @@ def test_weights_of_tasks_multiply_their_losses_but_not_what_is_reported():
     assert torch.allclose(grads[1], 2 * grads[0], rtol=1e-4)
 
 
-def test_switches_of_the_papers_wording_reach_what_they_name():
+def test_each_switch_of_the_papers_wording_has_its_effect():
     literal = LiteralSwitches(trunk=True, masking=True, losses=True, balancing=True)
     recipe = RECIPE.model_copy(update={"literal": literal})
     pictures = tiny_tasks.detection()

@@ -24,7 +24,7 @@ def test_cross_attention_is_kept_for_half_the_samples_until_the_tail():
     assert keep_probability(RECIPE, 0) == keep_probability(RECIPE, 849) == 0.5
 
 
-def test_cross_attention_is_gone_before_the_end():
+def test_cross_attention_is_off_before_the_end():
     shares = [keep_probability(RECIPE, step) for step in range(850, 1000)]
     assert shares == sorted(shares, reverse=True)
     assert shares[-1] == 0.0

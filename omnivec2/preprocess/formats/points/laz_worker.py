@@ -1,6 +1,6 @@
 """A program that reads LAZ from standard input and writes float64 (points, 3) to standard output.
 
-It is a program of its own because the decompressor (Rust) panics or aborts its process on some
+It is a separate program because the decompressor (Rust) panics or aborts its process on some
 damaged files: it allocates whatever a file declares. Here that ends this program alone, within
 limits on memory and time. It imports nothing of the package, so that it starts quickly.
 """

@@ -131,7 +131,7 @@ def read_las(data: bytes, limits: Limits) -> Array:
 
 
 def _read_laz(data: bytes, count: int) -> Array:
-    """Decompress in a process of its own, for the reasons given in ``laz_worker``."""
+    """Decompress in a separate process, for the reasons given in ``laz_worker``."""
     command = [sys.executable, "-I", str(Path(__file__).with_name("laz_worker.py"))]
     try:
         done = subprocess.run(

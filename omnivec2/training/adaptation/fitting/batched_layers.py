@@ -17,7 +17,7 @@ _DROPOUT = 0.2
 _BATCH = 256
 
 
-class Layers:
+class BatchedLayers:
     """``K`` pairs of layers, K models x D summaries x H hidden x C outputs.
 
     Args:

@@ -17,11 +17,11 @@ from omnivec2.network.config import HeadConfig, Summary
 from omnivec2.network.fc_head import TOKEN_SUMMARIES, FullyConnectedHead
 from omnivec2.preprocess import Array
 from omnivec2.spec import TaskFamily
-from omnivec2.training.adaptation.fitting.batched_layers import Layers
+from omnivec2.training.adaptation.fitting.batched_layers import BatchedLayers
 from omnivec2.training.adaptation.fitting.frozen_summaries import joined
 from omnivec2.training.adaptation.fitting.labelled_summaries import (
     Choice,
-    Labelled,
+    LabelledSummaries,
     constants_of,
     mean_by_item,
 )
@@ -31,7 +31,7 @@ from omnivec2.training.evaluation.quality_metrics import METRICS
 
 
 @dataclass(frozen=True)
-class Fit:
+class FittedLayers:
     """The fitted layers.
 
     Attributes:
@@ -48,7 +48,7 @@ class Fit:
 
 
 def fit(
-    data: Labelled,
+    data: LabelledSummaries,
     *,
     family: TaskFamily,
     metric: str,
@@ -56,7 +56,7 @@ def fit(
     seed: int,
     candidates: Sequence[tuple[Summary, ...]],
     advance: Callable[[], None] = lambda: None,
-) -> Fit:
+) -> FittedLayers:
     """Choose by validation, then fit to everything.
 
     Args:
@@ -85,7 +85,7 @@ def fit(
     number = int(np.argmax([sign * value for value in values]))
     chosen = best[number]
     head = _fitted(data, chosen.choice, family, hidden, seed)
-    return Fit(head, chosen.choice, values[number], chosen.predicted)
+    return FittedLayers(head, chosen.choice, values[number], chosen.predicted)
 
 
 def _value(predicted: Array, labels: Array, metric: str) -> float:
@@ -94,7 +94,7 @@ def _value(predicted: Array, labels: Array, metric: str) -> float:
 
 
 def _fitted(
-    data: Labelled, choice: Choice, family: TaskFamily, hidden: int, seed: int
+    data: LabelledSummaries, choice: Choice, family: TaskFamily, hidden: int, seed: int
 ) -> FullyConnectedHead:
     """Fit the chosen layers to everything."""
     x, y = data.standardised(choice.summaries)
@@ -115,7 +115,7 @@ def _fitted(
 
 
 def _empty_head(
-    data: Labelled, choice: Choice, family: TaskFamily, hidden: int
+    data: LabelledSummaries, choice: Choice, family: TaskFamily, hidden: int
 ) -> FullyConnectedHead:
     config = HeadConfig(
         family=family, tokenizer="", outputs=data.outputs, layers="fc",
@@ -127,12 +127,12 @@ def _empty_head(
 
 
 def _set_mean_of_members(
-    head: FullyConnectedHead, data: Labelled, choice: Choice, x: Tensor, y: Tensor,
+    head: FullyConnectedHead, data: LabelledSummaries, choice: Choice, x: Tensor, y: Tensor,
     hidden: int, seed: int,
 ) -> None:  # fmt: skip
     """Fit several pairs of layers; their mean is again one pair."""
     weights = torch.from_numpy(data.weights(choice.class_weights)).expand(MEMBERS, -1)
-    layers = Layers(
+    layers = BatchedLayers(
         x, y, weights, [choice.weight_decay] * MEMBERS,
         hidden=hidden, outputs=data.outputs, seed=seed, own_starts=True,
     )  # fmt: skip
@@ -167,8 +167,8 @@ def answers_of(head: FullyConnectedHead, summaries: Tensor, item: Array) -> tupl
         The inputs, int64 [n], in order, and probabilities or values, float64 [n, outputs].
     """
     outputs = head.answer(summaries)
-    found = outputs["values"] if head.is_regression else outputs["logits"].softmax(dim=1)
-    return mean_by_item(found.numpy(), item)
+    predicted = outputs["values"] if head.is_regression else outputs["logits"].softmax(dim=1)
+    return mean_by_item(predicted.numpy(), item)
 
 
 def state_of(head: nn.Module) -> dict[str, Array]:

@@ -49,10 +49,10 @@ def summarise(
     if kept.keys() >= SUMMARIES.keys():
         advance(len(samples))
         return {cast(Summary, name): array for name, array in kept.items()}
-    found = compute(network, route, samples, advance)
+    summaries = compute(network, route, samples, advance)
     folder.mkdir(parents=True, exist_ok=True)
-    write_file(file, save({str(name): array for name, array in found.items()}))
-    return found
+    write_file(file, save({str(name): array for name, array in summaries.items()}))
+    return summaries
 
 
 @torch.inference_mode()
@@ -65,7 +65,7 @@ def compute(
     """Compute every summary of every sample; samples of similar length share a batch."""
     order = sorted(range(len(samples)), key=lambda i: _length(samples[i]))
     trunk = network.config.trunk
-    found = {
+    summaries = {
         name: np.empty(
             (len(samples), summary_width(name, trunk.g.width, trunk.f.width)), np.float32
         )
@@ -79,9 +79,9 @@ def compute(
         features = network.trunk(tokens)
         features.extras |= pooled
         for name, make in SUMMARIES.items():
-            found[name][rows] = make(features).numpy()
+            summaries[name][rows] = make(features).numpy()
         advance(len(rows))
-    return found
+    return summaries
 
 
 def _length(sample: Sample) -> int:

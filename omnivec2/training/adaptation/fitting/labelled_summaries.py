@@ -26,7 +26,7 @@ class Choice:
 
 
 @dataclass(frozen=True)
-class Labelled:
+class LabelledSummaries:
     """Summaries of labelled inputs.
 
     Attributes:
@@ -79,21 +79,21 @@ class Labelled:
         location, scale = self.target_scale()
         return (x - mean) / std, torch.from_numpy((labels - location) / scale)
 
-    def by_item(self, found: Array, rows: Array) -> Array:
+    def by_item(self, answers: Array, rows: Array) -> Array:
         """Average answers to some samples to answers to inputs.
 
         Args:
-            found: The logits, or quantities in standard units, [rows, outputs].
+            answers: The logits, or quantities in standard units, [rows, outputs].
             rows: The samples they are answers to.
 
         Returns:
             Probabilities or quantities, [items, outputs]; NaN for inputs without an answer.
         """
         if self.classes:
-            values = torch.from_numpy(found).softmax(dim=1).numpy()
+            values = torch.from_numpy(answers).softmax(dim=1).numpy()
         else:
             location, scale = self.target_scale()
-            values = found * scale + location
+            values = answers * scale + location
         predicted = np.full((len(self.labels), self.outputs), np.nan)
         items, means = mean_by_item(values, self.item[rows])
         predicted[items] = means

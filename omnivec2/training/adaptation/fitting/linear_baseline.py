@@ -52,8 +52,8 @@ def baselines(
     features = modality_training(modality).plain_features
     x, x_test = features(train.samples), features(test.samples)
     model = _chosen(x, train, classes, metric, seed)
-    found = mean_by_item(_answers(model, x_test, classes), test.item)[1]
-    return {TRIVIAL: measure(trivial, test.labels), LINEAR: measure(found, test.labels)}
+    predicted = mean_by_item(_answers(model, x_test, classes), test.item)[1]
+    return {TRIVIAL: measure(trivial, test.labels), LINEAR: measure(predicted, test.labels)}
 
 
 def _chosen(x: Any, train: Prepared, classes: int, metric: str, seed: int) -> Any:
@@ -65,8 +65,8 @@ def _chosen(x: Any, train: Prepared, classes: int, metric: str, seed: int) -> An
     best: tuple[float, Any] = (-np.inf, None)
     for model in _models(x, classes):
         _fit(model, x[~held], labels[~held])
-        found = mean_by_item(_answers(model, x[held], classes), train.item[held])[1]
-        value = sign * METRICS[metric].measure(found, train.labels[np.sort(held_items)])
+        predicted = mean_by_item(_answers(model, x[held], classes), train.item[held])[1]
+        value = sign * METRICS[metric].measure(predicted, train.labels[np.sort(held_items)])
         if value > best[0]:
             best = value, model
     return _fit(best[1], x, labels)

@@ -16,8 +16,8 @@ from torch import Tensor
 from omnivec2.network.config import Summary
 from omnivec2.network.fc_head import TOKEN_SUMMARIES
 from omnivec2.preprocess import Array
-from omnivec2.training.adaptation.fitting.batched_layers import Layers
-from omnivec2.training.adaptation.fitting.labelled_summaries import Choice, Labelled, Trial
+from omnivec2.training.adaptation.fitting.batched_layers import BatchedLayers
+from omnivec2.training.adaptation.fitting.labelled_summaries import Choice, LabelledSummaries, Trial
 from omnivec2.training.adaptation.fitting.linear_map import validated
 from omnivec2.training.adaptation.reading.read_data import folds_of
 
@@ -41,7 +41,9 @@ _MOST_WORK = 10_000_000
 them hundreds of times, in all folds and with all penalties, which takes ten seconds by then."""
 
 
-def trials_of(data: Labelled, names: tuple[Summary, ...], hidden: int, seed: int) -> list[Trial]:
+def trials_of(
+    data: LabelledSummaries, names: tuple[Summary, ...], hidden: int, seed: int
+) -> list[Trial]:
     """Return the trials of all settings with some summaries.
 
     Args:
@@ -57,7 +59,7 @@ def trials_of(data: Labelled, names: tuple[Summary, ...], hidden: int, seed: int
     return trials
 
 
-def is_linear_map_tried(data: Labelled, names: tuple[Summary, ...], hidden: int) -> bool:
+def is_linear_map_tried(data: LabelledSummaries, names: tuple[Summary, ...], hidden: int) -> bool:
     """Whether a linear map is worth its time, and fits into the layers."""
     samples = len(data.item)
     numbers = min(samples, sum(data.summaries[name].shape[1] for name in names))
@@ -68,7 +70,7 @@ def is_linear_map_tried(data: Labelled, names: tuple[Summary, ...], hidden: int)
     )
 
 
-def choices(data: Labelled, names: tuple[Summary, ...]) -> list[Choice]:
+def choices(data: LabelledSummaries, names: tuple[Summary, ...]) -> list[Choice]:
     """Return all settings that two layers are tried with."""
     counts = np.bincount(data.labels, minlength=data.classes) if data.classes else np.ones(1)
     unbalanced = counts.max() > _UNBALANCED * max(1, counts.min())
@@ -77,9 +79,11 @@ def choices(data: Labelled, names: tuple[Summary, ...]) -> list[Choice]:
 
 
 class _Validation:
-    """All choices in all folds, trained side by side."""
+    """The validation of all choices, which are trained side by side in all folds."""
 
-    def __init__(self, data: Labelled, names: tuple[Summary, ...], hidden: int, seed: int) -> None:
+    def __init__(
+        self, data: LabelledSummaries, names: tuple[Summary, ...], hidden: int, seed: int
+    ) -> None:
         self.data = data
         self.choices = choices(data, names)
         folds = folds_of(data.strata, FOLDS, seed=seed)[data.item]
@@ -96,7 +100,7 @@ class _Validation:
             ]
         )
         x, y = data.standardised(names)
-        self.layers = Layers(
+        self.layers = BatchedLayers(
             x, y, fitted, [c.weight_decay for c in self.choices for _ in held],
             hidden=hidden, outputs=data.outputs, seed=seed,
         )  # fmt: skip
@@ -107,7 +111,7 @@ class _Validation:
         )
 
     def run(self) -> list[Trial]:
-        """Every choice with the number of steps after which its folds' mean loss was least."""
+        """Return every choice with the number of steps that gave its folds the least mean loss."""
         best = [Trial(choice, np.inf, np.empty((0, 0))) for choice in self.choices]
         improved = 0
         for step in range(1, self.longest + 1):
@@ -126,23 +130,23 @@ class _Validation:
 
     @torch.no_grad()
     def _measure(self) -> tuple[list[float], Tensor]:
-        """Mean loss of each choice on what its folds were not fitted to; all answers."""
+        """Return the mean loss of each choice on what its folds held out, and all answers."""
         answers = self.layers.answers(self.x_AD)
-        weighted = Layers.losses(answers, self.y_A) * self.held_KA
+        weighted = BatchedLayers.losses(answers, self.y_A) * self.held_KA
         shape = (len(self.choices), -1)
         total = weighted.sum(1).reshape(shape).sum(1) / self.held_KA.sum(1).reshape(shape).sum(1)
         return total.tolist(), answers
 
     def _predicted(self, answers: Tensor, index: int) -> Array:
-        """[items, outputs]: each item's answer by the model that was not fitted to it."""
+        """Return each item's answer by the model not fitted to it: [items, outputs]."""
         folds = slice(index * len(self.used), (index + 1) * len(self.used))
         model, row = torch.nonzero(self.held_KA[folds], as_tuple=True)
-        found = answers[folds][model, row]
-        return self.data.by_item(found.numpy(), self.held_rows[row].numpy())
+        held_answers = answers[folds][model, row]
+        return self.data.by_item(held_answers.numpy(), self.held_rows[row].numpy())
 
 
-def _linear_trials(data: Labelled, names: tuple[Summary, ...], seed: int) -> list[Trial]:
-    """Linear maps with every penalty, validated in the same folds."""
+def _linear_trials(data: LabelledSummaries, names: tuple[Summary, ...], seed: int) -> list[Trial]:
+    """Return linear maps with every penalty, validated in the same folds."""
     x, y = (part.numpy() for part in data.standardised(names))
     weights = data.weights(False)
     folds = folds_of(data.strata, FOLDS, seed=seed)[data.item]
@@ -150,9 +154,10 @@ def _linear_trials(data: Labelled, names: tuple[Summary, ...], seed: int) -> lis
     validated_rows = np.flatnonzero(folds >= 0)
     trials = []
     for penalty, answers in validated(x, y, weights, held, classes=data.classes):
-        found = torch.from_numpy(answers[validated_rows]).float()
-        losses = Layers.losses(found[None], torch.from_numpy(y[validated_rows]))[0].numpy()
+        held_answers = torch.from_numpy(answers[validated_rows]).float()
+        targets = torch.from_numpy(y[validated_rows])
+        losses = BatchedLayers.losses(held_answers[None], targets)[0].numpy()
         loss = float(np.average(losses, weights=weights[validated_rows]))
         choice = Choice(names, penalty, class_weights=False, is_linear=True)
-        trials.append(Trial(choice, loss, data.by_item(found.numpy(), validated_rows)))
+        trials.append(Trial(choice, loss, data.by_item(held_answers.numpy(), validated_rows)))
     return trials

@@ -75,7 +75,7 @@ def _copy_positions(own: dict[str, nn.Parameter], known: dict[str, Tensor]) -> N
 
 
 @dataclass(frozen=True)
-class Tuned:
+class TunedTokenizer:
     """A tokenizer that was trained together with its head.
 
     Attributes:
@@ -102,7 +102,7 @@ def tune(
     steps: int,
     seed: int,
     advance: Callable[[int], None] = lambda _: None,
-) -> Tuned:
+) -> TunedTokenizer:
     """Train tokenizer and head through the frozen trunk, twice.
 
     The first training, without the held-out items, finds the best number of steps; the second
@@ -135,7 +135,7 @@ def tune(
         last.step(step)
         advance(1)
     advance(steps - best_step)
-    return Tuned(last.network.eval(), best_step, best_value, best_loss)
+    return TunedTokenizer(last.network.eval(), best_step, best_value, best_loss)
 
 
 class _Tuning:
@@ -202,12 +202,12 @@ class _Tuning:
 
     @torch.no_grad()
     def _summaries(self, data: Prepared) -> Tensor:
-        found = []
+        summaries = []
         for start in range(0, len(data.samples), _BATCH):
             inputs = as_tensors(collate(data.samples[start : start + _BATCH]))
             features = self.network.trunk(self.network.tokenize(self.route, inputs))
-            found.append(self.head.summarise(features))
-        return torch.cat(found)
+            summaries.append(self.head.summarise(features))
+        return torch.cat(summaries)
 
     @torch.no_grad()
     def measure(self, data: Prepared, metric: str) -> tuple[float, float]:

@@ -43,8 +43,8 @@ def load_arrays(path: Path) -> dict[str, Array]:
         if name.endswith(".mat"):
             from scipy.io import loadmat
 
-            found = loadmat(path)
-            return {key: np.asarray(v) for key, v in found.items() if not key.startswith("__")}
+            variables = loadmat(path)
+            return {key: np.asarray(v) for key, v in variables.items() if not key.startswith("__")}
         if name.endswith("-ubyte"):
             return {_ONLY: _read_idx(path)}
         with path.open("rb") as file:
@@ -116,24 +116,26 @@ def _label(cell: Array, where: str, regression: bool) -> Label:
 def _labels(path: Path, part: DataPart, arrays: Mapping[str, Array]) -> Array:
     label = part.label or "label"
     if label in arrays:
-        found = arrays[label]
+        labels = arrays[label]
     elif Path(label).is_file():
-        found = next(iter(load_arrays(Path(label)).values()))
+        labels = next(iter(load_arrays(Path(label)).values()))
     else:
         raise InvalidInputError(
             f"{path}: --labels names neither an array of it ({', '.join(arrays)}) nor a file: "
             f"{label!r}"
         )
     # MATLAB has no vectors: labels come as a row or a column.
-    return found.ravel() if found.ndim == 2 and 1 in found.shape else found
+    return labels.ravel() if labels.ndim == 2 and 1 in labels.shape else labels
 
 
 def _value_key(path: Path, part: DataPart, arrays: Mapping[str, Array]) -> str:
     taken = {part.label or "label", part.lengths, *part.only}
-    left = [name for name in arrays if name not in taken]
-    if len(left) != 1:
-        raise InvalidInputError(f"{path}: give --input, one of {', '.join(left) or 'no arrays'}")
-    return left[0]
+    remaining = [name for name in arrays if name not in taken]
+    if len(remaining) != 1:
+        raise InvalidInputError(
+            f"{path}: give --input, one of {', '.join(remaining) or 'no arrays'}"
+        )
+    return remaining[0]
 
 
 def _find(path: Path, arrays: Mapping[str, Array], name: str) -> Array:

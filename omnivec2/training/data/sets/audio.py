@@ -13,8 +13,8 @@ from omnivec2.preprocess import Preprocessor, Sample
 from omnivec2.spec import DataSource, Modality, TaskFamily
 from omnivec2.training.data import augmentation
 from omnivec2.training.data.base import (
+    DataDirectories,
     Loader,
-    Location,
     Split,
     TaskData,
     build,
@@ -37,7 +37,7 @@ ESC10_LABELS = (
 _VAL_PER_CLASS = 3
 
 
-def load_esc10(at: Location) -> TaskData:
+def load_esc10(at: DataDirectories) -> TaskData:
     """Load ESC-10: folds 1 to 3 to train on, of which some recordings of fold 3 are ``val``."""
     folder = at.find("audio_esc10")
     spec = preprocess_spec(
@@ -80,7 +80,7 @@ def load_esc10(at: Location) -> TaskData:
 
 
 def _held_out(clips: list[Path]) -> set[Path]:
-    """The last recordings of fold 3, whole: takes of one recording stay together."""
+    """Return the clips of the last recordings of fold 3; clips of a recording stay together."""
     held: set[Path] = set()
     for clip in reversed([clip for clip in clips if clip.name[0] == "3"]):
         recording = clip.name.rpartition("-")[0]
@@ -93,7 +93,7 @@ def _held_out(clips: list[Path]) -> set[Path]:
 
 
 def _prepare(preprocessor: Preprocessor[Any, Any], clips: list[Path]) -> Iterator[Sample]:
-    """Clips take five seconds, which is one window."""
+    """Prepare a clip of five seconds, which is one window."""
     for clip in clips:
         native = preprocessor.decode(clip.read_bytes(), "audio/ogg")
         yield preprocessor.prepare(native).samples[0]

@@ -11,8 +11,8 @@ from omnivec2.preprocess import Sample
 from omnivec2.spec import DataSource, Modality, TaskFamily
 from omnivec2.training.data import augmentation
 from omnivec2.training.data.base import (
+    DataDirectories,
     Loader,
-    Location,
     Split,
     TaskData,
     build,
@@ -24,7 +24,7 @@ _MILLIMETRES_PER_UNIT = 16
 _VAL_SUBJECT, _VAL_TRIALS = 7, (3, 4)
 
 
-def load_utdmhad(at: Location) -> TaskData:
+def load_utdmhad(at: DataDirectories) -> TaskData:
     """Load UTD-MHAD: odd subjects train, even ones test; two trials of subject 7 are ``val``."""
     folder = at.find("depth_utdmhad")
     file = folder / "utdmhad_depth_16x60x80_uint8.npz"

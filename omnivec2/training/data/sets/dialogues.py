@@ -14,10 +14,10 @@ import numpy as np
 from omnivec2.preprocess import Sample
 from omnivec2.spec import DataSource, Modality, PreprocessSpec, TaskFamily
 from omnivec2.training.data.base import (
-    Location,
+    DataDirectories,
     Split,
+    SummarizationTarget,
     TaskData,
-    Text,
     build,
     preprocess_spec,
 )
@@ -43,7 +43,7 @@ _MTS = {
 }
 
 
-def load_dialogues(at: Location) -> TaskData:
+def load_dialogues(at: DataDirectories) -> TaskData:
     """Load MTS-Dialog with its official parts; DialogSum's development part to train on as well.
 
     DialogSum's test part, where three people summarised each dialogue, is measured besides.
@@ -89,22 +89,31 @@ def load_dialogues(at: Location) -> TaskData:
     )
 
 
-def _mts(path: Path) -> list[Text]:
+def _mts(path: Path) -> list[SummarizationTarget]:
     with gzip.open(path, "rt", encoding="utf-8-sig", newline="") as file:
-        return [Text(row["dialogue"], (row["section_text"],)) for row in csv.DictReader(file)]
+        return [
+            SummarizationTarget(row["dialogue"], (row["section_text"],))
+            for row in csv.DictReader(file)
+        ]
 
 
-def _dialogsum(path: Path) -> list[Text]:
+def _dialogsum(path: Path) -> list[SummarizationTarget]:
     with gzip.open(path, "rt", encoding="utf-8") as file:
         rows = [json.loads(_PERSON.sub(r"\1", line)) for line in file]
     return [
-        Text(row["dialogue"], tuple(row[key] for key in sorted(row) if key.startswith("summary")))
+        SummarizationTarget(
+            row["dialogue"], tuple(row[key] for key in sorted(row) if key.startswith("summary"))
+        )
         for row in rows
     ]
 
 
 def _split(
-    at: Location, name: str, spec: PreprocessSpec, paths: Sequence[Path], rows: Sequence[Text]
+    at: DataDirectories,
+    name: str,
+    spec: PreprocessSpec,
+    paths: Sequence[Path],
+    rows: Sequence[SummarizationTarget],
 ) -> Split:
     preprocessor = build(spec)
 

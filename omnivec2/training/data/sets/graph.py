@@ -14,8 +14,8 @@ from rdkit import Chem
 from omnivec2.preprocess import Array, Sample
 from omnivec2.spec import DataSource, Modality, Target, TaskFamily
 from omnivec2.training.data.base import (
+    DataDirectories,
     Loader,
-    Location,
     Split,
     TaskData,
     build,
@@ -56,8 +56,8 @@ _LIPOPHILICITY = _Table(
 )
 
 
-def _load(table: _Table, at: Location) -> TaskData:
-    """Random 80, 10 and 10 % with a fixed seed; a molecule listed twice is in one part."""
+def _load(table: _Table, at: DataDirectories) -> TaskData:
+    """Load parts of 80, 10 and 10 %, drawn with a fixed seed; duplicates share a part."""
     file = at.find(table.file)
     spec = preprocess_spec(Modality.GRAPH, laplacian_dims=16)
     preprocessor = build(spec)
@@ -86,7 +86,7 @@ def _load(table: _Table, at: Location) -> TaskData:
 
 
 def _parts(molecules: list[str]) -> dict[str, Array]:
-    """Row numbers of each part."""
+    """Return the row numbers of each part."""
     keys = np.array([Chem.CanonSmiles(smiles) for smiles in molecules])
     distinct = np.random.default_rng(10).permutation(np.unique(keys))
     tenth = len(distinct) // 10

@@ -10,9 +10,9 @@ from omnivec2.preprocess import Array, Sample
 from omnivec2.spec import DataSource, Modality, TaskFamily
 from omnivec2.training.data import augmentation
 from omnivec2.training.data.base import (
-    Lazy,
+    DataDirectories,
+    LazySequence,
     Loader,
-    Location,
     Split,
     TaskData,
     build,
@@ -38,7 +38,7 @@ spectra (all within 1 degree) with the labelled SalinasA scene, which overlaps t
 must therefore never be trained on."""
 
 
-def load_salinas(at: Location) -> TaskData:
+def load_salinas(at: DataDirectories) -> TaskData:
     """Load 150 x 150 pixels of Salinas, 50 pixels of a class to train on, 20 as ``val``.
 
     Pixels are drawn at random as in most of the literature, so windows of the test part
@@ -52,7 +52,7 @@ def load_salinas(at: Location) -> TaskData:
     def window(index: int) -> Sample:
         return windows[int(pixels[index])]
 
-    everything = Split(Lazy(len(pixels), window), labels)
+    everything = Split(LazySequence(len(pixels), window), labels)
     generator = np.random.default_rng(10)
     order = [generator.permutation(np.flatnonzero(labels == c)) for c in range(len(_LABELS))]
     stop = _TRAIN_PER_CLASS + _VAL_PER_CLASS
@@ -81,7 +81,7 @@ def load_salinas(at: Location) -> TaskData:
 
 
 def _read(file: Path) -> tuple[Array, Array, Array]:
-    """The cube (unlabelled pixels are absent and stay 0), pixel numbers (row-major), labels."""
+    """Read the cube (absent, unlabelled pixels stay 0), pixel numbers (row-major), labels."""
     with np.load(file) as data:
         spectra, classes, positions = data["X"], data["y"], data["pos"]
     column, row = np.divmod(positions.astype(np.int64) - 1, _SIDE)

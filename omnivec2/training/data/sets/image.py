@@ -17,9 +17,9 @@ from omnivec2.preprocess import Array, Sample
 from omnivec2.spec import DataSource, Modality, TaskFamily
 from omnivec2.training.data import augmentation
 from omnivec2.training.data.base import (
-    Lazy,
+    DataDirectories,
+    LazySequence,
     Loader,
-    Location,
     Split,
     TaskData,
     build,
@@ -35,7 +35,7 @@ _SCENE_HEIGHT, _SCENE_WIDTH = 192, 256
 """Detection and segmentation: both data sets are 4:3, so stretching changes no shape."""
 
 
-def load_cifar10(at: Location) -> TaskData:
+def load_cifar10(at: DataDirectories) -> TaskData:
     """Load CIFAR-10; 2,000 training pictures are held out as ``val``."""
     archive = at.find("image_cifar10_jpeg/cifar10_jpeg.tar.xz")
     spec = preprocess_spec(Modality.IMAGE, height=96, width=96, resize="crop")
@@ -47,7 +47,7 @@ def load_cifar10(at: Location) -> TaskData:
     def prepare(index: int) -> Sample:
         return preprocessor.prepare(pixels[index]).samples[0]
 
-    everything = Split(Lazy(len(kept), prepare), labels)
+    everything = Split(LazySequence(len(kept), prepare), labels)
     train = np.flatnonzero(is_test == 0)
     fit, val = hold_out(labels[train], 0.04, seed=10)
     return TaskData(
@@ -89,7 +89,7 @@ CIFAR10_LABELS = (
 
 
 def _read_cifar10(archive: Path) -> Iterator[Sample]:
-    """Every picture of the archive in the order of its paths, 32 x 32 and undoubled."""
+    """Read the pictures in the order of their paths, reduced to the 32 x 32 they were made from."""
     pictures: dict[str, Array] = {}
     with tarfile.open(archive, "r:xz") as tar:
         for member in tar:
@@ -113,7 +113,7 @@ def _rgb(data: bytes) -> Array:
 BCCD_LABELS = ("WBC", "RBC", "Platelets")
 
 
-def load_bccd(at: Location) -> TaskData:
+def load_bccd(at: DataDirectories) -> TaskData:
     """Load BCCD with its own split; boxes without an area are left out."""
     folder = at.find("image_detection_bccd/BCCD")
     spec = preprocess_spec(
@@ -179,7 +179,7 @@ def _number(tree: ET.Element, path: str) -> float:
     return float(tree.findtext(path, "nan"))
 
 
-def load_camvid(at: Location) -> TaskData:
+def load_camvid(at: DataDirectories) -> TaskData:
     """Load CamVid with the split of SegNet; metrics are taken at the pictures' own 240 x 180."""
     folder = at.find("image_segmentation_camvid")
     spec = preprocess_spec(
@@ -203,7 +203,7 @@ def load_camvid(at: Location) -> TaskData:
         tensors = [tensor.name for tensor in preprocessor.inputs]
         count = len(kept)
         return Split(
-            Lazy(count, lambda i: {name: kept[i][name] for name in tensors}),
+            LazySequence(count, lambda i: {name: kept[i][name] for name in tensors}),
             kept.column("mask"),
             references=kept.column("own_mask"),
         )

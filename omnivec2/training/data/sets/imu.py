@@ -11,8 +11,8 @@ from omnivec2.preprocess.imu import Recording
 from omnivec2.spec import DataSource, Modality, TaskFamily
 from omnivec2.training.data import augmentation
 from omnivec2.training.data.base import (
+    DataDirectories,
     Loader,
-    Location,
     Split,
     TaskData,
     build,
@@ -26,7 +26,7 @@ _CHANNELS = [f"{kind}_{axis}" for kind in ("acc", "body_acc", "body_gyro") for a
 _VAL_SUBJECTS = (27, 28, 29)
 
 
-def load_ucihar(at: Location) -> TaskData:
+def load_ucihar(at: DataDirectories) -> TaskData:
     """Load UCI HAR with its official split by person; three training persons are ``val``."""
     file = at.find("imu_ucihar/ucihar_raw_64x9_float16.npz")
     spec = preprocess_spec(Modality.IMU, window=64, rate_hz=50, channels=_CHANNELS)

@@ -10,8 +10,8 @@ from omnivec2.preprocess import Sample
 from omnivec2.spec import DataSource, Modality, TaskFamily
 from omnivec2.training.data import augmentation
 from omnivec2.training.data.base import (
+    DataDirectories,
     Loader,
-    Location,
     Split,
     TaskData,
     build,
@@ -22,7 +22,7 @@ from omnivec2.training.data.sample_store import stored
 _LABELS = {"Person": "person", "Car": "car", "Bicycle": "bicycle", "OtherVehicle": "other vehicle"}
 
 
-def load_hituav(at: Location) -> TaskData:
+def load_hituav(at: DataDirectories) -> TaskData:
     """Load square crops around the objects of HIT-UAV, with its official split."""
     file = at.find("infrared_hituav/hituav_crops_32x32.npz")
     spec = preprocess_spec(

@@ -11,8 +11,8 @@ from omnivec2.preprocess import Array, Sample
 from omnivec2.spec import DataSource, Modality, TaskFamily
 from omnivec2.training.data import augmentation
 from omnivec2.training.data.base import (
+    DataDirectories,
     Loader,
-    Location,
     Split,
     TaskData,
     build,
@@ -26,7 +26,7 @@ _JITTER = 0.4
 clouds have none. Seeded by the item, so that prepared data never change."""
 
 
-def load_modelnet10(at: Location) -> TaskData:
+def load_modelnet10(at: DataDirectories) -> TaskData:
     """Load ModelNet10 with its official split; a tenth of the training part is ``val``.
 
     A few grids of the file are empty (7 to train on, 1 to test); they are left out.
@@ -71,7 +71,7 @@ def load_modelnet10(at: Location) -> TaskData:
 
 
 def _clouds(file: Path, part: str) -> Iterator[Array]:
-    """float32 [n, 3]: centres of occupied voxels that have an empty neighbour, with jitter."""
+    """Yield clouds, float32 [n, 3]: jittered centres of the voxels at the surface."""
     with np.load(file) as data:
         shape = tuple(int(side) for side in data["shape"])
         packed = data[f"vox_{part}"]

@@ -14,8 +14,8 @@ from omnivec2.preprocess import Sample
 from omnivec2.preprocess.tabular import Table
 from omnivec2.spec import DataSource, Modality, PreprocessSpec, TaskFamily
 from omnivec2.training.data.base import (
+    DataDirectories,
     Loader,
-    Location,
     Split,
     TaskData,
     build,
@@ -55,7 +55,7 @@ _ADULT_WEIGHT = "fnlwgt"
 """A column with the number of people a row represents: a property of the census."""
 
 
-def load_adult(at: Location) -> TaskData:
+def load_adult(at: DataDirectories) -> TaskData:
     """Load Adult (UCI) with its official split; a tenth of the training rows is ``val``."""
     files = {part: at.find(f"tabular_adult/adult-{part}.csv.gz") for part in ("train", "test")}
     rows: dict[str, list[Row]] = {}
@@ -95,7 +95,7 @@ def load_adult(at: Location) -> TaskData:
     )
 
 
-def load_bank(at: Location) -> TaskData:
+def load_bank(at: DataDirectories) -> TaskData:
     """Load Bank Marketing, which has no official split: 80, 10 and 10 % by class, fixed seed."""
     file = at.find("tabular_bank/bank-full.csv.gz")
     table = _read(file)
@@ -168,7 +168,7 @@ def _typed(names: Sequence[str], cells: Sequence[str], numbers: Sequence[str], m
 
 
 def _split(
-    at: Location,
+    at: DataDirectories,
     name: str,
     spec: PreprocessSpec,
     file: Path,

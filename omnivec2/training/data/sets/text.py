@@ -12,8 +12,8 @@ from pydantic import JsonValue
 from omnivec2.preprocess import Sample
 from omnivec2.spec import DataSource, Modality, PreprocessSpec, TaskFamily
 from omnivec2.training.data.base import (
+    DataDirectories,
     Loader,
-    Location,
     Split,
     TaskData,
     build,
@@ -25,7 +25,7 @@ from omnivec2.training.data.sets.dialogues import load_dialogues
 _Labelled = list[tuple[JsonValue, int]]
 
 
-def load_sst2(at: Location) -> TaskData:
+def load_sst2(at: DataDirectories) -> TaskData:
     """Load whole sentences of SST-2 (English) with the split of the Stanford Sentiment Treebank.
 
     The ``val`` part is GLUE's validation part. The Parquet files beside these are a
@@ -62,7 +62,7 @@ def load_sst2(at: Location) -> TaskData:
     )
 
 
-def load_mrpc(at: Location) -> TaskData:
+def load_mrpc(at: DataDirectories) -> TaskData:
     """Load the Microsoft Research Paraphrase Corpus with its official test part."""
     folder = at.find("text_mrpc")
     spec = preprocess_spec(Modality.TEXT, max_tokens=256, pair=True)
@@ -94,7 +94,7 @@ def load_mrpc(at: Location) -> TaskData:
     )
 
 
-def load_sick(at: Location) -> TaskData:
+def load_sick(at: DataDirectories) -> TaskData:
     """Load Sentences Involving Compositional Knowledge, with the split of SemEval 2014."""
     folder = at.find("text_sick_nli")
     spec = preprocess_spec(Modality.TEXT, max_tokens=256, pair=True)
@@ -138,7 +138,9 @@ def _lines(path: Path) -> list[str]:
         return file.read().rstrip("\n").split("\n")
 
 
-def _split(at: Location, name: str, spec: PreprocessSpec, path: Path, rows: _Labelled) -> Split:
+def _split(
+    at: DataDirectories, name: str, spec: PreprocessSpec, path: Path, rows: _Labelled
+) -> Split:
     preprocessor = build(spec)
 
     def make() -> Iterator[Sample]:

@@ -11,9 +11,9 @@ import numpy as np
 from omnivec2.preprocess import Array, Sample
 from omnivec2.spec import DataSource, Modality, TaskFamily
 from omnivec2.training.data.base import (
-    Lazy,
+    DataDirectories,
+    LazySequence,
     Loader,
-    Location,
     Split,
     TaskData,
     preprocess_spec,
@@ -26,7 +26,7 @@ _PARTS = {"train": (0, 12), "val": (12, 16), "test": (16, 20)}
 windows of ``val`` and ``test`` may reach back into the part before."""
 
 
-def load_etth1(at: Location) -> TaskData:
+def load_etth1(at: DataDirectories) -> TaskData:
     """Load ETTh1: each of its seven channels is a series, and every window a sample."""
     file = at.find("timeseries_ett/ETTh1.csv.gz")
     spec = preprocess_spec(Modality.TIMESERIES, context_length=CONTEXT, horizon=HORIZON)
@@ -84,14 +84,14 @@ def windows(series: Array, deviations: Array, start: int, stop: int) -> Split:
 
     total = count * len(series)
     return Split(
-        Lazy(total, values),
-        Lazy(total, future),
+        LazySequence(total, values),
+        LazySequence(total, future),
         scales=np.repeat(deviations, count).astype(np.float32),
     )
 
 
 def _read(file: Path) -> Array:
-    """float32 [channels, hours] of all columns but the date."""
+    """Read float32 [channels, hours] of all columns but the date."""
     with gzip.open(file, "rt", newline="") as lines:
         rows = [row[1:] for row in list(csv.reader(lines))[1:]]
     return np.ascontiguousarray(np.array(rows, dtype=np.float32).T)

@@ -13,8 +13,8 @@ from omnivec2.preprocess import Array, Sample
 from omnivec2.spec import DataSource, Modality, TaskFamily
 from omnivec2.training.data import augmentation
 from omnivec2.training.data.base import (
+    DataDirectories,
     Loader,
-    Location,
     Split,
     TaskData,
     build,
@@ -30,7 +30,7 @@ official split, so parts are blocks of numbers: about 70, 10 and 20 % of either 
 _FOLDERS = ("noFight", "fight")
 
 
-def load_fight(at: Location) -> TaskData:
+def load_fight(at: DataDirectories) -> TaskData:
     """Load clips of two seconds, kept as strips of 16 frames side by side."""
     folder = at.find("video_fight_surv")
     spec = preprocess_spec(Modality.VIDEO, frames=8, height=96, width=128, resize="stretch")
@@ -73,7 +73,7 @@ def load_fight(at: Location) -> TaskData:
 
 
 def _frames(path: Path) -> Array:
-    """uint8 [16, height, width, 3] of one strip."""
+    """Return the frames of one strip, uint8 [16, height, width, 3]."""
     with Image.open(io.BytesIO(path.read_bytes())) as picture:
         strip = np.asarray(picture.convert("RGB"))
     height, width, _ = strip.shape

@@ -10,8 +10,8 @@ from omnivec2.preprocess import Sample
 from omnivec2.spec import DataSource, Modality, TaskFamily
 from omnivec2.training.data import augmentation
 from omnivec2.training.data.base import (
+    DataDirectories,
     Loader,
-    Location,
     Split,
     TaskData,
     build,
@@ -20,7 +20,7 @@ from omnivec2.training.data.base import (
 from omnivec2.training.data.sample_store import stored
 
 
-def load_pneumonia(at: Location) -> TaskData:
+def load_pneumonia(at: DataDirectories) -> TaskData:
     """Load PneumoniaMNIST with its official split."""
     file = at.find("xray_pneumoniamnist/pneumoniamnist.npz")
     spec = preprocess_spec(Modality.XRAY, height=96, width=96)

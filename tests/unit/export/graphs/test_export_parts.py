@@ -1,4 +1,4 @@
-"""The shared layout of a tiny network, really exported: parts, and heads made of them."""
+"""The shared layout of a tiny network, really exported: parts, and heads assembled from them."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ PARTS = ["tokenizer_imu", "trunk", "head_imu_activity"]
 
 @dataclass(frozen=True)
 class Exported:
-    """A checkpoint of two heads, one of them exported, and what was told meanwhile."""
+    """A checkpoint of two heads, one of them exported, and the results that were reported."""
 
     source: Checkpoint
     network: OmniVec2
@@ -43,7 +43,7 @@ class Exported:
 
     @property
     def head(self) -> HeadSpec:
-        """The one that was exported."""
+        """The head that was exported."""
         (head,) = [head for head in self.source.heads if head.task == "activity"]
         return head
 
@@ -68,7 +68,7 @@ def exported(tmp_path_factory: pytest.TempPathFactory) -> Exported:
     return made
 
 
-def test_parts_come_first_and_the_head_made_of_them_last(exported: Exported) -> None:
+def test_parts_are_exported_before_the_head_that_uses_them(exported: Exported) -> None:
     assert [result.message for result in exported.results if not result.ok] == []
     assert [result.name for result in exported.results] == [*PARTS, "imu/activity in parts"]
     source = ExportedCheckpoint(exported.source)
@@ -127,7 +127,7 @@ class Unlucky(Exporter):
         return ExportResult(model, outcome, "parity")
 
 
-def test_a_head_whose_part_failed_is_not_put_together(exported: Exported) -> None:
+def test_a_head_is_not_assembled_if_one_of_its_parts_failed(exported: Exported) -> None:
     unlucky = Unlucky(exported.source, exported.exporter.weights, 20)
     results: list[ExportResult] = []
     export_shared(exported.network, unlucky, [exported.head], results.append)

@@ -1,4 +1,4 @@
-"""The network cut into parts: put together again they are the network, padded or not."""
+"""The partitioned network: its parts together answer like the network, padded or not."""
 
 from __future__ import annotations
 
@@ -122,7 +122,7 @@ def test_garbage_in_the_padding_reaches_no_real_token(
     assert_close(answer["embedding"], tensors["embedding"])
 
 
-def test_equal_parts_are_one(compositions: dict[str, PartitionedHead]) -> None:
+def test_equal_parts_are_one_object(compositions: dict[str, PartitionedHead]) -> None:
     assert len({id(composition.trunk) for composition in compositions.values()}) == 1
     own = {route: id(composition.own) for route, composition in compositions.items()}
     trained = [route for route in ROUTES if not route.endswith("/embedding")]
@@ -145,7 +145,7 @@ def test_equal_parts_are_one(compositions: dict[str, PartitionedHead]) -> None:
         ("timeseries/embedding", ["features", "mask"]),
     ],
 )
-def test_a_head_takes_no_more_than_it_looks_at(
+def test_a_head_part_has_only_the_inputs_it_reads(
     compositions: dict[str, PartitionedHead], route: str, taken: list[str]
 ) -> None:
     assert [tensor.name for tensor in compositions[route].own.spec.inputs] == taken

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from export.graphs.export_graph import load_folded
-from export.graphs.onnx_export import Graph, export_graph
+from export.graphs.onnx_export import GraphFile, export_graph
 from export.graphs.traceable import traceable_head
 from export.graphs.weight_ranges import StoredWeights
 from export.parity.parity_gate import cases_of, check_parity
@@ -27,12 +27,12 @@ def head(checkpoint: Checkpoint) -> HeadSpec:
 
 
 @pytest.fixture(scope="module")
-def graph(network: nn.Module, head: HeadSpec, weights: StoredWeights, workshop: Path) -> Graph:
+def graph(network: nn.Module, head: HeadSpec, weights: StoredWeights, workshop: Path) -> GraphFile:
     return export_graph(traceable_head(network, head), weights, workshop / "model.onnx")
 
 
 @pytest.fixture(scope="module")
-def model(graph: Graph) -> onnx.ModelProto:
+def model(graph: GraphFile) -> onnx.ModelProto:
     return onnx.load(graph.path, load_external_data=False)
 
 
@@ -55,7 +55,7 @@ def test_tensors_carry_the_names_and_dynamic_axes_of_the_head_spec(model: onnx.M
     }
 
 
-def test_the_graph_is_small_and_valid(graph: Graph, model: onnx.ModelProto) -> None:
+def test_the_graph_is_small_and_valid(graph: GraphFile, model: onnx.ModelProto) -> None:
     assert graph.bytes == graph.path.stat().st_size < 20_000
     assert model.opset_import[0].version == 20
     assert not model.graph.value_info  # types that follow from the rest
@@ -74,26 +74,26 @@ def test_every_weight_is_a_byte_range_of_the_shared_file(
         assert data[start : start + length] == weights.stored[name].tobytes()
 
 
-def test_storage_counts_the_weights_by_the_type_they_are_stored_in(graph: Graph) -> None:
+def test_storage_counts_the_weights_by_the_type_they_are_stored_in(graph: GraphFile) -> None:
     assert graph.storage["int8"] == 31_000 * 64 + 256 * 64 + 256 * 64
     assert graph.storage["float32"] >= 1
     assert graph.storage["float16"] >= 64 * 64
 
 
-def test_nothing_of_the_exporter_s_source_is_left_in_the_graph(graph: Graph) -> None:
+def test_nothing_of_the_exporter_s_source_is_left_in_the_graph(graph: GraphFile) -> None:
     content = graph.path.read_bytes()
     for trace in (b".py", b"pkg.torch", b"StandIn", b"forward"):
         assert trace not in content
 
 
-def test_the_runtime_folds_every_stored_weight_into_a_constant(graph: Graph) -> None:
+def test_the_runtime_folds_every_stored_weight_into_a_constant(graph: GraphFile) -> None:
     session = load_folded(graph)
     assert session.get_inputs()[0].name == "input_ids"
     assert not graph.path.with_name("optimised.onnx").exists()
 
 
 def test_the_graph_answers_like_the_network_at_every_batch_size_and_length(
-    graph: Graph, network: nn.Module, head: HeadSpec
+    graph: GraphFile, network: nn.Module, head: HeadSpec
 ) -> None:
     session = ort.InferenceSession(graph.path, providers=["CPUExecutionProvider"])
     entries = check_parity(traceable_head(network, head), session.run, cases_of(head))
@@ -102,7 +102,7 @@ def test_the_graph_answers_like_the_network_at_every_batch_size_and_length(
     assert max(entry.max_relative_error for entry in entries) < 1e-5
 
 
-def test_padding_behind_the_mask_changes_no_answer(graph: Graph, head: HeadSpec) -> None:
+def test_padding_behind_the_mask_changes_no_answer(graph: GraphFile, head: HeadSpec) -> None:
     session = ort.InferenceSession(graph.path, providers=["CPUExecutionProvider"])
     batch = random_inputs(head, 1, {"tokens": 7}, np.random.default_rng(1))
     padded = {name: np.pad(array, ((0, 0), (0, 9))) for name, array in batch.items()}
@@ -144,7 +144,7 @@ def test_an_opset_beyond_what_tensorrt_reads_is_refused(
 
 
 def test_tracing_leaves_the_network_s_weights_untouched(
-    graph: Graph, network: nn.Module, weights: StoredWeights
+    graph: GraphFile, network: nn.Module, weights: StoredWeights
 ) -> None:
     for name, value in network.state_dict().items():
         assert torch.equal(value, torch.from_numpy(weights.values[name]))

@@ -44,7 +44,7 @@ def layers(tokenizer: str) -> HeadConfig:
 
 @pytest.fixture(scope="module")
 def network() -> OmniVec2:
-    """Of texts and motion sensors, with a plain head of each beside one that sees tokens."""
+    """A network of texts and motion sensors; of two heads each, one has token summaries."""
     torch.manual_seed(0)
     plain = ("text/sentiment", "imu/activity")
     config = NetworkConfig.model_validate(
@@ -107,7 +107,7 @@ def test_heads_of_one_tokenizer_have_two_tokenizer_parts_if_one_sees_tokens(
     assert len({id(composed.trunk) for composed in compositions.values()}) == 1
 
 
-def test_only_the_head_that_sees_tokens_is_handed_their_summaries(
+def test_only_a_head_that_uses_token_summaries_gets_them(
     compositions: dict[str, PartitionedHead],
 ) -> None:
     handed = {

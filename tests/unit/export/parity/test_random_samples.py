@@ -126,7 +126,7 @@ def test_text_starts_with_cls_ends_with_sep_and_is_zero_behind() -> None:
         assert not ids[count:].any()
 
 
-def test_bonds_join_atoms_that_are_there() -> None:
+def test_bonds_join_existing_atoms() -> None:
     lengths = {"nodes": 10, "edges": 15}
     batch = make(make_head(Modality.GRAPH), 50, lengths, np.random.default_rng(0))
     atoms = batch["node_mask"].sum(axis=1)

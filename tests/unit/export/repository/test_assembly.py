@@ -71,7 +71,7 @@ def test_an_up_to_date_repository_is_left_alone_and_may_be_read_only(
     assert assemble_fused(checkpoint, out) == first
 
 
-def test_a_damaged_or_missing_file_is_mended_and_the_rest_left_alone(
+def test_a_damaged_or_missing_file_is_rewritten_and_others_are_untouched(
     checkpoint: Path, tmp_path: Path
 ) -> None:
     out = tmp_path / "repo"
@@ -152,7 +152,7 @@ def test_a_graph_that_was_altered_never_reaches_the_repository(
     assert not (tmp_path / "repo" / "imu_gesture").exists()
 
 
-def test_what_a_killed_process_left_is_cleared_away(checkpoint: Path, tmp_path: Path) -> None:
+def test_leftovers_of_a_killed_process_are_removed(checkpoint: Path, tmp_path: Path) -> None:
     out = tmp_path / "repo"
     assemble_fused(checkpoint, out)
     (out / ".staging-imu_activity-x").mkdir()
@@ -163,7 +163,7 @@ def test_what_a_killed_process_left_is_cleared_away(checkpoint: Path, tmp_path: 
     assert sorted(p.name for p in out.iterdir() if p.name.startswith((".s", ".r"))) == []
 
 
-def test_a_list_of_written_models_that_was_tampered_with_removes_nothing_outside(
+def test_a_record_that_was_tampered_with_removes_nothing_outside_the_repository(
     checkpoint: Path, tmp_path: Path
 ) -> None:
     out = tmp_path / "repo"
@@ -175,13 +175,13 @@ def test_a_list_of_written_models_that_was_tampered_with_removes_nothing_outside
     assert (tmp_path / "precious").exists()
 
 
-def test_a_place_that_cannot_be_written_is_named(checkpoint: Path, tmp_path: Path) -> None:
+def test_a_directory_that_cannot_be_written_is_named(checkpoint: Path, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("in the way")
     with pytest.raises(ArtifactError, match="file"):
         assemble_fused(checkpoint, tmp_path / "file")
 
 
-def test_processes_that_start_together_do_not_fight(checkpoint: Path, tmp_path: Path) -> None:
+def test_processes_that_start_together_take_turns(checkpoint: Path, tmp_path: Path) -> None:
     out = tmp_path / "repo"
     with multiprocessing.get_context("spawn").Pool(3) as pool:
         answers = pool.starmap(assemble_fused, [(checkpoint, out)] * 3)
@@ -238,7 +238,7 @@ def names(out: Path) -> set[str]:
     return {path.name for path in out.iterdir() if path.name[0] != "."}
 
 
-def test_the_shared_layout_has_every_part_once_and_parts_before_what_is_made_of_them(
+def test_the_shared_layout_has_every_part_once_and_parts_before_the_heads_that_use_them(
     checkpoint: Path, tmp_path: Path
 ) -> None:
     models = assemble(checkpoint, tmp_path / "repo", Layout.SHARED)
@@ -281,7 +281,7 @@ def test_another_layout_takes_the_place_of_the_one_before(checkpoint: Path, tmp_
         assert not (out / name / "1" / "model.onnx").exists()
 
 
-def test_without_a_wish_a_repository_keeps_its_layout_and_a_new_one_is_shared(
+def test_without_a_requested_layout_a_repository_keeps_its_own_and_a_new_one_is_shared(
     checkpoint: Path, tmp_path: Path
 ) -> None:
     assemble_fused(checkpoint, tmp_path / "fused")
@@ -301,7 +301,9 @@ def test_a_head_that_is_gone_takes_its_part_with_it(checkpoint: Path, tmp_path: 
     assert times(out).items() <= before.items()
 
 
-def test_a_damaged_part_is_mended_and_the_rest_left_alone(checkpoint: Path, tmp_path: Path) -> None:
+def test_a_damaged_part_is_rewritten_and_others_are_untouched(
+    checkpoint: Path, tmp_path: Path
+) -> None:
     out = tmp_path / "repo"
     assemble(checkpoint, out, Layout.SHARED)
     before = times(out)
@@ -312,7 +314,7 @@ def test_a_damaged_part_is_mended_and_the_rest_left_alone(checkpoint: Path, tmp_
     assert {Path(path).parent.parent.name for path in changed} == {"trunk"}
 
 
-def test_a_heads_spec_and_passport_lie_beside_its_configuration_to_be_read(
+def test_readable_side_files_of_spec_and_passport_are_beside_the_configuration(
     checkpoint: Path, tmp_path: Path
 ) -> None:
     for path in assemble(checkpoint, tmp_path / "repo", Layout.SHARED):

@@ -37,7 +37,7 @@ def test_a_machine_whose_driver_names_no_gpu_is_refused(
         gpu_fingerprint()
 
 
-def test_a_machine_without_a_driver_is_told_where_plans_are_built(
+def test_without_a_driver_the_error_says_where_plans_are_built(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
@@ -45,7 +45,7 @@ def test_a_machine_without_a_driver_is_told_where_plans_are_built(
         gpu_fingerprint()
 
 
-def test_a_machine_without_tensorrt_is_told_which_image_has_it(
+def test_without_tensorrt_the_error_says_which_image_has_it(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setitem(sys.modules, "tensorrt", None)

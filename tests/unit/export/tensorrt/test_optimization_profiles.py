@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from export.tensorrt.optimization_profiles import Range, head_profile, make_profile
+from export.tensorrt.optimization_profiles import ShapeRange, head_profile, make_profile
 from omnivec2.errors import ExportError
 from omnivec2.spec import HeadSpec, Limits, Modality, PreprocessSpec, TaskFamily, TensorSpec
 
@@ -24,30 +24,30 @@ def make_head(modality: str, inputs: dict[str, tuple[int, ...]], **fields: objec
     return head.model_copy(update=fields)
 
 
-def test_only_the_batch_of_fixed_shapes_is_open_up_to_the_heads_largest() -> None:
+def test_of_fixed_shapes_only_the_batch_is_dynamic_up_to_the_heads_largest() -> None:
     profile = head_profile(make_head("image", {"pixels": (96, 96, 3)}))
     shapes = [(size, 96, 96, 3) for size in (1, 4, 16)]
-    assert profile == {"pixels": Range(*shapes)}
+    assert profile == {"pixels": ShapeRange(*shapes)}
 
 
 def test_inputs_that_share_an_axis_agree_on_its_sizes() -> None:
     names = ("input_ids", "token_type_ids", "attention_mask")
     profile = head_profile(make_head("text", dict.fromkeys(names, (-1,))))
     assert set(profile) == set(names)
-    assert set(profile.values()) == {Range((1, 2), (4, 16), (16, 128))}
+    assert set(profile.values()) == {ShapeRange((1, 2), (4, 16), (16, 128))}
 
 
 def test_lengths_come_from_the_heads_limits() -> None:
     profile = head_profile(make_head("graph", {"nodes": (-1, 9), "edges": (-1, 2)}))
-    assert profile["nodes"] == Range((1, 1, 9), (4, 8, 9), (16, 64, 9))
-    assert profile["edges"] == Range((1, 1, 2), (4, 10, 2), (16, 100, 2))
+    assert profile["nodes"] == ShapeRange((1, 1, 9), (4, 8, 9), (16, 64, 9))
+    assert profile["edges"] == ShapeRange((1, 1, 2), (4, 10, 2), (16, 100, 2))
 
 
 def test_a_part_names_its_own_axes_and_limits() -> None:
     tokens = TensorSpec(name="x", dtype="float32", shape=(-1, 384))
     axes = {"x": {0: "batch", 1: "tokens"}}
     profile = make_profile((tokens,), axes, {"batch": (1, 64), "tokens": (16, 256)})
-    assert profile == {"x": Range((1, 16, 384), (8, 64, 384), (64, 256, 384))}
+    assert profile == {"x": ShapeRange((1, 16, 384), (8, 64, 384), (64, 256, 384))}
 
 
 @pytest.mark.parametrize(

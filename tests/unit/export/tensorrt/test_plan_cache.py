@@ -12,7 +12,7 @@ import torch
 
 from export.export_run import export_checkpoint, require_ok
 from export.exported_checkpoint import read_exported_checkpoint
-from export.repository.conversion import Target
+from export.repository.build_target import BuildTarget
 from export.repository.layouts import Layout
 from export.tensorrt.plan_cache import KEY_FILE, PlansKey, ensure_plans, plans_key, why_build
 from omnivec2.network.config import PRESETS, NetworkConfig
@@ -23,7 +23,7 @@ from tests.support.cut_networks import ROUTES, cut_heads
 from tests.support.networks import TOKENIZERS
 
 # TensorRT for RTX builds where there is no GPU, and then there is no fingerprint either.
-TARGET = Target("tensorrt", "fp16", trt)
+TARGET = BuildTarget("tensorrt", "fp16", trt)
 MODELS = {"imu_activity", "imu_embedding", "tokenizer_imu", "trunk"}
 
 

@@ -7,7 +7,7 @@ import torch
 from omnivec2.network.tokenizers.depth import DepthTokenizer
 
 
-def test_a_scene_that_stands_still_has_no_change_in_it():
+def test_a_static_scene_has_no_motion():
     clip = torch.randint(0, 4000, (2, 1, 8, 8)).expand(2, 5, 8, 8).float()
     channels = DepthTokenizer.channels(clip)
     assert channels.shape == (2, 5, 4, 8, 8)
@@ -15,7 +15,7 @@ def test_a_scene_that_stands_still_has_no_change_in_it():
     assert channels[:, :, :2].abs().max() > 1
 
 
-def test_pixels_that_were_never_measured_say_nothing():
+def test_pixels_that_were_never_measured_have_no_effect():
     assert torch.equal(DepthTokenizer.channels(torch.zeros(1, 3, 4, 4)), torch.zeros(1, 3, 4, 4, 4))
 
 

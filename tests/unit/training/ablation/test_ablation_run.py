@@ -124,7 +124,7 @@ def test_what_has_no_such_variant_is_named(
         make_variant(network_of(data, *routes), *variant)
 
 
-def test_a_table_that_was_stopped_goes_on_with_the_next_network(
+def test_a_table_that_was_stopped_resumes_with_the_next_network(
     data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     out = tmp_path / "table.json"

@@ -19,12 +19,12 @@ from omnivec2.network.saved_network import load_network
 from omnivec2.spec import Modality
 from omnivec2.training.adaptation.adaptation_request import read_recipe, recipe_names, request_of
 from omnivec2.training.adaptation.adaptation_result import (
-    Adapted,
+    AdaptationResult,
     adapted_table,
     read_json,
     write_json,
 )
-from omnivec2.training.adaptation.adaptation_run import Places, adapt
+from omnivec2.training.adaptation.adaptation_run import AdaptationPaths, adapt
 from omnivec2_cli.main import app
 from tests.support import adapt_data
 
@@ -34,7 +34,9 @@ def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return adapt_data.tiny_base(tmp_path_factory.mktemp("base") / "checkpoint")
 
 
-def run(base: Path, folder: Path, route: str, train: dict[str, Any], **fields: Any) -> Adapted:
+def run(
+    base: Path, folder: Path, route: str, train: dict[str, Any], **fields: Any
+) -> AdaptationResult:
     values = {
         "route": route,
         "train": train,
@@ -42,8 +44,8 @@ def run(base: Path, folder: Path, route: str, train: dict[str, Any], **fields: A
         "hidden": 16,
         "tokenizer_steps": 80,
     }
-    places = Places(base, folder / "run", folder / "adapted")
-    return adapt(request_of(values | fields, "the test"), places, Console(quiet=True))
+    paths = AdaptationPaths(base, folder / "run", folder / "adapted")
+    return adapt(request_of(values | fields, "the test"), paths, Console(quiet=True))
 
 
 def test_pictures_become_a_head_on_the_trunk_as_it_is_stored(base: Path, tmp_path: Path) -> None:
@@ -195,7 +197,7 @@ def test_a_base_without_the_modality_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_gain_is_over_the_better_simple_model() -> None:
-    lower = Adapted(
+    lower = AdaptationResult(
         "graph/x", "x", 1, 10, 5, "rmse", 2.0, 2.0, {"majority": 4.0, "linear": 1.5}, "", 0,
         {"total": 1.0, "cpu": 1.0}, 0, "",
     )  # fmt: skip
@@ -205,7 +207,7 @@ def test_a_gain_is_over_the_better_simple_model() -> None:
 
 def test_results_are_kept_one_per_route(tmp_path: Path) -> None:
     file = tmp_path / "figures.json"
-    result = Adapted(
+    result = AdaptationResult(
         "graph/x", "x", 1, 10, 5, "rmse", 2.0, 2.0, {"majority": 4.0, "linear": 1.5}, "", 0,
         {"total": 1.0, "cpu": 1.0}, 0, "",
     )  # fmt: skip

@@ -35,7 +35,7 @@ from omnivec2.training.alignment.retrieval_metrics import (
     zero_shot_table,
 )
 from omnivec2.training.batches import as_tensors
-from omnivec2.training.data.base import Location, preprocess_spec
+from omnivec2.training.data.base import DataDirectories, preprocess_spec
 from tests.support.adapt_data import PREPROCESS, tiny_base
 from tests.support.tiny_data import TINY, utdmhad_inertial
 
@@ -135,7 +135,7 @@ def test_heads_find_what_two_views_have_in_common() -> None:
     assert lengths == pytest.approx(np.ones(len(lengths)), abs=1e-6)
 
 
-def test_classes_that_are_left_out_leave_all_of_their_recordings() -> None:
+def test_leaving_a_class_out_removes_all_of_its_recordings() -> None:
     part = Summarised(np.arange(5, dtype=np.float32)[:, None], np.array([0, 0, 1, 2, 2]),
                       np.array([3, 4, 3]))  # fmt: skip
     kept = part.keep_classes(np.array([3]))
@@ -220,7 +220,7 @@ def test_the_trunk_stays_bit_for_bit_and_own_tokenizers_come_along(
     }
 
 
-def test_what_was_written_answers_as_what_was_measured(
+def test_the_written_checkpoint_answers_as_the_measured_heads(
     aligned: tuple[Path, AlignRequest],
 ) -> None:
     folder, request = aligned
@@ -245,7 +245,7 @@ def test_what_was_written_answers_as_what_was_measured(
 def test_utd_mhad_has_the_same_actions_before_the_camera_and_at_the_wrist(tmp_path: Path) -> None:
     TINY["depth/action"](tmp_path)
     utdmhad_inertial(tmp_path)
-    data = load_aligned("utd-mhad", Location(tmp_path, tmp_path / "cache"))
+    data = load_aligned("utd-mhad", DataDirectories(tmp_path, tmp_path / "cache"))
     assert data.names == ("wave", "clap")
     depth, imu = data.streams[Modality.DEPTH], data.streams[Modality.IMU]
     assert sorted(depth.train.labels) == sorted(imu.train.labels)
@@ -257,4 +257,4 @@ def test_utd_mhad_has_the_same_actions_before_the_camera_and_at_the_wrist(tmp_pa
 
 def test_a_data_set_that_is_unknown_is_named(tmp_path: Path) -> None:
     with pytest.raises(ArtifactError, match="no data set 'x' to align; there is utd-mhad"):
-        load_aligned("x", Location(tmp_path, tmp_path))
+        load_aligned("x", DataDirectories(tmp_path, tmp_path))

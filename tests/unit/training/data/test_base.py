@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from omnivec2.errors import ArtifactError
-from omnivec2.training.data.base import Lazy, Split, Subset, hold_out
+from omnivec2.training.data.base import LazySequence, Split, Subset, hold_out
 
 
 def test_samples_without_their_targets_are_refused():
@@ -14,21 +14,21 @@ def test_samples_without_their_targets_are_refused():
 
 def test_a_taken_part_keeps_samples_targets_and_scales_together():
     split = Split(
-        Lazy(4, lambda i: {"x": np.array([i])}), np.arange(4) * 10, scales=np.arange(4.0)
+        LazySequence(4, lambda i: {"x": np.array([i])}), np.arange(4) * 10, scales=np.arange(4.0)
     ).take(np.array([3, 1]))
     assert [int(sample["x"][0]) for sample in split.samples] == [3, 1]
     assert list(split.targets) == [30, 10]
     assert split.scales.tolist() == [3.0, 1.0]
 
 
-def test_lazy_items_are_made_only_when_asked_for():
+def test_lazy_items_are_made_on_access_only():
     made: list[int] = []
 
     def make(index: int) -> int:
         made.append(index)
         return index
 
-    items = Lazy(1000, make)
+    items = LazySequence(1000, make)
     assert items[7] == 7
     assert items[-1] == 999
     assert list(items[2:4]) == [2, 3]

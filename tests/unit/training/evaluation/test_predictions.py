@@ -30,7 +30,7 @@ def test_where_samples_are_pixels_segmentation_is_measured_per_sample():
     assert read_answers(TaskFamily.SEGMENTATION, outputs, split, [0, 1]).measure("accuracy") == 0.5
 
 
-def test_queries_that_see_nothing_are_unsure_and_doubles_are_dropped():
+def test_queries_without_an_object_score_low_and_duplicates_are_dropped():
     box = [0.5, 0.5, 0.2, 0.2]
     logits = np.array([[[9.0, 0.0], [8.0, 0.0], [0.0, 9.0]]])
     boxes = np.array([[box, box, [0.1, 0.1, 0.1, 0.1]]])

@@ -107,7 +107,7 @@ def test_a_second_box_on_the_same_object_is_a_mistake():
     assert ap50([found], [_real([LEFT, RIGHT], [0, 0])]) == pytest.approx((1 + 2 / 3) / 2)
 
 
-def test_sure_boxes_count_before_unsure_ones_across_pictures():
+def test_boxes_are_ranked_by_score_across_pictures():
     wrong = _found([RIGHT], [0], [0.9])
     right = _found([LEFT], [0], [0.5])
     real = [_real([LEFT], [0]), _real([LEFT], [0])]

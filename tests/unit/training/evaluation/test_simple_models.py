@@ -49,13 +49,13 @@ def test_regularisation_is_never_chosen_on_the_test_part(tmp_path):
     assert found["linear"] == pytest.approx(100, abs=expected["linear"] + 1)
 
 
-def test_figures_are_computed_once_and_kept(tmp_path, monkeypatch):
+def test_figures_are_computed_once_and_cached(tmp_path, monkeypatch):
     task = tiny_tasks.classification()
     first = measure_baselines(task, cache=tmp_path)
     monkeypatch.setattr(module, "_compute", lambda _: pytest.fail("computed again"))
     assert measure_baselines(task, cache=tmp_path) == first
 
 
-def test_boxes_that_overlap_a_surer_one_are_dropped():
+def test_boxes_that_overlap_one_of_higher_score_are_dropped():
     boxes = np.array([[0.5, 0.5, 0.2, 0.2], [0.51, 0.5, 0.2, 0.2], [0.9, 0.5, 0.1, 0.1]])
     assert suppress_overlaps(boxes, np.array([0.5, 0.9, 0.1])).tolist() == [1, 2]

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from omnivec2.spec import DataSource, Modality, TaskFamily
-from omnivec2.training.data.base import Split, TaskData, Text, preprocess_spec
+from omnivec2.training.data.base import Split, SummarizationTarget, TaskData, preprocess_spec
 from omnivec2.training.evaluation import evaluate_heads
 from omnivec2.training.evaluation.simple_summaries import split_sentences, summarization_baselines
 from tests.support.writing import head_that_writes
@@ -15,7 +15,7 @@ DIALOGUE = "Doctor: Hello. How are you?\nPatient: I have had a cough for three d
 
 
 def task(reference: str, **fields: Any) -> TaskData:
-    split = Split([{}], [Text(DIALOGUE, (reference,))])
+    split = Split([{}], [SummarizationTarget(DIALOGUE, (reference,))])
     return TaskData(
         route="text/summarization",
         family=TaskFamily.SUMMARIZATION,
@@ -46,7 +46,10 @@ def test_how_many_sentences_lead_is_chosen_on_val() -> None:
 
 def test_every_metric_on_every_test_is_a_figure_of_its_own(tmp_path: Path) -> None:
     """Each has its own baselines; the further test is the same dialogue with a full summary."""
-    further = Split([{}], [Text(DIALOGUE, ("Hello there.", "I have had a cough for three days."))])
+    further = Split(
+        [{}],
+        [SummarizationTarget(DIALOGUE, ("Hello there.", "I have had a cough for three days."))],
+    )
     data = task("Hello.", further_metrics=("rouge2",), further_tests={"others": further})
     graph = _ConstantGraph({"ids": np.array([[7592, 1012, 0]])})
     results = [

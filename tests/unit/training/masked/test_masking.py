@@ -1,4 +1,4 @@
-"""How many tokens are hidden, and which."""
+"""The number and the choice of hidden tokens."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is hidden never reaches the encoder, and every modality learns to restore it."""
+"""Hidden tokens never reach the encoder, and every modality learns to restore them."""
 
 from __future__ import annotations
 

@@ -37,7 +37,7 @@ def test_of_many_classes_those_with_errors_are_shown_and_no_sample_is_lost() -> 
 
 
 def test_the_picture_is_dark_where_answers_are(tmp_path) -> None:
-    counts = np.array([[8, 0], [0, 2]])  # rows of any size are normalised alike
+    counts = np.array([[8, 0], [0, 2]])  # rows of any size are normalised equally
     draw_confusion(path := tmp_path / "own" / "c.png", counts, ("$5 or less", "a | b"))
     pixels = np.asarray(Image.open(path).convert("RGB")).astype(int)
     blue = (pixels == [8, 48, 107]).all(axis=2)  # the end of the scale: all of a row

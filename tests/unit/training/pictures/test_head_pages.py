@@ -86,7 +86,7 @@ def test_every_picture_of_a_head_is_named_in_the_report(family, tmp_path: Path) 
         assert pixels.std() > 5
 
 
-def test_tables_show_right_answers_and_last_the_wrong_one_that_was_surest(tmp_path: Path) -> None:
+def test_tables_show_right_answers_and_last_the_wrong_one_of_highest_score(tmp_path: Path) -> None:
     measured = _classification()
     rows = [r for r in show_head(measured, tmp_path) if r.startswith("|")]
     assert rows[0] == "| truth | answer | a | b |"

@@ -59,7 +59,7 @@ def _edges_of(numbers: list[list[float]]) -> list[list[float]]:
     return cast(list[list[float]], deviations.tolist())
 
 
-def test_pieces_of_a_column_tell_its_rare_large_values_apart() -> None:
+def test_pieces_of_a_column_separate_its_rare_large_values() -> None:
     (edges,) = _edges_of([[0.0]] * 990 + [[1000.0 * i] for i in range(10)])
     assert edges == sorted(edges)
     assert sum(edge > 100 for edge in edges) >= PIECES // 2

@@ -8,22 +8,24 @@ from omnivec2.network.config import HeadConfig
 from omnivec2.network.fc_head import FullyConnectedHead
 from omnivec2.network.layers import Tokens
 from omnivec2.spec import TaskFamily
-from omnivec2.training.adaptation.fitting.batched_layers import Layers
+from omnivec2.training.adaptation.fitting.batched_layers import BatchedLayers
 from omnivec2.training.adaptation.fitting.fit_layers import answers_of, fit
-from omnivec2.training.adaptation.fitting.labelled_summaries import Labelled, mean_by_item
+from omnivec2.training.adaptation.fitting.labelled_summaries import LabelledSummaries, mean_by_item
 from omnivec2.training.adaptation.fitting.model_selection import choices
 
 PLAIN = ("cls", "mean")
 
 
-def labelled(labels: np.ndarray, x: np.ndarray, classes: int, windows: int = 1) -> Labelled:
+def labelled(
+    labels: np.ndarray, x: np.ndarray, classes: int, windows: int = 1
+) -> LabelledSummaries:
     item = np.repeat(np.arange(len(labels)), windows)
     rows = x[item].astype(np.float32)
     half = rows.shape[1] // 2
-    return Labelled({"cls": rows[:, :half], "mean": rows[:, half:]}, item, labels, classes)
+    return LabelledSummaries({"cls": rows[:, :half], "mean": rows[:, half:]}, item, labels, classes)
 
 
-def fitted(data: Labelled, family: TaskFamily, metric: str, seed: int = 0):
+def fitted(data: LabelledSummaries, family: TaskFamily, metric: str, seed: int = 0):
     return fit(data, family=family, metric=metric, hidden=64, seed=seed, candidates=[PLAIN])
 
 
@@ -37,7 +39,7 @@ def rings(count: int = 120) -> tuple[np.ndarray, np.ndarray]:
     return np.concatenate([points, rng.normal(0, 0.1, (count, 2))], axis=1), labels
 
 
-def test_two_layers_tell_apart_what_no_line_does() -> None:
+def test_two_layers_separate_classes_that_no_linear_map_does() -> None:
     x, labels = rings()
     found = fitted(labelled(labels[:80], x[:80], 2), TaskFamily.CLASSIFICATION, "accuracy")
     held = labelled(labels[80:], x[80:], 2)
@@ -47,7 +49,7 @@ def test_two_layers_tell_apart_what_no_line_does() -> None:
     assert found.metric > 0.8
 
 
-def test_noise_is_not_taken_for_knowledge() -> None:
+def test_noise_is_not_fitted() -> None:
     rng = np.random.default_rng(1)
     labels = np.arange(100) % 2
     data = labelled(labels, rng.normal(size=(100, 40)), 2)
@@ -56,7 +58,7 @@ def test_noise_is_not_taken_for_knowledge() -> None:
     assert np.isfinite(found.predicted).all()
 
 
-def test_quantities_come_out_in_their_own_units() -> None:
+def test_quantities_are_answered_in_their_own_units() -> None:
     rng = np.random.default_rng(0)
     x = rng.normal(size=(80, 4))
     values = (1000.0 + 50.0 * x[:, :1]).astype(np.float32)
@@ -90,7 +92,7 @@ def test_class_weights_are_tried_only_where_classes_are_unbalanced() -> None:
 
 def test_an_input_counts_once_however_many_windows_it_has() -> None:
     item = np.array([0, 0, 0, 1])
-    data = Labelled({"cls": np.zeros((4, 2), np.float32)}, item, np.array([0, 1]), 2)
+    data = LabelledSummaries({"cls": np.zeros((4, 2), np.float32)}, item, np.array([0, 1]), 2)
     weights = data.weights(False)
     assert weights[:3].sum() == pytest.approx(weights[3])
     items, means = mean_by_item(np.array([[1.0], [2.0], [3.0], [9.0]]), item)
@@ -99,7 +101,9 @@ def test_an_input_counts_once_however_many_windows_it_has() -> None:
 
 def test_merged_layers_answer_the_mean_of_their_members() -> None:
     x, y = torch.randn(8, 6), torch.arange(8) % 3
-    layers = Layers(x, y, torch.ones(4, 8), [0.1] * 4, hidden=5, outputs=3, seed=0, own_starts=True)
+    layers = BatchedLayers(
+        x, y, torch.ones(4, 8), [0.1] * 4, hidden=5, outputs=3, seed=0, own_starts=True
+    )
     layers.step()
     config = HeadConfig(
         family=TaskFamily.CLASSIFICATION, tokenizer="", outputs=3, layers="fc", hidden=20
@@ -119,11 +123,11 @@ def test_a_sample_of_no_weight_changes_nothing() -> None:
     x, y = torch.randn(6, 4), torch.arange(6) % 2
     weights = torch.tensor([[1.0, 1, 1, 1, 0, 0]])
     torch.manual_seed(0)
-    one = Layers(x, y, weights, [0.1], hidden=4, outputs=2, seed=0)
+    one = BatchedLayers(x, y, weights, [0.1], hidden=4, outputs=2, seed=0)
     one.step()
     torch.manual_seed(0)
     other = torch.cat([y[:4], 1 - y[4:]])
-    changed = Layers(x, other, weights, [0.1], hidden=4, outputs=2, seed=0)
+    changed = BatchedLayers(x, other, weights, [0.1], hidden=4, outputs=2, seed=0)
     changed.step()
     assert torch.equal(one.first_KDH, changed.first_KDH)
 

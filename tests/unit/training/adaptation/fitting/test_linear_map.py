@@ -12,7 +12,7 @@ from omnivec2.network.fc_head import FullyConnectedHead
 from omnivec2.preprocess import Array
 from omnivec2.spec import TaskFamily
 from omnivec2.training.adaptation.fitting.fit_layers import answers_of, fit
-from omnivec2.training.adaptation.fitting.labelled_summaries import Labelled
+from omnivec2.training.adaptation.fitting.labelled_summaries import LabelledSummaries
 from omnivec2.training.adaptation.fitting.linear_map import (
     PENALTIES,
     LinearMap,
@@ -101,14 +101,14 @@ def test_every_sample_is_answered_by_a_map_that_was_not_fitted_to_it() -> None:
             )
 
 
-def labelled(samples: int, classes: int, width: int = 6) -> Labelled:
-    """Of the tokens the first number parts the classes; features are noise."""
+def labelled(samples: int, classes: int, width: int = 6) -> LabelledSummaries:
+    """Make summaries in which one number of the tokens separates the classes; the rest is noise."""
     rng = np.random.default_rng(1)
     labels = np.arange(samples) % max(classes, 2)
     found = {name: rng.normal(size=(samples, width)) for name in ("cls", "mean", *TOKENS)}
     found["token_mean"][:, 0] += 8.0 * labels
     summaries = {name: values.astype(np.float32) for name, values in found.items()}
-    return Labelled(summaries, np.arange(samples), labels, classes)
+    return LabelledSummaries(summaries, np.arange(samples), labels, classes)
 
 
 def test_a_linear_map_is_tried_where_labels_are_few_and_the_work_is_small() -> None:

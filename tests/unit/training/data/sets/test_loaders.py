@@ -181,7 +181,7 @@ def test_empty_voxel_grids_are_left_out(tiny):
     assert len(task.splits["test"]) == 2
 
 
-def test_one_molecule_under_two_names_is_in_one_part(tiny):
+def test_a_molecule_under_two_names_is_in_one_part_only(tiny):
     task = tiny("graph/solubility")
     ethanol = [
         part

@@ -6,8 +6,8 @@ import numpy as np
 
 from omnivec2.spec import DataSource, Modality, TaskFamily
 from omnivec2.training.data.base import (
+    DataDirectories,
     Loader,
-    Location,
     Split,
     TaskData,
     build,
@@ -15,7 +15,7 @@ from omnivec2.training.data.base import (
 )
 
 
-def load_trend(at: Location) -> TaskData:
+def load_trend(at: DataDirectories) -> TaskData:
     """Read a file with a series per row; the parts are a half and two quarters of it."""
     spec = preprocess_spec(Modality.TOY, readings=16)
     preprocessor = build(spec)
