@@ -45,7 +45,7 @@ Any modality, any task, one network.
 JSON (`{"inputs": …, "parameters": {…}}`) or a form (`file=@…`, repeatable),
 and answers in the Hugging Face task schemas. A list of inputs gets a list of answers.
 
-`POST /predict/<modality>?tasks=<task>,<task>` asks several heads about the same inputs.
+`POST /predict/<modality>?tasks=<task>,<task>` answers the same inputs with several heads.
 """
 
 
@@ -141,7 +141,7 @@ def _telemetry(gateway: Gateway) -> TelemetryConfig:
 
 
 def _add_middleware(app: FastAPI, gateway: Gateway) -> None:
-    """Add what every request goes through; the last one added is the first to see it."""
+    """Add the middleware; the last one added is the outermost."""
     if gateway.access is not None:
         app.add_middleware(ApiKeyMiddleware, access=gateway.access)
     app.add_middleware(DrainMiddleware, shutdown=gateway.shutdown)

@@ -54,7 +54,7 @@ class Guard:
             REQUEST.set(replace(REQUEST.get(), request_id=request_id))
             with self._logged(name, context, len(data)) as outcome:
                 try:
-                    with self._allowed(name, metadata):
+                    with self._authenticated(name, metadata):
                         message = await in_thread_if_large(len(data), lambda: _decode(data, kind))
                         response = await method(message, context)
                     outcome.update(status="OK", bytes_out=response.ByteSize())
@@ -72,7 +72,7 @@ class Guard:
         return call
 
     @contextmanager
-    def _allowed(self, name: str, metadata: Mapping[str, str]) -> Iterator[None]:
+    def _authenticated(self, name: str, metadata: Mapping[str, str]) -> Iterator[None]:
         """Authenticate the caller, and count the call among those of its key."""
         if self._gateway.shutdown.listeners_closed.is_set() and name not in _OPEN:
             raise ModelNotReadyError("the service is stopping")

@@ -17,7 +17,7 @@ from service.request_context import REQUEST, in_request
 API_KEY_HEADER = "X-API-Key"
 
 _OPEN = frozenset({"/", "/healthz", "/readyz", "/v2/health/live", "/v2/health/ready", "/docs"})
-"""Paths that are open to everybody: health, and pages without data of their own."""
+"""Paths that need no key: health checks, and pages without data of their own."""
 
 _OPEN_UNDER = ("/try/", "/static-offline-docs/", "/docs/")
 
