@@ -16,12 +16,13 @@ from omnivec2.errors import ArtifactError
 from service import errors
 from service.gateway import Gateway
 from service.http.http_exchange import TIMEOUT_HEADER
-from service.http.middleware.access_log import PROBE_PATHS, AccessLogMiddleware
+from service.http.middleware.access_log import AccessLogMiddleware
 from service.http.middleware.drain import DrainMiddleware
 from service.http.middleware.request_id import RequestIdMiddleware
 from service.http.middleware.require_key import API_KEY_HEADER, ApiKeyMiddleware
 from service.http.middleware.security_headers import SecurityHeadersMiddleware
 from service.http.middleware.unread_body import UnreadBodyMiddleware
+from service.http.probe_paths import PROBE_PATHS
 from service.http.routes import (
     docs_page,
     health,

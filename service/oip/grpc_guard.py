@@ -15,7 +15,7 @@ from google.protobuf.message import DecodeError
 from omnivec2.errors import ModelNotReadyError, OmniVecError, UndecodableError
 from service.errors import OUR_FAULT, grpc_code_of
 from service.gateway import Gateway
-from service.http.middleware import access_log
+from service.observability.access_logger import is_enabled, log_request
 from service.pipeline.concurrency import in_thread_if_large
 from service.request_context import REQUEST, request_id_of
 
@@ -102,9 +102,9 @@ class Guard:
             yield outcome
         finally:
             level = logging.DEBUG if name in _OPEN else logging.INFO
-            if self._gateway.settings.access_log and access_log.is_enabled(level):
+            if self._gateway.settings.access_log and is_enabled(level):
                 key = REQUEST.get().key
-                access_log.log(
+                log_request(
                     level,
                     "grpc",
                     method=name,

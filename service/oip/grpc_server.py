@@ -25,6 +25,7 @@ from service.pipeline.concurrency import in_thread_if_large
 from service.pipeline.exchange import Exchange
 from service.request_context import TRACEPARENT
 from service.runtimes.base import Model
+from service.server.addresses import url_host
 
 SERVICE = "inference.GRPCInferenceService"
 
@@ -89,7 +90,7 @@ class GrpcServer:
         }
         handler = grpc.method_handlers_generic_handler(SERVICE, handlers)
         self._server.add_generic_rpc_handlers((handler,))
-        host = f"[{settings.host}]" if ":" in settings.host else settings.host
+        host = url_host(settings.host)
         try:
             port = self._server.add_insecure_port(f"{host}:{settings.grpc_port}")
         except RuntimeError as error:

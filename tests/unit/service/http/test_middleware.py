@@ -11,8 +11,8 @@ import pytest
 from fastapi import FastAPI
 
 from service.access.api_keys import create_key
-from service.http.middleware.access_log import LOGGER
 from service.http.middleware.unread_body import UnreadBodyMiddleware
+from service.observability.access_logger import LOGGER
 from service.observability.log_setup import configure
 from service.request_context import REQUEST
 from tests.support.asgi import ROUTE, SENTIMENT, Reply, ask, run

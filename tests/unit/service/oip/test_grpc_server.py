@@ -12,7 +12,7 @@ import pytest
 from fastapi import FastAPI
 from tritonclient.grpc import service_pb2
 
-from service.http.middleware.access_log import LOGGER
+from service.observability.access_logger import LOGGER
 from tests.support.asgi import SENTIMENT, ask, run
 from tests.support.service_fakes import FakeRuntime
 
