@@ -1,1 +1,1 @@
-"""What runs the service elsewhere: images, compose, Triton, dashboards, alerts."""
+"""Deployment of the service: images, compose, Triton, dashboards, alerts."""

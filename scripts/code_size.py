@@ -51,7 +51,7 @@ def main() -> int:
 
 
 def _package(path: Path) -> str:
-    """The package that a module is part of, or that a test is about."""
+    """Return the package that a module is part of, or that a test is about."""
     parts = path.parts
     if parts[:2] == ("tests", "unit"):
         parts = parts[2:]

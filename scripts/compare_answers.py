@@ -37,7 +37,7 @@ _TIMEOUT_SECONDS = 120
 
 @dataclass(frozen=True)
 class Answer:
-    """What a service answered to one file."""
+    """The answer of a service to one file."""
 
     status: int
     body: bytes
@@ -56,9 +56,9 @@ def main() -> int:
     differing = 0
     with _checked_out(base) as before:
         for layout in LAYOUTS:
-            console.print(f"{layout}: asking {base} ...")
+            console.print(f"{layout}: posting to {base} ...")
             old = _answers(before, layout)
-            console.print(f"{layout}: asking the working tree ...")
+            console.print(f"{layout}: posting to the working tree ...")
             differing += _print_comparison(console, layout, old, _answers(ROOT, layout))
     console.print(f"{differing} answers differ" if differing else "all answers are the same")
     return 1 if differing else 0
@@ -66,7 +66,7 @@ def main() -> int:
 
 @contextmanager
 def _checked_out(revision: str) -> Iterator[Path]:
-    """A temporary work tree of a revision."""
+    """Check a revision out into a temporary work tree, and yield its path."""
     with tempfile.TemporaryDirectory() as folder:
         tree = Path(folder) / "tree"
         git = ["git", "-C", str(ROOT), "worktree"]

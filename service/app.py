@@ -16,12 +16,13 @@ from omnivec2.errors import ArtifactError
 from service import errors
 from service.gateway import Gateway
 from service.http.http_exchange import TIMEOUT_HEADER
-from service.http.middleware.access_log import PROBE_PATHS, AccessLogMiddleware
+from service.http.middleware.access_log import AccessLogMiddleware
 from service.http.middleware.drain import DrainMiddleware
 from service.http.middleware.request_id import RequestIdMiddleware
 from service.http.middleware.require_key import API_KEY_HEADER, ApiKeyMiddleware
 from service.http.middleware.security_headers import SecurityHeadersMiddleware
 from service.http.middleware.unread_body import UnreadBodyMiddleware
+from service.http.probe_paths import PROBE_PATHS
 from service.http.routes import (
     docs_page,
     health,
@@ -45,7 +46,7 @@ Any modality, any task, one network.
 JSON (`{"inputs": …, "parameters": {…}}`) or a form (`file=@…`, repeatable),
 and answers in the Hugging Face task schemas. A list of inputs gets a list of answers.
 
-`POST /predict/<modality>?tasks=<task>,<task>` asks several heads about the same inputs.
+`POST /predict/<modality>?tasks=<task>,<task>` answers the same inputs with several heads.
 """
 
 
@@ -141,7 +142,7 @@ def _telemetry(gateway: Gateway) -> TelemetryConfig:
 
 
 def _add_middleware(app: FastAPI, gateway: Gateway) -> None:
-    """Add what every request goes through; the last one added is the first to see it."""
+    """Add the middleware; the last one added is the outermost."""
     if gateway.access is not None:
         app.add_middleware(ApiKeyMiddleware, access=gateway.access)
     app.add_middleware(DrainMiddleware, shutdown=gateway.shutdown)

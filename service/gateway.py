@@ -33,7 +33,7 @@ _TRIM_BUSY_SECONDS = 20.0
 """The same while there is work: allocations wait during a trim, a tenth of a second at worst."""
 
 
-def _embedded(settings: Settings, metrics: Metrics) -> Runtime:
+def _embedded_runtime(settings: Settings, metrics: Metrics) -> Runtime:
     from service.runtimes.embedded.runtime import EmbeddedRuntime
 
     runtime = EmbeddedRuntime(settings, metrics.observe_batch)
@@ -42,7 +42,7 @@ def _embedded(settings: Settings, metrics: Metrics) -> Runtime:
     return runtime
 
 
-def _triton(settings: Settings, metrics: Metrics) -> Runtime:
+def _triton_runtime(settings: Settings, metrics: Metrics) -> Runtime:
     from service.runtimes.triton.runtime import TritonRuntime
 
     runtime = TritonRuntime(settings)
@@ -51,7 +51,7 @@ def _triton(settings: Settings, metrics: Metrics) -> Runtime:
 
 
 async def _trim_heap_regularly(is_busy: Callable[[], bool]) -> None:
-    """Give back from time to time what decoding and inference left free in the heap."""
+    """Return the heap memory that decoding and inference have freed to the system, regularly."""
     trimmed = time.monotonic()
     while True:
         await asyncio.sleep(_TRIM_SECONDS)
@@ -60,7 +60,10 @@ async def _trim_heap_regularly(is_busy: Callable[[], bool]) -> None:
             trimmed = time.monotonic()
 
 
-RUNTIMES: Mapping[str, RuntimeFactory] = {"embedded": _embedded, "triton": _triton}
+RUNTIMES: Mapping[str, RuntimeFactory] = {
+    "embedded": _embedded_runtime,
+    "triton": _triton_runtime,
+}
 
 
 class Gateway:
@@ -156,14 +159,14 @@ class Gateway:
         watch("pending_bytes", "Bytes of request bodies held.", lambda: self.admission.bytes)
         watch(
             "wait_seconds",
-            "Time that a request which came now would wait for those before it.",
+            "Expected wait of a request that arrives now.",
             lambda: self.admission.wait_seconds,
         )
-        for what in ("pending_requests", "pending_bytes"):
-            self.metrics.limit(what, getattr(settings, f"max_{what}"))
+        for gauge in ("pending_requests", "pending_bytes"):
+            self.metrics.limit(gauge, getattr(settings, f"max_{gauge}"))
         watch(
             "models_refresh_age_seconds",
-            "Time since the models were last looked at.",
+            "Time since the last poll of the models.",
             lambda: time.monotonic() - self._refreshed,
         )
         self.metrics.watch_models(lambda: [head.model for head in self._heads()])
@@ -175,7 +178,7 @@ class Gateway:
         return list(self._dataplane.heads.values()) if self._dataplane else []
 
     async def _measure(self) -> None:
-        """Measure again and again how late the event loop is, and whether the service is ready."""
+        """Measure regularly how late the event loop is, and whether the service is ready."""
         while True:
             due = time.perf_counter() + _MEASURE_SECONDS
             await asyncio.sleep(_MEASURE_SECONDS)
@@ -202,7 +205,7 @@ class Gateway:
         self._background += [asyncio.create_task(call) for call in calls]
 
     async def _start(self) -> None:
-        """Start the runtime, again until it is ready: what it needs may start later."""
+        """Start the runtime, and retry until it is ready: its servers may start later."""
         while True:
             try:
                 await self.runtime.start()
@@ -214,7 +217,7 @@ class Gateway:
             await asyncio.sleep(_START_SECONDS)
 
     async def _poll_models(self, plane: DataPlane) -> None:
-        """Poll the runtime for models that came, changed or went, and serve what there is."""
+        """Poll the runtime for added, changed and removed models, and serve those it has."""
         while seconds := self.settings.refresh_seconds:
             await asyncio.sleep(seconds)
             try:

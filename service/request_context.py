@@ -1,8 +1,8 @@
 """The context of a request: what is known of it without being an argument of every call.
 
 One ``ContextVar`` holds one ``RequestContext``. Tasks that are started while a request is answered
-inherit it, and so do the host threads, so that every log line names its request. Whoever learns
-more of a request sets a changed copy (``dataclasses.replace``): what other tasks inherited does
+inherit it, and so do the host threads, so that every log line names its request. Code that learns
+more about a request sets a changed copy (``dataclasses.replace``): what other tasks inherited does
 not change under them.
 """
 
@@ -81,7 +81,7 @@ class RequestContext:
         request_id: The id as echoed to the caller, and in log lines; empty outside of a request.
         key: The API key of the caller; None where none is required.
         traceparent: The W3C trace context of the caller; empty if it sent none.
-        deadline: The ``time.monotonic()`` after which the caller no longer waits for the answer.
+        deadline: The value of ``time.monotonic()`` at which the time for the answer is over.
         spans: The recorder of the request's trace; None where traces are off.
         work: The meter of the work that is done for the request.
     """
@@ -118,7 +118,7 @@ def started(traceparent: str, seconds: float, work: WorkMeter) -> RequestContext
 
     Args:
         traceparent: The caller's header; one that is no trace context is left out.
-        seconds: The time until the caller no longer waits for the answer.
+        seconds: The time until the request's deadline.
         work: The meter of the work that is done for the request.
     """
     valid = _TRACEPARENT.fullmatch(traceparent) is not None

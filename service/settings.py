@@ -45,7 +45,7 @@ class Settings(BaseSettings):
 servers of ``triton_endpoints``."""
 
     engine: str = "onnxruntime_cpu"
-    """What runs the graphs inside the gateway's process: ``onnxruntime_cpu``, or \
+    """Engine that runs the graphs inside the gateway's process: ``onnxruntime_cpu``, or \
 ``module:attribute`` of an engine of your own."""
 
     triton_endpoints: Annotated[tuple[str, ...], NoDecode, Field(min_length=1)] = (
@@ -124,7 +124,7 @@ its own deadline, requests are answered 429."""
     """Time in which the head of a request must arrive."""
 
     keep_alive_seconds: Annotated[int, Field(ge=1)] = 75
-    """How long an idle connection is kept open: longer than a load balancer in front of it does."""
+    """Time until an idle connection is closed; longer than that of a load balancer in front."""
 
     drain_delay_seconds: Annotated[float, Field(ge=0)] = 0.0
     """Time after a stop signal in which only ``/readyz`` changes, to 503, so that load balancers \

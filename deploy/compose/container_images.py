@@ -49,7 +49,7 @@ _FETCH_SECONDS = 600
 
 @dataclass(frozen=True)
 class Recipe:
-    """How one image is built.
+    """The recipe of one image.
 
     Attributes:
         tag: The image's tag.

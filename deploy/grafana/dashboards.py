@@ -164,9 +164,9 @@ def main() -> int:
     parser.add_argument("--check", action="store_true", help="write nothing, fail if out of date")
     check = parser.parse_args().check
     texts = expected()
-    there = set(FOLDER.glob("*.json"))
-    changed = [p for p, text in texts.items() if p not in there or p.read_text("utf-8") != text]
-    stale = sorted([*changed, *(there - texts.keys())])
+    existing = set(FOLDER.glob("*.json"))
+    changed = [p for p, text in texts.items() if p not in existing or p.read_text("utf-8") != text]
+    stale = sorted([*changed, *(existing - texts.keys())])
     for path in stale:
         if check:
             print(

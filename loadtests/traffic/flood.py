@@ -193,7 +193,7 @@ class Flood:
         return connection
 
     def _encoded(self) -> Iterator[bytes]:
-        """Return the encoded requests, again and again."""
+        """Return an endless iterator over the encoded requests."""
         encoded = []
         for post in self._job.posts:
             body = base64.b64decode(post.body_base64)

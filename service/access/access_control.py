@@ -115,8 +115,8 @@ class AccessControl:
         """Count a request of a key until the block ends.
 
         Raises:
-            OverloadedError: The key has used up its rate, or has as many requests under way at
-                the same time as it may have.
+            OverloadedError: The key has used up its rate, or has as many requests under way as
+                its limit allows.
         """
         now = self._clock()
         rate = key.requests_per_second
@@ -124,7 +124,7 @@ class AccessControl:
         use = self._usage.setdefault(key.name, _Usage(burst, now))
         if key.max_concurrent is not None and use.concurrent >= key.max_concurrent:
             raise OverloadedError(
-                f"the key {key.name} has {use.concurrent:,} requests under way, as many as it may",
+                f"the key {key.name} has {use.concurrent:,} requests under way, which is its limit",
                 reason="key",
             )
         if rate is not None:
@@ -145,7 +145,7 @@ class AccessControl:
 
 
 def authorize_heads(specs: Sequence[HeadSpec]) -> None:
-    """Refuse heads that the key of the current request may not ask.
+    """Refuse heads that the key of the current request may not use.
 
     Raises:
         ForbiddenError: One of them is not among those of the key.
@@ -155,11 +155,11 @@ def authorize_heads(specs: Sequence[HeadSpec]) -> None:
         return
     for spec in specs:
         if spec.route not in key.heads:
-            raise ForbiddenError(f"the key {key.name} may not ask {spec.route}")
+            raise ForbiddenError(f"the key {key.name} may not use {spec.route}")
 
 
 def _signature(path: Path) -> tuple[int, int, int] | None:
-    """Return what changes when the file does; None if it cannot be read."""
+    """Return a value that changes when the file does; None if it cannot be read."""
     try:
         stat = path.stat()
     except OSError:

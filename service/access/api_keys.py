@@ -1,4 +1,4 @@
-"""API keys: who may ask which heads, and how often.
+"""API keys: the heads that each may use, its limits, and the file that holds them.
 
 A key is 256 random bits in a form that is easy to find in logs and code (``ov2_…``). The
 file holds its SHA-256 and never the key. A plain hash is right here: salts and slow hashes
@@ -37,7 +37,7 @@ class Key(BaseModel):
             if it is not given.
         max_concurrent: The limit on requests at the same time; None means no limit.
         expires: The time after which the key is not valid any more.
-        heads: The names of the heads it may ask (``text/sentiment``); None means all, an empty
+        heads: The names of the heads it may use (``text/sentiment``); None means all, an empty
             list means none.
     """
 
@@ -129,12 +129,12 @@ def revoke_key(path: Path, name: str) -> None:
     """
     with _locked(path):
         known = read_keys(path).keys
-        left = tuple(key for key in known if key.name != name)
-        if len(left) == len(known):
+        kept = tuple(key for key in known if key.name != name)
+        if len(kept) == len(known):
             raise InvalidInputError(
                 f"{path} has no key named {name}", known=[k.name for k in known]
             )
-        _write(path, KeysFile(keys=left))
+        _write(path, KeysFile(keys=kept))
 
 
 def _locked(path: Path) -> FileLock:

@@ -34,7 +34,7 @@ _REFUSED_SECONDS = 1.0
 _LONGEST_RETRY_SECONDS = 30.0
 
 _MAX_COST_MODELS = 4096
-"""The number of cost models that are kept; callers may ask any set of tasks."""
+"""The number of cost models that are kept; callers may combine tasks freely."""
 
 
 class AdmissionControl:
@@ -85,7 +85,7 @@ class AdmissionControl:
 
     @property
     def wait_seconds(self) -> float:
-        """The time that a request which came now would wait."""
+        """The expected wait of a request that arrives now."""
         return self.work_seconds / self.drain_rate.value
 
     def admit(
@@ -94,13 +94,13 @@ class AdmissionControl:
         """Admit one request; the ticket holds its room within a ``with`` block.
 
         Args:
-            specs: The specs of the heads it asks.
-            form: The form of its inputs; requests of one form cost alike.
+            specs: The specs of the heads that the request is for.
+            form: The form of its inputs; requests of one form have one cost model.
             nbytes: The length of its body, if it is declared.
-            seconds: The time until the caller no longer waits for the answer.
+            seconds: The time until the request's deadline.
 
         Raises:
-            OverloadedError: There is as much to do as may be.
+            OverloadedError: Too much work is queued already.
         """
         cost = self._cost_model(specs, form)
         tokens = cost.estimate_tokens(nbytes)
@@ -113,10 +113,10 @@ class AdmissionControl:
         return Ticket(self, model, cost, tokens)
 
     def check_requests(self) -> None:
-        """Refuse a request of which nothing is known yet if there are too many already.
+        """Refuse a request that has not been read yet if there are too many already.
 
         Raises:
-            OverloadedError: There are as many requests as may be.
+            OverloadedError: The limit on requests is reached.
         """
         if self.requests >= self._max_requests:
             message = f"{self.requests:,} requests are being worked on already"
@@ -128,7 +128,7 @@ class AdmissionControl:
         """Account for bytes that arrived.
 
         Raises:
-            OverloadedError: Bodies hold as much memory as they may.
+            OverloadedError: The limit on bytes of bodies is reached.
         """
         if self.bytes + count > self._max_bytes:
             message = f"request bodies hold {self.bytes:,} bytes already"
@@ -243,7 +243,7 @@ class Ticket:
         self._bytes += count
 
     def begin_work(self) -> None:
-        """Mark the body as there, and the work on it as begun."""
+        """Record that the body has arrived and that the work on it begins."""
         self._cancel_arrival_timeout()
         self._begun = True
         self._began_at = self._admission.now()

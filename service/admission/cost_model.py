@@ -28,7 +28,7 @@ _MEMORY_SECONDS = 4.0
 in both, and so not in the estimated wait."""
 
 _MIN_ANSWERS = 20
-"""The number of answers that are remembered even if they are older."""
+"""The number of last answers that count however old they are."""
 
 
 def has_fixed_shape(spec: HeadSpec) -> bool:
@@ -57,7 +57,7 @@ class CostModel:
     """The likely cost of requests of one kind, learned from those that were answered.
 
     Args:
-        specs: The specs of the heads that such a request asks.
+        specs: The specs of the heads that such a request is for.
 
     Attributes:
         seconds_per_token: The work on one token, in seconds of one thread.

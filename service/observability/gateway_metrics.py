@@ -101,7 +101,7 @@ class Metrics:
         )
         self._sent = self._histogram("response_bytes", "Body of an answer.", _ROUTE, _BYTES)
         self._rejections = self._counter(
-            "rejections_total", "Requests turned away whatever they ask, by reason.", ("reason",)
+            "rejections_total", "Requests refused by a limit or by access control.", ("reason",)
         )
         for reason in _REASONS:
             self._rejections.labels(reason)
@@ -135,10 +135,10 @@ class Metrics:
         head.sent.observe(sent)
 
     def observe_rejection(self, reason: str) -> None:
-        """Count a request that was rejected before it was read.
+        """Count a request that a limit or access control has refused.
 
         Args:
-            reason: One of a few words, such as ``OmniVecError.reason``.
+            reason: The label, one of a few words; see ``OmniVecError.reason``.
         """
         self._rejections.labels(reason).inc()
 
@@ -161,7 +161,7 @@ class Metrics:
 
     def limit(self, name: str, value: float) -> None:
         """Add the limit of a watched gauge, under its name with the prefix ``max_``."""
-        self._gauge(f"max_{name}", f"Most that omnivec2_{name} may be.").set(value)
+        self._gauge(f"max_{name}", f"Limit on omnivec2_{name}.").set(value)
 
     def watch_models(self, models: Callable[[], Iterable[Model]]) -> None:
         """Add one series for each model that is served at the time of a scrape."""

@@ -10,6 +10,7 @@ from contextlib import asynccontextmanager
 from prometheus_client import start_http_server
 
 from service.gateway import Gateway
+from service.server.addresses import url_host
 
 _LOG = logging.getLogger(__name__)
 
@@ -35,8 +36,7 @@ async def metrics_server(gateway: Gateway) -> AsyncIterator[None]:
         )
         yield
         return
-    shown = f"[{host}]" if ":" in host else host
-    gateway.metrics_address = f"http://{shown}:{server.server_port}/metrics"
+    gateway.metrics_address = f"http://{url_host(host)}:{server.server_port}/metrics"
     _LOG.info("metrics at %s", gateway.metrics_address)
     try:
         yield

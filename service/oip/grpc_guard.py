@@ -15,7 +15,7 @@ from google.protobuf.message import DecodeError
 from omnivec2.errors import ModelNotReadyError, OmniVecError, UndecodableError
 from service.errors import OUR_FAULT, grpc_code_of
 from service.gateway import Gateway
-from service.http.middleware import access_log
+from service.observability.access_logger import is_enabled, log_request
 from service.pipeline.concurrency import in_thread_if_large
 from service.request_context import REQUEST, request_id_of
 
@@ -54,7 +54,7 @@ class Guard:
             REQUEST.set(replace(REQUEST.get(), request_id=request_id))
             with self._logged(name, context, len(data)) as outcome:
                 try:
-                    with self._allowed(name, metadata):
+                    with self._authenticated(name, metadata):
                         message = await in_thread_if_large(len(data), lambda: _decode(data, kind))
                         response = await method(message, context)
                     outcome.update(status="OK", bytes_out=response.ByteSize())
@@ -72,7 +72,7 @@ class Guard:
         return call
 
     @contextmanager
-    def _allowed(self, name: str, metadata: Mapping[str, str]) -> Iterator[None]:
+    def _authenticated(self, name: str, metadata: Mapping[str, str]) -> Iterator[None]:
         """Authenticate the caller, and count the call among those of its key."""
         if self._gateway.shutdown.listeners_closed.is_set() and name not in _OPEN:
             raise ModelNotReadyError("the service is stopping")
@@ -102,9 +102,9 @@ class Guard:
             yield outcome
         finally:
             level = logging.DEBUG if name in _OPEN else logging.INFO
-            if self._gateway.settings.access_log and access_log.is_enabled(level):
+            if self._gateway.settings.access_log and is_enabled(level):
                 key = REQUEST.get().key
-                access_log.log(
+                log_request(
                     level,
                     "grpc",
                     method=name,

@@ -25,13 +25,14 @@ from service.pipeline.concurrency import in_thread_if_large
 from service.pipeline.exchange import Exchange
 from service.request_context import TRACEPARENT
 from service.runtimes.base import Model
+from service.server.addresses import url_host
 
 SERVICE = "inference.GRPCInferenceService"
 
 _LOG = logging.getLogger(__name__)
 
 _CONNECTION_AGE_MS = 5 * 60 * 1000
-"""The age at which clients are told to reconnect, which also spreads them over gateways."""
+"""The age at which a connection is closed; clients reconnect, and spread over the gateways."""
 
 _LINGER_SECONDS = 1.0
 
@@ -59,12 +60,11 @@ class GrpcServer:
             ArtifactError: The port cannot be listened on.
         """
         settings = self._gateway.settings
-        most = settings.max_body_bytes
         age = settings.upload_timeout_seconds + settings.request_timeout_seconds
         self._server = grpc.aio.server(
             maximum_concurrent_rpcs=settings.max_pending_requests + _ROOM_FOR_HEALTH,
             options=[
-                ("grpc.max_receive_message_length", most),
+                ("grpc.max_receive_message_length", settings.max_body_bytes),
                 ("grpc.max_send_message_length", -1),
                 ("grpc.so_reuseport", 0),
                 ("grpc.max_connection_age_ms", _CONNECTION_AGE_MS),
@@ -90,7 +90,7 @@ class GrpcServer:
         }
         handler = grpc.method_handlers_generic_handler(SERVICE, handlers)
         self._server.add_generic_rpc_handlers((handler,))
-        host = f"[{settings.host}]" if ":" in settings.host else settings.host
+        host = url_host(settings.host)
         try:
             port = self._server.add_insecure_port(f"{host}:{settings.grpc_port}")
         except RuntimeError as error:
@@ -150,7 +150,7 @@ class GrpcServer:
 
     async def _model_infer(self, request: Any, context: Any) -> Any:
         if (recorder := self._gateway.recorder) is None:
-            return await self._counted(request, context)
+            return await self._infer_and_account(request, context)
         attributes = {
             "rpc.system": "grpc",
             "rpc.service": SERVICE,
@@ -160,9 +160,9 @@ class GrpcServer:
         }
         headers = {key: str(value) for key, value in context.invocation_metadata()}
         with recorder.rpc(headers, attributes):
-            return await self._counted(request, context)
+            return await self._infer_and_account(request, context)
 
-    async def _counted(self, request: Any, context: Any) -> Any:
+    async def _infer_and_account(self, request: Any, context: Any) -> Any:
         exchange = Exchange(self._gateway.admission, self._gateway.metrics)
         try:
             response = await self._infer(request, context, exchange)

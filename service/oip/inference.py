@@ -153,4 +153,4 @@ def _check_outputs(model: Model, names: Sequence[str]) -> None:
             known=known,
         )
     if len(set(names)) != len(names):
-        raise InvalidInputError("an output is asked for twice", field="outputs", known=known)
+        raise InvalidInputError("an output is requested twice", field="outputs", known=known)

@@ -44,11 +44,6 @@ class Answer:
     models: Sequence[Model]
     timings: Timings
 
-    @property
-    def model(self) -> Model:
-        """The model of the first head; the only one unless several tasks were asked."""
-        return self.models[0]
-
 
 @dataclass(frozen=True)
 class TensorAnswer:

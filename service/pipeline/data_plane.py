@@ -8,7 +8,7 @@
     tensors ─ read and check ────────────────────────────────────► Runtime ────────────► tensors
 
 Both ways share the second attempt after a model was replaced, the measuring of time and work, and
-the checks of what the network gives.
+the checks of the network's outputs.
 """
 
 from __future__ import annotations
@@ -131,7 +131,7 @@ class DataPlane:
     ) -> Answer:
         """Answer the inputs of one request with several heads of a modality: task -> answer.
 
-        Heads with the same pre-processing decode an input once and ask the runtime once.
+        Heads with the same pre-processing decode an input once and call the runtime once.
 
         Args:
             heads: The heads that answer; each once.
@@ -181,7 +181,7 @@ class DataPlane:
     async def _on_served_heads(
         self, heads: Sequence[Head], attempt: Callable[[Sequence[Head]], Awaitable[T]]
     ) -> tuple[Sequence[Head], T]:
-        """Return the heads that answered and what they did.
+        """Return the heads that answered and their result.
 
         If one was replaced since the request found it, there is one more attempt with the heads
         that are served then.
@@ -192,7 +192,7 @@ class DataPlane:
         try:
             return heads, await attempt(heads)
         except StaleModelError:
-            served = [await self.served.look_again(head) for head in heads]
+            served = [await self.served.refresh_head(head) for head in heads]
             renewed = [head for head in served if head is not None]
             if len(renewed) < len(heads):
                 raise

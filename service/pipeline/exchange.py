@@ -55,13 +55,13 @@ class Exchange:
         self._ticket: Ticket | None = None
 
     def open(self, specs: Sequence[HeadSpec]) -> None:
-        """Let the request count for the heads it asks, if its API key may ask them.
+        """Count the request for its heads from now on, if its API key may use them.
 
         Args:
             specs: The specs of the heads; at least one.
 
         Raises:
-            ForbiddenError: The key may not ask one of them.
+            ForbiddenError: The key may not use one of them.
         """
         self._specs = specs
         self._labels = [(spec.modality.value, spec.task) for spec in specs]
@@ -74,12 +74,12 @@ class Exchange:
         The admission control learns from the request if the block ends without a failure.
 
         Args:
-            form: The form of the inputs; requests of one form cost alike.
+            form: The form of the inputs; requests of one form have one cost model.
             nbytes: The length of the body, if it is declared.
             seconds: The time that the answer may take.
 
         Raises:
-            OverloadedError: There is as much to do as may be.
+            OverloadedError: Too much work is queued already.
         """
         with self._admission.admit(self._specs, form, nbytes, seconds) as ticket:
             self._ticket, self._seconds = ticket, seconds
@@ -109,7 +109,7 @@ class Exchange:
         """
         assert self._ticket is not None, "the request has not been admitted"
         self._ticket.begin_work()
-        watched = call if disconnected is None else _unless(disconnected, call)
+        watched = call if disconnected is None else _cancel_on_disconnect(call, disconnected)
         try:
             with in_request(started(traceparent, self._seconds, self._ticket)):
                 async with asyncio.timeout(self._seconds):
@@ -133,7 +133,7 @@ class Exchange:
         self._metrics.observe_bytes(*self._shared_label, received, sent)
 
     def fail(self, error: BaseException) -> None:
-        """Count the request of a transport whose failures have no body."""
+        """Count a failed request of a transport whose failures have no body."""
         if isinstance(error, OmniVecError) and error.reason:
             self._metrics.observe_rejection(error.reason)
         self._count(status_of_failure(error))
@@ -150,8 +150,14 @@ class Exchange:
         return first if len(self._labels) == 1 else (first[0], SEVERAL_TASKS)
 
 
-async def _unless(disconnected: Coroutine[Any, Any, None], call: Coroutine[Any, Any, T]) -> T:
-    """Return the result of a call unless the client is gone before; the call is then cancelled."""
+async def _cancel_on_disconnect(
+    call: Coroutine[Any, Any, T], disconnected: Coroutine[Any, Any, None]
+) -> T:
+    """Return the result of a call; cancel it if the client is gone first.
+
+    Raises:
+        ClientDisconnectedError: The client is gone.
+    """
     work = asyncio.create_task(call)
     gone = asyncio.create_task(disconnected)
     try:

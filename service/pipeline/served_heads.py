@@ -44,10 +44,10 @@ class ServedHeads:
         async with self._refreshing:
             await self._refresh()
 
-    async def look_again(self, head: Head) -> Head | None:
-        """Return the head that is served now in the place of one whose model was stale.
+    async def refresh_head(self, head: Head) -> Head | None:
+        """Return the current head of the name of one whose model was stale.
 
-        It is the same head if the runtime still has its model, and None if there is none any more.
+        It is the same head if the runtime still has its model, and None if none is served any more.
         """
         name = head.spec.route
         async with self._refreshing:

@@ -50,7 +50,7 @@ def requests_of_heads(
     if by_task and (unknown := parameters.keys() - set(tasks)):
         name = min(unknown)
         raise InvalidParameterError(
-            f"parameters are given by task, but {name!r} is none of the tasks asked",
+            f"parameters are given by task, but {name!r} is none of the requested tasks",
             field=f"parameters.{name}",
             known=tasks,
         )

@@ -86,7 +86,9 @@ class TextGenerator:
         queue = compute = 0.0
         while not search.done:
             if request.seconds_left <= 0:
-                raise DeadlineExceededError(f"no time is left for {model.name} to write on")
+                raise DeadlineExceededError(
+                    f"the deadline passed before {model.name} had finished its text"
+                )
             step = {name: array[None] for name, array in search.inputs().items()}
             inference = await self._runtime.decode(model, {**step, **constant})
             request.work.record_seconds(inference.own_seconds)

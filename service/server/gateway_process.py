@@ -19,6 +19,7 @@ from service.app import create_app
 from service.gateway import Gateway
 from service.observability import log_setup
 from service.pipeline.host_stages import Head
+from service.server.addresses import url_host
 from service.server.graceful_server import GracefulServer
 from service.server.limited_protocol import protocol_with_limits
 from service.server.thread_priorities import freeze_heap, shorten_switch_interval
@@ -117,5 +118,4 @@ def _listen(settings: Settings) -> socket.socket:
 
 
 def _address(settings: Settings, listener: socket.socket) -> str:
-    host = f"[{settings.host}]" if ":" in settings.host else settings.host
-    return f"http://{host}:{listener.getsockname()[1]}"
+    return f"http://{url_host(settings.host)}:{listener.getsockname()[1]}"

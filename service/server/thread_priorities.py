@@ -1,4 +1,4 @@
-"""Threads that compute let the event loop go first."""
+"""Priorities of threads, so that those that compute do not delay the event loop."""
 
 from __future__ import annotations
 

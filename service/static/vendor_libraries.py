@@ -82,8 +82,8 @@ def altered() -> list[str]:
     """Return the names of files whose digests differ from those in ``manifest.json``."""
     recorded = json.loads((VENDOR / MANIFEST).read_text())
     listed = {name: file["sha256"] for entry in recorded for name, file in entry["files"].items()}
-    there = {name: _digest(VENDOR / name) for name in _names(VENDOR) if name != MANIFEST}
-    return sorted(name for name in {**listed, **there} if listed.get(name) != there.get(name))
+    present = {name: _digest(VENDOR / name) for name in _names(VENDOR) if name != MANIFEST}
+    return sorted(name for name in {**listed, **present} if listed.get(name) != present.get(name))
 
 
 def different(fresh: Path) -> list[str]:

@@ -26,7 +26,7 @@ _SHARED_SERVERS = {
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Keep each file in one worker, and files that ask the same servers together."""
+    """Keep each file in one worker, and files that use the same servers together."""
     for item in items:
         group = _SHARED_SERVERS.get(item.path.stem, item.path.stem)
         item.add_marker(pytest.mark.xdist_group(group))
@@ -49,7 +49,7 @@ def embedded_tiny(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningS
 def tiny_server(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[RunningServer]:
-    """A server of tiny graphs, by every runtime and in every layout, one after the other."""
+    """A server of tiny graphs, with every runtime and layout in turn."""
     runtime, layout = request.param
     if (runtime, layout) == ("embedded", Layout.FUSED):
         yield request.getfixturevalue("embedded_tiny")
@@ -75,7 +75,7 @@ def reference(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServe
 
 @pytest.fixture(scope="session")
 def reference_server(reference: RunningServer) -> str:
-    """Address of the server of the network that ships."""
+    """The address of the server of the network that ships."""
     return reference.url
 
 

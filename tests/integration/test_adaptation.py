@@ -43,7 +43,7 @@ def deployment(
 
 
 def run(line: str, folder: Path, server: RunningServer) -> str:
-    """A line as a person would type it; its standard output."""
+    """Run a command line as a person types it, and return its standard output."""
     line = line.replace(ADDRESS, server.url)
     line = re.sub(r"^omnivec2 ", f"{sys.executable} -m omnivec2_cli.main ", line)
     line = line.replace("curl ", "curl -sS --fail-with-body ")

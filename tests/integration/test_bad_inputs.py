@@ -1,4 +1,4 @@
-"""Whatever is thrown at the service: a clear 4xx in under a second, and nobody else notices."""
+"""Bad inputs: each gets a clear 4xx in under a second, and no other request is affected."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def client(server: RunningServer) -> Iterator[httpx.Client]:
 
 @pytest.fixture(scope="module")
 def rss_at_start(server: RunningServer, client: httpx.Client) -> int:
-    """Memory of the service once every modality has been answered, and its codecs are loaded."""
+    """The memory of the service once it has answered every modality and loaded its codecs."""
     for route in GOOD:
         ask_well(client, route)
     return server.rss_bytes

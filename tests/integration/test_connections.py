@@ -1,4 +1,4 @@
-"""What a real gateway does with connections that ask for too much, or for nothing."""
+"""Connections to a real gateway whose requests are too long, incomplete or unauthorized."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def read_all(connection: socket.socket) -> bytes:
 
 
 def read_answer(connection: socket.socket) -> http.client.HTTPResponse:
-    """One whole answer, which may come in pieces, and nothing after it."""
+    """Read one whole answer, which may come in pieces, and nothing after it."""
     answer = http.client.HTTPResponse(connection)
     answer.begin()
     answer.read()
@@ -174,7 +174,7 @@ def test_a_skipped_body_that_does_not_end_ends_the_connection(server: RunningSer
         assert time.monotonic() - started < 10 * SECONDS
 
 
-def test_grpc_asks_for_a_key_too(server: RunningServer, key: str) -> None:
+def test_grpc_requires_a_key_too(server: RunningServer, key: str) -> None:
     client = triton.InferenceServerClient(server.grpc_address)
     try:
         assert client.is_server_live()

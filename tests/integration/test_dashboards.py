@@ -27,14 +27,14 @@ from tests.support.tiny_models import tiny_heads, write_repository
 DASHBOARDS = sorted((ROOT / "deploy" / "grafana" / "dashboards").glob("*.json"))
 ROUTES = ("text/sentiment", "text/embedding", "image/classification", "timeseries/forecast")
 PLACES = 3
-"""Requests that a gateway of this test takes at the same time."""
+"""The number of requests that a gateway of this test accepts at the same time."""
 
 _REPLACED = {"$__rate_interval": "10s", "$instance": ".*", "$modality": ".*", "$task": ".*"}
 _REPLACED |= {"$model": ".*"}
 
 
 class Callers:
-    """People who ask a gateway all the time: sensibly, wrongly, and all at once."""
+    """Clients that send requests all the time: valid ones, invalid ones, and too many at once."""
 
     def __init__(self, url: str) -> None:
         self._client = httpx.Client(base_url=url, timeout=20)
@@ -70,20 +70,20 @@ class Callers:
 
     @contextmanager
     def _crowd(self) -> Iterator[None]:
-        """Others take every place: they begin to send a body, and go on waiting."""
+        """Take every place with connections that begin to send a body and do not end it."""
         head = b"POST /predict/text/sentiment HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\nhalf"
         with ExitStack() as stack:
             for _ in range(PLACES):
-                one = stack.enter_context(socket.create_connection(self._address))
-                one.sendall(head)
-            # Until they are known of: a request may be overtaken.
+                connection = stack.enter_context(socket.create_connection(self._address))
+                connection.sendall(head)
+            # The gateway needs a moment to read them; another request may overtake them.
             time.sleep(0.05)
             yield
 
 
 @pytest.fixture(scope="module")
 def prometheus(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Prometheus]:
-    """It scrapes an embedded gateway, one before Triton, and Triton, all of them in use."""
+    """A Prometheus that scrapes an embedded gateway, one in front of Triton, and Triton, in use."""
     heads = [head for head in tiny_heads() if head.route in ROUTES]
     root = write_repository(tmp_path_factory.mktemp("repository"), heads)
     settings = {"metrics_port": 0, "max_pending_requests": PLACES}
@@ -115,7 +115,7 @@ def until(condition: Callable[[], bool], what: str, seconds: float = 20) -> None
 
 
 def targets(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Panel's title and query of a dashboard."""
+    """Yield the panel's title and the query of every target of a dashboard."""
     for panel in json.loads(path.read_text())["panels"]:
         for target in panel["targets"]:
             yield panel["title"], target
@@ -154,7 +154,7 @@ def test_every_alert_is_evaluated_and_none_is_raised_without_reason(
     names = {rule["name"] for rule in prometheus.get("rules")["groups"][0]["rules"]}
     written = yaml.safe_load((FOLDER / "alerts.yml").read_text())["groups"][0]["rules"]
     assert names == {rule["alert"] for rule in written}
-    # These callers take every place, are turned away and make mistakes, but nothing is down
+    # These callers take every place, are refused and make mistakes, but nothing is down
     # and nothing fails.
     active = {series["metric"]["alertname"] for series in prometheus.query("ALERTS")}
     reasons = ("Rejecting", "Saturated", "Slow", "EventLoopLate")

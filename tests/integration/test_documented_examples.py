@@ -32,7 +32,7 @@ def url(request: pytest.FixtureRequest) -> str:
 
 
 def _run(example: Example, url: str) -> str:
-    """Run an example from the repository's directory; its standard output."""
+    """Run an example from the repository's directory; return its standard output."""
     code = example.code.replace(ADDRESS, url.rstrip("/"))
     command = {
         "bash": ["bash", "-c", _STRICT_CURL + code],

@@ -16,7 +16,7 @@ pytestmark = pytest.mark.alone
 
 SECONDS = 60
 _OTHER_OPERATIONS = 25
-"""Of the service, besides asking each head."""
+"""Paths of the service besides those of heads."""
 
 
 def fuzz(*options: str) -> subprocess.CompletedProcess[str]:

@@ -1,6 +1,6 @@
-"""Heads put into a running deployment and taken out of it, under load, in every combination.
+"""Heads that are added to a running deployment and removed, under load, in every combination.
 
-The tests of a combination share its servers, in this order: what is refused comes first.
+The tests of a combination share its servers, in this order: the refused heads come first.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ COMBINATIONS = [(layout, runtime) for layout in Layout for runtime in ("embedded
 
 
 def make_checkpoint(directory: Path, *routes: str, sign: float = 1.0, trunk: int = 0) -> Path:
-    """A tiny network; its heads differ by a sign, its trunk by a seed."""
+    """Export a tiny network; its heads differ by a sign, its trunk by a seed."""
     heads: list[HeadSpec] = [classification(route, "a", "b") for route in routes]
     heads = [head.model_copy(update={"network": "tiny"}) for head in heads]
     config = PRESETS["tiny"].model_dump() | {
@@ -95,7 +95,7 @@ class Deployment:
         outcome = CliRunner().invoke(app, ["head", *words, *options])
         return outcome.exit_code, outcome.output
 
-    def ask(self, route: str) -> httpx.Response:
+    def post(self, route: str) -> httpx.Response:
         return httpx.post(f"{self.gateway.url}/predict/{route}", json=SIGNAL, timeout=30)
 
 
@@ -122,7 +122,7 @@ def deployment(
 
 @contextmanager
 def load(deployment: Deployment, route: str) -> Iterator[list[httpx.Response]]:
-    """Ask all the time from four threads; every answer is kept."""
+    """Send requests all the time from four threads, and yield the list of their answers."""
     answers: list[httpx.Response] = []
     stop = threading.Event()
 
@@ -145,7 +145,7 @@ def load(deployment: Deployment, route: str) -> Iterator[list[httpx.Response]]:
 
 
 def wait_for(condition: Callable[[], bool], seconds: float = SECONDS) -> float:
-    """Seconds until something holds."""
+    """Wait until a condition holds, and return the seconds that it took."""
     started = time.monotonic()
     while not condition():
         assert time.monotonic() - started < seconds, f"not within {seconds:g} s"
@@ -174,7 +174,7 @@ def _other_passport(checkpoint: Path) -> None:
 
 
 def _other_outputs(checkpoint: Path) -> None:
-    """A head spec, and a part's, that say three classes where the graph has two."""
+    """Write three classes into the head's and the part's specs, where the graph has two."""
     files = [*checkpoint.glob("models/*/head.json"), *checkpoint.glob("parts/head_*/part.json")]
     for file in files:
         spec = json.loads(file.read_text())
@@ -192,7 +192,7 @@ def test_a_bad_head_is_refused_with_the_reason_and_the_old_one_keeps_answering(
     bad = tmp_path / "bad"
     shutil.copytree(second, bad)
     damage(bad)
-    before = scores(deployment.ask(ACTIVITY))
+    before = scores(deployment.post(ACTIVITY))
     with load(deployment, ACTIVITY) as answers:
         code, output = deployment.head("add", ACTIVITY, "--checkpoint", str(bad))
         assert code != 0
@@ -211,30 +211,30 @@ def test_a_head_of_another_trunk_is_refused_in_the_shared_layout(
     if shared:
         assert code != 0
         assert "another trunk" in " ".join(output.split())
-        assert deployment.ask(GESTURE).status_code == 404
+        assert deployment.post(GESTURE).status_code == 404
     else:
         assert code == 0, output
-        wait_for(lambda: deployment.ask(GESTURE).status_code == 200)
+        wait_for(lambda: deployment.post(GESTURE).status_code == 200)
         assert deployment.head("remove", GESTURE)[0] == 0
-        wait_for(lambda: deployment.ask(GESTURE).status_code == 404)
+        wait_for(lambda: deployment.post(GESTURE).status_code == 404)
 
 
 def test_heads_are_added_replaced_and_removed_under_load_without_a_failed_response(
     deployment: Deployment, second: Path
 ) -> None:
-    before = scores(deployment.ask(ACTIVITY))
-    assert deployment.ask(GESTURE).status_code == 404
+    before = scores(deployment.post(ACTIVITY))
+    assert deployment.post(GESTURE).status_code == 404
     with load(deployment, ACTIVITY) as answers:
         code, output = deployment.head("add", GESTURE, "--checkpoint", str(second))
         assert code == 0, output
-        wait_for(lambda: deployment.ask(GESTURE).status_code == 200)
+        wait_for(lambda: deployment.post(GESTURE).status_code == 200)
         code, output = deployment.head("add", ACTIVITY, "--checkpoint", str(second))
         assert code == 0, output
-        wait_for(lambda: deployment.ask(ACTIVITY).headers["X-Model-Version"] == "2")
-        after = scores(deployment.ask(ACTIVITY))
+        wait_for(lambda: deployment.post(ACTIVITY).headers["X-Model-Version"] == "2")
+        after = scores(deployment.post(ACTIVITY))
         code, output = deployment.head("remove", GESTURE)
         assert code == 0, output
-        wait_for(lambda: deployment.ask(GESTURE).status_code == 404)
+        wait_for(lambda: deployment.post(GESTURE).status_code == 404)
     assert [answer.text for answer in answers if answer.status_code != 200] == []
     assert len(answers) > 20
     assert max(abs(after[label] - before[label]) for label in before) > 0.01
@@ -252,7 +252,7 @@ def test_heads_are_added_replaced_and_removed_under_load_without_a_failed_respon
 def test_a_new_version_that_is_bad_on_disk_is_refused_and_the_old_head_answers(
     deployment: Deployment,
 ) -> None:
-    before = scores(deployment.ask(ACTIVITY))
+    before = scores(deployment.post(ACTIVITY))
     directories = [deployment.repository / name for name in ("head_imu_activity", "imu_activity")]
     owner = next(d for d in directories if list(d.glob("*/model.onnx")))
     newest = max(int(path.name) for path in owner.iterdir() if path.is_dir())
@@ -270,7 +270,7 @@ def test_a_new_version_that_is_bad_on_disk_is_refused_and_the_old_head_answers(
         changed = text[step:].replace(version(newest), version(newest + 1), 1)
         config.write_text(text[:step] + changed)
     time.sleep(2.0)
-    assert scores(deployment.ask(ACTIVITY)) == pytest.approx(before, abs=1e-6)
+    assert scores(deployment.post(ACTIVITY)) == pytest.approx(before, abs=1e-6)
     if deployment.triton is None:
         refused = httpx.get(f"{deployment.gateway.url}/readyz").json()["refused"]
         assert "model.onnx" in refused["imu_activity"]

@@ -36,7 +36,7 @@ def jpeg() -> bytes:
     return buffer.getvalue()
 
 
-def test_raw_json_and_form_are_answered_alike(client: httpx.Client, jpeg: bytes) -> None:
+def test_raw_json_and_form_get_the_same_answer(client: httpx.Client, jpeg: bytes) -> None:
     route = "/predict/image/classification"
     coded = base64.b64encode(jpeg).decode()
     answers = [

@@ -44,8 +44,8 @@ def test_image_classification(url: str, picture: Path) -> None:
 
 
 def test_image_classification_with_top_k(url: str, picture: Path) -> None:
-    asked = client(url, "image/classification")
-    assert len(asked.image_classification(picture.read_bytes(), top_k=2)) == 2
+    classifier = client(url, "image/classification")
+    assert len(classifier.image_classification(picture.read_bytes(), top_k=2)) == 2
 
 
 def test_object_detection(url: str, picture: Path) -> None:
@@ -75,9 +75,9 @@ def test_feature_extraction(url: str) -> None:
 
 
 def test_tabular_classification(url: str) -> None:
-    asked = client(url, "tabular/income")
+    classifier = client(url, "tabular/income")
     table = json.loads(TABLE.read_text())["table"]
-    labels = asked.tabular_classification(table)
+    labels = classifier.tabular_classification(table)
     assert len(labels) == len(table["age"])
     assert set(labels) <= {"<=50K", ">50K"}
 

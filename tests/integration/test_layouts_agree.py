@@ -1,4 +1,4 @@
-"""Every head of the network that ships answers alike in both layouts, by both runtimes."""
+"""Every head of the network that ships gives the same answers in both layouts and runtimes."""
 
 from __future__ import annotations
 
@@ -35,11 +35,11 @@ FILES = {
 
 @dataclass(frozen=True)
 class Answers:
-    """What one runtime answers from one layout.
+    """The answers of one runtime with one layout.
 
     Attributes:
-        tensors: model -> the outputs of each of its ``requests``.
-        http: route -> the JSON for its file.
+        tensors: The outputs of each of the ``requests`` of a model, by its name.
+        http: The JSON answer to the file of a head, by its name.
     """
 
     tensors: dict[str, list[Tensors]]
@@ -47,7 +47,7 @@ class Answers:
 
 
 def requests(name: str) -> list[Tensors]:
-    """Random inputs of a model at several batch sizes and lengths, always the same."""
+    """Return random inputs of a model at several batch sizes and lengths, always the same."""
     rng = np.random.default_rng(0)
     head = HEADS[name]
     return [
@@ -57,8 +57,8 @@ def requests(name: str) -> list[Tensors]:
     ]
 
 
-def ask(kind: Kind, layout: Layout, root: Path) -> Answers:
-    """Ask everything of one runtime on one layout."""
+def collect_answers(kind: Kind, layout: Layout, root: Path) -> Answers:
+    """Send all inputs to one runtime with one layout."""
     assemble(CHECKPOINT, root, layout)
     with running_runtime(kind, root) as running:
         tensors = {
@@ -73,7 +73,7 @@ def ask(kind: Kind, layout: Layout, root: Path) -> Answers:
 
 
 def post(client: httpx.Client, route: str, name: str) -> Any:
-    """The JSON for a file."""
+    """Return the JSON answer to a file."""
     answer = client.post(f"/predict/{route}", content=file(name), timeout=30)
     assert answer.status_code == 200, answer.text
     return answer.json()
@@ -81,8 +81,8 @@ def post(client: httpx.Client, route: str, name: str) -> Any:
 
 @pytest.fixture(scope="module")
 def expected(tmp_path_factory: pytest.TempPathFactory) -> Answers:
-    """What every head answers in one piece, in this process."""
-    return ask("embedded", Layout.FUSED, tmp_path_factory.mktemp("fused"))
+    """The answers of every head in the fused layout, in this process."""
+    return collect_answers("embedded", Layout.FUSED, tmp_path_factory.mktemp("fused"))
 
 
 @pytest.fixture(
@@ -91,9 +91,9 @@ def expected(tmp_path_factory: pytest.TempPathFactory) -> Answers:
     ids="-".join,
 )
 def answers(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Answers:
-    """What it answers otherwise; one server after the other."""
+    """The answers of the other combinations, one server after the other."""
     kind, layout = request.param
-    return ask(kind, layout, tmp_path_factory.mktemp("other"))
+    return collect_answers(kind, layout, tmp_path_factory.mktemp("other"))
 
 
 @pytest.mark.parametrize("name", HEADS)
@@ -106,20 +106,20 @@ def test_tensors_agree(expected: Answers, answers: Answers, name: str) -> None:
 
 @pytest.mark.parametrize("route", FILES)
 def test_answers_to_real_files_agree(expected: Answers, answers: Answers, route: str) -> None:
-    assert_alike(answers.http[route], expected.http[route])
+    assert_close(answers.http[route], expected.http[route])
 
 
-def assert_alike(got: Any, wanted: Any) -> None:
-    """JSON whose numbers differ by no more than the tolerance."""
+def assert_close(got: Any, wanted: Any) -> None:
+    """Assert that two JSON values differ by no more than the tolerance in their numbers."""
     if isinstance(wanted, float):
         assert got == pytest.approx(wanted, rel=TOLERANCE, abs=TOLERANCE)
     elif isinstance(wanted, dict):
         assert got.keys() == wanted.keys()
         for key, value in wanted.items():
-            assert_alike(got[key], value)
+            assert_close(got[key], value)
     elif isinstance(wanted, list):
         assert len(got) == len(wanted)
         for one, other in zip(got, wanted, strict=True):
-            assert_alike(one, other)
+            assert_close(one, other)
     else:
         assert got == wanted

@@ -22,11 +22,11 @@ pytestmark = pytest.mark.alone
 
 SECONDS = 8
 P99_RATIO = 3.0
-"""Of two short runs on the same, noisy machine; the slowed build is twice as far off."""
+"""The allowed ratio of two short runs on a noisy machine; that of the slowed build is double."""
 
 
 def load(url: str, output: Path, *options: str) -> tuple[int, str, dict[str, Any]]:
-    """Run a load test; its exit code, what it said, and its summary."""
+    """Run a load test; return its exit code, its output and its summary."""
     done = subprocess.run(
         [
             *(sys.executable, "-m", "loadtests.load", "--url", url, "--output", str(output)),

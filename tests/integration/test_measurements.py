@@ -19,7 +19,7 @@ WORDS_BYTES = 30_522 * 384 * 4
 
 
 def report(name: str, directory: Path, *options: str, attempts: int = 1) -> Any:
-    """Run a measurement that must pass; the one report that it writes.
+    """Run a measurement that must pass, and return the one report that it writes.
 
     More attempts are for promises about milliseconds, on machines whose cores others use too: a
     service that breaks one breaks it each time.
@@ -50,14 +50,14 @@ def test_all_heads_of_the_shared_layout_take_little_more_than_their_weights_once
     assert 1.0 < row["ratio"] <= 1.32
 
 
-def test_throughput_is_told_against_bare_loops(tmp_path: Path) -> None:
+def test_throughput_is_compared_with_bare_loops(tmp_path: Path) -> None:
     options = ("--rounds", "1", "--seconds", "0.5", "--clients", "2", "--at-least", "0")
     (measured,) = report("throughput", tmp_path, *options)["rounds"]
     assert len(measured) == 3
     assert min(measured.values()) > 0
 
 
-def test_several_tasks_are_told_against_one(tmp_path: Path) -> None:
+def test_several_tasks_are_compared_with_one(tmp_path: Path) -> None:
     options = ("--no-triton", "--rounds", "1", "--seconds", "0.3", "--at-most", "100")
     rows = report("tasks", tmp_path, *options)["rows"]
     assert [row["runtime"] for row in rows] == ["embedded", "embedded"]

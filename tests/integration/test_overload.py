@@ -1,4 +1,4 @@
-"""A real gateway that is asked for far more than it can do."""
+"""A real gateway under far more load than it can serve."""
 
 from __future__ import annotations
 
@@ -34,12 +34,12 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
 
 
 class Flood:
-    """Callers who ask again as soon as they are answered, whatever the answer.
+    """Clients that send the next request as soon as they have an answer, whatever it is.
 
     Attributes:
-        statuses: of the answers.
-        seconds: that each answer took which was one.
-        told: values of Retry-After.
+        statuses: The number of answers of each status.
+        seconds: The latency of every answer 200.
+        retry_after: The values of ``Retry-After`` of all other answers.
     """
 
     def __init__(self, url: str, route: str, body: bytes, count: int) -> None:
@@ -47,7 +47,7 @@ class Flood:
         self._route, self._body = route, body
         self.statuses: Counter[int] = Counter()
         self.seconds: list[float] = []
-        self.told: list[str] = []
+        self.retry_after: list[str] = []
         self._threads = [threading.Thread(target=self._call) for _ in range(count)]
         self._last = time.monotonic() + SECONDS
         for thread in self._threads:
@@ -69,12 +69,12 @@ class Flood:
             if response.status == 200:
                 self.seconds.append(time.monotonic() - started)
             else:
-                self.told.append(response.headers.get("Retry-After", ""))
+                self.retry_after.append(response.headers.get("Retry-After", ""))
                 time.sleep(0.02)
         connection.close()
 
 
-def test_what_is_taken_is_answered_in_time_and_the_rest_is_told_when_to_come_back(
+def test_admitted_requests_are_answered_in_time_and_the_others_get_retry_after(
     server: RunningServer,
 ) -> None:
     requests.post(server.url + SENTIMENT, data=TEXT)
@@ -88,17 +88,17 @@ def test_what_is_taken_is_answered_in_time_and_the_rest_is_told_when_to_come_bac
         time.sleep(0.1)
     flood.join()
     assert flood.statuses.keys() == {200, 429}
-    assert all(1 <= int(seconds) <= 30 for seconds in flood.told)
+    assert all(1 <= int(seconds) <= 30 for seconds in flood.retry_after)
     assert sorted(flood.seconds)[len(flood.seconds) * 9 // 10] < DEADLINE_SECONDS
     assert sorted(health)[5] < 0.5
-    # What is over leaves nothing behind.
+    # Requests that are over leave nothing behind.
     assert requests.post(server.url + SENTIMENT, data=TEXT).status_code == 200
     metrics = requests.get(f"{server.url}/metrics").text
     assert "omnivec2_pending_requests 0.0" in metrics
     assert "omnivec2_wait_seconds 0.0" in metrics
 
 
-def test_one_model_in_great_demand_does_not_keep_another_from_being_asked(
+def test_one_model_in_great_demand_leaves_room_for_another(
     server: RunningServer,
 ) -> None:
     picture = Path("tests/data/image/blood_smear.jpg").read_bytes()

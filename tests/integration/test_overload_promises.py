@@ -31,7 +31,7 @@ ALLOWANCES = (
     ],
     ids=["many heads", "pictures", "small requests"],
 )
-def test_what_can_be_answered_is_answered_and_the_rest_is_told_when_to_come_back(
+def test_the_sustainable_rate_is_answered_and_the_rest_gets_retry_after(
     routes: tuple[str, ...], health_share: str, tmp_path: Path
 ) -> None:
     options = ("--seconds", "10", "--sustain-seconds", "5", "--health-share", health_share)

@@ -50,7 +50,7 @@ FIXED = (
 
 @dataclass(frozen=True)
 class Sample:
-    """One row that a model is asked about; unpadded, and how long that is if that may vary."""
+    """One row of inputs of a model, unpadded, and its length if that may vary."""
 
     model: str
     inputs: Tensors
@@ -65,7 +65,7 @@ class Server:
     batches: Counter[int] = field(default_factory=Counter)
 
     def rows_and_batches(self) -> tuple[int, int]:
-        """Rows that the trunk computed so far, and in how many batches."""
+        """Return the number of rows that the trunk has computed so far, and of its batches."""
         if self.running.triton is None:
             return sum(rows * n for rows, n in self.batches.items()), self.batches.total()
         url = f"{self.running.triton.http}/v2/models/trunk/stats"
@@ -84,7 +84,7 @@ def server(
     def on_batch(name: str, rows: int, _: float) -> None:
         batches[rows] += name == "trunk"
 
-    # One batch at a time, so that what waits meets.
+    # One batch at a time, so that waiting requests share the next one.
     with running_runtime(request.param, root, on_batch, inference_threads=1) as running:
         yield Server(running, batches)
 
@@ -109,16 +109,16 @@ def pool() -> list[Sample]:
 
 @pytest.fixture(scope="module")
 def alone(server: Server, pool: list[Sample]) -> list[Tensors]:
-    """What each row is answered when it is the only one."""
+    """The answer to each row when it is the only one."""
     return server.running.answers([(sample.model, sample.inputs) for sample in pool])
 
 
 def mixed_batch(pool: list[Sample], rng: np.random.Generator) -> list[list[int]]:
-    """Requests of one to three rows each; as numbers of samples."""
+    """Return requests of one to three rows each, as numbers of samples in the pool."""
     requests = []
     for first in rng.integers(0, len(pool), rng.integers(3, 8)):
-        alike = [i for i, sample in enumerate(pool) if sample.model == pool[first].model]
-        requests.append([int(first), *map(int, rng.choice(alike, rng.integers(0, 3)))])
+        same_model = [i for i, sample in enumerate(pool) if sample.model == pool[first].model]
+        requests.append([int(first), *map(int, rng.choice(same_model, rng.integers(0, 3)))])
     return requests
 
 
@@ -127,10 +127,10 @@ def test_rows_of_mixed_batches_are_answered_as_if_alone(
     server: Server, pool: list[Sample], alone: list[Tensors]
 ) -> None:
     rng = np.random.default_rng(0)
-    before, asked, worst = server.rows_and_batches(), 0, 0.0
+    before, sent, worst = server.rows_and_batches(), 0, 0.0
     for _ in range(MIXED_BATCHES["triton" if server.running.triton else "embedded"]):
         requests = mixed_batch(pool, rng)
-        asked += len(requests)
+        sent += len(requests)
         answers = server.running.answers(
             [
                 (pool[rows[0]].model, merge_batches([pool[i].inputs for i in rows]))
@@ -146,8 +146,8 @@ def test_rows_of_mixed_batches_are_answered_as_if_alone(
                     assert error < TOLERANCE, (pool[i].model, name, rows)
                     worst = max(worst, error)
     _, batches = np.subtract(server.rows_and_batches(), before)
-    print(f"{asked} requests in {batches} batches of the trunk, largest difference {worst:.1e}")
-    assert batches < asked  # otherwise nobody met
+    print(f"{sent} requests in {batches} batches of the trunk, largest difference {worst:.1e}")
+    assert batches < sent  # otherwise no two requests shared a batch
 
 
 def test_many_clients_at_once_get_their_own_answers(
@@ -161,15 +161,15 @@ def test_many_clients_at_once_get_their_own_answers(
         if pool[i].model == pool[j].model:
             assert differ(alone[i], alone[j]), "these clients could not tell"
     before = server.rows_and_batches()
-    asked = [(pool[i].model, pool[i].inputs) for i in clients]
+    requests = [(pool[i].model, pool[i].inputs) for i in clients]
     for _ in range(ROUNDS):
-        answers = server.running.answers(asked, together=CLIENTS)
+        answers = server.running.answers(requests, together=CLIENTS)
         for i, answer in zip(clients, answers, strict=True):
             for name, wanted in alone[i].items():
                 assert relative_error(answer[name], wanted) < TOLERANCE, (pool[i].model, name)
     rows, batches = np.subtract(server.rows_and_batches(), before)
     assert rows == ROUNDS * CLIENTS
-    # How many meet is a matter of timing; without meeting there would be as many as rows.
+    # How many share a batch depends on timing; otherwise there would be as many batches as rows.
     assert batches < 0.8 * rows
 
 

@@ -55,8 +55,8 @@ def test_the_documented_commands_end_in_vectors_of_one_space(
     clip = io.BytesIO()
     np.save(clip, np.full((16, 60, 80), 2000, dtype=np.uint16))
     encoded = base64.b64encode(clip.getvalue()).decode()
-    asked = {"imu/retrieval": signal, "depth/retrieval": encoded, "text/retrieval": "clap"}
-    for route, value in asked.items():
+    inputs = {"imu/retrieval": signal, "depth/retrieval": encoded, "text/retrieval": "clap"}
+    for route, value in inputs.items():
         answer = httpx.post(f"{server.url}/predict/{route}", json={"inputs": value}, timeout=60)
         assert answer.status_code == 200, answer.text
         vector = np.array(answer.json())

@@ -31,7 +31,7 @@ FILES = {
 
 
 class Load:
-    """Clients that ask several heads through one address until told to stop."""
+    """Clients that send requests to several heads through one address until the block ends."""
 
     def __init__(self, url: str) -> None:
         self.statuses: Counter[int] = Counter()
@@ -71,7 +71,7 @@ def repository(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def ports() -> Iterator[int]:
-    """Ports that were free a moment ago."""
+    """Two ports that were free a moment ago."""
     with socket.create_server(("127.0.0.1", 0)) as one, socket.create_server(("", 0)) as other:
         found = [s.getsockname()[1] for s in (one, other)]
     yield from found

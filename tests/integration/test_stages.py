@@ -57,7 +57,7 @@ PLAIN = "train my-recipe.yaml --data DATA --run runs/mine --checkpoint checkpoin
 
 
 def _documented(part: str) -> str:
-    """The arguments of the command of docs/training.md that ``part`` is in."""
+    """Return the arguments of the command of docs/training.md that contains ``part``."""
     lines = (ROOT / "docs" / "training.md").read_text().splitlines()
     (line,) = (line for line in lines if "/omnivec2 " in line and part in line)
     return line.partition("omnivec2 ")[2]
@@ -97,7 +97,7 @@ def _rows(folder: Path) -> list[dict[str, object]]:
 
 
 def _kill_at(process: subprocess.Popen[str], folder: Path, stage: str, step: int) -> None:
-    """SIGKILL once a step of a stage is in the log; wherever the run is by then."""
+    """Kill the run once a step of a stage is in its log, wherever it is by then."""
     deadline = time.monotonic() + DEADLINE_SECONDS
     while process.poll() is None and time.monotonic() < deadline:
         rows = _rows(folder)

@@ -1,4 +1,4 @@
-"""A gateway that is told to stop under load drops nothing."""
+"""A gateway that gets a stop signal under load drops no request."""
 
 from __future__ import annotations
 
@@ -32,11 +32,11 @@ def options(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, ...]:
 
 
 class Caller:
-    """A balancer's side of one connection: kept as long as the gateway keeps it.
+    """A load balancer's connection, kept open as long as the gateway keeps it.
 
     Attributes:
-        statuses: how its requests were answered.
-        failure: what no balancer could make good; empty if there was nothing.
+        statuses: The number of answers of each status.
+        failure: The first error that a load balancer could not retry; empty if there was none.
     """
 
     def __init__(self, url: str, halt: threading.Event) -> None:
@@ -55,7 +55,7 @@ class Caller:
                 try:
                     connection.connect()
                 except ConnectionRefusedError:
-                    return  # the balancer would ask another
+                    return  # the balancer would send it to another
             try:
                 connection.request("POST", ROUTE, b"good", {"Content-Type": "text/plain"})
                 response = connection.getresponse()
@@ -92,7 +92,7 @@ def ready_status(server: RunningServer) -> int:
         connection.close()
 
 
-def test_under_load_every_request_that_was_taken_is_answered(options: tuple[str, ...]) -> None:
+def test_under_load_every_accepted_request_is_answered(options: tuple[str, ...]) -> None:
     with running_server(*options) as server, callers(server.url, 12) as running:
         time.sleep(1.0)
         server.process.send_signal(signal.SIGTERM)
@@ -141,7 +141,7 @@ def test_an_idle_connection_does_not_keep_the_process(options: tuple[str, ...]) 
             assert connection.recv(1) == b""
 
 
-def test_told_twice_the_process_stops_at_once(options: tuple[str, ...]) -> None:
+def test_a_second_signal_stops_the_process_at_once(options: tuple[str, ...]) -> None:
     with running_server(*options, settings={"drain_delay_seconds": 60}) as server:
         server.process.send_signal(signal.SIGTERM)
         time.sleep(0.3)

@@ -110,7 +110,7 @@ def running(
 
 
 def eager(checkpoint: Path, head: HeadSpec, text: str, options: SearchOptions) -> list[int]:
-    """What PyTorch writes, a step at a time."""
+    """The ids that PyTorch generates, a step at a time."""
     network = load_network(checkpoint)
     assert head.generation is not None
     sample = preprocessor_for(head.preprocess).prepare(text).samples[0]
@@ -216,7 +216,7 @@ def test_several_tasks_on_one_text_work_with_one_that_writes(
     assert body["summarization"][0]["summary_text"]
 
 
-def test_a_search_ends_at_its_deadline_and_when_nobody_waits(
+def test_a_search_ends_at_its_deadline_and_when_its_request_is_cancelled(
     running: tuple[RunningRuntime, DataPlane, list[tuple[str, int]]],
 ) -> None:
     runtime, plane, batches = running
@@ -233,8 +233,8 @@ def test_a_search_ends_at_its_deadline_and_when_nobody_waits(
         if runtime.triton is None:
             return sum(name == DECODER for name, _ in batches)
         with InferenceServerClient(runtime.triton.grpc) as client:
-            told = client.get_inference_statistics(DECODER, as_json=True)["model_stats"][0]
-        return int(told["inference_count"])
+            stats = client.get_inference_statistics(DECODER, as_json=True)["model_stats"][0]
+        return int(stats["inference_count"])
 
     async def left() -> tuple[int, int, int]:
         before = steps()
@@ -301,7 +301,7 @@ def test_hugging_faces_client_gets_its_summary(repositories: dict[Layout, Path])
         assert 0 < len(short.summary_text) < len(plain.summary_text)
 
 
-def test_health_is_answered_while_many_write_and_who_waits_too_long_is_told(
+def test_health_is_answered_during_many_searches_and_late_requests_get_504(
     repositories: dict[Layout, Path],
 ) -> None:
     options = ("--model-repo", str(repositories[Layout.SHARED]), "--checkpoint", "none")

@@ -41,7 +41,7 @@ def collector() -> Iterator[Collector]:
 def behind(
     request: pytest.FixtureRequest, collector: Collector, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[RunningServer]:
-    """A gateway before a Triton server; both send their spans to the collector."""
+    """A gateway in front of a Triton server; both send their spans to the collector."""
     root = write_repository(tmp_path_factory.mktemp("repository"), HEADS, request.param)
     url = f"{collector.endpoint}/v1/traces"
     documented = re.findall(r"--trace-config=[^ \"]+", OBSERVABILITY.read_text())
@@ -63,7 +63,7 @@ def sending(collector: Collector) -> dict[str, str]:
 
 
 def of_trace(collector: Collector, trace: str, service: str, count: int) -> list[Span]:
-    """The spans of a trace that a service made, once there are so many."""
+    """Return the spans of a trace that a service made, once there are ``count``."""
 
     def own(spans: list[Span]) -> list[Span]:
         return [span for span in spans if (span.trace_id, span.service) == (trace, service)]
@@ -75,8 +75,8 @@ def parent_of(trace: str) -> str:
     return f"00-{trace}-{CALLER}-01"
 
 
-def joined(collector: Collector, ask: Callable[[str], object]) -> str:
-    """A trace that Triton took part in, after several requests.
+def trace_through_triton(collector: Collector, send: Callable[[str], object]) -> str:
+    """Send several requests and return the trace of one whose context Triton has used.
 
     Triton reads a header of gRPC beyond its end (``GrpcServerCarrier::Get``, in its newest source
     too): where the memory behind it is not zero, it begins a trace of its own.
@@ -88,7 +88,7 @@ def joined(collector: Collector, ask: Callable[[str], object]) -> str:
     traces = [uuid.uuid4().hex for _ in range(REQUESTS)]
     before = len(entered(collector.spans))
     for trace in traces:
-        ask(trace)
+        send(trace)
     seen = entered(collector.wait(lambda spans: len(entered(spans)) >= before + REQUESTS))
     found = [trace for trace in traces if trace in seen]
     assert len(found) >= REQUESTS * 0.7
@@ -106,7 +106,7 @@ def test_one_request_is_one_trace_through_the_gateway_and_triton(
         assert answer.status_code == 200
         versions.add(answer.headers["x-model-version"])
 
-    trace = joined(collector, ask)
+    trace = trace_through_triton(collector, ask)
     # The stages, the call of Triton, and the request itself.
     ours = of_trace(collector, trace, GATEWAY, len(STAGES) + 2)
     (root,) = (span for span in ours if span.kind == SERVER_KIND)
@@ -141,7 +141,7 @@ def test_a_call_over_grpc_is_one_trace_too(behind: RunningServer, collector: Col
         inputs.append(InferInput(tensor.name, list(array.shape), datatype))
         inputs[-1].set_data_from_numpy(array)
     with InferenceServerClient(behind.grpc_address) as client:
-        trace = joined(
+        trace = trace_through_triton(
             collector,
             lambda one: client.infer(head.name, inputs, headers={"traceparent": parent_of(one)}),
         )

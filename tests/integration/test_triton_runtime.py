@@ -1,4 +1,4 @@
-"""The gateway before real Triton servers: they die, come back, fill up, and load other models."""
+"""The gateway in front of Triton servers that crash, restart, fill up, and load other models."""
 
 from __future__ import annotations
 
@@ -30,18 +30,18 @@ def repository(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @contextmanager
 def gateway(*tritons: TritonServer, **settings: object) -> Iterator[RunningServer]:
-    """A gateway before these servers."""
+    """Start a gateway in front of these servers."""
     addresses = ",".join(triton.grpc for triton in tritons)
     with running_server("--triton", addresses, settings=settings) as server:
         yield server
 
 
 class Load:
-    """Clients that ask without a pause until the block ends.
+    """Clients that send requests without a pause until the block ends.
 
     Attributes:
-        statuses: how often each status was answered.
-        slowest: seconds of the slowest answer.
+        statuses: The number of answers of each status.
+        slowest: The time of the slowest answer, in seconds.
     """
 
     def __init__(self, url: str, clients: int) -> None:
@@ -72,7 +72,7 @@ class Load:
 
 
 def until(condition: Callable[[], bool], seconds: float, what: str) -> float:
-    """Wait; how long it took."""
+    """Wait until a condition holds, and return the seconds that it took."""
     started = time.monotonic()
     while not condition():
         if time.monotonic() - started > seconds:
@@ -82,7 +82,7 @@ def until(condition: Callable[[], bool], seconds: float, what: str) -> float:
 
 
 def inferences(triton: TritonServer, model: str = "text_sentiment") -> int:
-    """How many rows a server says it has answered since it started."""
+    """Return the number of rows that a server has answered since it started."""
     stats = httpx.get(f"{triton.http}/v2/models/{model}/stats", timeout=5).json()
     return int(stats["model_stats"][0]["inference_count"])
 

@@ -1,4 +1,4 @@
-"""A real Triton server over small graphs: what comes back is what the graphs compute."""
+"""A real Triton server over small graphs: its answers are what the graphs compute."""
 
 from __future__ import annotations
 
@@ -100,18 +100,18 @@ def client(server: TritonServer) -> Iterator[InferenceServerClient]:
 def infer(
     client: InferenceServerClient, model: str, inputs: Mapping[str, Array], *outputs: str
 ) -> dict[str, Array]:
-    """Ask for some outputs of a model, or for all."""
+    """Run a model, and return some of its outputs, or all."""
     sent = []
     for name, array in inputs.items():
         sent.append(InferInput(name, array.shape, np_to_triton_dtype(array.dtype)))
         sent[-1].set_data_from_numpy(array)
-    asked = [InferRequestedOutput(name) for name in outputs] or None
-    result = client.infer(model, sent, outputs=asked)
+    wanted = [InferRequestedOutput(name) for name in outputs] or None
+    result = client.infer(model, sent, outputs=wanted)
     return {output.name: result.as_numpy(output.name) for output in result.get_response().outputs}
 
 
 def make_inputs(model: str, rows: int, seed: int = 0) -> dict[str, Array]:
-    """Random inputs of a tiny head."""
+    """Return random inputs of a tiny head."""
     random = np.random.default_rng(seed)
     return {
         tensor.name: random.integers(
@@ -122,7 +122,7 @@ def make_inputs(model: str, rows: int, seed: int = 0) -> dict[str, Array]:
 
 
 def local(repository: Path, model: str) -> ort.InferenceSession:
-    """The same graph in this process."""
+    """Load the graph of a model in this process."""
     options = ort.SessionOptions()
     options.intra_op_num_threads = 1
     return ort.InferenceSession(str(repository / model / "1" / "model.onnx"), options)

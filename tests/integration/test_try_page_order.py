@@ -1,4 +1,4 @@
-"""What was chosen last on the page at / wins, whatever arrives later."""
+"""The last choice on the page at / wins, whatever arrives later."""
 
 from __future__ import annotations
 

@@ -1,19 +1,14 @@
-"""The access log: one line per request with caller, route, status and time; never its content."""
+"""The access log of HTTP requests."""
 
 from __future__ import annotations
 
 import logging
 import time
-from typing import Any
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-LOGGER = "omnivec2.access"
-
-_LOG = logging.getLogger(LOGGER)
-
-PROBE_PATHS = frozenset({"/healthz", "/readyz", "/metrics", "/v2/health/live", "/v2/health/ready"})
-"""Paths that monitoring polls: neither traced nor logged above debug level."""
+from service.http.probe_paths import PROBE_PATHS
+from service.observability.access_logger import is_enabled, log_request
 
 
 class AccessLogMiddleware:
@@ -53,7 +48,7 @@ class AccessLogMiddleware:
         finally:
             state = scope.get("state", {})
             key = state.get("key")
-            log(
+            log_request(
                 level,
                 "http",
                 method=scope["method"],
@@ -67,17 +62,6 @@ class AccessLogMiddleware:
                 key=key.name if key is not None else "",
                 request_id=state.get("request_id", ""),
             )
-
-
-def is_enabled(level: int) -> bool:
-    """Whether a line of this level would be written."""
-    return _LOG.isEnabledFor(level)
-
-
-def log(level: int, protocol: str, **fields: Any) -> None:
-    """Write a line: text for people, and fields for JSON logs."""
-    text = " ".join(f"{k}={v}" for k, v in fields.items() if v != "" and k != "request_id")
-    _LOG.log(level, "%s %s", protocol, text, extra={"protocol": protocol, **fields})
 
 
 def route_of(scope: Scope) -> str:

@@ -8,9 +8,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from omnivec2.errors import ModelNotReadyError
 from service.errors import problem_of
+from service.http.probe_paths import HEALTH_PATHS
 from service.server.shutdown import ShutdownState
-
-_ALWAYS_ANSWERED = ("/healthz", "/readyz", "/v2/health/live", "/v2/health/ready")
 
 
 class DrainMiddleware:
@@ -32,7 +31,7 @@ class DrainMiddleware:
                 MutableHeaders(scope=message)["Connection"] = "close"
             await send(message)
 
-        if self._shutdown.rejecting and scope["path"] not in _ALWAYS_ANSWERED:
+        if self._shutdown.rejecting and scope["path"] not in HEALTH_PATHS:
             response = problem_of(Request(scope), ModelNotReadyError("the service is stopping"))
             response.headers["Retry-After"] = "1"
             await response(scope, receive, send_last)

@@ -20,7 +20,7 @@ class TracingMiddleware:
     """Middleware that names the model and records the stages of requests; only if traces are on.
 
     Args:
-        app: The application around which it stands.
+        app: The application that it wraps.
         recorder: The recorder of the stages.
     """
 

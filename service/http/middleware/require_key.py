@@ -12,12 +12,13 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from omnivec2.errors import OmniVecError
 from service.access.access_control import AccessControl
 from service.errors import problem_of
+from service.http.probe_paths import HEALTH_PATHS
 from service.request_context import REQUEST, in_request
 
 API_KEY_HEADER = "X-API-Key"
 
-_OPEN = frozenset({"/", "/healthz", "/readyz", "/v2/health/live", "/v2/health/ready", "/docs"})
-"""Paths that are open to everybody: health, and pages without data of their own."""
+_OPEN = HEALTH_PATHS | {"/", "/docs"}
+"""Paths that need no key: health checks, and pages without data of their own."""
 
 _OPEN_UNDER = ("/try/", "/static-offline-docs/", "/docs/")
 

@@ -30,8 +30,8 @@ async def readyz(request: Request) -> Response:
     if gateway.access is not None:
         gateway.access.refresh()
         if gateway.access.failure:
-            # Everybody may read this: neither the content of the file nor its path belongs here.
-            extra["keys"] = "the file of API keys cannot be used; the keys before it still are"
+            # No key is needed here: show neither the content of the file nor its path.
+            extra["keys"] = "the file of API keys cannot be used; the previous keys stay valid"
     if not health.ready:
         return problem(
             request,

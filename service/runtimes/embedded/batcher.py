@@ -28,7 +28,7 @@ from service.server.thread_priorities import lower_thread_priority
 
 Batch = Mapping[str, Array]
 
-# A worker must outlive whatever one batch does to it.
+# A worker thread survives every failure of a batch.
 _BATCH_ERRORS = (
     OmniVecError,
     ArithmeticError,

@@ -1,4 +1,4 @@
-"""What the C library keeps of freed memory: loading graphs would leave it as much again.
+"""Return freed memory to the system: loading graphs would leave as much again to the C library.
 
 ONNX Runtime unpacks stored weights into temporary blocks beside the final ones. glibc takes
 small and medium blocks from heaps that shrink only at their end, so that temporary blocks

@@ -258,7 +258,7 @@ class EmbeddedRuntime:
         loaded: Mapping[_Files, ServedGraph | Exception],
         current: Mapping[str, object],
     ) -> Model:
-        """Put a model together from its graphs and try it.
+        """Assemble a model from its graphs, and do its warm-up run.
 
         Raises:
             ArtifactError: A graph cannot be loaded, or the answers are not those of the head spec.

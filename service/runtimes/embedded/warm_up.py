@@ -1,4 +1,4 @@
-"""The warm-up run of a model: zeros go in, and what comes out must be what its head spec says."""
+"""The warm-up run of a model on zeros, whose outputs must match its head spec."""
 
 from __future__ import annotations
 

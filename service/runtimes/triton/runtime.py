@@ -183,8 +183,8 @@ class TritonRuntime:
         started = time.perf_counter()
         tried: list[Endpoint] = []
         failure: TritonError | None = None
-        while len(tried) < _TRIES and (left := [e for e in endpoints() if e not in tried]):
-            endpoint = self._choose(left)
+        while len(tried) < _TRIES and (untried := [e for e in endpoints() if e not in tried]):
+            endpoint = self._choose(untried)
             tried.append(endpoint)
             seconds = min(REQUEST.get().seconds_left, self._settings.request_timeout_seconds)
             if seconds <= 0:
@@ -239,9 +239,9 @@ class TritonRuntime:
         rank: dict[str, tuple[bool, int, bool]] = {}
         for endpoint, model in offers:
             served = is_same_model(model, self._models.get(model.name))
-            this = (endpoint.is_up, int(model.version), served)
-            if model.name not in rank or this > rank[model.name]:
-                rank[model.name] = this
+            offered = (endpoint.is_up, int(model.version), served)
+            if model.name not in rank or offered > rank[model.name]:
+                rank[model.name] = offered
                 merged[model.name] = self._models[model.name] if served else model
         for endpoint, model in offers:
             if is_same_model(model, merged[model.name]):

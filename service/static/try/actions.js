@@ -1,4 +1,4 @@
-/** What the page does when its user does something. */
+/** The actions of the page's user. */
 
 import { get, getFile, predict, Problem } from "./api.js";
 import { attempts } from "./attempts.js";

@@ -1,6 +1,6 @@
 /**
- * Tells which of several attempts was started last. What people chose last wins, whatever arrives
- * later: the result of an earlier attempt is dropped.
+ * Tells which of several attempts was started last. The user's last choice wins: the result
+ * of an earlier attempt is dropped, whenever it arrives.
  */
 
 /** Return a function that starts an attempt; it returns whether that attempt is still the last. */

@@ -22,10 +22,10 @@ export function drawAgain() {
 }
 
 function callback(datum, draw) {
-  let end;
+  let cleanUp;
   return (element) => {
-    end?.();
-    end = element ? draw(element, datum) : undefined;
-    if (typeof end !== "function") end = undefined;
+    cleanUp?.();
+    cleanUp = element ? draw(element, datum) : undefined;
+    if (typeof cleanUp !== "function") cleanUp = undefined;
   };
 }

@@ -1,4 +1,4 @@
-/** Puts the page together: draws it after every change, and follows the address. */
+/** Starts the page: renders it after every change, and follows the address. */
 
 import { render } from "./vendor/lit-html/lit-html.js";
 import { followAddress, refresh, start } from "./actions.js";

@@ -50,10 +50,10 @@ function inputPanel(head) {
   const input = inputOf(head);
   const samples = samplesOf(head);
   return html`<h2 id="input-title">Input</h2>
-    <div class="drop" @dragover=${dragged} @dragleave=${left} @drop=${dropped}>
+    <div class="drop" @dragover=${onDragOver} @dragleave=${onDragLeave} @drop=${onDrop}>
       <div class="sources">
         <label class="upload"><span role="button" class="secondary outline">Choose a file</span>
-          <input type="file" accept=${input.accept || nothing} @change=${picked}></label>
+          <input type="file" accept=${input.accept || nothing} @change=${onFileChosen}></label>
         <span class="muted">or drop a file here, or use a sample:</span>
         ${samples.map((sample) => html`<button type="button" class="sample secondary outline"
           aria-pressed=${state.input?.sample === sample ? "true" : "false"} @click=${() => useSample(sample)}>${sample.title}</button>`)}
@@ -125,24 +125,24 @@ async function copy(text, button) {
   setTimeout(() => (button.textContent = "Copy"), 1500);
 }
 
-function picked(event) {
+function onFileChosen(event) {
   const [file] = event.target.files;
   event.target.value = ""; // the same file may be chosen again
   if (file) useFile(file);
 }
 
-function dragged(event) {
+function onDragOver(event) {
   event.preventDefault();
   event.currentTarget.classList.add("over");
 }
 
-function left(event) {
+function onDragLeave(event) {
   event.currentTarget.classList.remove("over");
 }
 
-function dropped(event) {
+function onDrop(event) {
   event.preventDefault();
-  left(event);
+  onDragLeave(event);
   const [file] = event.dataTransfer.files;
   if (file) useFile(file);
 }

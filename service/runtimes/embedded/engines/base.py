@@ -1,4 +1,4 @@
-"""What an engine is: it loads graphs, and a graph that it has loaded runs batches.
+"""The protocols of an engine, which loads graphs, and of a loaded graph, which runs batches.
 
 ::
 

@@ -22,8 +22,8 @@ def path(tmp_path: Path) -> Path:
     return tmp_path / "keys.json"
 
 
-def look_again(app: FastAPI) -> None:
-    """As if the time between two looks at the file had passed."""
+def let_keys_be_checked(app: FastAPI) -> None:
+    """Make the next request check the file, as after the time between two checks."""
     app.state.gateway.access._checked_at -= 60
 
 
@@ -105,7 +105,7 @@ def test_an_expired_key_is_refused(path: Path) -> None:
 
 def test_a_key_may_be_for_some_heads_only(path: Path) -> None:
     other = create_key(path, "other", heads=("image/classification",))
-    mine = create_key(path, "mine", heads=("text/sentiment",))
+    limited = create_key(path, "limited", heads=("text/sentiment",))
 
     async def test(app: FastAPI) -> None:
         for route, query in (
@@ -116,7 +116,7 @@ def test_a_key_may_be_for_some_heads_only(path: Path) -> None:
             reply = await ask(app, route, query=query, X_API_Key=other)
             assert reply.status == 403
             assert "text/sentiment" in reply.json["error"]
-        assert (await ask(app, ROUTE, X_API_Key=mine)).status == 200
+        assert (await ask(app, ROUTE, X_API_Key=limited)).status == 200
 
     run(test, api_keys_file=path)
 
@@ -154,10 +154,10 @@ def test_a_changed_file_is_read_without_a_restart(path: Path) -> None:
     async def test(app: FastAPI) -> None:
         new = create_key(path, "new")
         assert (await ask(app, ROUTE, X_API_Key=new)).status == 401
-        look_again(app)
+        let_keys_be_checked(app)
         assert (await ask(app, ROUTE, X_API_Key=new)).status == 200
         revoke_key(path, "old")
-        look_again(app)
+        let_keys_be_checked(app)
         assert (await ask(app, ROUTE, X_API_Key=old)).status == 401
 
     run(test, api_keys_file=path)
@@ -173,14 +173,14 @@ def test_a_file_that_breaks_leaves_the_keys_as_they_were(path: Path, broken: str
             os.remove(path)
         else:
             path.write_text(broken)
-        look_again(app)
+        let_keys_be_checked(app)
         ready = await ask(app, "/readyz", method="GET")
         assert ready.status == 200
         assert "keys" in ready.json["keys"]
         assert str(path) not in ready.body.decode()
         assert (await ask(app, ROUTE, X_API_Key=key)).status == 200
         path.write_text(before)
-        look_again(app)
+        let_keys_be_checked(app)
         assert "keys" not in (await ask(app, "/readyz", method="GET")).json
 
     run(test, api_keys_file=path)
@@ -193,7 +193,7 @@ def test_a_key_that_is_revoked_while_it_is_used_ends_in_order(path: Path) -> Non
         under_way = asyncio.create_task(ask(app, ROUTE, X_API_Key=key))
         await asyncio.sleep(0.05)
         revoke_key(path, "alice")
-        look_again(app)
+        let_keys_be_checked(app)
         assert (await ask(app, ROUTE, X_API_Key=key)).status == 401
         assert (await under_way).status == 200
 
@@ -211,9 +211,9 @@ def test_the_openapi_document_says_where_keys_are_required(path: Path) -> None:
     async def test(app: FastAPI) -> None:
         document = (await ask(app, "/openapi.json", method="GET", X_API_Key=key)).json
         assert set(document["components"]["securitySchemes"]) == {"bearer", "key"}
-        asked = document["paths"][ROUTE]["post"]
-        assert asked["security"] == [{"bearer": []}, {"key": []}]
-        assert {"401", "403", "429"} <= asked["responses"].keys()
+        operation = document["paths"][ROUTE]["post"]
+        assert operation["security"] == [{"bearer": []}, {"key": []}]
+        assert {"401", "403", "429"} <= operation["responses"].keys()
         assert "security" not in document["paths"]["/healthz"]["get"]
 
     run(test, api_keys_file=path)

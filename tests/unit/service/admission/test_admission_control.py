@@ -38,7 +38,7 @@ def on_a_loop(test: Callable[[], Awaitable[None]]) -> None:
 
 
 def answer(admission: AdmissionControl, clock: Clock, seconds: float, spec: HeadSpec = ONE) -> None:
-    """One request of so many seconds of work, alone."""
+    """Answer one request of so many seconds of work, with none beside it."""
     with enter(admission, spec) as ticket:
         ticket.begin_work()
         ticket.expect_inputs(1)
@@ -76,7 +76,7 @@ def test_bytes_are_given_back_when_a_request_leaves() -> None:
 
 
 def fill(admission: AdmissionControl, spec: HeadSpec, stack: ExitStack) -> int:
-    """How many requests of a head are taken until one is refused."""
+    """Return the number of requests to a head that are admitted until one is refused."""
     for count in range(10_000):
         try:
             ticket = stack.enter_context(enter(admission, spec))
@@ -181,14 +181,14 @@ def test_the_more_requests_are_refused_the_longer_retry_after_becomes() -> None:
             answer(admission, clock, 0.1)
         with ExitStack() as stack:
             fill(admission, ONE, stack)
-            told = []
+            waits = []
             for _ in range(500):
                 with pytest.raises(OverloadedError) as refused:
                     enter(admission)
-                told.append(refused.value.retry_after_seconds)
-            assert 0.5 < told[0] < 2
-            assert told[50] == pytest.approx(told[0] + 5, abs=1)
-            assert told[-1] == 30
+                waits.append(refused.value.retry_after_seconds)
+            assert 0.5 < waits[0] < 2
+            assert waits[50] == pytest.approx(waits[0] + 5, abs=1)
+            assert waits[-1] == 30
             clock.now += 10
             with pytest.raises(OverloadedError) as refused:
                 enter(admission)

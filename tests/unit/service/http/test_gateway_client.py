@@ -18,7 +18,7 @@ FILES = [NamedFile("a.txt", b"good"), NamedFile("b.txt", b"bad")]
 
 @contextmanager
 def gateway(status: int, answer: Any) -> Iterator[tuple[str, list[bytes]]]:
-    """A server that gives one answer to all requests: its address, and the bodies it got."""
+    """Run a server that gives one answer to all requests; yield its address and their bodies."""
     bodies: list[bytes] = []
 
     class Handler(BaseHTTPRequestHandler):

@@ -1,4 +1,4 @@
-"""What an exchange over HTTP adds: headers, a client that hangs up, failures as responses."""
+"""An exchange over HTTP: its headers, a client that disconnects, failures as responses."""
 
 from __future__ import annotations
 
@@ -46,8 +46,8 @@ class Client:
     def exchange(self) -> HttpExchange:
         return HttpExchange(Request(self.scope, self._receive), "/route")
 
-    async def ask(self, answer: Answer) -> Response:
-        """The response to a request whose body is not read."""
+    async def send(self, answer: Answer) -> Response:
+        """Return the response to a request whose body is not read."""
         exchange = self.exchange()
 
         async def respond() -> Response:
@@ -58,7 +58,7 @@ class Client:
         return await exchange.respond(respond)
 
     def counted(self) -> list[str]:
-        """The statuses of counted requests."""
+        """Return the statuses of counted requests."""
         return [
             line.partition('status="')[2].partition('"')[0]
             for line in self.gateway.metrics.exposition().decode().splitlines()
@@ -97,7 +97,7 @@ def test_an_exchange_is_counted_once_with_the_status_of_its_response(
     answer: Answer, leaves: bool, timeout: str, status: int
 ) -> None:
     client = Client(leaves=leaves, X_Request_Timeout=timeout)
-    response = asyncio.run(client.ask(answer))
+    response = asyncio.run(client.send(answer))
     assert response.status_code == status
     assert client.counted() == [str(status)]
     assert client.gateway.admission.requests == 0
@@ -105,7 +105,7 @@ def test_an_exchange_is_counted_once_with_the_status_of_its_response(
 
 def test_a_defect_is_left_to_the_application() -> None:
     with pytest.raises(ZeroDivisionError):
-        asyncio.run(Client().ask(break_down))
+        asyncio.run(Client().send(break_down))
 
 
 @pytest.mark.parametrize(("header", "seconds"), [(None, 10), ("2.5", 2.5), ("60", 10)])
@@ -124,7 +124,7 @@ def test_a_time_that_is_not_positive_is_refused(header: str) -> None:
 
 def test_the_access_log_is_given_the_route_and_the_models() -> None:
     client = Client()
-    asyncio.run(client.ask(succeed))
+    asyncio.run(client.send(succeed))
     assert client.scope["state"]["route"] == "/route"
     assert client.scope["state"]["model"] == "text_sentiment"
 

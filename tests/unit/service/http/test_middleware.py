@@ -11,8 +11,8 @@ import pytest
 from fastapi import FastAPI
 
 from service.access.api_keys import create_key
-from service.http.middleware.access_log import LOGGER
 from service.http.middleware.unread_body import UnreadBodyMiddleware
+from service.observability.access_logger import LOGGER
 from service.observability.log_setup import configure
 from service.request_context import REQUEST
 from tests.support.asgi import ROUTE, SENTIMENT, Reply, ask, run
@@ -22,7 +22,7 @@ from tests.support.service_fakes import FakeRuntime
 
 @pytest.fixture(autouse=True)
 def quiet_root(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What ``configure`` does to the process ends with the test."""
+    """Undo at the end of the test what ``configure`` does to the process."""
     root = logging.getLogger()
     monkeypatch.setattr(root, "handlers", root.handlers[:])
     monkeypatch.setattr(root, "level", root.level)
@@ -282,13 +282,13 @@ def test_a_service_that_stops_refuses_new_requests_at_last_and_finishes_running_
 
 
 async def refuse(scope: Any, receive: Any, send: Any) -> None:
-    """An application that answers without reading."""
+    """Refuse a request without reading its body, as an application."""
     await send({"type": "http.response.start", "status": 429, "headers": []})
     await send({"type": "http.response.body", "body": b"no"})
 
 
 async def refused(headers: dict[str, str], chunks: int) -> tuple[Reply, int]:
-    """The answer to a body of so many chunks, and how many of them were taken."""
+    """Return the answer to a body of so many chunks, and how many of them were read."""
     reply, taken = Reply(), 0
 
     async def receive() -> dict[str, Any]:

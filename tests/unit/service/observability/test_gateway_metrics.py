@@ -19,7 +19,7 @@ from tests.support.tiny_models import classification
 
 
 def samples(text: str) -> dict[str, float]:
-    """Series -> value, of Prometheus' text format."""
+    """Return the value of every series in Prometheus' text format."""
     lines = (line.rpartition(" ") for line in text.splitlines() if not line.startswith("#"))
     return {series: float(value) for series, _, value in lines}
 

@@ -23,7 +23,7 @@ ENDPOINT = "OTEL_EXPORTER_OTLP_ENDPOINT"
 
 
 def root_of(collector: Collector) -> Span:
-    """The only server span."""
+    """Return the only server span."""
     (root,) = (span for span in collector.spans if span.kind == SERVER_KIND)
     return root
 
@@ -126,7 +126,7 @@ def test_only_our_own_failures_are_errors(
     assert ("error.type" in root.attributes) is failed
 
 
-def test_a_strange_method_gives_no_new_name(collector: Collector) -> None:
+def test_an_unknown_method_gives_no_new_name(collector: Collector) -> None:
     async def test(app: FastAPI) -> None:
         await ask(app, ROUTE, method="BREW")
 
@@ -157,7 +157,7 @@ def test_the_environment_decides_how_many_are_recorded(
 ) -> None:
     monkeypatch.setenv("OTEL_TRACES_SAMPLER", "parentbased_traceidratio")
     monkeypatch.setenv("OTEL_TRACES_SAMPLER_ARG", "0.5")
-    monkeypatch.setenv("OTEL_SERVICE_NAME", "mine")
+    monkeypatch.setenv("OTEL_SERVICE_NAME", "own-name")
 
     async def test(app: FastAPI) -> None:
         await asyncio.gather(*(ask(app, "/models", method="GET") for _ in range(100)))
@@ -166,7 +166,7 @@ def test_the_environment_decides_how_many_are_recorded(
     roots = [span for span in collector.spans if span.kind == SERVER_KIND]
     # Fair coins: outside of this once in ten thousand billion times.
     assert 15 < len(roots) < 85
-    assert {span.service for span in roots} == {"mine"}
+    assert {span.service for span in roots} == {"own-name"}
 
 
 @pytest.mark.parametrize("listens", [False, True], ids=["refuses", "never answers"])
@@ -193,9 +193,9 @@ def test_a_collector_that_is_away_is_no_burden(
         run(test)
         ended = time.perf_counter()
     assert slowest < 1
-    told = [r for r in caplog.records if "trace" in r.getMessage().lower()]
+    reported = [r for r in caplog.records if "trace" in r.getMessage().lower()]
     # One a minute of OpenTelemetry's, and one at the end of ours.
-    assert 1 <= len(told) <= 2
+    assert 1 <= len(reported) <= 2
     assert not [r for r in caplog.records if r.name.startswith("opentelemetry")]
     assert time.perf_counter() - ended < 5
     if server:

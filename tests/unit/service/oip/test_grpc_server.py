@@ -12,7 +12,7 @@ import pytest
 from fastapi import FastAPI
 from tritonclient.grpc import service_pb2
 
-from service.http.middleware.access_log import LOGGER
+from service.observability.access_logger import LOGGER
 from tests.support.asgi import SENTIMENT, ask, run
 from tests.support.service_fakes import FakeRuntime
 
@@ -31,7 +31,7 @@ def infer_request(model: str = "text_sentiment") -> Any:
 async def call(
     app: FastAPI, request: Any, *, timeout: float | None = None, cancel_after: float | None = None
 ) -> tuple[str, Any]:
-    """The code of a call, and its response if it has one."""
+    """Return the code of a call, and its response if it has one."""
     async with grpc.aio.insecure_channel(app.state.gateway.grpc_address) as channel:
         infer = channel.unary_unary(
             METHOD,
@@ -52,7 +52,7 @@ async def call(
 
 
 async def statuses(app: FastAPI) -> dict[str, float]:
-    """Status -> count of the requests to the model."""
+    """Return the number of requests to the model by status."""
     text = (await ask(app, "/metrics", method="GET")).body.decode()
     lines = [line for line in text.splitlines() if line.startswith("omnivec2_requests_total{")]
     return {

@@ -248,7 +248,7 @@ PIECES += [b"null", b"true", b"\\ud800", b"\x00", b"\xff"]
 
 
 def _mutated(source: random.Random, body: bytes) -> bytes:
-    """A body with some of its bytes or pieces changed."""
+    """Return a body with some of its bytes or pieces changed."""
     data = bytearray(body)
     for _ in range(source.randint(1, 4)):
         at = source.randrange(len(data) + 1)

@@ -117,8 +117,8 @@ def test_outputs_of_every_type_leave_as_they_are(dtype: str) -> None:
     inputs = json_body({"x": np.zeros((1, 1), np.float32)})
     wanted = [{"name": "a", "parameters": {"binary_data": True}}, {"name": "b"}]
     body = inputs[:-1] + b', "id": "me", "outputs": ' + json.dumps(wanted).encode() + b"}"
-    asked = http_wire.parse_request(body, None, MANY)
-    written, json_bytes = http_wire.format_answer(asked, answer({"a": array, "b": array}))
+    request = http_wire.parse_request(body, None, MANY)
+    written, json_bytes = http_wire.format_answer(request, answer({"a": array, "b": array}))
     head = json.loads(written[:json_bytes])
     assert (head["id"], head["model_name"], head["model_version"]) == ("me", "text_sentiment", "3")
     raw, values = head["outputs"]
@@ -128,7 +128,7 @@ def test_outputs_of_every_type_leave_as_they_are(dtype: str) -> None:
         np.frombuffer(written[json_bytes:], dtype).reshape(raw["shape"]), array, strict=True
     )
     np.testing.assert_array_equal(np.array(values["data"], dtype).reshape(3, 2, 2), array)
-    response = grpc_wire.format_answer(asked.infer, answer({"a": array}))
+    response = grpc_wire.format_answer(request.infer, answer({"a": array}))
     assert response.raw_output_contents[0] == array.tobytes()
     assert list(response.outputs[0].shape) == [3, 2, 2]
 

@@ -68,7 +68,8 @@ def texts(*values: bytes) -> Sequence[FileInput]:
 def test_an_input_goes_through_all_stages(plane: Plane) -> None:
     answer = plane.predict(FileInput(b"a"))
     assert json.loads(answer.body) == [[97.0, 1.0]]
-    assert (answer.model.name, answer.model.version) == ("image_embedding", "7")
+    (model,) = answer.models
+    assert (model.name, model.version) == ("image_embedding", "7")
     timings = vars(answer.timings)
     assert timings["compute"] == 0.5
     assert timings["queue"] >= 0.25

@@ -28,7 +28,7 @@ TRACE = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 
 
 class Service:
-    """What exchanges share, and what they left in it."""
+    """The admission control and metrics that exchanges share."""
 
     def __init__(self, max_requests: int = 10) -> None:
         self.admission = AdmissionControl(max_requests, 1000)
@@ -54,7 +54,7 @@ class Service:
         leaves: bool = False,
         exchange: Exchange | None = None,
     ) -> str:
-        """One exchange as a transport runs it whose failures have no body."""
+        """Run one exchange as a transport does whose failures have no body."""
         exchange = exchange or self.exchange()
 
         async def answer() -> str:

@@ -1,4 +1,4 @@
-"""Models that come, change and go while requests are answered."""
+"""Models that are added, changed and removed while requests are answered."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tests.support.service_fakes import FakeRuntime
 from tests.support.tiny_models import classification
 
 TOPIC = classification("text/topic", "war", "peace")
-# Of a release to come: nobody here can make its inputs.
+# Of a later release: no pre-processor here can make its inputs.
 LATER = TOPIC.model_copy(update={"preprocess": TOPIC.preprocess.model_copy(update={"version": 99})})
 STRANGE = TOPIC.model_copy(
     update={"preprocess": TOPIC.preprocess.model_copy(update={"parameters": {"words": -1}})}

@@ -26,11 +26,11 @@ OPTIONS = SearchOptions(max_new_tokens=8, no_repeat_ngram_size=0)
 
 
 class CountingRuntime(FakeRuntime):
-    """Its decoder writes as many words as a row's memory says, then the end.
+    """A runtime whose decoder writes as many words as a row's memory says, then the end.
 
     Attributes:
-        steps: rows of every step.
-        value: of the states it gives.
+        steps: The number of rows of every step.
+        value: The value of the states that it gives.
     """
 
     def __init__(self) -> None:
@@ -54,7 +54,7 @@ class CountingRuntime(FakeRuntime):
         return Inference(outputs, 0.5, 0.25)
 
 
-def asked(lengths: list[int]) -> tuple[dict[str, Array], dict[str, Array]]:
+def requested(lengths: list[int]) -> tuple[dict[str, Array], dict[str, Array]]:
     rows = len(lengths)
     inputs = {
         "input_ids": np.full((rows, 3), 1001, np.int32),
@@ -75,7 +75,7 @@ def write(runtime: CountingRuntime, lengths: list[int], seconds: float = 5.0) ->
         with in_request(context):
             model = runtime.models()[SPEC.name]
             return await TextGenerator(runtime).generate(
-                model, OPTIONS, *asked(lengths), in_a_thread
+                model, OPTIONS, *requested(lengths), in_a_thread
             )
 
     return asyncio.run(run())
@@ -112,11 +112,11 @@ def test_a_head_that_writes_nothing_has_no_decoder() -> None:
     runtime = CountingRuntime()
     plain = Model(SPEC.model_copy(update={"generation": None}))
     with pytest.raises(ModelNotReadyError, match="no decoder"):
-        asyncio.run(TextGenerator(runtime).generate(plain, OPTIONS, *asked([1]), in_a_thread))
+        asyncio.run(TextGenerator(runtime).generate(plain, OPTIONS, *requested([1]), in_a_thread))
 
 
-class Told:
-    """The work and the spans of a request."""
+class RecordedRequest:
+    """Records the work and the spans of a request."""
 
     def __init__(self) -> None:
         self.seconds: list[float] = []
@@ -143,17 +143,17 @@ class Told:
 
 
 def test_every_step_counts_as_work_of_the_request_when_it_is_done() -> None:
-    told = Told()
-    with in_request(RequestContext(work=told)):
+    recorded = RecordedRequest()
+    with in_request(RequestContext(work=recorded)):
         write(CountingRuntime(), [2, 5])
-    assert told.seconds == [0.25] * 9
+    assert recorded.seconds == [0.25] * 9
 
 
 def test_a_search_is_one_stage_of_a_trace() -> None:
-    told = Told()
-    with in_request(RequestContext(spans=told)):
+    recorded = RecordedRequest()
+    with in_request(RequestContext(spans=recorded)):
         write(CountingRuntime(), [2, 5])
-    assert told.blocks == [("compute", "decoder_text_summarization")]
+    assert recorded.blocks == [("compute", "decoder_text_summarization")]
 
 
 def test_nothing_of_a_search_is_computed_in_the_event_loop(

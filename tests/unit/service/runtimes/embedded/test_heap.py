@@ -27,7 +27,7 @@ print((resident() - before) / sum(block.nbytes for block in kept))
 
 
 def ratio(mode: str) -> float:
-    """Memory that stays, against the bytes that are still used."""
+    """Return the ratio of the memory that stays to the bytes that are still used."""
     command = [sys.executable, "-c", PROGRAM, mode]
     return float(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
 

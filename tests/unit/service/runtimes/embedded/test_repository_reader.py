@@ -104,7 +104,7 @@ def test_a_model_with_the_passport_of_other_weights_is_refused(tmp_path: Path) -
     assert "different checkpoints" in read_repository(tmp_path).refused["text_topic"]
 
 
-# --- models that are put together from parts ---------------------------------------------
+# --- models that consist of parts -------------------------------------------------------
 
 PARTS = ["tokenizer_text", "trunk", "head_text_topic"]
 

@@ -74,7 +74,7 @@ def test_tensors_the_engine_cannot_take_are_told_from_an_engine_that_failed(
     run(write_repository(tmp_path, [SENTIMENT]), test)
 
 
-def test_a_row_is_answered_alike_alone_and_in_a_batch(tmp_path: Path) -> None:
+def test_a_row_gets_the_same_answer_alone_and_in_a_batch(tmp_path: Path) -> None:
     async def test(runtime: EmbeddedRuntime) -> None:
         await runtime.start()
         alone = await runtime.infer(runtime.models()["text_embedding"], tokens([4, 5]))
@@ -145,12 +145,12 @@ TWO = tokens([1, 2, 3], [4, 5, 6])
 
 
 async def embed(runtime: EmbeddedRuntime, model: Model | None = None) -> np.ndarray:
-    """What the embedding head answers now, or what an older model does."""
+    """Return the answer of the embedding head of now, or of an older model."""
     answer = await runtime.infer(model or runtime.models()["text_embedding"], TWO)
     return np.asarray(answer.outputs["embedding"])
 
 
-def test_both_layouts_answer_alike(tmp_path: Path) -> None:
+def test_both_layouts_give_the_same_answers(tmp_path: Path) -> None:
     answers = []
 
     async def test(runtime: EmbeddedRuntime) -> None:
@@ -331,13 +331,13 @@ def test_requests_of_all_models_and_lengths_meet_and_get_their_own_answers(tmp_p
         await runtime.start()
         models = runtime.models()
         signal = {"signal": np.ones((1, *ACTIVITY.inputs[0].shape), np.float32)}
-        asked = [(models["imu_activity"], signal)]
+        requests = [(models["imu_activity"], signal)]
         for start, length in enumerate(lengths):
             rows = list(range(start, start + length))
-            asked.append((models["text_embedding"], tokens(rows)))
-        alone = [await runtime.infer(*one) for one in asked]
+            requests.append((models["text_embedding"], tokens(rows)))
+        alone = [await runtime.infer(*one) for one in requests]
         met.clear()
-        together = await asyncio.gather(*(runtime.infer(*one) for one in asked * 5))
+        together = await asyncio.gather(*(runtime.infer(*one) for one in requests * 5))
         assert len(met) < len(together) / 2
         for one, other in zip(alone * 5, together, strict=True):
             for name, array in one.outputs.items():

@@ -28,7 +28,7 @@ PARTS = ("tokenizer", "trunk", "head_embedding", "head_tone")
 
 
 def shared() -> list[Any]:
-    """Two heads that share a tokenizer and a trunk."""
+    """Return the configurations of two heads that share a tokenizer and a trunk."""
     return [
         *(part(name) for name in PARTS),
         ensemble(EMBEDDING, "tokenizer", "trunk", "head_embedding"),
@@ -205,7 +205,7 @@ def test_one_head_of_parts_is_one_request() -> None:
     run(shared(), test)
 
 
-def test_heads_with_a_trunk_in_common_ask_it_once() -> None:
+def test_heads_with_a_trunk_in_common_run_it_once() -> None:
     async def test(runtime: TritonRuntime, server: FakeTriton) -> None:
         models = [runtime.models()[NAME], runtime.models()[TONE.name]]
         first, second = await runtime.infer_all(models, LETTERS)
@@ -217,7 +217,7 @@ def test_heads_with_a_trunk_in_common_ask_it_once() -> None:
     run(shared(), test)
 
 
-def test_whole_models_are_asked_one_by_one() -> None:
+def test_whole_models_are_run_one_by_one() -> None:
     async def test(runtime: TritonRuntime, server: FakeTriton) -> None:
         models = [runtime.models()[NAME], runtime.models()[TONE.name]]
         first, _ = await runtime.infer_all(models, LETTERS)
@@ -227,7 +227,7 @@ def test_whole_models_are_asked_one_by_one() -> None:
     run([whole(EMBEDDING), whole(TONE)], test)
 
 
-def test_a_failing_part_is_told_as_a_failing_model_is() -> None:
+def test_a_failing_part_is_reported_as_a_failing_model_is() -> None:
     async def test(runtime: TritonRuntime, server: FakeTriton) -> None:
         server.always = (Code.UNAVAILABLE, "Exceeds maximum queue size")
         with pytest.raises(OverloadedError):

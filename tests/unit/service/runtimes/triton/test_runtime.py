@@ -31,8 +31,8 @@ FULL = (Code.UNAVAILABLE, "[request id: 1] Exceeds maximum queue size")
 
 
 @asynccontextmanager
-async def asking(*servers: FakeTriton, **settings: Any) -> AsyncIterator[TritonRuntime]:
-    """A runtime of these servers, not yet started."""
+async def runtime_of(*servers: FakeTriton, **settings: Any) -> AsyncIterator[TritonRuntime]:
+    """Make a runtime of these servers, not yet started; close it at the end."""
     addresses = tuple(server.address for server in servers)
     runtime = TritonRuntime(Settings(triton_endpoints=addresses, **settings))
     try:
@@ -45,7 +45,7 @@ def run(test: Callable[[TritonRuntime, Model, FakeTriton], Coroutine[Any, Any, N
     """Run a test with a started runtime of one server of one model."""
 
     async def main() -> None:
-        async with fake_triton(whole(EMBEDDING)) as server, asking(server) as runtime:
+        async with fake_triton(whole(EMBEDDING)) as server, runtime_of(server) as runtime:
             await runtime.start()
             await test(runtime, runtime.models()[NAME], server)
 
@@ -62,7 +62,7 @@ def run_two(
         async with (
             fake_triton(config) as one,
             fake_triton(config) as other,
-            asking(one, other) as runtime,
+            runtime_of(one, other) as runtime,
         ):
             await runtime.start()
             await test(runtime, runtime.models()[NAME], one, other)
@@ -86,8 +86,7 @@ def test_a_batch_is_answered_row_by_row() -> None:
 
 
 def test_tensors_travel_in_the_types_of_the_head_spec() -> None:
-    """A plan takes int32 where the pre-processor makes uint16."""
-
+    # A plan takes int32 where the pre-processor makes uint16.
     async def test(runtime: TritonRuntime, model: Model, server: FakeTriton) -> None:
         wide = {name: array.astype(np.float64) for name, array in LETTERS.items()}
         answer, expected = await runtime.infer(model, wide), await runtime.infer(model, LETTERS)
@@ -98,7 +97,7 @@ def test_tensors_travel_in_the_types_of_the_head_spec() -> None:
 
 
 def within(seconds: float, **fields: str) -> AbstractContextManager[RequestContext]:
-    """Work for a request that has so much time left."""
+    """Set the context of a request that has so much time left."""
     return in_request(RequestContext(deadline=time.monotonic() + seconds, **fields))
 
 
@@ -282,7 +281,7 @@ def test_an_answer_of_another_version_is_not_taken() -> None:
 
 def test_start_fails_until_a_server_has_a_model() -> None:
     async def main() -> None:
-        async with fake_triton() as server, asking(server) as runtime:
+        async with fake_triton() as server, runtime_of(server) as runtime:
             with pytest.raises(ModelNotReadyError, match="no model of this project"):
                 await runtime.start()
             await server.stop()

@@ -30,7 +30,7 @@ ROUTE = "/predict/text/sentiment"
 
 
 class StubGraph:
-    """Says "yes" to whatever it is given, unless it is told to fail."""
+    """A graph that answers "yes" to every input, unless it is set to fail."""
 
     memory_bytes = 1024
 
@@ -135,7 +135,7 @@ def stored(tmp_path: Path) -> StoredGraph:
     return StoredGraph("text_sentiment", "1", directory, inputs, ("logits",), 8)
 
 
-def test_onnx_runtime_tells_the_tensors_of_a_graph_and_the_bytes_of_its_files(
+def test_onnx_runtime_reports_the_tensors_of_a_graph_and_the_bytes_of_its_files(
     stored: StoredGraph,
 ) -> None:
     graph = OnnxRuntimeCpu().load(stored, 1)
