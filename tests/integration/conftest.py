@@ -13,16 +13,23 @@ from tests.support.browser import Visit, chromium
 from tests.support.servers import RunningServer, running_server, triton_gateway
 from tests.support.tiny_models import tiny_heads, write_repository
 
-_SHARED_SERVERS = {
-    "test_documented_examples": "reference",
+_WORKERS = {
     "test_bad_inputs": "reference",
+    "test_documented_examples": "reference",
     "test_try_page": "reference",
     "test_try_page_order": "reference",
-    "test_http_contract": "tiny",
-    "test_hugging_face_client": "tiny",
-    "test_open_inference_protocol": "tiny",
+    "test_dashboards": "triton",
+    "test_head_swap": "triton",
+    "test_http_contract": "triton",
+    "test_hugging_face_client": "triton",
+    "test_open_inference_protocol": "triton",
+    "test_summarization": "triton",
+    "test_traces": "triton",
+    "test_triton_runtime": "triton",
+    "test_triton_server": "triton",
 }
-"""The test files that use the same servers, which last for the session of one worker."""
+"""Test files that run in one worker, one after the other: those that ask the same servers, which
+last for a session, and those that start Triton, of which two would not fit into memory."""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

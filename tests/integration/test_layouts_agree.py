@@ -20,6 +20,8 @@ from tests.support.documents import ROOT
 from tests.support.runtimes import Kind, Tensors, relative_error, running_runtime
 from tests.support.servers import running_server
 
+pytestmark = pytest.mark.alone
+
 CHECKPOINT = ROOT / "checkpoints" / "reference"
 HEADS = {head.name: head for head in read_checkpoint(CHECKPOINT).heads}
 BATCHES = (1, 3)

@@ -24,6 +24,8 @@ from service.runtimes.embedded.batcher import merge_batches
 from tests.support.documents import ROOT
 from tests.support.runtimes import RunningRuntime, Tensors, relative_error, running_runtime
 
+pytestmark = pytest.mark.alone
+
 CHECKPOINT = ROOT / "checkpoints" / "reference"
 HEADS = {head.name: head for head in read_checkpoint(CHECKPOINT).heads}
 TOLERANCE = 1e-5

@@ -15,7 +15,7 @@ from onnx.external_data_helper import set_external_data
 from omnivec2.arrays import Array, Batch
 from omnivec2.errors import ParityError
 from omnivec2.spec import HeadSpec, TensorSpec
-from rollout.candidate_check import BATCH_SIZES, CandidateCheck, Location
+from rollout.candidate_check import BATCH_SIZES, CandidateCheck, ServedGraph
 from tests.support.tiny_exports import decoder_part, writer_graph
 from tests.support.tiny_graphs import head_part, tiny_graph, tokenizer_part, trunk_part
 from tests.support.tiny_models import classification
@@ -42,17 +42,17 @@ class Server:
         return [np.asarray(answer * np.float32(self.factor)) for answer in answers]
 
 
-def write(folder: Path, graph: onnx.ModelProto, name: str, version: int = 1) -> Location:
+def write(folder: Path, graph: onnx.ModelProto, name: str, version: int = 1) -> ServedGraph:
     (folder / name).mkdir()
     onnx.save(graph, folder / name / "model.onnx")
-    return Location(name, version, folder / name)
+    return ServedGraph(name, version, folder / name)
 
 
-def write_whole(folder: Path, head: HeadSpec = HEAD, scale: float = 1.0) -> Location:
+def write_whole(folder: Path, head: HeadSpec = HEAD, scale: float = 1.0) -> ServedGraph:
     return write(folder, tiny_graph(head, scale), "whole")
 
 
-def write_parts(folder: Path) -> list[Location]:
+def write_parts(folder: Path) -> list[ServedGraph]:
     parts = [tokenizer_part("tokenizer", HEAD), trunk_part(), head_part(HEAD)]
     return [write(folder, graph, spec.name) for spec, graph in parts]
 
