@@ -33,9 +33,9 @@ last for a session, and those that start Triton, of which two would not fit into
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Keep each file in one worker, and files that use the same servers together."""
+    """Keep each file in one worker, and some files together."""
     for item in items:
-        group = _SHARED_SERVERS.get(item.path.stem, item.path.stem)
+        group = _WORKERS.get(item.path.stem, item.path.stem)
         item.add_marker(pytest.mark.xdist_group(group))
 
 
