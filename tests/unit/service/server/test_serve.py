@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import gc
 import json
-import logging
 import os
 import signal
 import socket
-import sys
 import threading
 import time
 import urllib.error
@@ -23,19 +20,14 @@ from omnivec2.errors import ArtifactError
 from service.gateway import Gateway
 from service.server.gateway_process import serve
 from service.settings import Settings
+from tests.support.process_state import process_state_restored
 from tests.support.tiny_models import classification, write_repository
 
 
 @pytest.fixture(autouse=True)
 def process_as_before() -> Iterator[None]:
-    """Put back what serving changes for its whole process."""
-    root, interval = logging.getLogger(), sys.getswitchinterval()
-    handlers, level = root.handlers[:], root.level
-    yield
-    root.handlers[:] = handlers
-    root.setLevel(level)
-    sys.setswitchinterval(interval)
-    gc.unfreeze()
+    with process_state_restored():
+        yield
 
 
 @pytest.fixture(scope="module")
