@@ -12,8 +12,8 @@ import pytest
 
 from omnivec2.checkpoint import read_checkpoint
 from tests.support.command_line import run
-from tests.support.tiny_data import TINY
 from tests.support.runnable_exports import export_tiny_graphs
+from tests.support.tiny_data import TINY
 
 RECIPE = """
 preset: tiny
