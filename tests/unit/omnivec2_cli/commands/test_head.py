@@ -16,7 +16,7 @@ from export.repository.layouts import Layout
 from service.runtimes.embedded.repository_reader import read_repository
 from tests.support.command_line import run
 from tests.support.pretend_exports import make_checkpoint
-from tests.support.runnable_exports import write_exported
+from tests.support.tiny_exports import write_tiny_export
 from tests.support.tiny_models import classification
 
 
@@ -122,8 +122,8 @@ def test_adding_a_head_that_the_checkpoint_lacks_is_refused(
 def running(tmp_path: Path) -> tuple[Path, Path]:
     """A checkpoint of two heads whose graphs run, and a repository of the first."""
     heads = [classification("text/sentiment", "no", "yes"), classification("text/topic", "a", "b")]
-    whole = write_exported(tmp_path / "whole", heads)
-    first = write_exported(tmp_path / "first", heads[:1])
+    whole = write_tiny_export(tmp_path / "whole", heads)
+    first = write_tiny_export(tmp_path / "first", heads[:1])
     assemble(first, tmp_path / "running", Layout.FUSED)
     return whole, tmp_path / "running"
 

@@ -16,7 +16,7 @@ import pytest
 from loadtests.support.triton_server import free_ports
 from tests.support.command_line import run
 from tests.support.process_state import process_state_restored
-from tests.support.runnable_exports import write_exported
+from tests.support.tiny_exports import write_tiny_export
 from tests.support.tiny_models import classification
 
 
@@ -29,7 +29,7 @@ def process_as_before() -> Iterator[None]:
 @pytest.fixture(scope="module")
 def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
     heads = [classification("text/sentiment", "no", "yes"), classification("text/topic", "a", "b")]
-    return write_exported(tmp_path_factory.mktemp("checkpoint") / "mine", heads)
+    return write_tiny_export(tmp_path_factory.mktemp("checkpoint") / "mine", heads)
 
 
 @contextmanager
