@@ -189,8 +189,13 @@ def test_an_interrupt_is_raised_again_when_the_server_has_ended() -> None:
             it.server.handle_exit(signal.SIGINT, None)
             await it.serving
 
-    with pytest.raises(KeyboardInterrupt):
-        asyncio.run(steps())
+    # A shell starts what runs in the background with interrupts ignored, tests among it.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            asyncio.run(steps())
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def test_a_termination_ends_the_server_without_a_signal_of_its_own() -> None:
