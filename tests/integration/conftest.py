@@ -32,6 +32,8 @@ _WORKERS = {
 last for a session, and those that start Triton, of which two would not fit into memory."""
 
 
+# First, because pytest-xdist reads the groups in a hook of the same name.
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Keep each file in one worker, and some files together."""
     for item in items:
