@@ -19,7 +19,7 @@ WORDS_BYTES = 30_522 * 384 * 4
 
 
 def report(name: str, directory: Path, *options: str, attempts: int = 1) -> Any:
-    """Run a measurement that must pass, and return the one report that it writes.
+    """Run a module of loadtests that must pass, and return the one report that it writes.
 
     More attempts are for promises about milliseconds, on machines whose cores others use too: a
     service that breaks one breaks it each time.
@@ -42,7 +42,7 @@ def report(name: str, directory: Path, *options: str, attempts: int = 1) -> Any:
 def test_all_heads_of_the_shared_layout_take_little_more_than_their_weights_once(
     tmp_path: Path,
 ) -> None:
-    (row,) = report("memory", tmp_path, "--quick")["rows"]
+    (row,) = report("benchmarks.memory", tmp_path, "--quick")["rows"]
     assert row["heads"] == len(list((ROOT / "checkpoints" / "reference" / "models").iterdir()))
     assert row["weights_bytes"] > WORDS_BYTES
     # Less than the weights once cannot be: something would not have been loaded.
@@ -52,20 +52,20 @@ def test_all_heads_of_the_shared_layout_take_little_more_than_their_weights_once
 
 def test_throughput_is_compared_with_bare_loops(tmp_path: Path) -> None:
     options = ("--rounds", "1", "--seconds", "0.5", "--clients", "2", "--at-least", "0")
-    (measured,) = report("throughput", tmp_path, *options)["rounds"]
+    (measured,) = report("benchmarks.throughput", tmp_path, *options)["rounds"]
     assert len(measured) == 3
     assert min(measured.values()) > 0
 
 
 def test_several_tasks_are_compared_with_one(tmp_path: Path) -> None:
     options = ("--no-triton", "--rounds", "1", "--seconds", "0.3", "--at-most", "100")
-    rows = report("tasks", tmp_path, *options)["rows"]
+    rows = report("benchmarks.several_tasks", tmp_path, *options)["rows"]
     assert [row["runtime"] for row in rows] == ["embedded", "embedded"]
     assert all(row["one_ms"] > 0 and row["several_ms"] > 0 for row in rows)
 
 
 def test_samples_of_different_tasks_meet_in_the_trunk_and_only_there(tmp_path: Path) -> None:
-    rows = report("mixed", tmp_path, "--seconds", "4", "--at-least", "1.5")["rows"]
+    rows = report("benchmarks.mixed_load", tmp_path, "--seconds", "4", "--at-least", "1.5")["rows"]
     found = {(row["runtime"], row["layout"]): row for row in rows}
     assert len(found) == 4
     assert found["Triton", "shared"]["trunk"] > 1.5
@@ -75,7 +75,7 @@ def test_samples_of_different_tasks_meet_in_the_trunk_and_only_there(tmp_path: P
 
 
 def test_every_way_to_the_network_is_measured(tmp_path: Path) -> None:
-    written = report("layouts", tmp_path, "--rounds", "1", "--seconds", "0.2")
+    written = report("benchmarks.layouts_table", tmp_path, "--rounds", "1", "--seconds", "0.2")
     # 2 routes, 1 and 8 clients; 4 ways in 2 layouts, and the bare session in one.
     assert len(written["rows"]) == 2 * 2 * 9
     assert all(row["rate"] > 0 for row in written["rows"])

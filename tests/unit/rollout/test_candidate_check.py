@@ -97,7 +97,9 @@ def test_parts_that_answer_unlike_the_head_in_one_piece_are_refused(tmp_path: Pa
 
 def test_a_part_that_lacks_what_it_takes_is_named_with_the_tensors(tmp_path: Path) -> None:
     _, trunk, _ = write_parts(tmp_path)
-    with pytest.raises(ParityError, match="trunk: takes tokens, mask, which no graph before it gives"):
+    with pytest.raises(
+        ParityError, match="trunk: takes tokens, mask, which no graph before it gives"
+    ):
         CandidateCheck(HEAD, [trunk], NOWHERE)
 
 
