@@ -121,7 +121,7 @@ def fetch_wheels(cache: Path) -> Path:
     wheels.mkdir(parents=True, exist_ok=True)
     for name in LOCKS:
         lock = ROOT / name
-        fetched = wheels / f".{name}-{hashlib.sha256(lock.read_bytes()).hexdigest()[:16]}"
+        fetched = wheels / f".{lock.name}-{hashlib.sha256(lock.read_bytes()).hexdigest()[:16]}"
         if fetched.exists():
             continue
         pip = [sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check"]

@@ -113,11 +113,14 @@ async def measure(repository: Path, *, use: bool) -> Row:
 
     import service.app  # noqa: F401  what a gateway has imported before it loads
     from export.parity.random_samples import length_cases, random_inputs
+    from service.runtimes.embedded.engines.find_engine import find_engine
     from service.runtimes.embedded.runtime import EmbeddedRuntime
     from service.settings import Settings
 
     rng = np.random.default_rng(0)
-    runtime = EmbeddedRuntime(Settings(model_repo=repository))
+    settings = Settings(model_repo=repository)
+    find_engine(settings.engine)  # its library is of the empty process, too
+    runtime = EmbeddedRuntime(settings)
     before = process_memory()
     await runtime.start()
     loaded = process_memory()

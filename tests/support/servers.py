@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import signal
 import subprocess
 import sys
 import tempfile
@@ -70,6 +71,7 @@ def running_server(
             env={**os.environ, "COLUMNS": "200", **variables, **(environment or {})},
             stdout=log,
             stderr=log,
+            preexec_fn=_allow_interrupts,  # noqa: PLW1509 -- calls nothing that locks
         )
         try:
             if port:
@@ -79,6 +81,11 @@ def running_server(
         finally:
             process.terminate()
             process.wait(30)
+
+
+def _allow_interrupts() -> None:
+    """Let a server be interrupted where a shell started the tests with interrupts ignored."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 @contextmanager
