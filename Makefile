@@ -115,10 +115,10 @@ test-unit: $(DEV_READY)  ## Unit tests only (JOBS=2 at a time), and what they co
 	$(DEV)/bin/python -m pytest tests/unit -n $(JOBS) --dist loadfile --durations 10 \
 		$(if $(ARGS),$(ARGS),$(COVERAGE))
 
-# Tests that measure time under load or fill memory come last, with nothing beside them.
+# Tests that measure time or fill memory come last, with nothing beside them.
 .PHONY: test-integration
 test-integration: $(DEV_READY) $(TRITON_READY)  ## Tests against real servers only
-	$(DEV)/bin/python -m pytest tests/integration -m "not alone" -n $(JOBS) --dist loadgroup \
+	$(DEV)/bin/python -m pytest tests/integration -m "not alone" -n $(JOBS) --dist loadfile \
 		--durations 10 $(ARGS)
 	$(DEV)/bin/python -m pytest tests/integration -m alone --durations 10 $(ARGS)
 

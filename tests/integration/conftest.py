@@ -13,33 +13,6 @@ from tests.support.browser import Visit, chromium
 from tests.support.servers import RunningServer, running_server, triton_gateway
 from tests.support.tiny_models import tiny_heads, write_repository
 
-_WORKERS = {
-    "test_bad_inputs": "reference",
-    "test_documented_examples": "reference",
-    "test_try_page": "reference",
-    "test_try_page_order": "reference",
-    "test_dashboards": "triton",
-    "test_head_swap": "triton",
-    "test_http_contract": "triton",
-    "test_hugging_face_client": "triton",
-    "test_open_inference_protocol": "triton",
-    "test_summarization": "triton",
-    "test_traces": "triton",
-    "test_triton_runtime": "triton",
-    "test_triton_server": "triton",
-}
-"""Test files that run in one worker, one after the other: those that ask the same servers, which
-last for a session, and those that start Triton, of which two would not fit into memory."""
-
-
-# First, because pytest-xdist reads the groups in a hook of the same name.
-@pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Keep each file in one worker, and some files together."""
-    for item in items:
-        group = _WORKERS.get(item.path.stem, item.path.stem)
-        item.add_marker(pytest.mark.xdist_group(group))
-
 
 @pytest.fixture(scope="session")
 def embedded_tiny(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:

@@ -13,6 +13,8 @@ from tests.support.bad_inputs import GOOD, Bad, file
 from tests.support.bad_requests import BAD_REQUESTS
 from tests.support.servers import RunningServer
 
+pytestmark = pytest.mark.alone
+
 LONGEST_SECONDS = 1.0
 MOST_GROWTH_BYTES = 150 * 2**20
 
