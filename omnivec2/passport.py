@@ -7,6 +7,7 @@ needs neither torch nor onnx, so that a gateway can check without either.
 from __future__ import annotations
 
 import datetime
+import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,6 +21,10 @@ from omnivec2.spec import HeadSpec
 
 PASSPORT_FILE = "passport.json"
 GRAPH_FILE = "model.onnx"
+INT8_GRAPH_FILE = "model_int8.onnx"
+"""The same graph with the layers that bear it quantised to int8, where there is one."""
+GATE_FILE = "gate.npz"
+"""Real inputs of a head and the reference answers that an engine must reproduce to serve it."""
 PLAN_FILE = "model.plan"
 MODEL_FILES = {"onnx": GRAPH_FILE, "tensorrt": PLAN_FILE}
 """The file that each engine runs."""
@@ -36,6 +41,8 @@ three bits shorter, by at most 0.09 (docs/tensorrt.md)."""
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 FileName = Annotated[str, Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.-]*$")]
 Precision = Literal["fp32", "fp16", "bf16"]
+EnginePrecision = Literal["fp32", "bf16", "int8"]
+"""What an engine may compute a graph in, whatever type its weights are stored in."""
 Engine = Literal["onnx", "tensorrt"]
 
 
@@ -123,6 +130,12 @@ class Passport(_Frozen):
         if head.generation is not None:
             digests[head.generation.decoder] = self.decoder or ""
         return digests
+
+    @property
+    def files_digest(self) -> str:
+        """The sha256 over the names and digests of its files: it changes with any of them."""
+        names = "\n".join(f"{name} {digest}" for name, digest in sorted(self.files.items()))
+        return hashlib.sha256(names.encode()).hexdigest()
 
     @property
     def max_relative_error(self) -> float:

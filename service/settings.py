@@ -44,8 +44,8 @@ class Settings(BaseSettings):
     """Where the network runs: ``embedded`` is inside the gateway's process, ``triton`` are the \
 servers of ``triton_endpoints``."""
 
-    engine: str = "onnxruntime_cpu"
-    """Engine that runs the graphs inside the gateway's process: ``onnxruntime_cpu``, or \
+    engine: str = "onnxruntime"
+    """Engine that runs the graphs inside the gateway's process: ``onnxruntime``, or \
 ``module:attribute`` of an engine of your own."""
 
     triton_endpoints: Annotated[tuple[str, ...], NoDecode, Field(min_length=1)] = (

@@ -21,7 +21,15 @@ from omnivec2.model_config import (
     read_head_spec,
     read_steps,
 )
-from omnivec2.passport import Passport, check_claims, verify_passport
+from omnivec2.passport import (
+    GATE_FILE,
+    GRAPH_FILE,
+    INT8_GRAPH_FILE,
+    EnginePrecision,
+    Passport,
+    check_claims,
+    verify_passport,
+)
 from omnivec2.spec import HeadSpec, model_name
 
 _LOG = logging.getLogger(__name__)
@@ -35,6 +43,7 @@ class StoredGraph:
         name: The name of its model or part.
         version: The name of its version directory.
         directory: The version directory with ``model.onnx``, its weights and its passport.
+        digest: The sha256 of its passport's claims: what it computes, for caches.
         inputs: The names of the tensors it takes.
         outputs: The names of the tensors it gives.
         max_batch_size: The most rows of one batch.
@@ -46,6 +55,14 @@ class StoredGraph:
     inputs: tuple[str, ...]
     outputs: tuple[str, ...]
     max_batch_size: int
+    digest: str = ""
+
+    def graph_file(self, precision: EnginePrecision) -> Path:
+        """Return the file to load: that of int8 if it is wanted and there, else ``model.onnx``."""
+        quantised = self.directory / INT8_GRAPH_FILE
+        if precision == "int8" and quantised.is_file():
+            return quantised
+        return self.directory / GRAPH_FILE
 
 
 @dataclass(frozen=True)
@@ -57,12 +74,15 @@ class StoredModel:
         version: The name of its newest version directory.
         steps: The steps through its parts; none if it is in one piece.
         graphs: The graph of each step, or its own; then its decoder, if it writes text.
+        gate: The file of inputs and reference answers that an engine must reproduce, if there
+            is one.
     """
 
     spec: HeadSpec
     version: str
     steps: tuple[Step, ...]
     graphs: tuple[StoredGraph, ...]
+    gate: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -156,10 +176,11 @@ def read_model(directory: Path, config: ModelConfig) -> StoredModel:
     needed = passport.dependencies(spec)
     graphs = [_read_part(root, s.model, s.version, passport, needed) for s in steps]
     if not steps:
-        graphs = [_graph(version, config)]
+        graphs = [_graph(version, config, passport)]
     if (generation := spec.generation) is not None:
         graphs.append(_read_part(root, generation.decoder, generation.version, passport, needed))
-    return StoredModel(spec, version.name, steps, tuple(graphs))
+    gate = version / GATE_FILE
+    return StoredModel(spec, version.name, steps, tuple(graphs), gate if gate.is_file() else None)
 
 
 def _newest(directory: Path) -> Path:
@@ -182,10 +203,10 @@ def _read_part(
         raise PassportError(
             f"{head.model}: was exported with another {name} than version {number} in {root}"
         )
-    return _graph(version, config)
+    return _graph(version, config, passport)
 
 
-def _graph(version: Path, config: ModelConfig) -> StoredGraph:
+def _graph(version: Path, config: ModelConfig, passport: Passport) -> StoredGraph:
     if config.backend != ONNX_BACKEND:
         raise ArtifactError(f"{version}: is for Triton's backend {config.backend!r} only")
     return StoredGraph(
@@ -195,4 +216,5 @@ def _graph(version: Path, config: ModelConfig) -> StoredGraph:
         tuple(tensor.name for tensor in config.input),
         tuple(tensor.name for tensor in config.output),
         config.max_batch_size,
+        passport.files_digest,
     )

@@ -16,7 +16,7 @@ from omnivec2.spec import model_name
 from service.request_context import REQUEST
 from service.runtimes.base import Health, Inference, Model, generation_of
 from service.runtimes.embedded.batcher import Batcher
-from service.runtimes.embedded.engines.base import Engine
+from service.runtimes.embedded.engines.base import Engine, LoadOptions
 from service.runtimes.embedded.engines.find_engine import find_engine
 from service.runtimes.embedded.heap import freed_memory_returned
 from service.runtimes.embedded.repository_reader import (
@@ -235,7 +235,8 @@ class EmbeddedRuntime:
 
         def load(stored: StoredGraph) -> ServedGraph | Exception:
             try:
-                loaded = engine.load(stored, settings.intra_op_threads)
+                options = LoadOptions("fp32", settings.intra_op_threads, settings.inference_workers)
+                loaded = engine.load(stored, options)
                 return ServedGraph(stored, loaded, settings.max_batch_rows)
             except _LOAD_ERRORS as error:
                 return error

@@ -2,7 +2,7 @@
 
 ::
 
-    OMNIVEC2_ENGINE ─ find_engine ─► Engine ─ load(stored, threads) ─► LoadedGraph ─ run(inputs)
+    OMNIVEC2_ENGINE ─ find_engine ─► Engine ─ load(stored, options) ─► LoadedGraph ─ run(inputs)
 
 A module of this folder whose ``ENGINE`` makes an engine is all that a new engine needs: it is
 found by its name. An engine's own exceptions stay in its module; all other code sees only the
@@ -11,9 +11,11 @@ errors that are named here.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Protocol
 
+from omnivec2.passport import EnginePrecision
 from omnivec2.preprocess import Array
 from service.runtimes.embedded.repository_reader import StoredGraph
 
@@ -21,6 +23,22 @@ Axis = int | str | None
 """A size; the name of a size that varies; None for a size of which nothing is known."""
 
 Shape = tuple[Axis, ...]
+
+
+@dataclass(frozen=True)
+class LoadOptions:
+    """How a graph is loaded.
+
+    Attributes:
+        precision: The precision to compute in. In ``int8`` a graph that has no int8 file is
+            loaded in the fastest float precision that the engine has here.
+        threads: The number of cores that one batch may use.
+        workers: The number of batches that are computed at the same time.
+    """
+
+    precision: EnginePrecision = "fp32"
+    threads: int = 1
+    workers: int = 1
 
 
 class LoadedGraph(Protocol):
@@ -61,14 +79,18 @@ class Engine(Protocol):
 
     @property
     def name(self) -> str:
-        """The engine's name, for logs and errors."""
+        """The engine's name, for logs, errors and ``/models``."""
 
-    def load(self, stored: StoredGraph, threads: int) -> LoadedGraph:
+    @property
+    def precisions(self) -> Sequence[EnginePrecision]:
+        """The precisions it can compute in on this machine, the most exact first."""
+
+    def load(self, stored: StoredGraph, options: LoadOptions) -> LoadedGraph:
         """Load a graph; called in several threads at the same time.
 
         Args:
             stored: The graph's files, which are those of its passport, and its configuration.
-            threads: The number of cores that one batch may use.
+            options: The precision, one of ``precisions``, and the cores.
 
         Raises:
             ArtifactError: The engine cannot load it; the message names the graph.

@@ -25,7 +25,7 @@ def find_engine(name: str) -> Engine:
     """Make the engine that a setting names.
 
     Args:
-        name: A module of this package (``onnxruntime_cpu``), or ``module:attribute`` of any
+        name: A module of this package (``onnxruntime``), or ``module:attribute`` of any
             package, where the attribute makes an engine.
 
     Raises:

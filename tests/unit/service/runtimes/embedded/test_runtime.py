@@ -12,7 +12,8 @@ from export.repository.layouts import Layout
 from omnivec2.errors import ArtifactError, ModelNotReadyError, RefusedTensorsError
 from omnivec2.spec import TaskFamily, TensorSpec
 from service.runtimes.base import Model
-from service.runtimes.embedded.engines.onnxruntime_cpu import OnnxRuntimeCpu, OnnxRuntimeGraph
+from service.runtimes.embedded.engines.base import LoadOptions
+from service.runtimes.embedded.engines.onnxruntime import OnnxRuntimeCpu, OnnxRuntimeGraph
 from service.runtimes.embedded.repository_reader import StoredGraph
 from service.runtimes.embedded.runtime import EmbeddedRuntime
 from service.settings import Settings
@@ -168,9 +169,9 @@ class RecordingEngine(OnnxRuntimeCpu):
 
     loaded: ClassVar[list[str]] = []
 
-    def load(self, stored: StoredGraph, threads: int) -> OnnxRuntimeGraph:
+    def load(self, stored: StoredGraph, options: LoadOptions) -> OnnxRuntimeGraph:
         self.loaded.append(stored.name)
-        return super().load(stored, threads)
+        return super().load(stored, options)
 
 
 def test_parts_that_models_have_in_common_are_loaded_once(tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ import asyncio
 import logging
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -14,11 +14,12 @@ import pytest
 
 from export.repository.layouts import Layout
 from omnivec2.errors import ArtifactError, ModelNotReadyError, RefusedTensorsError
+from omnivec2.passport import EnginePrecision
 from omnivec2.preprocess import Array
 from service.app import create_app
-from service.runtimes.embedded.engines.base import Engine, Shape
+from service.runtimes.embedded.engines.base import Engine, LoadOptions, Shape
 from service.runtimes.embedded.engines.find_engine import engine_names, find_engine
-from service.runtimes.embedded.engines.onnxruntime_cpu import OnnxRuntimeCpu
+from service.runtimes.embedded.engines.onnxruntime import OnnxRuntimeCpu
 from service.runtimes.embedded.repository_reader import StoredGraph
 from service.runtimes.embedded.runtime import EmbeddedRuntime
 from service.settings import Settings
@@ -55,13 +56,14 @@ class StubEngine:
     """Remembers the graphs it has loaded."""
 
     name = "a stub"
+    precisions: Sequence[EnginePrecision] = ("fp32",)
     loaded: list[StubGraph]
 
     def __init__(self) -> None:
         StubEngine.loaded = []
 
-    def load(self, stored: StoredGraph, threads: int) -> StubGraph:
-        assert threads == 1
+    def load(self, stored: StoredGraph, options: LoadOptions) -> StubGraph:
+        assert (options.precision, options.threads) == ("fp32", 1)
         assert (stored.directory / "model.onnx").is_file()
         StubEngine.loaded.append(StubGraph(stored))
         return StubEngine.loaded[-1]
@@ -106,7 +108,7 @@ def test_what_was_loaded_is_logged_with_its_size_and_its_engine(
 
 
 def test_engines_are_found_by_the_names_of_their_modules() -> None:
-    assert "onnxruntime_cpu" in engine_names()
+    assert "onnxruntime" in engine_names()
     engines: list[Engine] = [find_engine(name) for name in engine_names()]
     assert all(engine.name for engine in engines)
     assert Settings().engine in engine_names()
@@ -119,7 +121,7 @@ def test_the_runtime_imports_no_library_of_an_engine_by_itself() -> None:
 
 def test_an_engine_that_is_not_there_is_an_error_that_names_the_others(tmp_path: Path) -> None:
     settings = Settings(model_repo=write_repository(tmp_path, [SENTIMENT]), engine="steam")
-    with pytest.raises(ArtifactError, match=r"no engine 'steam'; there are .*onnxruntime_cpu"):
+    with pytest.raises(ArtifactError, match=r"no engine 'steam'; there are .*onnxruntime"):
         asyncio.run(EmbeddedRuntime(settings).start())
     with pytest.raises(ArtifactError, match="cannot be used here: No module named 'nowhere'"):
         find_engine("nowhere:Engine")
@@ -138,7 +140,7 @@ def stored(tmp_path: Path) -> StoredGraph:
 def test_onnx_runtime_reports_the_tensors_of_a_graph_and_the_bytes_of_its_files(
     stored: StoredGraph,
 ) -> None:
-    graph = OnnxRuntimeCpu().load(stored, 1)
+    graph = OnnxRuntimeCpu().load(stored, LoadOptions())
     assert set(graph.inputs) == set(stored.inputs)
     batch, length = graph.inputs["input_ids"]
     assert isinstance(batch, str)
@@ -150,7 +152,7 @@ def test_onnx_runtime_reports_the_tensors_of_a_graph_and_the_bytes_of_its_files(
 def test_failures_of_onnx_runtime_leave_its_module_only_as_errors_of_ours(
     stored: StoredGraph,
 ) -> None:
-    graph = OnnxRuntimeCpu().load(stored, 1)
+    graph = OnnxRuntimeCpu().load(stored, LoadOptions())
     ids = {name: np.ones((1, 4), np.int32) for name in stored.inputs}
     assert graph.run(ids)["logits"].shape == (1, 2)
     with pytest.raises(RefusedTensorsError):
@@ -162,4 +164,4 @@ def test_failures_of_onnx_runtime_leave_its_module_only_as_errors_of_ours(
         graph.run(ids)
     (stored.directory / "model.onnx").write_bytes(b"no graph")
     with pytest.raises(ArtifactError, match="text_sentiment: ONNX Runtime cannot load it"):
-        OnnxRuntimeCpu().load(stored, 1)
+        OnnxRuntimeCpu().load(stored, LoadOptions())

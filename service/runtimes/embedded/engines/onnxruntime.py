@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import onnxruntime as ort
 from onnxruntime.capi import onnxruntime_pybind11_state as ort_errors
 
 from omnivec2.engine_errors import ENGINE_ERRORS
 from omnivec2.errors import ArtifactError, ModelNotReadyError, RefusedTensorsError
-from omnivec2.passport import GRAPH_FILE, PASSPORT_FILE
+from omnivec2.passport import PASSPORT_FILE, EnginePrecision
 from omnivec2.preprocess import Array
-from service.runtimes.embedded.engines.base import Shape
+from service.runtimes.embedded.engines.base import LoadOptions, Shape
 from service.runtimes.embedded.repository_reader import StoredGraph
 
 _LOG = logging.getLogger(__name__)
@@ -26,7 +26,7 @@ class OnnxRuntimeGraph:
 
     Args:
         stored: The graph.
-        threads: The number of cores that one run may use.
+        options: The precision, and the number of cores that one run may use.
 
     Attributes:
         memory_bytes: The size of the graph and its weights on the disk. What ONNX Runtime
@@ -36,17 +36,17 @@ class OnnxRuntimeGraph:
         ArtifactError: ONNX Runtime cannot load it.
     """
 
-    def __init__(self, stored: StoredGraph, threads: int) -> None:
-        options = ort.SessionOptions()
-        options.intra_op_num_threads = threads
-        options.inter_op_num_threads = 1
-        options.enable_cpu_mem_arena = False
-        options.enable_mem_pattern = False
-        options.log_severity_level = 3
-        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    def __init__(self, stored: StoredGraph, options: LoadOptions) -> None:
+        settings = ort.SessionOptions()
+        settings.intra_op_num_threads = options.threads
+        settings.inter_op_num_threads = 1
+        settings.enable_cpu_mem_arena = False
+        settings.enable_mem_pattern = False
+        settings.log_severity_level = 3
+        settings.add_session_config_entry("session.intra_op.allow_spinning", "0")
         try:
             session = ort.InferenceSession(
-                stored.directory / GRAPH_FILE, options, providers=["CPUExecutionProvider"]
+                stored.graph_file(options.precision), settings, providers=["CPUExecutionProvider"]
             )
         except ENGINE_ERRORS as error:
             raise ArtifactError(f"{stored.name}: ONNX Runtime cannot load it: {error}") from error
@@ -81,11 +81,12 @@ class OnnxRuntimeGraph:
 class OnnxRuntimeCpu:
     """Loads graphs into sessions of ONNX Runtime's own kernels for the CPU."""
 
-    name = "ONNX Runtime on the CPU"
+    name = "onnxruntime"
+    precisions: Sequence[EnginePrecision] = ("fp32", "int8")
 
-    def load(self, stored: StoredGraph, threads: int) -> OnnxRuntimeGraph:
+    def load(self, stored: StoredGraph, options: LoadOptions) -> OnnxRuntimeGraph:
         """Load a graph; see ``Engine.load``."""
-        return OnnxRuntimeGraph(stored, threads)
+        return OnnxRuntimeGraph(stored, options)
 
 
 ENGINE = OnnxRuntimeCpu
