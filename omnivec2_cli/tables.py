@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
 from pydantic import JsonValue
 from rich.console import Console
 from rich.table import Table
 
 from omnivec2.spec import HeadSpec
+
+if TYPE_CHECKING:
+    from service.runtimes.embedded.engine_report import EngineReport
 
 _WIDEST_CELL = 100
 
@@ -97,3 +101,20 @@ def brief(value: JsonValue) -> str:
     """Format a value in at most one line; a longer one is cut."""
     text = f"{value:.4f}" if isinstance(value, float) else str(value)
     return text if len(text) <= _WIDEST_CELL else f"{text[: _WIDEST_CELL - 3]}..."
+
+
+def engines_table(report: EngineReport) -> Table:
+    """Return a table with a row per engine and precision: speed, accuracy, what it serves."""
+    table = Table(title="Engines on this machine")
+    for column in ("engine", "ms per sample", "heads that pass", "largest error", "serves"):
+        table.add_column(column, justify="left" if column == "engine" else "right")
+    for option in report.options:
+        heads = option.passed + len(option.rejected)
+        table.add_row(
+            option.name,
+            "-" if option.seconds is None else f"{1000 * option.seconds:.2f}",
+            f"{option.passed} of {heads}",
+            f"{option.worst[1]:.2f} points ({option.worst[0]})" if option.worst else "-",
+            str(option.chosen),
+        )
+    return table

@@ -129,9 +129,9 @@ class Gateway:
             return Health(False, self.failure)
         health = await self.runtime.health()
         if self._dataplane is None:
-            return Health(False, health.detail or self._waiting, health.refused)
+            return Health(False, health.detail or self._waiting, health.refused, health.slower)
         refused = {**health.refused, **self._dataplane.served.refused}
-        return Health(health.ready, health.detail, refused)
+        return Health(health.ready, health.detail, refused, health.slower)
 
     def start_loading(self) -> None:
         """Start loading the models; needs a running event loop."""

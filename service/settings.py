@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import tempfile
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -13,6 +14,12 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 def available_cores() -> int:
     """Return the number of cores this process may run on: a container's CPU set, not the host's."""
     return len(os.sched_getaffinity(0))
+
+
+def _cache_directory() -> Path:
+    """Return ``$XDG_CACHE_HOME/omnivec2`` or ``~/.cache/omnivec2``; a user may have no home."""
+    home = Path("~/.cache").expanduser() if os.environ.get("HOME") else Path(tempfile.gettempdir())
+    return Path(os.environ.get("XDG_CACHE_HOME") or home) / "omnivec2"
 
 
 class Settings(BaseSettings):
@@ -44,9 +51,16 @@ class Settings(BaseSettings):
     """Where the network runs: ``embedded`` is inside the gateway's process, ``triton`` are the \
 servers of ``triton_endpoints``."""
 
-    engine: str = "onnxruntime"
-    """Engine that runs the graphs inside the gateway's process: ``onnxruntime``, or \
-``module:attribute`` of an engine of your own."""
+    engine: str = "auto"
+    """Engine that runs the graphs inside the gateway's process: ``auto`` measures those that are \
+installed and takes the fastest that answers like the network; ``openvino``, ``onnxruntime``, \
+``onnxruntime_gpu``, or ``module:attribute`` of an engine of your own."""
+
+    precision: Literal["auto", "fp32", "bf16", "int8"] = "auto"
+    """Precision to compute in; ``auto`` takes the fastest that passes each head's accuracy gate."""
+
+    cache_dir: Path = Field(default_factory=_cache_directory)
+    """Directory of what is measured and compiled for this machine, to start quickly next time."""
 
     triton_endpoints: Annotated[tuple[str, ...], NoDecode, Field(min_length=1)] = (
         "127.0.0.1:8001",

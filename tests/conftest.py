@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,9 @@ import pytest
 if "PYTEST_XDIST_WORKER" in os.environ:
     # Workers share the cores already; a pool of threads in each would fight over them.
     os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+# Engines that were measured on this machine must not decide what a test sees.
+os.environ["OMNIVEC2_CACHE_DIR"] = tempfile.mkdtemp(prefix="omnivec2-tests-")
 
 _BESIDE = Path(__file__).resolve().parents[2] / "shared" / "data"
 

@@ -16,6 +16,7 @@ from omnivec2_cli.options import DEFAULT_CHECKPOINT, CheckpointOption, LayoutOpt
 
 if TYPE_CHECKING:
     from service.gateway import Gateway
+    from service.settings import Settings
 
 
 def serve(
@@ -54,6 +55,24 @@ def serve(
             min=0, help="Batches that are computed at the same time.  [default: one per core]"
         ),
     ] = None,
+    engine: Annotated[
+        str | None,
+        typer.Option(
+            help="auto, openvino, onnxruntime, onnxruntime_gpu, or module:attribute.  "
+            "[default: auto, the fastest that answers like the network]"
+        ),
+    ] = None,
+    precision: Annotated[
+        Literal["auto", "fp32", "bf16", "int8"] | None,
+        typer.Option(help="Precision to compute in.  [default: auto]"),
+    ] = None,
+    explain_engine: Annotated[
+        bool,
+        typer.Option(
+            "--explain-engine",
+            help="Measure every engine on this machine, print speed and accuracy, and exit.",
+        ),
+    ] = False,
     log_level: Annotated[
         str | None, typer.Option(help="debug, info, warning or error.  [default: info]")
     ] = None,
@@ -67,6 +86,8 @@ def serve(
         omnivec2 serve
 
         omnivec2 serve --port 9000 --only image/classification --only text/sentiment
+
+        omnivec2 serve --explain-engine
 
         omnivec2 serve --runtime triton --triton 10.0.0.1:8001,10.0.0.2:8001
     """
@@ -83,6 +104,8 @@ def serve(
         "runtime": runtime or ("triton" if triton else None),
         "triton_endpoints": triton,
         "inference_threads": workers,
+        "engine": engine,
+        "precision": precision,
         "log_level": log_level,
     }
     with one_line_errors():
@@ -91,8 +114,26 @@ def serve(
             console.print(f"connecting to Triton at {', '.join(settings.triton_endpoints)} ...")
         else:
             update_repository(console, checkpoint, settings.model_repo, layout)
+            if explain_engine:
+                _explain_engine(console, settings)
+                return
             console.print("loading the models ...")
         run(settings, _announce(console))
+
+
+def _explain_engine(console: Console, settings: Settings) -> None:
+    """Print a table of the engines that can run here, with what they take and err."""
+    from omnivec2_cli.tables import engines_table
+    from service.runtimes.embedded.engine_report import report_engines
+
+    with console.status("measuring every engine on every head"):
+        report = report_engines(settings)
+    make_console().print(engines_table(report))
+    for name, reason in sorted(report.unavailable.items()):
+        console.print(f"{name} is not used: {reason}", markup=False, highlight=False)
+    for option in report.options:
+        for model, reason in sorted(option.rejected.items()):
+            console.print(f"{option.name}, {model}: {reason}", markup=False, highlight=False)
 
 
 def _announce(console: Console) -> Callable[[str, Gateway], None]:

@@ -12,6 +12,26 @@ from omnivec2.preprocess import Array
 from omnivec2.spec import Generation, HeadSpec
 
 
+@dataclass(frozen=True)
+class Execution:
+    """How a head is computed in this process.
+
+    Attributes:
+        engine: The name of the engine.
+        precision: The precision that the engine computes in.
+        gate_points: The distance of its answers from the network's in float32, in points of the
+            head's metric, over the real inputs of the head's accuracy gate; None without a gate.
+        tolerance_points: The largest distance that is allowed; None without a gate.
+        rejected: The faster options that fail the gate of this head: name -> reason.
+    """
+
+    engine: str
+    precision: str
+    gate_points: float | None = None
+    tolerance_points: float | None = None
+    rejected: Mapping[str, str] = field(default_factory=dict)
+
+
 @dataclass(frozen=True, eq=False)
 class Model:
     """A loaded head. A new version of it is another object.
@@ -20,11 +40,13 @@ class Model:
         spec: The head spec.
         version: The version of its files.
         steps: The parts it consists of, in order; none in the fused layout.
+        execution: The engine that computes it; None if another server decides that.
     """
 
     spec: HeadSpec
     version: str = "1"
     steps: tuple[Step, ...] = ()
+    execution: Execution | None = None
 
     @property
     def name(self) -> str:
@@ -73,11 +95,13 @@ class Health:
         ready: Whether it answers.
         detail: The reason if it does not.
         refused: The models that it does not serve: name -> reason.
+        slower: The models that a faster engine may not run: name -> reasons.
     """
 
     ready: bool
     detail: str = ""
     refused: Mapping[str, str] = field(default_factory=dict)
+    slower: Mapping[str, str] = field(default_factory=dict)
 
 
 class Runtime(Protocol):

@@ -23,10 +23,15 @@ async def healthz() -> dict[str, str]:
 
 @router.get("/readyz", summary="Every required model answers", response_model=None)
 async def readyz(request: Request) -> Response:
-    """Answer 200 once the required models are loaded, else 503; list the refused models."""
+    """Answer 200 once the required models are loaded, else 503.
+
+    Lists the models that are refused, and those that a faster engine may not run.
+    """
     gateway: Gateway = request.app.state.gateway
     health = await gateway.health()
     extra: dict[str, JsonValue] = {"refused": dict(health.refused)}
+    if health.slower:
+        extra["slower"] = dict(health.slower)
     if gateway.access is not None:
         gateway.access.refresh()
         if gateway.access.failure:

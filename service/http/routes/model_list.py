@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import Any
 
 from fastapi import APIRouter
@@ -36,11 +37,12 @@ async def get_model(request: Request, modality: str, task: str) -> dict[str, Jso
 
 
 def describe(model: Model) -> dict[str, JsonValue]:
-    """Return a model's head spec with its name, address and version."""
+    """Return a model's head spec with its name, address and version, and what computes it."""
     spec = model.spec
     return {
         "name": spec.name,
         "version": model.version,
         "predict": f"/predict/{spec.route}",
+        "execution": None if model.execution is None else asdict(model.execution),
         **spec.model_dump(mode="json"),
     }

@@ -179,8 +179,8 @@ def read_model(directory: Path, config: ModelConfig) -> StoredModel:
         graphs = [_graph(version, config, passport)]
     if (generation := spec.generation) is not None:
         graphs.append(_read_part(root, generation.decoder, generation.version, passport, needed))
-    gate = version / GATE_FILE
-    return StoredModel(spec, version.name, steps, tuple(graphs), gate if gate.is_file() else None)
+    gate = version / GATE_FILE if GATE_FILE in passport.files else None
+    return StoredModel(spec, version.name, steps, tuple(graphs), gate)
 
 
 def _newest(directory: Path) -> Path:

@@ -6,9 +6,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
-from weakref import WeakKeyDictionary, WeakValueDictionary
+from weakref import WeakKeyDictionary
 
 from omnivec2.errors import ArtifactError, ModelNotReadyError
 from omnivec2.preprocess import Array
@@ -16,26 +14,18 @@ from omnivec2.spec import model_name
 from service.request_context import REQUEST
 from service.runtimes.base import Health, Inference, Model, generation_of
 from service.runtimes.embedded.batcher import Batcher
-from service.runtimes.embedded.engines.base import Engine, LoadOptions
-from service.runtimes.embedded.engines.find_engine import find_engine
+from service.runtimes.embedded.graph_runs import Graphs
 from service.runtimes.embedded.heap import freed_memory_returned
+from service.runtimes.embedded.model_loader import LoadedModels, ModelLoader
 from service.runtimes.embedded.repository_reader import (
-    StoredGraph,
     StoredModel,
     read_repository,
     signatures,
 )
-from service.runtimes.embedded.served_graph import ServedGraph
-from service.runtimes.embedded.warm_up import Graphs, warm_up
 from service.runtimes.ensemble import run_steps
-from service.settings import Settings, available_cores
+from service.settings import Settings
 
 _LOG = logging.getLogger(__name__)
-
-_LOAD_ERRORS = (ArtifactError, ModelNotReadyError)
-
-_Files = tuple[Path, object]
-"""A version directory and the signature of its files: the same graph while both are the same."""
 
 
 class EmbeddedRuntime:
@@ -56,13 +46,12 @@ class EmbeddedRuntime:
     ) -> None:
         self._settings = settings
         self._on_batch = on_batch
-        self._engine: Engine | None = None
+        self._loader = ModelLoader(settings)
         self._models: Mapping[str, Model] = {}
         self._signatures: Mapping[str, object] = {}
         self._refused: dict[str, str] = {}
         # Kept while a request holds the model, also after another has replaced it.
         self._graphs: WeakKeyDictionary[Model, Graphs] = WeakKeyDictionary()
-        self._loaded: WeakValueDictionary[_Files, ServedGraph] = WeakValueDictionary()
         self._batcher: Batcher | None = None
 
     async def start(self) -> None:
@@ -132,11 +121,16 @@ class EmbeddedRuntime:
         """Return the health: ready once every required model is loaded, or any if none is."""
         if self._batcher is None:
             return Health(False, "models are being loaded", dict(self._refused))
+        slower = {
+            model.name: "; ".join(f"{k}: {v}" for k, v in model.execution.rejected.items())
+            for model in self._models.values()
+            if model.execution is not None and model.execution.rejected
+        }
         required = {model_name(route) for route in self._settings.required}
         if missing := required - self._models.keys():
             detail = f"required models are not loaded: {', '.join(sorted(missing))}"
-            return Health(False, detail, dict(self._refused))
-        return Health(True, "", dict(self._refused))
+            return Health(False, detail, dict(self._refused), slower)
+        return Health(True, "", dict(self._refused), slower)
 
     async def close(self) -> None:
         """Finish the running batches and free the graphs."""
@@ -145,8 +139,7 @@ class EmbeddedRuntime:
         self._batcher = None
         self._models = {}
         self._graphs.clear()
-        for graph in list(self._loaded.values()):
-            graph.close()
+        self._loader.close()
 
     def _graphs_of(self, model: Model) -> Graphs:
         if self._batcher is None or model not in self._graphs:
@@ -182,98 +175,22 @@ class EmbeddedRuntime:
             if name not in self._models
             or _signature(stored, current) != _signature(stored, self._signatures)
         ]
-        loaded, failed = await self._load_models(changed, current) if changed else ({}, {})
+        outcome = LoadedModels()
+        if changed:
+            with freed_memory_returned():
+                outcome = await asyncio.to_thread(self._loader.load, changed, current)
+        for model, graphs in outcome.models.values():
+            self._graphs[model] = graphs
+        loaded = {name: model for name, (model, _) in outcome.models.items()}
         present = repository.models.keys() | repository.refused.keys()
         kept = {name: model for name, model in self._models.items() if name in present}
-        self._refused = dict(repository.refused) | failed
+        self._refused = dict(repository.refused) | outcome.failed
         self._signatures = current
         # ``refresh`` reports a change by this object's identity: it is replaced only by another.
         if (models := kept | loaded) != self._models:
             self._models = models
         if loaded:
             _LOG.info("%d models loaded", len(loaded))
-
-    async def _load_models(
-        self, changed: Sequence[StoredModel], current: Mapping[str, object]
-    ) -> tuple[dict[str, Model], dict[str, str]]:
-        """Load models.
-
-        Args:
-            changed: The models to load.
-            current: The signatures of the repository's files.
-
-        Returns:
-            Name -> model that has passed its warm-up run, and name -> why it has not.
-        """
-        loaded: dict[str, Model] = {}
-        failed: dict[str, str] = {}
-        with freed_memory_returned():
-            graphs = await self._load_graphs(
-                {
-                    (graph.directory, current.get(graph.name)): graph
-                    for m in changed
-                    for graph in m.graphs
-                }
-            )
-            for stored in changed:
-                name = stored.spec.name
-                try:
-                    loaded[name] = await asyncio.to_thread(self._assemble, stored, graphs, current)
-                except _LOAD_ERRORS as error:
-                    _LOG.error("%s is not served as it is now: %s", name, error)
-                    failed[name] = str(error)
-        return loaded, failed
-
-    async def _load_graphs(
-        self, wanted: Mapping[_Files, StoredGraph]
-    ) -> dict[_Files, ServedGraph | Exception]:
-        """Load each graph that is not loaded yet, once; with an exception if it cannot be."""
-        settings = self._settings
-        if self._engine is None:
-            self._engine = await asyncio.to_thread(find_engine, settings.engine)
-        engine: Engine = self._engine
-
-        def load(stored: StoredGraph) -> ServedGraph | Exception:
-            try:
-                options = LoadOptions("fp32", settings.intra_op_threads, settings.inference_workers)
-                loaded = engine.load(stored, options)
-                return ServedGraph(stored, loaded, settings.max_batch_rows)
-            except _LOAD_ERRORS as error:
-                return error
-
-        graphs: dict[_Files, ServedGraph | Exception] = dict(self._loaded)
-        missing = {key: stored for key, stored in wanted.items() if key not in graphs}
-        with ThreadPoolExecutor(available_cores(), "load") as pool:
-            loop = asyncio.get_running_loop()
-            calls = [loop.run_in_executor(pool, load, stored) for stored in missing.values()]
-            graphs |= dict(zip(missing, await asyncio.gather(*calls), strict=True))
-        loaded = {key: g for key, g in graphs.items() if isinstance(g, ServedGraph)}
-        self._loaded.update(loaded)
-        mebibytes = sum(graph.memory_bytes for graph in loaded.values()) / 2**20
-        _LOG.info("%s: %d graphs, %.0f MiB", engine.name, len(loaded), mebibytes)
-        return graphs
-
-    def _assemble(
-        self,
-        stored: StoredModel,
-        loaded: Mapping[_Files, ServedGraph | Exception],
-        current: Mapping[str, object],
-    ) -> Model:
-        """Assemble a model from its graphs, and do its warm-up run.
-
-        Raises:
-            ArtifactError: A graph cannot be loaded, or the answers are not those of the head spec.
-        """
-        graphs: dict[tuple[str, str], ServedGraph] = {}
-        for part in stored.graphs:
-            graph = loaded[part.directory, current.get(part.name)]
-            if isinstance(graph, Exception):
-                raise graph
-            graphs[part.name, part.version] = graph
-        model = Model(stored.spec, stored.version, stored.steps)
-        warm_up(model, graphs)
-        self._graphs[model] = graphs
-        return model
 
 
 def _signature(stored: StoredModel, current: Mapping[str, object]) -> list[object]:

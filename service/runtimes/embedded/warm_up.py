@@ -11,11 +11,8 @@ from omnivec2.generation import constant_inputs, first_inputs
 from omnivec2.preprocess import Array
 from omnivec2.spec import TensorSpec
 from service.runtimes.base import Model
-from service.runtimes.embedded.served_graph import ServedGraph
+from service.runtimes.embedded.graph_runs import Graphs, run_model
 from service.runtimes.ensemble import check_steps
-
-Graphs = Mapping[tuple[str, str], ServedGraph]
-"""(name, version) of a part, or of the model itself -> its graph."""
 
 # Any size does for the dynamic axes.
 _LENGTH = 8
@@ -32,7 +29,7 @@ def warm_up(model: Model, graphs: Graphs) -> None:
         ArtifactError: The tensors are not those that the head spec names.
     """
     spec = model.spec
-    tensors: dict[str, Array] = {
+    zeros: dict[str, Array] = {
         tensor.name: np.zeros(
             (1, *(_LENGTH if size < 0 else size for size in tensor.shape)), tensor.dtype
         )
@@ -40,12 +37,7 @@ def warm_up(model: Model, graphs: Graphs) -> None:
     }
     if model.steps:
         check_steps(model)
-    else:
-        tensors |= graphs[model.name, model.version].run(tensors)
-    for step in model.steps:
-        given = {name: tensors[known] for name, known in step.inputs.items()}
-        answers = graphs[step.model, step.version].run(given)
-        tensors |= {known: answers[name] for name, known in step.outputs.items()}
+    tensors = run_model(model, graphs, zeros)
     _check_shapes(spec.name, spec.outputs, tensors)
     if spec.generation is not None:
         outputs = {tensor.name: tensors[tensor.name] for tensor in spec.outputs}

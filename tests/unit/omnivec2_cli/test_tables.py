@@ -9,7 +9,15 @@ from pydantic import JsonValue
 from rich.console import Console
 from rich.table import Table
 
-from omnivec2_cli.tables import brief, deployed_table, heads_table, keys_table, print_answers
+from omnivec2_cli.tables import (
+    brief,
+    deployed_table,
+    engines_table,
+    heads_table,
+    keys_table,
+    print_answers,
+)
+from service.runtimes.embedded.engine_report import EngineReport, OptionReport
 from tests.support.tiny_models import classification, tiny_heads
 
 
@@ -114,3 +122,17 @@ def test_a_long_value_is_cut_to_a_line() -> None:
     assert brief("x" * 100) == "x" * 100
     assert brief("x" * 101) == "x" * 97 + "..."
     assert brief(None) == "None"
+
+
+def test_an_engine_is_shown_with_its_speed_its_largest_error_and_what_it_serves() -> None:
+    report = EngineReport(
+        [
+            OptionReport("swift int8", 0.0034, 2, {"a": "errs"}, ("text_topic", 0.5), 2),
+            OptionReport("plain fp32", None, 3, {}, None, 1),
+        ],
+        {},
+    )
+    assert cells(engines_table(report)) == [
+        ["swift int8", "3.40", "2 of 3", "0.50 points (text_topic)", "2"],
+        ["plain fp32", "-", "3 of 3", "-", "1"],
+    ]

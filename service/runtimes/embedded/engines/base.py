@@ -82,6 +82,10 @@ class Engine(Protocol):
         """The engine's name, for logs, errors and ``/models``."""
 
     @property
+    def version(self) -> str:
+        """The version of its library: what was measured with another one is measured again."""
+
+    @property
     def precisions(self) -> Sequence[EnginePrecision]:
         """The precisions it can compute in on this machine, the most exact first."""
 

@@ -82,6 +82,7 @@ class OnnxRuntimeCpu:
     """Loads graphs into sessions of ONNX Runtime's own kernels for the CPU."""
 
     name = "onnxruntime"
+    version: str = ort.__version__
     precisions: Sequence[EnginePrecision] = ("fp32", "int8")
 
     def load(self, stored: StoredGraph, options: LoadOptions) -> OnnxRuntimeGraph:

@@ -89,3 +89,15 @@ def test_a_head_to_serve_that_is_not_there_is_named(checkpoint: Path, tmp_path: 
     assert result.exit_code == 1
     assert "text" in result.stderr
     assert "smell" in result.stderr
+
+
+def test_the_engines_of_this_machine_are_explained_instead_of_serving(
+    checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "200")
+    place = ("--checkpoint", str(checkpoint), "--model-repo", str(tmp_path / "repository"))
+    result = run("serve", *place, "--engine", "onnxruntime", "--explain-engine")
+    assert result.exit_code == 0
+    assert "Engines on this machine" in result.stdout
+    assert "onnxruntime fp32" in result.stdout
+    assert "2 of 2" in result.stdout

@@ -1,0 +1,345 @@
+"""Load models in the fastest engine that answers like the network, head by head.
+
+::
+
+    options, ranked ─► load graphs ─► warm-up run ─► accuracy gate ─┬─► served
+                            ▲                                       │ fails
+                            └──────────── next option ◄─────────────┘
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+from weakref import WeakValueDictionary
+
+from omnivec2.accuracy_gate import Gate, GateResult, check_gate, read_gate
+from omnivec2.digests import file_digest
+from omnivec2.errors import ArtifactError, ModelNotReadyError, RefusedTensorsError
+from omnivec2.passport import EnginePrecision
+from omnivec2.preprocess import Array
+from service.runtimes.base import Execution, Model
+from service.runtimes.embedded.engine_options import (
+    AvailableOptions,
+    EngineOption,
+    available_options,
+)
+from service.runtimes.embedded.engine_ranking import (
+    RankedOption,
+    measurement_digest,
+    rank_options,
+)
+from service.runtimes.embedded.engines.base import LoadOptions
+from service.runtimes.embedded.graph_runs import Graphs, run_model
+from service.runtimes.embedded.measurement_cache import MeasurementCache
+from service.runtimes.embedded.repository_reader import StoredGraph, StoredModel
+from service.runtimes.embedded.served_graph import ServedGraph
+from service.runtimes.embedded.warm_up import warm_up
+from service.settings import Settings, available_cores
+
+_LOG = logging.getLogger(__name__)
+
+_LOAD_ERRORS = (ArtifactError, ModelNotReadyError, RefusedTensorsError)
+
+Signatures = Mapping[str, object]
+"""Name of a model or part -> a value that changes with its files."""
+
+Gates = Mapping[str, Gate | None]
+"""Name of a model -> its accuracy gate, if it has one."""
+
+_Loaded = tuple[Path, object, str, EnginePrecision]
+"""A version directory, the signature of its files, and the engine and precision it is loaded in."""
+
+
+@dataclass
+class LoadedModels:
+    """The outcome of loading models.
+
+    Attributes:
+        models: The models that are served, with their graphs, by name.
+        failed: The reasons why others are not, by name.
+    """
+
+    models: dict[str, tuple[Model, Graphs]] = field(default_factory=dict)
+    failed: dict[str, str] = field(default_factory=dict)
+
+
+class ModelLoader:
+    """Loads models, and keeps each graph once for all models that share it.
+
+    Args:
+        settings: The engine, the precision, the numbers of threads and the cache directory.
+
+    Attributes:
+        ranked: The options of this machine with their measured costs, the fastest first.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._cache = MeasurementCache(settings.cache_dir)
+        self._graphs: WeakValueDictionary[_Loaded, ServedGraph] = WeakValueDictionary()
+        self._available: AvailableOptions | None = None
+        self.ranked: list[RankedOption] = []
+
+    def load(self, wanted: Sequence[StoredModel], signatures: Signatures) -> LoadedModels:
+        """Load models, each in the fastest option that passes its accuracy gate.
+
+        Args:
+            wanted: The models.
+            signatures: The signatures of the repository's files.
+
+        Raises:
+            ArtifactError: The engine of the settings cannot be used here.
+        """
+        gates = self.prepare(wanted, signatures)
+        outcome = LoadedModels()
+        rejected: dict[str, dict[str, str]] = {stored.spec.name: {} for stored in wanted}
+        waiting = list(wanted)
+        for option in self.order():
+            tried = [m for m in waiting if gates[m.spec.name] or option == self.fallback]
+            loaded = self.load_in(option, tried, gates, signatures, rejected)
+            outcome.models |= loaded
+            waiting = [stored for stored in waiting if stored.spec.name not in loaded]
+        for stored in waiting:
+            name = stored.spec.name
+            outcome.failed[name] = list(rejected[name].values())[-1]
+            _LOG.error("%s is not served as it is now: %s", name, outcome.failed[name])
+        self._cache.save()
+        self._log_memory(model for model, _ in outcome.models.values())
+        return outcome
+
+    def prepare(self, wanted: Sequence[StoredModel], signatures: Signatures) -> Gates:
+        """Read the accuracy gates of models, and rank the options with the first of them.
+
+        Raises:
+            ArtifactError: The engine of the settings cannot be used here.
+        """
+        settings = self._settings
+        if self._available is None:
+            self._available = available_options(settings.engine, settings.precision)
+        gates = {stored.spec.name: _gate_of(stored) for stored in wanted}
+        if not self.ranked:
+            self.ranked = self._rank(self._available.options, wanted, gates, signatures)
+            _log_ranking(self.ranked)
+        return gates
+
+    @property
+    def fallback(self) -> EngineOption:
+        """The option of heads that no accuracy gate vouches for."""
+        assert self._available is not None, "prepare comes first"
+        return self._available.fallback
+
+    @property
+    def unavailable(self) -> Mapping[str, str]:
+        """The reasons why engines cannot be used here, by name."""
+        return self._available.unavailable if self._available else {}
+
+    def order(self) -> list[EngineOption]:
+        """Return the options that can run, the fastest first and the fallback at the end.
+
+        What is slower than the fallback is of no use.
+        """
+        able = [ranked.option for ranked in self.ranked if not ranked.failure]
+        place = able.index(self.fallback) if self.fallback in able else len(able)
+        return [*able[:place], self.fallback]
+
+    def load_in(
+        self,
+        option: EngineOption,
+        wanted: Sequence[StoredModel],
+        gates: Gates,
+        signatures: Signatures,
+        rejected: Mapping[str, dict[str, str]],
+    ) -> dict[str, tuple[Model, Graphs]]:
+        """Return those of the models that an option answers as their gates want.
+
+        Args:
+            option: The engine and precision.
+            wanted: The models.
+            gates: The accuracy gates of the models.
+            signatures: The signatures of the repository's files.
+            rejected: The reasons why options do not run a model, by its name; added to.
+        """
+        loaded: dict[str, tuple[Model, Graphs]] = {}
+        graphs = self._load_graphs(wanted, option, signatures)
+        for stored in wanted:
+            name = stored.spec.name
+            try:
+                own = self._graphs_of(stored, option, graphs, signatures)
+                model = self._assemble(stored, option, own, gates[name], rejected[name])
+            except _LOAD_ERRORS as error:
+                rejected[name][option.name] = str(error)
+                continue
+            loaded[name] = (model, own)
+        return loaded
+
+    def close(self) -> None:
+        """Free every graph that is still held."""
+        for graph in list(self._graphs.values()):
+            graph.close()
+
+    def _rank(
+        self,
+        options: Sequence[EngineOption],
+        wanted: Sequence[StoredModel],
+        gates: Gates,
+        signatures: Signatures,
+    ) -> list[RankedOption]:
+        samples = {
+            stored.spec.name: (stored, gate.inputs)
+            for stored in wanted
+            if (gate := gates[stored.spec.name]) is not None
+        }
+
+        def load(
+            stored: StoredModel, option: EngineOption
+        ) -> Callable[[Mapping[str, Array]], object]:
+            graphs = self._load_graphs([stored], option, signatures)
+            own = self._graphs_of(stored, option, graphs, signatures)
+            model = Model(stored.spec, stored.version, stored.steps)
+            return lambda batch: run_model(model, own, batch)
+
+        threads = self._settings.intra_op_threads
+        return rank_options(options, samples, load, self._cache, threads)
+
+    def _load_graphs(
+        self, models: Sequence[StoredModel], option: EngineOption, signatures: Signatures
+    ) -> dict[_Loaded, ServedGraph | Exception]:
+        """Return the graphs of models in an option: each once, an exception if it cannot load."""
+        settings = self._settings
+        wanted = {self._key(graph, option, signatures): graph for m in models for graph in m.graphs}
+
+        def load(item: tuple[_Loaded, StoredGraph]) -> ServedGraph | Exception:
+            (_, _, _, precision), stored = item
+            options = LoadOptions(precision, settings.intra_op_threads, settings.inference_workers)
+            try:
+                loaded = option.engine.load(stored, options)
+                return ServedGraph(stored, loaded, settings.max_batch_rows)
+            except _LOAD_ERRORS as error:
+                return error
+
+        graphs: dict[_Loaded, ServedGraph | Exception] = {
+            key: known for key in wanted if (known := self._graphs.get(key)) is not None
+        }
+        missing = {key: stored for key, stored in wanted.items() if key not in graphs}
+        with ThreadPoolExecutor(available_cores(), "load") as pool:
+            graphs |= dict(zip(missing, pool.map(load, missing.items()), strict=True))
+        for key, graph in graphs.items():
+            if isinstance(graph, ServedGraph):
+                self._graphs[key] = graph
+        return graphs
+
+    def _key(self, stored: StoredGraph, option: EngineOption, signatures: Signatures) -> _Loaded:
+        signature = signatures.get(stored.name)
+        return stored.directory, signature, option.engine.name, option.precision_of(stored)
+
+    def _graphs_of(
+        self,
+        stored: StoredModel,
+        option: EngineOption,
+        loaded: Mapping[_Loaded, ServedGraph | Exception],
+        signatures: Signatures,
+    ) -> Graphs:
+        """Return the graphs of one model, or raise why one of them cannot be loaded."""
+        graphs: dict[tuple[str, str], ServedGraph] = {}
+        for part in stored.graphs:
+            graph = loaded[self._key(part, option, signatures)]
+            if isinstance(graph, Exception):
+                raise graph
+            graphs[part.name, part.version] = graph
+        return graphs
+
+    def _assemble(
+        self,
+        stored: StoredModel,
+        option: EngineOption,
+        graphs: Graphs,
+        gate: Gate | None,
+        rejected: Mapping[str, str],
+    ) -> Model:
+        """Make a model of its graphs, do its warm-up run and pass its accuracy gate.
+
+        Raises:
+            ArtifactError: Its tensors are not those of the head spec, or its answers are not
+                those of the network.
+        """
+        model = Model(stored.spec, stored.version, stored.steps)
+        warm_up(model, graphs)
+        result = None if gate is None else self._pass_gate(gate, stored, option, model, graphs)
+        execution = Execution(
+            option.engine.name,
+            option.precision,
+            None if result is None else result.points,
+            None if result is None else result.tolerance,
+            dict(rejected),
+        )
+        # The graphs are kept by the model's identity, so there is only one object of it.
+        return Model(stored.spec, stored.version, stored.steps, execution)
+
+    def _pass_gate(
+        self,
+        gate: Gate,
+        stored: StoredModel,
+        option: EngineOption,
+        model: Model,
+        graphs: Graphs,
+    ) -> GateResult:
+        """Return the result of a gate that was passed, now or at an earlier start.
+
+        Raises:
+            ArtifactError: It is not passed.
+        """
+        assert stored.gate is not None
+        measured = measurement_digest(option, stored)
+        key = f"gate {option.name} {measured} {file_digest(stored.gate)[:24]}"
+        points = self._cache.get(key)
+        if points is None:
+            points = _run_gate(gate, model, graphs).points
+            self._cache.put(key, points)
+        result = GateResult(points, gate.tolerance)
+        if not result.passed:
+            message = (
+                f"its answers differ by {points:.2f} points from those of the network, "
+                f"{gate.tolerance:g} are allowed"
+            )
+            _LOG.warning("%s: %s: %s", stored.spec.name, option.name, message)
+            raise ArtifactError(message)
+        return result
+
+    def _log_memory(self, models: Iterable[Model]) -> None:
+        served = {(m.execution.engine, m.execution.precision) for m in models if m.execution}
+        mebibytes = sum(graph.memory_bytes for graph in self._graphs.values()) / 2**20
+        names = ", ".join(sorted(" ".join(pair) for pair in served)) or "no engine"
+        _LOG.info("%s: %d graphs, %.0f MiB", names, len(self._graphs), mebibytes)
+
+
+def _run_gate(gate: Gate, model: Model, graphs: Graphs) -> GateResult:
+    def run(batch: Mapping[str, Array]) -> Mapping[str, Array]:
+        return run_model(model, graphs, batch)
+
+    generation = model.spec.generation
+    if generation is None:
+        return check_gate(model.spec, gate, run)
+    decoder = graphs[generation.decoder, generation.version]
+    return check_gate(model.spec, gate, run, decoder.run)
+
+
+def _gate_of(stored: StoredModel) -> Gate | None:
+    """Return a model's accuracy gate; one that cannot be read vouches for nothing."""
+    if stored.gate is None:
+        return None
+    try:
+        return read_gate(stored.gate, stored.spec)
+    except ArtifactError as error:
+        _LOG.warning("%s has no accuracy gate: %s", stored.spec.name, error)
+        return None
+
+
+def _log_ranking(ranked: Sequence[RankedOption]) -> None:
+    measured = [r for r in ranked if r.seconds is not None]
+    if measured:
+        costs = ", ".join(f"{r.option.name} {1000 * (r.seconds or 0):.2f}" for r in measured)
+        _LOG.info("engines, in milliseconds per sample: %s", costs)
