@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import tempfile
 from pathlib import Path
 
 import pytest
@@ -12,8 +11,9 @@ if "PYTEST_XDIST_WORKER" in os.environ:
     # Workers share the cores already; a pool of threads in each would fight over them.
     os.environ.setdefault("OMP_NUM_THREADS", "1")
 
-# Engines that were measured on this machine must not decide what a test sees.
-os.environ["OMNIVEC2_CACHE_DIR"] = tempfile.mkdtemp(prefix="omnivec2-tests-")
+# What servers of tests measure and compile for this machine is kept for one another, apart from
+# what the user's own servers have measured.
+os.environ["OMNIVEC2_CACHE_DIR"] = str(Path(__file__).resolve().parents[1] / ".cache" / "tests")
 
 _BESIDE = Path(__file__).resolve().parents[2] / "shared" / "data"
 

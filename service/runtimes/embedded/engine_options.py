@@ -7,7 +7,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -72,8 +72,8 @@ def available_options(
     """Return the options that the settings allow and this machine can run.
 
     Args:
-        engine: ``auto`` for every engine that is installed, or the name of one.
-        precision: ``auto`` for every precision that an engine has here, or one of them.
+        engine: The name of an engine; ``auto`` stands for every one that is installed.
+        precision: The precision; ``auto`` stands for every one that an engine has here.
 
     Raises:
         ArtifactError: The engine that is named cannot be used here, or not in this precision.
@@ -95,6 +95,20 @@ def available_options(
         names = ", ".join(f"{known.name} ({', '.join(known.precisions)})" for known in engines)
         raise ArtifactError(f"nothing computes in {precision} here; there are {names}")
     return AvailableOptions(tuple(options), fallback, unavailable)
+
+
+def distinct_options(
+    options: Sequence[EngineOption], graphs: Sequence[StoredGraph]
+) -> list[EngineOption]:
+    """Return the options without those that load all graphs as one before them does.
+
+    ``int8`` differs from a float precision only where a graph has an int8 file.
+    """
+    distinct: dict[tuple[str, ...], EngineOption] = {}
+    for option in options:
+        precisions = [option.precision_of(stored) for stored in graphs]
+        distinct.setdefault((option.engine.name, *precisions), option)
+    return list(distinct.values())
 
 
 def _fallback_of(options: list[EngineOption]) -> EngineOption:

@@ -64,7 +64,7 @@ def rank_options(
 
     Args:
         options: The options to compare.
-        samples: Models by name, each with a batch of real inputs; a few of them are measured.
+        samples: The models by name, each with a batch of real inputs; a few are measured.
         load: A function that loads a model.
         cache: The measurements of earlier starts.
         threads: The number of cores that one batch uses.

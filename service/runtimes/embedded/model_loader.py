@@ -26,6 +26,7 @@ from service.runtimes.embedded.engine_options import (
     AvailableOptions,
     EngineOption,
     available_options,
+    distinct_options,
 )
 from service.runtimes.embedded.engine_ranking import (
     RankedOption,
@@ -122,7 +123,9 @@ class ModelLoader:
             self._available = available_options(settings.engine, settings.precision)
         gates = {stored.spec.name: _gate_of(stored) for stored in wanted}
         if not self.ranked:
-            self.ranked = self._rank(self._available.options, wanted, gates, signatures)
+            graphs = [graph for stored in wanted for graph in stored.graphs]
+            options = distinct_options(self._available.options, graphs)
+            self.ranked = self._rank(options, wanted, gates, signatures)
             _log_ranking(self.ranked)
         return gates
 

@@ -9,7 +9,11 @@ import pytest
 from omnivec2.errors import ArtifactError
 from omnivec2.passport import INT8_GRAPH_FILE
 from service.runtimes.embedded import engine_options
-from service.runtimes.embedded.engine_options import EngineOption, available_options
+from service.runtimes.embedded.engine_options import (
+    EngineOption,
+    available_options,
+    distinct_options,
+)
 from service.runtimes.embedded.engines.base import Engine
 from service.runtimes.embedded.engines.onnxruntime import OnnxRuntimeCpu
 from service.runtimes.embedded.repository_reader import StoredGraph
@@ -94,3 +98,15 @@ def test_only_graphs_with_an_int8_file_are_loaded_in_int8(tmp_path: Path) -> Non
     assert EngineOption(swift, "int8").precision_of(stored) == "int8"
     assert stored.graph_file("int8").name == INT8_GRAPH_FILE
     assert stored.graph_file("bf16").name == "model.onnx"
+
+
+def test_int8_is_an_option_only_where_a_graph_has_an_int8_file(tmp_path: Path) -> None:
+    graphs = []
+    for name in ("trunk", "head"):
+        (tmp_path / name).mkdir()
+        graphs.append(StoredGraph(name, "1", tmp_path / name, (), (), 8))
+    swift = StubEngine("swift", precisions=("fp32", "bf16", "int8"))
+    options = [EngineOption(swift, precision) for precision in swift.precisions]
+    assert distinct_options(options, graphs) == options[:2]
+    (tmp_path / "trunk" / INT8_GRAPH_FILE).write_bytes(b"a graph")
+    assert distinct_options(options, graphs) == options
