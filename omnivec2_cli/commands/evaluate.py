@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+from rich.console import Console
 
+from omnivec2.passport import EnginePrecision
+from omnivec2.spec import HeadSpec
 from omnivec2.terminal import make_console
 from omnivec2_cli.commands.assemble import update_repository
 from omnivec2_cli.errors import needs_extra, one_line_errors
@@ -18,6 +23,9 @@ from omnivec2_cli.options import (
     JsonFileOption,
     SplitOption,
 )
+
+if TYPE_CHECKING:
+    from omnivec2.training.evaluation.evaluate_heads import HeadResult, OpenHead
 
 
 def evaluate(
@@ -40,8 +48,21 @@ def evaluate(
     report: Annotated[
         Path | None, typer.Option(help="Write a report with pictures into this folder.")
     ] = None,
+    engine: Annotated[
+        str | None,
+        typer.Option(
+            help="Compare this engine of `omnivec2 serve` with float32; fail if it loses."
+        ),
+    ] = None,
+    precision: Annotated[
+        EnginePrecision, typer.Option(help="Precision that the engine computes in.")
+    ] = "fp32",
 ) -> None:
     """Measure heads through their exported graphs, and simple models on the same arrays.
+
+    With `--engine` the same metrics are measured through that engine as it serves the shared
+    layout, beside those of ONNX Runtime in float32. The command fails if a metric is worse by more
+    than half a point: 0.005 of a score, or 0.5 % of an error.
 
     Examples:
         omnivec2 evaluate --data /data
@@ -49,8 +70,12 @@ def evaluate(
         omnivec2 evaluate image/classification --split val --most-samples 200
 
         omnivec2 evaluate --data /data --report runs/seen
+
+        omnivec2 evaluate --engine onnxruntime --most-samples 200 image/classification
     """
     console = make_console()
+    if engine is not None and (save or report is not None):
+        raise typer.BadParameter("--save and --report are for the figures without --engine")
     with one_line_errors(), needs_extra("train"):
         from omnivec2.training.evaluation.evaluate_heads import (
             evaluate_checkpoint,
@@ -62,7 +87,8 @@ def evaluate(
         # Figures are measured on whole graphs; the export checks that the parts give equal answers.
         update_repository(console, checkpoint, model_repo, "fused")
         pages = None if report is None else Report(report)
-        results = evaluate_checkpoint(
+        measure = partial(
+            evaluate_checkpoint,
             checkpoint,
             data,
             model_repo,
@@ -70,8 +96,14 @@ def evaluate(
             split=split,
             most_samples=most_samples,
             console=console,
-            on_answers=None if pages is None else pages.add_answers,
         )
+        if engine is not None:
+            shared = model_repo.with_name(f"{model_repo.name}-shared")
+            update_repository(console, checkpoint, shared, "shared")
+            open_head = _head_opener(shared, engine, precision)
+            _compare(console, measure, open_head, f"{engine} {precision}", json_file)
+            return
+        results = measure(on_answers=None if pages is None else pages.add_answers)
         console.print(results_table(results))
         if json_file is not None:
             write_json(results, json_file)
@@ -79,3 +111,55 @@ def evaluate(
             console.print(f"wrote {pages.write(results)}")
         if save:
             save_metrics(checkpoint, results)
+
+
+def _head_opener(repository: Path, engine: str, precision: EnginePrecision) -> OpenHead:
+    """Return a function that opens a head's graphs in an engine of the service."""
+    from omnivec2.training.evaluation.graph_sessions import HeadRunner
+    from service.runtimes.embedded.engine_heads import EngineHeads
+    from service.runtimes.embedded.engines.base import LoadOptions
+    from service.runtimes.embedded.engines.find_engine import find_engine
+    from service.settings import available_cores
+
+    options = LoadOptions(precision, threads=available_cores())
+    heads = EngineHeads(repository, find_engine(engine), options)
+
+    def open_head(spec: HeadSpec) -> HeadRunner:
+        head = heads.open(spec.name)
+        return HeadRunner(head.run, head.decode if spec.generation else None)
+
+    return open_head
+
+
+def _compare(
+    console: Console,
+    measure: Callable[..., list[HeadResult]],
+    open_head: OpenHead,
+    name: str,
+    json_file: Path | None,
+) -> None:
+    """Measure heads in float32 and in an engine, and print both.
+
+    Args:
+        console: The console for the table.
+        measure: ``evaluate_checkpoint`` with its first arguments.
+        open_head: Opens a head's graphs in the engine.
+        name: The name of the engine in the table.
+        json_file: The file for the figures, if there is to be one.
+
+    Raises:
+        OmniVecError: A metric is worse than in float32.
+    """
+    from omnivec2.training.evaluation.engine_comparison import (
+        compare_results,
+        comparison_table,
+        require_kept,
+        write_comparison,
+    )
+
+    reference = measure(with_baselines=False)
+    compared = compare_results(reference, measure(with_baselines=False, open_head=open_head))
+    console.print(comparison_table(compared, name))
+    if json_file is not None:
+        write_comparison(compared, name, json_file)
+    require_kept(compared, name)

@@ -37,7 +37,7 @@ from omnivec2.network.saved_network import load_network, save_network
 from omnivec2.passport import GRAPH_FILE, PASSPORT_FILE, Precision, load_passport
 from omnivec2.preprocess import collate, preprocessor_for
 from omnivec2.spec import HeadSpec
-from omnivec2.training.evaluation.evaluate_heads import HeadGraph
+from omnivec2.training.evaluation.graph_sessions import HeadGraph, open_sessions
 from omnivec2.wordpiece import text_of
 from rollout.change_heads import add_head, remove_head
 from service.pipeline.data_plane import DataPlane
@@ -270,7 +270,7 @@ def test_evaluation_writes_what_the_service_writes(
 ) -> None:
     preprocessor = preprocessor_for(head.preprocess)
     samples = [preprocessor.prepare(text).samples[0] for text in TEXTS]
-    ids = HeadGraph(head, repositories[Layout.FUSED])(samples)["ids"]
+    ids = HeadGraph(head, open_sessions(head, repositories[Layout.FUSED]))(samples)["ids"]
     assert head.generation is not None
     options = SearchOptions.of(head.generation)
     for row, text in zip(ids, TEXTS, strict=True):

@@ -9,8 +9,11 @@ import pytest
 
 from omnivec2.errors import ArtifactError
 from omnivec2.generation import SearchOptions
-from omnivec2.training.evaluation.evaluate_heads import HeadGraph
-from omnivec2.training.evaluation.graph_sessions import GraphSession, TextGenerator
+from omnivec2.training.evaluation.graph_sessions import (
+    GraphSession,
+    TextGenerator,
+    open_sessions,
+)
 from tests.support.graphs import write_graph
 from tests.support.writing import generation, head_that_writes
 
@@ -49,6 +52,12 @@ def write_decoder(repository: Path, words: list[int]) -> None:
     )  # fmt: skip
 
 
+def decoder(repository: Path) -> GraphSession:
+    assert SPEC.generation is not None
+    name, version = SPEC.generation.decoder, SPEC.generation.version
+    return GraphSession(repository / name / version / "model.onnx")
+
+
 def test_inputs_that_a_graph_does_not_take_are_left_out(tmp_path: Path) -> None:
     text = "double (float[n] x) => (float[n] y) { y = Add (x, x) }"
     path, _ = write_graph(tmp_path, text)
@@ -60,7 +69,7 @@ def test_a_missing_graph_is_named(tmp_path: Path) -> None:
     with pytest.raises(ArtifactError, match=r"no graph at .*model\.onnx; assemble"):
         GraphSession(tmp_path / "model.onnx")
     with pytest.raises(ArtifactError, match=f"no graph at .*{SPEC.name}"):
-        HeadGraph(SPEC, tmp_path)
+        open_sessions(SPEC, tmp_path)
 
 
 def test_texts_of_a_batch_are_generated_until_their_end(tmp_path: Path) -> None:
@@ -70,7 +79,7 @@ def test_texts_of_a_batch_are_generated_until_their_end(tmp_path: Path) -> None:
         "attention_mask": np.ones((2, 3), np.int32),
     }
     outputs = {"memory": np.zeros((2, 16, 4), np.float32)}
-    ids = TextGenerator(SPEC, tmp_path, GREEDY)(inputs, outputs)["ids"]
+    ids = TextGenerator(SPEC, decoder(tmp_path), GREEDY)(inputs, outputs)["ids"]
     assert ids.tolist() == [[1001, 1000, 1003]] * 2
 
 
@@ -82,5 +91,5 @@ def test_a_search_stops_at_the_most_words_of_its_options(tmp_path: Path) -> None
     }
     outputs = {"memory": np.zeros((1, 16, 4), np.float32)}
     options = SearchOptions(num_beams=2, max_new_tokens=3, no_repeat_ngram_size=0)
-    ids = TextGenerator(SPEC, tmp_path, options)(inputs, outputs)["ids"]
+    ids = TextGenerator(SPEC, decoder(tmp_path), options)(inputs, outputs)["ids"]
     assert ids.tolist() == [[1001, 1000, 1003]]

@@ -1,0 +1,136 @@
+"""Write the gate files of exported heads into their checkpoint, and have their passports vouch.
+
+A head's gate file serves both layouts: it lies beside the head's spec, and the passport of the
+head in one piece and that of the head in parts name it.
+"""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from export.exported_checkpoint import ensemble_path
+from export.gate.gate_samples import candidate_samples
+from export.graphs.decoder_step import decoder_part
+from export.graphs.traceable import traceable_head
+from export.passport_writer import write_passport
+from omnivec2.accuracy_gate import TOLERANCES, Gate, write_gate
+from omnivec2.accuracy_gate.gate_answers import decoder_steps
+from omnivec2.arrays import Array
+from omnivec2.checkpoint import Checkpoint
+from omnivec2.digests import file_digest
+from omnivec2.network.omnivec2 import OmniVec2
+from omnivec2.passport import GATE_FILE, PASSPORT_FILE, load_passport
+from omnivec2.preprocess import Sample, collate
+from omnivec2.spec import HeadSpec, TaskFamily
+
+_MOST_ROWS, _FEWEST_ROWS = 16, 2
+_BYTES = 40 * 2**10
+"""The size of a head's inputs, compressed: of pictures there are fewer than of texts."""
+_CANDIDATES = 4
+"""Candidates for each row of a classifier's gate file."""
+_DECODER_STEPS = 4
+_TRIVIAL = "majority"
+"""The simple model whose error is the spread of the quantities, among a metric's baselines."""
+
+
+def write_gates(
+    checkpoint: Checkpoint, network: OmniVec2, heads: Sequence[HeadSpec], folder: Path
+) -> None:
+    """Write the gate files of heads and name them in the passports that they have.
+
+    Args:
+        checkpoint: The checkpoint, which the heads were exported into.
+        network: Its network, in eval mode.
+        heads: The specs of the heads.
+        folder: A folder with a folder of files per modality, for the inputs.
+    """
+    for head in heads:
+        path = checkpoint.model_directory(head) / GATE_FILE
+        write_gate(path, make_gate(network, head, folder))
+        _vouch(checkpoint, head, path)
+
+
+def make_gate(network: OmniVec2, head: HeadSpec, folder: Path) -> Gate:
+    """Choose a head's inputs and let the network answer them.
+
+    Of a classifier's candidates half the rows are those that the network is least sure of:
+    there the error of an engine shows first, while answers that are sure hide it.
+
+    Args:
+        network: The network in eval mode.
+        head: The spec of the head.
+        folder: A folder with a folder of files per modality.
+    """
+    logits = head.family in (TaskFamily.CLASSIFICATION, TaskFamily.SEGMENTATION)
+    most = min(_MOST_ROWS, head.max_batch_size)
+    candidates = candidate_samples(head, folder, most * (_CANDIDATES if logits else 1))
+    rows = _row_count(candidates[:most])
+    candidates = candidates[: rows * (_CANDIDATES if logits else 1)]
+    reference = traceable_head(network, head)
+    answers = reference.answer(collate(candidates))
+    chosen = _least_sure(answers["logits"], rows) if logits else list(range(rows))
+    inputs = collate([candidates[row] for row in chosen])
+    outputs: Mapping[str, Array] = reference.answer(inputs)
+    words = None
+    if head.generation is not None:
+        decode = decoder_part(network, head).traceable.answer
+        outputs, words = decoder_steps(head, inputs, outputs, decode, steps=_DECODER_STEPS)
+    if _is_large(head):
+        outputs = {name: array.astype(np.float16) for name, array in outputs.items()}
+    scales = _scales(head, inputs)
+    return Gate(inputs, outputs, TOLERANCES[head.family], scales, words)
+
+
+def _is_large(head: HeadSpec) -> bool:
+    """Whether answers are maps or the probabilities of words: half a float is exact enough."""
+    return head.generation is not None or any(len(t.shape) > 1 for t in head.outputs)
+
+
+def _row_count(samples: Sequence[Sample]) -> int:
+    """Return the number of these samples that a file has room for."""
+    data = b"".join(array.tobytes() for sample in samples for array in sample.values())
+    size = max(len(zlib.compress(data)) // len(samples), 1)
+    return min(len(samples), max(_FEWEST_ROWS, _BYTES // size))
+
+
+def _least_sure(logits: Array, count: int) -> list[int]:
+    """Return the rows with the smallest lead of the best class, and as many others."""
+    top = np.sort(logits, axis=1)[:, -2:]
+    lead = (top[:, -1] - top[:, -2]).reshape(len(logits), -1).mean(axis=1)
+    order = np.argsort(lead, kind="stable").tolist()
+    unsure, others = order[: (count + 1) // 2], sorted(order[(count + 1) // 2 :])
+    places = np.linspace(0, len(others) - 1, count - len(unsure)).round().astype(int)
+    return sorted([*unsure, *(others[place] for place in places.tolist())])
+
+
+def _scales(head: HeadSpec, inputs: Mapping[str, Array]) -> Array | None:
+    """Return what differences of a head's values are divided by; None for those without a unit.
+
+    For a series it is the spread of its own past. For quantities it is the error of the simple
+    model that always names their mean, if that was measured, else the gate measures the spread
+    of the reference answers.
+    """
+    if head.family is TaskFamily.FORECASTING:
+        (values,) = inputs.values()
+        return np.asarray(np.maximum(values.std(axis=1, keepdims=True), 1e-6), np.float64)
+    if head.family is TaskFamily.REGRESSION:
+        for metric in head.metrics:
+            if metric.name == "rmse" and metric.baselines.get(_TRIVIAL, 0) > 0:
+                return np.array([metric.baselines[_TRIVIAL]])
+    return None
+
+
+def _vouch(checkpoint: Checkpoint, head: HeadSpec, path: Path) -> None:
+    """Name a head's gate file in the passports of the head that are of these weights."""
+    digest = file_digest(path)
+    for target in (path.with_name(PASSPORT_FILE), ensemble_path(checkpoint, head)):
+        if not target.exists():
+            continue
+        passport = load_passport(target)
+        if passport.checkpoint_digest == checkpoint.digest:
+            files = {**passport.files, GATE_FILE: digest}
+            write_passport(passport.model_copy(update={"files": files}), target)
