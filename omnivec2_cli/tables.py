@@ -12,7 +12,7 @@ from rich.table import Table
 from omnivec2.spec import HeadSpec
 
 if TYPE_CHECKING:
-    from service.runtimes.embedded.engine_report import EngineReport
+    from service.runtimes.embedded.engine_choice.engine_report import EngineReport
 
 _WIDEST_CELL = 100
 

@@ -36,7 +36,7 @@ _TRIM_BUSY_SECONDS = 20.0
 def _embedded_runtime(settings: Settings, metrics: Metrics) -> Runtime:
     from service.runtimes.embedded.runtime import EmbeddedRuntime
 
-    runtime = EmbeddedRuntime(settings, metrics.observe_batch)
+    runtime = EmbeddedRuntime(settings, metrics.observe_batch, metrics.observe_tokens)
     metrics.watch("queue_rows", "Samples that wait for a worker.", lambda: runtime.waiting_rows)
     metrics.limit("queue_rows", settings.max_queue_rows)
     return runtime

@@ -124,7 +124,7 @@ def serve(
 def _explain_engine(console: Console, settings: Settings) -> None:
     """Print a table of the engines that can run here, with what they take and err."""
     from omnivec2_cli.tables import engines_table
-    from service.runtimes.embedded.engine_report import report_engines
+    from service.runtimes.embedded.engine_choice.engine_report import report_engines
 
     with console.status("measuring every engine on every head"):
         report = report_engines(settings)

@@ -66,6 +66,16 @@ class _HeadHistograms:
     stages: dict[str, Histogram]
 
 
+@dataclass(frozen=True)
+class _BatchSeries:
+    """The series of one graph's batches, looked up once."""
+
+    rows: Histogram
+    seconds: Histogram
+    real_tokens: Counter
+    padding_tokens: Counter
+
+
 class Metrics:
     """The metrics of a gateway: traffic, latency per stage, batching, load and models.
 
@@ -82,6 +92,7 @@ class Metrics:
         self.registry = CollectorRegistry()
         self.described: list[MetricDescription] = []
         self._heads: dict[tuple[str, str], _HeadHistograms] = {}
+        self._batches: dict[str, _BatchSeries] = {}
         self._requests = self._counter(
             "requests_total",
             "Answered requests; each task of a request for several counts.",
@@ -110,6 +121,12 @@ class Metrics:
         )
         self._batch_seconds = self._histogram(
             "batch_seconds", "Time to compute one batch.", ("model",), _SECONDS
+        )
+        self._batch_tokens = self._counter(
+            "batch_tokens_total",
+            "Tokens of computed batches whose masks tell real ones from padding: kind is real"
+            " or padding.",
+            ("model", "kind"),
         )
         self._ready = self._gauge("ready", "1 if /readyz would answer 200.")
         self._lag = self._histogram(
@@ -144,8 +161,21 @@ class Metrics:
 
     def observe_batch(self, model: str, rows: int, seconds: float) -> None:
         """Record a computed batch; safe in any thread."""
-        self._batch_rows.labels(model).observe(rows)
-        self._batch_seconds.labels(model).observe(seconds)
+        batches = self._batches_of(model)
+        batches.rows.observe(rows)
+        batches.seconds.observe(seconds)
+
+    def observe_tokens(self, model: str, real: int, padding: int) -> None:
+        """Count the tokens of a computed batch; safe in any thread.
+
+        Args:
+            model: The model or part.
+            real: The number of tokens that its masks name as real.
+            padding: The number of the others, which are computed in vain.
+        """
+        batches = self._batches_of(model)
+        batches.real_tokens.inc(real)
+        batches.padding_tokens.inc(padding)
 
     def observe_lag(self, seconds: float) -> None:
         """Record by how much the event loop was late for a timer."""
@@ -185,6 +215,19 @@ class Metrics:
         )
         self._heads[key] = histograms
         return histograms
+
+    def _batches_of(self, model: str) -> _BatchSeries:
+        if (known := self._batches.get(model)) is not None:
+            return known
+        tokens = self._batch_tokens
+        series = _BatchSeries(
+            self._batch_rows.labels(model),
+            self._batch_seconds.labels(model),
+            tokens.labels(model, "real"),
+            tokens.labels(model, "padding"),
+        )
+        self._batches[model] = series
+        return series
 
     def _counter(self, name: str, meaning: str, labels: Sequence[str]) -> Counter:
         name = self._describe(name, "counter", labels, meaning)

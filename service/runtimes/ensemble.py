@@ -1,20 +1,24 @@
-"""Run models that consist of parts, each distinct part once.
+"""Resolve models into dataflows of parts, each distinct part once; run them through callbacks.
 
 ::
 
     tokenizer_image ─► trunk ─┬─► head_image_classification
-                              └─► head_image_detection        both heads at the same time
+                              └─► head_image_detection
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+import weakref
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property, lru_cache
 
 from omnivec2.errors import ArtifactError
+from omnivec2.parts import TRUNK
 from omnivec2.preprocess import Array
 from service.pipeline.concurrency import task_group
+from service.request_context import Spans
 from service.runtimes.base import Inference, Model
 
 RunPart = Callable[[str, str, Mapping[str, Array]], Awaitable[Inference]]
@@ -22,28 +26,157 @@ RunPart = Callable[[str, str, Mapping[str, Array]], Awaitable[Inference]]
 
 
 @dataclass(frozen=True)
-class _Node:
-    """A part and the origins of its inputs. Equal nodes give equal answers, so they run once."""
+class Origin:
+    """The source of a tensor.
 
-    part: str
-    version: str
-    inputs: tuple[tuple[str, _Origin], ...]
+    Attributes:
+        node: The index of the node that gives it; None if it is an input of the request.
+        tensor: The name of the node's output, or of the request's input.
+    """
 
-
-@dataclass(frozen=True)
-class _Origin:
-    """The source of a tensor: an output of a node, or without a node an input of the request."""
-
-    node: _Node | None
+    node: int | None
     tensor: str
 
 
 @dataclass(frozen=True)
-class _Dataflow:
-    """The nodes of one model in order, and the origins of its outputs."""
+class Node:
+    """A part and the origins of its inputs. Equal nodes give equal answers, so they run once.
 
-    nodes: tuple[_Node, ...]
-    outputs: Mapping[str, _Origin]
+    Attributes:
+        part: The name of the part, or of a model in one piece.
+        version: The version of its files.
+        inputs: The part's tensors with their origins.
+    """
+
+    part: str
+    version: str
+    inputs: tuple[tuple[str, Origin], ...]
+
+    @cached_property
+    def sources(self) -> frozenset[int]:
+        """The indices of the nodes whose outputs it needs."""
+        return frozenset(origin.node for _, origin in self.inputs if origin.node is not None)
+
+
+@dataclass(frozen=True, eq=False)
+class Dataflow:
+    """The distinct parts that answer a request to one or several models.
+
+    Attributes:
+        nodes: The parts, each after those whose outputs it needs.
+        outputs: The output tensors of each model: name -> origin.
+        owned: The indices of the nodes whose time counts for each model: a node that several
+            models need counts for the first of them.
+    """
+
+    nodes: tuple[Node, ...]
+    outputs: tuple[Mapping[str, Origin], ...]
+    owned: tuple[tuple[int, ...], ...]
+
+    @cached_property
+    def levels(self) -> tuple[tuple[int, ...], ...]:
+        """The indices of the nodes, grouped so that each needs outputs of earlier levels only."""
+        levels: list[list[int]] = []
+        level_of: dict[int, int] = {}
+        for index, node in enumerate(self.nodes):
+            level = level_of[index] = 1 + max((level_of[i] for i in node.sources), default=-1)
+            if level == len(levels):
+                levels.append([])
+            levels[level].append(index)
+        return tuple(map(tuple, levels))
+
+    @cached_property
+    def meeting_node(self) -> int:
+        """The index of the node in which requests to different models meet: the trunk, or 0."""
+        return next((i for i, node in enumerate(self.nodes) if node.part == TRUNK), 0)
+
+    @cached_property
+    def meeting_level(self) -> int:
+        """The level of the meeting node."""
+        return next(n for n, level in enumerate(self.levels) if self.meeting_node in level)
+
+
+def resolve_dataflow(models: Sequence[Model]) -> Dataflow:
+    """Resolve models into one dataflow; the result is remembered.
+
+    Args:
+        models: The models, which take the same inputs. One without steps is a single node.
+
+    Raises:
+        ArtifactError: A step, or a head spec, names a tensor that no step before it gives.
+    """
+    # Weak references, because a remembered model would keep its graphs in memory.
+    return _resolve(tuple(map(weakref.ref, models)))
+
+
+@lru_cache(maxsize=1024)
+def single_part(
+    name: str, version: str, inputs: tuple[str, ...], outputs: tuple[str, ...]
+) -> Dataflow:
+    """Return the dataflow of one part that is run by itself.
+
+    Args:
+        name: The name of the part.
+        version: The version of its files.
+        inputs: The names of its inputs, which are those of the request.
+        outputs: The names of the outputs that are wanted.
+    """
+    node = Node(name, version, tuple((tensor, Origin(None, tensor)) for tensor in inputs))
+    return Dataflow((node,), ({tensor: Origin(0, tensor) for tensor in outputs},), ((0,),))
+
+
+def check_steps(model: Model) -> None:
+    """Check that every step of a model gets its inputs.
+
+    Raises:
+        ArtifactError: A step, or the head spec, names a tensor that no step before it gives.
+    """
+    resolve_dataflow([model])
+
+
+def collect_answers(
+    dataflow: Dataflow, inputs: Mapping[str, Array], runs: Sequence[Inference]
+) -> list[Inference]:
+    """Return the answer of each model of a dataflow.
+
+    Args:
+        dataflow: The dataflow.
+        inputs: The input tensors of the request: name -> array (batch, ...).
+        runs: The answer of each node.
+    """
+    return [
+        Inference(
+            {
+                name: inputs[origin.tensor]
+                if origin.node is None
+                else runs[origin.node].outputs[origin.tensor]
+                for name, origin in outputs.items()
+            },
+            sum([runs[node].queue_seconds for node in owned]),
+            sum([runs[node].compute_seconds for node in owned]),
+            sum([runs[node].own_seconds for node in owned]),
+        )
+        for outputs, owned in zip(dataflow.outputs, dataflow.owned, strict=True)
+    ]
+
+
+def record_spans(
+    spans: Spans, dataflow: Dataflow, runs: Sequence[Inference], started: float
+) -> None:
+    """Record the wait and the computation of each node as stages of a request.
+
+    Args:
+        spans: The recorder of the request's trace.
+        dataflow: The dataflow.
+        runs: The answer of each node; it has waited since its last source was computed.
+        started: The value of ``time.perf_counter()`` when the request was submitted.
+    """
+    ended: list[float] = []
+    for node, run in zip(dataflow.nodes, runs, strict=True):
+        ready = max([ended[source] for source in node.sources], default=started)
+        spans.record_stage("queue", ready, run.queue_seconds, node.part)
+        spans.record_stage("compute", ready + run.queue_seconds, run.compute_seconds, node.part)
+        ended.append(ready + run.queue_seconds + run.compute_seconds)
 
 
 async def run_steps(
@@ -67,61 +200,55 @@ async def run_steps(
         ArtifactError: A step needs a tensor that no step before it gives.
         OmniVecError: The first failure of ``run_part``, which cancels the other steps.
     """
-    dataflows = [_resolve_steps(model, inputs) for model in models]
-    running: dict[_Node, asyncio.Task[Inference]] = {}
+    dataflow = resolve_dataflow(models)
+    running: list[asyncio.Task[Inference]] = []
 
-    async def value(origin: _Origin) -> Array:
-        if origin.node is None:
-            return inputs[origin.tensor]
-        return (await running[origin.node]).outputs[origin.tensor]
-
-    async def compute(node: _Node) -> Inference:
-        given = {tensor: await value(origin) for tensor, origin in node.inputs}
+    async def compute(node: Node) -> Inference:
+        given = {
+            tensor: inputs[origin.tensor]
+            if origin.node is None
+            else (await running[origin.node]).outputs[origin.tensor]
+            for tensor, origin in node.inputs
+        }
         return await run_part(node.part, node.version, given)
 
-    owned: list[list[_Node]] = []
     async with task_group() as group:
-        for dataflow in dataflows:
-            owned.append([node for node in dataflow.nodes if node not in running])
-            for node in owned[-1]:
-                running[node] = group.create_task(compute(node))
-    return [
-        Inference(
-            {name: await value(origin) for name, origin in dataflow.outputs.items()},
-            sum(running[node].result().queue_seconds for node in nodes),
-            sum(running[node].result().compute_seconds for node in nodes),
-            sum(running[node].result().own_seconds for node in nodes),
-        )
-        for dataflow, nodes in zip(dataflows, owned, strict=True)
-    ]
+        for node in dataflow.nodes:
+            running.append(group.create_task(compute(node)))
+    return collect_answers(dataflow, inputs, [task.result() for task in running])
 
 
-def check_steps(model: Model) -> None:
-    """Check that every step of a model gets its inputs.
+@lru_cache(maxsize=1024)
+def _resolve(references: tuple[weakref.ref[Model], ...]) -> Dataflow:
+    nodes: dict[Node, int] = {}
+    outputs, owned = [], []
+    for model in (reference() for reference in references):
+        assert model is not None  # its caller holds it
+        first = len(nodes)
+        outputs.append(_add_nodes(model, nodes))
+        owned.append(tuple(range(first, len(nodes))))
+    return Dataflow(tuple(nodes), tuple(outputs), tuple(owned))
 
-    Raises:
-        ArtifactError: A step, or the head spec, names a tensor that no step before it gives.
-    """
-    _resolve_steps(model, [tensor.name for tensor in model.spec.inputs])
 
+def _add_nodes(model: Model, nodes: dict[Node, int]) -> dict[str, Origin]:
+    """Add the nodes that a model needs and that are not there yet; return its outputs' origins."""
+    known = {tensor.name: Origin(None, tensor.name) for tensor in model.spec.inputs}
 
-def _resolve_steps(model: Model, inputs: Collection[str]) -> _Dataflow:
-    known = {name: _Origin(None, name) for name in inputs}
-
-    def origin(name: str, wanted_by: str) -> _Origin:
+    def origin(name: str, wanted_by: str) -> Origin:
         if name not in known:
             raise ArtifactError(
                 f"{model.name}: {wanted_by} wants {name!r}, which no step before it gives"
             )
         return known[name]
 
-    nodes = []
+    def add(part: str, version: str, inputs: Mapping[str, str]) -> int:
+        given = tuple((tensor, origin(name, part)) for tensor, name in sorted(inputs.items()))
+        return nodes.setdefault(Node(part, version, given), len(nodes))
+
     for step in model.steps:
-        given = tuple(
-            (tensor, origin(name, step.model)) for tensor, name in sorted(step.inputs.items())
-        )
-        node = _Node(step.model, step.version, given)
-        nodes.append(node)
-        known |= {name: _Origin(node, tensor) for tensor, name in step.outputs.items()}
-    outputs = {tensor.name: origin(tensor.name, "the head spec") for tensor in model.spec.outputs}
-    return _Dataflow(tuple(nodes), outputs)
+        index = add(step.model, step.version, step.inputs)
+        known |= {name: Origin(index, tensor) for tensor, name in step.outputs.items()}
+    if not model.steps:
+        index = add(model.name, model.version, {name: name for name in known})
+        known |= {tensor.name: Origin(index, tensor.name) for tensor in model.spec.outputs}
+    return {tensor.name: origin(tensor.name, "the head spec") for tensor in model.spec.outputs}

@@ -2,6 +2,8 @@
 
 There is no artificial delay. A lone request starts at once; under load the queue
 fills while the workers compute, and each worker takes its share of it as one batch.
+A worker takes jobs all the way through their graphs (``graph_pass``), and lets those that have
+arrived while it ran tokenizers join before the trunk.
 """
 
 from __future__ import annotations
@@ -10,99 +12,57 @@ import asyncio
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Hashable, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Protocol
+from collections.abc import Hashable, Sequence
+from weakref import WeakKeyDictionary
 
-import numpy as np
-
-from omnivec2.errors import (
-    ModelNotReadyError,
-    OmniVecError,
-    OverloadedError,
-    RefusedTensorsError,
-)
-from omnivec2.preprocess import Array
+from omnivec2.errors import ModelNotReadyError, OverloadedError
 from service.runtimes.base import Inference
+from service.runtimes.embedded.batch_cost import BatchCost
+from service.runtimes.embedded.batch_rows import Batch, length_bucket
+from service.runtimes.embedded.graph_pass import (
+    BATCH_ERRORS,
+    BatchedGraph,
+    BatchObserver,
+    Job,
+    run_before_meeting,
+    run_from_meeting,
+)
+from service.runtimes.ensemble import Dataflow
 from service.server.thread_priorities import lower_thread_priority
 
-Batch = Mapping[str, Array]
-
-# A worker thread survives every failure of a batch.
-_BATCH_ERRORS = (
-    OmniVecError,
-    ArithmeticError,
-    AttributeError,
-    LookupError,
-    MemoryError,
-    OSError,
-    RuntimeError,
-    TypeError,
-    ValueError,
-)
-
-
-class BatchedGraph(Protocol):
-    """A graph that computes batches."""
-
-    @property
-    def name(self) -> str:
-        """The graph's name, for metrics."""
-
-    @property
-    def max_rows(self) -> int:
-        """The most rows of one batch."""
-
-    @property
-    def pads(self) -> bool:
-        """Whether rows of different lengths may be padded to meet in a batch.
-
-        Not where an output is as long as an input: it would come back with the padding on.
-        """
-
-    def run(self, inputs: Batch) -> Batch:
-        """Compute a batch; called in a worker thread."""
-
-
-@dataclass(eq=False)
-class _Job:
-    """The rows of one request that wait for a worker."""
-
-    graph: BatchedGraph
-    inputs: Batch
-    rows: int
-    loop: asyncio.AbstractEventLoop
-    future: asyncio.Future[Inference]
-    arrived: float = field(default_factory=time.perf_counter)
+_MOST_LENGTHS = 4096
+"""The most lengths of one graph of which something is remembered."""
 
 
 class Batcher:
-    """Worker threads over one queue per graph and length bucket.
+    """Worker threads over one queue per graph and length in which jobs meet.
 
-    A queued job keeps its graph, so that a graph may be replaced while requests are under way.
+    A queued job keeps its graphs, so that a graph may be replaced while requests are under way.
 
     Args:
         workers: The number of batches that are computed at the same time.
         capacity: The number of rows that may wait.
-        on_batch: A callback for every computed batch: (graph's name, rows, seconds).
+        observer: The callbacks for every computed batch.
     """
 
-    def __init__(
-        self,
-        *,
-        workers: int,
-        capacity: int,
-        on_batch: Callable[[str, int, float], None] = lambda *_: None,
-    ) -> None:
+    def __init__(self, *, workers: int, capacity: int, observer: BatchObserver) -> None:
         self._capacity = capacity
-        self._on_batch = on_batch
-        self._queues: dict[Hashable, deque[_Job]] = {}
+        self._observer = observer
+        self._queues: dict[Hashable, deque[Job]] = {}
         self._waiting_rows = 0
         self._idle = 0
         self._closed = False
         self._changed = threading.Condition()
+        # Of the graph in which jobs meet: length -> cost.
+        self._costs: WeakKeyDictionary[BatchedGraph, dict[Hashable, BatchCost]] = (
+            WeakKeyDictionary()
+        )
+        # Of a tokenizer: shapes of its inputs -> length bucket of the trunk's.
+        self._lengths: WeakKeyDictionary[BatchedGraph, dict[Hashable, Hashable]] = (
+            WeakKeyDictionary()
+        )
         self._threads = [
-            threading.Thread(target=self._compute_batches, name=f"inference-{i}", daemon=True)
+            threading.Thread(target=self._work, name=f"inference-{i}", daemon=True)
             for i in range(workers)
         ]
         for thread in self._threads:
@@ -113,32 +73,41 @@ class Batcher:
         """The number of rows that wait for a worker."""
         return self._waiting_rows
 
-    async def submit(self, graph: BatchedGraph, inputs: Batch) -> Inference:
-        """Compute rows, perhaps in one batch with those of other calls.
+    async def submit(
+        self, dataflow: Dataflow, graphs: Sequence[BatchedGraph], inputs: Batch
+    ) -> list[Inference]:
+        """Compute rows, perhaps in batches with those of other calls.
 
-        Cancelling the call drops the rows if no worker has taken them.
+        Cancelling the call drops the rows if no worker has taken them, and else what is left
+        to be run.
 
         Args:
-            graph: The graph that computes them.
-            inputs: The graph's tensors: name -> array (batch, ...).
+            dataflow: The nodes to run.
+            graphs: The graph of each node.
+            inputs: The tensors of the request: name -> array (batch, ...).
+
+        Returns:
+            The answer of each node.
 
         Raises:
             OverloadedError: Too many rows are waiting.
-            ModelNotReadyError: The batcher was closed, or the graph's engine failed.
+            RefusedTensorsError: A graph cannot take these values.
+            ModelNotReadyError: The batcher was closed, or a graph's engine failed.
         """
-        loop = asyncio.get_running_loop()
         rows = len(next(iter(inputs.values())))
-        job = _Job(graph, inputs, rows, loop, loop.create_future())
+        future: asyncio.Future[list[Inference]] = asyncio.get_running_loop().create_future()
+        job = Job(dataflow, graphs, inputs, rows, future)
+        job.key = self._key_of(job)
         with self._changed:
             if self._closed:
                 raise ModelNotReadyError("the service is shutting down")
             if self._waiting_rows + rows > self._capacity:
                 message = f"{self._waiting_rows:,} samples are waiting already"
                 raise OverloadedError(message, reason="queue")
-            self._queues.setdefault(_bucket_of(graph, inputs), deque()).append(job)
+            self._queues.setdefault(job.key, deque()).append(job)
             self._waiting_rows += rows
             self._changed.notify()
-        return await job.future
+        return await future
 
     def close(self) -> None:
         """Finish the running batches and reject the waiting jobs; idempotent."""
@@ -150,14 +119,38 @@ class Batcher:
         rejected = [job for queue in self._queues.values() for job in queue]
         self._queues.clear()
         for job in rejected:
-            _deliver(job, ModelNotReadyError("the service is shutting down"))
+            job.failure = ModelNotReadyError("the service is shutting down")
+        _deliver(rejected)
 
-    def _compute_batches(self) -> None:
+    def _work(self) -> None:
         lower_thread_priority()
-        while (jobs := self._next_batch()) is not None:
-            self._run(jobs)
+        while (jobs := self._next_jobs()) is not None:
+            try:
+                self._run(jobs)
+            except BATCH_ERRORS as error:
+                left = [job for job in jobs if not job.is_over]
+                for job in left:
+                    job.failure = error
+                _deliver(left)
 
-    def _next_batch(self) -> list[_Job] | None:
+    def _run(self, jobs: list[Job]) -> None:
+        """Run jobs of one key through their graphs; those that join them are added to the list."""
+        started = time.perf_counter()
+        newcomers: Sequence[Job] = jobs
+        while newcomers and any(job.dataflow.meeting_level for job in newcomers):
+            run_before_meeting(newcomers, self._observer)
+            self._remember_lengths(newcomers)
+            _deliver([job for job in newcomers if job.is_over])
+            jobs[:] = [job for job in jobs if not job.is_over]
+            newcomers = self._joining_jobs(jobs)
+            jobs += newcomers
+        if not jobs:
+            return
+        run_from_meeting(jobs, self._observer, _deliver)
+        if all(len(job.runs) == len(job.graphs) for job in jobs):
+            self._learn_cost(jobs, time.perf_counter() - started)
+
+    def _next_jobs(self) -> list[Job] | None:
         """Wait for jobs; an empty list if all were cancelled, None once the batcher is closed."""
         with self._changed:
             self._idle += 1
@@ -167,88 +160,108 @@ class Batcher:
             if self._closed:
                 return None
             key, queue = min(self._queues.items(), key=lambda item: item[1][0].arrived)
-            waiting = sum(job.rows for job in queue)
+            waiting = sum([job.rows for job in queue])
             # Rows are shared out evenly when other workers have nothing to do.
-            share = min(-(-waiting // (self._idle + 1)), queue[0].graph.max_rows)
-            jobs: list[_Job] = []
-            rows = 0
-            while queue and (not rows or rows + queue[0].rows <= share):
-                job = queue.popleft()
-                self._waiting_rows -= job.rows
-                # A cancelled job must not take up room in the batch.
-                if not job.future.cancelled():
-                    jobs.append(job)
-                    rows += job.rows
-            if not queue:
-                del self._queues[key]
-            return jobs
+            share = -(-waiting // (self._idle + 1))
+            return self._take(key, min(share, self._most_rows(queue[0])), at_least_one=True)
 
-    def _run(self, jobs: Sequence[_Job]) -> None:
-        jobs = [job for job in jobs if not job.future.cancelled()]
-        if not jobs:
-            return
-        started = time.perf_counter()
-        try:
-            outputs = jobs[0].graph.run(merge_batches([job.inputs for job in jobs]))
-        except _BATCH_ERRORS as error:
-            if isinstance(error, RefusedTensorsError) and len(jobs) > 1:
-                # One request's values must not fail those it happened to meet.
-                for job in jobs:
-                    self._run([job])
-                return
-            for job in jobs:
-                _deliver(job, error)
-            return
-        seconds = time.perf_counter() - started
-        total = sum(job.rows for job in jobs)
-        self._on_batch(jobs[0].graph.name, total, seconds)
-        start = 0
+    def _joining_jobs(self, jobs: Sequence[Job]) -> list[Job]:
+        """Take jobs that have arrived meanwhile and may run with these; no idle worker would."""
+        with self._changed:
+            if not jobs or self._idle or self._closed or jobs[0].key not in self._queues:
+                return []
+            room = self._most_rows(jobs[0]) - sum([job.rows for job in jobs])
+            return self._take(jobs[0].key, room)
+
+    def _take(self, key: Hashable, most: int, *, at_least_one: bool = False) -> list[Job]:
+        """Take jobs from a queue, up to a number of rows; called with the lock held."""
+        queue = self._queues[key]
+        jobs: list[Job] = []
+        rows = 0
+        while queue and ((at_least_one and not rows) or rows + queue[0].rows <= most):
+            job = queue.popleft()
+            self._waiting_rows -= job.rows
+            # A cancelled job must not take up room in the batch.
+            if not job.future.cancelled():
+                jobs.append(job)
+                rows += job.rows
+        if not queue:
+            del self._queues[key]
+        return jobs
+
+    def _key_of(self, job: Job) -> Hashable:
+        """Return the key of the jobs that may meet: the graph in which they do, and the length.
+
+        How long a tokenizer's output is, is known once it has run on such inputs; until then
+        a job meets only those with equal inputs.
+        """
+        graph, source = _meeting_graphs(job)
+        if source is None:
+            names = [origin.tensor for _, origin in job.dataflow.nodes[0].inputs]
+            return id(graph), length_bucket([job.inputs[name] for name in names], graph.pads)
+        shapes = _shapes_of(job)
+        lengths = self._lengths.get(source)
+        known = lengths.get(shapes) if lengths else None
+        return id(graph), (id(source), shapes) if known is None else known
+
+    def _remember_lengths(self, jobs: Sequence[Job]) -> None:
+        """Learn how long the outputs of tokenizers are."""
         for job in jobs:
-            rows = slice(start, start := start + job.rows)
-            own = {name: array[rows] for name, array in outputs.items()}
-            share = seconds * job.rows / total
-            _deliver(job, Inference(own, started - job.arrived, seconds, share))
+            graph, source = _meeting_graphs(job)
+            if source is None or job.is_over:
+                continue
+            with self._changed:
+                lengths = self._lengths.setdefault(source, {})
+                if (shapes := _shapes_of(job)) in lengths:
+                    continue
+                if len(lengths) >= _MOST_LENGTHS:
+                    lengths.clear()
+                given = job.inputs_of(job.dataflow.meeting_node)
+                arrays = [rows.array for rows in given.values()]
+                lengths[shapes] = length_bucket(arrays, graph.pads)
+
+    def _most_rows(self, job: Job) -> int:
+        """Return at how many rows a batch with this job is closed; called with the lock held."""
+        graph, _ = _meeting_graphs(job)
+        cost = self._costs.get(graph, {}).get(job.key)
+        return graph.max_rows if cost is None else cost.worthwhile_rows(graph.max_rows)
+
+    def _learn_cost(self, jobs: Sequence[Job], seconds: float) -> None:
+        graph, _ = _meeting_graphs(jobs[0])
+        rows = sum([job.rows for job in jobs])
+        with self._changed:
+            costs = self._costs.setdefault(graph, {})
+            if jobs[0].key not in costs and len(costs) >= _MOST_LENGTHS:
+                costs.clear()
+            costs.setdefault(jobs[0].key, BatchCost()).observe(rows, seconds)
 
 
-def merge_batches(batches: Sequence[Batch]) -> Batch:
-    """Join batches along their first axis; shorter ones are padded with zeros at the end."""
-    if len(batches) == 1:
-        return batches[0]
-    merged: dict[str, Array] = {}
-    for name, first in batches[0].items():
-        arrays = [batch[name] for batch in batches]
-        shape = tuple(max(sizes) for sizes in zip(*(a.shape[1:] for a in arrays), strict=True))
-        if all(a.shape[1:] == shape for a in arrays):
-            merged[name] = np.concatenate(arrays)
-            continue
-        padded = np.zeros((sum(map(len, arrays)), *shape), dtype=first.dtype)
-        start = 0
-        for array in arrays:
-            rows = slice(start, start := start + len(array))
-            padded[(rows, *(slice(0, size) for size in array.shape[1:]))] = array
-        merged[name] = padded
-    return merged
+def _meeting_graphs(job: Job) -> tuple[BatchedGraph, BatchedGraph | None]:
+    """Return the graph in which a job meets others, and the one before it, if there is one."""
+    node = job.dataflow.meeting_node
+    source = next(iter(job.dataflow.nodes[node].sources), None)
+    return job.graphs[node], None if source is None else job.graphs[source]
 
 
-def _bucket_of(graph: BatchedGraph, inputs: Batch) -> Hashable:
-    """Return the key of the jobs that may meet: padding at most doubles any of their axes."""
-    if not graph.pads:
-        return id(graph), tuple(array.shape[1:] for array in inputs.values())
-    return id(graph), tuple(
-        tuple((size - 1).bit_length() for size in array.shape[1:]) for array in inputs.values()
-    )
+def _shapes_of(job: Job) -> Hashable:
+    return tuple([array.shape[1:] for array in job.inputs.values()])
 
 
-def _deliver(job: _Job, result: Inference | Exception) -> None:
-    """Hand a result over to the event loop of its request."""
+def _deliver(jobs: Sequence[Job]) -> None:
+    """Hand the results of jobs that are over to the event loops of their requests."""
+    by_loop: dict[asyncio.AbstractEventLoop, list[Job]] = {}
+    for job in jobs:
+        by_loop.setdefault(job.future.get_loop(), []).append(job)
+    for loop, of_loop in by_loop.items():
+        if not loop.is_closed():
+            loop.call_soon_threadsafe(_set_results, of_loop)
 
-    def set_result() -> None:
+
+def _set_results(jobs: Sequence[Job]) -> None:
+    for job in jobs:
         if job.future.done():
-            return
-        if isinstance(result, Exception):
-            job.future.set_exception(result)
+            continue
+        if job.failure is not None:
+            job.future.set_exception(job.failure)
         else:
-            job.future.set_result(result)
-
-    if not job.loop.is_closed():
-        job.loop.call_soon_threadsafe(set_result)
+            job.future.set_result(job.answers())

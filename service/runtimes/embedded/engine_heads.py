@@ -10,9 +10,10 @@ from omnivec2.errors import ArtifactError
 from omnivec2.preprocess import Array
 from service.runtimes.base import Model, generation_of
 from service.runtimes.embedded.engines.base import Engine, LoadOptions
+from service.runtimes.embedded.graph_runs import Graphs
 from service.runtimes.embedded.repository_reader import StoredGraph, read_repository
 from service.runtimes.embedded.served_graph import ServedGraph
-from service.runtimes.embedded.warm_up import Graphs, warm_up
+from service.runtimes.embedded.warm_up import warm_up
 
 
 @dataclass(frozen=True)

@@ -22,20 +22,20 @@ from omnivec2.errors import ArtifactError, ModelNotReadyError, RefusedTensorsErr
 from omnivec2.passport import EnginePrecision
 from omnivec2.preprocess import Array
 from service.runtimes.base import Execution, Model
-from service.runtimes.embedded.engine_options import (
+from service.runtimes.embedded.engine_choice.engine_options import (
     AvailableOptions,
     EngineOption,
     available_options,
     distinct_options,
 )
-from service.runtimes.embedded.engine_ranking import (
+from service.runtimes.embedded.engine_choice.engine_ranking import (
     RankedOption,
     measurement_digest,
     rank_options,
 )
+from service.runtimes.embedded.engine_choice.measurement_cache import MeasurementCache
 from service.runtimes.embedded.engines.base import LoadOptions
 from service.runtimes.embedded.graph_runs import Graphs, run_model
-from service.runtimes.embedded.measurement_cache import MeasurementCache
 from service.runtimes.embedded.repository_reader import StoredGraph, StoredModel
 from service.runtimes.embedded.served_graph import ServedGraph
 from service.runtimes.embedded.warm_up import warm_up

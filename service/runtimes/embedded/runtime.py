@@ -14,6 +14,7 @@ from omnivec2.spec import model_name
 from service.request_context import REQUEST
 from service.runtimes.base import Health, Inference, Model, generation_of
 from service.runtimes.embedded.batcher import Batcher
+from service.runtimes.embedded.graph_pass import BatchObserver
 from service.runtimes.embedded.graph_runs import Graphs
 from service.runtimes.embedded.heap import freed_memory_returned
 from service.runtimes.embedded.model_loader import LoadedModels, ModelLoader
@@ -22,7 +23,13 @@ from service.runtimes.embedded.repository_reader import (
     read_repository,
     signatures,
 )
-from service.runtimes.ensemble import run_steps
+from service.runtimes.ensemble import (
+    Dataflow,
+    collect_answers,
+    record_spans,
+    resolve_dataflow,
+    single_part,
+)
 from service.settings import Settings
 
 _LOG = logging.getLogger(__name__)
@@ -37,15 +44,18 @@ class EmbeddedRuntime:
     Args:
         settings: The place of the repository, the engine and the numbers of threads.
         on_batch: A callback for every computed batch: (model or part, rows, seconds).
+        on_tokens: A callback for every batch that has masks: (model or part, real tokens,
+            tokens of padding).
     """
 
     def __init__(
         self,
         settings: Settings,
         on_batch: Callable[[str, int, float], None] = lambda *_: None,
+        on_tokens: Callable[[str, int, int], None] = lambda *_: None,
     ) -> None:
         self._settings = settings
-        self._on_batch = on_batch
+        self._observer = BatchObserver(on_batch, on_tokens)
         self._loader = ModelLoader(settings)
         self._models: Mapping[str, Model] = {}
         self._signatures: Mapping[str, object] = {}
@@ -68,7 +78,7 @@ class EmbeddedRuntime:
         self._batcher = Batcher(
             workers=self._settings.inference_workers,
             capacity=self._settings.max_queue_rows,
-            on_batch=self._on_batch,
+            observer=self._observer,
         )
         seconds = time.perf_counter() - started
         _LOG.info("%d models loaded in %.1f s", len(self._models), seconds)
@@ -93,29 +103,27 @@ class EmbeddedRuntime:
 
     async def infer(self, model: Model, inputs: Mapping[str, Array]) -> Inference:
         """Run a batch; see ``Runtime.infer``."""
-        if model.steps:
-            (inference,) = await self.infer_all([model], inputs)
-            return inference
-        return await self._submit(self._graphs_of(model), model.name, model.version, inputs)
+        (inference,) = await self._submit([model], resolve_dataflow([model]), inputs)
+        return inference
 
     async def infer_all(
         self, models: Sequence[Model], inputs: Mapping[str, Array]
     ) -> list[Inference]:
         """Run a batch through several models; see ``Runtime.infer_all``."""
-        if not all(model.steps for model in models):
+        # Heads of different engines have no step in common, although its name is the same.
+        engines = {m.execution and (m.execution.engine, m.execution.precision) for m in models}
+        if len(engines) > 1 or not all(model.steps for model in models):
             return list(await asyncio.gather(*(self.infer(model, inputs) for model in models)))
-        graphs = {key: graph for m in models for key, graph in self._graphs_of(m).items()}
-
-        async def run_part(name: str, version: str, given: Mapping[str, Array]) -> Inference:
-            return await self._submit(graphs, name, version, given)
-
-        return await run_steps(models, inputs, run_part)
+        return await self._submit(models, resolve_dataflow(models), inputs)
 
     async def decode(self, model: Model, inputs: Mapping[str, Array]) -> Inference:
         """Run one step of a decoder; see ``Runtime.decode``."""
         generation = generation_of(model)
-        graphs = self._graphs_of(model)
-        return await self._submit(graphs, generation.decoder, generation.version, inputs)
+        names = [tensor.name for tensor in generation.inputs]
+        outputs = [tensor.name for tensor in generation.outputs]
+        step = single_part(generation.decoder, generation.version, tuple(names), tuple(outputs))
+        (inference,) = await self._submit([model], step, inputs)
+        return inference
 
     async def health(self) -> Health:
         """Return the health: ready once every required model is loaded, or any if none is."""
@@ -147,17 +155,18 @@ class EmbeddedRuntime:
         return self._graphs[model]
 
     async def _submit(
-        self, graphs: Graphs, name: str, version: str, inputs: Mapping[str, Array]
-    ) -> Inference:
+        self, models: Sequence[Model], dataflow: Dataflow, inputs: Mapping[str, Array]
+    ) -> list[Inference]:
+        """Run the nodes of a dataflow in graphs of some models; record each in the trace."""
+        graphs = {key: graph for m in models for key, graph in self._graphs_of(m).items()}
         if self._batcher is None:
             raise ModelNotReadyError("the service is shutting down")
+        nodes = [graphs[node.part, node.version] for node in dataflow.nodes]
         started = time.perf_counter()
-        inference = await self._batcher.submit(graphs[name, version], inputs)
+        runs = await self._batcher.submit(dataflow, nodes, inputs)
         if spans := REQUEST.get().spans:
-            spans.record_stage("queue", started, inference.queue_seconds, name)
-            taken = started + inference.queue_seconds
-            spans.record_stage("compute", taken, inference.compute_seconds, name)
-        return inference
+            record_spans(spans, dataflow, runs, started)
+        return collect_answers(dataflow, inputs, runs)
 
     async def _load_changes(self) -> None:
         """Load new and changed models and drop those that are gone.

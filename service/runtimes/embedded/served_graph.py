@@ -9,6 +9,7 @@ from omnivec2.errors import ArtifactError
 from omnivec2.preprocess import Array
 from service.runtimes.embedded.engines.base import LoadedGraph
 from service.runtimes.embedded.repository_reader import StoredGraph
+from service.runtimes.embedded.token_padding import token_tensors
 
 
 class ServedGraph:
@@ -23,6 +24,7 @@ class ServedGraph:
         name: The name of the model or part.
         max_rows: The most rows of one batch.
         pads: Whether rows of different lengths may be padded to meet in a batch.
+        token_tensors: The names of its tensors of which padding may be cut off.
 
     Raises:
         ArtifactError: The graph's tensors are not those of its configuration.
@@ -32,6 +34,7 @@ class ServedGraph:
         self.name = stored.name
         self.max_rows = min(stored.max_batch_size, max_rows)
         self.pads = _may_be_padded(loaded)
+        self.token_tensors = token_tensors(loaded.inputs, loaded.outputs)
         self._loaded = loaded
         # A replaced graph is freed once the last request that holds it is answered.
         self._finalizer = weakref.finalize(self, loaded.close)

@@ -17,7 +17,7 @@ from omnivec2_cli.tables import (
     keys_table,
     print_answers,
 )
-from service.runtimes.embedded.engine_report import EngineReport, OptionReport
+from service.runtimes.embedded.engine_choice.engine_report import EngineReport, OptionReport
 from tests.support.tiny_models import classification, tiny_heads
 
 

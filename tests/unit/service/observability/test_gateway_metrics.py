@@ -179,6 +179,15 @@ def test_every_metric_is_described_under_the_name_it_is_scraped_by() -> None:
     run(test)
 
 
+def test_the_tokens_of_batches_are_counted_by_model_and_kind() -> None:
+    metrics = Metrics()
+    metrics.observe_tokens("trunk", 37, 3)
+    metrics.observe_tokens("trunk", 30, 10)
+    text = metrics.exposition().decode()
+    assert 'omnivec2_batch_tokens_total{kind="real",model="trunk"} 67.0' in text
+    assert 'omnivec2_batch_tokens_total{kind="padding",model="trunk"} 13.0' in text
+
+
 def test_a_request_costs_little() -> None:
     metrics = Metrics()
 

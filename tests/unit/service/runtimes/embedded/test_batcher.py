@@ -9,7 +9,10 @@ import pytest
 
 from omnivec2.errors import ModelNotReadyError, OverloadedError, RefusedTensorsError
 from omnivec2.preprocess import Array
-from service.runtimes.embedded.batcher import Batcher, merge_batches
+from service.runtimes.base import Inference
+from service.runtimes.embedded.batcher import Batcher
+from service.runtimes.embedded.graph_pass import BatchObserver
+from service.runtimes.ensemble import single_part
 
 
 class Engine:
@@ -39,12 +42,23 @@ class Lane:
 
     max_rows = 8
     pads = True
+    token_tensors: frozenset[str] = frozenset()
 
     def __init__(self, engine: Engine, name: str) -> None:
         self.engine, self.name = engine, name
 
     def run(self, inputs: Mapping[str, Array]) -> Mapping[str, Array]:
         return self.engine.compute(self.name, inputs)
+
+
+def submit(batcher: Batcher, lane: Lane, inputs: Mapping[str, Array]):
+    """Submit rows for one graph by itself."""
+    return first_of(batcher.submit(single_part(lane.name, "1", ("x",), ("y",)), [lane], inputs))
+
+
+async def first_of(call) -> Inference:
+    (answer,) = await call
+    return answer
 
 
 def rows(*values: float) -> dict[str, Array]:
@@ -55,10 +69,10 @@ async def pile_up(batcher: Batcher, engine: Engine, *jobs: tuple[str, dict[str, 
     """Submit one job that keeps the worker busy and the others behind it; then let go."""
     engine.gate.clear()
     engine.entered.clear()
-    first = asyncio.create_task(batcher.submit(engine.lanes["b"], rows(0)))
+    first = asyncio.create_task(submit(batcher, engine.lanes["b"], rows(0)))
     await asyncio.to_thread(engine.entered.wait, 5)
     tasks = [
-        asyncio.create_task(batcher.submit(engine.lanes[name], inputs)) for name, inputs in jobs
+        asyncio.create_task(submit(batcher, engine.lanes[name], inputs)) for name, inputs in jobs
     ]
     await asyncio.sleep(0)
     engine.gate.set()
@@ -71,7 +85,7 @@ def run(test, **options):
 
     async def main() -> None:
         engine = Engine()
-        batcher = Batcher(**{"workers": 1, "capacity": 20, **options})
+        batcher = Batcher(**{"workers": 1, "capacity": 20, "observer": BatchObserver(), **options})
         try:
             await test(batcher, engine)
         finally:
@@ -83,7 +97,7 @@ def run(test, **options):
 
 def test_a_lone_request_is_computed_at_once() -> None:
     async def test(batcher: Batcher, engine: Engine) -> None:
-        answer = await batcher.submit(engine.lanes["a"], rows(1, 2))
+        answer = await submit(batcher, engine.lanes["a"], rows(1, 2))
         assert answer.outputs["y"].ravel().tolist() == [2, 4]
         assert answer.compute_seconds >= 0
 
@@ -152,9 +166,9 @@ def test_a_failing_batch_fails_its_requests_and_not_the_next() -> None:
     async def test(batcher: Batcher, engine: Engine) -> None:
         engine.failure = ModelNotReadyError("broken")
         with pytest.raises(ModelNotReadyError, match="broken"):
-            await batcher.submit(engine.lanes["a"], rows(1))
+            await submit(batcher, engine.lanes["a"], rows(1))
         engine.failure = None
-        assert (await batcher.submit(engine.lanes["a"], rows(1))).outputs["y"].item() == 2
+        assert (await submit(batcher, engine.lanes["a"], rows(1))).outputs["y"].item() == 2
 
     run(test)
 
@@ -174,15 +188,15 @@ def test_a_cancelled_request_is_not_computed() -> None:
     async def test(batcher: Batcher, engine: Engine) -> None:
         engine.gate.clear()
         engine.entered.clear()
-        busy = asyncio.create_task(batcher.submit(engine.lanes["b"], rows(0)))
+        busy = asyncio.create_task(submit(batcher, engine.lanes["b"], rows(0)))
         await asyncio.to_thread(engine.entered.wait, 5)
-        left = asyncio.create_task(batcher.submit(engine.lanes["a"], rows(1)))
+        left = asyncio.create_task(submit(batcher, engine.lanes["a"], rows(1)))
         await asyncio.sleep(0)
         left.cancel()
         await asyncio.gather(left, return_exceptions=True)
         engine.gate.set()
         await busy
-        await batcher.submit(engine.lanes["b"], rows(2))
+        await submit(batcher, engine.lanes["b"], rows(2))
         assert ("a", 1) not in engine.batches
 
     run(test)
@@ -192,9 +206,11 @@ def test_cancelled_requests_take_no_place_in_a_batch() -> None:
     async def test(batcher: Batcher, engine: Engine) -> None:
         engine.gate.clear()
         engine.entered.clear()
-        busy = asyncio.create_task(batcher.submit(engine.lanes["b"], rows(0)))
+        busy = asyncio.create_task(submit(batcher, engine.lanes["b"], rows(0)))
         await asyncio.to_thread(engine.entered.wait, 5)
-        tasks = [asyncio.create_task(batcher.submit(engine.lanes["a"], rows(i))) for i in range(16)]
+        tasks = [
+            asyncio.create_task(submit(batcher, engine.lanes["a"], rows(i))) for i in range(16)
+        ]
         await asyncio.sleep(0)
         for task in tasks[:8]:
             task.cancel()
@@ -211,9 +227,9 @@ def test_closing_refuses_what_waits_and_what_comes() -> None:
     async def test(batcher: Batcher, engine: Engine) -> None:
         engine.gate.clear()
         engine.entered.clear()
-        busy = asyncio.create_task(batcher.submit(engine.lanes["b"], rows(1)))
+        busy = asyncio.create_task(submit(batcher, engine.lanes["b"], rows(1)))
         await asyncio.to_thread(engine.entered.wait, 5)
-        waiting = asyncio.create_task(batcher.submit(engine.lanes["a"], rows(1)))
+        waiting = asyncio.create_task(submit(batcher, engine.lanes["a"], rows(1)))
         await asyncio.sleep(0)
         closing = asyncio.create_task(asyncio.to_thread(batcher.close))
         await asyncio.sleep(0.05)
@@ -223,7 +239,7 @@ def test_closing_refuses_what_waits_and_what_comes() -> None:
         with pytest.raises(ModelNotReadyError):
             await waiting
         with pytest.raises(ModelNotReadyError):
-            await batcher.submit(engine.lanes["a"], rows(1))
+            await submit(batcher, engine.lanes["a"], rows(1))
 
     run(test)
 
@@ -231,15 +247,9 @@ def test_closing_refuses_what_waits_and_what_comes() -> None:
 def test_idle_workers_share_what_waits() -> None:
     async def test(batcher: Batcher, engine: Engine) -> None:
         answers = await asyncio.gather(
-            *(batcher.submit(engine.lanes["a"], rows(i)) for i in range(8))
+            *(submit(batcher, engine.lanes["a"], rows(i)) for i in range(8))
         )
         assert [a.outputs["y"].item() for a in answers] == [i * 2 for i in range(8)]
         assert batcher.waiting_rows == 0
 
     run(test, workers=3)
-
-
-def test_merging_pads_the_shorter_with_zeros() -> None:
-    merged = merge_batches([{"x": np.ones((1, 2), np.int32)}, {"x": np.ones((2, 3), np.int32)}])
-    assert merged["x"].tolist() == [[1, 1, 0], [1, 1, 1], [1, 1, 1]]
-    assert merged["x"].dtype == np.int32

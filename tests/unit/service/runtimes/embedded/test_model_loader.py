@@ -12,8 +12,8 @@ import pytest
 from omnivec2.errors import ArtifactError
 from omnivec2.passport import GATE_FILE
 from service.app import create_app
-from service.runtimes.embedded.engine_options import AvailableOptions, EngineOption
-from service.runtimes.embedded.engine_report import report_engines
+from service.runtimes.embedded.engine_choice.engine_options import AvailableOptions, EngineOption
+from service.runtimes.embedded.engine_choice.engine_report import report_engines
 from service.runtimes.embedded.engines.base import Engine
 from service.runtimes.embedded.engines.onnxruntime import OnnxRuntimeCpu
 from service.runtimes.embedded.model_loader import LoadedModels, ModelLoader

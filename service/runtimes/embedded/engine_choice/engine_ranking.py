@@ -16,8 +16,8 @@ import numpy as np
 
 from omnivec2.errors import ArtifactError, ModelNotReadyError, RefusedTensorsError
 from omnivec2.preprocess import Array
-from service.runtimes.embedded.engine_options import EngineOption
-from service.runtimes.embedded.measurement_cache import MeasurementCache, digest_of
+from service.runtimes.embedded.engine_choice.engine_options import EngineOption
+from service.runtimes.embedded.engine_choice.measurement_cache import MeasurementCache, digest_of
 from service.runtimes.embedded.repository_reader import StoredModel
 
 _LOG = logging.getLogger(__name__)

@@ -6,7 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from service.runtimes.embedded.measurement_cache import MeasurementCache, machine_digest
+from service.runtimes.embedded.engine_choice.measurement_cache import (
+    MeasurementCache,
+    machine_digest,
+)
 
 CPU = """processor\t: {number}
 model name\t: A Processor

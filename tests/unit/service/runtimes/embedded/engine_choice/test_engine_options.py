@@ -8,8 +8,8 @@ import pytest
 
 from omnivec2.errors import ArtifactError
 from omnivec2.passport import INT8_GRAPH_FILE
-from service.runtimes.embedded import engine_options
-from service.runtimes.embedded.engine_options import (
+from service.runtimes.embedded.engine_choice import engine_options
+from service.runtimes.embedded.engine_choice.engine_options import (
     EngineOption,
     available_options,
     distinct_options,
