@@ -17,8 +17,9 @@ _NOT_ENGINES = frozenset({"base", "find_engine"})
 
 
 def engine_names() -> list[str]:
-    """Return the names of the engines in this package."""
-    return sorted({module.name for module in iter_modules(engines.__path__)} - _NOT_ENGINES)
+    """Return the names of the engines in this package; its subpackages are parts of engines."""
+    modules = {module.name for module in iter_modules(engines.__path__) if not module.ispkg}
+    return sorted(modules - _NOT_ENGINES)
 
 
 def find_engine(name: str) -> Engine:

@@ -1,0 +1,1 @@
+"""What the OpenVINO engine does to a graph between its file and the compiler."""
