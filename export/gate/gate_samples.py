@@ -48,24 +48,27 @@ def candidate_samples(head: HeadSpec, folder: Path, count: int) -> list[Sample]:
     rng = np.random.default_rng(0)
     if real := _real_samples(head, folder):
         chosen = [real[index] for index in _spread(len(real), count)]
-        chosen += islice(_variations(head, real, rng), count - len(chosen))
-        return [_rounded(sample) for sample in chosen]
+        varied = map(_rounded, _variations(head, real, rng))
+        chosen += islice(varied, count - len(chosen))
+        return chosen
     lengths = {name: axis.examples[-1] for name, axis in length_axes(head).items()}
     batch = random_inputs(head, count, lengths, rng)
     return [{name: array[row] for name, array in batch.items()} for row in range(count)]
 
 
 def _real_samples(head: HeadSpec, folder: Path) -> list[Sample]:
-    """Return the samples of all written inputs and of all files that a head takes."""
+    """Return the different samples of all written inputs and all files that a head takes."""
     preprocessor = preprocessor_for(head)
-    samples: list[Sample] = []
+    samples: dict[bytes, Sample] = {}
     for native in _decoded(head, preprocessor, folder / head.modality.value):
         try:
             prepared = preprocessor.prepare(native).samples
         except OmniVecError:
             continue
-        samples += [prepared[index] for index in _spread(len(prepared), _SAMPLES_PER_FILE)]
-    return samples
+        for index in _spread(len(prepared), _SAMPLES_PER_FILE):
+            sample = _rounded(prepared[index])
+            samples.setdefault(b"".join(array.tobytes() for array in sample.values()), sample)
+    return list(samples.values())
 
 
 def _decoded(
