@@ -30,7 +30,6 @@ GATE_FILES = Path(__file__).resolve().parents[2] / "tests" / "data"
 """Files of every modality that come with the source; not part of an installed package."""
 
 _SAMPLES_PER_FILE = 32
-_NUMBER_SPREAD = 0.3
 _PIXEL_BITS = 0xF0
 _STEP_LEVELS = 64
 """Pixels are rounded to 16 levels, numbers to steps of an eighth of their spread: real inputs
@@ -51,6 +50,11 @@ def candidate_samples(head: HeadSpec, folder: Path, count: int) -> list[Sample]:
         varied = map(_rounded, _variations(head, real, rng))
         chosen += islice(varied, count - len(chosen))
         return chosen
+    return _drawn(head, count, rng)
+
+
+def _drawn(head: HeadSpec, count: int, rng: np.random.Generator) -> list[Sample]:
+    """Return inputs that the pre-processor draws."""
     lengths = {name: axis.examples[-1] for name, axis in length_axes(head).items()}
     batch = random_inputs(head, count, lengths, rng)
     return [{name: array[row] for name, array in batch.items()} for row in range(count)]
@@ -101,21 +105,20 @@ def _variations(
 ) -> Iterator[Sample]:
     """Yield variations of samples without end; none of what is only written, which repeats."""
     if head.modality is Modality.TABULAR:
+        rows = [*real, *_drawn(head, len(real), rng)]
         while True:
-            yield _mixed_row(real, rng)
+            yield _mixed_row(rows, rng)
     if is_varied(head.modality):
         for sample in cycle(real):
             yield vary(head.modality, sample, rng)
 
 
 def _mixed_row(rows: Sequence[Sample], rng: np.random.Generator) -> Sample:
-    """Return a row of a table each of whose columns is that of some row, numbers a bit off."""
+    """Return a row of a table each of whose columns is that of some row."""
     mixed: dict[str, Array] = {}
     for name, first in rows[0].items():
         columns = [rows[int(rng.integers(len(rows)))][name][place] for place in range(len(first))]
         mixed[name] = np.asarray(columns, first.dtype)
-        if first.dtype.kind == "f":  # standardised numbers
-            mixed[name] += rng.normal(0, _NUMBER_SPREAD, len(first)).astype(first.dtype)
     return mixed
 
 

@@ -16,12 +16,12 @@ ROWS = 16
 SPEC: HeadSpec = classification("imu/activity", "walking", "sitting", "lying")
 
 
-def make_weights(layers: int = 4, width: int = 32) -> Weights:
+def make_weights(layers: int = 6, width: int = 32) -> Weights:
     """Weights of some layers of tanh over the 64 x 9 numbers of a recording."""
     rng = np.random.default_rng(0)
     sizes = [64 * 9, *[width] * (layers - 1), 3]
     return [
-        rng.normal(0, 2 / np.sqrt(before), (before, after)).astype(np.float32)
+        rng.normal(0, 2.5 / np.sqrt(before), (before, after)).astype(np.float32)
         for before, after in pairwise(sizes)
     ]
 

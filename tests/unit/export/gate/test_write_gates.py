@@ -41,7 +41,7 @@ class Recordings(nn.Module):
         self.name = name
         with torch.no_grad():
             for parameter in self.parameters():
-                parameter.mul_(4)
+                parameter.mul_(8)
         self.eval()
 
     def forward(self, route: str, inputs: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
