@@ -10,6 +10,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from export.export_report import result_table
 from export.exported_checkpoint import ExportedCheckpoint, read_exported_checkpoint
+from export.gate.gate_samples import GATE_FILES
+from export.gate.write_gates import write_gates
 from export.graphs.decoder_step import decoder_part
 from export.graphs.export_graph import Exporter, ExportResult
 from export.graphs.export_parts import export_part, export_shared
@@ -38,6 +40,7 @@ def export_checkpoint(
     force: bool = True,
     opset: int = DEFAULT_OPSET,
     samples: Samples | None = None,
+    gate_files: Path = GATE_FILES,
     console: Console | None = None,
 ) -> list[ExportResult]:
     """Export the heads of a checkpoint into its ``models/`` and ``parts/``; print a table.
@@ -49,6 +52,8 @@ def export_checkpoint(
         force: Whether to export also what is up to date.
         opset: The ONNX operator set, at most 23.
         samples: A map from heads to real pre-processed samples, for parity beside random ones.
+        gate_files: A folder with a folder of files per modality, from which the inputs of the
+            accuracy gate are made.
         console: The console for progress and table; standard output if None.
 
     Returns:
@@ -90,6 +95,8 @@ def export_checkpoint(
             on_result(_export_whole(network, exporter, head, target, real, decoders.get(head.name)))
         if in_parts := ready.get(Layout.SHARED):
             export_shared(network, exporter, in_parts, on_result, decoders)
+        exported = {head.name: head for some in ready.values() for head in some}
+        write_gates(source.checkpoint, network, list(exported.values()), gate_files)
     console.print(result_table(results))
     for result in results:
         if not result.ok:

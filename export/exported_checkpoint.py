@@ -4,6 +4,7 @@
 
     models/<modality>_<task>/    model.onnx  passport.json    the head in one piece
                                  ensemble.json                the passport of the head in parts
+                                 gate.npz                     real inputs with reference answers
     parts/<part>/                model.onnx  passport.json  part.json
 
 Needs neither torch nor onnx.
@@ -20,6 +21,7 @@ from omnivec2.checkpoint import Checkpoint, read_checkpoint
 from omnivec2.errors import PassportError
 from omnivec2.parts import PartSpec
 from omnivec2.passport import (
+    GATE_FILE,
     GRAPH_FILE,
     PASSPORT_FILE,
     WEIGHTS_FILE,
@@ -119,6 +121,12 @@ class ExportedCheckpoint:
             PASSPORT_FILE: directory / PASSPORT_FILE,
             WEIGHTS_FILE: self.checkpoint.weights_path,
         }
+
+    def gate_files(self, head: HeadSpec, passport: Passport) -> dict[str, Path]:
+        """Return the gate file of a head as ``graph_files`` does; none if its passport has none."""
+        if GATE_FILE not in passport.files:
+            return {}
+        return {GATE_FILE: self.checkpoint.model_directory(head) / GATE_FILE}
 
     def _passport(self, path: Path) -> Passport:
         if path not in self._passports:

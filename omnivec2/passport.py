@@ -100,7 +100,7 @@ class Passport(_Frozen):
     )
     checkpoint_digest: Sha256
     files: dict[FileName, Sha256] = Field(
-        description="file beside the passport -> its sha256; none for an ensemble"
+        description="file beside the passport -> its sha256; an ensemble has no graph"
     )
     content_digest: Sha256 | None = Field(
         default=None, description="part: sha256 of its tensors' specs and of the weights it reads"

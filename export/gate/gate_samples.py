@@ -30,7 +30,6 @@ GATE_FILES = Path(__file__).resolve().parents[2] / "tests" / "data"
 """Files of every modality that come with the source; not part of an installed package."""
 
 _SAMPLES_PER_FILE = 32
-_NUMBER_SPREAD = 0.3
 _PIXEL_BITS = 0xF0
 _STEP_LEVELS = 64
 """Pixels are rounded to 16 levels, numbers to steps of an eighth of their spread: real inputs
@@ -48,24 +47,32 @@ def candidate_samples(head: HeadSpec, folder: Path, count: int) -> list[Sample]:
     rng = np.random.default_rng(0)
     if real := _real_samples(head, folder):
         chosen = [real[index] for index in _spread(len(real), count)]
-        chosen += islice(_variations(head, real, rng), count - len(chosen))
-        return [_rounded(sample) for sample in chosen]
+        varied = map(_rounded, _variations(head, real, rng))
+        chosen += islice(varied, count - len(chosen))
+        return chosen
+    return _drawn(head, count, rng)
+
+
+def _drawn(head: HeadSpec, count: int, rng: np.random.Generator) -> list[Sample]:
+    """Return inputs that the pre-processor draws."""
     lengths = {name: axis.examples[-1] for name, axis in length_axes(head).items()}
     batch = random_inputs(head, count, lengths, rng)
     return [{name: array[row] for name, array in batch.items()} for row in range(count)]
 
 
 def _real_samples(head: HeadSpec, folder: Path) -> list[Sample]:
-    """Return the samples of all written inputs and of all files that a head takes."""
+    """Return the different samples of all written inputs and all files that a head takes."""
     preprocessor = preprocessor_for(head)
-    samples: list[Sample] = []
+    samples: dict[bytes, Sample] = {}
     for native in _decoded(head, preprocessor, folder / head.modality.value):
         try:
             prepared = preprocessor.prepare(native).samples
         except OmniVecError:
             continue
-        samples += [prepared[index] for index in _spread(len(prepared), _SAMPLES_PER_FILE)]
-    return samples
+        for index in _spread(len(prepared), _SAMPLES_PER_FILE):
+            sample = _rounded(prepared[index])
+            samples.setdefault(b"".join(array.tobytes() for array in sample.values()), sample)
+    return list(samples.values())
 
 
 def _decoded(
@@ -98,21 +105,20 @@ def _variations(
 ) -> Iterator[Sample]:
     """Yield variations of samples without end; none of what is only written, which repeats."""
     if head.modality is Modality.TABULAR:
+        rows = [*real, *_drawn(head, len(real), rng)]
         while True:
-            yield _mixed_row(real, rng)
+            yield _mixed_row(rows, rng)
     if is_varied(head.modality):
         for sample in cycle(real):
             yield vary(head.modality, sample, rng)
 
 
 def _mixed_row(rows: Sequence[Sample], rng: np.random.Generator) -> Sample:
-    """Return a row of a table each of whose columns is that of some row, numbers a bit off."""
+    """Return a row of a table each of whose columns is that of some row."""
     mixed: dict[str, Array] = {}
     for name, first in rows[0].items():
         columns = [rows[int(rng.integers(len(rows)))][name][place] for place in range(len(first))]
         mixed[name] = np.asarray(columns, first.dtype)
-        if first.dtype.kind == "f":  # standardised numbers
-            mixed[name] += rng.normal(0, _NUMBER_SPREAD, len(first)).astype(first.dtype)
     return mixed
 
 

@@ -23,7 +23,7 @@ from omnivec2.arrays import Array
 from omnivec2.checkpoint import Checkpoint
 from omnivec2.digests import file_digest
 from omnivec2.network.omnivec2 import OmniVec2
-from omnivec2.passport import GATE_FILE, PASSPORT_FILE, load_passport
+from omnivec2.passport import GATE_FILE, PASSPORT_FILE, Passport, load_passport
 from omnivec2.preprocess import Sample, collate
 from omnivec2.spec import HeadSpec, TaskFamily
 
@@ -40,18 +40,22 @@ _TRIVIAL = "majority"
 def write_gates(
     checkpoint: Checkpoint, network: OmniVec2, heads: Sequence[HeadSpec], folder: Path
 ) -> None:
-    """Write the gate files of heads and name them in the passports that they have.
+    """Write the gate files of exported heads and name them in their passports.
 
     Args:
-        checkpoint: The checkpoint, which the heads were exported into.
+        checkpoint: The checkpoint; heads that are not exported into it are left out.
         network: Its network, in eval mode.
         heads: The specs of the heads.
         folder: A folder with a folder of files per modality, for the inputs.
     """
     for head in heads:
-        path = checkpoint.model_directory(head) / GATE_FILE
-        write_gate(path, make_gate(network, head, folder))
-        _vouch(checkpoint, head, path)
+        if passports := _passports(checkpoint, head):
+            path = checkpoint.model_directory(head) / GATE_FILE
+            write_gate(path, make_gate(network, head, folder))
+            digest = file_digest(path)
+            for target, passport in passports.items():
+                files = {**passport.files, GATE_FILE: digest}
+                write_passport(passport.model_copy(update={"files": files}), target)
 
 
 def make_gate(network: OmniVec2, head: HeadSpec, folder: Path) -> Gate:
@@ -98,9 +102,16 @@ def _row_count(samples: Sequence[Sample]) -> int:
 
 
 def _least_sure(logits: Array, count: int) -> list[int]:
-    """Return the rows with the smallest lead of the best class, and as many others."""
-    top = np.sort(logits, axis=1)[:, -2:]
-    lead = (top[:, -1] - top[:, -2]).reshape(len(logits), -1).mean(axis=1)
+    """Return the rows with the smallest lead of the best class, and as many others.
+
+    Args:
+        logits: The answers (rows, classes), of maps (rows, classes, h, w), of points (rows,
+            points, classes).
+        count: The number of rows to return.
+    """
+    top = np.sort(logits, axis=-1 if logits.ndim == 3 else 1)
+    classes = np.moveaxis(top, -1 if logits.ndim == 3 else 1, 0)
+    lead = (classes[-1] - classes[-2]).reshape(len(logits), -1).mean(axis=1)
     order = np.argsort(lead, kind="stable").tolist()
     unsure, others = order[: (count + 1) // 2], sorted(order[(count + 1) // 2 :])
     places = np.linspace(0, len(others) - 1, count - len(unsure)).round().astype(int)
@@ -124,13 +135,15 @@ def _scales(head: HeadSpec, inputs: Mapping[str, Array]) -> Array | None:
     return None
 
 
-def _vouch(checkpoint: Checkpoint, head: HeadSpec, path: Path) -> None:
-    """Name a head's gate file in the passports of the head that are of these weights."""
-    digest = file_digest(path)
-    for target in (path.with_name(PASSPORT_FILE), ensemble_path(checkpoint, head)):
-        if not target.exists():
-            continue
-        passport = load_passport(target)
-        if passport.checkpoint_digest == checkpoint.digest:
-            files = {**passport.files, GATE_FILE: digest}
-            write_passport(passport.model_copy(update={"files": files}), target)
+def _passports(checkpoint: Checkpoint, head: HeadSpec) -> dict[Path, Passport]:
+    """Return the passports of a head that are of these weights, in one piece and in parts."""
+    paths = (
+        checkpoint.model_directory(head) / PASSPORT_FILE,
+        ensemble_path(checkpoint, head),
+    )
+    passports = {path: load_passport(path) for path in paths if path.exists()}
+    return {
+        path: passport
+        for path, passport in passports.items()
+        if passport.checkpoint_digest == checkpoint.digest
+    }

@@ -187,7 +187,11 @@ class _Builder:
             dependencies: The built parts, and the built decoder of a head that writes text.
         """
         parity = check_parity(head, run, cases_of(head.spec), tolerance=self._tolerance)
-        changes = {"parts": dict(dependencies.parts), "decoder": dependencies.decoder}
+        changes: dict[str, object] = {
+            "files": {},  # gate files are for the engines of the service
+            "parts": dict(dependencies.parts),
+            "decoder": dependencies.decoder,
+        }
         passport = self._passport(head.passport, parity, changes)
         directory = self._root / head.name
         directory.mkdir()

@@ -6,6 +6,7 @@
     shared    tokenizer_<modality>/1/  trunk/1/  head_<modality>_<task>/1/    the same files
               <modality>_<task>/1/            passport.json: an ensemble of the parts
     both      decoder_<modality>_<task>/1/    of heads that write text
+              <modality>_<task>/1/            gate.npz, beside the passport that names it
 
 Needs neither torch nor onnx.
 """
@@ -115,7 +116,8 @@ def _plan_fused(source: ExportedCheckpoint, heads: Sequence[HeadSpec]) -> list[P
         PlannedModel(
             head.name,
             model_config(head, passport),
-            source.graph_files(source.checkpoint.model_directory(head)),
+            source.graph_files(source.checkpoint.model_directory(head))
+            | source.gate_files(head, passport),
             passport,
             head,
         )
@@ -133,6 +135,7 @@ def _plan_shared(source: ExportedCheckpoint, heads: Sequence[HeadSpec]) -> list[
         ]
         parts |= {part.spec.name: part for part in used}
         files = {PASSPORT_FILE: ensemble_path(source.checkpoint, head)}
+        files |= source.gate_files(head, passport)
         config = ensemble_config(head, [part.spec for part in used], passport)
         ensembles.append(PlannedModel(head.name, config, files, passport, head))
     order = sorted(parts, key=lambda name: (name != TRUNK, name))

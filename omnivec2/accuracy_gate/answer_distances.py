@@ -65,13 +65,17 @@ def measure(
 
 def _probability_distance(reference: _Outputs, answers: _Outputs, _: Array | None) -> float:
     """Return 100 x the mean total variation distance of the probabilities of the classes."""
-    distance = _total_variation(softmax(reference["logits"], 1), softmax(answers["logits"], 1), 1)
-    return 100 * float(distance.mean())
+    exact, given = softmax(reference["logits"]), softmax(answers["logits"])
+    return 100 * float(_total_variation(exact, given).mean())
 
 
 def _class_changes(reference: _Outputs, answers: _Outputs, scales: Array | None) -> float:
-    """Return the percentage of cells whose class changes; of single cells, of probability."""
-    if reference["logits"].ndim == 2:  # a sample is a pixel: too few to count changes
+    """Return the percentage of the cells of maps (rows, classes, h, w) whose class changes.
+
+    Pixels and groups of points, whose classes are the last axis, are too few to be counted:
+    there it is the distance of their probabilities.
+    """
+    if reference["logits"].ndim < 4:
         return _probability_distance(reference, answers, scales)
     changed = reference["logits"].argmax(axis=1) != answers["logits"].argmax(axis=1)
     return 100 * float(changed.mean())
@@ -103,7 +107,7 @@ def _detection_distance(reference: _Outputs, answers: _Outputs, _: Array | None)
     """
     exact, given = softmax(reference["logits"]), softmax(answers["logits"])
     weights = np.maximum(1 - exact[..., -1], 1 - given[..., -1])
-    distance = _total_variation(exact, given, -1)
+    distance = _total_variation(exact, given)
     distance += 1 - _overlaps(reference["boxes"], answers["boxes"])
     return 100 * float((weights * distance).sum() / max(weights.sum(), 1.0))
 
@@ -118,13 +122,13 @@ def _embedding_distance(reference: _Outputs, answers: _Outputs, _: Array | None)
 
 def _word_distance(reference: _Outputs, answers: _Outputs, _: Array | None) -> float:
     """Return 100 x the mean total variation distance of the next word's probabilities."""
-    distance = _total_variation(reference[GENERATED], answers[GENERATED], -1)
-    distance += _total_variation(reference[COPIED], answers[COPIED], -1)
+    distance = _total_variation(reference[GENERATED], answers[GENERATED])
+    distance += _total_variation(reference[COPIED], answers[COPIED])
     return 100 * float(distance.mean())
 
 
-def _total_variation(exact: Floats, given: Floats, axis: int) -> Floats:
-    return np.asarray(0.5 * np.abs(exact - given).sum(axis=axis), np.float64)
+def _total_variation(exact: Floats, given: Floats) -> Floats:
+    return np.asarray(0.5 * np.abs(exact - given).sum(axis=-1), np.float64)
 
 
 def _overlaps(first: Floats, second: Floats) -> Floats:

@@ -37,6 +37,13 @@ def export(
         Path | None,
         typer.Option(help="TensorRT: file of kernel timings that speeds up the next build."),
     ] = None,
+    gate_files: Annotated[
+        Path | None,
+        typer.Option(
+            help="Folder with a folder of files per modality, for the inputs of the accuracy gate."
+            "  [default: tests/data of the source, else inputs are drawn]"
+        ),
+    ] = None,
     force: Annotated[
         bool, typer.Option("--force", help="Export graphs that are up to date as well.")
     ] = False,
@@ -46,6 +53,9 @@ def export(
     Graphs are written into the checkpoint, whole (`fused`) and in parts (`shared`). With `--out`
     they also become a model repository for Triton or `omnivec2 serve`, for another engine or
     precision if requested; TensorRT plans must be built on the GPU that will serve them.
+
+    Beside each head's graph lies `gate.npz`: real inputs with the answers of the network, which an
+    engine must reproduce before the service uses it for the head (docs/accuracy-gate.md).
 
     Examples:
         omnivec2 export
@@ -62,6 +72,7 @@ def export(
     with one_line_errors(), needs_extra("export"):
         from export.export_run import export_checkpoint, require_ok
         from export.exported_checkpoint import read_exported_checkpoint
+        from export.gate.gate_samples import GATE_FILES
         from export.repository.assembly import assemble
         from export.repository.build_target import make_target
         from export.repository.conversion import build_repository
@@ -71,7 +82,14 @@ def export(
             engine, precision, version_compatible=version_compatible, timing_cache=timing_cache
         )
         layouts = [Layout(layout)] if layout else list(Layout)
-        require_ok(export_checkpoint(checkpoint, only=routes or None, layouts=layouts, force=force))
+        results = export_checkpoint(
+            checkpoint,
+            only=routes or None,
+            layouts=layouts,
+            force=force,
+            gate_files=gate_files or GATE_FILES,
+        )
+        require_ok(results)
         if out is None:
             return
         if converted:

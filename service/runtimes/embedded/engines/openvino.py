@@ -186,6 +186,7 @@ class OpenVino:
     """
 
     name = "openvino"
+    version: str = ov.__version__
 
     def __init__(self, device: str = _CPU) -> None:
         self._core = ov.Core()

@@ -11,9 +11,11 @@ from pathlib import Path
 import pytest
 
 from omnivec2.checkpoint import read_checkpoint
+from omnivec2.training.evaluation import engine_comparison
 from tests.support.command_line import run
 from tests.support.runnable_exports import export_tiny_graphs
 from tests.support.tiny_data import TINY
+from tests.support.tiny_exports import write_tiny_export
 
 RECIPE = """
 preset: tiny
@@ -166,3 +168,37 @@ def test_nothing_can_be_done_zero_times(command: str, option: str) -> None:
     result = run(command, option, "0")
     assert result.exit_code == 2
     assert option in result.stderr
+
+
+@pytest.fixture(scope="module")
+def in_both_layouts(trained: Path) -> Path:
+    """A checkpoint of the same heads whose tiny graphs are exported whole and in parts."""
+    return write_tiny_export(trained.with_name("both"), read_checkpoint(trained).heads)
+
+
+def test_an_engine_is_compared_with_float32_as_it_serves_the_shared_layout(
+    in_both_layouts: Path,
+) -> None:
+    command = ("evaluate", "-c", in_both_layouts, "--model-repo", "compared", "imu/activity")
+    result = run(*command, "--engine", "onnxruntime", "--json", "compared.json")
+    assert result.exit_code == 0, result.output
+    assert "onnxruntime fp32" in result.stdout
+    (row,) = json.loads(Path("compared.json").read_text())["results"]
+    assert (row["route"], row["metric"], row["points"]) == ("imu/activity", "accuracy", 0)
+    assert Path("compared-shared/trunk/1/model.onnx").is_file()
+
+
+def test_an_engine_that_loses_a_metric_fails_the_command(
+    in_both_layouts: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(engine_comparison, "MOST_POINTS_LOST", -1)  # it must be a point better
+    command = ("evaluate", "-c", in_both_layouts, "--model-repo", "compared", "imu/activity")
+    result = run(*command, "--engine", "onnxruntime")
+    assert result.exit_code == 1, result.output
+    assert "onnxruntime fp32 loses more than -1 points: imu/activity (accuracy" in result.stderr
+
+
+def test_figures_of_an_engine_are_not_saved_as_those_of_the_network(in_both_layouts: Path) -> None:
+    result = run("evaluate", "-c", in_both_layouts, "--engine", "onnxruntime", "--save")
+    assert result.exit_code == 2
+    assert "--save and --report" in result.stderr
