@@ -89,7 +89,8 @@ installed and takes the fastest that answers like the network; ``openvino``, ``o
     """Threads that decode, preprocess and postprocess; 0 is one per core."""
 
     max_batch_rows: Annotated[int, Field(ge=1)] = 32
-    """Most samples merged into one batch, if a model's own limit is not lower."""
+    """Most samples merged into one batch, if a model's own limit is not lower. A batch takes fewer
+    where more would only make each other wait."""
 
     max_queue_rows: Annotated[int, Field(ge=1)] = 4096
     """Samples that may wait for the network; beyond it, requests are answered 429."""

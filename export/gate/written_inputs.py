@@ -56,13 +56,14 @@ _MOLECULES = (
     "OCC1OC(O)C(O)C(O)C1O",
     "c1ccc2ccccc2c1",
     "CN1CCCC1c1cccnc1",
-    "CCCCCCCC",
-    "NCC(=O)O",
     "Clc1ccc(cc1)C(c1ccc(Cl)cc1)C(Cl)(Cl)Cl",
-    "CC(C)(C)c1ccc(O)cc1",
-    "O=C(O)c1ccccc1O",
-    "CCN(CC)CC",
-    "CS(=O)C",
+    "CC(=O)CC(c1ccccc1)C1=C(O)c2ccccc2OC1=O",
+    "CN1C(=O)CN=C(c2ccccc2)c2cc(Cl)ccc21",
+    "O=C(O)C1=CN(C2CC2)c2cc(N3CCNCC3)c(F)cc2C1=O",
+    "CC(C)NCC(O)COc1ccc(CC(N)=O)cc1",
+    "COc1ccc2[nH]c(nc2c1)S(=O)Cc1ncc(C)c(OC)c1C",
+    "OC1(CCN(CCCC(=O)c2ccc(F)cc2)CC1)c1ccc(Cl)cc1",
+    "CCCc1nn(C)c2c1nc([nH]c2=O)-c1cc(ccc1OCC)S(=O)(=O)N1CCN(C)CC1",
 )
 
 

@@ -46,7 +46,7 @@ def measure(
         spec: The spec of the head, whose family says what a point is.
         reference: The outputs of the network in float32: name -> array (rows, ...).
         answers: The outputs of an engine for the same inputs.
-        scales: What differences of values with a unit are divided by, of a shape that goes with
+        scales: The divisors of differences of values with a unit, of a shape that goes with
             theirs; None takes the spread of the reference.
 
     Returns:

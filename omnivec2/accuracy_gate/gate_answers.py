@@ -54,8 +54,8 @@ def check_gate(spec: HeadSpec, gate: Gate, run: Run, decode: Run | None = None) 
     Args:
         spec: The spec of the head.
         gate: Its inputs and reference answers.
-        run: Runs the head in the engine.
-        decode: Runs a step of its decoder in the engine, if it writes text.
+        run: A function that runs the head in the engine.
+        decode: A function that runs a step of its decoder in the engine, if it writes text.
 
     Raises:
         ArtifactError: The head writes text, and there is no decoder.
@@ -93,7 +93,7 @@ def decoder_steps(
         spec: The spec of the head.
         inputs: The inputs of the head, each (rows, ...).
         outputs: Its outputs.
-        decode: Runs one step of the decoder.
+        decode: A function that runs one step of the decoder.
         words: The words to go on with, int32 (rows, steps); None follows the decoder's own.
         steps: The number of steps if there are no words.
 

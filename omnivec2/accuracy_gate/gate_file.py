@@ -47,8 +47,8 @@ class Gate:
         outputs: The answers of the network in float32: name -> array (rows, ...). Of a head that
             writes text they are its decoder's ``generated`` and ``copied``, (rows, steps, words).
         tolerance: The largest distance that passes, in metric points.
-        scales: What differences are divided by, of a shape that goes with the answers' last
-            axis; None where the answers have no unit.
+        scales: The divisors of differences, of a shape that goes with the answers' last axis;
+            None where the answers have no unit.
         words: The words that the decoder of a head that writes text is given at each step, as
             places in its vocabulary: int32 (rows, steps).
     """

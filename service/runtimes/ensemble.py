@@ -13,16 +13,23 @@ import weakref
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
+from typing import Protocol
 
 from omnivec2.errors import ArtifactError
 from omnivec2.parts import TRUNK
 from omnivec2.preprocess import Array
 from service.pipeline.concurrency import task_group
-from service.request_context import Spans
 from service.runtimes.base import Inference, Model
 
 RunPart = Callable[[str, str, Mapping[str, Array]], Awaitable[Inference]]
 """(part's name, its version, its tensor -> array) -> its answer."""
+
+
+class StageRecorder(Protocol):
+    """A recorder of stages, such as the spans of a request."""
+
+    def record_stage(self, name: str, started: float, seconds: float, model: str = "") -> None:
+        """Record a stage that is over; see ``Spans.record_stage``."""
 
 
 @dataclass(frozen=True)
@@ -161,7 +168,7 @@ def collect_answers(
 
 
 def record_spans(
-    spans: Spans, dataflow: Dataflow, runs: Sequence[Inference], started: float
+    spans: StageRecorder, dataflow: Dataflow, runs: Sequence[Inference], started: float
 ) -> None:
     """Record the wait and the computation of each node as stages of a request.
 

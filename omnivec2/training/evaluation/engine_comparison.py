@@ -49,7 +49,7 @@ class ComparedMetric:
 def compare_results(
     reference: Sequence[HeadResult], engine: Sequence[HeadResult]
 ) -> list[ComparedMetric]:
-    """Pair the results of two evaluations of the same heads on the same samples, in order."""
+    """Match the results of two evaluations of the same heads on the same samples, in order."""
     pairs = [ComparedMetric(*pair) for pair in zip(reference, engine, strict=True)]
     for pair in pairs:
         measured = [

@@ -138,7 +138,8 @@ def evaluate_checkpoint(
         cache: The directory of cached arrays and baselines.
         console: The console for progress.
         on_answers: A callback that gets the answers of every head.
-        open_head: Opens a head's graphs; ONNX Runtime on the repository's whole graphs if None.
+        open_head: A function that opens a head's graphs; if None, ONNX Runtime runs the whole
+            graphs of the repository.
         with_baselines: Whether simple models are measured as well.
 
     Raises:

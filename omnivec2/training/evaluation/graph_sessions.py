@@ -24,8 +24,8 @@ class HeadRunner:
     """The graphs of a head in some engine.
 
     Attributes:
-        run: Runs the head.
-        decode: Runs a step of its decoder; None if it writes no text.
+        run: A function that runs the head.
+        decode: A function that runs a step of its decoder; None if it writes no text.
     """
 
     run: Run
@@ -62,7 +62,7 @@ class TextGenerator:
 
     Args:
         spec: The spec of a head with ``generation``.
-        decode: Runs a step of its decoder.
+        decode: A function that runs a step of its decoder.
         options: The options of the search; the head's own if not given.
     """
 

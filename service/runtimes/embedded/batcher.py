@@ -128,10 +128,10 @@ class Batcher:
             try:
                 self._run(jobs)
             except BATCH_ERRORS as error:
-                left = [job for job in jobs if not job.is_over]
-                for job in left:
-                    job.failure = error
-                _deliver(left)
+                for job in jobs:
+                    if not job.is_over:
+                        job.failure = error
+                _deliver(jobs)
 
     def _run(self, jobs: list[Job]) -> None:
         """Run jobs of one key through their graphs; those that join them are added to the list."""

@@ -84,7 +84,7 @@ class BatchObserver:
     on_tokens: Callable[[str, int, int], None] = lambda *_: None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class _Run:
     """The rows of a job in a batch.
 

@@ -11,8 +11,7 @@ import torch
 from torch import nn
 
 from export.exported_checkpoint import read_exported_checkpoint
-from export.gate import write_gates as module
-from export.gate.gate_samples import GATE_FILES
+from export.gate.gate_samples import GATE_FILES, candidate_samples
 from export.gate.write_gates import make_gate, write_gates
 from export.graphs.traceable import traceable_head
 from export.repository.assembly import assemble
@@ -69,12 +68,15 @@ def swap_channels(layers: nn.Sequential) -> None:
 
 
 def add_noise(layers: nn.Sequential) -> None:
-    for layer in layers[::2]:
-        layer.weight += 0.05 * layer.weight.std() * torch.randn(layer.weight.shape)
+    for weight in (layers[0].weight, layers[2].weight, layers[4].weight):
+        assert isinstance(weight, torch.Tensor)
+        weight.add_(0.05 * weight.std() * torch.randn(weight.shape))
 
 
 def scale_a_layer(layers: nn.Sequential) -> None:
-    layers[4].weight *= 2
+    weight = layers[4].weight
+    assert isinstance(weight, torch.Tensor)
+    weight *= 2
 
 
 def round_to_bfloat16(layers: nn.Sequential) -> None:
@@ -94,7 +96,7 @@ def test_an_engine_with_a_fault_fails(gate: Gate, fault: Callable[[nn.Sequential
 def test_half_of_the_rows_are_those_that_the_network_is_least_sure_of(gate: Gate) -> None:
     lead = np.sort(gate.outputs["logits"], axis=1)
     lead = np.sort(lead[:, -1] - lead[:, -2])
-    candidates = module.candidate_samples(SPEC, GATE_FILES, 64)
+    candidates = candidate_samples(SPEC, GATE_FILES, 64)
     batch = {"signal": np.stack([sample["signal"] for sample in candidates])}
     answers = np.sort(traceable_head(Recordings(), SPEC).answer(batch)["logits"], axis=1)
     everywhere = np.sort(answers[:, -1] - answers[:, -2])

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import asyncio
+import gc
+import weakref
 from collections.abc import Mapping
 
 import numpy as np
@@ -10,7 +12,14 @@ from omnivec2.errors import ArtifactError, OverloadedError
 from omnivec2.model_config import Step
 from omnivec2.preprocess import Array
 from service.runtimes.base import Inference, Model
-from service.runtimes.ensemble import check_steps, run_steps
+from service.runtimes.ensemble import (
+    Dataflow,
+    check_steps,
+    record_spans,
+    resolve_dataflow,
+    run_steps,
+    single_part,
+)
 from tests.support.service_fakes import letters_spec
 
 TOKENS = Step("tokenizer", "1", {"x": "letters"}, {"y": "tokens"})
@@ -105,3 +114,81 @@ def test_a_tensor_that_nothing_gives_is_named() -> None:
     with pytest.raises(ArtifactError, match="the head spec wants 'embedding'"):
         asyncio.run(run_steps([model(TOKENS, TRUNK)], LETTERS, Parts().run))
     check_steps(model(TOKENS, TRUNK, head("head_a")))
+
+
+# --- dataflows ----------------------------------------------------------------------------
+
+
+def parts_of(dataflow: Dataflow, level: int) -> list[str]:
+    return [dataflow.nodes[node].part for node in dataflow.levels[level]]
+
+
+def test_a_dataflow_has_each_distinct_part_once_level_by_level() -> None:
+    models = [model(TOKENS, TRUNK, head(name)) for name in ("head_a", "head_b")]
+    dataflow = resolve_dataflow(models)
+    assert [parts_of(dataflow, n) for n in range(3)] == [
+        ["tokenizer"],
+        ["trunk"],
+        ["head_a", "head_b"],
+    ]
+    assert dataflow.owned == ((0, 1, 2), (3,))
+    assert dataflow.nodes[dataflow.meeting_node].part == "trunk"
+    assert dataflow.meeting_level == 1
+
+
+def test_a_model_in_one_piece_is_a_dataflow_of_one_part() -> None:
+    whole = model()
+    dataflow = resolve_dataflow([whole])
+    assert [(node.part, node.version) for node in dataflow.nodes] == [(whole.name, "1")]
+    assert [name for name, _ in dataflow.nodes[0].inputs] == ["letters"]
+    assert dataflow.outputs[0].keys() == {"embedding"}
+    assert (dataflow.meeting_node, dataflow.meeting_level) == (0, 0)
+
+
+def test_a_part_by_itself_takes_the_inputs_of_the_request() -> None:
+    dataflow = single_part("decoder", "2", ("previous", "memory"), ("state",))
+    (node,) = dataflow.nodes
+    assert [(name, origin.tensor) for name, origin in node.inputs] == [
+        ("previous", "previous"),
+        ("memory", "memory"),
+    ]
+    assert not node.sources
+    assert dataflow.outputs[0].keys() == {"state"}
+
+
+def test_a_dataflow_is_remembered_and_keeps_no_model_alive() -> None:
+    one = model(TOKENS, TRUNK, head("head_a"))
+    assert resolve_dataflow([one]) is resolve_dataflow([one])
+    other = model(TOKENS, TRUNK, head("head_a"))
+    assert resolve_dataflow([other]) is not resolve_dataflow([one])
+    reference = weakref.ref(one)
+    del one
+    gc.collect()
+    assert reference() is None
+
+
+class RecordedSpans:
+    """Keeps the stages it is given."""
+
+    def __init__(self) -> None:
+        self.stages: list[tuple[str, str, float, float]] = []
+
+    def record_stage(self, name: str, started: float, seconds: float, model: str = "") -> None:
+        self.stages.append((model, name, started, seconds))
+
+
+def test_each_part_has_a_span_of_its_wait_and_one_of_its_computation() -> None:
+    models = [model(TOKENS, TRUNK, head(name)) for name in ("head_a", "head_b")]
+    runs = [Inference({}, wait, seconds) for wait, seconds in ((1, 2), (0, 4), (0, 1), (1, 2))]
+    spans = RecordedSpans()
+    record_spans(spans, resolve_dataflow(models), runs, started=100.0)
+    assert spans.stages == [
+        ("tokenizer", "queue", 100, 1),
+        ("tokenizer", "compute", 101, 2),
+        ("trunk", "queue", 103, 0),
+        ("trunk", "compute", 103, 4),
+        ("head_a", "queue", 107, 0),
+        ("head_a", "compute", 107, 1),
+        ("head_b", "queue", 107, 1),
+        ("head_b", "compute", 108, 2),
+    ]

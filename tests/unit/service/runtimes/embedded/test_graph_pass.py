@@ -1,0 +1,367 @@
+"""Jobs with tokenizers, one trunk and heads, on their way through one worker."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Callable, Collection, Mapping, Sequence
+
+import numpy as np
+import pytest
+
+from omnivec2.errors import ModelNotReadyError, RefusedTensorsError
+from omnivec2.model_config import Step
+from omnivec2.preprocess import Array
+from service.runtimes.base import Inference, Model
+from service.runtimes.embedded.batch_cost import BatchCost
+from service.runtimes.embedded.batcher import Batcher
+from service.runtimes.embedded.graph_pass import BatchObserver
+from service.runtimes.ensemble import collect_answers, resolve_dataflow
+from tests.support.service_fakes import letters_spec
+
+Compute = Callable[[Mapping[str, Array]], Mapping[str, Array]]
+
+BUCKET = 8
+
+
+class Graph:
+    """Computes a function; remembers its batches, and can be held up at a gate."""
+
+    max_rows = 8
+
+    def __init__(
+        self,
+        name: str,
+        compute: Compute,
+        token_tensors: Collection[str] = (),
+        *,
+        pads: bool = True,
+    ) -> None:
+        self.name, self.compute, self.pads = name, compute, pads
+        self.token_tensors = token_tensors
+        self.batches: list[tuple[int, ...]] = []
+        self.failure: Exception | None = None
+        self.gate, self.entered = threading.Event(), threading.Event()
+        self.gate.set()
+
+    def run(self, inputs: Mapping[str, Array]) -> Mapping[str, Array]:
+        self.entered.set()
+        assert self.gate.wait(5)
+        first = next(iter(inputs.values()))
+        self.batches.append(first.shape[:2])
+        if self.failure is not None:
+            raise self.failure
+        if any((array < 0).any() for array in inputs.values()):
+            raise RefusedTensorsError("no negative ones")
+        return self.compute(inputs)
+
+
+def tokenize(factor: float) -> Compute:
+    """Return a tokenizer: one token per letter, padded to a bucket."""
+
+    def compute(inputs: Mapping[str, Array]) -> Mapping[str, Array]:
+        letters = inputs["x"]
+        length = -(-letters.shape[1] // BUCKET) * BUCKET
+        tokens = np.zeros((len(letters), length), np.float32)
+        tokens[:, : letters.shape[1]] = letters * factor
+        return {"tokens": tokens, "mask": tokens > 0}
+
+    return compute
+
+
+def scale(factor: float) -> Compute:
+    """Return a head: the sum of the features, scaled."""
+    return lambda inputs: {"y": inputs["features"].sum(axis=1, keepdims=True) * factor}
+
+
+def add_ten(inputs: Mapping[str, Array]) -> Mapping[str, Array]:
+    """Compute the trunk: ten more for every token that is none of the padding."""
+    return {"features": (inputs["tokens"] + 10) * inputs["mask"]}
+
+
+class Network:
+    """Two tokenizers, a trunk and two heads, in one batcher."""
+
+    def __init__(self, **options: int) -> None:
+        self.tokens: list[tuple[str, int, int]] = []
+        observer = BatchObserver(on_tokens=lambda *counts: self.tokens.append(counts))
+        lengthwise = {"tokens", "mask", "features"}
+        self.graphs = {
+            "tokenizer_a": Graph("tokenizer_a", tokenize(1)),
+            "tokenizer_b": Graph("tokenizer_b", tokenize(100)),
+            "trunk": Graph("trunk", add_ten, lengthwise, pads=False),
+            "head_a": Graph("head_a", scale(1)),
+            "head_b": Graph("head_b", scale(-1)),
+        }
+        self.models: dict[str, Model] = {}
+        self.batcher = Batcher(**{"workers": 1, "capacity": 99, **options}, observer=observer)
+
+    def model(self, tokenizer: str, head: str) -> Model:
+        """Return the model of a tokenizer and a head, always the same object."""
+        steps = (
+            Step(f"tokenizer_{tokenizer}", "1", {"x": "letters"}, {"tokens": "t", "mask": "m"}),
+            Step("trunk", "1", {"tokens": "t", "mask": "m"}, {"features": "f"}),
+            Step(f"head_{head}", "1", {"features": "f"}, {"y": "embedding"}),
+        )
+        return self.models.setdefault(tokenizer + head, Model(letters_spec(), "1", steps))
+
+    async def infer_all(self, models: Sequence[Model], *letters: Sequence[float]):
+        dataflow = resolve_dataflow(models)
+        inputs = {"letters": np.array(letters, np.float32)}
+        graphs = [self.graphs[node.part] for node in dataflow.nodes]
+        runs = await self.batcher.submit(dataflow, graphs, inputs)
+        return collect_answers(dataflow, inputs, runs)
+
+    async def infer(self, tokenizer: str, head: str, *letters: Sequence[float]) -> Inference:
+        (answer,) = await self.infer_all([self.model(tokenizer, head)], *letters)
+        return answer
+
+    async def learn_lengths(self, length: int = 2) -> None:
+        """Let both tokenizers run once on letters of a length."""
+        for name in "ab":
+            await self.infer(name, name, [1.0] * length)
+        for graph in self.graphs.values():
+            graph.batches.clear()
+        self.tokens.clear()
+
+
+async def hold(graph: Graph, call) -> asyncio.Task:
+    """Start a call and wait until it is held up in a graph."""
+    graph.gate.clear()
+    graph.entered.clear()
+    task = asyncio.create_task(call)
+    await asyncio.to_thread(graph.entered.wait, 5)
+    return task
+
+
+async def queued(*calls) -> list[asyncio.Task]:
+    """Start calls, and return when they are in the queue."""
+    tasks = [asyncio.create_task(call) for call in calls]
+    await asyncio.sleep(0)
+    return tasks
+
+
+def run(test, **options: int) -> None:
+    """Run a coroutine function with a network."""
+
+    async def main() -> None:
+        network = Network(**options)
+        try:
+            await test(network)
+        finally:
+            for graph in network.graphs.values():
+                graph.gate.set()
+            await asyncio.to_thread(network.batcher.close)
+
+    asyncio.run(main())
+
+
+def values(answers: Sequence[Inference]) -> list[list[float]]:
+    return [answer.outputs["embedding"].ravel().tolist() for answer in answers]
+
+
+def test_requests_of_all_tokenizers_and_heads_share_a_batch_of_the_trunk() -> None:
+    async def test(network: Network) -> None:
+        await network.learn_lengths()
+        trunk = network.graphs["trunk"]
+        busy = await hold(trunk, network.infer("a", "a", [1, 1]))
+        tasks = await queued(
+            network.infer("a", "a", [1, 2], [3, 4]),
+            network.infer("b", "a", [5, 6]),
+            network.infer("a", "b", [7, 8]),
+        )
+        trunk.gate.set()
+        await busy
+        assert values(await asyncio.gather(*tasks)) == [[23, 27], [1120], [-35]]
+        batches = {name: [rows for rows, _ in g.batches] for name, g in network.graphs.items()}
+        assert batches == {
+            "tokenizer_a": [1, 3],
+            "tokenizer_b": [1],
+            "trunk": [1, 4],
+            "head_a": [1, 3],
+            "head_b": [1],
+        }
+
+    run(test)
+
+
+def test_who_arrives_while_a_tokenizer_runs_joins_the_batch_of_the_trunk() -> None:
+    async def test(network: Network) -> None:
+        await network.learn_lengths()
+        tokenizer = network.graphs["tokenizer_a"]
+        first = await hold(tokenizer, network.infer("a", "a", [1, 2]))
+        tasks = await queued(
+            network.infer("b", "b", [3, 4]), network.infer("a", "a", [1] * (BUCKET + 1))
+        )
+        tokenizer.gate.set()
+        assert values(await asyncio.gather(first, *tasks)) == [[23], [-720], [99]]
+        assert [rows for rows, _ in network.graphs["trunk"].batches] == [2, 1]
+
+    run(test)
+
+
+def test_nobody_joins_beyond_the_rows_of_the_trunk() -> None:
+    async def test(network: Network) -> None:
+        await network.learn_lengths()
+        tokenizer = network.graphs["tokenizer_a"]
+        first = await hold(tokenizer, network.infer("a", "a", *[[1, 2]] * 6))
+        tasks = await queued(*[network.infer("b", "b", [3, 4]) for _ in range(3)])
+        tokenizer.gate.set()
+        await asyncio.gather(first, *tasks)
+        assert [rows for rows, _ in network.graphs["trunk"].batches] == [8, 1]
+
+    run(test)
+
+
+def test_lengths_that_a_tokenizer_pads_to_the_same_meet_once_it_is_known() -> None:
+    async def test(network: Network) -> None:
+        for length in (2, 7):
+            await network.learn_lengths(length)
+        trunk = network.graphs["trunk"]
+        busy = await hold(trunk, network.infer("a", "a", [1, 1]))
+        tasks = await queued(network.infer("a", "a", [1, 2]), network.infer("b", "a", [0.01] * 7))
+        trunk.gate.set()
+        await busy
+        np.testing.assert_allclose(values(await asyncio.gather(*tasks)), [[23], [77]], rtol=1e-6)
+        assert trunk.batches == [(1, 2), (2, 7)]
+
+    run(test)
+
+
+def test_the_trunk_does_not_compute_what_is_padding_in_every_row() -> None:
+    async def test(network: Network) -> None:
+        (answer,) = values([await network.infer("a", "a", [1, 2, 3], [4, 0, 0])])
+        assert answer == [36, 14]
+        assert network.graphs["trunk"].batches == [(2, 3)]
+        assert network.graphs["head_a"].batches == [(2, BUCKET)]
+        assert network.tokens == [("trunk", 4, 2)]
+
+    run(test)
+
+
+def test_models_of_one_request_run_their_common_parts_once() -> None:
+    async def test(network: Network) -> None:
+        models = [network.model("a", "a"), network.model("a", "b")]
+        answers = await network.infer_all(models, [1, 2])
+        assert values(answers) == [[23], [-23]]
+        assert all(len(network.graphs[name].batches) == 1 for name in ("tokenizer_a", "trunk"))
+        assert answers[0].compute_seconds > answers[1].compute_seconds > 0
+
+    run(test)
+
+
+def test_a_part_that_takes_fewer_rows_runs_several_times() -> None:
+    async def test(network: Network) -> None:
+        network.graphs["head_a"].max_rows = 2
+        await network.learn_lengths()
+        trunk = network.graphs["trunk"]
+        busy = await hold(trunk, network.infer("a", "b", [1, 1]))
+        tasks = await queued(*[network.infer("a", "a", [n, n]) for n in range(1, 6)])
+        trunk.gate.set()
+        await busy
+        assert values(await asyncio.gather(*tasks)) == [[20 + 2 * n] for n in range(1, 6)]
+        assert [rows for rows, _ in trunk.batches] == [1, 5]
+        assert [rows for rows, _ in network.graphs["head_a"].batches] == [2, 2, 1]
+
+    run(test)
+
+
+@pytest.mark.parametrize("failure", [RefusedTensorsError("no"), ModelNotReadyError("broken")])
+def test_a_failing_part_fails_only_those_who_need_it(failure: Exception) -> None:
+    async def test(network: Network) -> None:
+        await network.learn_lengths()
+        trunk = network.graphs["trunk"]
+        busy = await hold(trunk, network.infer("a", "a", [1, 1]))
+        network.graphs["head_b"].failure = failure
+        calls = [network.infer(*names, [1, 2]) for names in ("ab", "bb", "ba")]
+        tasks = await queued(*calls)
+        trunk.gate.set()
+        await busy
+        answers = await asyncio.gather(*tasks, return_exceptions=True)
+        assert [isinstance(answer, type(failure)) for answer in answers] == [True, True, False]
+        assert values(answers[2:]) == [[320]]
+        assert [rows for rows, _ in trunk.batches] == [1, 3]
+
+    run(test)
+
+
+def test_values_that_a_tokenizer_refuses_fail_their_own_request_only() -> None:
+    async def test(network: Network) -> None:
+        await network.learn_lengths()
+        trunk = network.graphs["trunk"]
+        busy = await hold(trunk, network.infer("a", "a", [1, 1]))
+        tasks = await queued(*[network.infer("a", "a", row) for row in ([1, 2], [-1, 2], [3, 4])])
+        trunk.gate.set()
+        await busy
+        answers = await asyncio.gather(*tasks, return_exceptions=True)
+        assert isinstance(answers[1], RefusedTensorsError)
+        assert values([answers[0], answers[2]]) == [[23], [27]]
+        assert [rows for rows, _ in trunk.batches] == [1, 2]
+
+    run(test)
+
+
+def test_who_leaves_during_the_tokenizer_is_not_computed_further() -> None:
+    async def test(network: Network) -> None:
+        await network.learn_lengths()
+        tokenizer = network.graphs["tokenizer_a"]
+        leaving = await hold(tokenizer, network.infer("a", "a", [1, 2]))
+        leaving.cancel()
+        await asyncio.gather(leaving, return_exceptions=True)
+        tokenizer.gate.set()
+        assert values([await network.infer("b", "b", [3, 4])]) == [[-720]]
+        assert [rows for rows, _ in network.graphs["trunk"].batches] == [1]
+        assert network.batcher.waiting_rows == 0
+
+    run(test)
+
+
+def test_a_part_without_an_output_that_is_needed_fails_the_request_and_not_the_worker() -> None:
+    async def test(network: Network) -> None:
+        tokenizer = network.graphs["tokenizer_a"]
+        tokenizer.compute = lambda inputs: {"tokens": inputs["x"]}
+        with pytest.raises(KeyError, match="mask"):
+            await network.infer("a", "a", [1, 2])
+        assert values([await network.infer("b", "b", [3, 4])]) == [[-720]]
+
+    run(test)
+
+
+def test_the_time_of_a_request_is_its_wait_and_its_runs() -> None:
+    async def test(network: Network) -> None:
+        await network.learn_lengths()
+        tokenizer = network.graphs["tokenizer_a"]
+        first = await hold(tokenizer, network.infer("a", "a", [1, 2], [3, 4]))
+        (second,) = await queued(network.infer("b", "b", [3, 4]))
+        tokenizer.gate.set()
+        one, other = await first, await second
+        # The second has waited while the first was held up; both were in the trunk's batch.
+        assert other.queue_seconds > 0
+        assert other.own_seconds < other.compute_seconds
+        assert one.own_seconds < one.compute_seconds
+
+    run(test)
+
+
+def test_a_batch_is_closed_at_the_rows_that_are_worth_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[int] = []
+
+    def worthwhile_rows(_: BatchCost, most: int) -> int:
+        asked.append(most)
+        return 3
+
+    monkeypatch.setattr(BatchCost, "worthwhile_rows", worthwhile_rows)
+
+    async def test(network: Network) -> None:
+        await network.learn_lengths()
+        await network.infer("a", "a", [1, 1])
+        trunk = network.graphs["trunk"]
+        trunk.batches.clear()
+        busy = await hold(trunk, network.infer("a", "a", [1, 1]))
+        tasks = await queued(*[network.infer("ab"[n % 2], "a", [n, n]) for n in range(1, 8)])
+        trunk.gate.set()
+        await asyncio.gather(busy, *tasks)
+        assert [rows for rows, _ in trunk.batches] == [1, 3, 3, 1]
+        assert set(asked) == {8}
+
+    run(test)
