@@ -10,7 +10,7 @@ from omnivec2.errors import ArtifactError
 from omnivec2.preprocess import Array
 from service.runtimes.base import Model, generation_of
 from service.runtimes.embedded.engines.base import Engine, LoadOptions
-from service.runtimes.embedded.graph_runs import Graphs
+from service.runtimes.embedded.graph_runs import Graphs, run_model
 from service.runtimes.embedded.repository_reader import StoredGraph, read_repository
 from service.runtimes.embedded.served_graph import ServedGraph
 from service.runtimes.embedded.warm_up import warm_up
@@ -34,15 +34,8 @@ class EngineHead:
         Raises:
             ModelNotReadyError: The engine failed, or cannot take these values.
         """
-        model = self.model
-        if not model.steps:
-            return dict(self.graphs[model.name, model.version].run(inputs))
-        tensors = dict(inputs)
-        for step in model.steps:
-            given = {name: tensors[known] for name, known in step.inputs.items()}
-            answers = self.graphs[step.model, step.version].run(given)
-            tensors |= {known: answers[name] for name, known in step.outputs.items()}
-        return {tensor.name: tensors[tensor.name] for tensor in model.spec.outputs}
+        tensors = run_model(self.model, self.graphs, inputs)
+        return {tensor.name: tensors[tensor.name] for tensor in self.model.spec.outputs}
 
     def decode(self, inputs: Mapping[str, Array]) -> Mapping[str, Array]:
         """Run one step of the decoder of a head that writes text.

@@ -34,6 +34,7 @@ from service.runtimes.embedded.engine_choice.engine_ranking import (
     rank_options,
 )
 from service.runtimes.embedded.engine_choice.measurement_cache import MeasurementCache
+from service.runtimes.embedded.engine_heads import EngineHead
 from service.runtimes.embedded.engines.base import LoadOptions
 from service.runtimes.embedded.graph_runs import Graphs, run_model
 from service.runtimes.embedded.repository_reader import StoredGraph, StoredModel
@@ -300,7 +301,8 @@ class ModelLoader:
         key = f"gate {option.name} {measured} {file_digest(stored.gate)[:24]}"
         points = self._cache.get(key)
         if points is None:
-            points = _run_gate(gate, model, graphs).points
+            head = EngineHead(model, graphs)
+            points = check_gate(stored.spec, gate, head.run, head.decode).points
             self._cache.put(key, points)
         result = GateResult(points, gate.tolerance)
         if not result.passed:
@@ -317,17 +319,6 @@ class ModelLoader:
         mebibytes = sum(graph.memory_bytes for graph in self._graphs.values()) / 2**20
         names = ", ".join(sorted(" ".join(pair) for pair in served)) or "no engine"
         _LOG.info("%s: %d graphs, %.0f MiB", names, len(self._graphs), mebibytes)
-
-
-def _run_gate(gate: Gate, model: Model, graphs: Graphs) -> GateResult:
-    def run(batch: Mapping[str, Array]) -> Mapping[str, Array]:
-        return run_model(model, graphs, batch)
-
-    generation = model.spec.generation
-    if generation is None:
-        return check_gate(model.spec, gate, run)
-    decoder = graphs[generation.decoder, generation.version]
-    return check_gate(model.spec, gate, run, decoder.run)
 
 
 def _gate_of(stored: StoredModel) -> Gate | None:
