@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 from rich.console import Console
@@ -51,12 +51,14 @@ def evaluate(
     engine: Annotated[
         str | None,
         typer.Option(
-            help="Compare this engine of `omnivec2 serve` with float32; fail if it loses."
+            help="Compare this engine of `omnivec2 serve` with float32; fail if it loses. "
+            "`auto` takes the engine that serves each head here."
         ),
     ] = None,
     precision: Annotated[
-        EnginePrecision, typer.Option(help="Precision that the engine computes in.")
-    ] = "fp32",
+        Literal["auto", "fp32", "bf16", "int8"],
+        typer.Option(help="Precision that the engine computes in; auto takes what serves a head."),
+    ] = "auto",
 ) -> None:
     """Measure heads through their exported graphs, and simple models on the same arrays.
 
@@ -113,19 +115,31 @@ def evaluate(
             save_metrics(checkpoint, results)
 
 
-def _head_opener(repository: Path, engine: str, precision: EnginePrecision) -> OpenHead:
+def _head_opener(
+    repository: Path, engine: str, precision: Literal["auto"] | EnginePrecision
+) -> OpenHead:
     """Return a function that opens a head's graphs in an engine of the service."""
     from omnivec2.training.evaluation.graph_sessions import HeadRunner
-    from service.runtimes.embedded.engine_heads import EngineHeads
+    from service.runtimes.embedded.engine_heads import EngineHeads, open_served_heads
     from service.runtimes.embedded.engines.base import LoadOptions
     from service.runtimes.embedded.engines.find_engine import find_engine
-    from service.settings import available_cores
+    from service.settings import Settings, available_cores
 
-    options = LoadOptions(precision, threads=available_cores())
-    heads = EngineHeads(repository, find_engine(engine), options)
+    if engine == "auto" or precision == "auto":
+        settings = Settings(
+            model_repo=repository,
+            engine=engine,
+            precision=precision,
+            inference_threads=1,
+            intra_op_threads=available_cores(),
+        )
+        open_engine_head = open_served_heads(settings)
+    else:
+        options = LoadOptions(precision, threads=available_cores())
+        open_engine_head = EngineHeads(repository, find_engine(engine), options).open
 
     def open_head(spec: HeadSpec) -> HeadRunner:
-        head = heads.open(spec.name)
+        head = open_engine_head(spec.name)
         return HeadRunner(head.run, head.decode if spec.generation else None)
 
     return open_head

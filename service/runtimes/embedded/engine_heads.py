@@ -2,49 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable
 from pathlib import Path
 
 from omnivec2.errors import ArtifactError
-from omnivec2.preprocess import Array
-from service.runtimes.base import Model, generation_of
+from service.runtimes.base import Model
 from service.runtimes.embedded.engines.base import Engine, LoadOptions
-from service.runtimes.embedded.graph_runs import Graphs, run_model
-from service.runtimes.embedded.repository_reader import StoredGraph, read_repository
+from service.runtimes.embedded.graph_runs import EngineHead
+from service.runtimes.embedded.model_loader import ModelLoader
+from service.runtimes.embedded.repository_reader import StoredGraph, read_repository, signatures
 from service.runtimes.embedded.served_graph import ServedGraph
 from service.runtimes.embedded.warm_up import warm_up
-
-
-@dataclass(frozen=True)
-class EngineHead:
-    """A head whose graphs are loaded.
-
-    Attributes:
-        model: The head and its steps.
-        graphs: The graph of each step, or its own; its decoder's too, if it has one.
-    """
-
-    model: Model
-    graphs: Graphs
-
-    def run(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
-        """Run a batch of at most ``max_batch_size`` rows through all steps of the head.
-
-        Raises:
-            ModelNotReadyError: The engine failed, or cannot take these values.
-        """
-        tensors = run_model(self.model, self.graphs, inputs)
-        return {tensor.name: tensors[tensor.name] for tensor in self.model.spec.outputs}
-
-    def decode(self, inputs: Mapping[str, Array]) -> Mapping[str, Array]:
-        """Run one step of the decoder of a head that writes text.
-
-        Raises:
-            ModelNotReadyError: The engine failed, or the head writes no text.
-        """
-        generation = generation_of(self.model)
-        return self.graphs[generation.decoder, generation.version].run(inputs)
+from service.settings import Settings
 
 
 class EngineHeads:
@@ -91,3 +60,27 @@ class EngineHeads:
             loaded = self._engine.load(stored, self._options)
             self._loaded[stored.directory] = ServedGraph(stored, loaded, stored.max_batch_size)
         return self._loaded[stored.directory]
+
+
+def open_served_heads(settings: Settings) -> Callable[[str], EngineHead]:
+    """Return a function that opens a head by its name, in the engine that serves it here.
+
+    Args:
+        settings: The settings that the service would have.
+
+    Raises:
+        ArtifactError: There is no repository, or the engine cannot be used here.
+    """
+    loader = ModelLoader(settings)
+    stored = read_repository(settings.model_repo).models
+    current = signatures(settings.model_repo)
+
+    def open_head(name: str) -> EngineHead:
+        if name not in stored:
+            raise ArtifactError(f"{name} is not in {settings.model_repo}")
+        outcome = loader.load([stored[name]], current)
+        if name in outcome.failed:
+            raise ArtifactError(f"{name}: {outcome.failed[name]}")
+        return EngineHead(*outcome.models[name])
+
+    return open_head

@@ -11,15 +11,11 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from pathlib import Path
-from weakref import WeakValueDictionary
 
 from omnivec2.accuracy_gate import Gate, GateResult, check_gate, read_gate
 from omnivec2.digests import file_digest
 from omnivec2.errors import ArtifactError, ModelNotReadyError, RefusedTensorsError
-from omnivec2.passport import EnginePrecision
 from omnivec2.preprocess import Array
 from service.runtimes.base import Execution, Model
 from service.runtimes.embedded.engine_choice.engine_options import (
@@ -34,26 +30,18 @@ from service.runtimes.embedded.engine_choice.engine_ranking import (
     rank_options,
 )
 from service.runtimes.embedded.engine_choice.measurement_cache import MeasurementCache
-from service.runtimes.embedded.engine_heads import EngineHead
-from service.runtimes.embedded.engines.base import LoadOptions
-from service.runtimes.embedded.graph_runs import Graphs, run_model
-from service.runtimes.embedded.repository_reader import StoredGraph, StoredModel
-from service.runtimes.embedded.served_graph import ServedGraph
+from service.runtimes.embedded.graph_runs import EngineHead, Graphs, run_model
+from service.runtimes.embedded.graph_store import GraphStore, Signatures
+from service.runtimes.embedded.repository_reader import StoredModel
 from service.runtimes.embedded.warm_up import warm_up
-from service.settings import Settings, available_cores
+from service.settings import Settings
 
 _LOG = logging.getLogger(__name__)
 
 _LOAD_ERRORS = (ArtifactError, ModelNotReadyError, RefusedTensorsError)
 
-Signatures = Mapping[str, object]
-"""Name of a model or part -> a value that changes with its files."""
-
 Gates = Mapping[str, Gate | None]
 """Name of a model -> its accuracy gate, if it has one."""
-
-_Loaded = tuple[Path, object, str, EnginePrecision]
-"""A version directory, the signature of its files, and the engine and precision it is loaded in."""
 
 
 @dataclass
@@ -82,7 +70,7 @@ class ModelLoader:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._cache = MeasurementCache(settings.cache_dir)
-        self._graphs: WeakValueDictionary[_Loaded, ServedGraph] = WeakValueDictionary()
+        self._graphs = GraphStore(settings)
         self._available: AvailableOptions | None = None
         self.ranked: list[RankedOption] = []
 
@@ -168,11 +156,11 @@ class ModelLoader:
             rejected: The reasons why options do not run a model, by its name; added to.
         """
         loaded: dict[str, tuple[Model, Graphs]] = {}
-        graphs = self._load_graphs(wanted, option, signatures)
+        graphs = self._graphs.load(wanted, option, signatures)
         for stored in wanted:
             name = stored.spec.name
             try:
-                own = self._graphs_of(stored, option, graphs, signatures)
+                own = graphs.of(stored)
                 model = self._assemble(stored, option, own, gates[name], rejected[name])
             except _LOAD_ERRORS as error:
                 rejected[name][option.name] = str(error)
@@ -182,8 +170,7 @@ class ModelLoader:
 
     def close(self) -> None:
         """Free every graph that is still held."""
-        for graph in list(self._graphs.values()):
-            graph.close()
+        self._graphs.close()
 
     def _rank(
         self,
@@ -201,60 +188,13 @@ class ModelLoader:
         def load(
             stored: StoredModel, option: EngineOption
         ) -> Callable[[Mapping[str, Array]], object]:
-            graphs = self._load_graphs([stored], option, signatures)
-            own = self._graphs_of(stored, option, graphs, signatures)
+            graphs = self._graphs.load([stored], option, signatures)
+            own = graphs.of(stored)
             model = Model(stored.spec, stored.version, stored.steps)
             return lambda batch: run_model(model, own, batch)
 
         threads = self._settings.intra_op_threads
         return rank_options(options, samples, load, self._cache, threads)
-
-    def _load_graphs(
-        self, models: Sequence[StoredModel], option: EngineOption, signatures: Signatures
-    ) -> dict[_Loaded, ServedGraph | Exception]:
-        """Return the graphs of models in an option: each once, an exception if it cannot load."""
-        settings = self._settings
-        wanted = {self._key(graph, option, signatures): graph for m in models for graph in m.graphs}
-
-        def load(item: tuple[_Loaded, StoredGraph]) -> ServedGraph | Exception:
-            (_, _, _, precision), stored = item
-            options = LoadOptions(precision, settings.intra_op_threads, settings.inference_workers)
-            try:
-                loaded = option.engine.load(stored, options)
-                return ServedGraph(stored, loaded, settings.max_batch_rows)
-            except _LOAD_ERRORS as error:
-                return error
-
-        graphs: dict[_Loaded, ServedGraph | Exception] = {
-            key: known for key in wanted if (known := self._graphs.get(key)) is not None
-        }
-        missing = {key: stored for key, stored in wanted.items() if key not in graphs}
-        with ThreadPoolExecutor(available_cores(), "load") as pool:
-            graphs |= dict(zip(missing, pool.map(load, missing.items()), strict=True))
-        for key, graph in graphs.items():
-            if isinstance(graph, ServedGraph):
-                self._graphs[key] = graph
-        return graphs
-
-    def _key(self, stored: StoredGraph, option: EngineOption, signatures: Signatures) -> _Loaded:
-        signature = signatures.get(stored.name)
-        return stored.directory, signature, option.engine.name, option.precision_of(stored)
-
-    def _graphs_of(
-        self,
-        stored: StoredModel,
-        option: EngineOption,
-        loaded: Mapping[_Loaded, ServedGraph | Exception],
-        signatures: Signatures,
-    ) -> Graphs:
-        """Return the graphs of one model, or raise why one of them cannot be loaded."""
-        graphs: dict[tuple[str, str], ServedGraph] = {}
-        for part in stored.graphs:
-            graph = loaded[self._key(part, option, signatures)]
-            if isinstance(graph, Exception):
-                raise graph
-            graphs[part.name, part.version] = graph
-        return graphs
 
     def _assemble(
         self,
@@ -316,7 +256,7 @@ class ModelLoader:
 
     def _log_memory(self, models: Iterable[Model]) -> None:
         served = {(m.execution.engine, m.execution.precision) for m in models if m.execution}
-        mebibytes = sum(graph.memory_bytes for graph in self._graphs.values()) / 2**20
+        mebibytes = self._graphs.memory_bytes / 2**20
         names = ", ".join(sorted(" ".join(pair) for pair in served)) or "no engine"
         _LOG.info("%s: %d graphs, %.0f MiB", names, len(self._graphs), mebibytes)
 
