@@ -168,7 +168,8 @@ LOCK_COMMAND = CUSTOM_COMPILE_COMMAND="make lock"
 
 .PHONY: lock
 lock: $(DEV_READY)  ## Rewrite the lock files (UPGRADE=--upgrade for newer versions)
-	$(LOCK_COMMAND) $(LOCK) $(UPGRADE) --generate-hashes -o requirements/serving.lock pyproject.toml
+	$(LOCK_COMMAND) $(LOCK) $(UPGRADE) --generate-hashes --extra all \
+		-o requirements/serving.lock pyproject.toml
 	sed -nE 's/^([a-zA-Z0-9][^ ;\]*==[^ ;\]*).*/\1/p' requirements/serving.lock > $(DEV)/serving-pins.txt
 	$(LOCK_COMMAND) $(LOCK) $(UPGRADE) --allow-unsafe --no-annotate \
 		--constraint $(DEV)/serving-pins.txt --extra train --extra export --extra dev \
