@@ -30,7 +30,7 @@ def _load() -> Any:
 
 
 if TYPE_CHECKING:
-    from tritonclient.grpc import model_config_pb2 as model_config_pb2
+    from tritonclient.grpc import model_config_pb2 as model_config_pb2  # noqa: PLC0414 (exported)
 else:
     model_config_pb2 = _load()
 """The module ``tritonclient.grpc.model_config_pb2``."""

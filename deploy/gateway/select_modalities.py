@@ -17,9 +17,9 @@ import tomllib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 ALL = "all"
-_PROJECT = "omnivec2-serve"
 _NEVER_IMPORTED = frozenset({"huggingface-hub", "pybind11"})
 """Packages that others require and that nothing imports while serving: tokenizers downloads
 vocabularies with the first, fpsample is built with the second."""
@@ -69,7 +69,7 @@ def main() -> int:
     return 0
 
 
-def parse_modalities(text: str, project: Mapping[str, dict[str, list[str]]]) -> list[str]:
+def parse_modalities(text: str, project: Mapping[str, Any]) -> list[str]:
     """Return the modalities that a build argument names.
 
     Args:
@@ -79,7 +79,9 @@ def parse_modalities(text: str, project: Mapping[str, dict[str, list[str]]]) -> 
     Raises:
         SelectionError: One is unknown, or there is none.
     """
-    known = _members(project["optional-dependencies"][ALL])
+    extras = project["optional-dependencies"]
+    # Other extras, such as train, install what `all` does not.
+    known = {name for name in extras if set(extras[name]) <= set(extras[ALL])} - {ALL}
     names = [name.strip() for name in text.split(",") if name.strip()]
     unknown = sorted(set(names) - {*known, ALL})
     if unknown or not names:
@@ -88,9 +90,7 @@ def parse_modalities(text: str, project: Mapping[str, dict[str, list[str]]]) -> 
     return sorted(known) if ALL in names else sorted(set(names))
 
 
-def select_requirements(
-    lock: str, project: Mapping[str, dict[str, list[str]]], modalities: Iterable[str]
-) -> str:
+def select_requirements(lock: str, project: Mapping[str, Any], modalities: Iterable[str]) -> str:
     """Return the part of a lock file that serving some modalities needs.
 
     Args:
@@ -145,12 +145,6 @@ def remove_heads(checkpoint: Path, modalities: Iterable[str]) -> None:
         raise SelectionError(f"{checkpoint} has no head of {', '.join(modalities)}")
     for path in others:
         shutil.rmtree(path)
-
-
-def _members(requirements: Iterable[str]) -> set[str]:
-    """Return the extras that requirements of the project itself name: ``name[a,b]`` -> a, b."""
-    inside = (re.search(rf"^{_PROJECT}\[(.*)\]", line) for line in requirements)
-    return {name.strip() for match in inside if match for name in match[1].split(",")}
 
 
 def _name_of(requirement: str) -> str:

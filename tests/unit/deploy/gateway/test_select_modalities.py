@@ -24,7 +24,8 @@ SMALL_PROJECT = {
     "optional-dependencies": {
         "image": ["Pillow>=11"],
         "text": ["tokenizers>=0.21"],
-        "all": ["omnivec2-serve[image,text]"],
+        "all": ["Pillow>=11", "tokenizers>=0.21"],
+        "train": ["torch"],
     },
 }
 SMALL_LOCK = """\
