@@ -40,6 +40,7 @@ _UNUSED = (
     "pyarrow/libarrow_python.so",
     "pyarrow/libarrow_python.so.*.*.*",
     "pyarrow/src/*",
+    "fastapi_offline/static/redoc*",
     "numpy/f2py/*",
     "pydicom/data/test_files/*",
     "rdkit/Contrib/*",
