@@ -28,6 +28,7 @@ from rich.table import Table
 from export.repository.assembly import assemble
 from export.repository.layouts import Layout
 from loadtests.support.measured_gateway import CHECKPOINT, REPORTS, ROOT, write_report
+from loadtests.support.process_memory import process_memory
 from omnivec2.checkpoint import SCALE_SUFFIX
 from omnivec2.passport import GRAPH_FILE
 from omnivec2.terminal import make_console
@@ -139,13 +140,6 @@ async def measure(repository: Path, *, use: bool) -> Row:
         row["used_resident_bytes"] = process_memory()["Rss"] - before["Rss"]
     await runtime.close()
     return row
-
-
-def process_memory() -> dict[str, int]:
-    """Return ``Rss`` and ``Pss`` of this process in bytes."""
-    lines = [line.split() for line in Path("/proc/self/smaps_rollup").read_text().splitlines()[1:]]
-    sizes = {words[0].rstrip(":"): int(words[1]) * 1024 for words in lines}
-    return {name: sizes[name] for name in ("Rss", "Pss")}
 
 
 def weight_sizes(repository: Path) -> dict[str, int]:
