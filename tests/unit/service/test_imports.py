@@ -46,12 +46,12 @@ print(json.dumps([complete, sorted(sys.modules)]))
 """
 
 
-def imported(*modalities: str) -> set[str]:
+def imported(*modalities: str) -> frozenset[str]:
     command = [sys.executable, "-c", SCRIPT, *modalities]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, check=True, text=True)
     complete, modules = json.loads(done.stdout.splitlines()[-1])
     assert complete
-    return LIBRARIES.intersection(modules)
+    return LIBRARIES & set(modules)
 
 
 @pytest.mark.parametrize(
