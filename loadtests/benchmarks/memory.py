@@ -152,11 +152,16 @@ def weight_sizes(repository: Path) -> dict[str, int]:
 
 
 def _tensor_sizes(graph: Path) -> dict[str, int]:
-    """Return the same for one graph: tensors of the weights file, without scales of int8 rows."""
-    initializers = onnx.load(graph, load_external_data=False).graph.initializer
+    """Return the same for one graph: tensors of the weights file, without scales of int8 rows.
+
+    Tables that are looked up as int8 rows count a byte per value.
+    """
+    content = onnx.load(graph, load_external_data=False).graph
+    tables = {node.input[0] for node in content.node if node.op_type == "Gather"}
     return {
-        tensor.name: 4 * math.prod(tensor.dims)
-        for tensor in initializers
+        tensor.name: math.prod(tensor.dims)
+        * (1 if tensor.name in tables and tensor.data_type == onnx.TensorProto.INT8 else 4)
+        for tensor in content.initializer
         if tensor.external_data and not tensor.name.endswith(SCALE_SUFFIX)
     }
 
