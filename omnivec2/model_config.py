@@ -13,9 +13,9 @@ from pathlib import Path
 
 from google.protobuf import text_format
 from pydantic import BaseModel, ValidationError
-from tritonclient.grpc.model_config_pb2 import ModelConfig
 
 from omnivec2.errors import ArtifactError, PassportError
+from omnivec2.model_config_messages import ModelConfig
 from omnivec2.parts import is_part
 from omnivec2.passport import Passport
 from omnivec2.spec import HeadSpec

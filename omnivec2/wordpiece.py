@@ -32,12 +32,19 @@ _SENTENCE_START = re.compile(r"(?:^|(?<=\w\w[.!?] )|(?<=[\"')\]][.!?] ))[a-z]|\b
 
 
 @cache
-def tokenizer() -> Tokenizer:
-    """Load the vocabulary, without truncation or padding; callers must not change it."""
+def tokenizer(max_tokens: int | None = None) -> Tokenizer:
+    """Load the vocabulary, without padding; callers share the tokenizer and must not change it.
+
+    Args:
+        max_tokens: The number of tokens at which texts are cut, of a pair the longer text first;
+            None cuts none.
+    """
     found: Tokenizer = Tokenizer.from_file(str(VOCABULARY))
     # The file has both switched on, for the model it was published with.
     found.no_padding()
     found.no_truncation()
+    if max_tokens is not None:
+        found.enable_truncation(max_tokens, strategy="longest_first")
     return found
 
 

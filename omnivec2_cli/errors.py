@@ -32,7 +32,7 @@ def needs_extra(extra: str) -> Iterator[None]:
     try:
         yield
     except ModuleNotFoundError as error:
-        message = f"this needs {error.name}: pip install 'omnivec2-serve[{extra}]'"
+        message = f"this needs {error.name}: pip install 'omnivec2-serve[all,{extra}]'"
         raise OmniVecError(message) from error
 
 

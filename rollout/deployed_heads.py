@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pydantic import JsonValue
-from tritonclient.grpc import model_config_pb2 as triton
 
 from omnivec2.errors import ArtifactError
 from omnivec2.model_config import (
@@ -18,6 +17,7 @@ from omnivec2.model_config import (
     read_head_spec,
     read_steps,
 )
+from omnivec2.model_config_messages import model_config_pb2 as triton
 from omnivec2.passport import PASSPORT_FILE, Passport, load_passport
 from omnivec2.spec import HeadSpec
 

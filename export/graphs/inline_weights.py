@@ -17,6 +17,7 @@ from google.protobuf.message import DecodeError
 from onnx_ir.passes import common as passes
 from onnxscript import optimizer
 
+from export.graphs.gathered_rows import widen_before_gathering
 from omnivec2.errors import ExportError
 
 _NO_LIMIT = 2**31
@@ -45,6 +46,7 @@ def load_inlined(graph: Path, weights: Path) -> ir.Model:
                 if tensor.location != weights.name:
                     raise ExportError(f"{graph}: reads {tensor.location}, not {weights.name}")
                 value.const_value = _read(tensor, weights)
+        widen_before_gathering(model.graph)
         optimizer.fold_constants(
             model,
             onnx_shape_inference=False,

@@ -16,6 +16,7 @@ from onnx_ir.passes import common as passes
 from onnxscript import optimizer
 
 from export.graphs.external_weights import externalise
+from export.graphs.gathered_rows import gather_before_widening
 from export.graphs.traceable import Traceable
 from export.graphs.weight_ranges import StoredWeights
 from omnivec2.errors import ExportError
@@ -69,6 +70,7 @@ def export_graph(
         _rename(model.graph, value, name.removeprefix(_PREFIX))
     _shrink(model, frozenset(weights.values))
     storage = externalise(model, weights)
+    gather_before_widening(model.graph)
     _strip(model)
     _name_lengths(model.graph, frozenset(traceable.bounds))
     model.graph.name = model_name(traceable.name)

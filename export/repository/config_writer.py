@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Literal
 
-from tritonclient.grpc import model_config_pb2 as triton
-
 from omnivec2.model_config import (
     ENSEMBLE_PLATFORM,
     ONNX_BACKEND,
@@ -14,6 +12,7 @@ from omnivec2.model_config import (
     set_head_spec,
     set_passport,
 )
+from omnivec2.model_config_messages import model_config_pb2 as triton
 from omnivec2.parts import PartSpec
 from omnivec2.passport import GRAPH_FILE, PLAN_FILE, Engine, Passport
 from omnivec2.spec import DType, HeadSpec, TensorSpec

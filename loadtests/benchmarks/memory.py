@@ -28,6 +28,7 @@ from rich.table import Table
 from export.repository.assembly import assemble
 from export.repository.layouts import Layout
 from loadtests.support.measured_gateway import CHECKPOINT, REPORTS, ROOT, write_report
+from loadtests.support.process_memory import process_memory
 from omnivec2.checkpoint import SCALE_SUFFIX
 from omnivec2.passport import GRAPH_FILE
 from omnivec2.terminal import make_console
@@ -141,13 +142,6 @@ async def measure(repository: Path, *, use: bool) -> Row:
     return row
 
 
-def process_memory() -> dict[str, int]:
-    """Return ``Rss`` and ``Pss`` of this process in bytes."""
-    lines = [line.split() for line in Path("/proc/self/smaps_rollup").read_text().splitlines()[1:]]
-    sizes = {words[0].rstrip(":"): int(words[1]) * 1024 for words in lines}
-    return {name: sizes[name] for name in ("Rss", "Pss")}
-
-
 def weight_sizes(repository: Path) -> dict[str, int]:
     """Return the float32 bytes of every tensor of the checkpoint that a graph reads, by name."""
     return {
@@ -158,11 +152,16 @@ def weight_sizes(repository: Path) -> dict[str, int]:
 
 
 def _tensor_sizes(graph: Path) -> dict[str, int]:
-    """Return the same for one graph: tensors of the weights file, without scales of int8 rows."""
-    initializers = onnx.load(graph, load_external_data=False).graph.initializer
+    """Return the same for one graph: tensors of the weights file, without scales of int8 rows.
+
+    Tables that are looked up as int8 rows count a byte per value.
+    """
+    content = onnx.load(graph, load_external_data=False).graph
+    tables = {node.input[0] for node in content.node if node.op_type == "Gather"}
     return {
-        tensor.name: 4 * math.prod(tensor.dims)
-        for tensor in initializers
+        tensor.name: math.prod(tensor.dims)
+        * (1 if tensor.name in tables and tensor.data_type == onnx.TensorProto.INT8 else 4)
+        for tensor in content.initializer
         if tensor.external_data and not tensor.name.endswith(SCALE_SUFFIX)
     }
 

@@ -1,33 +1,20 @@
-"""Postprocessing: arrays -> the answer's JSON value, one module per task family (no torch)."""
+"""Postprocessing: arrays -> the answer's JSON value, one module per task family (no torch).
+
+As with preprocessors, the registry names modules rather than classes, so that one family does
+not import the libraries of the others.
+"""
 
 from __future__ import annotations
 
+from importlib import import_module
+
 from omnivec2.postprocess.base import Parameters, Postprocessor
-from omnivec2.postprocess.classification import ClassificationPostprocessor
-from omnivec2.postprocess.detection import DetectionPostprocessor
-from omnivec2.postprocess.embedding import EmbeddingPostprocessor
-from omnivec2.postprocess.forecasting import ForecastingPostprocessor
-from omnivec2.postprocess.regression import RegressionPostprocessor
-from omnivec2.postprocess.segmentation import SegmentationPostprocessor
-from omnivec2.postprocess.summarization import SummarizationPostprocessor
 from omnivec2.spec import TaskFamily
 
 __all__ = ["Parameters", "Postprocessor", "postprocessor_for"]
 
-_POSTPROCESSORS: dict[TaskFamily, type[Postprocessor]] = {
-    kind.family: kind
-    for kind in (
-        ClassificationPostprocessor,
-        DetectionPostprocessor,
-        SegmentationPostprocessor,
-        RegressionPostprocessor,
-        ForecastingPostprocessor,
-        EmbeddingPostprocessor,
-        SummarizationPostprocessor,
-    )
-}
-
 
 def postprocessor_for(family: TaskFamily) -> Postprocessor:
-    """Build the postprocessor of a task family; it has no state."""
-    return _POSTPROCESSORS[family]()
+    """Build the postprocessor of a task family, ``POSTPROCESSOR`` of its module; stateless."""
+    kind: type[Postprocessor] = import_module(f"{__name__}.{family.value}").POSTPROCESSOR
+    return kind()

@@ -121,3 +121,6 @@ def _ranked(scores: Floats, names: tuple[str, ...], count: int) -> list[JsonValu
     # A stable sort keeps the head's order among equal scores.
     order = np.argsort(-scores, kind="stable")[:count]
     return [{"label": names[index], "score": float(scores[index])} for index in order]
+
+
+POSTPROCESSOR = ClassificationPostprocessor

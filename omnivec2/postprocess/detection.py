@@ -90,3 +90,6 @@ def _corners(boxes: Array, size: tuple[int, int]) -> Array:
     centre, half = boxes[:, :2], boxes[:, 2:] / 2.0
     corners = np.concatenate([centre - half, centre + half], axis=1) * [*size, *size]
     return np.asarray(np.clip(np.rint(corners), 0, [*size, *size]))
+
+
+POSTPROCESSOR = DetectionPostprocessor

@@ -85,3 +85,6 @@ def _check(parameters: EmbeddingParameters, size: int) -> None:
             f"dimensions must be {size}, got {parameters.dimensions}",
             field="parameters.dimensions",
         )
+
+
+POSTPROCESSOR = EmbeddingPostprocessor

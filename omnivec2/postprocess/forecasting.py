@@ -96,3 +96,6 @@ def _default_names(spec: HeadSpec, count: int) -> list[str]:
 
 def _list(row: Floats) -> list[JsonValue]:
     return [float(value) for value in row]
+
+
+POSTPROCESSOR = ForecastingPostprocessor

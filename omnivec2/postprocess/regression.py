@@ -67,3 +67,6 @@ def _target_values(row: Floats, spec: HeadSpec) -> JsonValue:
         {"label": target.name, "value": float(value), "unit": target.unit}
         for target, value in zip(spec.targets, row, strict=True)
     ]
+
+
+POSTPROCESSOR = RegressionPostprocessor

@@ -129,3 +129,6 @@ def _png(inside: npt.NDArray[np.bool_]) -> str:
         stream, format="PNG", compress_level=1
     )
     return base64.b64encode(stream.getvalue()).decode("ascii")
+
+
+POSTPROCESSOR = SegmentationPostprocessor

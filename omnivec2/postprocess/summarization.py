@@ -143,3 +143,6 @@ def _within_maximum(requested: tuple[str, Any] | None, default: int, maximum: in
         name = field.removeprefix("parameters.")
         raise InvalidParameterError(f"{name} must be at most {maximum}, got {value}", field=field)
     return int(value)
+
+
+POSTPROCESSOR = SummarizationPostprocessor

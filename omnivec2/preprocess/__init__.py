@@ -11,6 +11,7 @@ from typing import Any
 
 from omnivec2.errors import ArtifactError
 from omnivec2.preprocess.base import Array, DynamicAxis, Prepared, Preprocessor, Sample, collate
+from omnivec2.preprocess.formats.modality_libraries import missing_libraries
 from omnivec2.spec import HeadSpec, Limits, Modality, PreprocessSpec
 
 __all__ = [
@@ -26,7 +27,16 @@ __all__ = [
 
 
 def preprocessor_type(modality: Modality) -> type[Preprocessor[Any, Any]]:
-    """Import the preprocessor class of a modality: ``PREPROCESSOR`` of the module of its name."""
+    """Import the preprocessor class of a modality: ``PREPROCESSOR`` of the module of its name.
+
+    Raises:
+        ArtifactError: Libraries of the modality are not installed.
+    """
+    if missing := missing_libraries(modality):
+        raise ArtifactError(
+            f"{modality.value} needs {', '.join(missing)}: "
+            f"pip install 'omnivec2-serve[{modality.value}]'"
+        )
     module = import_module(f"{__name__}.{modality.value}")
     kind: type[Preprocessor[Any, Any]] = module.PREPROCESSOR
     return kind
@@ -38,7 +48,8 @@ def preprocessor_for(
     """Build the preprocessor that a spec names.
 
     Raises:
-        ArtifactError: the spec was written for another version of the preprocessor.
+        ArtifactError: The spec was written for another version of the preprocessor, or libraries
+            of its modality are not installed.
     """
     if isinstance(spec, HeadSpec):
         limits, spec = spec.limits, spec.preprocess

@@ -13,7 +13,6 @@ from fractions import Fraction
 import numpy as np
 import numpy.typing as npt
 from pydantic import JsonValue
-from scipy.signal import resample_poly
 
 from omnivec2.errors import InvalidInputError, TooLargeError
 from omnivec2.preprocess.base import (
@@ -22,6 +21,7 @@ from omnivec2.preprocess.base import (
     Prepared,
     input_shape,
 )
+from omnivec2.preprocess.formats.media.polyphase import resample
 from omnivec2.preprocess.formats.media.windows import window_starts
 from omnivec2.preprocess.formats.tables.frame import LARGEST_NUMBER, FloatColumn, Frame
 from omnivec2.preprocess.formats.tables.table_preprocessor import TablePreprocessor
@@ -202,9 +202,7 @@ class ImuPreprocessor(TablePreprocessor[ImuParameters, Recording]):
         if abs(source_hz / self.parameters.rate_hz - 1) < SAME_RATE:
             return even
         ratio = Fraction(self.parameters.rate_hz / source_hz).limit_denominator(_LARGEST_STEP)
-        return np.asarray(
-            resample_poly(even, ratio.numerator, ratio.denominator, axis=0, padtype="line")
-        )
+        return resample(even, ratio.numerator, ratio.denominator)
 
 
 def _is_unnamed_row(row: JsonValue) -> bool:

@@ -22,6 +22,7 @@ from omnivec2.preprocess.base import (
     input_shape,
 )
 from omnivec2.preprocess.formats.guards.json_text import parse_json, unwrap_inputs
+from omnivec2.preprocess.formats.points.nearest_points import nearest_centre, nearest_neighbours
 from omnivec2.preprocess.formats.points.point_readers import (
     LAS,
     LAZ,
@@ -165,8 +166,6 @@ class PointCloudPreprocessor(Preprocessor[PointCloudParameters, Points]):
         Context: ``assignment`` int32 (points,), for every point of the native value the
         group whose centre is nearest, -1 for points that are not finite.
         """
-        from scipy.spatial import cKDTree
-
         finite = np.isfinite(native).all(axis=1)
         complete = bool(finite.all())
         kept = native if complete else native[finite]
@@ -178,11 +177,9 @@ class PointCloudPreprocessor(Preprocessor[PointCloudParameters, Points]):
         sampled = unit[np.resize(order, count)]
         # Any prefix of a farthest-first order is itself a farthest point sample.
         centres = np.ascontiguousarray(sampled[:groups])
-        _, nearest = cKDTree(sampled).query(centres, k=self.parameters.neighbours)
-        nearest = nearest.reshape(groups, self.parameters.neighbours)
-        _, own = cKDTree(centres).query(unit)
+        nearest = nearest_neighbours(sampled, centres, self.parameters.neighbours)
         assignment = np.full(len(native), -1, dtype=np.int32)
-        assignment[slice(None) if complete else finite] = own
+        assignment[slice(None) if complete else finite] = nearest_centre(unit, centres)
         sample = {"groups": sampled[nearest] - centres[:, None], "centres": centres}
         return Prepared([sample], {"assignment": assignment})
 

@@ -7,7 +7,6 @@ from typing import ClassVar
 
 import numpy as np
 from pydantic import JsonValue
-from tokenizers import Tokenizer
 
 from omnivec2.errors import (
     InvalidInputError,
@@ -25,7 +24,7 @@ from omnivec2.preprocess.base import (
 )
 from omnivec2.preprocess.formats.guards.json_text import decode_utf8, parse_json, unwrap_inputs
 from omnivec2.spec import HeadSpec, Limits, Modality, TensorSpec
-from omnivec2.wordpiece import VOCABULARY
+from omnivec2.wordpiece import tokenizer
 
 Text = str | tuple[str, str]
 """One text, or a pair of them."""
@@ -57,10 +56,7 @@ class TextPreprocessor(Preprocessor[TextParameters, Text]):
     def __init__(self, parameters: TextParameters, limits: Limits | None = None) -> None:
         defaults = self.default_limits.model_copy(update={"tokens": parameters.max_tokens})
         super().__init__(parameters, limits or defaults)
-        self._tokenizer: Tokenizer = Tokenizer.from_file(str(VOCABULARY))
-        self._tokenizer.no_padding()
-        # Tokens of a pair are cut from its longer text first.
-        self._tokenizer.enable_truncation(parameters.max_tokens, strategy="longest_first")
+        self._tokenizer = tokenizer(parameters.max_tokens)
 
     @property
     def inputs(self) -> tuple[TensorSpec, ...]:

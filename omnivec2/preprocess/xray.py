@@ -21,10 +21,10 @@ from omnivec2.preprocess.formats import example_files
 from omnivec2.preprocess.formats.guards.decoding_guard import format_of
 from omnivec2.preprocess.formats.pictures import raster
 from omnivec2.preprocess.formats.pictures.random_pictures import random_pictures
-from omnivec2.preprocess.formats.science.dicom import is_dicom, read_dicom
 from omnivec2.spec import HeadSpec, Limits, Modality, TensorSpec
 
 DICOM = "application/dicom"
+_PREAMBLE = 128
 
 
 class XrayParameters(Parameters):
@@ -73,12 +73,15 @@ class XrayPreprocessor(Preprocessor[XrayParameters, Array]):
 
     def sniff(self, data: bytes) -> str | None:
         """Detect the content type by magic bytes."""
-        return DICOM if is_dicom(data) else raster.sniff(data)
+        return DICOM if _is_dicom(data) else raster.sniff(data)
 
     def decode(self, data: bytes, media_type: str | None = None) -> Array:
         """Decode to grey (height, width): 8 or 16 bits as stored, DICOM as a viewer shows it."""
         kind = format_of(data, self.sniff(data), media_type, self.media_types)
         if kind == "DICOM":
+            # Not on loading: the libraries take 22 MiB, and many services get no DICOM file.
+            from omnivec2.preprocess.formats.science.dicom import read_dicom
+
             return read_dicom(data, self.limits)
         return raster.read_grey(raster.open_picture(data, kind, self.limits), kind)
 
@@ -98,6 +101,11 @@ class XrayPreprocessor(Preprocessor[XrayParameters, Array]):
         pixels = np.asarray(raster.resize(picture, (p.width, p.height), "stretch"))
         size = (native.shape[1], native.shape[0])
         return Prepared([{"pixels": pixels[:, :, None]}], {"size": size})
+
+
+def _is_dicom(data: bytes) -> bool:
+    """Whether a file has the DICOM prefix after its preamble."""
+    return data[_PREAMBLE : _PREAMBLE + 4] == b"DICM"
 
 
 PREPROCESSOR = XrayPreprocessor

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, TypeVar
 
-from omnivec2.task_groups import unwrap_first_failure
+from service.pipeline.task_groups import unwrap_first_failure
 
 T = TypeVar("T")
 

@@ -113,11 +113,16 @@ class ServedHeads:
 def _head(model: Model) -> Head:
     """Return the head of a model, or raise ``ArtifactError`` if its spec cannot be served here."""
     try:
-        preprocessor = preprocessor_for(model.spec)
+        return Head(model, preprocessor_for(model.spec), postprocessor_for(model.spec.family))
+    except ModuleNotFoundError as error:
+        # Of a family: libraries of a modality are looked up before anything is imported.
+        raise ArtifactError(
+            f"{model.name}: {model.spec.family.value} needs {error.name}: "
+            "pip install 'omnivec2-serve[all]'"
+        ) from error
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(map(str, first["loc"]))
         raise ArtifactError(
             f"{model.name}: its pre-processor cannot be made: {where}: {first['msg']}"
         ) from error
-    return Head(model, preprocessor, postprocessor_for(model.spec.family))

@@ -50,6 +50,12 @@ def test_all_heads_of_the_shared_layout_take_little_more_than_their_weights_once
     assert 1.0 < row["ratio"] <= 1.32
 
 
+def test_an_idle_gateway_of_two_modalities_takes_less_than_one_of_all(tmp_path: Path) -> None:
+    everything, two = report("benchmarks.idle_memory", tmp_path, "--quick")["gateways"]
+    assert (two["modalities"], two["heads"]) == ("image + text", 9)
+    assert two["resident_bytes"] < everything["resident_bytes"] < 400 * 2**20
+
+
 def test_throughput_is_compared_with_bare_loops(tmp_path: Path) -> None:
     options = ("--rounds", "1", "--seconds", "0.5", "--clients", "2", "--at-least", "0")
     (measured,) = report("benchmarks.throughput", tmp_path, *options)["rounds"]

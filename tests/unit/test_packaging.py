@@ -20,8 +20,14 @@ import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
+from omnivec2.preprocess.formats.modality_libraries import LIBRARIES
+from omnivec2.spec import Modality
+
 ROOT = Path(__file__).resolve().parents[2]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+EXTRAS = PROJECT["optional-dependencies"]
+SERVING = [*PROJECT["dependencies"], *(line for m in Modality for line in EXTRAS[m.value])]
+"""What `make serve` installs: the gateway, and the libraries of all modalities."""
 OURS = {"omnivec2", "omnivec2_cli", "service", "export", "rollout"}
 
 # Used without being imported by name: plugins and engines that a library of ours looks for.
@@ -137,27 +143,73 @@ def test_the_image_that_builds_plans_has_what_drawing_random_inputs_imports() ->
 
 
 def test_every_serving_dependency_is_locked() -> None:
-    assert _declared(PROJECT["dependencies"]) <= _locked("requirements/serving.lock").keys()
+    assert _declared(SERVING) <= _locked("requirements/serving.lock").keys()
 
 
 def test_what_serving_imports_is_a_serving_dependency() -> None:
-    serving = _declared(PROJECT["dependencies"])
+    serving = _declared(SERVING)
     assert _third_party("omnivec2", "omnivec2_cli", "service") - serving - {"torch"} == set()
 
 
 def test_every_serving_dependency_is_used() -> None:
     used = _third_party("omnivec2", "omnivec2_cli", "service", "export") | PLUGINS
-    assert _declared(PROJECT["dependencies"]) - used == set()
+    assert _declared(SERVING) - used == set()
+
+
+def _module_files(name: str) -> Iterator[Path]:
+    """The files of a module of ours: itself, and ``__init__`` of a package."""
+    path = ROOT / name.replace(".", "/")
+    yield from (file for file in (path.with_suffix(".py"), path / "__init__.py") if file.is_file())
+
+
+def _imported_by(module: str) -> set[str]:
+    """Modules that a module imports, directly or through modules of ours, also in functions."""
+    found: set[str] = set()
+    waiting = [module]
+    while waiting:
+        for path in _module_files(waiting.pop()):
+            for node in ast.walk(ast.parse(path.read_text())):
+                names: list[str] = []
+                if isinstance(node, ast.Import):
+                    names = [alias.name for alias in node.names]
+                elif isinstance(node, ast.ImportFrom) and node.module:
+                    names = [node.module, *(f"{node.module}.{a.name}" for a in node.names)]
+                new = {name for name in names if name not in found}
+                found |= new
+                waiting += [name for name in new if name.startswith("omnivec2.")]
+    return found
+
+
+@pytest.mark.parametrize("modality", Modality)
+def test_a_modality_imports_what_its_extra_installs(modality: Modality) -> None:
+    extra, base = _declared(EXTRAS[modality.value]), _declared(PROJECT["dependencies"])
+    imported = _distributions(_imported_by(f"omnivec2.preprocess.{modality.value}"))
+    # Example files are drawn with Pillow, by modalities that have it.
+    assert imported - base - extra - {"pillow"} == set()
+    unused = extra - imported - PLUGINS
+    assert unused == ({"pillow"} if modality is Modality.HYPERSPECTRAL else set())  # for masks
+
+
+@pytest.mark.parametrize("modality", Modality)
+def test_the_modules_of_a_modality_are_those_of_its_extra(modality: Modality) -> None:
+    owners = packages_distributions()
+    distributions = {canonicalize_name(o) for name in LIBRARIES[modality] for o in owners[name]}
+    bundled = {"lazrs"}  # the extra of another one: laspy[lazrs]
+    assert distributions - bundled == _declared(EXTRAS[modality.value])
+
+
+def test_all_installs_what_the_modalities_install() -> None:
+    lines = {line for modality in Modality for line in EXTRAS[modality.value]}
+    assert sorted(EXTRAS["all"]) == sorted(lines)
 
 
 def test_what_training_and_export_import_is_declared() -> None:
-    extras = PROJECT["optional-dependencies"]
     weights = _locked("requirements/weights.lock").keys()
-    declared = _declared(PROJECT["dependencies"]) | weights
+    declared = _declared(SERVING) | weights
     assert _third_party("omnivec2/network", "omnivec2/training") - declared <= _declared(
-        extras["train"]
+        EXTRAS["train"]
     )
-    exporting = _declared(extras["export"]) | _declared(extras["gpu"])
+    exporting = _declared(EXTRAS["export"]) | _declared(EXTRAS["gpu"])
     assert _third_party("export") - declared <= exporting
 
 

@@ -5,9 +5,12 @@ from __future__ import annotations
 import base64
 import io
 import wave
+from typing import TYPE_CHECKING
 
 import numpy as np
-from PIL import Image
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
 
 _SIDE = 16
 _SAMPLE_RATE = 8000
@@ -44,7 +47,10 @@ def tone() -> str:
     return _base64(buffer)
 
 
-def _gradient(degrees: float) -> Image.Image:
+def _gradient(degrees: float) -> Image:
+    # Not on loading: the tone needs no library for pictures.
+    from PIL import Image
+
     return Image.linear_gradient("L").resize((_SIDE, _SIDE)).rotate(degrees)
 
 

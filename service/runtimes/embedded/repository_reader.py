@@ -8,8 +8,6 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from tritonclient.grpc.model_config_pb2 import ModelConfig
-
 from omnivec2.errors import ArtifactError, PassportError
 from omnivec2.model_config import (
     CONFIG_FILE,
@@ -21,6 +19,7 @@ from omnivec2.model_config import (
     read_head_spec,
     read_steps,
 )
+from omnivec2.model_config_messages import ModelConfig
 from omnivec2.passport import (
     GATE_FILE,
     GRAPH_FILE,

@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
-from tritonclient.grpc.model_config_pb2 import ModelConfig
-
 from omnivec2.errors import ArtifactError, PassportError
 from omnivec2.model_config import has_head_spec, read_head_spec, read_passport, read_steps
+from omnivec2.model_config_messages import ModelConfig
 from omnivec2.passport import check_claims
 from omnivec2.spec import HeadSpec
 from service.runtimes.base import Model

@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 
 import omnivec2.preprocess
+from omnivec2.errors import ArtifactError
+from omnivec2.preprocess.formats import modality_libraries
 from omnivec2.spec import Modality
 
 PACKAGE = Path(omnivec2.preprocess.__file__).parent
@@ -38,3 +40,18 @@ def test_readers_of_formats_import_no_modality(path: Path) -> None:
 def test_modalities_do_not_import_each_other(modality: Modality) -> None:
     path = PACKAGE / f"{modality.value}.py"
     assert MODALITIES.isdisjoint(imported_modules(path))
+
+
+def test_a_modality_whose_libraries_are_missing_is_refused_with_the_command_that_installs_them(
+    monkeypatch,
+):
+    monkeypatch.setitem(modality_libraries.LIBRARIES, Modality.GRAPH, ("numpy", "no_such_library"))
+    with pytest.raises(
+        ArtifactError, match=r"graph needs no_such_library: pip install '.*\[graph]"
+    ):
+        omnivec2.preprocess.preprocessor_type(Modality.GRAPH)
+
+
+def test_every_modality_says_which_libraries_it_needs():
+    assert modality_libraries.LIBRARIES.keys() == set(Modality)
+    assert [m for m in Modality if modality_libraries.missing_libraries(m)] == []

@@ -18,7 +18,7 @@ import numpy as np
 
 from omnivec2.errors import InvalidInputError, TooLargeError, UndecodableError
 from omnivec2.preprocess.base import Array
-from omnivec2.preprocess.formats.points.ply_header import extract_vertices
+from omnivec2.preprocess.formats.points.ply_vertices import read_vertices
 from omnivec2.preprocess.formats.science.npy import MAGIC as NPY_MAGIC
 from omnivec2.preprocess.formats.science.npy import read_npy
 from omnivec2.spec import Limits
@@ -57,19 +57,7 @@ def sniff_points(data: bytes) -> str | None:
 
 def read_ply(data: bytes, limits: Limits) -> Array:
     """Read ``x``, ``y``, ``z`` of the ``vertex`` element of a PLY file, ASCII or binary."""
-    vertices, count = extract_vertices(data, lambda count: _check_points(count, limits))
-    from trimesh.exchange.ply import load_ply  # takes a second: not for refused files
-
-    try:
-        mesh = load_ply(io.BytesIO(vertices), fix_texture=False, skip_materials=True)
-        points = np.asarray(mesh["vertices"], dtype=np.float64)
-    except _DAMAGE_ERRORS as error:
-        raise UndecodableError("the PLY file is damaged or truncated") from error
-    if len(points) != count:
-        raise UndecodableError(
-            f"the PLY file is truncated: {count:,} vertices declared, {len(points):,} found"
-        )
-    return points
+    return read_vertices(data, lambda count: _check_points(count, limits))
 
 
 def read_pcd(data: bytes, limits: Limits) -> Array:

@@ -21,18 +21,13 @@ import numpy as np
 
 from omnivec2.errors import InvalidInputError, TooLargeError, UndecodableError
 from omnivec2.preprocess.base import Array
+from omnivec2.preprocess.formats.science.matlab_file import MATLAB_5, MatlabFile
 from omnivec2.preprocess.formats.science.npy import MAGIC as NPY_MAGIC
 from omnivec2.preprocess.formats.science.npy import read_npy
 from omnivec2.spec import Limits
 
-_MATLAB_5 = b"MATLAB 5.0 MAT-file"
 _MATLAB_73 = b"MATLAB 7.3 MAT-file"
 _TIFF = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
-_VALUE_BYTES = {
-    "double": 8, "single": 4, "int8": 1, "int16": 2, "int32": 4, "int64": 8,
-    "uint8": 1, "uint16": 2, "uint32": 4, "uint64": 8,
-}  # fmt: skip
-"""Bytes per value of MATLAB's numeric classes."""
 
 _MAX_ZIP_MEMBERS = 32
 _MAX_HEADER_BYTES = 2**20
@@ -49,7 +44,7 @@ def sniff_cube(data: bytes) -> str | None:
     """Detect the content type of a cube by its first bytes, or return None."""
     if data.startswith(b"PK\x03\x04"):
         return "application/zip"
-    if data.startswith((_MATLAB_5, _MATLAB_73, b"\x89HDF\r\n")):
+    if data.startswith((MATLAB_5, _MATLAB_73, b"\x89HDF\r\n")):
         return "application/x-matlab-data"
     if data.startswith(_TIFF):
         return "image/tiff"
@@ -141,57 +136,32 @@ def _check_envi(fields: dict[str, str], size: int, limits: Limits, bands: int) -
 
 def read_matlab(data: bytes, limits: Limits, bands: int) -> Array:
     """Read the numeric variable of a MATLAB 5 file whose shape fits, the largest of several."""
-    import scipy.io
-    from scipy.io.matlab import MatReadError
-
     if data.startswith((_MATLAB_73, b"\x89HDF\r\n")):
         raise UndecodableError(
             "MATLAB 7.3 (HDF5) files are not supported; save with '-v7' or older, or as NPY"
         )
-    if not data.startswith(_MATLAB_5):
+    if not data.startswith(MATLAB_5):
         raise UndecodableError("expected a MATLAB 5 .mat file")
-    try:
-        _check_inflated(data, limits.decoded_bytes)
-        stream: Any = io.BytesIO(data)  # accepted at run time, missing in the stubs
-        variables = scipy.io.whosmat(stream)
-        fitting = [
-            (math.prod(shape), name, kind)
-            for name, shape, kind in variables
-            if kind in _VALUE_BYTES and bands in (shape[0], shape[-1]) and len(shape) in (2, 3)
-        ]
-        if not fitting:
-            found = ", ".join(f"{name} {shape}" for name, shape, _ in variables[:8]) or "nothing"
-            raise InvalidInputError(
-                f"expected a numeric variable (height, width, {bands}), the file has {found}"
-            )
-        size, name, kind = max(fitting)
-        if size * _VALUE_BYTES[kind] > limits.decoded_bytes:
-            raise TooLargeError(f"variable {name} has {size:,} values of class {kind}")
-        _check_pixels(size // bands, limits)
-        array = scipy.io.loadmat(stream, variable_names=[name])[name]
-    except (MatReadError, *_DAMAGE_ERRORS) as error:
-        raise UndecodableError("the MATLAB file is damaged or truncated") from error
-    if not isinstance(array, np.ndarray) or array.dtype.kind not in "iuf":
-        raise InvalidInputError(f"expected real numbers in variable {name}")
-    return array
-
-
-def _check_inflated(data: bytes, limit: int) -> None:
-    """Decompress all compressed elements without keeping them; at most ``limit`` bytes in total."""
-    order = "<" if data[126:128] == b"IM" else ">"
-    position, total = 128, 0
-    while position + 8 <= len(data):
-        kind, size = struct.unpack_from(f"{order}II", data, position)
-        if size > len(data) - position - 8:
-            raise UndecodableError("the MATLAB file is truncated")
-        if kind == 15:  # miCOMPRESSED
-            inflater, rest = zlib.decompressobj(), data[position + 8 : position + 8 + size]
-            while rest and not inflater.eof:
-                total += len(inflater.decompress(rest, 2**20))
-                rest = inflater.unconsumed_tail
-                if total > limit:
-                    raise TooLargeError(f"the MATLAB file unpacks to more than {limit:,} bytes")
-        position += 8 + size
+    file = MatlabFile(data, limits.decoded_bytes)
+    fitting = [
+        (math.prod(variable.shape), variable.name, variable)
+        for variable in file.variables
+        if variable.is_numeric
+        and len(variable.shape) in (2, 3)
+        and bands in (variable.shape[0], variable.shape[-1])
+    ]
+    if not fitting:
+        found = ", ".join(f"{v.name} {v.shape}" for v in file.variables[:8]) or "nothing"
+        raise InvalidInputError(
+            f"expected a numeric variable (height, width, {bands}), the file has {found}"
+        )
+    size, _, variable = max(fitting, key=lambda item: item[:2])
+    if size * np.dtype(variable.kind).itemsize > limits.decoded_bytes:
+        raise TooLargeError(
+            f"variable {variable.name} has {size:,} values of class {variable.kind}"
+        )
+    _check_pixels(size // bands, limits)
+    return file.read(variable)
 
 
 def read_tiff(data: bytes, limits: Limits, bands: int) -> Array:

@@ -53,11 +53,6 @@ _DECODERS: dict[str, str] = dict.fromkeys(SYNTAXES, PLUGIN) | {
 }
 
 
-def is_dicom(data: bytes) -> bool:
-    """Whether a file has the DICOM prefix after its preamble."""
-    return data[_PREAMBLE : _PREAMBLE + 4] == b"DICM"
-
-
 def read_dicom(data: bytes, limits: Limits) -> npt.NDArray[np.uint8]:
     """Read the first frame as displayed: (height, width), scaled by its own range, padding black.
 

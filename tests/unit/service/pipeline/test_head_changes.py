@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 from collections.abc import Callable
 from typing import Any
 
 from fastapi import FastAPI
 
 from omnivec2.errors import ModelNotReadyError
+from omnivec2.preprocess.formats import modality_libraries
+from omnivec2.spec import Modality, TaskFamily
 from service.runtimes.base import Model
 from tests.support.asgi import ROUTE, SENTIMENT, ask, run
-from tests.support.service_fakes import FakeRuntime
+from tests.support.service_fakes import FakeRuntime, letters_spec
 from tests.support.tiny_models import classification
 
 TOPIC = classification("text/topic", "war", "peace")
+PICTURES = letters_spec()
 # Of a later release: no pre-processor here can make its inputs.
 LATER = TOPIC.model_copy(update={"preprocess": TOPIC.preprocess.model_copy(update={"version": 99})})
 STRANGE = TOPIC.model_copy(
@@ -113,6 +117,33 @@ def test_a_model_whose_inputs_cannot_be_made_is_refused_alone() -> None:
             assert reason in refused["reason"]
 
         run(test, FakeRuntime(SENTIMENT, spec))
+
+
+def test_a_model_whose_libraries_are_not_installed_is_refused_with_the_command_that_installs_them(
+    monkeypatch,
+) -> None:
+    monkeypatch.setitem(modality_libraries.LIBRARIES, Modality.IMAGE, ("no_such_library",))
+
+    async def test(app: FastAPI) -> None:
+        assert (await ask(app, ROUTE)).status == 200
+        refused = (await ask(app, "/readyz", method="GET")).json["refused"]
+        assert refused == {
+            PICTURES.name: "image needs no_such_library: pip install 'omnivec2-serve[image]'"
+        }
+
+    run(test, FakeRuntime(SENTIMENT, PICTURES))
+
+
+def test_a_model_whose_answers_need_a_missing_library_is_refused_too(monkeypatch) -> None:
+    monkeypatch.delitem(sys.modules, "omnivec2.postprocess.segmentation", raising=False)
+    monkeypatch.setitem(sys.modules, "PIL", None)  # as if it were not installed
+    spec = SENTIMENT.model_copy(update={"task": "areas", "family": TaskFamily.SEGMENTATION})
+
+    async def test(app: FastAPI) -> None:
+        (reason,) = (await ask(app, "/readyz", method="GET")).json["refused"].values()
+        assert reason.startswith("text_areas: segmentation needs PIL: pip install")
+
+    run(test, FakeRuntime(SENTIMENT, spec))
 
 
 def test_a_service_that_can_serve_no_model_says_why() -> None:

@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from omnivec2.task_groups import unwrap_first_failure
+from service.pipeline.task_groups import unwrap_first_failure
 
 
 async def _fail() -> None:

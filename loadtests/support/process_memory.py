@@ -1,0 +1,13 @@
+"""The memory of a process, as the kernel counts it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+
+def process_memory(pid: int | str = "self") -> dict[str, int]:
+    """Return ``Rss`` and ``Pss`` of a process, by default of this one, in bytes."""
+    text = Path(f"/proc/{pid}/smaps_rollup").read_text()
+    lines = [line.split() for line in text.splitlines()[1:]]
+    sizes = {words[0].rstrip(":"): int(words[1]) * 1024 for words in lines}
+    return {name: sizes[name] for name in ("Rss", "Pss")}
