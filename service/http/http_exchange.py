@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
+from functools import partial
 from typing import Any, TypeVar
 
 from starlette.requests import Request
@@ -81,7 +82,7 @@ class HttpExchange(Exchange):
     async def answer_unless_disconnected(self, call: Coroutine[Any, Any, T]) -> T:
         """Return the result of the call that answers the request; see ``Exchange.answer``."""
         traceparent = self._request.headers.get(TRACEPARENT, "")
-        return await self.answer(call, traceparent, _disconnected(self._request))
+        return await self.answer(call, traceparent, partial(_disconnected, self._request))
 
 
 def parse_timeout_seconds(header: str | None, longest: float) -> float:

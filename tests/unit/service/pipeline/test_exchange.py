@@ -67,7 +67,7 @@ class Service:
             exchange.open([ONE])
             with exchange.admitted("file", 4, seconds) as ticket:
                 ticket.hold_bytes(4)
-                result = await exchange.answer(answer(), TRACE, disconnected())
+                result = await exchange.answer(answer(), TRACE, disconnected)
         except BaseException as error:
             exchange.fail(error)
             raise
