@@ -152,6 +152,17 @@ class Preprocessor(ABC, Generic[ParametersT, NativeT]):
         """Detect the content type of a file, or return None if it is no accepted one."""
         return None
 
+    def may_expand(self, value: bytes | JsonValue) -> bool:
+        """Whether an input may hold far more than its bytes, as compressed files do.
+
+        Nothing follows from the size of such an input for the time that it takes. True unless a
+        modality knows better.
+
+        Args:
+            value: A file's bytes, or a JSON value.
+        """
+        return True
+
     def split(self, value: JsonValue) -> list[JsonValue] | None:
         """Split a JSON ``inputs`` value into its inputs, or return None if it is a single one.
 

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import cache
 from typing import Any
 
 import numpy as np
 from pydantic import JsonValue, ValidationError
 
 from omnivec2.errors import InvalidInputError, InvalidParameterError, TooLargeError
-from omnivec2.postprocess.base import Postprocessor
+from omnivec2.postprocess.base import Parameters, Postprocessor
 from omnivec2.preprocess import Array, Prepared, Preprocessor, Sample, collate
 from omnivec2.spec import HeadSpec, TaskFamily
+from service.pipeline.inline_costs import InlineCosts
 from service.runtimes.base import Model
 
 # Families whose post-processing takes a few microseconds per value. Handing it to a thread
@@ -31,12 +34,28 @@ class FileInput:
     data: bytes
     media_type: str | None = None
 
+    @property
+    def nbytes(self) -> int:
+        """The bytes of the file."""
+        return len(self.data)
+
+    @property
+    def content(self) -> bytes:
+        """The file."""
+        return self.data
+
 
 @dataclass(frozen=True)
 class JsonInput:
-    """One input as a JSON value."""
+    """One input as a JSON value, and at most how many bytes of JSON it was."""
 
     value: JsonValue
+    nbytes: int = field(default=sys.maxsize, compare=False)
+
+    @property
+    def content(self) -> JsonValue:
+        """The value."""
+        return self.value
 
 
 RawInput = FileInput | JsonInput
@@ -44,11 +63,19 @@ RawInput = FileInput | JsonInput
 
 @dataclass(frozen=True)
 class Head:
-    """A loaded model with the pre-processor and post-processor that its spec names."""
+    """A loaded model with the pre-processor and post-processor that its spec names.
+
+    Attributes:
+        model: The model.
+        preprocessor: The pre-processor.
+        postprocessor: The post-processor of the family.
+        costs: What preparing its inputs has cost so far.
+    """
 
     model: Model
     preprocessor: Preprocessor[Any, Any]
     postprocessor: Postprocessor
+    costs: InlineCosts = field(default_factory=InlineCosts, compare=False, repr=False)
 
     @property
     def spec(self) -> HeadSpec:
@@ -66,6 +93,7 @@ class PreparedInput:
         decode_seconds: The time to decode the input.
         preprocess_seconds: The time to make samples of it, and a batch of them.
         started: The value of ``time.perf_counter()`` when decoding began.
+        thread_seconds: The processor time of both.
     """
 
     prepared: Prepared
@@ -73,6 +101,7 @@ class PreparedInput:
     decode_seconds: float
     preprocess_seconds: float
     started: float
+    thread_seconds: float
 
 
 def check_parameters(postprocessor: Postprocessor, parameters: Mapping[str, JsonValue]) -> Any:
@@ -83,7 +112,7 @@ def check_parameters(postprocessor: Postprocessor, parameters: Mapping[str, Json
     """
     kind = postprocessor.parameters_type
     try:
-        return kind.model_validate(parameters)
+        return kind.model_validate(parameters) if parameters else _default_parameters(kind)
     except ValidationError as error:
         first = error.errors(include_url=False, include_context=False)[0]
         name = ".".join(map(str, first["loc"])) or "parameters"
@@ -94,6 +123,12 @@ def check_parameters(postprocessor: Postprocessor, parameters: Mapping[str, Json
         raise InvalidParameterError(
             f"parameter {name!r}: {first['msg'].lower()}", field=f"parameters.{name}"
         ) from error
+
+
+@cache
+def _default_parameters(kind: type[Parameters]) -> Parameters:
+    """Return the parameters of a request that names none; frozen, so that all can share them."""
+    return kind.model_validate({})
 
 
 def check_count(count: int, spec: HeadSpec) -> None:
@@ -116,7 +151,7 @@ def prepare(
     preprocessor: Preprocessor[Any, Any], raw: RawInput, max_batch_size: int
 ) -> PreparedInput:
     """Decode and prepare one input; make a batch of it right away if it is small."""
-    started = time.perf_counter()
+    started, working = time.perf_counter(), time.thread_time()
     if isinstance(raw, FileInput):
         native = preprocessor.decode(raw.data, raw.media_type)
     else:
@@ -128,7 +163,8 @@ def prepare(
         raise InvalidInputError("the input holds no samples", field="inputs")
     small = count <= max_batch_size
     batch = collate_range(prepared.samples, 0, count) if small else None
-    return PreparedInput(prepared, batch, decoded - started, time.perf_counter() - decoded, started)
+    ended, worked = time.perf_counter(), time.thread_time() - working
+    return PreparedInput(prepared, batch, decoded - started, ended - decoded, started, worked)
 
 
 def collate_range(samples: Sequence[Sample], start: int, stop: int) -> dict[str, Array]:
@@ -143,6 +179,14 @@ def postprocess(
     started = time.perf_counter()
     result = head.postprocessor(outputs, context, head.spec, parameters)
     return result, time.perf_counter() - started
+
+
+def is_cheap_to_prepare(head: Head, raw: RawInput) -> bool:
+    """Whether decoding and preparing takes less time than handing it to a thread would.
+
+    Never for what a codec expands: its size says nothing.
+    """
+    return not head.preprocessor.may_expand(raw.content) and head.costs.are_small(raw.nbytes)
 
 
 def is_cheap_to_postprocess(head: Head, outputs: Mapping[str, Array]) -> bool:
