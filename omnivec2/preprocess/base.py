@@ -223,8 +223,10 @@ def collate(samples: Sequence[Sample]) -> dict[str, Array]:
     Masks are ordinary tensors of a sample, so padding with zeros marks itself.
 
     Returns:
-        Name -> contiguous array (batch, ...).
+        Name -> contiguous array (batch, ...); of a single sample they are views of its arrays.
     """
+    if len(samples) == 1:
+        return {name: np.ascontiguousarray(array)[None] for name, array in samples[0].items()}
     batch: dict[str, Array] = {}
     for name, first in samples[0].items():
         arrays = [sample[name] for sample in samples]

@@ -105,7 +105,11 @@ class Body:
 
 def declared_length(headers: Headers) -> int | None:
     """Return the value of ``Content-Length`` if it is a plausible number, else None."""
-    length = headers.get("content-length", "")
+    return parse_length(headers.get("content-length", ""))
+
+
+def parse_length(length: str) -> int | None:
+    """Return a length in bytes as a number if it is a plausible one, else None."""
     return int(length) if length.isascii() and length.isdigit() and len(length) < 16 else None
 
 

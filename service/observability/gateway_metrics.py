@@ -57,9 +57,10 @@ class MetricDescription:
 
 
 @dataclass(frozen=True)
-class _HeadHistograms:
-    """The histograms of one head, looked up once."""
+class _HeadSeries:
+    """The series of one head, looked up once; ``answered`` is by status."""
 
+    answered: dict[int, Counter]
     seconds: Histogram
     received: Histogram
     sent: Histogram
@@ -81,7 +82,8 @@ class Metrics:
         disable_created_metrics()  # type: ignore[no-untyped-call]
         self.registry = CollectorRegistry()
         self.described: list[MetricDescription] = []
-        self._heads: dict[tuple[str, str], _HeadHistograms] = {}
+        self._heads: dict[tuple[str, str], _HeadSeries] = {}
+        self._batches: dict[str, tuple[Histogram, Histogram]] = {}
         self._requests = self._counter(
             "requests_total",
             "Answered requests; each task of a request for several counts.",
@@ -119,18 +121,21 @@ class Metrics:
 
     def observe_request(self, modality: str, task: str, status: int, seconds: float) -> None:
         """Count an answered request."""
-        self._requests.labels(modality, task, str(status)).inc()
-        self._histograms_of(modality, task).seconds.observe(seconds)
+        head = self._series_of(modality, task)
+        if (answered := head.answered.get(status)) is None:
+            answered = head.answered[status] = self._requests.labels(modality, task, str(status))
+        answered.inc()
+        head.seconds.observe(seconds)
 
     def observe_stages(self, modality: str, task: str, timings: Timings) -> None:
         """Record how long the stages of an answered request took."""
-        stages = self._histograms_of(modality, task).stages
+        stages = self._series_of(modality, task).stages
         for stage, seconds in vars(timings).items():
             stages[stage].observe(seconds)
 
     def observe_bytes(self, modality: str, task: str, received: int, sent: int) -> None:
         """Record the sizes of a request's and of its answer's body."""
-        head = self._histograms_of(modality, task)
+        head = self._series_of(modality, task)
         head.received.observe(received)
         head.sent.observe(sent)
 
@@ -144,8 +149,11 @@ class Metrics:
 
     def observe_batch(self, model: str, rows: int, seconds: float) -> None:
         """Record a computed batch; safe in any thread."""
-        self._batch_rows.labels(model).observe(rows)
-        self._batch_seconds.labels(model).observe(seconds)
+        if (series := self._batches.get(model)) is None:
+            series = self._batch_rows.labels(model), self._batch_seconds.labels(model)
+            self._batches[model] = series
+        series[0].observe(rows)
+        series[1].observe(seconds)
 
     def observe_lag(self, seconds: float) -> None:
         """Record by how much the event loop was late for a timer."""
@@ -175,16 +183,20 @@ class Metrics:
         """Return all metrics in Prometheus' text format."""
         return generate_latest(self.registry)
 
-    def _histograms_of(self, modality: str, task: str) -> _HeadHistograms:
+    def _series_of(self, modality: str, task: str) -> _HeadSeries:
         key = (modality, task)
         if (known := self._heads.get(key)) is not None:
             return known
         stages = {stage: self._stages.labels(*key, stage) for stage in vars(Timings())}
-        histograms = _HeadHistograms(
-            self._seconds.labels(*key), self._received.labels(*key), self._sent.labels(*key), stages
+        series = _HeadSeries(
+            {},
+            self._seconds.labels(*key),
+            self._received.labels(*key),
+            self._sent.labels(*key),
+            stages,
         )
-        self._heads[key] = histograms
-        return histograms
+        self._heads[key] = series
+        return series
 
     def _counter(self, name: str, meaning: str, labels: Sequence[str]) -> Counter:
         name = self._describe(name, "counter", labels, meaning)

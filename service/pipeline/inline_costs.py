@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections import deque
 from dataclasses import dataclass, field
 
-_INLINE_SECONDS = 200e-6
+_INLINE_SECONDS = 300e-6
 """Calls that have taken less on average are made in the event loop."""
 
 _INLINE_BYTES = 16 * 2**10
