@@ -142,14 +142,14 @@ async def send_posts(port: int, post: Post, clients: int, seconds: float) -> Loa
     return Load(len(latencies) / (time.perf_counter() - started), latencies)
 
 
-def run_clients(port: int, path: str, file: Path, content_type: str, clients: int, seconds: float) -> Load:
+def run_clients(port: int, post: Post, clients: int, seconds: float) -> Load:
     """Run clients in a process of low priority; see ``send_posts``."""
     command = [
         *(sys.executable, "-m", "loadtests.benchmarks.light_client"),
-        *("--port", str(port), "--path", path, "--file", str(file), "--content-type", content_type),
+        *("--port", str(port), "--path", post.path, "--content-type", post.content_type),
         *("--clients", str(clients), "--seconds", str(seconds)),
     ]
-    done = subprocess.run(command, cwd=ROOT, check=True, stdout=subprocess.PIPE, text=True)
+    done = subprocess.run(command, cwd=ROOT, check=True, input=post.body, stdout=subprocess.PIPE)
     found = json.loads(done.stdout)
     return Load(found["rate"], found["seconds"])
 
@@ -159,13 +159,14 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--port", type=int, required=True)
     parser.add_argument("--path", required=True)
-    parser.add_argument("--file", type=Path, required=True)
+    parser.add_argument("--file", type=Path, help="the body; standard input if left out")
     parser.add_argument("--content-type", required=True)
     parser.add_argument("--clients", type=int, default=16)
     parser.add_argument("--seconds", type=float, default=5.0)
     options = parser.parse_args()
     os.nice(_NICE_STEPS)
-    post = Post(options.path, options.file.read_bytes(), options.content_type)
+    body = options.file.read_bytes() if options.file else sys.stdin.buffer.read()
+    post = Post(options.path, body, options.content_type)
     load = uvloop.run(send_posts(options.port, post, options.clients, options.seconds))
     print(json.dumps({"rate": load.rate, "seconds": [round(s, 6) for s in load.seconds]}))
 

@@ -37,7 +37,7 @@ class _SecondsFormatter(logging.Formatter):
     default_msec_format = ""
     _last = (-1, "")
 
-    def formatTime(self, record: logging.LogRecord, datefmt: str | None = None) -> str:  # noqa: N802
+    def formatTime(self, record: logging.LogRecord, datefmt: str | None = None) -> str:
         second = int(record.created)
         if self._last[0] != second:
             self._last = second, super().formatTime(record, datefmt)

@@ -1,4 +1,4 @@
-"""Which work is done in the event loop, because handing it to a thread would cost more than doing it.
+"""Which inputs are prepared in the event loop, because a hand-over to a thread would cost more.
 
 A hand-over takes two switches between threads that compete for Python's lock: a tenth of a
 millisecond alone, several times that under load. Tokenizing a sentence or reading a row of a table
