@@ -131,14 +131,20 @@ async def send_posts(port: int, post: Post, clients: int, seconds: float) -> Loa
     latencies: list[float] = []
     started = time.perf_counter()
     done: list[asyncio.Future[None]] = [loop.create_future() for _ in range(clients)]
-    for future in done:
+    transports: list[asyncio.BaseTransport] = []
+    try:
+        for future in done:
 
-        def client(future: asyncio.Future[None] = future) -> _Client:
-            return _Client(post.encode(), started + seconds, latencies, future)
+            def client(future: asyncio.Future[None] = future) -> _Client:
+                return _Client(post.encode(), started + seconds, latencies, future)
 
-        await loop.create_connection(client, "127.0.0.1", port)
-    async with asyncio.timeout(seconds + _PATIENCE_SECONDS):
-        await asyncio.gather(*done)
+            opened, _ = await loop.create_connection(client, "127.0.0.1", port)
+            transports.append(opened)
+        async with asyncio.timeout(seconds + _PATIENCE_SECONDS):
+            await asyncio.gather(*done)
+    finally:
+        for transport in transports:
+            transport.close()
     return Load(len(latencies) / (time.perf_counter() - started), latencies)
 
 

@@ -226,7 +226,7 @@ def collate(samples: Sequence[Sample]) -> dict[str, Array]:
         Name -> contiguous array (batch, ...); of a single sample they are views of its arrays.
     """
     if len(samples) == 1:
-        return {name: np.ascontiguousarray(array)[None] for name, array in samples[0].items()}
+        return {name: np.ascontiguousarray(array[None]) for name, array in samples[0].items()}
     batch: dict[str, Array] = {}
     for name, first in samples[0].items():
         arrays = [sample[name] for sample in samples]

@@ -264,7 +264,7 @@ class DataPlane:
             call = partial(prepare, first.preprocessor, raw, max_rows)
             prepared = await self._host.run_or_inline(timings, call, inline=inline)
             if inline:
-                first.costs.learn(raw.nbytes, prepared.thread_seconds)
+                first.costs.learn(raw.nbytes, prepared.decode_seconds + prepared.preprocess_seconds)
             timings.add("decode", prepared.started, prepared.decode_seconds)
             decoded = prepared.started + prepared.decode_seconds
             timings.add("preprocess", decoded, prepared.preprocess_seconds)

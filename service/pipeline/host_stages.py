@@ -69,7 +69,7 @@ class Head:
         model: The model.
         preprocessor: The pre-processor.
         postprocessor: The post-processor of the family.
-        costs: What preparing its inputs has cost so far.
+        costs: The costs of preparing its inputs, as measured so far.
     """
 
     model: Model
@@ -93,7 +93,6 @@ class PreparedInput:
         decode_seconds: The time to decode the input.
         preprocess_seconds: The time to make samples of it, and a batch of them.
         started: The value of ``time.perf_counter()`` when decoding began.
-        thread_seconds: The processor time of both.
     """
 
     prepared: Prepared
@@ -101,7 +100,6 @@ class PreparedInput:
     decode_seconds: float
     preprocess_seconds: float
     started: float
-    thread_seconds: float
 
 
 def check_parameters(postprocessor: Postprocessor, parameters: Mapping[str, JsonValue]) -> Any:
@@ -151,7 +149,7 @@ def prepare(
     preprocessor: Preprocessor[Any, Any], raw: RawInput, max_batch_size: int
 ) -> PreparedInput:
     """Decode and prepare one input; make a batch of it right away if it is small."""
-    started, working = time.perf_counter(), time.thread_time()
+    started = time.perf_counter()
     if isinstance(raw, FileInput):
         native = preprocessor.decode(raw.data, raw.media_type)
     else:
@@ -163,8 +161,7 @@ def prepare(
         raise InvalidInputError("the input holds no samples", field="inputs")
     small = count <= max_batch_size
     batch = collate_range(prepared.samples, 0, count) if small else None
-    ended, worked = time.perf_counter(), time.thread_time() - working
-    return PreparedInput(prepared, batch, decoded - started, ended - decoded, started, worked)
+    return PreparedInput(prepared, batch, decoded - started, time.perf_counter() - decoded, started)
 
 
 def collate_range(samples: Sequence[Sample], start: int, stop: int) -> dict[str, Array]:

@@ -69,6 +69,6 @@ class InlineCosts:
 
         Args:
             nbytes: The size of the input.
-            seconds: The processor time that it took.
+            seconds: The time that it took.
         """
         self._costs[nbytes.bit_length()].seconds.append(seconds)
