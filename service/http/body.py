@@ -16,6 +16,7 @@ from omnivec2.errors import (
     UnsupportedMediaTypeError,
 )
 from service.admission.admission_control import Ticket
+from service.http.raw_headers import header_text
 
 
 class Body:
@@ -31,7 +32,7 @@ class Body:
     """
 
     def __init__(self, request: Request, ticket: Ticket, timeout_seconds: float) -> None:
-        encoding = request.headers.get("content-encoding", "identity").strip().lower()
+        encoding = (header_text(request.scope, b"content-encoding") or "identity").strip().lower()
         if encoding not in ("", "identity"):
             raise UnsupportedMediaTypeError(
                 f"bodies are taken as they are, not with Content-Encoding: {encoding}",
@@ -55,7 +56,7 @@ class Body:
             DeadlineExceededError: It did not arrive in time.
             InvalidInputError: The client broke off, or its declared length is not a number.
         """
-        _check_declared(self._request.headers.get("content-length"), limit)
+        _check_declared(header_text(self._request.scope, b"content-length"), limit)
         chunks: list[bytes] = []
         with self._failures_named():
             # One timer for the whole body: it is there already in most cases.
@@ -68,7 +69,7 @@ class Body:
 
     async def chunks(self, limit: int) -> AsyncGenerator[bytes, None]:
         """Yield the body piece by piece; see ``read``."""
-        _check_declared(self._request.headers.get("content-length"), limit)
+        _check_declared(header_text(self._request.scope, b"content-length"), limit)
         deadline = asyncio.get_running_loop().time() + self._timeout_seconds
         while not self._is_whole:
             with self._failures_named():

@@ -27,6 +27,12 @@ def request_header(scope: Scope, name: bytes) -> bytes | None:
     return None
 
 
+def header_text(scope: Scope, name: bytes) -> str | None:
+    """Return the first value of a header of a request as text, or None; see ``request_header``."""
+    value = request_header(scope, name)
+    return None if value is None else value.decode("latin-1")
+
+
 def set_header(message: Message, name: bytes, value: bytes) -> None:
     """Set a header of a response, in the place of any of its name.
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from service.http.raw_headers import request_header, set_header
+from service.http.raw_headers import header_text, set_header
 from service.request_context import REQUEST, request_id_of
 
 _HEADER = b"x-request-id"
@@ -21,8 +21,7 @@ class RequestIdMiddleware:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
-        given = request_header(scope, _HEADER)
-        request_id = request_id_of(given.decode("latin-1") if given else "")
+        request_id = request_id_of(header_text(scope, _HEADER) or "")
         encoded = request_id.encode()
         scope.setdefault("state", {})["request_id"] = request_id
         # Not reset at the end: the server has a task per request, and logs in it what went wrong.

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from starlette.types import Message
 
-from service.http.raw_headers import add_headers, request_header, set_header
+from service.http.raw_headers import add_headers, header_text, request_header, set_header
 
 
 def start(*headers: tuple[bytes, bytes]) -> Message:
@@ -13,6 +13,7 @@ def test_the_first_value_of_a_request_header_counts() -> None:
     scope = {"headers": [(b"a", b"1"), (b"b", b"2"), (b"b", b"3")]}
     assert request_header(scope, b"b") == b"2"
     assert request_header(scope, b"c") is None
+    assert (header_text(scope, b"a"), header_text(scope, b"c")) == ("1", None)
 
 
 def test_a_header_is_set_in_the_place_of_any_of_its_name() -> None:
