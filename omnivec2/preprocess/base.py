@@ -152,6 +152,17 @@ class Preprocessor(ABC, Generic[ParametersT, NativeT]):
         """Detect the content type of a file, or return None if it is no accepted one."""
         return None
 
+    def may_expand(self, value: bytes | JsonValue) -> bool:
+        """Whether an input may hold far more than its bytes, as compressed files do.
+
+        Nothing follows from the size of such an input for the time that it takes. True unless a
+        modality knows better.
+
+        Args:
+            value: A file's bytes, or a JSON value.
+        """
+        return True
+
     def split(self, value: JsonValue) -> list[JsonValue] | None:
         """Split a JSON ``inputs`` value into its inputs, or return None if it is a single one.
 
@@ -212,8 +223,10 @@ def collate(samples: Sequence[Sample]) -> dict[str, Array]:
     Masks are ordinary tensors of a sample, so padding with zeros marks itself.
 
     Returns:
-        Name -> contiguous array (batch, ...).
+        Name -> contiguous array (batch, ...); of a single sample they are views of its arrays.
     """
+    if len(samples) == 1:
+        return {name: np.ascontiguousarray(array[None]) for name, array in samples[0].items()}
     batch: dict[str, Array] = {}
     for name, first in samples[0].items():
         arrays = [sample[name] for sample in samples]

@@ -87,6 +87,13 @@ class TabularPreprocessor(TablePreprocessor[TabularParameters, Table]):
     default_limits = Limits(bytes=4 * 2**20, decoded_bytes=64 * 2**20, rows=5_000, columns=512)
     text_numbers = True
 
+    def __init__(self, parameters: TabularParameters, limits: Limits | None = None) -> None:
+        super().__init__(parameters, limits)
+        # Looked up once, not for every row.
+        self._names = [column.name for column in parameters.columns]
+        self._numbers = [column.name for column in parameters.numbers]
+        self._ids = {column.name: _ids_of(column) for column in parameters.categories}
+
     @property
     def inputs(self) -> tuple[TensorSpec, ...]:
         """``numbers`` float32, ``missing`` uint8 and ``categories`` int32, one per column."""
@@ -135,17 +142,17 @@ class TabularPreprocessor(TablePreprocessor[TabularParameters, Table]):
     def prepare(self, native: Table) -> Prepared:
         """Make one sample per row; missing numbers become 0, not the mean of their column."""
         frame = native.frame
-        frame.require([column.name for column in self.parameters.columns])
+        frame.require(self._names)
         if not frame.rows:
             raise InvalidInputError("table is empty", field="inputs")
         rows = frame.rows
-        numbers = _stack_columns([frame.numbers(c.name) for c in self.parameters.numbers], rows)
+        numbers = _stack_columns([frame.numbers(name) for name in self._numbers], rows)
         missing = np.isnan(numbers)
         arrays: dict[str, Array] = {
             "numbers": np.where(missing, 0.0, numbers).astype(np.float32),
             "missing": missing.astype(np.uint8),
             "categories": _stack_columns(
-                [_category_ids(frame.texts(c.name), c) for c in self.parameters.categories], rows
+                [_category_ids(frame.texts(name), ids) for name, ids in self._ids.items()], rows
             ).astype(np.int32),
         }
         samples = [{name: array[row] for name, array in arrays.items()} for row in range(rows)]
@@ -157,8 +164,11 @@ def _stack_columns(columns: list[Array], rows: int) -> Array:
     return np.stack(columns, axis=1) if columns else np.empty((rows, 0))
 
 
-def _category_ids(texts: list[str | None], column: Column) -> Array:
-    known = {category: FIRST_ID + index for index, category in enumerate(column.categories)}
+def _ids_of(column: Column) -> dict[str, int]:
+    return {category: FIRST_ID + index for index, category in enumerate(column.categories)}
+
+
+def _category_ids(texts: list[str | None], known: Mapping[str, int]) -> Array:
     return np.array([_category_id(text, known) for text in texts])
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import ClassVar
 
@@ -32,6 +33,9 @@ Text = str | tuple[str, str]
 # BERT uncased: [CLS] and [SEP]; ordinary word pieces lie from 1996 to 30521.
 _CLS, _SEP, _FIRST_WORD, _END_WORD = 101, 102, 1996, 30_522
 
+_SURROGATE = re.compile("[\ud800-\udfff]")
+_NAMES = ("input_ids", "token_type_ids", "attention_mask")
+
 _PAIR_FORMS = '{"text": "…", "text_pair": "…"} or a list of two strings'
 
 
@@ -61,8 +65,7 @@ class TextPreprocessor(Preprocessor[TextParameters, Text]):
     @property
     def inputs(self) -> tuple[TensorSpec, ...]:
         """Three int32 tensors (tokens,); ``token_type_ids`` is 1 in the second text."""
-        names = ("input_ids", "token_type_ids", "attention_mask")
-        return tuple(TensorSpec(name=name, dtype="int32", shape=(-1,)) for name in names)
+        return tuple(TensorSpec(name=name, dtype="int32", shape=(-1,)) for name in _NAMES)
 
     @classmethod
     def dynamic_axes(cls, head: HeadSpec) -> dict[str, DynamicAxis]:
@@ -109,6 +112,10 @@ class TextPreprocessor(Preprocessor[TextParameters, Text]):
         except UndecodableError:
             return None
         return "text/plain"
+
+    def may_expand(self, value: bytes | JsonValue) -> bool:
+        """Return False: a text is its bytes."""
+        return False
 
     def split(self, value: JsonValue) -> list[JsonValue] | None:
         """Split a list of inputs; for a pair head, a list of strings is a single pair."""
@@ -164,8 +171,7 @@ class TextPreprocessor(Preprocessor[TextParameters, Text]):
         columns = (encoding.ids, encoding.type_ids, encoding.attention_mask)
         if limit is not None and len(encoding.ids) > limit:
             raise TooLargeError(f"text has more than {limit} tokens", field="inputs")
-        names = (spec.name for spec in self.inputs)
-        sample = {n: np.asarray(c, np.int32) for n, c in zip(names, columns, strict=True)}
+        sample = {n: np.asarray(c, np.int32) for n, c in zip(_NAMES, columns, strict=True)}
         cut = sum(rest.special_tokens_mask.count(0) for rest in encoding.overflowing)
         return Prepared([sample], {"cut": cut} if cut else {})
 
@@ -190,7 +196,7 @@ class TextPreprocessor(Preprocessor[TextParameters, Text]):
         limit = self.limits.characters
         if limit is not None and len(text) > limit:
             raise TooLargeError(f"text is longer than {limit:,} characters", field=field)
-        if any("\ud800" <= character <= "\udfff" for character in text):
+        if _SURROGATE.search(text):
             raise InvalidInputError("text holds half a surrogate pair", field=field)
         return text
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
+from functools import partial
 from typing import Any, TypeVar
 
 from starlette.requests import Request
@@ -14,6 +15,7 @@ from service.admission.admission_control import Ticket
 from service.errors import CLIENT_CLOSED_REQUEST, ClientDisconnectedError, problem_of
 from service.gateway import Gateway
 from service.http.body import Body
+from service.http.raw_headers import header_text
 from service.pipeline.answers import Timings
 from service.pipeline.exchange import Exchange
 from service.request_context import TRACEPARENT
@@ -22,6 +24,8 @@ from service.runtimes.base import Model
 T = TypeVar("T")
 
 TIMEOUT_HEADER = "X-Request-Timeout"
+_TIMEOUT = TIMEOUT_HEADER.lower().encode()
+_TRACEPARENT = TRACEPARENT.encode()
 
 
 class HttpExchange(Exchange):
@@ -68,7 +72,7 @@ class HttpExchange(Exchange):
     def timeout_seconds(self) -> float:
         """Return the seconds that the answer may take; see ``parse_timeout_seconds``."""
         longest = self.gateway.settings.request_timeout_seconds
-        return parse_timeout_seconds(self._request.headers.get(TIMEOUT_HEADER), longest)
+        return parse_timeout_seconds(header_text(self._request.scope, _TIMEOUT), longest)
 
     def body(self, ticket: Ticket) -> Body:
         """Return the body of the request, whose bytes count in a ticket.
@@ -80,8 +84,8 @@ class HttpExchange(Exchange):
 
     async def answer_unless_disconnected(self, call: Coroutine[Any, Any, T]) -> T:
         """Return the result of the call that answers the request; see ``Exchange.answer``."""
-        traceparent = self._request.headers.get(TRACEPARENT, "")
-        return await self.answer(call, traceparent, _disconnected(self._request))
+        traceparent = header_text(self._request.scope, _TRACEPARENT) or ""
+        return await self.answer(call, traceparent, partial(_disconnected, self._request))
 
 
 def parse_timeout_seconds(header: str | None, longest: float) -> float:

@@ -124,15 +124,15 @@ class RequestReader:
     def _from_json(self, data: bytes) -> PredictRequest:
         value = self._parse(data)
         if isinstance(value, dict) and not value.keys().isdisjoint(("inputs", "table")):
-            return self._from_envelope(dict(value))
+            return self._from_envelope(dict(value), len(data))
         if JSON in self.preprocessor.media_types:
-            return self._from_inputs(value, {})
+            return self._from_inputs(value, {}, len(data))
         raise InvalidInputError(
             f'expected a JSON object with "inputs" holding {self.preprocessor.accepts} as base64',
             field="inputs",
         )
 
-    def _from_envelope(self, body: dict[str, JsonValue]) -> PredictRequest:
+    def _from_envelope(self, body: dict[str, JsonValue], nbytes: int) -> PredictRequest:
         parameters = body.pop("parameters", None)
         if not isinstance(parameters, dict | None):
             raise InvalidParameterError('"parameters" must be an object', field="parameters")
@@ -142,14 +142,17 @@ class RequestReader:
         # Hugging Face's feature-extraction task sends its parameters beside the inputs.
         merged = {**body, **(parameters or {})}
         if table is not None:
-            return PredictRequest([JsonInput({"table": table})], merged)
-        return self._from_inputs(inputs, merged)
+            return PredictRequest([JsonInput({"table": table}, nbytes)], merged)
+        return self._from_inputs(inputs, merged, nbytes)
 
-    def _from_inputs(self, value: JsonValue, parameters: Mapping[str, JsonValue]) -> PredictRequest:
+    def _from_inputs(
+        self, value: JsonValue, parameters: Mapping[str, JsonValue], nbytes: int
+    ) -> PredictRequest:
         items = self.preprocessor.split(value)
         if items is None:
-            return PredictRequest([JsonInput(value)], parameters)
-        return PredictRequest([JsonInput(item) for item in items], parameters, batched=True)
+            return PredictRequest([JsonInput(value, nbytes)], parameters)
+        inputs: list[RawInput] = [JsonInput(item, nbytes) for item in items]
+        return PredictRequest(inputs, parameters, batched=True)
 
     async def _read_multipart(self, headers: Headers, body: Body) -> PredictRequest:
         limits = self.preprocessor.limits

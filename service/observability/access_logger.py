@@ -20,5 +20,19 @@ def is_enabled(level: int) -> bool:
 
 def log_request(level: int, protocol: str, **fields: Any) -> None:
     """Write a line: text for people, and fields for JSON logs."""
-    text = " ".join(f"{k}={v}" for k, v in fields.items() if v != "" and k != "request_id")
-    _LOG.log(level, "%s %s", protocol, text, extra={"protocol": protocol, **fields})
+    if not _LOG.isEnabledFor(level):
+        return
+    text = " ".join([f"{k}={v}" for k, v in fields.items() if v != "" and k != "request_id"])
+    # A record of one's own: Logger.log would search the stack for the line that calls it.
+    record = _LOG.makeRecord(
+        LOGGER,
+        level,
+        __file__,
+        0,
+        "%s %s",
+        (protocol, text),
+        None,
+        "log_request",
+        {"protocol": protocol, **fields},
+    )
+    _LOG.handle(record)

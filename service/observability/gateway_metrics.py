@@ -57,9 +57,10 @@ class MetricDescription:
 
 
 @dataclass(frozen=True)
-class _HeadHistograms:
-    """The histograms of one head, looked up once."""
+class _HeadSeries:
+    """The series of one head, looked up once; ``answered`` is by status."""
 
+    answered: dict[int, Counter]
     seconds: Histogram
     received: Histogram
     sent: Histogram
@@ -91,7 +92,7 @@ class Metrics:
         disable_created_metrics()  # type: ignore[no-untyped-call]
         self.registry = CollectorRegistry()
         self.described: list[MetricDescription] = []
-        self._heads: dict[tuple[str, str], _HeadHistograms] = {}
+        self._heads: dict[tuple[str, str], _HeadSeries] = {}
         self._batches: dict[str, _BatchSeries] = {}
         self._requests = self._counter(
             "requests_total",
@@ -136,18 +137,21 @@ class Metrics:
 
     def observe_request(self, modality: str, task: str, status: int, seconds: float) -> None:
         """Count an answered request."""
-        self._requests.labels(modality, task, str(status)).inc()
-        self._histograms_of(modality, task).seconds.observe(seconds)
+        head = self._series_of(modality, task)
+        if (answered := head.answered.get(status)) is None:
+            answered = head.answered[status] = self._requests.labels(modality, task, str(status))
+        answered.inc()
+        head.seconds.observe(seconds)
 
     def observe_stages(self, modality: str, task: str, timings: Timings) -> None:
         """Record how long the stages of an answered request took."""
-        stages = self._histograms_of(modality, task).stages
+        stages = self._series_of(modality, task).stages
         for stage, seconds in vars(timings).items():
             stages[stage].observe(seconds)
 
     def observe_bytes(self, modality: str, task: str, received: int, sent: int) -> None:
         """Record the sizes of a request's and of its answer's body."""
-        head = self._histograms_of(modality, task)
+        head = self._series_of(modality, task)
         head.received.observe(received)
         head.sent.observe(sent)
 
@@ -205,16 +209,20 @@ class Metrics:
         """Return all metrics in Prometheus' text format."""
         return generate_latest(self.registry)
 
-    def _histograms_of(self, modality: str, task: str) -> _HeadHistograms:
+    def _series_of(self, modality: str, task: str) -> _HeadSeries:
         key = (modality, task)
         if (known := self._heads.get(key)) is not None:
             return known
         stages = {stage: self._stages.labels(*key, stage) for stage in vars(Timings())}
-        histograms = _HeadHistograms(
-            self._seconds.labels(*key), self._received.labels(*key), self._sent.labels(*key), stages
+        series = _HeadSeries(
+            {},
+            self._seconds.labels(*key),
+            self._received.labels(*key),
+            self._sent.labels(*key),
+            stages,
         )
-        self._heads[key] = histograms
-        return histograms
+        self._heads[key] = series
+        return series
 
     def _batches_of(self, model: str) -> _BatchSeries:
         if (known := self._batches.get(model)) is not None:

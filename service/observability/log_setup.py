@@ -16,6 +16,8 @@ _RENAMED = {"asctime": "time", "levelname": "level", "name": "logger"}
 
 def configure(level: str, form: Literal["text", "json"]) -> None:
     """Send logs to standard error; replaces any earlier configuration."""
+    # What no format shows need not be looked up for every line.
+    logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
     handler = logging.StreamHandler()
     handler.addFilter(_name_request)
     handler.setFormatter(_json_formatter() if form == "json" else _TextFormatter())
@@ -29,10 +31,23 @@ def _name_request(record: logging.LogRecord) -> bool:
     return True
 
 
-class _TextFormatter(logging.Formatter):
+class _SecondsFormatter(logging.Formatter):
+    """A formatter that writes the time out once a second, not once a line."""
+
+    default_msec_format = ""
+    _last = (-1, "")
+
+    def formatTime(self, record: logging.LogRecord, datefmt: str | None = None) -> str:
+        second = int(record.created)
+        if self._last[0] != second:
+            self._last = second, super().formatTime(record, datefmt)
+        return f"{self._last[1]},{int(record.msecs):03d}"
+
+
+class _TextFormatter(_SecondsFormatter):
     def __init__(self) -> None:
         super().__init__(_TEXT)
-        self._named = logging.Formatter(_NAMED)
+        self._named = _SecondsFormatter(_NAMED)
 
     def format(self, record: logging.LogRecord) -> str:
         if getattr(record, "request_id", ""):

@@ -40,6 +40,7 @@ from service.pipeline.host_stages import (
     check_finite,
     collate_range,
     is_cheap_to_postprocess,
+    is_cheap_to_prepare,
     postprocess,
     prepare,
 )
@@ -258,9 +259,12 @@ class DataPlane:
         try:
             max_rows = min(request.head.spec.max_batch_size for request in requests)
             first = requests[0].head
-            prepared = await self._host.run(
-                timings, partial(prepare, first.preprocessor, raw, max_rows)
-            )
+            # Of many inputs the sum would hold up the event loop.
+            inline = index is None and is_cheap_to_prepare(first, raw)
+            call = partial(prepare, first.preprocessor, raw, max_rows)
+            prepared = await self._host.run_or_inline(timings, call, inline=inline)
+            if inline:
+                first.costs.learn(raw.nbytes, prepared.decode_seconds + prepared.preprocess_seconds)
             timings.add("decode", prepared.started, prepared.decode_seconds)
             decoded = prepared.started + prepared.decode_seconds
             timings.add("preprocess", decoded, prepared.preprocess_seconds)

@@ -15,8 +15,9 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Coroutine, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Coroutine, Iterator, Sequence
+from contextlib import contextmanager, nullcontext
+from types import TracebackType
 from typing import Any, TypeVar
 
 from omnivec2.errors import DeadlineExceededError, OmniVecError
@@ -29,6 +30,12 @@ from service.pipeline.answers import Timings
 from service.request_context import in_request, started
 
 T = TypeVar("T")
+
+WaitForDisconnect = Callable[[], Coroutine[Any, Any, None]]
+"""Waits until the client of a request is gone."""
+
+_WATCH_AFTER_SECONDS = 0.02
+"""A request that is answered sooner has no task that waits for its client to hang up."""
 
 UNKNOWN = ("unknown", "unknown")
 """The modality and task that a request counts for until its heads are known."""
@@ -90,7 +97,7 @@ class Exchange:
         self,
         call: Coroutine[Any, Any, T],
         traceparent: str = "",
-        disconnected: Coroutine[Any, Any, None] | None = None,
+        disconnected: WaitForDisconnect | None = None,
     ) -> T:
         """Return the result of the call that answers the request; it must be admitted.
 
@@ -100,7 +107,7 @@ class Exchange:
         Args:
             call: The work on the answer; cancelled when the time is up or the client is gone.
             traceparent: The caller's trace context, if it sent one.
-            disconnected: A call that returns when the client is gone; None if the transport
+            disconnected: A call that waits until the client is gone; None if the transport
                 cancels the task of the request by itself.
 
         Raises:
@@ -109,11 +116,11 @@ class Exchange:
         """
         assert self._ticket is not None, "the request has not been admitted"
         self._ticket.begin_work()
-        watched = call if disconnected is None else _cancel_on_disconnect(call, disconnected)
+        watch = nullcontext() if disconnected is None else _CancelOnDisconnect(disconnected)
         try:
-            with in_request(started(traceparent, self._seconds, self._ticket)):
+            with in_request(started(traceparent, self._seconds, self._ticket)), watch:
                 async with asyncio.timeout(self._seconds):
-                    return await watched
+                    return await call
         except TimeoutError as error:
             raise DeadlineExceededError(f"no answer within {self._seconds:g} s") from error
 
@@ -150,21 +157,49 @@ class Exchange:
         return first if len(self._labels) == 1 else (first[0], SEVERAL_TASKS)
 
 
-async def _cancel_on_disconnect(
-    call: Coroutine[Any, Any, T], disconnected: Coroutine[Any, Any, None]
-) -> T:
-    """Return the result of a call; cancel it if the client is gone first.
+class _CancelOnDisconnect:
+    """Cancels the task that runs its block if the client is gone first.
 
-    Raises:
-        ClientDisconnectedError: The client is gone.
+    Most requests are answered in less time than a task for each of them would be worth: only
+    after a while does one begin to wait for the client's end.
+
+    Args:
+        disconnected: A call that waits until the client is gone.
     """
-    work = asyncio.create_task(call)
-    gone = asyncio.create_task(disconnected)
-    try:
-        await asyncio.wait((work, gone), return_when=asyncio.FIRST_COMPLETED)
-        if work.done():
-            return work.result()
-        raise ClientDisconnectedError
-    finally:
-        gone.cancel()
-        work.cancel()
+
+    def __init__(self, disconnected: WaitForDisconnect) -> None:
+        self._disconnected = disconnected
+        self._watcher: asyncio.Task[None] | None = None
+        self._gone = False
+
+    def __enter__(self) -> None:
+        task = asyncio.current_task()
+        assert task is not None, "a request is answered in a task"
+        self._task = task
+        self._cancelling = task.cancelling()
+        loop = asyncio.get_running_loop()
+        self._timer = loop.call_later(_WATCH_AFTER_SECONDS, self._start_watcher)
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._timer.cancel()
+        if self._watcher is not None:
+            self._watcher.cancel()
+        if not self._gone:
+            return
+        # As in asyncio.timeout: another who wants the task cancelled must not be overruled.
+        others_cancel = self._task.uncancel() > self._cancelling
+        if kind is asyncio.CancelledError and not others_cancel:
+            raise ClientDisconnectedError from error
+
+    def _start_watcher(self) -> None:
+        self._watcher = asyncio.create_task(self._watch())
+
+    async def _watch(self) -> None:
+        await self._disconnected()
+        self._gone = True
+        self._task.cancel()

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import cache
 from typing import Any
 
 import numpy as np
 from pydantic import JsonValue, ValidationError
 
 from omnivec2.errors import InvalidInputError, InvalidParameterError, TooLargeError
-from omnivec2.postprocess.base import Postprocessor
+from omnivec2.postprocess.base import Parameters, Postprocessor
 from omnivec2.preprocess import Array, Prepared, Preprocessor, Sample, collate
 from omnivec2.spec import HeadSpec, TaskFamily
+from service.pipeline.inline_costs import InlineCosts
 from service.runtimes.base import Model
 
 # Families whose post-processing takes a few microseconds per value. Handing it to a thread
@@ -31,12 +34,28 @@ class FileInput:
     data: bytes
     media_type: str | None = None
 
+    @property
+    def nbytes(self) -> int:
+        """The bytes of the file."""
+        return len(self.data)
+
+    @property
+    def content(self) -> bytes:
+        """The file."""
+        return self.data
+
 
 @dataclass(frozen=True)
 class JsonInput:
-    """One input as a JSON value."""
+    """One input as a JSON value, and at most how many bytes of JSON it was."""
 
     value: JsonValue
+    nbytes: int = field(default=sys.maxsize, compare=False)
+
+    @property
+    def content(self) -> JsonValue:
+        """The value."""
+        return self.value
 
 
 RawInput = FileInput | JsonInput
@@ -44,11 +63,19 @@ RawInput = FileInput | JsonInput
 
 @dataclass(frozen=True)
 class Head:
-    """A loaded model with the pre-processor and post-processor that its spec names."""
+    """A loaded model with the pre-processor and post-processor that its spec names.
+
+    Attributes:
+        model: The model.
+        preprocessor: The pre-processor.
+        postprocessor: The post-processor of the family.
+        costs: The costs of preparing its inputs, as measured so far.
+    """
 
     model: Model
     preprocessor: Preprocessor[Any, Any]
     postprocessor: Postprocessor
+    costs: InlineCosts = field(default_factory=InlineCosts, compare=False, repr=False)
 
     @property
     def spec(self) -> HeadSpec:
@@ -83,7 +110,7 @@ def check_parameters(postprocessor: Postprocessor, parameters: Mapping[str, Json
     """
     kind = postprocessor.parameters_type
     try:
-        return kind.model_validate(parameters)
+        return kind.model_validate(parameters) if parameters else _default_parameters(kind)
     except ValidationError as error:
         first = error.errors(include_url=False, include_context=False)[0]
         name = ".".join(map(str, first["loc"])) or "parameters"
@@ -94,6 +121,12 @@ def check_parameters(postprocessor: Postprocessor, parameters: Mapping[str, Json
         raise InvalidParameterError(
             f"parameter {name!r}: {first['msg'].lower()}", field=f"parameters.{name}"
         ) from error
+
+
+@cache
+def _default_parameters(kind: type[Parameters]) -> Parameters:
+    """Return the parameters of a request that names none; frozen, so that all can share them."""
+    return kind.model_validate({})
 
 
 def check_count(count: int, spec: HeadSpec) -> None:
@@ -143,6 +176,14 @@ def postprocess(
     started = time.perf_counter()
     result = head.postprocessor(outputs, context, head.spec, parameters)
     return result, time.perf_counter() - started
+
+
+def is_cheap_to_prepare(head: Head, raw: RawInput) -> bool:
+    """Whether decoding and preparing takes less time than handing it to a thread would.
+
+    Never for what a codec expands: its size says nothing.
+    """
+    return not head.preprocessor.may_expand(raw.content) and head.costs.are_small(raw.nbytes)
 
 
 def is_cheap_to_postprocess(head: Head, outputs: Mapping[str, Array]) -> bool:

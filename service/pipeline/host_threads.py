@@ -52,6 +52,16 @@ class HostThreads:
         timings.add("queue", submitted, waited)
         return result
 
+    async def run_or_inline(self, timings: Timings, call: Callable[[], T], *, inline: bool) -> T:
+        """Return the result of a call, made in a thread or, if it is cheap, here; see ``run``."""
+        if not inline:
+            return await self.run(timings, call)
+        started = time.perf_counter()
+        try:
+            return call()
+        finally:
+            REQUEST.get().work.record_seconds(time.perf_counter() - started)
+
     def close(self) -> None:
         """Stop the threads; what they run is finished, what waits is dropped."""
         self._pool.shutdown(wait=True, cancel_futures=True)

@@ -87,6 +87,8 @@ class LimitedProtocol(HttpToolsProtocol):
         self._cancel_head_timer()
         self._in_head, self._any_request = False, True
         super().on_headers_complete()
+        # Its task has not begun yet.
+        self.cycle.transport = _AnswerTransport(self.transport, self.loop)  # type: ignore[assignment]
 
     def on_message_complete(self) -> None:
         """Mark the end of a request: the next bytes belong to another head."""
@@ -123,6 +125,47 @@ class LimitedProtocol(HttpToolsProtocol):
         # A pipelined head may wait for the answer to the one before it.
         if not self._any_request or self.cycle.response_complete:
             self.transport.close()
+
+
+class _AnswerTransport:
+    """The transport of one answer: what is written in one step of its task goes out in one piece.
+
+    uvicorn writes the head and the body of an answer apart, which is a system call each, and
+    wakes the client up for a head without a body.
+
+    Args:
+        transport: The transport of the connection.
+        loop: The event loop.
+    """
+
+    def __init__(self, transport: asyncio.Transport, loop: asyncio.AbstractEventLoop) -> None:
+        self._transport = transport
+        self._loop = loop
+        self._held: bytes | None = None
+
+    def write(self, data: bytes) -> None:
+        """Write data: what comes first is held until more comes, or until the task waits."""
+        if self._held is None:
+            self._held = data
+            self._loop.call_soon(self._flush)
+            return
+        if self._held:
+            data, self._held = self._held + data, b""
+        self._transport.write(data)
+
+    def close(self) -> None:
+        """Close the connection once all is written."""
+        self._flush()
+        self._transport.close()
+
+    def is_closing(self) -> bool:
+        """Whether the connection is closing or closed."""
+        return self._transport.is_closing()
+
+    def _flush(self) -> None:
+        if self._held:
+            data, self._held = self._held, b""
+            self._transport.write(data)
 
 
 class _HeadTooLongError(Exception):

@@ -63,6 +63,15 @@ def test_throughput_is_compared_with_bare_loops(tmp_path: Path) -> None:
     assert min(measured.values()) > 0
 
 
+def test_a_request_is_compared_with_an_echo_and_with_itself_without_the_network(
+    tmp_path: Path,
+) -> None:
+    options = ("--rounds", "1", "--seconds", "0.3", "--only", "tabular")
+    (row,) = report("benchmarks.overhead", tmp_path, *options)["rounds"]["tabular/income"]
+    assert 0 < row["echo p50 ms"] < row["remembering p50 ms"] < row["service p50 ms"]
+    assert 0 < row["echo ratio"] < row["without network, echo ratio"] < 1
+
+
 def test_several_tasks_are_compared_with_one(tmp_path: Path) -> None:
     options = ("--no-triton", "--rounds", "1", "--seconds", "0.3", "--at-most", "100")
     rows = report("benchmarks.several_tasks", tmp_path, *options)["rows"]

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from starlette.datastructures import MutableHeaders
 from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from omnivec2.errors import ModelNotReadyError
 from service.errors import problem_of
 from service.http.probe_paths import HEALTH_PATHS
+from service.http.raw_headers import set_header
 from service.server.shutdown import ShutdownState
 
 
@@ -28,7 +28,7 @@ class DrainMiddleware:
         async def send_last(message: Message) -> None:
             # Checked when the answer goes out: the request may have come before the signal.
             if message["type"] == "http.response.start" and self._shutdown.draining:
-                MutableHeaders(scope=message)["Connection"] = "close"
+                set_header(message, b"connection", b"close")
             await send(message)
 
         if self._shutdown.rejecting and scope["path"] not in HEALTH_PATHS:

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
-from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from service.http.raw_headers import header_text, set_header
 from service.request_context import REQUEST, request_id_of
 
-HEADER = "X-Request-ID"
+_HEADER = b"x-request-id"
 
 
 class RequestIdMiddleware:
@@ -23,14 +21,15 @@ class RequestIdMiddleware:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
-        request_id = request_id_of(Headers(scope=scope).get(HEADER, ""))
+        request_id = request_id_of(header_text(scope, _HEADER) or "")
+        encoded = request_id.encode()
         scope.setdefault("state", {})["request_id"] = request_id
         # Not reset at the end: the server has a task per request, and logs in it what went wrong.
-        REQUEST.set(replace(REQUEST.get(), request_id=request_id))
+        REQUEST.set(REQUEST.get().identified(request_id))
 
         async def send_with_id(message: Message) -> None:
             if message["type"] == "http.response.start":
-                MutableHeaders(scope=message)[HEADER] = request_id
+                set_header(message, _HEADER, encoded)
             await send(message)
 
         await self.app(scope, receive, send_with_id)

@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
-from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-_ALWAYS = {
-    "X-Content-Type-Options": "nosniff",
-    "X-Frame-Options": "DENY",
-    "Referrer-Policy": "no-referrer",
-    "Cross-Origin-Resource-Policy": "same-origin",
-}
+from service.http.raw_headers import RawHeader, add_headers
 
-_UNLESS_SET = {
+_ALWAYS: tuple[RawHeader, ...] = (
+    (b"x-content-type-options", b"nosniff"),
+    (b"x-frame-options", b"DENY"),
+    (b"referrer-policy", b"no-referrer"),
+    (b"cross-origin-resource-policy", b"same-origin"),
+)
+
+_UNLESS_SET: tuple[RawHeader, ...] = (
     # Answers are made from what callers sent; no cache on the way may keep them.
-    "Cache-Control": "no-store",
+    (b"cache-control", b"no-store"),
     # For answers, which load nothing; a page sets a policy of its own.
-    "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
-}
+    (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'"),
+)
 
 
 class SecurityHeadersMiddleware:
@@ -31,11 +32,7 @@ class SecurityHeadersMiddleware:
 
         async def send_with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
-                headers = MutableHeaders(scope=message)
-                for name, value in _ALWAYS.items():
-                    headers[name] = value
-                for name, value in _UNLESS_SET.items():
-                    headers.setdefault(name, value)
+                add_headers(message, _ALWAYS, _UNLESS_SET)
             await send(message)
 
         await self.app(scope, receive, send_with_headers)

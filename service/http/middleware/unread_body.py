@@ -10,10 +10,10 @@ from __future__ import annotations
 
 import asyncio
 
-from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from service.http.body import declared_length
+from service.http.body import parse_length
+from service.http.raw_headers import request_header, set_header
 
 _SMALL_BYTES = 256 * 2**10
 _LINGER_SECONDS = 1.0
@@ -27,12 +27,12 @@ class UnreadBodyMiddleware:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handle one connection."""
-        if scope["type"] != "http" or _is_small(headers := Headers(scope=scope)):
+        if scope["type"] != "http" or _is_small(scope):
             await self.app(scope, receive, send)
             return
         whole = closing = False
         # A client that waits for 100 Continue (curl does with large files) sends nothing now.
-        is_sending = "expect" not in headers
+        is_sending = request_header(scope, b"expect") is None
 
         async def receive_and_watch() -> Message:
             nonlocal whole
@@ -52,7 +52,7 @@ class UnreadBodyMiddleware:
             nonlocal closing
             if message["type"] == "http.response.start" and not whole:
                 closing = True
-                MutableHeaders(scope=message)["Connection"] = "close"
+                set_header(message, b"connection", b"close")
             if closing and is_sending and _is_last(message):
                 await send({**message, "more_body": True})
                 await discard_rest()
@@ -62,14 +62,18 @@ class UnreadBodyMiddleware:
         await self.app(scope, receive_and_watch, send_closing)
 
 
-def _is_small(headers: Headers) -> bool:
+def _is_small(scope: Scope) -> bool:
     """Whether there is no body, or one that is declared to be short."""
-    if "transfer-encoding" in headers:
-        return False
-    if "content-length" not in headers:
+    length: bytes | None = None
+    for name, value in scope["headers"]:
+        if name == b"transfer-encoding":
+            return False
+        if name == b"content-length" and length is None:
+            length = value
+    if length is None:
         return True
-    length = declared_length(headers)
-    return length is not None and length <= _SMALL_BYTES
+    declared = parse_length(length.decode("latin-1"))
+    return declared is not None and declared <= _SMALL_BYTES
 
 
 def _is_last(message: Message) -> bool:

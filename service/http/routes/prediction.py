@@ -100,6 +100,8 @@ async def _answer(
 
 def _check_query(request: Request, known: set[str]) -> None:
     """Refuse query parameters that are unknown here, and known ones given twice."""
+    if not request.scope["query_string"]:
+        return
     names = [name for name, _ in request.query_params.multi_items()]
     for name in names:
         if name not in known:

@@ -107,6 +107,20 @@ def test_shorter_samples_are_padded_with_zeros_at_the_end() -> None:
     assert batch[1].sum() == 4
 
 
+def test_a_single_sample_is_a_batch_without_a_copy() -> None:
+    sample = {"a": np.ones((2, 3), np.float32), "b": np.float32(5) + np.zeros((), np.float32)}
+    batch = collate([sample])
+    assert np.shares_memory(batch["a"], sample["a"])
+    assert (batch["a"].shape, batch["b"].shape) == ((1, 2, 3), (1,))
+    turned = collate([{"a": np.ones((2, 3), np.float32).T}])["a"]
+    assert turned.flags.c_contiguous
+
+
+def test_a_file_may_hold_more_than_its_bytes_unless_its_modality_knows_better() -> None:
+    assert Letters(Parameters()).may_expand(b"abc")
+    assert Letters(Parameters()).may_expand("YWJj")
+
+
 def test_a_spec_of_another_version_is_refused() -> None:
     spec = PreprocessSpec(name=Modality.IMU, version=2)
     with pytest.raises(ArtifactError, match="export the model again"):

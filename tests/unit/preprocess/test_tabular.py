@@ -196,3 +196,10 @@ def test_a_table_without_rows_is_refused_also_in_memory():
     empty = Table.of({name: [] for name in ROW})
     with pytest.raises(InvalidInputError, match="table is empty"):
         tabular().prepare(empty)
+
+
+def test_compressed_tables_and_files_within_json_may_expand_and_others_not() -> None:
+    assert tabular().may_expand((DATA / "adult.parquet").read_bytes())
+    assert tabular().may_expand("UEFSMQ==")
+    assert not tabular().may_expand((DATA / "adult.csv").read_bytes())
+    assert not tabular().may_expand({"age": [39]})

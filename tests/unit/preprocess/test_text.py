@@ -188,3 +188,8 @@ def test_a_head_that_reads_fewer_tokens_than_it_is_given_refuses_the_rest():
     assert len(short.prepare("hello there").samples) == 1
     with pytest.raises(TooLargeError, match="more than 4 tokens"):
         short.prepare("hello there you")
+
+
+def test_a_text_is_its_bytes():
+    assert not SINGLE.may_expand(b"A film.")
+    assert not SINGLE.may_expand("A film.")

@@ -93,9 +93,9 @@ class Frame:
                 f"column {name!r} holds dates; expected numbers", field=f"inputs.{name}"
             )
         # Comparisons with NaN are false, so missing values pass.
-        wrong = np.flatnonzero(np.abs(values) > LARGEST_NUMBER)
-        if wrong.size:
-            row = int(wrong[0])
+        wrong = np.abs(values) > LARGEST_NUMBER
+        if wrong.any():
+            row = int(wrong.argmax())
             raise self._bad_cell(name, row, repr(float(values[row])))
         return values
 

@@ -17,6 +17,8 @@ from omnivec2.preprocess.formats.tables.json_reader import read_json
 ParametersT = TypeVar("ParametersT", bound=Parameters)
 NativeT = TypeVar("NativeT")
 
+_PARQUET = b"PAR1"
+
 
 class TablePreprocessor(Preprocessor[ParametersT, NativeT]):
     """Reads CSV, Parquet or JSON columns and rows; a modality converts the frame."""
@@ -39,7 +41,7 @@ class TablePreprocessor(Preprocessor[ParametersT, NativeT]):
 
     def sniff(self, data: bytes) -> str | None:
         """Detect Parquet by its magic bytes, JSON by its first character; other text is CSV."""
-        if data[:4] == b"PAR1":
+        if data[:4] == _PARQUET:
             return "application/vnd.apache.parquet"
         start = data[:1024].removeprefix(b"\xef\xbb\xbf").lstrip()[:1]
         if start in (b"{", b"["):
@@ -49,6 +51,10 @@ class TablePreprocessor(Preprocessor[ParametersT, NativeT]):
         except UndecodableError:
             return None
         return "text/csv"
+
+    def may_expand(self, value: bytes | JsonValue) -> bool:
+        """Whether it is a Parquet file, or a file of any kind within JSON."""
+        return value[:4] == _PARQUET if isinstance(value, bytes) else isinstance(value, str)
 
     def decode(self, data: bytes, media_type: str | None = None) -> NativeT:
         """Decode one file; see the base class for errors."""

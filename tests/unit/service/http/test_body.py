@@ -95,3 +95,8 @@ def test_a_client_that_breaks_off_is_not_a_failure_of_the_service() -> None:
 def test_a_compressed_body_is_refused() -> None:
     with pytest.raises(UnsupportedMediaTypeError, match="gzip"):
         read(Stream([b"x"]), {"Content-Encoding": "gzip"})
+
+
+def test_a_body_in_one_piece_is_not_copied() -> None:
+    whole = b"x" * 100
+    assert read(Stream([whole, b""]), limit=100) is whole

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import threading
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -88,6 +89,60 @@ def test_json_inputs_are_decoded_from_base64(plane: Plane) -> None:
 def test_an_input_of_many_samples_is_computed_in_chunks(plane: Plane) -> None:
     plane.predict(FileInput(b"abcdefghij"))
     assert sorted(map(len, plane.runtime.batches)) == [2, 4, 4]
+
+
+def threads_of(plane: Plane, monkeypatch: pytest.MonkeyPatch, *inputs: RawInput) -> list[bool]:
+    """Answer inputs one after the other; return which were decoded in the event loop's thread."""
+    found: list[bool] = []
+    decode = plane.head.preprocessor.decode
+    loop_thread = threading.get_ident()
+
+    def recorded(data: bytes, media_type: str | None = None) -> Any:
+        found.append(threading.get_ident() == loop_thread)
+        return decode(data, media_type)
+
+    monkeypatch.setattr(plane.head.preprocessor, "decode", recorded)
+
+    async def main() -> None:
+        for given in inputs:
+            await plane.plane.predict(plane.head, [given], {}, batched=False)
+
+    try:
+        asyncio.run(main())
+    finally:
+        plane.plane.close()
+    return found
+
+
+def test_small_inputs_are_prepared_in_the_event_loop_once_their_cost_is_known(
+    plane: Plane, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(plane.head.preprocessor, "may_expand", lambda _: False)
+    assert threads_of(plane, monkeypatch, *texts(b"a", b"b", b"c")) == [False, True, True]
+
+
+def test_what_a_codec_may_expand_is_always_prepared_in_threads(
+    plane: Plane, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert threads_of(plane, monkeypatch, *texts(b"a", b"b", b"c")) == [False] * 3
+
+
+def test_several_inputs_of_a_request_are_prepared_in_threads(
+    plane: Plane, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(plane.head.preprocessor, "may_expand", lambda _: False)
+    threads: set[str] = set()
+    decode = plane.head.preprocessor.decode
+
+    def recorded(data: bytes, media_type: str | None = None) -> Any:
+        threads.add(threading.current_thread().name)
+        return decode(data, media_type)
+
+    monkeypatch.setattr(plane.head.preprocessor, "decode", recorded)
+    plane.head.costs.are_small(1)
+    assert plane.head.costs.are_small(1)
+    plane.predict(*texts(b"a", b"b", b"c"))
+    assert all(name.startswith("host") for name in threads)
 
 
 def test_a_wrong_input_in_a_list_is_named_by_its_place(plane: Plane) -> None:

@@ -67,7 +67,7 @@ class Service:
             exchange.open([ONE])
             with exchange.admitted("file", 4, seconds) as ticket:
                 ticket.hold_bytes(4)
-                result = await exchange.answer(answer(), TRACE, disconnected())
+                result = await exchange.answer(answer(), TRACE, disconnected)
         except BaseException as error:
             exchange.fail(error)
             raise
@@ -238,5 +238,49 @@ def test_the_work_on_an_answer_knows_its_deadline_trace_and_meter() -> None:
         assert (context.request_id, context.traceparent) == ("r-1", TRACE)
         assert 4 < context.seconds_left <= 5
         context.work.record_seconds(0.0)
+
+    asyncio.run(main())
+
+
+def test_a_request_that_is_answered_at_once_does_not_wait_for_its_client_to_hang_up() -> None:
+    async def main() -> None:
+        service = Service()
+        exchange = service.exchange()
+        asked = False
+
+        async def call() -> str:
+            return "ok"
+
+        async def disconnected() -> None:
+            nonlocal asked
+            asked = True
+
+        exchange.open([ONE])
+        with exchange.admitted("file", 4, 5.0):
+            assert await exchange.answer(call(), "", disconnected) == "ok"
+        await asyncio.sleep(0.03)
+        assert not asked
+
+    asyncio.run(main())
+
+
+def test_a_client_that_is_gone_does_not_hide_that_the_task_itself_is_cancelled() -> None:
+    async def main() -> None:
+        service = Service()
+        running = asyncio.Event()
+
+        async def call() -> str:
+            running.set()
+            try:
+                await wait()
+            finally:
+                # The server stops at the same time.
+                task.cancel()
+            return "late"
+
+        task = asyncio.create_task(service.answer(call, leaves=True))
+        await running.wait()
+        with pytest.raises(asyncio.CancelledError):
+            await task
 
     asyncio.run(main())

@@ -53,3 +53,19 @@ def test_a_call_that_fails_was_work_too() -> None:
     with pytest.raises(ZeroDivisionError):
         run(fail, meter, Timings())
     assert sum(meter.seconds) >= 0.02
+
+
+def test_a_cheap_call_runs_in_the_event_loop_and_is_work_too() -> None:
+    meter, timings = RecordingMeter(), Timings()
+
+    async def main() -> int:
+        threads = HostThreads(1)
+        try:
+            with in_request(RequestContext("r-1", work=meter)):
+                return await threads.run_or_inline(timings, threading.get_ident, inline=True)
+        finally:
+            threads.close()
+
+    assert asyncio.run(main()) == threading.get_ident()
+    assert len(meter.seconds) == 1
+    assert timings.queue == 0
