@@ -217,7 +217,13 @@ class ModelLoader:
 
         def load(item: tuple[_Loaded, StoredGraph]) -> ServedGraph | Exception:
             (_, _, _, precision), stored = item
-            options = LoadOptions(precision, settings.intra_op_threads, settings.inference_workers)
+            options = LoadOptions(
+                precision,
+                settings.intra_op_threads,
+                settings.inference_workers,
+                settings.gpu_device,
+                settings.cache_dir,
+            )
             try:
                 loaded = option.engine.load(stored, options)
                 return ServedGraph(stored, loaded, settings.max_batch_rows)
