@@ -157,7 +157,7 @@ def test_what_training_and_export_import_is_declared() -> None:
     assert _third_party("omnivec2/network", "omnivec2/training") - declared <= _declared(
         extras["train"]
     )
-    exporting = _declared(extras["export"]) | _declared(extras["gpu"])
+    exporting = _declared([*extras["export"], *extras["gpu"], *extras["openvino"]])
     assert _third_party("export") - declared <= exporting
 
 
