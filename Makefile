@@ -13,6 +13,9 @@ DEV_READY := $(DEV)/.installed
 # A third for Triton's backend, which needs an older numpy than the gateway.
 TRITON := .venv-triton
 TRITON_READY := $(TRITON)/.installed
+# And one for the servers that this one is compared with.
+PEERS := .venv-peers
+PEERS_READY := $(PEERS)/.installed
 CHECKPOINT ?= checkpoints/reference
 MODEL_REPO ?= model_repo
 
@@ -148,6 +151,22 @@ loadtest: $(DEV_READY)  ## Load a started service (HOST_URL=, PROFILE=mixed, RUN
 fuzz: $(DEV_READY)  ## Fuzz a service with requests made from its OpenAPI document (BUDGET=600 seconds)
 	$(DEV)/bin/python -m loadtests.fuzz --seconds $(BUDGET) $(ARGS)
 
+# --- comparisons --------------------------------------------------------------------------
+
+$(PEERS_READY): requirements/peers.lock
+	@echo "Installing FastAPI, LitServe, BentoML, Ray Serve and OpenVINO into $(PEERS) (about 700 MB on disk) ..."
+	@test -x $(PEERS)/bin/python || $(PYTHON) -m venv $(PEERS)
+	@$(PEERS)/bin/$(PIP_INSTALL) --no-deps --require-hashes -r requirements/peers.lock
+	@touch $@
+
+.PHONY: bench-peers
+bench-peers: $(SERVE_READY) $(PEERS_READY)  ## Compare with other servers of the same head (about 15 minutes, on a quiet machine)
+	$(SERVE)/bin/python -m loadtests.peers.compare --python $(PEERS)/bin/python $(ARGS)
+
+.PHONY: bench-quick
+bench-quick: $(DEV_READY)  ## Compare the service with bare engine loops and this processor's baseline (2 minutes)
+	@$(DEV)/bin/python -m loadtests.benchmarks.quick $(ARGS)
+
 # --- the network --------------------------------------------------------------------------
 
 .PHONY: train
@@ -181,6 +200,9 @@ lock: $(DEV_READY)  ## Rewrite the lock files (UPGRADE=--upgrade for newer versi
 	grep -E '^(onnxruntime|openvino)==' $(DEV)/serving-pins.txt > $(DEV)/triton-pins.txt
 	$(LOCK_COMMAND) $(LOCK) $(UPGRADE) --generate-hashes --no-annotate \
 		--constraint $(DEV)/triton-pins.txt -o requirements/triton.lock requirements/triton.in
+	grep -E '^(numpy|onnxruntime|openvino|pillow|uvloop)==' $(DEV)/serving-pins.txt > $(DEV)/peers-pins.txt
+	$(LOCK_COMMAND) $(LOCK) $(UPGRADE) --generate-hashes --allow-unsafe --no-annotate \
+		--constraint $(DEV)/peers-pins.txt -o requirements/peers.lock requirements/peers.in
 	$(LOCK_COMMAND) $(LOCK) $(UPGRADE) --generate-hashes --allow-unsafe --no-annotate \
 		--constraint $(DEV)/serving-pins.txt -o requirements/build.lock requirements/build.in
 	$(LOCK_COMMAND) $(LOCK) $(UPGRADE) --generate-hashes --allow-unsafe --no-annotate \
@@ -208,5 +230,5 @@ dashboards: $(DEV_READY)  ## Regenerate Grafana's dashboards
 
 .PHONY: clean
 clean:  ## Remove environments and everything generated
-	rm -rf $(SERVE) $(DEV) $(TRITON) .cache .mypy_cache .pytest_cache .ruff_cache .import_linter_cache \
+	rm -rf $(SERVE) $(DEV) $(TRITON) $(PEERS) .cache .mypy_cache .pytest_cache .ruff_cache .import_linter_cache \
 		build *.egg-info

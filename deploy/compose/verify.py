@@ -25,8 +25,8 @@ from deploy.compose import container_engine, container_images, stack_checks
 from deploy.compose.container_engine import VerifyError
 from deploy.compose.container_images import ROOT
 from deploy.compose.stack import Ports, Stack
+from loadtests.support.free_ports import free_ports
 from loadtests.support.measured_gateway import REPORTS, write_report
-from loadtests.support.triton_server import free_ports
 
 CACHE = ROOT / ".cache" / "compose"
 SKIP = "OMNIVEC2_SKIP_COMPOSE"

@@ -6,6 +6,7 @@ import asyncio
 import json
 import os
 import platform
+import signal
 import statistics
 import subprocess
 import sys
@@ -16,6 +17,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from datetime import date
 from importlib.metadata import version
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -76,6 +78,11 @@ class Load:
         """Return a percentile of the latency in milliseconds."""
         ordered = sorted(self.seconds)
         return 1000 * ordered[min(len(ordered) - 1, int(len(ordered) * percent / 100))]
+
+
+def unwind_on_sigterm() -> None:
+    """End the program at SIGTERM as at Ctrl-C, so that the servers which it started are ended."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
 
 
 SendRequest = Callable[[], Awaitable[None]]
@@ -167,6 +174,7 @@ def write_report(directory: Path, name: str, content: dict[str, Any]) -> Path:
     directory.mkdir(parents=True, exist_ok=True)
     path = directory / f"{name}_{hardware()}_{date.today().isoformat()}.json"
     versions = {
+        **({"openvino": version("openvino")} if find_spec("openvino") else {}),
         "omnivec2-serve": __version__,
         "onnxruntime": version("onnxruntime"),
         "tritonclient": version("tritonclient"),

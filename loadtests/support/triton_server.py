@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import socket
 import subprocess
 import tempfile
 import time
@@ -14,6 +13,7 @@ from typing import IO
 
 import httpx
 
+from loadtests.support.free_ports import free_ports
 from loadtests.support.measured_gateway import ROOT
 
 _LAUNCHER = ROOT / "deploy" / "triton" / "run_server.py"
@@ -132,12 +132,3 @@ def running_triton(
             yield server
         finally:
             server.stop()
-
-
-def free_ports(count: int) -> list[int]:
-    """Return ports of loopback that are free now."""
-    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
-    ports: list[int] = [s.getsockname()[1] for s in sockets]
-    for s in sockets:
-        s.close()
-    return ports

@@ -13,7 +13,8 @@ from pathlib import Path
 import httpx
 import pytest
 
-from loadtests.support.triton_server import TritonServer, free_ports, running_triton
+from loadtests.support.free_ports import free_ports
+from loadtests.support.triton_server import TritonServer, running_triton
 from tests.support.servers import RunningServer, running_server
 from tests.support.tiny_models import tiny_heads, write_repository
 

@@ -14,7 +14,7 @@ from typing import Any
 import httpx
 import yaml
 
-from loadtests.support.triton_server import free_ports
+from loadtests.support.free_ports import free_ports
 from tests.support.documents import ROOT
 
 FOLDER = ROOT / "deploy" / "prometheus"

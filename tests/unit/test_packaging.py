@@ -116,7 +116,10 @@ def test_the_development_lock_names_no_cuda_library() -> None:
 
 @pytest.mark.parametrize(
     "lock",
-    ["requirements/serving.lock", "requirements/triton.lock", "requirements/triton-server.lock"],
+    [
+        *("requirements/serving.lock", "requirements/triton.lock"),
+        *("requirements/triton-server.lock", "requirements/peers.lock"),
+    ],
 )
 def test_every_file_that_a_server_runs_has_a_hash(lock: str) -> None:
     text = (ROOT / lock).read_text()
@@ -134,6 +137,18 @@ def test_tritons_backend_runs_the_gateways_onnxruntime_on_an_older_numpy() -> No
     serving, backend = _locked("requirements/serving.lock"), _locked("requirements/triton.lock")
     assert backend["onnxruntime"] == serving["onnxruntime"]
     assert backend["numpy"].startswith("1.")
+
+
+def test_peers_run_the_same_engines_and_codecs_as_the_service() -> None:
+    serving, peers = _locked("requirements/serving.lock"), _locked("requirements/peers.lock")
+    shared = {"numpy", "onnxruntime", "openvino", "pillow", "uvloop"} & serving.keys()
+    assert {name: peers[name] for name in shared} == {name: serving[name] for name in shared}
+
+
+def test_every_peer_is_locked() -> None:
+    listed = (ROOT / "requirements" / "peers.in").read_text().splitlines()
+    declared = _declared([line for line in listed if not line.startswith("#")])
+    assert declared <= _locked("requirements/peers.lock").keys()
 
 
 def test_the_image_that_builds_plans_has_what_drawing_random_inputs_imports() -> None:

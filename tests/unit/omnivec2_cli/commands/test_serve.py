@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from loadtests.support.triton_server import free_ports
+from loadtests.support.free_ports import free_ports
 from tests.support.command_line import run
 from tests.support.process_state import process_state_restored
 from tests.support.tiny_exports import write_tiny_export

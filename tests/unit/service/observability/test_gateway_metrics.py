@@ -8,7 +8,7 @@ import httpx
 import pytest
 from fastapi import FastAPI
 
-from loadtests.support.triton_server import free_ports
+from loadtests.support.free_ports import free_ports
 from omnivec2.errors import OverloadedError
 from service.observability.gateway_metrics import Metrics
 from service.pipeline.answers import Timings

@@ -10,7 +10,7 @@ import time
 import pytest
 from fastapi import FastAPI
 
-from loadtests.support.triton_server import free_ports
+from loadtests.support.free_ports import free_ports
 from omnivec2.errors import ModelNotReadyError
 from service.observability.tracing import is_wanted
 from tests.support.asgi import ROUTE, SENTIMENT, ask, run
