@@ -27,12 +27,12 @@ from omnivec2.passport import GATE_FILE, PASSPORT_FILE, Passport, load_passport
 from omnivec2.preprocess import Sample, collate
 from omnivec2.spec import HeadSpec, TaskFamily
 
-_MOST_ROWS, _FEWEST_ROWS = 16, 2
-_BYTES = 40 * 2**10
+_MOST_ROWS, _FEW_ROWS, _FEWEST_ROWS = 16, 4, 2
+_BYTES = 20 * 2**10
 """The size of a head's inputs, compressed: of pictures there are fewer than of texts."""
-_CANDIDATES = 4
+_CANDIDATES = 6
 """Candidates for each row of a classifier's gate file."""
-_DECODER_STEPS = 4
+_DECODER_STEPS = 3
 _TRIVIAL = "majority"
 """The simple model whose error is the spread of the quantities, among a metric's baselines."""
 
@@ -70,7 +70,7 @@ def make_gate(network: OmniVec2, head: HeadSpec, folder: Path) -> Gate:
         folder: A folder with a folder of files per modality.
     """
     logits = head.family in (TaskFamily.CLASSIFICATION, TaskFamily.SEGMENTATION)
-    most = min(_MOST_ROWS, head.max_batch_size)
+    most = min(_FEW_ROWS if _is_large(head) else _MOST_ROWS, head.max_batch_size)
     candidates = candidate_samples(head, folder, most * (_CANDIDATES if logits else 1))
     rows = _row_count(candidates[:most])
     candidates = candidates[: rows * (_CANDIDATES if logits else 1)]

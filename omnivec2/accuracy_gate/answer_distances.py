@@ -17,13 +17,13 @@ from omnivec2.postprocess.numeric import Floats, softmax
 from omnivec2.spec import HeadSpec, TaskFamily
 
 TOLERANCES: Mapping[TaskFamily, float] = {
-    TaskFamily.CLASSIFICATION: 4.0,
-    TaskFamily.REGRESSION: 3.0,
-    TaskFamily.FORECASTING: 3.0,
-    TaskFamily.SEGMENTATION: 4.0,
-    TaskFamily.DETECTION: 6.0,
+    TaskFamily.CLASSIFICATION: 5.0,
+    TaskFamily.REGRESSION: 4.0,
+    TaskFamily.FORECASTING: 2.0,
+    TaskFamily.SEGMENTATION: 5.0,
+    TaskFamily.DETECTION: 5.0,
     TaskFamily.EMBEDDING: 1.0,
-    TaskFamily.SUMMARIZATION: 4.0,
+    TaskFamily.SUMMARIZATION: 5.0,
 }
 """The largest distance that passes, by family. docs/accuracy-gate.md has the measurements."""
 

@@ -164,7 +164,7 @@ def _compare(
     Raises:
         OmniVecError: A metric is worse than in float32.
     """
-    from omnivec2.training.evaluation.engine_comparison import (
+    from omnivec2_cli.engine_comparison import (
         compare_results,
         comparison_table,
         require_kept,

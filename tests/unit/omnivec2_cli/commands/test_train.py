@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from omnivec2.checkpoint import read_checkpoint
-from omnivec2.training.evaluation import engine_comparison
+from omnivec2_cli import engine_comparison
 from tests.support.command_line import run
 from tests.support.runnable_exports import export_tiny_graphs
 from tests.support.tiny_data import TINY

@@ -11,13 +11,13 @@ import pytest
 from rich.console import Console
 
 from omnivec2.errors import OmniVecError
-from omnivec2.training.evaluation.engine_comparison import (
+from omnivec2.training.evaluation.evaluate_heads import HeadResult
+from omnivec2_cli.engine_comparison import (
     compare_results,
     comparison_table,
     require_kept,
     write_comparison,
 )
-from omnivec2.training.evaluation.evaluate_heads import HeadResult
 
 ACCURACY = HeadResult("text/sentiment", "SST-2", "test", 911, "accuracy", 0.89, {}, True)
 ERROR = HeadResult("graph/solubility", "ESOL", "test", 102, "rmse", 0.75, {}, False)
