@@ -12,8 +12,21 @@ from pathlib import Path
 
 _DIRECTORIES = frozenset({"tests", "include", "__pycache__"})
 _SUFFIXES = frozenset({".a", ".c", ".cmake", ".cpp", ".cc", ".h", ".hpp", ".pxd", ".pyi", ".pyx"})
-_UNUSED = ("pyarrow/*_flight*.so*", "pyarrow/libarrow_s3.so*", "pyarrow/_s3fs*.so")
-"""Arrow's network clients; here it reads Parquet from memory. No other library needs them."""
+_UNUSED = (
+    # Arrow's network clients; here it reads Parquet from memory.
+    "pyarrow/*_flight*.so*",
+    "pyarrow/libarrow_s3.so*",
+    "pyarrow/_s3fs*.so",
+    # OpenVINO's other devices, and its readers of other formats than ONNX.
+    "openvino/libs/libopenvino_intel_[gn]pu_plugin.so",
+    "openvino/libs/cache.json",  # kernels of the GPU, tuned
+    "openvino/libs/libopenvino_tensorflow*",
+    "openvino/libs/libopenvino_pytorch_frontend.so*",
+    "openvino/libs/libopenvino_paddle_frontend.so*",
+    "openvino/libs/libopenvino_jax_frontend.so*",
+    "openvino/libs/libopenvino_gguf_frontend.so*",
+)
+"""Libraries that the service does not load, and that no other library needs."""
 
 
 def main() -> None:

@@ -15,8 +15,8 @@ import openvino as ov
 
 from omnivec2.errors import ModelNotReadyError
 
-_KEPT = 6
-"""Graphs that keep their activations: the parts of requests of two modalities."""
+_KEPT = 4
+"""Graphs that keep their activations: the trunk, a tokenizer and a head or two."""
 
 
 class RecentGraphs:
