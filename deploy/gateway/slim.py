@@ -42,6 +42,14 @@ _UNUSED = (
     "pyarrow/src/*",
     "fastapi_offline/static/redoc*",
     "numpy/f2py/*",
+    # OpenVINO's other devices, and its readers of other formats than ONNX.
+    "openvino/libs/libopenvino_intel_[gn]pu_plugin.so",
+    "openvino/libs/cache.json",  # kernels of the GPU, tuned
+    "openvino/libs/libopenvino_tensorflow*",
+    "openvino/libs/libopenvino_pytorch_frontend.so*",
+    "openvino/libs/libopenvino_paddle_frontend.so*",
+    "openvino/libs/libopenvino_jax_frontend.so*",
+    "openvino/libs/libopenvino_gguf_frontend.so*",
     "pydicom/data/test_files/*",
     "rdkit/Contrib/*",
     "rdkit/Data/*",

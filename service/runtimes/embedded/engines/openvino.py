@@ -23,7 +23,10 @@ from service.runtimes.embedded.engines.openvino_graph.index_check import (
     OUT_OF_RANGE,
     add_index_check,
 )
-from service.runtimes.embedded.engines.openvino_graph.inference_requests import InferenceRequests
+from service.runtimes.embedded.engines.openvino_graph.inference_requests import (
+    InferenceRequests,
+    RecentGraphs,
+)
 from service.runtimes.embedded.engines.openvino_graph.onnx_axes import read_axes
 from service.runtimes.embedded.repository_reader import StoredGraph
 
@@ -59,6 +62,7 @@ class OpenVinoGraph:
         stored: The graph.
         options: The precision and the cores.
         has_bf16: Whether the device computes in bf16.
+        recent: The graphs of the engine that ran last.
 
     Attributes:
         inputs: The tensors it takes.
@@ -70,10 +74,16 @@ class OpenVinoGraph:
     """
 
     def __init__(
-        self, core: ov.Core, device: str, stored: StoredGraph, options: LoadOptions, has_bf16: bool
+        self,
+        core: ov.Core,
+        device: str,
+        stored: StoredGraph,
+        options: LoadOptions,
+        has_bf16: bool,
+        recent: RecentGraphs,
     ) -> None:
         file = stored.graph_file(options.precision)
-        self._core, self._device = core, device
+        self._core, self._device, self._recent = core, device, recent
         self._name = stored.name
         self._wanted = stored.outputs
         self.inputs: Mapping[str, Shape]
@@ -103,7 +113,7 @@ class OpenVinoGraph:
             for name in port.names & self.inputs.keys()
         }
         self._compiled: ov.CompiledModel | None = compiled
-        self._requests = InferenceRequests(compiled)
+        self._requests = InferenceRequests(compiled, recent)
         self._first_runs = _FIRST_RUNS * streams
         self._weights.release_pages()
 
@@ -165,7 +175,7 @@ class OpenVinoGraph:
         if compiled is not None:
             blob = compiled.export_model()
             self._compiled = self._core.import_model(blob, self._device, self._settings)
-            self._requests = InferenceRequests(self._compiled)
+            self._requests = InferenceRequests(self._compiled, self._recent)
             requests.close()
 
 
@@ -195,13 +205,16 @@ class OpenVino:
         if device not in {*devices, *(name.partition(".")[0] for name in devices)}:
             raise ArtifactError(f"OpenVINO has no device {device!r}; it has {', '.join(devices)}")
         self._has_bf16 = _computes_bf16(self._core, device)
+        self._recent = RecentGraphs()
         self.precisions: Sequence[EnginePrecision] = (
             ("fp32", "bf16", "int8") if self._has_bf16 else ("fp32", "int8")
         )
 
     def load(self, stored: StoredGraph, options: LoadOptions) -> OpenVinoGraph:
         """Load a graph; see ``Engine.load``."""
-        return OpenVinoGraph(self._core, self._device, stored, options, self._has_bf16)
+        return OpenVinoGraph(
+            self._core, self._device, stored, options, self._has_bf16, self._recent
+        )
 
 
 def _computes_bf16(core: ov.Core, device: str) -> bool:
