@@ -64,7 +64,7 @@ def imported(*modalities: str) -> frozenset[str]:
         (("pointcloud", "graph"), set()),
         (("hyperspectral",), {"PIL"}),
     ],
-    ids=" ".join,
+    ids=lambda names: " ".join(sorted(names)),
 )
 def test_a_service_imports_the_libraries_of_what_it_serves(modalities, libraries):
     assert imported(*modalities) == EVERY_SERVICE | libraries
