@@ -19,14 +19,14 @@ def test_every_head_has_a_gate_file_that_both_passports_vouch_for(head: HeadSpec
     directory = CHECKPOINT.model_directory(head)
     gate = read_gate(directory / GATE_FILE, head)
     assert gate.rows >= 2
-    assert gate.tolerance == TOLERANCES[head.family]
+    assert gate.tolerance <= TOLERANCES[head.family]
     digests = {
         load_passport(directory / f).files[GATE_FILE] for f in ("passport.json", "ensemble.json")
     }
     assert len(digests) == 1
-    # The rows have different answers; embeddings of variations of one file differ least.
+    # Answers to another input are not the answers.
     mixed = {name: np.roll(array, 1, axis=0) for name, array in gate.outputs.items()}
-    assert measure(head, gate.outputs, mixed, gate.scales) > 0.1
+    assert measure(head, gate.outputs, mixed, gate.scales) > gate.tolerance
 
 
 def test_all_gate_files_together_are_less_than_a_mebibyte() -> None:
