@@ -96,7 +96,7 @@ def test_an_engine_with_a_fault_fails(gate: Gate, fault: Callable[[nn.Sequential
 def test_half_of_the_rows_are_those_that_the_network_is_least_sure_of(gate: Gate) -> None:
     lead = np.sort(gate.outputs["logits"], axis=1)
     lead = np.sort(lead[:, -1] - lead[:, -2])
-    candidates = candidate_samples(SPEC, GATE_FILES, 64)
+    candidates = candidate_samples(SPEC, GATE_FILES, 6 * gate.rows)
     batch = {"signal": np.stack([sample["signal"] for sample in candidates])}
     answers = np.sort(traceable_head(Recordings(), SPEC).answer(batch)["logits"], axis=1)
     everywhere = np.sort(answers[:, -1] - answers[:, -2])
