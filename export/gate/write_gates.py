@@ -17,7 +17,7 @@ from export.gate.gate_samples import candidate_samples
 from export.graphs.decoder_step import decoder_part
 from export.graphs.traceable import traceable_head
 from export.passport_writer import write_passport
-from omnivec2.accuracy_gate import TOLERANCES, Gate, write_gate
+from omnivec2.accuracy_gate import TOLERANCES, Gate, measure, write_gate
 from omnivec2.accuracy_gate.gate_answers import decoder_steps
 from omnivec2.arrays import Array
 from omnivec2.checkpoint import Checkpoint
@@ -33,6 +33,7 @@ _BYTES = 20 * 2**10
 _CANDIDATES = 6
 """Candidates for each row of a classifier's gate file."""
 _DECODER_STEPS = 3
+_SMALLEST_TOLERANCE = 0.02
 _TRIVIAL = "majority"
 """The simple model whose error is the spread of the quantities, among a metric's baselines."""
 
@@ -86,7 +87,7 @@ def make_gate(network: OmniVec2, head: HeadSpec, folder: Path) -> Gate:
     if _is_large(head):
         outputs = {name: array.astype(np.float16) for name, array in outputs.items()}
     scales = _scales(head, inputs)
-    return Gate(inputs, outputs, TOLERANCES[head.family], scales, words)
+    return Gate(inputs, outputs, _tolerance(head, outputs, scales), scales, words)
 
 
 def _is_large(head: HeadSpec) -> bool:
@@ -116,6 +117,16 @@ def _least_sure(logits: Array, count: int) -> list[int]:
     unsure, others = order[: (count + 1) // 2], sorted(order[(count + 1) // 2 :])
     places = np.linspace(0, len(others) - 1, count - len(unsure)).round().astype(int)
     return sorted([*unsure, *(others[place] for place in places.tolist())])
+
+
+def _tolerance(head: HeadSpec, outputs: Mapping[str, Array], scales: Array | None) -> float:
+    """Return the tolerance of the head's family, or less where its answers are much alike.
+
+    An engine must be nearer to the answer than half the way to that of another input.
+    """
+    others = {name: np.roll(array, 1, axis=0) for name, array in outputs.items()}
+    apart = measure(head, outputs, others, scales)
+    return max(min(TOLERANCES[head.family], apart / 2), _SMALLEST_TOLERANCE)
 
 
 def _scales(head: HeadSpec, inputs: Mapping[str, Array]) -> Array | None:

@@ -25,7 +25,8 @@ TOLERANCES: Mapping[TaskFamily, float] = {
     TaskFamily.EMBEDDING: 1.0,
     TaskFamily.SUMMARIZATION: 5.0,
 }
-"""The largest distance that passes, by family. docs/accuracy-gate.md has the measurements."""
+"""The largest distance that may pass, by family; a head whose answers are much alike has less.
+docs/accuracy-gate.md has the measurements."""
 
 _SMALLEST_SCALE = 1e-6
 

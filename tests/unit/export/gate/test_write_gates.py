@@ -16,7 +16,7 @@ from export.gate.write_gates import make_gate, write_gates
 from export.graphs.traceable import traceable_head
 from export.repository.assembly import assemble
 from export.repository.layouts import Layout
-from omnivec2.accuracy_gate import Gate, check_gate, read_gate
+from omnivec2.accuracy_gate import TOLERANCES, Gate, check_gate, measure, read_gate
 from omnivec2.checkpoint import Checkpoint, read_checkpoint
 from omnivec2.passport import GATE_FILE, load_passport, verify_passport
 from omnivec2.spec import HeadSpec, TaskFamily
@@ -96,11 +96,22 @@ def test_an_engine_with_a_fault_fails(gate: Gate, fault: Callable[[nn.Sequential
 def test_half_of_the_rows_are_those_that_the_network_is_least_sure_of(gate: Gate) -> None:
     lead = np.sort(gate.outputs["logits"], axis=1)
     lead = np.sort(lead[:, -1] - lead[:, -2])
-    candidates = candidate_samples(SPEC, GATE_FILES, 64)
+    candidates = candidate_samples(SPEC, GATE_FILES, 6 * gate.rows)
     batch = {"signal": np.stack([sample["signal"] for sample in candidates])}
     answers = np.sort(traceable_head(Recordings(), SPEC).answer(batch)["logits"], axis=1)
     everywhere = np.sort(answers[:, -1] - answers[:, -2])
     np.testing.assert_allclose(lead[:8], everywhere[:8], rtol=1e-4)
+
+
+def test_answers_that_are_much_alike_have_a_smaller_tolerance(gate: Gate) -> None:
+    assert gate.tolerance == TOLERANCES[TaskFamily.CLASSIFICATION]
+    network = Recordings()
+    with torch.no_grad():
+        network.layers[4].weight.mul_(0.001)
+    alike = make_gate(network, SPEC, GATE_FILES)
+    assert 0 < alike.tolerance < 1
+    others = {"logits": np.roll(alike.outputs["logits"], 1, axis=0)}
+    assert measure(SPEC, alike.outputs, others) >= alike.tolerance
 
 
 def test_differences_of_quantities_are_divided_by_the_error_of_their_mean() -> None:
