@@ -51,6 +51,8 @@ class Batcher:
         self._queues: dict[Hashable, deque[Job]] = {}
         self._waiting_rows = 0
         self._idle = 0
+        # Worker thread -> the key and the rows it computes.
+        self._running: dict[int, tuple[Hashable, int]] = {}
         self._closed = False
         self._changed = threading.Condition()
         # Of the graph in which jobs meet: length -> cost.
@@ -152,7 +154,9 @@ class Batcher:
 
     def _next_jobs(self) -> list[Job] | None:
         """Wait for jobs; an empty list if all were cancelled, None once the batcher is closed."""
+        worker = threading.get_ident()
         with self._changed:
+            self._running.pop(worker, None)
             self._idle += 1
             while not self._queues and not self._closed:
                 self._changed.wait()
@@ -160,18 +164,39 @@ class Batcher:
             if self._closed:
                 return None
             key, queue = min(self._queues.items(), key=lambda item: item[1][0].arrived)
-            waiting = sum([job.rows for job in queue])
-            # Rows are shared out evenly when other workers have nothing to do.
-            share = -(-waiting // (self._idle + 1))
-            return self._take(key, min(share, self._most_rows(queue[0])), at_least_one=True)
+            most = min(self._share(key), self._most_rows(queue[0]))
+            jobs = self._take(key, most, at_least_one=True)
+            self._running[worker] = key, sum([job.rows for job in jobs])
+            return jobs
 
     def _joining_jobs(self, jobs: Sequence[Job]) -> list[Job]:
         """Take jobs that have arrived meanwhile and may run with these; no idle worker would."""
         with self._changed:
             if not jobs or self._idle or self._closed or jobs[0].key not in self._queues:
                 return []
-            room = self._most_rows(jobs[0]) - sum([job.rows for job in jobs])
-            return self._take(jobs[0].key, room)
+            key, rows = jobs[0].key, sum([job.rows for job in jobs])
+            # Until it is set again, this worker's rows would count twice.
+            del self._running[threading.get_ident()]
+            most = min(self._share(key, rows), self._most_rows(jobs[0]))
+            joining = self._take(key, most - rows)
+            rows += sum([job.rows for job in joining])
+            self._running[threading.get_ident()] = key, rows
+            return joining
+
+    def _share(self, key: Hashable, taken: int = 0) -> int:
+        """Return a worker's even share of the rows of a key; called with the lock held.
+
+        They are shared among it, idle workers and those that compute such rows already: these
+        will be back for more, and one large batch would leave them idle.
+
+        Args:
+            key: The key.
+            taken: The number of rows that the worker has taken already.
+        """
+        waiting = sum([job.rows for job in self._queues[key]])
+        running = [rows for other, rows in self._running.values() if other == key]
+        workers = 1 + self._idle + len(running)
+        return -(-(taken + waiting + sum(running)) // workers)
 
     def _take(self, key: Hashable, most: int, *, at_least_one: bool = False) -> list[Job]:
         """Take jobs from a queue, up to a number of rows; called with the lock held."""

@@ -365,3 +365,19 @@ def test_a_batch_is_closed_at_the_rows_that_are_worth_it(monkeypatch: pytest.Mon
         assert set(asked) == {8}
 
     run(test)
+
+
+def test_nobody_joins_beyond_an_even_share_with_a_worker_that_computes_such_rows() -> None:
+    async def test(network: Network) -> None:
+        await network.learn_lengths()
+        trunk, tokenizer = network.graphs["trunk"], network.graphs["tokenizer_a"]
+        other = await hold(trunk, network.infer("b", "b", [3, 4], [5, 6]))
+        first = await hold(tokenizer, network.infer("a", "a", [1, 2]))
+        tasks = await queued(*[network.infer("a", "a", [1, 2]) for _ in range(5)])
+        tokenizer.gate.set()
+        trunk.gate.set()
+        await asyncio.gather(other, first, *tasks)
+        # Of eight rows in all, four each: the two that were computed already, one, five waiting.
+        assert max(rows for rows, _ in trunk.batches) <= 4
+
+    run(test, workers=2)
