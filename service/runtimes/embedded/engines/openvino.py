@@ -93,7 +93,9 @@ class OpenVinoGraph:
         uses_bf16 = has_bf16 and options.precision != "fp32"
         try:
             model = core.read_model(file)
-            self._weights = FloatWeights() if compressed else use_float_weights(model)
+            # In 8 bits the compiler needs the weights as they are stored.
+            keeps = options.precision == "int8"
+            self._weights = FloatWeights() if keeps else use_float_weights(model)
             self._checks_indices = add_index_check(model)
             number, self.memory_bytes = weights_of(model, 2 if uses_bf16 else 4)
             streams = _streams(options, number)

@@ -25,7 +25,6 @@ from omnivec2.preprocess import Array
 
 _STORED = frozenset({"i8", "u8", "f16"})
 _STEPS = frozenset({"Convert", "Multiply", "Subtract", "Transpose"})
-_PRODUCTS = frozenset({"MatMul", "Convolution", "GroupConvolution"})
 
 _MAPPED_BYTES = 32 * 2**10
 """Smaller constants, such as biases, are read in every run and stay in memory."""
@@ -64,8 +63,7 @@ class FloatWeights:
 def use_float_weights(model: ov.Model) -> FloatWeights:
     """Replace stored weights with floating-point constants.
 
-    Two kinds stay as they are stored: tables of which a run reads few rows, such as a vocabulary,
-    and the weights of products whose other factor is quantized, which are computed in 8 bits.
+    Tables of which a run reads few rows, such as a vocabulary, stay as they are stored.
 
     Args:
         model: A graph that was read and not compiled yet; altered.
@@ -81,13 +79,11 @@ def use_float_weights(model: ov.Model) -> FloatWeights:
 
 
 def _is_last_step(use: ov.Input) -> bool:
-    """Whether weights are used here as they are: not scaled further, looked up or quantized."""
+    """Whether weights are used here as they are: not scaled further or looked up."""
     user = use.get_node()
     kind = user.get_type_name()
     if kind == "Gather" and use.get_index() == 0:
         return False
-    if kind in _PRODUCTS and use.get_index() == 1:
-        return not _is_quantized(user.input_value(0).get_node())
     return not (kind in _STEPS and _is_stored(user))
 
 
@@ -106,13 +102,6 @@ def _constants(node: ov.Node) -> list[ov.Node | None]:
     if node.get_type_name() not in _STEPS:
         return [None]
     return [c for value in node.input_values() for c in _constants(value.get_node())]
-
-
-def _is_quantized(node: ov.Node) -> bool:
-    """Whether a value was rounded to 8 bits before: the factor of a product in 8 bits."""
-    while node.get_type_name() in ("Reshape", "Transpose", "Multiply", "Subtract", "Convert"):
-        node = node.input_value(0).get_node()
-    return str(node.get_type_name()) == "FakeQuantize"
 
 
 def _replace(node: ov.Node, uses: Sequence[ov.Input], weights: FloatWeights) -> None:

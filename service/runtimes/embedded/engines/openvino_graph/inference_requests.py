@@ -32,7 +32,7 @@ class RecentGraphs:
         self._order: dict[InferenceRequests, None] = {}
 
     def touch(self, requests: InferenceRequests) -> None:
-        """Note that a graph runs; the one that has not run for longest releases its memory."""
+        """Record that a graph runs; the one that has not run for longest releases its memory."""
         with self._lock:
             self._order.pop(requests, None)
             self._order[requests] = None

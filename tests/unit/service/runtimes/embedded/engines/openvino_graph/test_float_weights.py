@@ -84,17 +84,6 @@ def test_a_vocabulary_stays_as_it_is_stored() -> None:
     np.testing.assert_allclose(answers(model, np.array([3, 1], np.int32)), WEIGHTS[[3, 1]])
 
 
-def test_a_product_with_quantized_activations_stays_in_8_bits() -> None:
-    tokens = ops.parameter([-1, WIDTH], np.float32)
-    limits = [ops.constant(np.float32(x)) for x in (-4, 4, -128, 127)]
-    rounded = ops.convert(ops.fake_quantize(tokens, *limits, 256), "i8")
-    restored = ops.multiply(ops.convert(rounded, "f32"), ops.constant(np.float32(4 / 127)))
-    both = ops.add(linear(restored), linear(tokens))
-    model = ov.Model([both], [tokens], "layers")
-    use_float_weights(model)
-    assert constants(model) == {"i8": 1, "f32": 1}
-
-
 def test_weights_are_counted_in_the_bytes_they_take_in_memory() -> None:
     tokens = ops.parameter([-1, WIDTH], np.float32)
     model = ov.Model([linear(tokens)], [tokens], "layer")
