@@ -84,7 +84,7 @@ def test_every_way_to_the_network_is_measured(tmp_path: Path) -> None:
 
 def test_ratios_to_bare_loops_become_a_baseline_and_are_compared_with_it(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "loadtests.benchmarks.quick", "--baselines", str(tmp_path)]
-    short = ("--rounds", "1", "--seconds", "1")
+    short = ("--rounds", "1", "--seconds", "2")
     subprocess.run([*command, *short, "--update"], cwd=ROOT, check=True)
     (path,) = tmp_path.glob("*.json")
     ratios = json.loads(path.read_text())["ratios"]
