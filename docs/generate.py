@@ -18,6 +18,7 @@ from pathlib import Path
 import yaml
 from head_tables import data, figures, heads, reference_specs
 from measured import ablations, adaptation, alignment, gaps, published, table
+from measured_speed import peers
 from prometheus_client.core import Metric as Family
 from pydantic.fields import FieldInfo
 
@@ -164,6 +165,7 @@ def _limits(limits: Limits) -> str:
 
 SECTIONS: Mapping[str, tuple[str, Callable[[], str]]] = {
     "heads": ("README.md", heads),
+    "peers": ("README.md", peers),
     "figures": ("docs/model-card.md", figures),
     "published": ("docs/model-card.md", lambda: published(reference_specs())),
     "data": ("docs/model-card.md", data),

@@ -21,6 +21,8 @@ def peers(directory: Path = REPORTS) -> str:
     newest: dict[str, Path] = {}
     for path in sorted(directory.glob("peers_*.json"), key=lambda path: path.stem.split("_")[-1]):
         newest[path.stem.split("_")[1]] = path
+    if not newest:
+        return "No report of a quiet machine is in loadtests/reports yet."
     return "\n\n".join(_section(json.loads(path.read_text()), path) for path in newest.values())
 
 

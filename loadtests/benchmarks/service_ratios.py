@@ -123,11 +123,11 @@ def measure_round(port: int, given: LoopInput, loop: BareLoop, batch: int, secon
     """
     request = HttpRequest(f"/predict/{given.route}", given.body, given.content_type)
     warm = seconds / 4
+    one = load_server(port, request, connections=1, warm_seconds=warm, seconds=seconds)
+    loop_ms = loop.one_at_a_time(seconds).percentile_ms(50)
     many = load_server(port, request, connections=MANY_CLIENTS, warm_seconds=warm, seconds=seconds)
     loop.samples_per_second(batch, warm)
-    loop_rate = loop.samples_per_second(batch, seconds)
-    one = load_server(port, request, connections=1, warm_seconds=warm, seconds=seconds)
-    return Round(many.rate, loop_rate, one.p50_ms, loop.one_at_a_time(seconds).percentile_ms(50))
+    return Round(many.rate, loop.samples_per_second(batch, seconds), one.p50_ms, loop_ms)
 
 
 def chosen_engine(port: int, route: str) -> tuple[str, str] | None:

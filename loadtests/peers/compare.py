@@ -2,9 +2,9 @@
 
 Every server answers the same JPEG for image/classification of the reference checkpoint; the peers
 run its whole graph (``servers`` has one file for each). One server runs at a time. In every round
-each is started, must name the same label as the service, is loaded by sixteen clients and then by
-one, and is stopped. Then the service's image, text and tabular heads are compared with bare loops
-of the engine that it chose. The medians of the rounds count::
+each is started, must name the same label as the service, is loaded by one client and then by
+sixteen, and is stopped. Then the service's image, text and tabular heads are compared with bare
+loops of the engine that it chose. The medians of the rounds count::
 
     make bench-peers
     make bench-peers ARGS="--rounds 5 --only FastAPI"
@@ -57,6 +57,8 @@ from omnivec2.spec import HeadSpec
 from omnivec2.terminal import make_console
 
 OURS = "OmniVec2 Serve"
+_CHECKS = 8
+"""Answers that are checked before a peer is measured: each of its workers should give some."""
 
 
 @dataclass(frozen=True)
@@ -173,7 +175,8 @@ class Comparison:
             with running_peer(
                 peer, self._options.python, self._graph, list(self.head.labels)
             ) as port:
-                check_same_answer(peer.name, first_answer(port, request), self._expected)
+                for _ in range(_CHECKS):
+                    check_same_answer(peer.name, first_answer(port, request), self._expected)
                 measured[peer.name] = self._measure(port, request)
         return measured
 
@@ -203,8 +206,9 @@ class Comparison:
 
     def _measure(self, port: int, request: HttpRequest) -> Measured:
         times = {"warm_seconds": self._options.warm_seconds, "seconds": self._options.seconds}
-        many = load_server(port, request, connections=MANY_CLIENTS, **times)
-        return Measured(many, load_server(port, request, connections=1, **times))
+        # One client first: a server that has just started may refuse sixteen.
+        one = load_server(port, request, connections=1, **times)
+        return Measured(load_server(port, request, connections=MANY_CLIENTS, **times), one)
 
 
 def server_rows(rounds: Sequence[dict[str, Measured]]) -> list[dict[str, Any]]:

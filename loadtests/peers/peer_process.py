@@ -114,7 +114,8 @@ def running_peer(peer: Peer, python: Path, graph: Path, labels: list[str]) -> It
     """
     (port,) = free_ports(1)
     mark = uuid.uuid4().hex
-    with tempfile.TemporaryDirectory(prefix="peer-") as home, tempfile.TemporaryFile() as log:
+    home_directory = tempfile.TemporaryDirectory(prefix="peer-", ignore_cleanup_errors=True)
+    with home_directory as home, tempfile.TemporaryFile() as log:
         environment = {
             **{
                 name: os.environ[name] for name in ("LANG", "LD_LIBRARY_PATH") if name in os.environ

@@ -107,7 +107,9 @@ static int complete(struct connection *c) {
 static void count(struct connection *c, double end, double counted_from, double stop) {
     under_way--;
     if (strncmp(c->answer, "HTTP/1.1 200", 12)) {
-        if (!errors++) fprintf(stderr, "http_load: answered %.300s\n", c->answer);
+        const char *body = strstr(c->answer, "\r\n\r\n");
+        int line = (int)strcspn(c->answer, "\r");
+        if (!errors++) fprintf(stderr, "answered %.*s: %.300s\n", line, c->answer, body + 4);
     } else if (end >= counted_from && end <= stop) {
         if (answers == capacity) {
             capacity = capacity ? 2 * capacity : 1 << 16;

@@ -95,3 +95,36 @@ def test_every_way_to_the_network_is_measured(tmp_path: Path) -> None:
     assert len(written["rows"]) == 2 * 2 * 9
     assert all(row["rate"] > 0 for row in written["rows"])
     assert len(written["shared_memory_gains"]) == 2 * 2 * 2
+
+
+def test_ratios_to_bare_loops_become_a_baseline_and_are_compared_with_it(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "loadtests.benchmarks.quick", "--baselines", str(tmp_path)]
+    short = ("--rounds", "1", "--seconds", "2")
+    subprocess.run([*command, *short, "--update"], cwd=ROOT, check=True)
+    (path,) = tmp_path.glob("*.json")
+    ratios = json.loads(path.read_text())["ratios"]
+    assert ratios.keys() == {"image/classification", "text/sentiment", "tabular/income"}
+    assert all(of_head.keys() == {"1", "16"} for of_head in ratios.values())
+    impossible = {route: {"1": 50.0, "16": 50.0} for route in ratios}
+    path.write_text(json.dumps({"ratios": impossible}))
+    done = subprocess.run([*command, *short], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 1, done.stderr
+    assert done.stdout.count("the baseline is 50.00") == 6
+
+
+def test_another_server_of_the_same_head_is_compared_with_the_service(tmp_path: Path) -> None:
+    # This peer needs nothing that development has not; the others have an environment of their own.
+    options = ("--python", sys.executable, "--only", "FastAPI + ONNX Runtime", "--rounds", "1")
+    written = report(
+        "peers.compare", tmp_path, *options, "--seconds", "0.4", "--warm-seconds", "0.1"
+    )
+    ours, theirs = written["servers"]
+    assert (ours["server"], theirs["server"]) == ("OmniVec2 Serve", "FastAPI + ONNX Runtime")
+    assert theirs["rate_ratio"]["median"] > 0
+    assert theirs["one_p50_ms"]["median"] > 1
+    assert [loop["route"] for loop in written["loops"]] == [
+        "image/classification",
+        "text/sentiment",
+        "tabular/income",
+    ]
+    assert written["peers"].keys() == {"fastapi", "onnxruntime"}

@@ -58,3 +58,7 @@ def test_of_each_hardware_the_newest_report_counts(speed: Any, tmp_path: Path) -
     assert "2026-11-29" not in text
     assert "| 170 |" in text
     assert "| 160 |" in text
+
+
+def test_without_a_report_there_is_a_sentence(speed: Any, tmp_path: Path) -> None:
+    assert speed.peers(tmp_path).startswith("No report")
