@@ -62,6 +62,10 @@ installed and takes the fastest that answers like the network; ``openvino``, ``o
     cache_dir: Path = Field(default_factory=_cache_directory)
     """Directory of what is measured and compiled for this machine, to start quickly next time."""
 
+    gpu_device: Annotated[int, Field(ge=0)] = 0
+    """Index of the GPU that ``onnxruntime_gpu`` uses, among those that ``CUDA_VISIBLE_DEVICES`` \
+leaves visible."""
+
     triton_endpoints: Annotated[tuple[str, ...], NoDecode, Field(min_length=1)] = (
         "127.0.0.1:8001",
     )

@@ -20,7 +20,8 @@ from export.parity.parity_gate import Case, cases_of
 from export.parity.random_samples import MAX_BATCH, batch_axes, dynamic_axes, longest_input
 from export.precision.rounding import rounded_session
 from omnivec2.arrays import Array, Batch
-from omnivec2.parts import LENGTH, LENGTH_BUCKETS, TRUNK, PartSpec
+from omnivec2.engines.shape_ranges import LENGTH_LIMITS
+from omnivec2.parts import LENGTH, TRUNK, PartSpec
 from omnivec2.passport import GRAPH_FILE, Passport
 from omnivec2.spec import HeadSpec, TensorSpec
 
@@ -128,7 +129,7 @@ def part_bounds(inputs: Sequence[TensorSpec]) -> dict[str, tuple[int, int]]:
     """Return the smallest and largest sizes of the axes of a trunk or head."""
     bounds = {"batch": (1, MAX_BATCH)}
     if any(-1 in tensor.shape for tensor in inputs):
-        bounds[LENGTH] = (2, LENGTH_BUCKETS[-1])
+        bounds[LENGTH] = LENGTH_LIMITS
     return bounds
 
 

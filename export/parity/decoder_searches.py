@@ -12,6 +12,7 @@ import numpy as np
 from export.parity.parity_gate import Case, Reference
 from export.parity.random_samples import MAX_BATCH, length_cases, random_inputs
 from omnivec2.arrays import Batch
+from omnivec2.engines.shape_ranges import BEAMS, LENGTH_LIMITS, PLACES, decoder_limits
 from omnivec2.generation import (
     GENERATED,
     PAST,
@@ -20,11 +21,8 @@ from omnivec2.generation import (
     STEP,
     constant_inputs,
 )
-from omnivec2.parts import LENGTH, LENGTH_BUCKETS
+from omnivec2.parts import LENGTH
 from omnivec2.spec import Generation, HeadSpec
-
-BEAMS, PLACES = "beams", "places"
-"""The names of the decoder's own dynamic axes."""
 
 _BATCH_SIZES = (1, 3)
 _BEAMS = (1, 4)
@@ -50,9 +48,8 @@ def decoder_axes(
     }
     bounds = {
         "batch": (1, MAX_BATCH),
-        BEAMS: (1, generation.max_beams),
-        PLACES: (1, 2 * generation.max_new_tokens),
-        LENGTH: (2, LENGTH_BUCKETS[-1]),
+        **decoder_limits(generation),
+        LENGTH: LENGTH_LIMITS,
     }
     return axes, bounds
 

@@ -9,6 +9,8 @@ import pytest
 from playwright.sync_api import Browser
 
 from export.repository.layouts import Layout
+from omnivec2.errors import ArtifactError
+from service.runtimes.embedded.engines.find_engine import find_engine
 from tests.support.browser import Visit, chromium
 from tests.support.servers import RunningServer, running_server, triton_gateway
 from tests.support.tiny_models import tiny_heads, write_repository
@@ -25,14 +27,20 @@ def embedded_tiny(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningS
 
 @pytest.fixture(
     scope="session",
-    params=[("embedded", layout) for layout in Layout] + [("triton", layout) for layout in Layout],
+    params=[
+        *(("embedded", layout) for layout in Layout),
+        *(("triton", layout) for layout in Layout),
+        ("gpu", Layout.SHARED),
+    ],
     ids="-".join,
 )
 def tiny_server(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[RunningServer]:
-    """A server of tiny graphs, with every runtime and layout in turn."""
+    """A server of tiny graphs, with every runtime and layout in turn, and on a GPU."""
     runtime, layout = request.param
+    if runtime == "gpu":
+        skip_without_gpu()
     if (runtime, layout) == ("embedded", Layout.FUSED):
         yield request.getfixturevalue("embedded_tiny")
         return
@@ -42,8 +50,17 @@ def tiny_server(
             yield server
         return
     options = ("--model-repo", str(root), "--checkpoint", "none", "--grpc-port", "0")
-    with running_server(*options) as server:
+    settings = {"engine": "onnxruntime_gpu"} if runtime == "gpu" else {}
+    with running_server(*options, settings=settings) as server:
         yield server
+
+
+def skip_without_gpu() -> None:
+    """Skip a test, with the reason, where ONNX Runtime cannot use a GPU."""
+    try:
+        find_engine("onnxruntime_gpu")
+    except ArtifactError as error:
+        pytest.skip(f"nothing is run on a GPU here: {error}")
 
 
 @pytest.fixture(scope="session")

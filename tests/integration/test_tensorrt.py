@@ -18,9 +18,9 @@ from export.graphs.traceable import traceable_head
 from export.parity.parity_gate import cases_of, check_parity
 from export.precision.half_precision import convert
 from export.precision.rounding import rounded_session
-from export.tensorrt.optimization_profiles import ShapeRange
 from export.tensorrt.plan_builder import build_plan, write_plan
 from omnivec2.checkpoint import read_checkpoint
+from omnivec2.engines.shape_ranges import ShapeRange
 from omnivec2.errors import ExportError, ParityError
 from omnivec2.network.omnivec2 import OmniVec2
 from omnivec2.network.saved_network import load_network

@@ -102,7 +102,11 @@ class GraphStore:
         stored, option = wanted
         settings = self._settings
         options = LoadOptions(
-            option.precision_of(stored), settings.intra_op_threads, settings.inference_workers
+            option.precision_of(stored),
+            settings.intra_op_threads,
+            settings.inference_workers,
+            settings.gpu_device,
+            settings.cache_dir,
         )
         try:
             loaded = option.engine.load(stored, options)

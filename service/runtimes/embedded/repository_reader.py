@@ -5,9 +5,10 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from omnivec2.engines.shape_ranges import Limits, head_limits, widest
 from omnivec2.errors import ArtifactError, PassportError
 from omnivec2.model_config import (
     CONFIG_FILE,
@@ -43,6 +44,8 @@ class StoredGraph:
         version: The name of its version directory.
         directory: The version directory with ``model.onnx``, its weights and its passport.
         digest: The sha256 of its passport's claims: what it computes, for caches.
+        limits: The smallest and the largest size of each axis that varies, by its name in the
+            graph; the batch is left out.
         inputs: The names of the tensors it takes.
         outputs: The names of the tensors it gives.
         max_batch_size: The most rows of one batch.
@@ -55,6 +58,7 @@ class StoredGraph:
     outputs: tuple[str, ...]
     max_batch_size: int
     digest: str = ""
+    limits: Limits = field(default_factory=dict)
 
     def graph_file(self, precision: EnginePrecision) -> Path:
         """Return the file to load: that of int8 if it is wanted and there, else ``model.onnx``."""
@@ -149,7 +153,23 @@ def read_repository(root: Path, only: Iterable[str] = ()) -> Repository:
         except ArtifactError as error:
             _LOG.error("%s is not served: %s", name, error)
             repository.refused[name] = str(error)
-    return repository
+    return Repository(_with_limits(repository.models), repository.refused)
+
+
+def _with_limits(models: Mapping[str, StoredModel]) -> dict[str, StoredModel]:
+    """Give every graph the limits of its axes: the widest of all heads that it is part of."""
+    limits: dict[Path, Limits] = {}
+    for model in models.values():
+        own = head_limits(model.spec)
+        for graph in model.graphs:
+            limits[graph.directory] = widest(limits.get(graph.directory, {}), own)
+    return {
+        name: replace(
+            model,
+            graphs=tuple(replace(graph, limits=limits[graph.directory]) for graph in model.graphs),
+        )
+        for name, model in models.items()
+    }
 
 
 def read_model(directory: Path, config: ModelConfig) -> StoredModel:

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Protocol
 
 from omnivec2.passport import EnginePrecision
@@ -34,11 +35,15 @@ class LoadOptions:
             loaded in the fastest float precision that the engine has here.
         threads: The number of cores that one batch may use.
         workers: The number of batches that are computed at the same time.
+        device: The index of the accelerator, among those that the process may see.
+        cache_dir: The directory for what takes long to build; None builds it at every start.
     """
 
     precision: EnginePrecision = "fp32"
     threads: int = 1
     workers: int = 1
+    device: int = 0
+    cache_dir: Path | None = None
 
 
 class LoadedGraph(Protocol):

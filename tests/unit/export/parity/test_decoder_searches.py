@@ -8,10 +8,11 @@ from dataclasses import dataclass, field
 import numpy as np
 import pytest
 
-from export.parity.decoder_searches import BEAMS, PLACES, decoder_axes, decoder_cases
+from export.parity.decoder_searches import decoder_axes, decoder_cases
 from export.parity.parity_gate import Case
 from export.parity.random_samples import MAX_BATCH, length_cases
 from omnivec2.arrays import Array, Batch
+from omnivec2.engines.shape_ranges import BEAMS, PLACES
 from omnivec2.generation import COPIED, GENERATED, MEMORY, PAST, PREVIOUS, STATE, STEP
 from omnivec2.parts import LENGTH, LENGTH_BUCKETS
 from omnivec2.spec import HeadSpec, Modality

@@ -2,7 +2,8 @@ from __future__ import annotations
 
 import pytest
 
-from export.tensorrt.optimization_profiles import ShapeRange, head_profile, make_profile
+from export.tensorrt.optimization_profiles import head_profile, make_profile
+from omnivec2.engines.shape_ranges import ShapeRange
 from omnivec2.errors import ExportError
 from omnivec2.spec import HeadSpec, Limits, Modality, PreprocessSpec, TaskFamily, TensorSpec
 

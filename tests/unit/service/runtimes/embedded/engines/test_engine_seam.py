@@ -109,9 +109,9 @@ def test_what_was_loaded_is_logged_with_its_size_and_its_engine(
 
 
 def test_engines_are_found_by_the_names_of_their_modules() -> None:
-    assert "onnxruntime" in engine_names()
-    engines: list[Engine] = [find_engine(name) for name in engine_names()]
-    assert all(engine.name for engine in engines)
+    assert {"onnxruntime", "onnxruntime_gpu"} <= set(engine_names())
+    engine: Engine = find_engine("onnxruntime")
+    assert engine.name == "onnxruntime"
     assert Settings(engine="auto").engine == "auto"
 
 

@@ -1,0 +1,1 @@
+"""Facts about engines that the exporter and the service share."""

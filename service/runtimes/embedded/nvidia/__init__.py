@@ -1,0 +1,1 @@
+"""ONNX Runtime on NVIDIA GPUs: devices, execution providers, their options, and bound runs."""
