@@ -50,8 +50,8 @@ serve: $(SERVE_READY)  ## Serve the reference checkpoint (HOST=127.0.0.1 PORT=80
 
 # The wheel is checked by hash and unpacked, not installed: it would bring its own, older clients.
 $(TRITON_READY): requirements/triton.lock requirements/triton-server.lock \
-		deploy/triton/install_server.py $(wildcard deploy/triton/backends/*/model.py)
-	@echo "Installing a Triton server for development into $(TRITON) (about 350 MB on disk) ..."
+		deploy/triton/install_server.py deploy/triton/graph_backend.py
+	@echo "Installing a Triton server for development into $(TRITON) (about 550 MB on disk) ..."
 	@test -x $(TRITON)/bin/python || $(PYTHON) -m venv $(TRITON)
 	@$(TRITON)/bin/$(PIP_INSTALL) --no-deps --require-hashes -r requirements/triton.lock
 	@$(TRITON)/bin/pip download --quiet --quiet --disable-pip-version-check --no-deps --only-binary :all: \
@@ -178,7 +178,7 @@ lock: $(DEV_READY)  ## Rewrite the lock files (UPGRADE=--upgrade for newer versi
 		--constraint $(DEV)/serving-pins.txt --extra all --extra train --extra export --extra dev \
 		-o requirements/dev.lock pyproject.toml
 	sed -i -E 's/^(torch==[0-9.]+)\+.*/\1/' requirements/dev.lock
-	grep '^onnxruntime==' $(DEV)/serving-pins.txt > $(DEV)/triton-pins.txt
+	grep -E '^(onnxruntime|openvino)==' $(DEV)/serving-pins.txt > $(DEV)/triton-pins.txt
 	$(LOCK_COMMAND) $(LOCK) $(UPGRADE) --generate-hashes --no-annotate \
 		--constraint $(DEV)/triton-pins.txt -o requirements/triton.lock requirements/triton.in
 	$(LOCK_COMMAND) $(LOCK) $(UPGRADE) --generate-hashes --allow-unsafe --no-annotate \

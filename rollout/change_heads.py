@@ -96,7 +96,7 @@ def add_head(
     with locked(repository), staging_directory(repository) as staging:
         record = read_record(repository)
         deployed = read_deployed(repository)
-        new = _new_versions(source, head, record.layout or DEFAULT_LAYOUT, deployed)
+        new = _new_versions(source, head, record, deployed)
         _write(new, deployed, repository, staging)
         graphs, decoder = _served_graphs(new, repository, staging, head)
         on_step(f"written beside: {', '.join(f'{n.model.name} {n.version}' for n in new)}")
@@ -168,11 +168,12 @@ def _routes(deployed: Mapping[str, DeployedModel]) -> list[str]:
 def _new_versions(
     source: ExportedCheckpoint,
     head: HeadSpec,
-    layout: Layout,
+    record: Record,
     deployed: Mapping[str, DeployedModel],
 ) -> list[_NewVersion]:
     """Return what has to be written, the head's own model last."""
-    *parts, own = plan(source, layout, [head])
+    layout, options = record.layout or DEFAULT_LAYOUT, record.triton
+    *parts, own = plan(source, layout, [head], options)
     new: list[_NewVersion] = []
     versions: dict[str, int] = {}
     for part in parts:
@@ -193,10 +194,10 @@ def _new_versions(
         changes = {"version": str(versions[head.generation.decoder])}
         head = head.model_copy(update={"generation": head.generation.model_copy(update=changes)})
     if layout is Layout.FUSED:
-        config = model_config(head, own.passport)
+        config = model_config(head, own.passport, options)
     else:
         chain = [source.part(name).spec for name in own.passport.parts]
-        config = ensemble_config(head, chain, own.passport, versions=versions)
+        config = ensemble_config(head, chain, own.passport, versions=versions, options=options)
     version = _next(deployed.get(head.name))
     return [*new, _NewVersion(replace(own, config=config, head=head), version)]
 

@@ -4,7 +4,8 @@ Run by the Python of that environment, which already has the packages of
 ``requirements/triton.lock``::
 
     <environment>/server/       the unpacked wheel; it is never installed
-    <environment>/backends/     python (Triton's own) and onnxruntime (this project's, on top of it)
+    <environment>/backends/     python (Triton's own), and onnxruntime and openvino (this project's,
+                                on top of it)
 """
 
 from __future__ import annotations
@@ -18,7 +19,10 @@ import zipfile
 from importlib.metadata import version
 from pathlib import Path
 
-PROJECT_BACKENDS = Path(__file__).resolve().parent / "backends"
+PROJECT_BACKEND = Path(__file__).resolve().parent / "graph_backend.py"
+PROJECT_BACKENDS = ("onnxruntime", "openvino")
+"""The names under which this project's backend is installed: NVIDIA's of the same engines."""
+_MODEL = "model.py"
 _TRITON = Path("pytriton") / "tritonserver"
 _SERVER = _TRITON / "bin" / "tritonserver"
 _PYTHON_BACKEND = _TRITON / "backends" / "python"
@@ -85,9 +89,9 @@ def lay_out_backends(server: Path, backends: Path, python: tuple[int, int]) -> N
     shutil.copytree(server / _PYTHON_BACKEND, backends / "python")
     shutil.copyfile(stub, backends / "python" / _STUB)
     (backends / "python" / _STUB).chmod(0o755)
-    for model in sorted(PROJECT_BACKENDS.glob("*/model.py")):
-        (backends / model.parent.name).mkdir()
-        shutil.copyfile(model, backends / model.parent.name / model.name)
+    for name in PROJECT_BACKENDS:
+        (backends / name).mkdir()
+        shutil.copyfile(PROJECT_BACKEND, backends / name / _MODEL)
 
 
 def link_libpython(libraries: Path) -> None:

@@ -23,6 +23,7 @@ from pydantic import BaseModel, Field, ValidationError
 
 from export.exported_checkpoint import ExportedCheckpoint, read_exported_checkpoint
 from export.repository.layouts import Layout, PlannedModel, plan
+from export.repository.triton_options import TritonOptions
 from omnivec2.atomic_files import (
     RETIRED_PREFIX,
     clear_staging,
@@ -52,7 +53,12 @@ _WRITTEN_FILE = ".assembled.json"
 _LOCK_TIMEOUT_SECONDS = 300.0
 
 
-def assemble(checkpoint: Path, out: Path, layout: Layout | None = None) -> list[Path]:
+def assemble(
+    checkpoint: Path,
+    out: Path,
+    layout: Layout | None = None,
+    options: TritonOptions | None = None,
+) -> list[Path]:
     """Update a model repository from a checkpoint.
 
     Models that are up to date stay as they are, those that the checkpoint or the layout no
@@ -65,6 +71,8 @@ def assemble(checkpoint: Path, out: Path, layout: Layout | None = None) -> list[
         checkpoint: The directory of an exported checkpoint.
         out: The repository; it is made if need be, and may be read-only if it is up to date.
         layout: The layout; None keeps the repository's, or makes it shared.
+        options: The backend and batching in Triton; None keeps the repository's, or takes the
+            default.
 
     Returns:
         The model directories, each after those it needs.
@@ -85,15 +93,23 @@ def assemble(checkpoint: Path, out: Path, layout: Layout | None = None) -> list[
         )
     if (record.engine, record.precision) != ("onnx", "fp32"):
         return _converted(source, out, record, chosen)
-    models = [model for model in plan(source, chosen) if model.name not in record.kept]
+    triton = options or record.triton
+    if record.added and triton.backend != record.triton.backend:
+        raise ArtifactError(
+            f"{out}: holds heads that were added to it for {record.triton.backend} "
+            f"({', '.join(record.added)}); choose another directory for {triton.backend}"
+        )
+    planned = plan(source, chosen, options=triton)
+    models = [model for model in planned if model.name not in record.kept]
     paths = [out / model.name for model in models]
     obsolete = _obsolete(record, models)
-    if record.layout == chosen and not obsolete and all(_is_current(m, out) for m in models):
+    unchanged = (record.layout, record.triton) == (chosen, triton) and not obsolete
+    if unchanged and all(_is_current(m, out) for m in models):
         return paths
     try:
         out.mkdir(parents=True, exist_ok=True)
         with locked(out):
-            write_repository(models, out, layout=chosen)
+            write_repository(models, out, layout=chosen, options=triton)
     except OSError as error:
         raise ArtifactError(f"{out}: cannot be written: {error}") from error
     return paths
@@ -123,6 +139,7 @@ def write_repository(
     layout: Layout,
     engine: Engine = "onnx",
     precision: Precision = "fp32",
+    options: TritonOptions | None = None,
 ) -> None:
     """Write the models that are not up to date, and remove those of earlier calls.
 
@@ -132,6 +149,7 @@ def write_repository(
         layout: The layout, for the record, as are engine and precision.
         engine: The engine of all models.
         precision: The precision of all models.
+        options: The backend and batching in Triton.
     """
     # Checked again: another process may have done the work while this one waited.
     outdated = [model for model in models if not _is_current(model, out)]
@@ -144,7 +162,13 @@ def write_repository(
         for model in outdated:
             replace_directory(staging / model.name, out / model.name)
     names = tuple(model.name for model in models)
-    changes = {"layout": layout, "engine": engine, "precision": precision, "models": names}
+    changes = {
+        "layout": layout,
+        "engine": engine,
+        "precision": precision,
+        "triton": options or TritonOptions(),
+        "models": names,
+    }
     write_record(out, read_record(out).model_copy(update=changes))
 
 
@@ -223,6 +247,7 @@ class Record(BaseModel):
         layout: The layout of everything in it.
         engine: The engine that runs it.
         precision: The precision it computes in.
+        triton: The backend and batching in Triton.
         models: The models that ``assemble`` wrote.
         added: The heads and parts that were added, or replaced others, one at a time.
         removed: The heads of the checkpoint that were removed.
@@ -231,6 +256,7 @@ class Record(BaseModel):
     layout: Layout | None = None
     engine: Engine = "onnx"
     precision: Precision = "fp32"
+    triton: TritonOptions = TritonOptions()
     models: tuple[Name, ...] = ()
     added: tuple[Name, ...] = ()
     removed: tuple[Name, ...] = ()

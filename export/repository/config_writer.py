@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Literal
 
+from export.repository.triton_options import BatcherSettings, TritonOptions
 from omnivec2.model_config import (
     ENSEMBLE_PLATFORM,
-    ONNX_BACKEND,
     format_config,
     set_head_spec,
     set_passport,
@@ -19,14 +19,8 @@ from omnivec2.spec import DType, HeadSpec, TensorSpec
 
 InstanceKind = Literal["KIND_CPU", "KIND_GPU", "KIND_AUTO"]
 
-_INSTANCES = 2
-"""With a queue policy Triton's batcher dispatches only while an instance waits, and after a missed
-moment sleeps for half a second (github.com/triton-inference-server/core, pull request 237). With
-one instance a single caller met that in every tenth request."""
 _SHARED_SESSION = {"share_session_between_instances": "true"}
 """Instances of the C++ backend share one session: a second one costs no second set of weights."""
-_QUEUE_DELAY_US = 500
-"""The longest wait for more requests in a batch: well under the milliseconds of one inference."""
 _QUEUE_TIMEOUT_US = 30_000_000
 """The default deadline of a gateway; a request may set a shorter one, not a longer one."""
 _QUEUE_SIZE = 256
@@ -48,40 +42,39 @@ _TYPES: dict[DType, str] = {
 }
 
 
-_BACKENDS: dict[Engine, dict[str, str]] = {
-    "onnx": {"backend": ONNX_BACKEND, "default_model_filename": GRAPH_FILE},
-    "tensorrt": {
-        "platform": "tensorrt_plan",
-        "backend": "tensorrt",
-        "default_model_filename": PLAN_FILE,
-    },
+_DEFAULT = TritonOptions()
+_ONNX_FILE = {"default_model_filename": GRAPH_FILE}
+_TENSORRT = {
+    "platform": "tensorrt_plan",
+    "backend": "tensorrt",
+    "default_model_filename": PLAN_FILE,
 }
-_BACKEND_PARAMETERS: dict[Engine, dict[str, str]] = {"onnx": _SHARED_SESSION, "tensorrt": {}}
 _INSTANCE_KINDS: dict[Engine, InstanceKind] = {"onnx": "KIND_CPU", "tensorrt": "KIND_GPU"}
 """Parity of ONNX graphs was measured on a CPU. ONNX Runtime on a GPU multiplies in TF32 by
 default, whose error is above the gate's; for a GPU there are TensorRT plans."""
 
 
-def model_config(head: HeadSpec, passport: Passport) -> str:
+def model_config(head: HeadSpec, passport: Passport, options: TritonOptions = _DEFAULT) -> str:
     """Return the configuration of a head in one piece; equal arguments give equal texts.
 
     Args:
         head: The head spec; the configuration carries it as the parameter ``head_spec``.
         passport: The passport, which names the engine; the configuration carries it too, for
             gateways that cannot see the files.
+        options: The backend and the costs by which the model is scheduled.
     """
     config = _graph_model(
-        head.name, head.inputs, head.outputs, head.max_batch_size, passport.engine
+        head.name, head.inputs, head.outputs, head.max_batch_size, passport.engine, options
     )
     set_head_spec(config, head)
     set_passport(config, passport)
     return format_config(config)
 
 
-def part_config(part: PartSpec, passport: Passport) -> str:
+def part_config(part: PartSpec, passport: Passport, options: TritonOptions = _DEFAULT) -> str:
     """Return the configuration of a tokenizer, the trunk, a head or a decoder."""
     config = _graph_model(
-        part.name, part.inputs, part.outputs, part.max_batch_size, passport.engine
+        part.name, part.inputs, part.outputs, part.max_batch_size, passport.engine, options
     )
     # While heads are moved to a new version, those that still name the old one work.
     config.version_policy.latest.num_versions = _VERSIONS_KEPT
@@ -95,6 +88,7 @@ def ensemble_config(
     passport: Passport,
     *,
     versions: Mapping[str, int] | None = None,
+    options: TritonOptions = _DEFAULT,
 ) -> str:
     """Return the configuration of a head that is put together from parts.
 
@@ -106,13 +100,15 @@ def ensemble_config(
         passport: The passport of the ensemble.
         versions: A map from parts to their versions; 1 where a part is missing. Versions are
             explicit, so that a head never runs with a part it was not exported with.
+        options: The backend of the parts; Triton batches an ensemble only if it batches them.
     """
+    batched = _is_batched(passport.engine, options)
     config = triton.ModelConfig(
         name=head.name,
         platform=ENSEMBLE_PLATFORM,
-        max_batch_size=head.max_batch_size,
-        input=[triton.ModelInput(**_tensor(tensor)) for tensor in head.inputs],
-        output=[triton.ModelOutput(**_tensor(tensor)) for tensor in head.outputs],
+        max_batch_size=head.max_batch_size if batched else 0,
+        input=[triton.ModelInput(**_tensor(tensor, batched)) for tensor in head.inputs],
+        output=[triton.ModelOutput(**_tensor(tensor, batched)) for tensor in head.outputs],
         ensemble_scheduling=triton.ModelEnsembling(
             step=[
                 triton.ModelEnsembling.Step(
@@ -146,19 +142,24 @@ def _graph_model(
     outputs: Sequence[TensorSpec],
     max_batch_size: int,
     engine: Engine,
+    options: TritonOptions,
 ) -> triton.ModelConfig:
     """Return a model of one graph or plan, with its batching and warm-up runs."""
-    rows = max_batch_size
-    return triton.ModelConfig(
+    batched = _is_batched(engine, options)
+    settings = options.settings_of(name, max_batch_size)
+    config = triton.ModelConfig(
         name=name,
-        **_BACKENDS[engine],
-        max_batch_size=rows,
-        input=[triton.ModelInput(**_tensor(tensor)) for tensor in inputs],
-        output=[triton.ModelOutput(**_tensor(tensor)) for tensor in outputs],
-        instance_group=[triton.ModelInstanceGroup(count=_INSTANCES, kind=_INSTANCE_KINDS[engine])],
+        **(_TENSORRT if engine == "tensorrt" else {"backend": options.backend, **_ONNX_FILE}),
+        max_batch_size=max_batch_size if batched else 0,
+        input=[triton.ModelInput(**_tensor(tensor, batched)) for tensor in inputs],
+        output=[triton.ModelOutput(**_tensor(tensor, batched)) for tensor in outputs],
+        instance_group=[
+            triton.ModelInstanceGroup(count=settings.instances, kind=_INSTANCE_KINDS[engine])
+        ],
+        # Without batching this is a queue alone.
         dynamic_batching=triton.ModelDynamicBatching(
-            preferred_batch_size=sorted({max(1, rows // 4), max(1, rows // 2), rows}),
-            max_queue_delay_microseconds=_QUEUE_DELAY_US,
+            preferred_batch_size=settings.preferred if batched else (),
+            max_queue_delay_microseconds=settings.delay_us if batched else 0,
             default_queue_policy=triton.ModelQueuePolicy(
                 timeout_action="REJECT",
                 default_timeout_microseconds=_QUEUE_TIMEOUT_US,
@@ -169,29 +170,54 @@ def _graph_model(
         model_warmup=[
             triton.ModelWarmup(
                 name=f"batch_{size}",
-                batch_size=size,
-                inputs={tensor.name: _warm_up(tensor) for tensor in inputs},
+                batch_size=size if batched else 0,
+                inputs={t.name: _warm_up(t, None if batched else size) for t in inputs},
             )
-            for size in sorted({1, max(1, rows // 4)})
+            for size in sorted({1, max(1, max_batch_size // 4)})
         ],
         # Equal inputs are rare, and a cache of answers would take memory.
         response_cache=triton.ModelResponseCache(enable=False),
-        parameters={
-            name: triton.ModelParameter(string_value=value)
-            for name, value in _BACKEND_PARAMETERS[engine].items()
-        },
     )
+    for key, value in _parameters(engine, options, settings).items():
+        config.parameters[key].string_value = value
+    return config
 
 
-def _warm_up(tensor: TensorSpec) -> triton.ModelWarmup.Input:
-    """Return zeros: every id, index and mask may be 0."""
-    dims = [_WARM_UP_LENGTH if size < 0 else size for size in tensor.shape] or [1]
+def _is_batched(engine: Engine, options: TritonOptions) -> bool:
+    """Whether Triton puts requests together in batches.
+
+    Not for NVIDIA's OpenVINO backend: it compiles a graph for ``max_batch_size`` rows and fills up
+    every smaller batch with zeros, so that one row would cost as much as 32. Without batching it
+    takes any number of rows in one request.
+    """
+    return engine == "tensorrt" or options.backend != "openvino"
+
+
+def _parameters(
+    engine: Engine, options: TritonOptions, settings: BatcherSettings
+) -> dict[str, str]:
+    """Return the parameters of the backend."""
+    if engine == "tensorrt":
+        return {}
+    if options.backend == "onnxruntime":
+        return _SHARED_SESSION
+    # One stream, which has one core, for each instance: they share one compiled graph.
+    streams = str(settings.instances)
+    return {"NUM_STREAMS": streams, "INFERENCE_NUM_THREADS": streams}
+
+
+def _warm_up(tensor: TensorSpec, rows: int | None) -> triton.ModelWarmup.Input:
+    """Return zeros: every id, index and mask may be 0; with a batch axis of so many rows."""
+    dims = [_WARM_UP_LENGTH if size < 0 else size for size in tensor.shape]
+    dims = (dims or [1]) if rows is None else [rows, *dims]
     return triton.ModelWarmup.Input(data_type=_TYPES[tensor.dtype], dims=dims, zero_data=True)
 
 
-def _tensor(tensor: TensorSpec) -> dict[str, object]:
-    """Return the fields of an input or output; Triton leaves out the batch axis too."""
+def _tensor(tensor: TensorSpec, batched: bool) -> dict[str, object]:
+    """Return the fields of an input or output; where Triton batches it leaves out the batch."""
     fields: dict[str, object] = {"name": tensor.name, "data_type": _TYPES[tensor.dtype]}
+    if not batched:
+        return fields | {"dims": (-1, *tensor.shape)}
     if tensor.shape:
         return fields | {"dims": tensor.shape}
     # Triton wants at least one axis: a scalar per sample is declared as [1] and reshaped.

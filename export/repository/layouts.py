@@ -22,6 +22,7 @@ from pydantic import BaseModel
 
 from export.exported_checkpoint import ExportedCheckpoint, ExportedPart, ensemble_path
 from export.repository.config_writer import ensemble_config, model_config, part_config
+from export.repository.triton_options import TritonOptions
 from omnivec2.digests import file_digest
 from omnivec2.errors import PassportError
 from omnivec2.model_config import HEAD_SPEC_FILE
@@ -71,7 +72,10 @@ def _readable(value: BaseModel) -> str:
 
 
 def plan(
-    source: ExportedCheckpoint, layout: Layout, heads: Sequence[HeadSpec] | None = None
+    source: ExportedCheckpoint,
+    layout: Layout,
+    heads: Sequence[HeadSpec] | None = None,
+    options: TritonOptions | None = None,
 ) -> list[PlannedModel]:
     """Return the models of a repository, each after those it needs.
 
@@ -79,11 +83,13 @@ def plan(
         source: The exported checkpoint.
         layout: The layout of the repository.
         heads: The heads it serves; all of the checkpoint if None.
+        options: The backend and batching in Triton; ONNX Runtime's if None.
 
     Raises:
         PassportError: A head is not exported in this layout, or from other weights.
     """
-    return _PLANS[layout](source, source.heads if heads is None else heads)
+    chosen = source.heads if heads is None else heads
+    return _PLANS[layout](source, chosen, options or TritonOptions())
 
 
 def is_current(source: ExportedCheckpoint, head: HeadSpec, layout: Layout) -> bool:
@@ -109,13 +115,15 @@ def is_current(source: ExportedCheckpoint, head: HeadSpec, layout: Layout) -> bo
         return False
 
 
-def _plan_fused(source: ExportedCheckpoint, heads: Sequence[HeadSpec]) -> list[PlannedModel]:
+def _plan_fused(
+    source: ExportedCheckpoint, heads: Sequence[HeadSpec], options: TritonOptions
+) -> list[PlannedModel]:
     passports = _passports(source, heads, Layout.FUSED)
-    decoders = _plan_decoders(source, passports, Layout.FUSED)
+    decoders = _plan_decoders(source, passports, Layout.FUSED, options)
     return decoders + [
         PlannedModel(
             head.name,
-            model_config(head, passport),
+            model_config(head, passport, options),
             source.graph_files(source.checkpoint.model_directory(head))
             | source.gate_files(head, passport),
             passport,
@@ -125,7 +133,9 @@ def _plan_fused(source: ExportedCheckpoint, heads: Sequence[HeadSpec]) -> list[P
     ]
 
 
-def _plan_shared(source: ExportedCheckpoint, heads: Sequence[HeadSpec]) -> list[PlannedModel]:
+def _plan_shared(
+    source: ExportedCheckpoint, heads: Sequence[HeadSpec], options: TritonOptions
+) -> list[PlannedModel]:
     parts: dict[str, ExportedPart] = {}
     ensembles: list[PlannedModel] = []
     passports = _passports(source, heads, Layout.SHARED)
@@ -136,26 +146,32 @@ def _plan_shared(source: ExportedCheckpoint, heads: Sequence[HeadSpec]) -> list[
         parts |= {part.spec.name: part for part in used}
         files = {PASSPORT_FILE: ensemble_path(source.checkpoint, head)}
         files |= source.gate_files(head, passport)
-        config = ensemble_config(head, [part.spec for part in used], passport)
+        specs = [part.spec for part in used]
+        config = ensemble_config(head, specs, passport, options=options)
         ensembles.append(PlannedModel(head.name, config, files, passport, head))
     order = sorted(parts, key=lambda name: (name != TRUNK, name))
-    decoders = _plan_decoders(source, passports, Layout.SHARED)
-    return [_plan_part(source, parts[name]) for name in order] + decoders + ensembles
+    decoders = _plan_decoders(source, passports, Layout.SHARED, options)
+    planned = [_plan_part(source, parts[name], options) for name in order]
+    return planned + decoders + ensembles
 
 
 def _plan_decoders(
-    source: ExportedCheckpoint, passports: Sequence[tuple[HeadSpec, Passport]], layout: Layout
+    source: ExportedCheckpoint,
+    passports: Sequence[tuple[HeadSpec, Passport]],
+    layout: Layout,
+    options: TritonOptions,
 ) -> list[PlannedModel]:
     """Plan the decoders of heads that write text; they are the same in every layout."""
     return [
-        _plan_part(source, _exported_with(source, head, name, digest, layout))
+        _plan_part(source, _exported_with(source, head, name, digest, layout), options)
         for head, passport in passports
         for name, digest in passport.dependencies(head).items()
         if name not in passport.parts
     ]
 
 
-_PLANS: Mapping[Layout, Callable[[ExportedCheckpoint, Sequence[HeadSpec]], list[PlannedModel]]] = {
+_Plan = Callable[[ExportedCheckpoint, Sequence[HeadSpec], TritonOptions], list[PlannedModel]]
+_PLANS: Mapping[Layout, _Plan] = {
     Layout.FUSED: _plan_fused,
     Layout.SHARED: _plan_shared,
 }
@@ -198,6 +214,8 @@ def _command(layout: Layout) -> str:
     return f"run `omnivec2 export --layout {layout}`"
 
 
-def _plan_part(source: ExportedCheckpoint, part: ExportedPart) -> PlannedModel:
-    config = part_config(part.spec, part.passport)
+def _plan_part(
+    source: ExportedCheckpoint, part: ExportedPart, options: TritonOptions
+) -> PlannedModel:
+    config = part_config(part.spec, part.passport, options)
     return PlannedModel(part.spec.name, config, source.graph_files(part.directory), part.passport)

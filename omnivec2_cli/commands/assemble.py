@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Annotated, Literal
 
 import typer
 from rich.console import Console
 
+from omnivec2.errors import ArtifactError
 from omnivec2.terminal import make_console
 from omnivec2_cli.errors import one_line_errors
 from omnivec2_cli.options import (
@@ -17,11 +19,28 @@ from omnivec2_cli.options import (
     RepositoryOption,
 )
 
+Backend = Literal["onnxruntime", "openvino"]
+"""Triton's backend that runs the graphs."""
+
 
 def assemble(
     checkpoint: CheckpointOption = DEFAULT_CHECKPOINT,
     model_repo: RepositoryOption = DEFAULT_REPOSITORY,
     layout: LayoutOption = None,
+    backend: Annotated[
+        Backend | None,
+        typer.Option(
+            help="Triton's backend that runs the graphs; the repository's, or onnxruntime. "
+            "The gateway's own engines serve a repository for onnxruntime only."
+        ),
+    ] = None,
+    costs: Annotated[
+        Path | None,
+        typer.Option(
+            help="Seconds per batch size of each model (JSON), from which Triton's batchers are "
+            "set; measured on this machine, and written, if the file is not there."
+        ),
+    ] = None,
 ) -> None:
     """Write the model repository of an exported checkpoint for Triton, if it changed.
 
@@ -31,12 +50,50 @@ def assemble(
         omnivec2 assemble
 
         omnivec2 assemble --layout fused --model-repo /srv/models
+
+        omnivec2 assemble --backend openvino --costs costs.json --model-repo /srv/models
     """
     from omnivec2.model_config import model_directories
 
     with one_line_errors():
-        update_repository(make_console(stderr=True), checkpoint, model_repo, layout)
+        console = make_console(stderr=True)
+        update_repository(console, checkpoint, model_repo, layout)
+        if backend is not None or costs is not None:
+            _set_triton_options(console, checkpoint, model_repo, backend, costs)
         typer.echo(f"{len(model_directories(model_repo))} models in {model_repo}")
+
+
+def _set_triton_options(
+    console: Console,
+    checkpoint: Path,
+    repository: Path,
+    backend: Backend | None,
+    costs: Path | None,
+) -> None:
+    """Write the configurations of a repository for another backend, or by measured costs.
+
+    Raises:
+        OmniVecError: The costs cannot be read or measured; the repository is as it was.
+    """
+    from export.exported_checkpoint import read_exported_checkpoint
+    from export.repository.assembly import assemble as write_repository
+    from export.repository.assembly import read_record
+    from export.repository.cost_measurement import measure_costs, write_cost_table
+    from export.repository.layouts import Layout, plan
+    from export.repository.triton_options import TritonOptions, read_cost_table
+
+    record = read_record(repository)
+    chosen = backend or record.triton.backend
+    table = None
+    if costs is not None and not costs.exists():
+        models = plan(read_exported_checkpoint(checkpoint), record.layout or Layout.SHARED)
+        with console.status(f"measuring {len(models)} models with {chosen}"):
+            write_cost_table(measure_costs(models, repository, chosen), costs)
+    if costs is not None:
+        table = read_cost_table(costs)
+        if table.engine != chosen:
+            raise ArtifactError(f"{costs}: was measured with {table.engine}, not {chosen}")
+    write_repository(checkpoint, repository, None, TritonOptions(backend=chosen, costs=table))
 
 
 def update_repository(

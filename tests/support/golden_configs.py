@@ -12,6 +12,7 @@ import sys
 from pathlib import Path
 
 from export.repository.config_writer import ensemble_config, model_config, part_config
+from export.repository.triton_options import CostTable, TritonOptions
 from omnivec2.parts import FEATURES, MASK, TOKENS, TRUNK, PartSpec
 from omnivec2.passport import ParityEntry, Passport
 from omnivec2.spec import HeadSpec, Modality, PreprocessSpec, TaskFamily, TensorSpec
@@ -64,10 +65,19 @@ def texts() -> dict[str, str]:
     """The text of each file, as the exporter writes it now."""
     parts = {part.name: "1" * 64 for part in PARTS}
     trunk = _passport(TRUNK, content_digest="1" * 64)
+    openvino = TritonOptions(backend="openvino")
+    seconds = {"trunk": {1: 0.0132, 4: 0.0456, 16: 0.1782}}
+    costs = CostTable(engine="onnxruntime", cores=8, seconds=seconds)
     return {
         "fused_head.pbtxt": model_config(HEAD, _passport(HEAD.name)),
         "ensemble.pbtxt": ensemble_config(HEAD, PARTS, _passport(HEAD.name, parts=parts)),
         "trunk.pbtxt": part_config(PARTS[1], trunk),
+        "trunk_measured.pbtxt": part_config(PARTS[1], trunk, TritonOptions(costs=costs)),
+        "trunk_openvino.pbtxt": part_config(PARTS[1], trunk, openvino),
+        "fused_head_openvino.pbtxt": model_config(HEAD, _passport(HEAD.name), openvino),
+        "ensemble_openvino.pbtxt": ensemble_config(
+            HEAD, PARTS, _passport(HEAD.name, parts=parts), options=openvino
+        ),
     }
 
 

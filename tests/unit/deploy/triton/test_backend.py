@@ -1,8 +1,10 @@
-"""Triton's ONNX Runtime backend, with Triton's side of it replaced."""
+"""Triton's Python-based backends, with Triton's side of them replaced."""
 
 from __future__ import annotations
 
+import hashlib
 import importlib.util
+import json
 import sys
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,9 +12,10 @@ from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import numpy as np
+import onnx
 import pytest
 
-MODEL = Path(__file__).resolve().parents[4] / "deploy/triton/backends/onnxruntime/model.py"
+MODEL = Path(__file__).resolve().parents[4] / "deploy/triton/graph_backend.py"
 
 
 @dataclass
@@ -73,14 +76,14 @@ def model(session: Session, monkeypatch: pytest.MonkeyPatch) -> Any:
     )
     vars(utilities).update(vars(stand_ins))
     monkeypatch.setitem(sys.modules, utilities.__name__, utilities)
-    spec = importlib.util.spec_from_file_location("onnxruntime_backend_model", MODEL)
+    spec = importlib.util.spec_from_file_location("graph_backend", MODEL)
     assert spec is not None
     assert spec.loader is not None
     monkeypatch.setattr(np, "__version__", "1.26.4")  # the real one is that of Triton's Python
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     loaded = module.TritonPythonModel()
-    loaded._session, loaded._inputs = session, ["x"]
+    loaded._run_graph, loaded._inputs, loaded._joins = session.run, ["x"], True
     return loaded
 
 
@@ -108,7 +111,73 @@ def test_each_request_that_fails_gets_an_error_of_its_own_and_the_others_answers
     model: Any,
 ) -> None:
     first, second, good = model.execute(ask((1, 7), (1, 7), (1, 2)))
-    assert first.error.message == second.error.message == "ONNX Runtime: no sevens"
+    assert first.error.message == second.error.message == "the engine failed: no sevens"
     assert first.error is not second.error
     assert good.error is None
     assert good.tensors[0].array.tolist() == [6.0]
+
+
+def test_requests_of_a_model_without_batching_are_run_one_by_one(
+    model: Any, session: Session
+) -> None:
+    model._joins = False
+    responses = model.execute(ask((1, 3), (2, 3)))
+    assert session.batches == [(1, 3), (2, 3)]
+    assert [r.tensors[0].array.tolist() for r in responses] == [[3.0], [6.0, 6.0]]
+
+
+DOUBLE = """
+<ir_version: 10, opset_import: ["" : 18]>
+double (float[batch, N] x) => (float[batch, N] sum)
+{
+    sum = Add(x, x)
+}
+"""
+
+
+@pytest.fixture
+def arguments(tmp_path: Path) -> dict[str, str]:
+    (tmp_path / "1").mkdir()
+    graph = tmp_path / "1" / "model.onnx"
+    onnx.save(onnx.parser.parse_model(DOUBLE), graph)
+    files = {graph.name: hashlib.sha256(graph.read_bytes()).hexdigest()}
+    passport = {"model": "double", "files": files}
+    (tmp_path / "1" / "passport.json").write_text(json.dumps(passport))
+    return {"model_repository": str(tmp_path), "model_version": "1"}
+
+
+def config(backend: str, max_batch_size: int, **parameters: str) -> str:
+    values = {name: {"string_value": value} for name, value in parameters.items()}
+    described = {"name": "double", "backend": backend, "max_batch_size": max_batch_size}
+    return json.dumps(described | {"parameters": values})
+
+
+@pytest.mark.parametrize(
+    ("backend", "rows", "parameters"),
+    [
+        ("onnxruntime", 8, {"intra_op_thread_count": "1", "execution_mode": "1"}),
+        ("openvino", 0, {"NUM_STREAMS": "2", "INFERENCE_NUM_THREADS": "2"}),
+        ("openvino", 0, {"HINT_BF16": "YES"}),
+    ],
+)
+def test_each_engine_runs_the_graph_that_the_passport_vouches_for(
+    model: Any, arguments: dict[str, str], backend: str, rows: int, parameters: dict[str, str]
+) -> None:
+    if backend == "openvino":
+        pytest.importorskip("openvino")
+    model.initialize(arguments | {"model_config": config(backend, rows, **parameters)})
+    first, second = model.execute(ask((1, 3), (2, 3)))
+    assert first.tensors[0].array.tolist() == [[2.0, 2.0, 2.0]]
+    assert second.tensors[0].array.tolist() == [[4.0, 4.0, 4.0]] * 2
+
+
+def test_a_graph_that_was_altered_or_a_parameter_that_is_no_number_is_refused(
+    model: Any, arguments: dict[str, str]
+) -> None:
+    wrong = config("onnxruntime", 8, intra_op_thread_count="all")
+    with pytest.raises(ValueError, match="intra_op_thread_count is 'all'"):
+        model.initialize(arguments | {"model_config": wrong})
+    graph = Path(arguments["model_repository"]) / "1" / "model.onnx"
+    graph.write_bytes(graph.read_bytes() + b"more")
+    with pytest.raises(ValueError, match="is not the file its passport was written for"):
+        model.initialize(arguments | {"model_config": config("onnxruntime", 8)})

@@ -44,8 +44,9 @@ def test_backends_are_tritons_with_the_stub_of_that_python_and_ours(tmp_path: Pa
     assert stub.read_text() == "stub for 3.12"
     assert stub.stat().st_mode & stat.S_IXUSR
     assert (backends / "python" / "libtriton_python.so").exists()
-    ours = install_server.PROJECT_BACKENDS / "onnxruntime" / "model.py"
-    assert (backends / "onnxruntime" / "model.py").read_bytes() == ours.read_bytes()
+    ours = install_server.PROJECT_BACKEND.read_bytes()
+    for name in ("onnxruntime", "openvino"):
+        assert (backends / name / "model.py").read_bytes() == ours
 
 
 def test_installing_again_leaves_nothing_of_the_old_layout(tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ import pytest
 
 from export.repository.assembly import assemble, read_record, write_record
 from export.repository.layouts import Layout
+from export.repository.triton_options import CostTable, TritonOptions
 from omnivec2.atomic_files import replace_directory
 from omnivec2.errors import ArtifactError, PassportError
 from omnivec2.model_config import has_head_spec, read_config, read_head_spec, read_passport
@@ -336,3 +337,36 @@ def test_a_side_file_that_was_edited_is_written_again(checkpoint: Path, tmp_path
     file.write_text("{}")
     assemble_fused(checkpoint, tmp_path / "repo")
     assert file.read_text("utf-8") == before
+
+
+def test_a_repository_keeps_the_backend_and_the_costs_it_was_written_with(
+    checkpoint: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "repo"
+    assemble(checkpoint, out, Layout.SHARED)
+    seconds = {"trunk": {1: 0.01, 8: 0.09}}
+    costs = CostTable(engine="openvino", cores=4, seconds=seconds)
+    options = TritonOptions(backend="openvino", costs=costs)
+    assemble(checkpoint, out, None, options)
+    assert read_record(out).triton == options
+    before = times(out)
+    assemble(checkpoint, out)
+    assert times(out) == before
+    trunk = read_config(out / "trunk" / "config.pbtxt")
+    assert (trunk.backend, trunk.max_batch_size, trunk.instance_group[0].count) == (
+        "openvino",
+        0,
+        4,
+    )
+    assemble(checkpoint, out, None, TritonOptions())
+    assert read_config(out / "trunk" / "config.pbtxt").backend == "onnxruntime"
+
+
+def test_a_repository_with_added_heads_is_not_rewritten_for_another_backend(
+    checkpoint: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "repo"
+    assemble(checkpoint, out, Layout.SHARED)
+    write_record(out, read_record(out).model_copy(update={"added": ("imu_other",)}))
+    with pytest.raises(ArtifactError, match=r"added to it for onnxruntime \(imu_other\)"):
+        assemble(checkpoint, out, None, TritonOptions(backend="openvino"))

@@ -9,8 +9,12 @@ from pathlib import Path
 
 import pytest
 
+from export.repository.triton_options import CostTable, read_cost_table
+from omnivec2.checkpoint import read_checkpoint
+from omnivec2.model_config import read_config
 from tests.support.command_line import run
 from tests.support.pretend_exports import make_checkpoint
+from tests.support.runnable_exports import export_tiny_graphs
 
 HEADS = {"imu_activity", "imu_gesture"}
 PARTS = {"trunk", "tokenizer_imu", "head_imu_activity", "head_imu_gesture"}
@@ -99,6 +103,34 @@ def test_assembling_says_how_many_models_there_are(checkpoint: Path, tmp_path: P
     assert result.exit_code == 0, result.output
     assert f"2 models in {out}" in result.stdout
     assert json.loads((out / ".assembled.json").read_text())["layout"] == "fused"
+
+
+def test_a_repository_is_assembled_for_a_backend_and_by_costs(
+    checkpoint: Path, tmp_path: Path
+) -> None:
+    out, costs = tmp_path / "repository", tmp_path / "costs.json"
+    table = CostTable(engine="openvino", cores=6, seconds={"trunk": {1: 0.01}})
+    costs.write_text(table.model_dump_json())
+    assembled = ("assemble", "-c", checkpoint, "--model-repo", out)
+    result = run(*assembled, "--backend", "openvino", "--costs", costs)
+    assert result.exit_code == 0, result.output
+    trunk = read_config(out / "trunk" / "config.pbtxt")
+    assert (trunk.backend, trunk.instance_group[0].count) == ("openvino", 6)
+    refused = run(*assembled, "--backend", "onnxruntime", "--costs", costs)
+    assert refused.exit_code == 1
+    assert "was measured with openvino, not onnxruntime" in refused.stderr
+    assert read_config(out / "trunk" / "config.pbtxt") == trunk
+
+
+def test_costs_that_are_not_there_are_measured_and_written(tmp_path: Path) -> None:
+    source = make_checkpoint(tmp_path / "mine", "activity")
+    checkpoint = read_checkpoint(source)
+    export_tiny_graphs(checkpoint)
+    out, costs = tmp_path / "repository", tmp_path / "costs.json"
+    assembled = ("assemble", "-c", source, "--layout", "fused", "--model-repo", out)
+    result = run(*assembled, "--costs", costs)
+    assert result.exit_code == 0, result.output
+    assert list(read_cost_table(costs).seconds) == ["imu_activity"]
 
 
 def test_plans_are_not_built_on_a_machine_that_cannot_run_them(

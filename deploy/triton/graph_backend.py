@@ -1,8 +1,9 @@
-"""Triton's ``onnxruntime`` backend in Python, for machines with Triton's core alone.
+"""Triton's ``onnxruntime`` and ``openvino`` backends in Python, for machines with its core alone.
 
-It reads the same ``config.pbtxt`` and ``model.onnx`` as the C++ backend of NVIDIA's image, which
-replaces this one wherever both are installed. For development and tests: every model is a
-process of its own, and tensors are copied into and out of it.
+It reads the same ``config.pbtxt`` and ``model.onnx`` as the C++ backends of NVIDIA's image, which
+replace this one wherever both are installed. For development and tests: every model is a process
+of its own, and tensors are copied into and out of it. It is installed once under each name, and the
+name in a model's configuration says which engine runs it.
 
 Needs numpy < 2: with numpy 2 the Python backend of this Triton answers with empty tensors.
 """
@@ -12,22 +13,25 @@ from __future__ import annotations
 import ctypes
 import hashlib
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import onnxruntime as ort
 import triton_python_backend_utils as pb_utils
 
 Tensors = dict[str, np.ndarray[Any, Any]]
+Parameters = dict[str, dict[str, str]]
+Run = Callable[[list[str], Tensors], list[np.ndarray[Any, Any]]]
+"""Computes the outputs of these names from a batch."""
 
 _GRAPH_FILE = "model.onnx"
 _PASSPORT_FILE = "passport.json"
 
-_INTRA_OP_THREADS = 1
+_THREADS = 1
 """The cores that one batch may use unless the model's configuration says otherwise.
 
-The C++ backend takes all of them. Here every model is a process with a pool of its own, and
+The C++ backends take all of them. Here every model is a process with a pool of its own, and
 dozens of them would compete for a few cores; different models run in parallel anyway. The
 gateway's in-process runtime has the same default, for the same reason."""
 
@@ -52,12 +56,12 @@ class TritonPythonModel:
         directory = Path(args["model_repository"]) / args["model_version"]
         graph = config.get("default_model_filename") or _GRAPH_FILE
         verify_passport(directory, config["name"], graph)
-        self._session = ort.InferenceSession(
-            str(directory / graph),
-            session_options(config.get("parameters", {})),
-            providers=["CPUExecutionProvider"],
+        # The dimensions of a configuration without batching begin with the batch.
+        self._joins = int(config.get("max_batch_size", 0)) > 0
+        open_graph = _ENGINES[config["backend"]]
+        self._inputs, self._run_graph = open_graph(
+            str(directory / graph), config.get("parameters", {})
         )
-        self._inputs = [node.name for node in self._session.get_inputs()]
         # Loading leaves nearly as much free memory behind as the weights take.
         ctypes.CDLL(None).malloc_trim(0)
 
@@ -71,9 +75,10 @@ class TritonPythonModel:
         inputs = [self._read(request) for request in requests]
         same_shape: dict[tuple[Any, ...], list[int]] = {}
         for index, tensors in enumerate(inputs):
-            several = len(inputs) > 1
-            shape = tuple(tensors[name].shape[1:] for name in self._inputs) if several else ()
-            same_shape.setdefault(shape, []).append(index)
+            shape: tuple[Any, ...] = ()
+            if len(inputs) > 1:
+                shape = tuple(tensors[name].shape[1:] for name in self._inputs)
+            same_shape.setdefault(shape if self._joins else (index,), []).append(index)
         responses: list[Any] = [None] * len(requests)
         for indices in same_shape.values():
             answers = self._answer([requests[i] for i in indices], [inputs[i] for i in indices])
@@ -87,8 +92,8 @@ class TritonPythonModel:
         names = sorted({name for wanted in requested for name in wanted})
         try:
             outputs = self._run(inputs, names)
-        except Exception as error:  # ONNX Runtime's errors have no base class of their own
-            reason = f"ONNX Runtime: {error}"
+        except Exception as error:  # engines' errors have no base class of their own
+            reason = f"the engine failed: {error}"
             # Each request gets its own error: Triton moves them to shared memory one by one.
             return [
                 pb_utils.InferenceResponse(error=pb_utils.TritonError(reason)) for _ in requests
@@ -106,19 +111,29 @@ class TritonPythonModel:
     def _run(self, inputs: list[Tensors], names: list[str]) -> list[Tensors]:
         """Return the outputs of each request, from one run over all of them."""
         if len(inputs) == 1:  # nothing to join, and there need not be a batch axis
-            return [dict(zip(names, self._session.run(names, inputs[0]), strict=True))]
+            return [dict(zip(names, self._run_graph(names, inputs[0]), strict=True))]
         batch = {name: np.concatenate([each[name] for each in inputs]) for name in self._inputs}
-        outputs = self._session.run(names, batch)
+        outputs = self._run_graph(names, batch)
         ends = np.cumsum([len(each[self._inputs[0]]) for each in inputs])[:-1]
         rows = [np.split(output, ends) for output in outputs]
         return [dict(zip(names, own, strict=True)) for own in zip(*rows, strict=True)]
 
 
-def session_options(parameters: dict[str, dict[str, str]]) -> ort.SessionOptions:
-    """Read ONNX Runtime's options from a model's parameters, named as in the C++ backend."""
+def open_onnxruntime(graph: str, parameters: Parameters) -> tuple[list[str], Run]:
+    """Load a graph with ONNX Runtime; its options are named as in the C++ backend.
+
+    Args:
+        graph: The path of the graph.
+        parameters: The parameters of the model's configuration.
+
+    Returns:
+        The names of its inputs, and a function that runs it.
+    """
+    import onnxruntime as ort
+
     options = ort.SessionOptions()
     # 0 is ONNX Runtime's own choice: all cores.
-    options.intra_op_num_threads = _number(parameters, "intra_op_thread_count", _INTRA_OP_THREADS)
+    options.intra_op_num_threads = _number(parameters, "intra_op_thread_count", _THREADS)
     options.inter_op_num_threads = _number(parameters, "inter_op_thread_count", 0)
     if _number(parameters, "execution_mode", 0) == 1:
         options.execution_mode = ort.ExecutionMode.ORT_PARALLEL
@@ -129,7 +144,48 @@ def session_options(parameters: dict[str, dict[str, str]]) -> ort.SessionOptions
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     options.add_session_config_entry("session.inter_op.allow_spinning", "0")
     options.log_severity_level = 3  # errors
-    return options
+    session = ort.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
+    return [node.name for node in session.get_inputs()], session.run
+
+
+def open_openvino(graph: str, parameters: Parameters) -> tuple[list[str], Run]:
+    """Load a graph with OpenVINO; its options are named as in the C++ backend.
+
+    Every instance is a process here and runs one batch at a time, so ``NUM_STREAMS`` and
+    ``INFERENCE_NUM_THREADS``, which are for all instances of the C++ backend, are divided.
+
+    Args:
+        graph: The path of the graph.
+        parameters: The parameters of the model's configuration.
+
+    Returns:
+        The names of its inputs, and a function that runs it.
+    """
+    import openvino as ov
+
+    streams = max(1, _number(parameters, "NUM_STREAMS", 1))
+    threads = _number(parameters, "INFERENCE_NUM_THREADS", _THREADS * streams)
+    options: dict[str, Any] = {
+        "NUM_STREAMS": 1,
+        "INFERENCE_NUM_THREADS": max(1, threads // streams),
+    }
+    if parameters.get("HINT_BF16", {}).get("string_value", "").lower() == "yes":
+        options["INFERENCE_PRECISION_HINT"] = "bf16"
+    compiled = ov.Core().compile_model(graph, "CPU", options)
+    request = compiled.create_infer_request()
+
+    def run(names: list[str], inputs: Tensors) -> list[np.ndarray[Any, Any]]:
+        request.infer(inputs)
+        # The request's own memory, which the next batch overwrites.
+        return [np.array(request.get_tensor(name).data) for name in names]
+
+    return [node.get_any_name() for node in compiled.inputs], run
+
+
+_ENGINES: dict[str, Callable[[str, Parameters], tuple[list[str], Run]]] = {
+    "onnxruntime": open_onnxruntime,
+    "openvino": open_openvino,
+}
 
 
 def verify_passport(directory: Path, model: str, graph: str) -> None:
@@ -166,7 +222,7 @@ def _digest(path: Path) -> str:
         return ""
 
 
-def _number(parameters: dict[str, dict[str, str]], name: str, default: int) -> int:
+def _number(parameters: Parameters, name: str, default: int) -> int:
     """Return a parameter of the model's configuration; Triton keeps them all as strings."""
     text = parameters.get(name, {}).get("string_value", "")
     try:
