@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any
 
 from fastapi import FastAPI
@@ -73,20 +74,26 @@ _RESPONSE_HEADERS = (
 """Headers that a page of another origin may read."""
 
 
-def create_app(settings: Settings | None = None, runtime: Runtime | None = None) -> FastAPI:
+def create_app(
+    settings: Settings | None = None,
+    runtime: Runtime | None = None,
+    group: tuple[int, Path] | None = None,
+) -> FastAPI:
     """Build the gateway.
 
     Args:
         settings: The settings; read from the environment if left out.
         runtime: A runtime to use instead of the one that the settings name.
+        group: The place of this process among several, and the directory they share.
     """
-    gateway = Gateway(settings or Settings(), runtime)
+    gateway = Gateway(settings or Settings(), runtime, group)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         gateway.start_loading()
         try:
             async with _grpc(gateway), metrics_server(gateway):
+                await gateway.join_group()
                 yield
         finally:
             await gateway.close()

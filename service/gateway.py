@@ -6,12 +6,17 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+from prometheus_client import CollectorRegistry
+from prometheus_client.exposition import generate_latest
 
 from omnivec2.errors import ArtifactError, ModelNotReadyError, OmniVecError
 from service.access.access_control import AccessControl
 from service.admission.admission_control import AdmissionControl
 from service.observability import tracing
 from service.observability.gateway_metrics import Metrics
+from service.observability.group_metrics import GroupMetrics
 from service.pipeline.data_plane import DataPlane
 from service.pipeline.host_stages import Head
 from service.runtimes.base import Health, Runtime
@@ -27,6 +32,8 @@ _START_SECONDS = 0.25
 """The pause before a runtime that is not ready yet is started again."""
 _MEASURE_SECONDS = 0.5
 """The time between two measurements of the event loop's lag and of readiness."""
+_JOIN_POLL_SECONDS = 0.1
+"""The time between two checks whether to stop while the models are loaded."""
 _TRIM_SECONDS = 5.0
 """The time between two trims of the heap: pages that are needed again must be zeroed."""
 _TRIM_BUSY_SECONDS = 20.0
@@ -72,6 +79,7 @@ class Gateway:
     Args:
         settings: The settings of this process.
         runtime: A runtime to use instead of the one that the settings name.
+        group: The place of this process among several, and the directory they share.
 
     Attributes:
         settings: The settings of this process.
@@ -81,15 +89,25 @@ class Gateway:
         shutdown: The state of the process's shutdown.
         runtime: The runtime of the models.
         failure: The reason why the models cannot be served; empty if they can or still may.
+        place: The place of this process among several; 0 if it is the only one.
         grpc_address: The address at which gRPC is served; empty if it is not.
         metrics_address: The address of the metrics, if they have a port of their own.
         recorder: The recorder of traces; None if they are off.
         loading: The task that loads the models, once started.
     """
 
-    def __init__(self, settings: Settings, runtime: Runtime | None = None) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        runtime: Runtime | None = None,
+        group: tuple[int, Path] | None = None,
+    ) -> None:
         self.settings = settings
         self.metrics = Metrics()
+        self.place = group[0] if group else 0
+        self._group_metrics = (
+            GroupMetrics(group[1], group[0], self.metrics.exposition) if group else None
+        )
         self.admission = AdmissionControl(
             settings.max_pending_requests,
             settings.max_pending_bytes,
@@ -121,6 +139,15 @@ class Gateway:
             raise ModelNotReadyError(self.failure or f"{self._waiting}; try again soon")
         return self._dataplane
 
+    @property
+    def registry(self) -> CollectorRegistry:
+        """The metrics of this process, or of the group it belongs to."""
+        return self._group_metrics.registry if self._group_metrics else self.metrics.registry
+
+    def exposition(self) -> bytes:
+        """Return the metrics of this process, or of its group, in Prometheus' text format."""
+        return generate_latest(self.registry)
+
     async def health(self) -> Health:
         """Return the runtime's health, or the reason why it did not start."""
         if self.shutdown.draining:
@@ -139,6 +166,17 @@ class Gateway:
         self.loading.add_done_callback(self._on_loaded)
         self._background = [asyncio.create_task(self._measure())]
 
+    async def join_group(self) -> None:
+        """Wait until the models are loaded, if this is one of several processes.
+
+        It listens only then: until it can answer, the others do.
+        """
+        if self._group_metrics is None or self.loading is None:
+            return
+        while not self.loading.done() and not self.shutdown.draining:
+            await asyncio.wait((self.loading,), timeout=_JOIN_POLL_SECONDS)
+        self._group_metrics.start()
+
     async def close(self) -> None:
         """Finish what runs and free everything."""
         for task in (self.loading, *self._background):
@@ -149,6 +187,8 @@ class Gateway:
             await asyncio.to_thread(self._dataplane.close)
             self._dataplane = None
         await self.runtime.close()
+        if self._group_metrics is not None:
+            await asyncio.to_thread(self._group_metrics.close)
         if self.recorder is not None:
             await asyncio.to_thread(self.recorder.close)
 

@@ -83,6 +83,10 @@ leaves visible."""
     required: Annotated[tuple[str, ...], NoDecode] = ()
     """Models without which ``/readyz`` answers 503; empty requires any one model."""
 
+    processes: Annotated[int, Field(ge=1, le=1024)] = 1
+    """Number of processes on the port, which divide threads and limits among them; for machines \
+with more cores than one process of Python can use."""
+
     inference_threads: Annotated[int, Field(ge=0)] = 0
     """Number of batches computed at the same time; 0 is one per core."""
 

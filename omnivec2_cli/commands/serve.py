@@ -73,6 +73,10 @@ def serve(
             help="Measure every engine on this machine, print speed and accuracy, and exit.",
         ),
     ] = False,
+    processes: Annotated[
+        int | None,
+        typer.Option(min=1, help="Processes on the port, for many cores.  [default: 1]"),
+    ] = None,
     log_level: Annotated[
         str | None, typer.Option(help="debug, info, warning or error.  [default: info]")
     ] = None,
@@ -104,6 +108,7 @@ def serve(
         "runtime": runtime or ("triton" if triton else None),
         "triton_endpoints": triton,
         "inference_threads": workers,
+        "processes": processes,
         "engine": engine,
         "precision": precision,
         "log_level": log_level,

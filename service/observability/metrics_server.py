@@ -23,12 +23,13 @@ async def metrics_server(gateway: Gateway) -> AsyncIterator[None]:
     is when metrics matter most. A port that is taken is reported like a failed loading.
     """
     settings = gateway.settings
-    if settings.metrics_port is None:
+    # Of several processes the first serves the metrics of all of them.
+    if settings.metrics_port is None or gateway.place > 0:
         yield
         return
     host = settings.metrics_host or settings.host
     try:
-        server, thread = start_http_server(settings.metrics_port, host, gateway.metrics.registry)
+        server, thread = start_http_server(settings.metrics_port, host, gateway.registry)
     except OSError as error:
         gateway.failure = (
             f"cannot listen on {host}:{settings.metrics_port} for metrics ({error.strerror}); "

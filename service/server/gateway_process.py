@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import logging
 import math
 import os
 import socket
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import uvicorn
 from pydantic import JsonValue
@@ -22,6 +25,7 @@ from service.pipeline.host_stages import Head
 from service.server.addresses import url_host
 from service.server.graceful_server import GracefulServer
 from service.server.limited_protocol import protocol_with_limits
+from service.server.process_group import ProcessGroup, process_settings
 from service.server.thread_priorities import freeze_heap, shorten_switch_interval
 from service.settings import Settings
 
@@ -40,8 +44,48 @@ def serve(settings: Settings, announce: Callable[[str, Gateway], None]) -> None:
     """
     log_setup.configure(settings.log_level, settings.log_format)
     shorten_switch_interval()
-    listener = _listen(settings)
-    app = create_app(settings)
+    if settings.processes == 1:
+        _serve(settings, announce)
+        return
+    with TemporaryDirectory(prefix="omnivec2-") as directory, _reserved_ports(settings) as reserved:
+        own = process_settings(reserved)
+
+        def serve_one(index: int, on_ready: Callable[[], None]) -> None:
+            def ready(address: str, gateway: Gateway) -> None:
+                on_ready()
+                if index == 0:
+                    announce(address, gateway)
+
+            _serve(own, ready, (index, Path(directory)))
+
+        ProcessGroup(settings.processes, serve_one).run()
+
+
+@contextlib.contextmanager
+def _reserved_ports(settings: Settings) -> Iterator[Settings]:
+    """Give settings whose ports are taken and are numbers, so that all processes use the same.
+
+    Raises:
+        ArtifactError: An address cannot be listened on.
+    """
+    with contextlib.ExitStack() as held:
+        ports = {}
+        for name in ("port", "grpc_port"):
+            if (wanted := getattr(settings, name)) is not None:
+                # Bound, but it does not listen: no connection comes to it.
+                sock = held.enter_context(_listen(settings.host, wanted, shared=True))
+                ports[name] = sock.getsockname()[1]
+        yield settings.model_copy(update=ports)
+
+
+def _serve(
+    settings: Settings,
+    announce: Callable[[str, Gateway], None],
+    group: tuple[int, Path] | None = None,
+) -> None:
+    """Serve in this process until interrupted; see ``serve``."""
+    listener = _listen(settings.host, settings.port, shared=group is not None)
+    app = create_app(settings, group=group)
     gateway: Gateway = app.state.gateway
     config = uvicorn.Config(
         app,
@@ -102,17 +146,23 @@ def _is_printable(example: JsonValue) -> bool:
     return example is not None and not is_file and len(json.dumps(example)) < 500
 
 
-def _listen(settings: Settings) -> socket.socket:
-    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
+def _listen(host: str, port: int, *, shared: bool) -> socket.socket:
+    """Bind a socket, which other processes of this user may share.
+
+    Raises:
+        ArtifactError: The address is taken, or is none of this machine.
+    """
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
     listener = socket.socket(family, socket.SOCK_STREAM)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    if shared:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
     try:
-        listener.bind((settings.host, settings.port))
+        listener.bind((host, port))
     except OSError as error:
         listener.close()
         raise ArtifactError(
-            f"cannot listen on {settings.host}:{settings.port} ({error.strerror}); "
-            "choose another with --port"
+            f"cannot listen on {host}:{port} ({error.strerror}); choose another with --port"
         ) from error
     return listener
 

@@ -19,5 +19,5 @@ async def metrics(request: Request) -> Response:
     """Return traffic, latency per stage, batching and load in Prometheus' text format."""
     gateway: Gateway = request.app.state.gateway
     # Takes some ten milliseconds where many models are used: not in the event loop.
-    text = await asyncio.to_thread(gateway.metrics.exposition)
+    text = await asyncio.to_thread(gateway.exposition)
     return Response(text, media_type=CONTENT_TYPE)
