@@ -9,7 +9,6 @@ from pathlib import Path
 
 import numpy as np
 import onnxruntime as ort
-from tritonclient.grpc import model_config_pb2 as triton
 from tritonclient.utils import triton_to_np_dtype
 
 from export.repository.assembly import VERSION
@@ -19,6 +18,7 @@ from omnivec2.arrays import Array, Batch
 from omnivec2.atomic_files import write_file
 from omnivec2.errors import ExportError
 from omnivec2.model_config import parse_config
+from omnivec2.model_config_messages import model_config_pb2 as triton
 from omnivec2.passport import GRAPH_FILE
 
 ROWS = (1, 2, 4, 8, 16, 32)

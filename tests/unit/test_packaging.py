@@ -224,7 +224,7 @@ def test_what_training_and_export_import_is_declared() -> None:
     assert _third_party("omnivec2/network", "omnivec2/training") - declared <= _declared(
         EXTRAS["train"]
     )
-    exporting = _declared(EXTRAS["export"]) | _declared(EXTRAS["gpu"])
+    exporting = _declared([*EXTRAS["export"], *EXTRAS["gpu"], *EXTRAS["openvino"]])
     assert _third_party("export") - declared <= exporting
 
 
