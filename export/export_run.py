@@ -20,6 +20,7 @@ from export.graphs.traceable import traceable_head
 from export.graphs.weight_ranges import StoredWeights
 from export.parity.decoder_searches import decoder_cases
 from export.parity.parity_gate import cases_of
+from export.precision.int8_export import write_int8_if_calibrated
 from export.repository.layouts import Layout, is_current
 from omnivec2.arrays import Array
 from omnivec2.errors import ExportError, UnknownModelError
@@ -95,6 +96,7 @@ def export_checkpoint(
             on_result(_export_whole(network, exporter, head, target, real, decoders.get(head.name)))
         if in_parts := ready.get(Layout.SHARED):
             export_shared(network, exporter, in_parts, on_result, decoders)
+            write_int8_if_calibrated(checkpoint)
         exported = {head.name: head for some in ready.values() for head in some}
         write_gates(source.checkpoint, network, list(exported.values()), gate_files)
     console.print(result_table(results))

@@ -6,6 +6,7 @@
                                  ensemble.json                the passport of the head in parts
                                  gate.npz                     real inputs with reference answers
     parts/<part>/                model.onnx  passport.json  part.json
+    parts/trunk/                 model_int8.onnx, if the checkpoint has a calibration.json
 
 Needs neither torch nor onnx.
 """
@@ -23,6 +24,7 @@ from omnivec2.parts import PartSpec
 from omnivec2.passport import (
     GATE_FILE,
     GRAPH_FILE,
+    INT8_GRAPH_FILE,
     PASSPORT_FILE,
     WEIGHTS_FILE,
     Passport,
@@ -116,8 +118,10 @@ class ExportedCheckpoint:
 
     def graph_files(self, directory: Path) -> dict[str, Path]:
         """Return the files of one graph: name in a version directory -> file of the checkpoint."""
+        int8 = directory / INT8_GRAPH_FILE
         return {
             GRAPH_FILE: directory / GRAPH_FILE,
+            **({INT8_GRAPH_FILE: int8} if int8.exists() else {}),
             PASSPORT_FILE: directory / PASSPORT_FILE,
             WEIGHTS_FILE: self.checkpoint.weights_path,
         }

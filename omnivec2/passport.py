@@ -64,6 +64,19 @@ class ParityEntry(_Frozen):
     )
 
 
+class Int8Record(_Frozen):
+    """How a model's int8 graph was made, and how far its answers are from those of float32."""
+
+    int8_layers: int = Field(ge=0, description="number of layers that multiply in int8")
+    kept_layers: tuple[str, ...] = Field(description="layers with int8 rows that stay float")
+    kept_above: float = Field(
+        gt=0, description="a layer stays float if it alone changes the features by more than this"
+    )
+    mean_relative_errors: dict[str, float] = Field(
+        description="head -> mean|a-b| / mean|b| over calibration samples, b from the float graph"
+    )
+
+
 @dataclass(frozen=True)
 class Dependencies:
     """The other models that a head is run with, each by the content digest it was exported with.
@@ -111,6 +124,11 @@ class Passport(_Frozen):
     decoder: Sha256 | None = Field(
         default=None,
         description="head that writes text: content digest of the decoder it is run with",
+        exclude_if=lambda value: value is None,
+    )
+    int8: Int8Record | None = Field(
+        default=None,
+        description="part with an int8 graph: how that was made",
         exclude_if=lambda value: value is None,
     )
     tolerance: float = Field(gt=0, description="parity the export was held to")
@@ -173,7 +191,7 @@ def verify_passport(directory: Path) -> Passport:
     """
     passport = load_passport(directory / PASSPORT_FILE)
     check_bounds(passport)
-    present = {WEIGHTS_FILE} if (directory / WEIGHTS_FILE).exists() else set()
+    present = {name for name in (WEIGHTS_FILE, INT8_GRAPH_FILE) if (directory / name).exists()}
     needed = present if passport.parts else present | {MODEL_FILES[passport.engine]}
     if unnamed := sorted(needed - passport.files.keys()):
         raise PassportError(f"{directory}: the passport does not vouch for {', '.join(unnamed)}")

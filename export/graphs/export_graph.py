@@ -25,6 +25,7 @@ from omnivec2.engine_errors import ENGINE_ERRORS
 from omnivec2.errors import ArtifactError
 from omnivec2.passport import (
     GRAPH_FILE,
+    INT8_GRAPH_FILE,
     NO_DEPENDENCIES,
     PASSPORT_FILE,
     WEIGHTS_FILE,
@@ -109,7 +110,7 @@ class Exporter:
             spec: The spec of a part as JSON, for its content digest; empty for a whole head.
             dependencies: The other models that a head is run with.
         """
-        for name in (PASSPORT_FILE, GRAPH_FILE):
+        for name in (PASSPORT_FILE, GRAPH_FILE, INT8_GRAPH_FILE):
             (target / name).unlink(missing_ok=True)
         progress = _Progress(traceable.name)
         with progress.catch_failure(), directory_with_weights(self.checkpoint) as directory:

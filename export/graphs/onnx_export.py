@@ -6,7 +6,7 @@ import logging
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import onnx
@@ -17,6 +17,7 @@ from onnxscript import optimizer
 
 from export.graphs.external_weights import externalise
 from export.graphs.gathered_rows import gather_before_widening
+from export.graphs.joined_attention import JoinedTensor, joined_attention
 from export.graphs.traceable import Traceable
 from export.graphs.weight_ranges import StoredWeights
 from omnivec2.errors import ExportError
@@ -65,11 +66,13 @@ def export_graph(
     """
     if not 18 <= opset <= MAX_OPSET:
         raise ExportError(f"opset {opset} is not supported: expected 18 to {MAX_OPSET}")
-    model = _trace(traceable, opset)
+    with joined_attention(traceable.module) as in_module:
+        model = _trace(traceable, opset)
+    joined = {_stored_name(name): _stored_parts(made) for name, made in in_module.items()}
     for name, value in list(model.graph.initializers.items()):
-        _rename(model.graph, value, name.removeprefix(_PREFIX))
-    _shrink(model, frozenset(weights.values))
-    storage = externalise(model, weights)
+        _rename(model.graph, value, _stored_name(name))
+    _shrink(model, frozenset((*weights.values, *joined)))
+    storage = externalise(model, weights, joined)
     gather_before_widening(model.graph)
     _strip(model)
     _name_lengths(model.graph, frozenset(traceable.bounds))
@@ -78,6 +81,14 @@ def export_graph(
     ir.save(model, path)
     reads = _check(path, traceable)
     return GraphFile(path, path.stat().st_size, storage, reads)
+
+
+def _stored_name(name: str) -> str:
+    return name.removeprefix(_PREFIX)
+
+
+def _stored_parts(made: JoinedTensor) -> JoinedTensor:
+    return replace(made, parts=tuple(map(_stored_name, made.parts)))
 
 
 def _trace(traceable: Traceable, opset: int) -> ir.Model:

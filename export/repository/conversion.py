@@ -129,7 +129,7 @@ class _Builder:
         directory = self._root / before.model
         directory.mkdir()
         path = directory / MODEL_FILES[target.engine]
-        changes: dict[str, object] = {"storage": {}, "decoder": dependencies.decoder}
+        changes: dict[str, object] = {"storage": {}, "int8": None, "decoder": dependencies.decoder}
         if target.trt is None:
             convert(exported.directory / GRAPH_FILE, exported.weights, path, target.precision)
         else:

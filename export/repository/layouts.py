@@ -27,7 +27,7 @@ from omnivec2.digests import file_digest
 from omnivec2.errors import PassportError
 from omnivec2.model_config import HEAD_SPEC_FILE
 from omnivec2.parts import TRUNK
-from omnivec2.passport import GRAPH_FILE, PASSPORT_FILE, Passport
+from omnivec2.passport import PASSPORT_FILE, WEIGHTS_FILE, Passport
 from omnivec2.spec import HeadSpec
 
 
@@ -108,8 +108,9 @@ def is_current(source: ExportedCheckpoint, head: HeadSpec, layout: Layout) -> bo
             graphs[decoder.directory] = decoder.passport
         return all(
             passport.checkpoint_digest == source.checkpoint.digest
-            and passport.files[GRAPH_FILE] == file_digest(directory / GRAPH_FILE)
+            and passport.files[name] == file_digest(directory / name)
             for directory, passport in graphs.items()
+            for name in passport.files.keys() - {WEIGHTS_FILE}
         )
     except (OSError, PassportError):
         return False

@@ -11,12 +11,14 @@ from omnivec2_cli.errors import needs_extra, one_line_errors
 from omnivec2_cli.options import (
     DEFAULT_CHECKPOINT,
     CheckpointOption,
+    DataOption,
     HeadsArgument,
     LayoutOption,
 )
 
 
 def export(
+    data: DataOption,
     routes: HeadsArgument = None,
     checkpoint: CheckpointOption = DEFAULT_CHECKPOINT,
     layout: LayoutOption = None,
@@ -28,7 +30,11 @@ def export(
         typer.Option(help="Engine that will run the repository's models."),
     ] = "onnx",
     precision: Annotated[
-        Literal["fp32", "fp16", "bf16"], typer.Option(help="Precision that they compute in.")
+        Literal["fp32", "fp16", "bf16", "int8"],
+        typer.Option(
+            help="Precision that they compute in; int8 adds a second graph of the trunk, "
+            "measured on training samples."
+        ),
     ] = "fp32",
     version_compatible: Annotated[
         bool, typer.Option(help="TensorRT: build plans that later releases can load too.")
@@ -57,6 +63,10 @@ def export(
     Beside each head's graph lies `gate.npz`: real inputs with the answers of the network, which an
     engine must reproduce before the service uses it for the head (docs/accuracy-gate.md).
 
+    `--precision int8` measures the activations of the trunk on training samples (`--data`), keeps
+    the result in the checkpoint as `calibration.json`, and writes `model_int8.onnx` beside the
+    trunk's float graph. Later exports write it again from that file, without data.
+
     Examples:
         omnivec2 export
 
@@ -64,8 +74,15 @@ def export(
 
         omnivec2 export --layout shared --out model_repo
 
+        omnivec2 export --precision int8 --data /data
+
         omnivec2 export --layout fused --engine tensorrt --precision fp16 --out plans
     """
+    if precision == "int8":
+        if engine != "onnx" or layout == "fused":
+            raise typer.BadParameter("--precision int8 is for ONNX graphs of the shared layout")
+        _export_int8(checkpoint, routes, data, out, gate_files, force=force)
+        return
     converted = (engine, precision) != ("onnx", "fp32")
     if converted and out is None:
         raise typer.BadParameter("--engine and --precision apply to a model repository: give --out")
@@ -98,3 +115,41 @@ def export(
         else:
             models = assemble(checkpoint, out, Layout(layout) if layout else None)
         typer.echo(f"{len(models)} models in {out}")
+
+
+def _export_int8(
+    checkpoint: Path,
+    routes: list[str] | None,
+    data: Path,
+    out: Path | None,
+    gate_files: Path | None,
+    *,
+    force: bool,
+) -> None:
+    """Export in parts, measure the trunk on training samples, and write its int8 graph."""
+    with one_line_errors(), needs_extra("train"):
+        from export.export_run import export_checkpoint, require_ok
+        from export.gate.gate_samples import GATE_FILES
+        from export.precision.int8_export import calibrate_and_write
+        from export.repository.assembly import assemble
+        from export.repository.layouts import Layout
+        from omnivec2.checkpoint import read_checkpoint
+        from omnivec2.training.data.calibration_samples import calibration_samples
+
+        results = export_checkpoint(
+            checkpoint,
+            only=routes or None,
+            layouts=[Layout.SHARED],
+            force=force,
+            gate_files=gate_files or GATE_FILES,
+        )
+        require_ok(results)
+        heads = read_checkpoint(checkpoint).heads
+        record = calibrate_and_write(checkpoint, calibration_samples(heads, data)).record
+        for route, error in record.mean_relative_errors.items():
+            typer.echo(f"{route:28} {error:.4f}")
+        typer.echo(
+            f"{record.int8_layers} layers in int8; in float: {', '.join(record.kept_layers) or '-'}"
+        )
+        if out is not None:
+            typer.echo(f"{len(assemble(checkpoint, out, Layout.SHARED))} models in {out}")
