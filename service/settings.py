@@ -56,7 +56,7 @@ servers of ``triton_endpoints``."""
 installed and takes the fastest that answers like the network; ``openvino``, ``onnxruntime``, \
 ``onnxruntime_gpu``, or ``module:attribute`` of an engine of your own."""
 
-    precision: Literal["auto", "fp32", "bf16", "int8"] = "auto"
+    engine_precision: Literal["auto", "fp32", "bf16", "int8"] = "auto"
     """Precision to compute in; ``auto`` takes the fastest that passes each head's accuracy gate."""
 
     cache_dir: Path = Field(default_factory=_cache_directory)

@@ -71,8 +71,22 @@ def _real_samples(head: HeadSpec, folder: Path) -> list[Sample]:
             continue
         for index in _spread(len(prepared), _SAMPLES_PER_FILE):
             sample = _rounded(prepared[index])
+            if not _fits(head, sample):
+                break  # the spec leaves open what its tensors then fix, such as the channels
             samples.setdefault(b"".join(array.tobytes() for array in sample.values()), sample)
     return list(samples.values())
+
+
+def _fits(head: HeadSpec, sample: Sample) -> bool:
+    """Whether a sample has the tensors of a head spec."""
+    return all(
+        len(sample[tensor.name].shape) == len(tensor.shape)
+        and all(
+            wanted in (-1, size)
+            for wanted, size in zip(tensor.shape, sample[tensor.name].shape, strict=True)
+        )
+        for tensor in head.inputs
+    )
 
 
 def _decoded(

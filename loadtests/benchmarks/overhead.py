@@ -36,7 +36,7 @@ from rich.table import Table
 
 from export.repository.assembly import assemble
 from export.repository.layouts import Layout
-from loadtests.benchmarks.light_client import Post, run_clients
+from loadtests.support.light_client import Post, run_clients
 from loadtests.support.measured_gateway import (
     CHECKPOINT,
     CORES,
@@ -53,7 +53,7 @@ from service.runtimes.embedded.engines.find_engine import find_engine
 from service.runtimes.embedded.repository_reader import read_repository
 
 _DATA = ROOT / "tests" / "data"
-_REMEMBERING = "loadtests.benchmarks.remembering_engine:ENGINE"
+_REMEMBERING = "loadtests.support.remembering_engine:ENGINE"
 _BATCHES = (1, 4, 8, 16)
 _MANY = 16
 
@@ -148,7 +148,7 @@ class BareLoop:
 @contextmanager
 def echo_server() -> Iterator[int]:
     """Run the echo in a process and yield its port."""
-    command = (sys.executable, "-m", "loadtests.benchmarks.echo_server")
+    command = (sys.executable, "-m", "loadtests.support.echo_server")
     process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True)
     try:
         assert process.stdout is not None

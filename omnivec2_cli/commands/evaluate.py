@@ -103,7 +103,8 @@ def evaluate(
             shared = model_repo.with_name(f"{model_repo.name}-shared")
             update_repository(console, checkpoint, shared, "shared")
             open_head = _head_opener(shared, engine, precision)
-            _compare(console, measure, open_head, f"{engine} {precision}", json_file)
+            name = engine if precision == "auto" else f"{engine} {precision}"
+            _compare(console, measure, open_head, name, json_file)
             return
         results = measure(on_answers=None if pages is None else pages.add_answers)
         console.print(results_table(results))
@@ -129,7 +130,7 @@ def _head_opener(
         settings = Settings(
             model_repo=repository,
             engine=engine,
-            precision=precision,
+            engine_precision=precision,
             inference_threads=1,
             intra_op_threads=available_cores(),
         )

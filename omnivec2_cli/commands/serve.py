@@ -110,7 +110,7 @@ def serve(
         "inference_threads": workers,
         "processes": processes,
         "engine": engine,
-        "precision": precision,
+        "engine_precision": precision,
         "log_level": log_level,
     }
     with one_line_errors():

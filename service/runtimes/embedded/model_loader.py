@@ -109,7 +109,7 @@ class ModelLoader:
         """
         settings = self._settings
         if self._available is None:
-            self._available = available_options(settings.engine, settings.precision)
+            self._available = available_options(settings.engine, settings.engine_precision)
         gates = {stored.spec.name: _gate_of(stored) for stored in wanted}
         if not self.ranked:
             graphs = [graph for stored in wanted for graph in stored.graphs]

@@ -91,7 +91,10 @@ def test_a_head_that_the_checkpoint_lacks_is_named(checkpoint: Path) -> None:
 
 
 @pytest.mark.parametrize("command", ["export", "assemble"])
-def test_a_checkpoint_that_is_not_there_is_named(tmp_path: Path, command: str) -> None:
+def test_a_checkpoint_that_is_not_there_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command: str
+) -> None:
+    monkeypatch.chdir(tmp_path)  # where no repository is that could be used without one
     result = run(command, "-c", tmp_path / "none")
     assert result.exit_code == 1
     assert str(tmp_path / "none") in result.stderr

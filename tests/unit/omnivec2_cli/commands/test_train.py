@@ -180,7 +180,8 @@ def test_an_engine_is_compared_with_float32_as_it_serves_the_shared_layout(
     in_both_layouts: Path,
 ) -> None:
     command = ("evaluate", "-c", in_both_layouts, "--model-repo", "compared", "imu/activity")
-    result = run(*command, "--engine", "onnxruntime", "--json", "compared.json")
+    options = ("--engine", "onnxruntime", "--precision", "fp32")
+    result = run(*command, *options, "--json", "compared.json")
     assert result.exit_code == 0, result.output
     assert "onnxruntime fp32" in result.stdout
     (row,) = json.loads(Path("compared.json").read_text())["results"]
@@ -188,12 +189,21 @@ def test_an_engine_is_compared_with_float32_as_it_serves_the_shared_layout(
     assert Path("compared-shared/trunk/1/model.onnx").is_file()
 
 
+def test_the_engine_that_serves_a_head_is_compared_if_none_is_named(in_both_layouts: Path) -> None:
+    command = ("evaluate", "-c", in_both_layouts, "--model-repo", "compared", "imu/activity")
+    result = run(*command, "--engine", "auto", "--json", "compared.json")
+    assert result.exit_code == 0, result.output
+    content = json.loads(Path("compared.json").read_text())
+    assert content["engine"] == "auto"
+    assert abs(content["results"][0]["points"]) < 1
+
+
 def test_an_engine_that_loses_a_metric_fails_the_command(
     in_both_layouts: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(engine_comparison, "MOST_POINTS_LOST", -1)  # it must be a point better
     command = ("evaluate", "-c", in_both_layouts, "--model-repo", "compared", "imu/activity")
-    result = run(*command, "--engine", "onnxruntime")
+    result = run(*command, "--engine", "onnxruntime", "--precision", "fp32")
     assert result.exit_code == 1, result.output
     assert "onnxruntime fp32 loses more than -1 points: imu/activity (accuracy" in result.stderr
 

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from loadtests.benchmarks import remembering_engine
+from loadtests.support import remembering_engine
 from omnivec2.preprocess import Array
 from service.runtimes.embedded.engines.base import LoadedGraph, LoadOptions, Shape
 from service.runtimes.embedded.repository_reader import StoredGraph

@@ -3,7 +3,7 @@
 What it takes is what HTTP costs here, whatever is served: the floor of every measurement of the
 gateway::
 
-    python -m loadtests.benchmarks.echo_server
+    python -m loadtests.support.echo_server
 """
 
 from __future__ import annotations

@@ -3,7 +3,7 @@
 The cores are those of the service that is measured, so what the clients take is missing there.
 These parse no more of an answer than its status and its length, and run at low priority::
 
-    python -m loadtests.benchmarks.light_client --port 8080 --path /predict/text/sentiment \\
+    python -m loadtests.support.light_client --port 8080 --path /predict/text/sentiment \\
         --file review.txt --content-type text/plain --clients 16 --seconds 5
 """
 
@@ -151,7 +151,7 @@ async def send_posts(port: int, post: Post, clients: int, seconds: float) -> Loa
 def run_clients(port: int, post: Post, clients: int, seconds: float) -> Load:
     """Run clients in a process of low priority; see ``send_posts``."""
     command = [
-        *(sys.executable, "-m", "loadtests.benchmarks.light_client"),
+        *(sys.executable, "-m", "loadtests.support.light_client"),
         *("--port", str(port), "--path", post.path, "--content-type", post.content_type),
         *("--clients", str(clients), "--seconds", str(seconds)),
     ]

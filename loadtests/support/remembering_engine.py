@@ -1,7 +1,7 @@
 """An engine that computes an input once and then remembers its answer.
 
 With it, the time of a request is all that is not the network. It is for clients that send the same
-request again and again: ``OMNIVEC2_ENGINE=loadtests.benchmarks.remembering_engine:ENGINE``.
+request again and again: ``OMNIVEC2_ENGINE=loadtests.support.remembering_engine:ENGINE``.
 """
 
 from __future__ import annotations

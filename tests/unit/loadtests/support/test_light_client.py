@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from loadtests.benchmarks.light_client import Post, send_posts
+from loadtests.support.light_client import Post, send_posts
 from loadtests.support.measured_gateway import Load
 
 POST = Post("/predict/text/mood", b"hello", "text/plain")
