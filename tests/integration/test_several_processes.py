@@ -32,8 +32,9 @@ def repository(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def server(repository: Path) -> Iterator[RunningServer]:
     options = ("--model-repo", str(repository), "--checkpoint", "none", "--grpc-port", "0")
-    settings = {"processes": PROCESSES, "max_pending_requests": 64}
-    with running_server(*options, settings=settings) as running:
+    several = ("--processes", str(PROCESSES))
+    settings = {"max_pending_requests": 64}
+    with running_server(*options, *several, settings=settings) as running:
         yield running
 
 
