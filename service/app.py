@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from pathlib import Path
 from typing import Any
 
 from fastapi import FastAPI
@@ -37,7 +36,7 @@ from service.observability.metrics_server import metrics_server
 from service.oip.http_wire import HEADER_LENGTH
 from service.openapi import document
 from service.request_context import TRACEPARENT
-from service.runtimes.base import Runtime
+from service.runtimes.base import GroupMember, Runtime
 from service.settings import Settings
 
 _DESCRIPTION = """
@@ -77,14 +76,14 @@ _RESPONSE_HEADERS = (
 def create_app(
     settings: Settings | None = None,
     runtime: Runtime | None = None,
-    group: tuple[int, Path] | None = None,
+    group: GroupMember | None = None,
 ) -> FastAPI:
     """Build the gateway.
 
     Args:
         settings: The settings; read from the environment if left out.
         runtime: A runtime to use instead of the one that the settings name.
-        group: The place of this process among several, and the directory they share.
+        group: The process's place among several; None if it is the only one.
     """
     gateway = Gateway(settings or Settings(), runtime, group)
 

@@ -6,7 +6,6 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
 
 from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import generate_latest
@@ -19,14 +18,15 @@ from service.observability.gateway_metrics import Metrics
 from service.observability.group_metrics import GroupMetrics
 from service.pipeline.data_plane import DataPlane
 from service.pipeline.host_stages import Head
-from service.runtimes.base import Health, Runtime
+from service.runtimes.base import GroupMember, Health, Runtime
 from service.runtimes.embedded.heap import trim_heap
 from service.server.shutdown import ShutdownState
 from service.settings import Settings
 
 _LOG = logging.getLogger(__name__)
 
-RuntimeFactory = Callable[[Settings, Metrics], Runtime]
+RuntimeFactory = Callable[[Settings, Metrics, Runtime | None], Runtime]
+"""Makes the runtime of a process, or takes one that was loaded before."""
 
 _START_SECONDS = 0.25
 """The pause before a runtime that is not ready yet is started again."""
@@ -40,16 +40,17 @@ _TRIM_BUSY_SECONDS = 20.0
 """The same while there is work: allocations wait during a trim, a tenth of a second at worst."""
 
 
-def _embedded_runtime(settings: Settings, metrics: Metrics) -> Runtime:
+def _embedded_runtime(settings: Settings, metrics: Metrics, loaded: Runtime | None) -> Runtime:
     from service.runtimes.embedded.runtime import EmbeddedRuntime
 
-    runtime = EmbeddedRuntime(settings, metrics.observe_batch, metrics.observe_tokens)
+    runtime = loaded if isinstance(loaded, EmbeddedRuntime) else EmbeddedRuntime(settings)
+    runtime.observe(metrics.observe_batch, metrics.observe_tokens)
     metrics.watch("queue_rows", "Samples that wait for a worker.", lambda: runtime.waiting_rows)
     metrics.limit("queue_rows", settings.max_queue_rows)
     return runtime
 
 
-def _triton_runtime(settings: Settings, metrics: Metrics) -> Runtime:
+def _triton_runtime(settings: Settings, metrics: Metrics, _: Runtime | None) -> Runtime:
     from service.runtimes.triton.runtime import TritonRuntime
 
     runtime = TritonRuntime(settings)
@@ -79,7 +80,7 @@ class Gateway:
     Args:
         settings: The settings of this process.
         runtime: A runtime to use instead of the one that the settings name.
-        group: The place of this process among several, and the directory they share.
+        group: The process's place among several; None if it is the only one.
 
     Attributes:
         settings: The settings of this process.
@@ -100,13 +101,13 @@ class Gateway:
         self,
         settings: Settings,
         runtime: Runtime | None = None,
-        group: tuple[int, Path] | None = None,
+        group: GroupMember | None = None,
     ) -> None:
         self.settings = settings
         self.metrics = Metrics()
-        self.place = group[0] if group else 0
+        self.place = group.place if group else 0
         self._group_metrics = (
-            GroupMetrics(group[1], group[0], self.metrics.exposition) if group else None
+            GroupMetrics(group.directory, group.place, self.metrics.exposition) if group else None
         )
         self.admission = AdmissionControl(
             settings.max_pending_requests,
@@ -116,7 +117,8 @@ class Gateway:
         )
         self.shutdown = ShutdownState()
         self.access = AccessControl(settings.api_keys_file) if settings.api_keys_file else None
-        self.runtime = runtime or RUNTIMES[settings.runtime](settings, self.metrics)
+        loaded = group.runtime if group else None
+        self.runtime = runtime or RUNTIMES[settings.runtime](settings, self.metrics, loaded)
         self._dataplane: DataPlane | None = None
         self.failure = ""
         self._waiting = "the models are being loaded"

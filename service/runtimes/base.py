@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Protocol
 
 from omnivec2.errors import ModelNotReadyError
@@ -102,6 +103,22 @@ class Health:
     detail: str = ""
     refused: Mapping[str, str] = field(default_factory=dict)
     slower: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class GroupMember:
+    """One of several gateway processes.
+
+    Attributes:
+        place: Its index; a replacement has the same.
+        directory: The directory of the group's sockets.
+        runtime: A runtime whose models were loaded before the process was forked; None to load
+            them in the process.
+    """
+
+    place: int
+    directory: Path
+    runtime: Runtime | None = None
 
 
 class Runtime(Protocol):

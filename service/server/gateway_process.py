@@ -22,6 +22,7 @@ from service.app import create_app
 from service.gateway import Gateway
 from service.observability import log_setup
 from service.pipeline.host_stages import Head
+from service.runtimes.base import GroupMember, Runtime
 from service.server.addresses import url_host
 from service.server.graceful_server import GracefulServer
 from service.server.limited_protocol import protocol_with_limits
@@ -56,9 +57,35 @@ def serve(settings: Settings, announce: Callable[[str, Gateway], None]) -> None:
                 if index == 0:
                     announce(address, gateway)
 
-            _serve(own, ready, (index, Path(directory)))
+            _serve(own, ready, GroupMember(index, Path(directory), loaded))
 
+        loaded = _load_before_fork(own)
         ProcessGroup(settings.processes, serve_one).run()
+
+
+def _load_before_fork(settings: Settings) -> Runtime | None:
+    """Load the models in the parent, so that all processes have one set of weights in memory.
+
+    ONNX Runtime's sessions work in a forked process, as long as they have no threads of their own.
+    OpenVINO's do: every process must load its models itself.
+
+    Returns:
+        A runtime with loaded models; None if its engine does not allow that.
+
+    Raises:
+        ArtifactError: Nothing can be served.
+    """
+    if settings.runtime != "embedded" or settings.engine != "onnxruntime":
+        return None
+    if settings.intra_op_threads > 1:
+        return None
+    from service.runtimes.embedded.runtime import EmbeddedRuntime
+
+    runtime = EmbeddedRuntime(settings)
+    asyncio.run(runtime.load())
+    # Else a collection in any process would write to all objects, and copy their pages.
+    freeze_heap()
+    return runtime
 
 
 @contextlib.contextmanager
@@ -81,7 +108,7 @@ def _reserved_ports(settings: Settings) -> Iterator[Settings]:
 def _serve(
     settings: Settings,
     announce: Callable[[str, Gateway], None],
-    group: tuple[int, Path] | None = None,
+    group: GroupMember | None = None,
 ) -> None:
     """Serve in this process until interrupted; see ``serve``."""
     listener = _listen(settings.host, settings.port, shared=group is not None)

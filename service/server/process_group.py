@@ -2,15 +2,15 @@
 
 ::
 
-    parent ─ fork ─► process 0: loads, measures engines, listens
+    parent ─ fork ─► process 0: loads what the parent has not, measures engines, listens
            ─ fork ─► process 1 ... N-1, once the first is ready
            ─ wait ─► one that ends is replaced; a stop signal is passed on, and all are waited for
 
 Each process listens at the same address (``SO_REUSEPORT``), and the system spreads connections over
 them. A socket that they share would be simpler, but whichever process wakes up first accepts all
 connections that wait, and keeps them: one of two was seen to serve all of 16 clients. The parent
-itself loads nothing and serves nothing. A process that is still loading does not listen, so that no
-request waits for it.
+itself serves nothing. A process that is still loading does not listen, so that no request waits for
+it.
 """
 
 from __future__ import annotations

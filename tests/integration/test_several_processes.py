@@ -32,8 +32,9 @@ def repository(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def server(repository: Path) -> Iterator[RunningServer]:
     options = ("--model-repo", str(repository), "--checkpoint", "none", "--grpc-port", "0")
-    settings = {"processes": PROCESSES, "max_pending_requests": 64}
-    with running_server(*options, settings=settings) as running:
+    several = ("--processes", str(PROCESSES))
+    settings = {"max_pending_requests": 64, "engine": "onnxruntime"}
+    with running_server(*options, *several, settings=settings) as running:
         yield running
 
 
@@ -119,7 +120,7 @@ def test_a_stop_under_load_breaks_no_request(server: RunningServer) -> None:
     assert not any(Path(f"/proc/{pid}").exists() for pid in serving)
 
 
-def test_metrics_on_a_port_of_their_own_are_those_of_all_processes(repository: Path) -> None:
+def test_without_onnx_runtime_alone_every_process_loads_its_own_models(repository: Path) -> None:
     options = ("--model-repo", str(repository), "--checkpoint", "none")
     settings = {"processes": PROCESSES, "metrics_port": 0}
     with running_server(*options, settings=settings) as server:

@@ -64,17 +64,33 @@ class EmbeddedRuntime:
         self._graphs: WeakKeyDictionary[Model, Graphs] = WeakKeyDictionary()
         self._batcher: Batcher | None = None
 
+    def observe(
+        self,
+        on_batch: Callable[[str, int, float], None],
+        on_tokens: Callable[[str, int, int], None],
+    ) -> None:
+        """Replace the callbacks, before ``start``."""
+        self._observer = BatchObserver(on_batch, on_tokens)
+
+    async def load(self) -> None:
+        """Load every model of the repository, several at a time; ``start`` then finds them loaded.
+
+        Raises:
+            ArtifactError: There is no such engine, no repository, or nothing in it can be served.
+        """
+        await self._load_changes()
+        if not self._models:
+            reasons = "; ".join(self._refused.values()) or "it is empty"
+            raise ArtifactError(f"{self._settings.model_repo}: nothing can be served: {reasons}")
+
     async def start(self) -> None:
-        """Load every model of the repository, several at a time.
+        """Load what is not loaded yet, and start to compute.
 
         Raises:
             ArtifactError: There is no such engine, no repository, or nothing in it can be served.
         """
         started = time.perf_counter()
-        await self._load_changes()
-        if not self._models:
-            reasons = "; ".join(self._refused.values()) or "it is empty"
-            raise ArtifactError(f"{self._settings.model_repo}: nothing can be served: {reasons}")
+        await self.load()
         self._batcher = Batcher(
             workers=self._settings.inference_workers,
             capacity=self._settings.max_queue_rows,
