@@ -157,7 +157,10 @@ class _Loading:
 
 def _register(graph: ir.Graph, name: str, tensor: ir.TensorProtocol) -> ir.Value:
     value = ir.Value(
-        name=name, shape=tensor.shape, type=ir.TensorType(tensor.dtype), const_value=tensor
+        name=name,
+        shape=ir.Shape(tensor.shape.numpy()),
+        type=ir.TensorType(tensor.dtype),
+        const_value=tensor,
     )
     graph.register_initializer(value)
     return value

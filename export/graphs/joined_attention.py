@@ -85,7 +85,7 @@ class JoinedAttention(nn.Module):
 
 
 def score_scale(attention: Attention) -> float:
-    """The factor of the scores, 1 / sqrt(width of a head)."""
+    """Return the factor of the scores, 1 / sqrt(width of a head)."""
     return float((attention.query.out_features // attention.heads) ** -0.5)
 
 
@@ -106,7 +106,7 @@ def joined_attention(module: nn.Module) -> Iterator[dict[str, JoinedTensor]]:
             own = getattr(layer, "attention", None)
             if isinstance(layer, TransformerLayer) and isinstance(own, Attention):
                 exchanged.append((layer, own))
-                layer.attention = JoinedAttention(own).eval()
+                layer.add_module("attention", JoinedAttention(own).eval())
                 for name in ("weight", "bias"):
                     parts = (f"{path}.attention.{p}.{name}" for p in ("query", "key", "value"))
                     joined[f"{path}.attention.joined.{name}"] = JoinedTensor(
@@ -115,4 +115,4 @@ def joined_attention(module: nn.Module) -> Iterator[dict[str, JoinedTensor]]:
         yield joined
     finally:
         for layer, own in exchanged:
-            layer.attention = own
+            layer.add_module("attention", own)

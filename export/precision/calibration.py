@@ -45,7 +45,7 @@ class Calibration(BaseModel):
         layers: A map from layers to the ranges of their inputs.
         sensitivity: A map from layers to the mean relative error of the features when only this
             layer is int8.
-        record: What the passport says of the int8 graph.
+        record: The entry about the int8 graph in the passport of the trunk.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -209,7 +209,7 @@ def _axes(graph: ir.Graph) -> ir.Value:
     """Return the axes of batch and length as a constant of the graph."""
     name = "calibration/axes"
     if name not in graph.initializers:
-        tensor = ir.tensor(np.array([0, 1], np.int64), name=name)
+        tensor = ir.Tensor(np.array([0, 1], np.int64), name=name)
         value = ir.Value(
             name=name, shape=tensor.shape, type=ir.TensorType(tensor.dtype), const_value=tensor
         )
@@ -225,7 +225,7 @@ def _head_error(head: ExportedHead, trunk: ort.InferenceSession, batches: Sequen
     for batch in batches:
         for index, session in enumerate((trunk, exact)):
             inputs = {TOKENS: batch[TOKENS], MASK: batch[MASK]}
-            tensors = batch | {FEATURES: session.run([FEATURES], inputs)[0]}
+            tensors = {**batch, FEATURES: session.run([FEATURES], inputs)[0]}
             given = {node.name: tensors[node.name] for node in own.get_inputs()}
             answers[index].append(np.asarray(own.run([name], given)[0]))
     return mean_relative_error(answers[0], answers[1])

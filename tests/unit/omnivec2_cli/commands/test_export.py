@@ -65,6 +65,21 @@ def test_another_engine_or_precision_needs_a_repository_to_be_written(
     assert "--out" in result.stderr
 
 
+@pytest.mark.parametrize("options", [("--engine", "tensorrt"), ("--layout", "fused")])
+def test_int8_is_refused_where_there_is_no_trunk_of_its_own(
+    checkpoint: Path, options: tuple[str, str]
+) -> None:
+    result = run("export", "-c", checkpoint, "--precision", "int8", *options)
+    assert result.exit_code == 2
+    assert "shared layout" in result.stderr
+
+
+def test_int8_without_data_says_what_is_missing(checkpoint: Path, tmp_path: Path) -> None:
+    result = run("export", "-c", checkpoint, "--precision", "int8", "--data", tmp_path / "none")
+    assert result.exit_code == 1
+    assert result.stderr.startswith("error: ")
+
+
 def test_a_precision_that_the_engine_cannot_run_is_refused_before_anything_is_written(
     checkpoint: Path, tmp_path: Path
 ) -> None:
