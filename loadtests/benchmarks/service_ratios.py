@@ -146,9 +146,10 @@ def chosen_engine(port: int, route: str) -> tuple[str, str] | None:
 
 def read_engine(model: Mapping[str, Any]) -> tuple[str, str] | None:
     """Return engine and precision from the description of a model, if it has them."""
-    if "engine" not in model:
+    execution = model.get("execution")
+    if not execution:
         return None
-    return str(model["engine"]), str(model["precision"])
+    return str(execution["engine"]), str(execution["precision"])
 
 
 def layouts(stack_directory: Path) -> list[Path]:

@@ -45,5 +45,6 @@ def test_the_inputs_are_one_picture_one_sentence_and_one_row() -> None:
 
 
 def test_the_engine_is_read_from_the_description_of_a_model() -> None:
-    assert read_engine({"engine": "openvino", "precision": "bf16"}) == ("openvino", "bf16")
-    assert read_engine({"name": "text_sentiment"}) is None
+    execution = {"engine": "openvino", "precision": "bf16", "gate_points": 0.1}
+    assert read_engine({"execution": execution}) == ("openvino", "bf16")
+    assert read_engine({"name": "text_sentiment", "execution": None}) is None
