@@ -28,7 +28,7 @@ from omnivec2.passport import GRAPH_FILE, WEIGHTS_FILE, Int8Record, Sha256
 from omnivec2.preprocess import collate
 
 CALIBRATION_FILE = "calibration.json"
-KEEP_ABOVE = 0.02
+KEEP_ABOVE = 0.011
 """A layer that alone changes the trunk's features by more than this stays float."""
 _SENSITIVITY_SAMPLES = 1
 """The number of samples of each head that every layer's own error is measured on."""
