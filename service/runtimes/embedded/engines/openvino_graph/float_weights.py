@@ -24,7 +24,9 @@ from openvino import opset13 as ops
 from omnivec2.preprocess import Array
 
 _STORED = frozenset({"i8", "u8", "f16"})
-_STEPS = frozenset({"Convert", "Multiply", "Subtract", "Transpose"})
+_STEPS = frozenset({"Convert", "Gather", "Multiply", "Subtract", "Transpose"})
+"""Operators between stored weights and the floating-point weights that a graph computes with; a
+Gather only of fixed rows, such as the words that a decoder may write."""
 
 _MAPPED_BYTES = 32 * 2**10
 """Smaller constants, such as biases, are read in every run and stay in memory."""
@@ -82,7 +84,7 @@ def _is_last_step(use: ov.Input) -> bool:
     """Whether weights are used here as they are: not scaled further or looked up."""
     user = use.get_node()
     kind = user.get_type_name()
-    if kind == "Gather" and use.get_index() == 0:
+    if kind == "Gather" and use.get_index() == 0 and not _is_stored(user):
         return False
     return not (kind in _STEPS and _is_stored(user))
 
@@ -139,6 +141,9 @@ def _values(node: ov.Node) -> Array:
         return first.astype(node.get_element_type().to_dtype())
     if kind == "Transpose":
         return first.transpose(others[0])
+    if kind == "Gather":
+        rows, axis = others
+        return np.take(first, rows, int(axis))
     return np.multiply(first, others[0]) if kind == "Multiply" else np.subtract(first, others[0])
 
 

@@ -89,3 +89,16 @@ def test_weights_are_counted_in_the_bytes_they_take_in_memory() -> None:
     model = ov.Model([linear(tokens)], [tokens], "layer")
     use_float_weights(model)
     assert weights_of(model, 2) == (WIDTH**2, 2 * WIDTH**2)
+
+
+def test_fixed_rows_of_a_table_become_floats() -> None:
+    tokens = ops.parameter([-1, WIDTH], np.float32)
+    words = ops.constant(np.array([3, 1, 4, 1, 5], np.int64))
+    rows = ops.gather(ops.constant(ROWS), words, ops.constant(0))
+    scales = ops.gather(ops.constant(SCALES), words, ops.constant(0))
+    chosen = ops.multiply(ops.convert(rows, "f32"), scales)
+    transposed = ops.transpose(chosen, ops.constant([1, 0]))
+    model = ov.Model([ops.matmul(tokens, transposed, False, False)], [tokens], "words")
+    assert use_float_weights(model).nbytes == 5 * WIDTH * 4
+    expected = TOKENS @ WEIGHTS[[3, 1, 4, 1, 5]].T
+    np.testing.assert_allclose(answers(model, TOKENS), expected, atol=1e-4)
