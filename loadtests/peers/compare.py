@@ -103,7 +103,7 @@ def main() -> int:
         "rounds": options.rounds,
         "servers": rows,
         "loops": [result.summary() for result in loops],
-        "peers": installed_versions(options.python, packages),
+        "peers": installed_versions(options.python.absolute(), packages),
     }
     console.print(f"wrote {write_report(options.reports, 'peers', content)}")
     return 0
@@ -173,7 +173,7 @@ class Comparison:
         for peer in peers:
             request = peer.request(given.body)
             with running_peer(
-                peer, self._options.python, self._graph, list(self.head.labels)
+                peer, self._options.python.absolute(), self._graph, list(self.head.labels)
             ) as port:
                 for _ in range(_CHECKS):
                     check_same_answer(peer.name, first_answer(port, request), self._expected)
