@@ -161,7 +161,8 @@ class OpenVinoGraph:
             if not fits or array.dtype != kind:
                 _LOG.warning("%s refused %s %s: %s", self._name, name, array.shape, array.dtype)
                 raise RefusedTensorsError(f"{self._name} cannot take these values")
-            tensors[name] = ov.Tensor(np.ascontiguousarray(array), shared_memory=True)
+            # Only memory that may be written can be shared; bytes of a request may not.
+            tensors[name] = ov.Tensor(np.require(array, None, ("C", "W")), shared_memory=True)
         return tensors
 
     def _compile_again(self) -> None:

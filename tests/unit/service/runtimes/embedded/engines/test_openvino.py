@@ -120,6 +120,13 @@ def test_an_array_that_is_not_contiguous_is_read_in_its_order(tmp_path: Path) ->
     np.testing.assert_array_equal(graph.run({"input_ids": words})["tokens"][..., 0], 2 * words)
 
 
+def test_an_array_that_may_not_be_written_is_read(tmp_path: Path) -> None:
+    graph = ENGINE.load(lookup(tmp_path), LoadOptions())
+    words = np.frombuffer(np.array([3, 1], np.int32).tobytes(), np.int32).reshape(1, 2)
+    assert not words.flags.writeable
+    assert graph.run({"input_ids": words})["tokens"].tolist() == [[[6, 7], [2, 3]]]
+
+
 @pytest.mark.parametrize("word", [6, -7, 2**31 - 1])
 def test_a_word_outside_of_the_vocabulary_is_refused(tmp_path: Path, word: int) -> None:
     graph = ENGINE.load(lookup(tmp_path), LoadOptions())
