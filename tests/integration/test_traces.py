@@ -164,7 +164,8 @@ def test_the_gateway_records_no_trace_that_its_caller_does_not_record(
         headers = {"traceparent": f"00-{trace}-{CALLER}-{flags}"}
         answer = httpx.post(behind.url + ROUTE, json=BODY, headers=headers, timeout=30)
         assert answer.status_code == 200
-    assert of_trace(collector, wanted, GATEWAY, len(STAGES) + 2)
+    # Small inputs are prepared in the event loop, where they wait for no thread: one span fewer.
+    assert of_trace(collector, wanted, GATEWAY, len(STAGES))
     # Triton 2.51 records it all the same: it looks at its own rate only.
     assert unwanted not in {s.trace_id for s in collector.spans if s.service == GATEWAY}
 

@@ -32,4 +32,4 @@ LIBRARIES: Mapping[Modality, tuple[str, ...]] = {
 
 def missing_libraries(modality: Modality) -> list[str]:
     """Return the modules of a modality that are not installed; nothing is imported."""
-    return [name for name in LIBRARIES[modality] if find_spec(name) is None]
+    return [name for name in LIBRARIES.get(modality, ()) if find_spec(name) is None]
