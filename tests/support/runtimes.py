@@ -73,7 +73,9 @@ def running_runtime(
         settings: of the gateway.
     """
     if kind == "embedded":
-        embedded = EmbeddedRuntime(Settings(model_repo=model_repo, **settings), on_batch)
+        # The engine that is compared with PyTorch: answers are compared closely.
+        exact = {"engine": "onnxruntime", "engine_precision": "fp32", **settings}
+        embedded = EmbeddedRuntime(Settings(model_repo=model_repo, **exact), on_batch)
         with _started(embedded, None) as running:
             yield running
         return
