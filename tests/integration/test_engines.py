@@ -40,7 +40,7 @@ def get(server: RunningServer, path: str) -> Any:
 
 def scores(server: RunningServer) -> dict[str, Mapping[str, float]]:
     """Head -> label -> score, for a file of its modality."""
-    found = {}
+    found: dict[str, Mapping[str, float]] = {}
     for head, (file, kind) in HEADS.items():
         request = urllib.request.Request(
             f"{server.url}/predict/{head}",
