@@ -39,6 +39,13 @@ def report(name: str, directory: Path, *options: str, attempts: int = 1) -> Any:
     return json.loads(path.read_text())
 
 
+@pytest.fixture(autouse=True)
+def same_engine_everywhere(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Which engine is the fastest differs between machines; the bounds here must not."""
+    monkeypatch.setenv("OMNIVEC2_ENGINE", "onnxruntime")
+    monkeypatch.setenv("OMNIVEC2_ENGINE_PRECISION", "fp32")
+
+
 def test_all_heads_of_the_shared_layout_take_little_more_than_their_weights_once(
     tmp_path: Path,
 ) -> None:
@@ -46,8 +53,8 @@ def test_all_heads_of_the_shared_layout_take_little_more_than_their_weights_once
     assert row["heads"] == len(list((ROOT / "checkpoints" / "reference" / "models").iterdir()))
     assert row["weights_bytes"] > WORDS_BYTES
     # Less than the weights once cannot be: something would not have been loaded.
-    # A session takes half a MiB besides its weights; the decoder keeps its words as a table.
-    assert 1.0 < row["ratio"] <= 1.32
+    # Word tables count as the int8 rows they stay; joined products hold rows once more (174 of 114).
+    assert 1.0 < row["ratio"] <= 1.6
 
 
 def test_an_idle_gateway_of_two_modalities_takes_less_than_one_of_all(tmp_path: Path) -> None:
