@@ -53,7 +53,7 @@ def test_all_heads_of_the_shared_layout_take_little_more_than_their_weights_once
     assert row["heads"] == len(list((ROOT / "checkpoints" / "reference" / "models").iterdir()))
     assert row["weights_bytes"] > WORDS_BYTES
     # Less than the weights once cannot be: something would not have been loaded.
-    # Word tables count as the int8 rows they stay; joined products hold rows once more (174 of 114).
+    # Word tables count as the int8 rows they stay; joined products hold rows once more.
     assert 1.0 < row["ratio"] <= 1.6
 
 
