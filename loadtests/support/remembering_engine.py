@@ -27,6 +27,7 @@ class RememberingEngine:
     """ONNX Runtime, whose answers are remembered."""
 
     name = "remembering"
+    version = OnnxRuntimeCpu.version
 
     def __init__(self) -> None:
         self._engine = OnnxRuntimeCpu()
