@@ -16,12 +16,6 @@ def available_cores() -> int:
     return len(os.sched_getaffinity(0))
 
 
-def _cache_directory() -> Path:
-    """Return ``$XDG_CACHE_HOME/omnivec2`` or ``~/.cache/omnivec2``; a user may have no home."""
-    home = Path("~/.cache").expanduser() if os.environ.get("HOME") else Path(tempfile.gettempdir())
-    return Path(os.environ.get("XDG_CACHE_HOME") or home) / "omnivec2"
-
-
 class Settings(BaseSettings):
     """The settings, read from ``OMNIVEC2_<FIELD>``; for example ``OMNIVEC2_PORT=9000``."""
 
@@ -59,7 +53,7 @@ installed and takes the fastest that answers like the network; ``openvino``, ``o
     engine_precision: Literal["auto", "fp32", "bf16", "int8"] = "auto"
     """Precision to compute in; ``auto`` takes the fastest that passes each head's accuracy gate."""
 
-    cache_dir: Path = Field(default_factory=_cache_directory)
+    cache_dir: Path = Path("~/.cache/omnivec2")
     """Directory of what is measured and compiled for this machine, to start quickly next time."""
 
     gpu_device: Annotated[int, Field(ge=0)] = 0
@@ -163,6 +157,14 @@ notice."""
         if isinstance(value, str):
             return tuple(name.strip() for name in value.split(",") if name.strip())
         return value
+
+    @property
+    def cache_directory(self) -> Path:
+        """``cache_dir`` with ``~`` resolved; a temporary directory for a user without a home."""
+        try:
+            return self.cache_dir.expanduser()
+        except RuntimeError:
+            return Path(tempfile.gettempdir()) / "omnivec2"
 
     @property
     def inference_workers(self) -> int:

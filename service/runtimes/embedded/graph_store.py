@@ -106,7 +106,7 @@ class GraphStore:
             settings.intra_op_threads,
             settings.inference_workers,
             settings.gpu_device,
-            settings.cache_dir,
+            settings.cache_directory,
         )
         try:
             loaded = option.engine.load(stored, options)

@@ -69,7 +69,7 @@ class ModelLoader:
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        self._cache = MeasurementCache(settings.cache_dir)
+        self._cache = MeasurementCache(settings.cache_directory)
         self._graphs = GraphStore(settings)
         self._available: AvailableOptions | None = None
         self.ranked: list[RankedOption] = []

@@ -41,3 +41,18 @@ def test_zero_threads_are_one_per_core() -> None:
 def test_a_wrong_setting_is_refused() -> None:
     with pytest.raises(ValidationError):
         Settings(port=70_000)
+
+
+def test_what_was_measured_is_kept_in_the_home_directory_or_where_it_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("OMNIVEC2_CACHE_DIR", raising=False)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert Settings().cache_directory == tmp_path / ".cache" / "omnivec2"
+    assert Settings(cache_dir=tmp_path / "here").cache_directory == tmp_path / "here"
+
+    def homeless(_: Path) -> Path:
+        raise RuntimeError("could not determine the home directory")
+
+    monkeypatch.setattr(Path, "expanduser", homeless)
+    assert Settings().cache_directory.name == "omnivec2"
