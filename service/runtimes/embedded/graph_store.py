@@ -15,6 +15,7 @@ from service.runtimes.embedded.engines.base import LoadOptions
 from service.runtimes.embedded.graph_runs import Graphs
 from service.runtimes.embedded.repository_reader import StoredGraph, StoredModel
 from service.runtimes.embedded.served_graph import ServedGraph
+from service.server.thread_priorities import lower_thread_priority
 from service.settings import Settings, available_cores
 
 Signatures = Mapping[str, object]
@@ -84,7 +85,10 @@ class GraphStore:
             key: known for key in wanted if (known := self._graphs.get(key)) is not None
         }
         missing = [(stored, option) for key, stored in wanted.items() if key not in graphs]
-        with ThreadPoolExecutor(available_cores(), "load") as pool:
+        # Threads that an engine starts itself have the priority of the thread that loads.
+        with ThreadPoolExecutor(
+            available_cores(), "load", initializer=lower_thread_priority
+        ) as pool:
             loaded = pool.map(self._load, missing)
             new = {_key(stored, option, signatures): stored for stored, _ in missing}
             graphs |= dict(zip(new, loaded, strict=True))
