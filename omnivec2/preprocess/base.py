@@ -23,6 +23,7 @@ from pydantic import BaseModel, ConfigDict, JsonValue
 
 from omnivec2.arrays import Array as Array  # noqa: PLC0414 (exported from here too)
 from omnivec2.errors import InvalidInputError, TooLargeError, UndecodableError
+from omnivec2.preprocess.source_options import SourceOptions
 from omnivec2.spec import HeadSpec, Limits, Modality, TensorSpec
 
 Sample = Mapping[str, Array]
@@ -82,6 +83,7 @@ class Preprocessor(ABC, Generic[ParametersT, NativeT]):
         version: The version, raised whenever the same bytes would give other arrays.
         media_types: The accepted content types -> short names (``"image/png": "PNG"``).
         parameters_type: The pydantic model of ``parameters``.
+        source_options_type: The model of what a request's parameters can state of an input.
         default_limits: The modality's limits unless a head spec narrows them.
     """
 
@@ -89,6 +91,7 @@ class Preprocessor(ABC, Generic[ParametersT, NativeT]):
     version: ClassVar[int] = 1
     media_types: ClassVar[Mapping[str, str]]
     parameters_type: ClassVar[type[Parameters]]
+    source_options_type: ClassVar[type[SourceOptions]] = SourceOptions
     default_limits: ClassVar[Limits]
 
     def __init__(self, parameters: ParametersT, limits: Limits | None = None) -> None:

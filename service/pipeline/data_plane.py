@@ -261,7 +261,7 @@ class DataPlane:
             first = requests[0].head
             # Of many inputs the sum would hold up the event loop.
             inline = index is None and is_cheap_to_prepare(first, raw)
-            call = partial(prepare, first.preprocessor, raw, max_rows)
+            call = partial(prepare, first.preprocessor, raw, max_rows, requests[0].source)
             prepared = await self._host.run_or_inline(timings, call, inline=inline)
             if inline:
                 first.costs.learn(raw.nbytes, prepared.decode_seconds + prepared.preprocess_seconds)

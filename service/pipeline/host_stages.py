@@ -7,17 +7,21 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
-from pydantic import JsonValue, ValidationError
+from pydantic import BaseModel, JsonValue, ValidationError
 
 from omnivec2.errors import InvalidInputError, InvalidParameterError, TooLargeError
 from omnivec2.postprocess.base import Parameters, Postprocessor
 from omnivec2.preprocess import Array, Prepared, Preprocessor, Sample, collate
+from omnivec2.preprocess.notes import Note, collect_notes
+from omnivec2.preprocess.source_options import SourceOptions, state
 from omnivec2.spec import HeadSpec, TaskFamily
 from service.pipeline.inline_costs import InlineCosts
 from service.runtimes.base import Model
+
+ModelT = TypeVar("ModelT", bound=BaseModel)
 
 # Families whose post-processing takes a few microseconds per value. Handing it to a thread
 # would take longer than the work; the others draw masks at the size of the input.
@@ -93,6 +97,7 @@ class PreparedInput:
         decode_seconds: The time to decode the input.
         preprocess_seconds: The time to make samples of it, and a batch of them.
         started: The value of ``time.perf_counter()`` when decoding began.
+        notes: The remarks on what was guessed or left out.
     """
 
     prepared: Prepared
@@ -100,21 +105,39 @@ class PreparedInput:
     decode_seconds: float
     preprocess_seconds: float
     started: float
+    notes: Sequence[Note] = ()
 
 
-def check_parameters(postprocessor: Postprocessor, parameters: Mapping[str, JsonValue]) -> Any:
-    """Validate a request's parameters against their family.
+def check_parameters(
+    head: Head, parameters: Mapping[str, JsonValue]
+) -> tuple[Any, SourceOptions | None]:
+    """Validate a request's parameters: those of the family, and what they state of the input.
+
+    Returns:
+        The family's parameters, and what is stated of the input; None if nothing is.
 
     Raises:
         InvalidParameterError: One is unknown or of the wrong kind; it is named.
     """
-    kind = postprocessor.parameters_type
+    family_kind = head.postprocessor.parameters_type
+    source_kind = head.preprocessor.source_options_type
+    if not parameters:
+        return _default_parameters(family_kind), None
+    of_source = {k: v for k, v in parameters.items() if k in source_kind.model_fields}
+    of_family = {k: v for k, v in parameters.items() if k not in of_source}
+    known = sorted({*family_kind.model_fields, *source_kind.model_fields})
+    source = _validate(source_kind, of_source, known) if of_source else None
+    return _validate(family_kind, of_family, known), source
+
+
+def _validate(
+    kind: type[ModelT], parameters: Mapping[str, JsonValue], known: Sequence[str]
+) -> ModelT:
     try:
-        return kind.model_validate(parameters) if parameters else _default_parameters(kind)
+        return kind.model_validate(parameters)
     except ValidationError as error:
         first = error.errors(include_url=False, include_context=False)[0]
         name = ".".join(map(str, first["loc"])) or "parameters"
-        known = sorted(kind.model_fields)
         if first["type"] == "extra_forbidden":
             message = f"unknown parameter {name!r}; known are {', '.join(known) or 'none'}"
             raise InvalidParameterError(message, field=f"parameters.{name}", known=known) from error
@@ -146,9 +169,28 @@ def check_count(count: int, spec: HeadSpec) -> None:
 
 
 def prepare(
+    preprocessor: Preprocessor[Any, Any],
+    raw: RawInput,
+    max_batch_size: int,
+    source: SourceOptions | None = None,
+) -> PreparedInput:
+    """Decode and prepare one input; make a batch of it right away if it is small.
+
+    Args:
+        preprocessor: The preprocessor.
+        raw: The input.
+        max_batch_size: The most samples that are made into one batch.
+        source: The statements of the caller on the input.
+    """
+    with state(source), collect_notes() as notes:
+        prepared = _prepare(preprocessor, raw, max_batch_size)
+    prepared.notes = tuple(notes)
+    return prepared
+
+
+def _prepare(
     preprocessor: Preprocessor[Any, Any], raw: RawInput, max_batch_size: int
 ) -> PreparedInput:
-    """Decode and prepare one input; make a batch of it right away if it is small."""
     started = time.perf_counter()
     if isinstance(raw, FileInput):
         native = preprocessor.decode(raw.data, raw.media_type)

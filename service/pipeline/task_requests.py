@@ -9,15 +9,17 @@ from typing import Any
 from pydantic import JsonValue
 
 from omnivec2.errors import InvalidParameterError
+from omnivec2.preprocess.source_options import SourceOptions
 from service.pipeline.host_stages import Head, check_parameters
 
 
 @dataclass(frozen=True)
 class TaskRequest:
-    """A head and the request's parameters for it, checked."""
+    """A head, the request's parameters for it, checked, and what they state of the inputs."""
 
     head: Head
     parameters: Any
+    source: SourceOptions | None = None
 
 
 def request_of_head(head: Head, parameters: Mapping[str, JsonValue]) -> TaskRequest:
@@ -26,11 +28,11 @@ def request_of_head(head: Head, parameters: Mapping[str, JsonValue]) -> TaskRequ
     Raises:
         InvalidParameterError: One is unknown or of the wrong kind; it is named.
     """
-    checked = check_parameters(head.postprocessor, parameters)
+    checked, source = check_parameters(head, parameters)
     if head.spec.generation is not None:
         # What is more than the head can do is refused here, and not after half of the work.
         head.postprocessor.search_options(head.spec, checked)
-    return TaskRequest(head, checked)
+    return TaskRequest(head, checked, source)
 
 
 def requests_of_heads(
@@ -64,19 +66,18 @@ def group_by_preprocessing(requests: Sequence[TaskRequest]) -> list[list[TaskReq
     """
     groups: list[list[TaskRequest]] = []
     for request in requests:
-        spec = request.head.spec
         for group in groups:
-            first = group[0].head.spec
-            if (spec.preprocess, spec.limits, spec.inputs) == (
-                first.preprocess,
-                first.limits,
-                first.inputs,
-            ):
+            if _preparation(request) == _preparation(group[0]):
                 group.append(request)
                 break
         else:
             groups.append([request])
     return groups
+
+
+def _preparation(request: TaskRequest) -> tuple[object, ...]:
+    spec = request.head.spec
+    return spec.preprocess, spec.limits, spec.inputs, request.source
 
 
 def _request_of_task(

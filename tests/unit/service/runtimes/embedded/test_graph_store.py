@@ -10,15 +10,11 @@ from pathlib import Path
 import pytest
 
 from service.runtimes.embedded.engine_choice.engine_options import EngineOption
-from service.runtimes.embedded.engines.base import LoadedGraph, LoadOptions
+from service.runtimes.embedded.engines.base import LoadOptions
 from service.runtimes.embedded.graph_store import GraphStore
-from service.runtimes.embedded.repository_reader import (
-    StoredGraph,
-    read_repository,
-    signatures,
-)
+from service.runtimes.embedded.repository_reader import StoredGraph, read_repository, signatures
 from service.settings import Settings
-from tests.support.stub_engines import StubEngine
+from tests.support.stub_engines import ErringGraph, StubEngine
 from tests.support.tiny_models import classification, write_repository
 
 
@@ -29,7 +25,7 @@ class PriorityWatcher(StubEngine):
         super().__init__("watcher")
         self.seen: list[int] = []
 
-    def load(self, stored: StoredGraph, options: LoadOptions) -> LoadedGraph:
+    def load(self, stored: StoredGraph, options: LoadOptions) -> ErringGraph:
         self.seen.append(os.getpriority(os.PRIO_PROCESS, threading.get_native_id()))
         return super().load(stored, options)
 
