@@ -125,6 +125,10 @@ its own deadline, requests are answered 429."""
     log_format: Literal["text", "json"] = "text"
     """``json`` writes an object per line, for log collectors."""
 
+    strict_input: bool = False
+    """Whether requests are refused (422) if there are notes on an input: if a part of it was \
+guessed, ignored or cut. Callers may ask for it themselves (X-Strict)."""
+
     access_log: bool = True
     """Whether every request is logged; health checks and metrics are for ``debug`` only."""
 
