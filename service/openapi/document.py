@@ -13,9 +13,9 @@ from omnivec2 import errors
 from omnivec2.preprocess.notes import NoteCode
 from omnivec2.spec import HeadSpec
 from service.errors import PROBLEM_JSON, status_of
+from service.http.forms.content_type import JSON, MULTIPART
 from service.http.middleware.require_key import API_KEY_HEADER, is_open
 from service.http.notes_header import NOTES_HEADER, STRICT_HEADER
-from service.http.request_forms import JSON, MULTIPART
 from service.http.routes import open_inference
 from service.oip.http_wire import HEADER_LENGTH, WireRequest, WireResponse
 from service.openapi import fixed_operations

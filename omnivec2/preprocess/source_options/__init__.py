@@ -1,0 +1,6 @@
+"""What is known of the sources of inputs: what heads assume, and what callers state."""
+
+from omnivec2.preprocess.source_options.source_description import SourceDescription
+from omnivec2.preprocess.source_options.stated_options import SourceOptions, state, stated
+
+__all__ = ["SourceDescription", "SourceOptions", "state", "stated"]

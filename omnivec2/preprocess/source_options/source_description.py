@@ -1,0 +1,29 @@
+"""What a preprocessor takes its inputs for: unit, scale, axes and sampling rate of their source."""
+
+from __future__ import annotations
+
+from pydantic import BaseModel, ConfigDict, Field
+
+
+class SourceDescription(BaseModel):
+    """The source of one input tensor, as the head was trained on it.
+
+    What is not said by an input, or stated among a request's parameters, is taken to be so.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    quantity: str = Field(description="what the values measure")
+    unit: str | None = Field(default=None, description="unit of the values; null for numbers alone")
+    scale: str | None = Field(default=None, description="range or scale of the values in a file")
+    axes: str | None = Field(default=None, description="order, direction and origin of the axes")
+    sampling_rate: str | None = Field(
+        default=None, description="rate or interval of samples, frames, bands or points"
+    )
+
+    @property
+    def sentence(self) -> str:
+        """All of it in one line, for people."""
+        unit = f" in {self.unit}" if self.unit else ""
+        details = [part for part in (self.scale, self.axes, self.sampling_rate) if part]
+        return f"{self.quantity}{unit}" + "".join(f"; {part}" for part in details)
