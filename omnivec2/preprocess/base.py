@@ -22,7 +22,7 @@ from pydantic import BaseModel, ConfigDict, JsonValue
 from omnivec2.arrays import Array as Array  # noqa: PLC0414 (exported from here too)
 from omnivec2.errors import InvalidInputError
 from omnivec2.preprocess.formats.guards.base64_text import decode_base64_text, text_of_object
-from omnivec2.preprocess.source_options import SourceDescription, SourceOptions
+from omnivec2.preprocess.source_options import SOURCES, SourceDescription, SourceOptions
 from omnivec2.spec import HeadSpec, Limits, Modality, TensorSpec
 
 Sample = Mapping[str, Array]
@@ -83,8 +83,7 @@ class Preprocessor(ABC, Generic[ParametersT, NativeT]):
         media_types: The accepted content types -> short names (``"image/png": "PNG"``).
         parameters_type: The pydantic model of ``parameters``.
         source_options_type: The model of what a request's parameters can state of an input.
-        sources: The assumptions on the source of each input tensor, by its name; see
-            ``SourceDescription``. All tensors of a modality are there.
+        takes_tables: Whether its JSON form may be ``{"table": {column: values}}``.
         answers_in_slices: Whether more than ``limits.inputs`` inputs in one request are answered,
             so many at a time; inputs must be small.
         default_limits: The modality's limits unless a head spec narrows them.
@@ -95,7 +94,7 @@ class Preprocessor(ABC, Generic[ParametersT, NativeT]):
     media_types: ClassVar[Mapping[str, str]]
     parameters_type: ClassVar[type[Parameters]]
     source_options_type: ClassVar[type[SourceOptions]] = SourceOptions
-    sources: ClassVar[Mapping[str, SourceDescription]] = {}
+    takes_tables: ClassVar[bool] = False
     answers_in_slices: ClassVar[bool] = False
     default_limits: ClassVar[Limits]
 
@@ -107,6 +106,12 @@ class Preprocessor(ABC, Generic[ParametersT, NativeT]):
     @abstractmethod
     def inputs(self) -> tuple[TensorSpec, ...]:
         """The tensors that ``prepare`` makes, in the order of the graph's inputs."""
+
+    @property
+    def sources(self) -> Mapping[str, SourceDescription]:
+        """What the source of each input tensor is taken for, by its name."""
+        known = SOURCES.get(self.modality, {})
+        return {name: source.filled(self.parameters) for name, source in known.items()}
 
     @abstractmethod
     def decode(self, data: bytes, media_type: str | None = None) -> NativeT:

@@ -28,7 +28,7 @@ from omnivec2.preprocess.formats.guards.json_text import decode_utf8, parse_json
 from omnivec2.preprocess.formats.texts.text_checks import check_ids, check_text
 from omnivec2.preprocess.formats.texts.text_pairs import split_pair
 from omnivec2.preprocess.notes import NoteCode, note
-from omnivec2.preprocess.source_options import SourceDescription, SourceOptions, stated
+from omnivec2.preprocess.source_options import SourceOptions, stated
 from omnivec2.spec import HeadSpec, Limits, Modality, TensorSpec
 from omnivec2.wordpiece import tokenizer
 
@@ -71,16 +71,6 @@ class TextPreprocessor(Preprocessor[TextParameters, Text]):
     }
     parameters_type = TextParameters
     source_options_type = TextOptions
-    sources: ClassVar[dict[str, SourceDescription]] = {
-        "input_ids": SourceDescription(
-            quantity="one or two texts in English",
-            unit="word pieces (WordPiece of BERT, uncased)",
-            scale="ids 0 to 30521, [CLS] first and [SEP] last; Unicode as UTF-8",
-            axes="in the order of reading; what is over the limit of tokens is cut at the end",
-        ),
-        "token_type_ids": SourceDescription(quantity="0 in the first text, 1 in the second"),
-        "attention_mask": SourceDescription(quantity="1 for tokens, 0 for padding"),
-    }
     answers_in_slices = True
     default_limits = Limits(bytes=2**20, characters=100_000, tokens=256)
 

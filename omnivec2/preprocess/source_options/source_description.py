@@ -9,6 +9,7 @@ class SourceDescription(BaseModel):
     """The source of one input tensor, as the head was trained on it.
 
     What is not said by an input, or stated among a request's parameters, is taken to be so.
+    Names of the preprocessor's parameters may stand in braces.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -20,6 +21,12 @@ class SourceDescription(BaseModel):
     sampling_rate: str | None = Field(
         default=None, description="rate or interval of samples, frames, bands or points"
     )
+
+    def filled(self, parameters: BaseModel) -> SourceDescription:
+        """Return the description with a preprocessor's parameters in the place of their names."""
+        values = parameters.model_dump()
+        texts = self.model_dump(exclude_none=True)
+        return SourceDescription(**{key: text.format(**values) for key, text in texts.items()})
 
     @property
     def sentence(self) -> str:
