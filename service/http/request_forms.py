@@ -93,7 +93,7 @@ class RequestReader:
         if declared.is_json and (kind == JSON or kind not in self.preprocessor.media_types):
             return self._json.from_json(data)
         if kind in self.preprocessor.media_types:
-            return self._json.from_text(data, kind) or PredictRequest([self._file(data, kind)])
+            return self._json.from_text(data, kind) or self._from_file(data, kind)
         if kind in JSON_LINES:
             return self._json.from_lines(data)
         if kind == URLENCODED and (fields := urlencoded_fields(data)) is not None:
@@ -107,7 +107,7 @@ class RequestReader:
         note(
             NoteCode.GUESSED, f"Content-Type is {kind}, but the file was read as what its bytes say"
         )
-        return PredictRequest([self._file(data, None)])
+        return self._from_file(data, None)
 
     @property
     def _json(self) -> JsonRequests:
@@ -122,6 +122,16 @@ class RequestReader:
         """The limit on a JSON body: base64 is a third longer than the bytes it encodes."""
         limits = self.preprocessor.limits
         return min(limits.bytes * 4 // 3 * limits.inputs + _JSON_OVERHEAD, self.max_body_bytes)
+
+    def _from_file(self, data: bytes, media_type: str | None) -> PredictRequest:
+        inputs = self._files(data, media_type)
+        return PredictRequest(inputs, batched=len(inputs) > 1)
+
+    def _files(self, data: bytes, media_type: str | None) -> list[RawInput]:
+        """Return the inputs that a file holds: itself, unless it is a list by nature."""
+        file = self._file(data, media_type)
+        parts = self.preprocessor.split_file(data, media_type)
+        return [FileInput(part, media_type) for part in parts] if parts else [file]
 
     def _file(self, data: bytes, media_type: str | None) -> FileInput:
         if not data:
@@ -142,12 +152,12 @@ class RequestReader:
             try:
                 value = self._json.parse(data)
             except UndecodableError:
-                return PredictRequest([self._file(data, None)])
+                return self._from_file(data, None)
             if is_envelope(value):
                 return self._json.from_envelope(value, len(data))
             if first == b"[" and JSON in self.preprocessor.media_types:
                 return self._json.from_inputs(value, {}, len(data))
-        return PredictRequest([self._file(data, None)])
+        return self._from_file(data, None)
 
     async def _read_multipart(self, headers: Headers, body: Body) -> PredictRequest:
         limits = self.preprocessor.limits
@@ -180,7 +190,7 @@ class RequestReader:
             elif field_name(name) == "inputs" and isinstance(part, str):
                 inputs.append(JsonInput(value_of_field(part, self.max_json_values), len(part)))
             elif field_name(name) in FILE_FIELDS:
-                inputs.append(await self._part(part))
+                inputs += await self._part(part)
             else:
                 raise InvalidInputError(
                     f'unknown form field {name!r}; expected "file" (repeatable), "parameters"',
@@ -194,7 +204,7 @@ class RequestReader:
             return self._json.from_inputs(first.value, parameters, first.nbytes)
         return PredictRequest(inputs, parameters, batched=len(inputs) > 1)
 
-    async def _part(self, part: UploadFile | str) -> FileInput:
+    async def _part(self, part: UploadFile | str) -> list[RawInput]:
         if isinstance(part, str):
             # Some tools write null or a list into a field as text: that is no input.
             raise InvalidInputError(
@@ -202,15 +212,18 @@ class RequestReader:
             )
         data = await part.read()
         declared = ContentType.parse(part.content_type or "")
+        return await in_thread_if_large(len(data), lambda: self._from_part(data, declared))
+
+    def _from_part(self, data: bytes, declared: ContentType) -> list[RawInput]:
         data, kind = declared.as_utf8(data), declared.media_type
         if kind in UNSPECIFIC:
-            return self._file(data, None)
+            return self._files(data, None)
         if kind in self.preprocessor.media_types:
-            return self._file(data, kind)
+            return self._files(data, kind)
         # Form tools guess a part's type from the file's name and are often wrong.
         if self.preprocessor.sniff(data) is None:
             raise self._unsupported(kind)
-        return self._file(data, None)
+        return self._files(data, None)
 
     def _unsupported(self, media_type: str) -> UnsupportedMediaTypeError:
         known = [*self.preprocessor.media_types, JSON, MULTIPART]

@@ -18,7 +18,7 @@ _FURNITURE_AXES = "x, y, z, with z up; the front along y"
 _POINTS = SourceDescription(
     quantity="positions of points on the surface of one object",
     unit="any unit of length, the same for all axes",
-    scale="none: clouds are centred and scaled into the unit sphere",
+    scale="any: clouds are centred and scaled into the unit sphere",
     axes=_FURNITURE_AXES,
     sampling_rate="at least some hundred points, spread evenly over the surface",
 )
@@ -79,16 +79,16 @@ SOURCES: Mapping[Modality, Mapping[str, SourceDescription]] = {
         "values": SourceDescription(
             quantity="any quantity of which the future is asked, oldest value first",
             unit="the series' own, which is that of the forecast",
-            scale="none: each series is normalised by its own mean and deviation",
+            scale="any: each series is normalised by its own mean and deviation",
             axes="one sample for each series; time increases",
             sampling_rate="even steps; trained on hourly values, with daily and weekly cycles",
         )
     },
     Modality.TABULAR: {
         "numbers": SourceDescription(
-            quantity="the number columns of the schema, in the units of its training rows",
-            unit="per column; see preprocess.parameters.columns for mean and deviation",
-            scale="as in the training rows; missing numbers are 0 here and marked in missing",
+            quantity="the number columns of the schema; missing ones are 0 and marked in missing",
+            unit="those of the training rows, per column",
+            scale="means and deviations are in preprocess.parameters.columns",
             axes="one row each; columns are found by name",
         ),
         "missing": SourceDescription(

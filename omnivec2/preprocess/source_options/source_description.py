@@ -31,6 +31,6 @@ class SourceDescription(BaseModel):
     @property
     def sentence(self) -> str:
         """All of it in one line, for people."""
-        unit = f" in {self.unit}" if self.unit else ""
-        details = [part for part in (self.scale, self.axes, self.sampling_rate) if part]
-        return f"{self.quantity}{unit}" + "".join(f"; {part}" for part in details)
+        details = self.model_dump(exclude={"quantity"}, exclude_none=True)
+        named = [f"{name.replace('_', ' ')}: {text}" for name, text in details.items()]
+        return "; ".join([self.quantity, *named])

@@ -39,6 +39,6 @@ export function sourcesView({ inputs, source_options: options }) {
   </details>`;
 }
 
-function sentence({ quantity, unit, ...others }) {
-  return [unit ? `${quantity} in ${unit}` : quantity, ...Object.values(others)].join("; ");
+function sentence({ quantity, ...details }) {
+  return [quantity, ...Object.entries(details).map(([name, text]) => `${name.replaceAll("_", " ")}: ${text}`)].join("; ");
 }
