@@ -33,7 +33,7 @@ from omnivec2.preprocess import Array, Preprocessor
 from omnivec2.preprocess.source_options import SourceOptions
 from service.admission.cost_model import tokens_of, tokens_of_sample
 from service.pipeline.answers import Answer, RequestNotes, TensorAnswer, Timings
-from service.pipeline.concurrency import gather_or_cancel, in_thread_if_large
+from service.pipeline.concurrency import in_slices, in_thread_if_large
 from service.pipeline.host_stages import (
     Head,
     PreparedInput,
@@ -261,7 +261,7 @@ class DataPlane:
     ) -> list[JsonValue]:
         """Return the answer of each head to all inputs."""
         for request in requests:
-            check_count(len(inputs), request.head.spec)
+            check_count(len(inputs), request.head)
         groups = group_by_preprocessing(requests)
         calls = [
             self._answer_input(group, raw, timings, notes, index if batched else None)
@@ -269,7 +269,8 @@ class DataPlane:
             for index, raw in enumerate(inputs)
         ]
         REQUEST.get().work.expect_inputs(len(calls))
-        rows = iter([await calls[0]] if len(calls) == 1 else await gather_or_cancel(calls))
+        at_once = requests[0].head.spec.limits.inputs * len(groups)
+        rows = iter(await in_slices(calls, at_once))
         results: dict[str, list[JsonValue]] = {}
         for group in groups:
             columns = zip(*(next(rows) for _ in inputs), strict=True)
