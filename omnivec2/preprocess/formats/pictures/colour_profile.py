@@ -42,21 +42,19 @@ def convert_to_srgb(picture: Image.Image, profile: bytes | None) -> Image.Image:
     """
     if not profile:
         return picture
-    base = "RGB" if picture.mode == "RGBA" else picture.mode
     if len(profile) > MAX_PROFILE_BYTES:
         _ignore("is too large")
         return picture
-    transform = _transform(profile, base)
+    transform = _transform(profile, "RGB" if picture.mode == "RGBA" else picture.mode)
     if isinstance(transform, str):
         _ignore(transform)
         return picture
     if transform is None:
         return picture
-    if picture.mode != "RGBA":
-        return transform.apply(picture)
-    alpha = picture.getchannel("A")
-    converted = transform.apply(picture.convert("RGB"))
-    converted.putalpha(alpha)
+    base = transform.input_mode
+    converted = transform.apply(picture if picture.mode == base else picture.convert(base))
+    if picture.mode == "RGBA":
+        converted.putalpha(picture.getchannel("A"))
     return converted
 
 
@@ -85,6 +83,8 @@ def _transform(profile: bytes, mode: str) -> ImageCms.ImageCmsTransform | str | 
     try:
         source = ImageCms.ImageCmsProfile(io.BytesIO(profile))
         space = source.profile.xcolor_space.strip()
+        if mode == "L" and space == "RGB":  # as some programs save grey pictures
+            mode = "RGB"
         if space != _SPACES.get(mode):
             return f"is for {space} colours, which the picture does not have,"
         transform = ImageCms.ImageCmsTransform(

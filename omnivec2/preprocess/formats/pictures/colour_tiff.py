@@ -101,6 +101,8 @@ def _is_plain(page: tifffile.TiffPage) -> bool:
     bits = page.bitspersample
     if colours is None or page.sampleformat != 1 or page.compression not in _PLAIN_CODINGS:
         return False
+    if page.imagedepth > 1:
+        return False
     if page.samplesperpixel == 1:
         return bits <= 8
     extras = page.samplesperpixel - colours

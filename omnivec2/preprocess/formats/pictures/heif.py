@@ -179,7 +179,8 @@ def _nclx(item: Item) -> tuple[int, int, bool] | None:
 
 
 def _in_rgb(frame: av.VideoFrame, nclx: tuple[int, int, bool] | None) -> Image.Image:
-    primaries, matrix, is_full = nclx or (1, 6, int(frame.color_range) != _NARROW)
+    # Without a statement in the container that of the stream counts.
+    primaries, matrix, is_full = nclx or (1, int(frame.colorspace), frame.color_range != _NARROW)
     if primaries not in _SRGB_PRIMARIES:
         note(
             NoteCode.IGNORED,

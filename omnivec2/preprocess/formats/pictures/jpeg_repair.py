@@ -68,7 +68,7 @@ def read_deep_jpeg(data: bytes, limits: Limits) -> tuple[Array, int] | None:
     if frame.marker not in _READ_FRAMES or frame.components not in (1, 3):
         raise InvalidInputError(
             f"unsupported: a JPEG of {frame.bits} bits, {frame.components} components and coding "
-            f"0x{frame.marker:02X}; convert it with: djpeg INPUT | cjpeg > output.jpg",
+            f"0x{frame.marker:02X}; convert it to PNG, for example with: magick INPUT output.png",
             field="inputs",
         )
     # Not on loading: few files need it.

@@ -83,7 +83,9 @@ def read_picture(
         return read_heif(data, limits)
     picture = raster.open_picture(data, kind, limits)
     orientation = raster.orientation_of(picture)
-    _note_frames(picture, kind)
+    with undecodable(kind):
+        if getattr(picture, "is_animated", False):
+            _note_frames(kind)
     return _decoded(picture, kind, orientation)
 
 
@@ -145,11 +147,8 @@ def _decoded(picture: Image.Image, kind: str, orientation: int) -> StoredPicture
     return StoredPicture(pixels, picture.size, orientation, profile)
 
 
-def _note_frames(picture: Image.Image, kind: str) -> None:
-    with undecodable(kind):
-        several = getattr(picture, "is_animated", False)
-    if several:
-        note(NoteCode.IGNORED, f"the {kind} has several frames; only the first was read")
+def _note_frames(kind: str) -> None:
+    note(NoteCode.IGNORED, f"the {kind} has several frames; only the first was read")
 
 
 def _read_jpeg(data: bytes, limits: Limits, wanted: tuple[int, int] | None) -> StoredPicture:
@@ -190,7 +189,8 @@ def _read_png(data: bytes, limits: Limits) -> StoredPicture:
     file = read_chunks(data)
     picture = raster.open_picture(file.data, "PNG", limits)
     orientation = raster.orientation_of(picture)
-    _note_frames(picture, "PNG")
+    if file.frames > 1:
+        _note_frames("PNG")
     if file.bit_depth != _DEEP_BITS:
         stored = _decoded(picture, "PNG", orientation)
         return StoredPicture(stored.pixels, stored.size, orientation, file.profile)

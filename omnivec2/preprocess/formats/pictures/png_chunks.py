@@ -24,7 +24,7 @@ _FRAME_BYTES = 12  # length, name and checksum of a chunk
 _HEAD = struct.Struct(">I4s")
 _HEADER = struct.Struct(">8xBB")  # after width and height: bit depth and colour type
 _ANCILLARY = 0x20  # the case of the first letter of a chunk's name
-_NEEDLESS = frozenset({b"iCCP", b"tIME", b"hIST", b"sPLT"})
+_NEEDED = frozenset({b"tRNS", b"eXIf"})
 _TEXTS = frozenset({b"tEXt", b"zTXt", b"iTXt"})
 # The texts in which Pillow finds an orientation.
 _ORIENTATION_TEXTS = (
@@ -48,6 +48,7 @@ class PngFile:
         significant_bits: The largest number of bits of the original samples, or None.
         transparent: The sample values that mean "transparent" in grey or RGB, or None.
         profile: The ICC profile, or None.
+        frames: The number of frames that an animation declares, else 1.
     """
 
     data: bytes
@@ -56,6 +57,7 @@ class PngFile:
     significant_bits: int | None = None
     transparent: tuple[int, ...] | None = None
     profile: bytes | None = None
+    frames: int = 1
 
 
 def read_chunks(data: bytes) -> PngFile:
@@ -111,7 +113,7 @@ def _chunks(data: bytes) -> Iterator[tuple[int, int, bytes]]:
 def _is_needless(name: bytes, body: bytes) -> bool:
     """Whether a chunk says nothing about the pixels, or only what is read here."""
     if name not in _TEXTS:
-        return name in _NEEDLESS
+        return name not in _NEEDED or (name == b"tRNS" and not body)
     # Pillow finds orientations in some texts; a short one cannot unpack to much.
     return not body.startswith(_ORIENTATION_TEXTS) or len(body) > _MAX_TEXT_BYTES
 
@@ -124,6 +126,8 @@ def _interpret(stated: dict[bytes, bytes], file: PngFile) -> None:
     transparent = stated.get(b"tRNS", b"")
     if transparent and file.colour_type in (_GREY, _COLOUR) and len(transparent) % 2 == 0:
         file.transparent = struct.unpack(f">{len(transparent) // 2}H", transparent)
+    if len(animation := stated.get(b"acTL", b"")) >= _HEAD.size:
+        file.frames = int.from_bytes(animation[:4])
     if b"iCCP" in stated:
         file.profile = _unpack_profile(stated[b"iCCP"])
     elif b"sRGB" not in stated and len(gamma := stated.get(b"gAMA", b"")) == _GAMMA_BYTES:

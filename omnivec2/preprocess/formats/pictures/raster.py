@@ -127,9 +127,15 @@ def load(picture: Image.Image, kind: str) -> None:
 
 
 def orientation_of(picture: Image.Image) -> int:
-    """Read the EXIF orientation, 1 to 8; 1 where there is none or it is unreadable."""
+    """Read the EXIF orientation, 1 to 8; 1 where there is none or it is unreadable.
+
+    Raises:
+        UndecodableError: the picture is a damaged PNG, which may have it behind its pixels.
+    """
     if picture.format == "TIFF":  # the one format that Pillow turns upright by itself
         return 1
+    if picture.format == "PNG":  # else Pillow would load it where errors count as no orientation
+        load(picture, "PNG")
     try:
         with undecodable("EXIF"):
             value = picture.getexif().get(_ORIENTATION_TAG, 1)

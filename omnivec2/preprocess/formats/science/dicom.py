@@ -43,12 +43,12 @@ _DECODERS: dict[str, str] = dict.fromkeys(SYNTAXES, PLUGIN) | {
 # JPEG's second byte of the frame marker -> the syntax of such a stream.
 _JPEG_SYNTAXES = {
     0xC0: uid.JPEGBaseline8Bit,
-    0xC1: uid.JPEGExtended12Bit,
+    0xC1: uid.JPEGBaseline8Bit,
+    0xC2: uid.JPEGBaseline8Bit,
     0xC3: uid.JPEGLosslessSV1,
     0xF7: uid.JPEGLSLossless,
 }
 _JPEG_FAMILIES = (
-    {uid.JPEGBaseline8Bit, uid.JPEGExtended12Bit},
     {uid.JPEGLosslessSV1, uid.JPEGLossless},
     {uid.JPEGLSLossless, uid.JPEGLSNearLossless},
 )
@@ -85,7 +85,8 @@ def _check(dataset: Dataset, limits: Limits) -> None:
             "MONOCHROME2 was taken: they are",
             field="PhotometricInterpretation",
         )
-    kind = dataset.get("PhotometricInterpretation")
+    kind = str(dataset.get("PhotometricInterpretation")).strip().upper()
+    dataset.PhotometricInterpretation = kind
     if (kind, samples) not in {(k, 1) for k in _MONOCHROME} | {(k, 3) for k in _COLOURS}:
         raise InvalidInputError(
             f"expected a grey or RGB DICOM picture, got {kind} with {samples} samples per pixel",
@@ -135,11 +136,15 @@ def _correct_syntax(dataset: Dataset, frame: bytes) -> None:
     """Replace a transfer syntax of another coding than the stream has."""
     jpeg = jpeg_frame(frame)
     known = uid.JPEG2000 if jpeg is None else _JPEG_SYNTAXES.get(jpeg.marker)
+    if jpeg is not None and known == uid.JPEGBaseline8Bit and jpeg.bits > 8:
+        known = uid.JPEGExtended12Bit
     syntax = _syntax(dataset)
     is_jpeg2000 = syntax not in SYNTAXES and syntax != uid.JPEGBaseline8Bit
     if known is None or (jpeg is None and is_jpeg2000):
         return
-    if any({known, syntax} <= family for family in _JPEG_FAMILIES):
+    if any({known, syntax} <= family for family in _JPEG_FAMILIES) or known == syntax:
+        return
+    if syntax == uid.JPEGExtended12Bit and known == uid.JPEGBaseline8Bit:  # which it includes
         return
     note(
         NoteCode.REPAIRED,

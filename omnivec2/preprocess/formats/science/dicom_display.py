@@ -9,12 +9,12 @@ Tags that break the standard's rules are left out with a note.
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 from pydicom.dataset import Dataset
-from pydicom.pixels.processing import apply_modality_lut, apply_voi
 
 from omnivec2.errors import InvalidInputError
 from omnivec2.preprocess.base import Array
@@ -25,6 +25,10 @@ from omnivec2.preprocess.notes import NoteCode, note
 LEAST_IN_WINDOW = 0.05
 """A window that shows a smaller share of the pixels as more than black and white is wrong."""
 
+USUAL_IN_WINDOW = 0.3
+"""With a smaller share the window is followed, but noted: black borders are large at times."""
+
+_MOST_ENTRIES, _SIGN = 2**16, 2**15
 _MONOCHROME1 = "MONOCHROME1"
 _FUNCTIONS = ("LINEAR", "LINEAR_EXACT", "SIGMOID")
 
@@ -82,12 +86,8 @@ def _is_multiple(value: Any) -> bool:
 
 def _modality_values(values: npt.NDArray[np.int32], dataset: Dataset) -> Array:
     """Apply the modality table, or else slope and intercept."""
-    if dataset.get("ModalityLUTSequence"):
-        try:
-            return np.asarray(apply_modality_lut(values, dataset))
-        except CODEC_ERRORS:
-            _leave_out("ModalityLUTSequence", "is damaged")
-            return values
+    if (table := _table(dataset, "ModalityLUTSequence", values)) is not None:
+        return table.entries[np.clip(values - table.first, 0, table.entries.size - 1)]
     slope, intercept = number(dataset, "RescaleSlope"), number(dataset, "RescaleIntercept")
     if slope == 0:
         _leave_out("RescaleSlope", "is 0")
@@ -105,33 +105,76 @@ def _of_interest(values: Array, counts: npt.NDArray[np.int64], dataset: Dataset)
         counts: The number of pixels of each of them.
         dataset: The data set.
     """
-    if dataset.get("VOILUTSequence"):
-        try:
-            return np.asarray(apply_voi(np.rint(values).astype(np.int32), dataset))
-        except CODEC_ERRORS:
-            _leave_out("VOILUTSequence", "is damaged")
-    window = _window(dataset)
-    if window is None:
-        return values
-    center, width, function = window
-    if function == "SIGMOID":
-        shown = 1 / (1 + np.exp(np.clip(-4 * (values - center) / width, -50, 50)))
-        inside = np.abs(values - center) <= width
+    if (table := _table(dataset, "VOILUTSequence", values)) is not None:
+        indices = np.rint(values).astype(np.int64) - table.first
+        last = table.entries.size - 1
+        name, inside = "VOI LUT", (indices >= 0) & (indices <= last)
+        shown: Array = table.entries[np.clip(indices, 0, last)]
+    elif (window := _window(dataset)) is not None:
+        name = f"window (center {window[0]:g}, width {window[1]:g})"
+        shown, inside = _windowed(values, *window)
     else:
-        if function == "LINEAR" and width >= 1:  # C.11.2.1.2.1
-            center, width = center - 0.5, width - 1
-        low, high = center - width / 2, center + width / 2
-        shown = np.clip((values - low) / max(width, 1e-9), 0, 1)
-        inside = (values > low) & (values <= high)
-    if counts.size > 1 and counts[inside].sum() < LEAST_IN_WINDOW * counts.sum():
+        return values
+    share = counts[inside].sum() / counts.sum()
+    if counts.size > 1 and share < LEAST_IN_WINDOW:
         note(
             NoteCode.GUESSED,
-            f"the window of the DICOM (center {window[0]:g}, width {window[1]:g}) shows almost all "
-            "of the picture as even black or white; its own range of values was taken instead",
-            field="WindowCenter",
+            f"the {name} of the DICOM shows almost all of the picture as even black or white; its "
+            "own range of values was taken instead",
+            field="VOILUTSequence" if table is not None else "WindowCenter",
         )
         return values
+    if share < USUAL_IN_WINDOW:
+        note(
+            NoteCode.UNUSUAL,
+            f"the {name} of the DICOM shows {1 - share:.0%} of the picture as even black or white",
+            field="VOILUTSequence" if table is not None else "WindowCenter",
+        )
     return shown
+
+
+def _windowed(
+    values: Array, center: float, width: float, function: str
+) -> tuple[Array, npt.NDArray[np.bool_]]:
+    """Return values through a window, 0 to 1, and which of them it does not clip."""
+    if function == "SIGMOID":
+        shown = 1 / (1 + np.exp(np.clip(-4 * (values - center) / width, -50, 50)))
+        return shown, np.abs(values - center) <= width
+    if function == "LINEAR" and width >= 1:  # C.11.2.1.2.1
+        center, width = center - 0.5, width - 1
+    low, high = center - width / 2, center + width / 2
+    return np.clip((values - low) / max(width, 1e-9), 0, 1), (values > low) & (values <= high)
+
+
+@dataclass(frozen=True)
+class _Table:
+    """A lookup table: its entries, and the value that the first of them is for."""
+
+    entries: npt.NDArray[np.float32]
+    first: int
+
+
+def _table(dataset: Dataset, keyword: str, values: Array) -> _Table | None:
+    """Read the first table of a sequence; None if there is none, or it is damaged (noted)."""
+    try:
+        if not (items := dataset.get(keyword)):
+            return None
+        count, first, _ = (int(n) for n in items[0].LUTDescriptor)
+        data: Any = items[0].LUTData
+        if isinstance(data, bytes):
+            wide = len(data) >= 2 * (count or _MOST_ENTRIES)  # else 8-bit entries, packed
+            order = "<" if dataset.file_meta.TransferSyntaxUID.is_little_endian else ">"
+            data = np.frombuffer(data, f"{order}u2" if wide else np.uint8)
+        entries = np.asarray(data, dtype=np.float32)[: count or _MOST_ENTRIES]
+    except CODEC_ERRORS:
+        entries, count, first = np.zeros(0, np.float32), 1, 0
+    if entries.size < (count or _MOST_ENTRIES):
+        _leave_out(keyword, "is damaged")
+        return None
+    # The descriptor's type does not tell negative numbers from large ones.
+    if first >= _SIGN and values.min() < 0:
+        first -= 2 * _SIGN
+    return _Table(entries, first)
 
 
 def _window(dataset: Dataset) -> tuple[float, float, str] | None:
