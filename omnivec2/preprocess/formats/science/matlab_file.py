@@ -117,7 +117,7 @@ class MatlabFile:
         _, position = self._describe(payload, variable.place)
         kind, values, _ = self._element(payload, position)
         own = _STORED.get(kind)
-        # Values may be stored in a smaller type than their class, but not floats as integers' values.
+        # Values may be stored in a smaller type than their class, but no integers as floats.
         if own is None or (own[0] == "f" and variable.kind not in ("double", "single")):
             raise UndecodableError(
                 f"the MATLAB file stores {variable.name} in an unknown type; it is damaged"
