@@ -143,8 +143,8 @@ def test_base64_of_a_file_is_taken_and_a_list_is_a_list_of_inputs():
         ({"depth": [1, 2]}, "height, width"),
         ({"depth": [[[[1]]]]}, "height, width"),
         ({"depth": "text"}, "nested lists"),
-        ({"depth": [[1]], "unit": "feet"}, "unit must be m or mm"),
-        ({"depth": [[1]], "unit": ["m"]}, "unit must be m or mm"),
+        ({"depth": [[1]], "unit": "furlong"}, "unit must be one of m, cm, mm"),
+        ({"depth": [[1]], "unit": ["m"]}, "unit must be one of m, cm, mm"),
         ({"depths": [[1]]}, "depths"),
         ({"depth": [[0, 0]]}, "no pixel has a depth"),
         (3, "base64"),
@@ -208,11 +208,24 @@ def test_pickled_objects_are_never_loaded():
         depth().decode(file.getvalue())
 
 
-def test_an_npz_is_refused():
+def npz(**arrays) -> bytes:
     file = io.BytesIO()
-    np.savez(file, depth=np.ones((4, 4)))
-    with pytest.raises(UndecodableError):
-        depth().decode(file.getvalue())
+    np.savez_compressed(file, **arrays)
+    return file.getvalue()
+
+
+def test_the_depths_of_an_npz_are_read():
+    picture = np.full((4, 5), 1500, np.uint16)
+    for data in (npz(picture=picture), npz(depth=picture, colour=np.ones((4, 5, 3), np.uint8))):
+        assert depth().sniff(data) == "application/x-npz"
+        assert depth().decode(data).tolist() == [[[1500] * 5] * 4]
+
+
+def test_an_npz_of_several_arrays_without_a_name_is_refused():
+    with pytest.raises(InvalidInputError, match=r"one array of depths, it has a \(4, 5\), b"):
+        depth().decode(npz(a=np.ones((4, 5)), b=np.ones((4, 5))))
+    with pytest.raises(InvalidInputError, match="it has a"):
+        depth().decode(npz(a=np.ones(4)))
 
 
 @pytest.mark.parametrize("shape", [(10**6, 10**6), (10**9, 10**9, 10**9), (1, 10_000, 10_000)])
