@@ -19,9 +19,7 @@ from omnivec2.preprocess.base import (
     json_type,
 )
 from omnivec2.preprocess.formats.guards.decoding_guard import check_frames, check_pixels, format_of
-from omnivec2.preprocess.formats.media.frame_sampling import uniform_frames
-from omnivec2.preprocess.formats.pictures import raster
-from omnivec2.preprocess.formats.pictures.depth_units import (
+from omnivec2.preprocess.formats.measurements.depth_units import (
     MILLIMETRES_PER_UNIT,
     DepthOptions,
     concluded_scale,
@@ -30,7 +28,9 @@ from omnivec2.preprocess.formats.pictures.depth_units import (
     unit_named,
     without_depth,
 )
-from omnivec2.preprocess.formats.pictures.gdal_tags import read_gdal_tags
+from omnivec2.preprocess.formats.measurements.gdal_tags import read_gdal_tags
+from omnivec2.preprocess.formats.media.frame_sampling import uniform_frames
+from omnivec2.preprocess.formats.pictures import raster
 from omnivec2.preprocess.formats.pictures.tiff import read_tiff
 from omnivec2.preprocess.formats.science.npy import MAGIC, read_npy
 from omnivec2.preprocess.formats.science.npz import NpzArray, is_npz, read_npz

@@ -25,7 +25,7 @@ from omnivec2.preprocess.formats.guards.zip_directory import (
     read_member,
     visible_members,
 )
-from omnivec2.preprocess.formats.pictures.gdal_tags import read_gdal_tags
+from omnivec2.preprocess.formats.measurements.gdal_tags import read_gdal_tags
 from omnivec2.preprocess.formats.science.matlab_file import (
     MATLAB_5,
     MatlabFile,

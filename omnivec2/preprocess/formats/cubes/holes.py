@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from omnivec2.errors import InvalidInputError
 from omnivec2.preprocess.base import Array
-from omnivec2.preprocess.formats.missing_values import is_mark, usual_mark
+from omnivec2.preprocess.formats.measurements.missing_values import is_mark, usual_mark
 from omnivec2.preprocess.notes import NoteCode, note
 
 _CHUNK_VALUES = 2**20

@@ -10,7 +10,7 @@ from pydantic import Field
 
 from omnivec2.errors import InvalidInputError
 from omnivec2.preprocess.base import Array
-from omnivec2.preprocess.formats.missing_values import is_mark
+from omnivec2.preprocess.formats.measurements.missing_values import is_mark
 from omnivec2.preprocess.notes import NoteCode, note
 from omnivec2.preprocess.source_options import SourceOptions
 

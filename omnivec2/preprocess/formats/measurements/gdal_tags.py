@@ -16,7 +16,7 @@ import tifffile
 from omnivec2.errors import InvalidInputError, UndecodableError
 from omnivec2.preprocess.base import Array
 from omnivec2.preprocess.formats.guards.decoding_guard import undecodable
-from omnivec2.preprocess.formats.missing_values import usual_mark, without_marks
+from omnivec2.preprocess.formats.measurements.missing_values import usual_mark, without_marks
 from omnivec2.preprocess.notes import NoteCode, note
 
 _METADATA_TAG, _NO_DATA_TAG = 42112, 42113
