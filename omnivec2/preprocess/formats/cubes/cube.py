@@ -23,7 +23,7 @@ class Cube:
         wavelengths_nm: The wavelength of every band in nanometres, None if not stated.
         bad_bands: Whether each band is marked as bad, None if not stated.
         reflectance_factor: The value of a reflectance of 1, None if not stated.
-        ignored: Statements of the file that are not used, by name.
+        ignored: The names of the statements of the file that are not used.
     """
 
     values: Array

@@ -30,8 +30,8 @@ class EnviHeader:
     """What a header says.
 
     Attributes:
-        shape: Lines, samples and bands.
-        interleave: ``bsq``, ``bil`` or ``bip``.
+        shape: The numbers of lines, samples and bands.
+        interleave: The order of the values: ``bsq``, ``bil`` or ``bip``.
         dtype: The type of the values, with their byte order.
         offset: The number of bytes before the values.
         fields: All fields as text, by name in lower case.

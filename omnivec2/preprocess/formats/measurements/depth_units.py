@@ -84,7 +84,7 @@ def unit_named(text: object, field: str) -> DepthUnit:
 
 
 def concluded_scale(values: Array, *, whole_are_mm: bool) -> float:
-    """Conclude the number of millimetres per unit of depths whose unit is not stated.
+    """Return the number of millimetres per unit of depths whose unit is not stated.
 
     Args:
         values: An array of depths of any real type.

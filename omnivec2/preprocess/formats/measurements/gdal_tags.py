@@ -32,7 +32,7 @@ class GdalTags:
     Attributes:
         no_data: The value of pixels without data, None if none is stated.
         scale: The factor of the first band's values, None if none is stated.
-        offset: What is added after scaling.
+        offset: The number that is added after scaling.
         unit: The unit of scaled values, empty if none is stated.
         wavelengths: The wavelengths of the bands as they are written, empty if none are.
         wavelength_unit: Their unit, empty if none is stated.
