@@ -25,7 +25,6 @@ from omnivec2.preprocess.formats.guards.zip_directory import (
     read_member,
     visible_members,
 )
-from omnivec2.preprocess.formats.measurements.gdal_tags import read_gdal_tags
 from omnivec2.preprocess.formats.science.matlab_file import (
     MATLAB_5,
     MatlabFile,
@@ -163,7 +162,10 @@ def _matlab_wavelengths(file: MatlabFile, bands: int) -> Wavelengths | None:
 
 def read_tiff(data: bytes, limits: Limits, bands: int) -> Cube:
     """Read the first image of a TIFF or GeoTIFF file, its bands as samples or as pages."""
+    # Not on loading: the library takes some megabytes, and many services get no such file.
     import tifffile
+
+    from omnivec2.preprocess.formats.measurements.gdal_tags import read_gdal_tags
 
     try:
         with tifffile.TiffFile(io.BytesIO(data)) as file:
