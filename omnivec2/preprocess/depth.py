@@ -22,6 +22,7 @@ from omnivec2.preprocess.formats.guards.decoding_guard import check_frames, chec
 from omnivec2.preprocess.formats.measurements.depth_units import (
     MILLIMETRES_PER_UNIT,
     DepthOptions,
+    DepthUnit,
     concluded_scale,
     note_unusual,
     to_millimetres,
@@ -177,7 +178,7 @@ class DepthPreprocessor(Preprocessor[DepthParameters, npt.NDArray[np.uint16]]):
             values = without_depth(values, tags.no_data)
         if tags.scale is None and not tags.unit:
             return self._sequence(values, None, "TIFF")
-        unit = unit_named(tags.unit or "m", "inputs")
+        unit = _unit_of(tags.unit)
         measured = values != 0
         values = np.where(measured, values * (tags.scale or 1.0) + tags.offset, 0.0)
         return self._sequence(values, MILLIMETRES_PER_UNIT[unit], "TIFF")
@@ -210,6 +211,15 @@ class DepthPreprocessor(Preprocessor[DepthParameters, npt.NDArray[np.uint16]]):
         millimetres = to_millimetres(sequence, scale)
         note_unusual(millimetres, self.parameters.max_mm)
         return millimetres
+
+
+def _unit_of(text: str) -> DepthUnit:
+    """Return the unit that a TIFF's tags state; metres, and a note, if it is not a length."""
+    try:
+        return unit_named(text or "m", "inputs")
+    except InvalidInputError:
+        note(NoteCode.IGNORED, f"the TIFF's unit {text[:20]!r} is not known; metres were taken")
+        return "m"
 
 
 def _frames_first(values: Array) -> Array:

@@ -24,8 +24,11 @@ from omnivec2.preprocess.base import (
 )
 from omnivec2.preprocess.formats import example_files
 from omnivec2.preprocess.formats.guards.decoding_guard import format_of
-from omnivec2.preprocess.formats.measurements.gdal_tags import apply_no_data, read_gdal_tags
-from omnivec2.preprocess.formats.measurements.missing_values import without_marks
+from omnivec2.preprocess.formats.measurements.gdal_tags import (
+    GdalTags,
+    apply_no_data,
+    read_gdal_tags,
+)
 from omnivec2.preprocess.formats.pictures import raster
 from omnivec2.preprocess.formats.pictures.flir import read_raw_thermal
 from omnivec2.preprocess.formats.pictures.random_pictures import random_pictures
@@ -115,6 +118,8 @@ class InfraredPreprocessor(Preprocessor[InfraredParameters, Array]):
 
     def _read_tiff(self, data: bytes) -> Array:
         tags = read_gdal_tags(data)
+        if tags.has_more_pages:
+            note(NoteCode.IGNORED, "the TIFF has several pages; only the first was read")
         page = read_tiff(data, self.limits, first_only=True)[0]
         return apply_no_data(page, stated(InfraredOptions).no_data, tags)
 
@@ -126,8 +131,7 @@ class InfraredPreprocessor(Preprocessor[InfraredParameters, Array]):
         if thermal is not None:
             return _turned_alike(thermal, picture, orientation)
         _note_colours(picture)
-        mark = stated(InfraredOptions).no_data
-        return grey if mark is None else without_marks(grey, mark)[0]
+        return apply_no_data(grey, stated(InfraredOptions).no_data, GdalTags())
 
     def prepare(self, native: Array) -> Prepared:
         """Stretch between the percentiles, then resize.

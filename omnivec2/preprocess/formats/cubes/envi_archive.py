@@ -94,7 +94,7 @@ def _choose_header(
         for member in scenes[:_MOST_HEADERS]
     ]
     if len(headers) > 1:
-        headers = [(m, h) for m, h in headers if h.shape[2] == bands and _data_files(members, m)]
+        headers = [(m, h) for m, h in headers if h.shape[2] == bands]
     if len(headers) != 1:
         names = ", ".join(_name(member) for member in scenes[:8])
         raise InvalidInputError(
@@ -113,6 +113,15 @@ def _choose_data(
     """Return the data file that is named like a header, by its size if there are several."""
     candidates = _data_files(members, member)
     declared = header.offset + header.nbytes
+    if not candidates:
+        others = [m for m in members if not _is_header(m) and m.file_size == declared]
+        if len(others) == 1:
+            note(
+                NoteCode.GUESSED,
+                f"{_name(others[0])} was read as the data of {_name(member)}, as it has the size "
+                "that the header declares; give both the same name",
+            )
+            return others[0]
     if len(candidates) > 1:
         candidates = [c for c in candidates if c.file_size == declared] or candidates
     if len(candidates) != 1:

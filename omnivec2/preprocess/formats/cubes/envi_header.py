@@ -52,21 +52,19 @@ class EnviHeader:
         return lines * samples * bands * self.dtype.itemsize
 
     def number(self, name: str) -> float | None:
-        """Return a field as a number, or None if there is no such field.
-
-        Raises:
-            InvalidInputError: It is not a number.
-        """
+        """Return a field as a number; None, and a note, if it is something else."""
         text = self.fields.get(name, "").strip("{} \t")
         if not text:
             return None
         try:
             return float(text)
-        except ValueError as error:
-            raise InvalidInputError(
-                f"expected a number in the ENVI header's field {name!r}, got {text[:40]!r}",
-                field="inputs",
-            ) from error
+        except ValueError:
+            note(
+                NoteCode.IGNORED,
+                f"the ENVI header's field {name!r} is no number ({text[:40]!r}) and is not used",
+                field=name,
+            )
+            return None
 
     def numbers(self, name: str) -> npt.NDArray[np.float64] | None:
         """Return a field as one number per band; None, and a note, if it is something else."""

@@ -31,6 +31,7 @@ class _Found:
     first_hole: int = -1
     unmarked: int = 0
     mark: float = 0.0
+    flat: int = 0
     filled: int = 0
     first_filled: int = -1
 
@@ -61,7 +62,7 @@ def close_holes(cube: Array, no_data: float | None) -> Array:
         if changed is not None:
             closed = np.array(cube) if closed is None else closed
             closed[start : start + step] = changed.reshape(chunk.shape)
-    _report(found, no_data, cube.shape[1] if cube.ndim == 3 else None)
+    _report(found, no_data, bands, cube.shape[1] if cube.ndim == 3 else None)
     return cube if closed is None else closed
 
 
@@ -94,6 +95,7 @@ def _close(spectra: Array, no_data: float | None, found: _Found) -> Array | None
     counts = np.zeros(len(spectra), np.intp) if missing is None else missing.sum(axis=1)
     holes = (counts * 2 > spectra.shape[1]) | guessed
     zeros = even & (spectra[:, 0] == 0)
+    found.flat += int(np.count_nonzero(even & ~holes & ~zeros))
     partial = (counts > 0) & ~holes
     _count(found, spectra, holes, zeros, guessed, partial)
     if not holes.any() and not partial.any():
@@ -141,7 +143,7 @@ def _count(
     found.filled += int(partial.sum())
 
 
-def _report(found: _Found, no_data: float | None, width: int | None) -> None:
+def _report(found: _Found, no_data: float | None, bands: int, width: int | None) -> None:
     marks = "not a number or 0 in all bands"
     if no_data is not None:
         marks = f"not a number, 0 or the value {no_data:g} of no data"
@@ -149,6 +151,8 @@ def _report(found: _Found, no_data: float | None, width: int | None) -> None:
         raise InvalidInputError(
             f"no pixel of the cube holds data (nodata): all are {marks}", field="inputs"
         )
+    if found.flat == found.pixels - found.holes and bands > 1:
+        note(NoteCode.EMPTY, "all spectra are flat: each has the same value in all bands")
     if found.unmarked:
         note(
             NoteCode.GUESSED,

@@ -10,7 +10,7 @@ from pydantic import Field
 
 from omnivec2.errors import InvalidInputError
 from omnivec2.preprocess.base import Array
-from omnivec2.preprocess.formats.measurements.missing_values import is_mark
+from omnivec2.preprocess.formats.measurements.missing_values import is_beyond_measuring, is_mark
 from omnivec2.preprocess.notes import NoteCode, note
 from omnivec2.preprocess.source_options import SourceOptions
 
@@ -132,7 +132,8 @@ def to_millimetres(values: Array, scale: float) -> npt.NDArray[np.uint16]:
     """Convert depths to uint16 millimetres; 0 is "no data".
 
     Values that are not finite or not positive are no data, and so is the largest number of
-    integers or of 16 bits, which cameras write where they see nothing.
+    integers or of 16 bits, which cameras write where they see nothing, and so are numbers that no
+    camera measures, such as 3.4e38.
 
     Args:
         values: An array of depths of any real type.
@@ -145,7 +146,7 @@ def to_millimetres(values: Array, scale: float) -> npt.NDArray[np.uint16]:
     missing = 0
     for source, target in zip(values, out, strict=True):  # frame by frame, for memory
         frame = source.astype(np.float64) * scale
-        marked = np.abs(frame - MISSING_MM) < 0.5
+        marked = (np.abs(frame - MISSING_MM) < 0.5) | is_beyond_measuring(frame)
         if (largest := _largest(source)) is not None:
             marked |= largest
         missing += int(np.count_nonzero(marked))
@@ -159,8 +160,8 @@ def to_millimetres(values: Array, scale: float) -> npt.NDArray[np.uint16]:
     if missing:
         note(
             NoteCode.GUESSED,
-            "pixels hold the largest number (65535 of 16 bits), which cameras write where depth "
-            "is missing; they were taken as no data",
+            "pixels hold the largest number of their type or of 16 bits (65535), which cameras "
+            "write where depth is missing; they were taken as no data",
             count=missing,
         )
     return out

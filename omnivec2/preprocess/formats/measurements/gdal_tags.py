@@ -20,6 +20,7 @@ from omnivec2.preprocess.formats.measurements.missing_values import usual_mark, 
 from omnivec2.preprocess.notes import NoteCode, note
 
 _METADATA_TAG, _NO_DATA_TAG = 42112, 42113
+_REDUCED_OR_MASK = 0x1 | 0x4  # bits of NewSubfileType
 _MOST_METADATA = 2**20
 _ITEM = re.compile(r"<Item\s+([^<>]{0,500})>([^<>]{0,500})</Item>")
 _ATTRIBUTE = re.compile(r"(\w+)\s*=\s*\"([^\"]*)\"")
@@ -35,7 +36,7 @@ class GdalTags:
         offset: The number that is added after scaling.
         unit: The unit of scaled values, empty if none is stated.
         wavelengths: The wavelengths of the bands as they are written, empty if none are.
-        wavelength_unit: Their unit, empty if none is stated.
+        has_more_pages: Whether a second page follows that is no smaller copy of the first.
     """
 
     no_data: float | None = None
@@ -43,7 +44,7 @@ class GdalTags:
     offset: float = 0.0
     unit: str = ""
     wavelengths: tuple[float, ...] = ()
-    wavelength_unit: str = ""
+    has_more_pages: bool = False
 
 
 def read_gdal_tags(data: bytes) -> GdalTags:
@@ -59,6 +60,7 @@ def read_gdal_tags(data: bytes) -> GdalTags:
                 str(page.tags[code].value) if code in page.tags else ""
                 for code in (_NO_DATA_TAG, _METADATA_TAG)
             ]
+            has_more_pages = _has_more_pages(f)
     except UndecodableError:
         return GdalTags()
     no_data, metadata = texts[0].strip(" \0\r\n\t"), texts[1][:_MOST_METADATA]
@@ -71,14 +73,13 @@ def read_gdal_tags(data: bytes) -> GdalTags:
         if a.get("name", "").lower() in ("wavelength", "central_wavelength", "center_wavelength")
         and a.get("sample", "").isdecimal()
     )
-    names = {a.get("name", "").lower(): text for a, text in items}
     return GdalTags(
         no_data=_stated_no_data(no_data) if no_data else None,
         scale=_number(roles.get("scale", "")),
         offset=_number(roles.get("offset", "")) or 0.0,
         unit=roles.get("unittype", ""),
         wavelengths=tuple(wave for _, wave in waves),
-        wavelength_unit=names.get("wavelength_units", ""),
+        has_more_pages=has_more_pages,
     )
 
 
@@ -107,6 +108,14 @@ def apply_no_data(values: Array, stated: float | None, tags: GdalTags) -> Array:
         count=count,
     )
     return cleaned
+
+
+def _has_more_pages(file: tifffile.TiffFile) -> bool:
+    try:
+        second = file.pages[1]  # the third and all that follow are not read
+    except IndexError:
+        return False
+    return isinstance(second, tifffile.TiffPage) and not second.subfiletype & _REDUCED_OR_MASK
 
 
 def _stated_no_data(text: str) -> float:

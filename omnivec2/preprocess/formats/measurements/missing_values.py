@@ -15,6 +15,10 @@ _USUAL_MARKS = (-9999.0, -99999.0, -999999.0, -32768.0, -32767.0)
 _BEYOND_MEASURING = 1e19
 """No sensor measures this much in any unit; marks such as -1e20 and -3.4e38 lie beyond."""
 
+_LEAST_SHARE, _RANGES_APART = 0.01, 4
+"""Zeros of counts are taken for missing from one in a hundred on, below which they are dead pixels,
+and if they are four times as far from the others as these are from each other."""
+
 _RELATIVE_PRECISION = 1e-5
 """Headers write marks such as -3.40282e+38 with six digits."""
 
@@ -44,19 +48,38 @@ def is_mark(values: Array, mark: float) -> npt.NDArray[np.bool_]:
         return np.asarray(near | (values == values.dtype.type(mark)))
 
 
+def is_beyond_measuring(values: Array) -> npt.NDArray[np.bool_]:
+    """Return where finite values are so large, either way, that no sensor measures them."""
+    with np.errstate(invalid="ignore"):
+        return np.asarray((np.abs(values) >= _BEYOND_MEASURING) & np.isfinite(values))
+
+
 def usual_mark(values: Array) -> float | None:
     """Return the usual mark that the least or the greatest value is, if it is one.
 
     Args:
         values: An array of any real type, of which NaN does not count.
     """
-    if values.dtype.kind == "u" or values.size == 0 or values.dtype.itemsize < 2:
+    if values.size == 0 or values.dtype.itemsize < 2:
         return None
+    if values.dtype.kind == "u":
+        return 0.0 if _zeros_lie_apart(values) else None
     with np.errstate(invalid="ignore"):
         least, greatest = float(np.fmin.reduce(values, None)), float(np.fmax.reduce(values, None))
     if least in _USUAL_MARKS or -np.inf < least <= -_BEYOND_MEASURING:
         return least
     return greatest if np.inf > greatest >= _BEYOND_MEASURING else None
+
+
+def _zeros_lie_apart(values: Array) -> bool:
+    """Whether zeros are many, and so far from all other values that they measure nothing."""
+    zeros = values == 0
+    share = float(zeros.mean())
+    if not _LEAST_SHARE < share < 1:
+        return False
+    rest = values[~zeros]
+    least, greatest = int(rest.min()), int(rest.max())
+    return least > _RANGES_APART * (greatest - least + 1)
 
 
 def without_marks(values: Array, mark: float) -> tuple[Array, int]:
