@@ -228,8 +228,10 @@ def _frames_first(values: Array) -> Array:
     Raises:
         InvalidInputError: They are of another form.
     """
-    if values.ndim > _PICTURE_AXES and values.shape[-1] == 1 and values.shape[0] > 1:
-        values = values[..., 0]  # a single channel
+    if values.ndim == _SEQUENCE_AXES and values.shape[2] == 1 and values.shape[0] > 1:
+        values = values[..., 0]  # (height, width, channel)
+    elif values.ndim > _SEQUENCE_AXES and 1 in (channels := (values.shape[-1], values.shape[1])):
+        values = values[..., 0] if channels[0] == 1 else values[:, 0]
     if values.ndim not in (_PICTURE_AXES, _SEQUENCE_AXES):
         raise InvalidInputError(
             f"expected depth (height, width) or (frames, height, width), got {values.shape}",
