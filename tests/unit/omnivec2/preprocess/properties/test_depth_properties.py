@@ -84,10 +84,6 @@ def as_tiff_of_metres(depth: np.ndarray, rng: Rng) -> bytes:
     return tiff((depth / 1000).astype(np.float32), rng)
 
 
-def test_names_of_containers_are_unique() -> None:
-    assert len(set(CONTAINERS)) == 5
-
-
 CONTAINERS = [
     as_npy_of_integers, as_npy_of_metres, as_npz, as_tiff_of_integers, as_tiff_of_metres,
 ]  # fmt: skip

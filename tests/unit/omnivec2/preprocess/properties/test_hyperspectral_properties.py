@@ -71,7 +71,7 @@ def envi(cube: np.ndarray, rng: Rng, dtype: str, fields: str = "") -> bytes:
         (stem + str(rng.choice(["", ".img", ".dat", ".RAW"])), bytes(offset) + values.tobytes()),
         (f"{stem}.png", b"\x89PNG"),
     ]
-    rng.shuffle(files)  # type: ignore[arg-type]
+    rng.shuffle(files)
     stream = io.BytesIO()
     with zipfile.ZipFile(stream, "w", zipfile.ZIP_DEFLATED) as archive:
         for member, content in files:

@@ -38,7 +38,7 @@ def test_marked_pixels_become_holes_and_are_noted_with_their_place(
     dtype: str, mark: float, stated: float | None
 ) -> None:
     if mark == -3.4e38:
-        mark = np.finfo(np.float32).min
+        mark = float(np.finfo(np.float32).min)
     with collect_notes() as notes:
         closed = close_holes(with_hole(dtype, mark), stated)
     assert np.argwhere(holes_of(closed)).tolist() == [[1, 2]]

@@ -26,7 +26,7 @@ def room(metres: float, dtype: str = "f4") -> np.ndarray:
 
 @pytest.mark.parametrize("unit", MILLIMETRES_PER_UNIT)
 def test_stated_units_and_scales_multiply(unit: str) -> None:
-    factor = MILLIMETRES_PER_UNIT[unit]  # type: ignore[index]
+    factor = MILLIMETRES_PER_UNIT[unit]
     assert DepthOptions(depth_unit=unit).millimetres_per_number == factor
     assert DepthOptions(depth_unit=unit, scale=0.5).millimetres_per_number == factor / 2
     assert DepthOptions().millimetres_per_number is None

@@ -64,7 +64,7 @@ def test_values_without_marks_stay_and_others_are_floats_with_nan() -> None:
     counts = np.array([1, 2, 3], np.uint16)
     assert without_marks(counts, 0) == (counts, 0)
     cleaned, count = without_marks(counts, 2)
-    assert (cleaned.dtype, count) == (np.float32, 1)
+    assert (cleaned.dtype, count) == (np.dtype("f4"), 1)
     np.testing.assert_array_equal(cleaned, [1, np.nan, 3])
     assert without_marks(np.array([2**30 + 1, 5]), 5)[0].tolist()[0] == 2**30 + 1
 

@@ -14,7 +14,7 @@ LIMIT = 2**16
 
 def npz(*, packed: bool = False, **arrays: object) -> bytes:
     stream = io.BytesIO()
-    (np.savez_compressed if packed else np.savez)(stream, **arrays)  # type: ignore[arg-type]
+    (np.savez_compressed if packed else np.savez)(stream, **arrays)
     return stream.getvalue()
 
 
