@@ -15,7 +15,7 @@ from omnivec2.preprocess.formats.cubes.wavelengths import Sensor, match_bands
 from omnivec2.preprocess.notes import NoteCode, note
 from omnivec2.spec import Limits
 
-_MOST_CHECKED = 1_000_000
+_MOST_CHECKED = 20_000
 _LARGEST_REFLECTANCE = 2.0
 
 
@@ -116,7 +116,7 @@ def _in_raw_units(values: Array, cube: Cube, sensor: Sensor | None, scale: float
     step = max(1, math.isqrt(values.size // _MOST_CHECKED))
     sample = values[::step, ::step] if values.ndim == 3 else values[:: step * step]
     sample = sample[sample != 0] if sample.any() else values[values != 0]
-    median, high = float(np.median(sample)), float(np.percentile(sample, 99))
+    median, high = (float(value) for value in np.percentile(sample, (50, 99)))
     factor = cube.reflectance_factor
     if factor is not None and factor > 1 and high <= _LARGEST_REFLECTANCE:
         note(
