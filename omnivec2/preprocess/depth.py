@@ -29,7 +29,8 @@ from omnivec2.preprocess.formats.measurements.depth_units import (
     unit_named,
     without_depth,
 )
-from omnivec2.preprocess.formats.measurements.gdal_tags import read_gdal_tags
+from omnivec2.preprocess.formats.measurements.tiff_meaning import upright
+from omnivec2.preprocess.formats.measurements.tiff_tags import read_tiff_tags
 from omnivec2.preprocess.formats.media.frame_sampling import uniform_frames
 from omnivec2.preprocess.formats.pictures import raster
 from omnivec2.preprocess.formats.pictures.tiff import read_tiff
@@ -172,8 +173,8 @@ class DepthPreprocessor(Preprocessor[DepthParameters, npt.NDArray[np.uint16]]):
         return self._sequence(values, None, "NPZ")
 
     def _read_tiff(self, data: bytes) -> npt.NDArray[np.uint16]:
-        tags = read_gdal_tags(data)
-        values = read_tiff(data, self.limits)
+        tags = read_tiff_tags(data)
+        values = upright(read_tiff(data, self.limits), tags)
         if tags.no_data is not None:
             values = without_depth(values, tags.no_data)
         if tags.scale is None and not tags.unit:

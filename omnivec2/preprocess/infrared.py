@@ -24,11 +24,14 @@ from omnivec2.preprocess.base import (
 )
 from omnivec2.preprocess.formats import example_files
 from omnivec2.preprocess.formats.guards.decoding_guard import format_of
-from omnivec2.preprocess.formats.measurements.gdal_tags import (
-    GdalTags,
+from omnivec2.preprocess.formats.measurements.tiff_meaning import (
+    COLOURFUL,
     apply_no_data,
-    read_gdal_tags,
+    brighter_higher,
+    note_false_colours,
+    upright,
 )
+from omnivec2.preprocess.formats.measurements.tiff_tags import TiffTags, read_tiff_tags
 from omnivec2.preprocess.formats.pictures import raster
 from omnivec2.preprocess.formats.pictures.flir import read_raw_thermal
 from omnivec2.preprocess.formats.pictures.random_pictures import random_pictures
@@ -38,10 +41,6 @@ from omnivec2.preprocess.source_options import SourceOptions, stated
 from omnivec2.spec import HeadSpec, Limits, Modality, TensorSpec
 
 _CHECKED_SIDE = 64
-_COLOURFUL = 24.0
-"""The mean difference between the channels of a picture, of 255, from which it has colours; a grey
-picture as JPEG or with a tint stays below 10."""
-
 _FEWEST_LEVELS = 8
 """Integers that span fewer levels show the sensor's noise."""
 
@@ -117,11 +116,12 @@ class InfraredPreprocessor(Preprocessor[InfraredParameters, Array]):
         return _colder_lower(values, stated(InfraredOptions).polarity)
 
     def _read_tiff(self, data: bytes) -> Array:
-        tags = read_gdal_tags(data)
+        tags = read_tiff_tags(data)
         if tags.has_more_pages:
             note(NoteCode.IGNORED, "the TIFF has several pages; only the first was read")
         page = read_tiff(data, self.limits, first_only=True)[0]
-        return apply_no_data(page, stated(InfraredOptions).no_data, tags)
+        values = apply_no_data(page, stated(InfraredOptions).no_data, tags)
+        return upright(brighter_higher(values, tags), tags)
 
     def _read_picture(self, data: bytes, kind: str) -> Array:
         picture = raster.open_picture(data, kind, self.limits)
@@ -131,7 +131,7 @@ class InfraredPreprocessor(Preprocessor[InfraredParameters, Array]):
         if thermal is not None:
             return _turned_alike(thermal, picture, orientation)
         _note_colours(picture)
-        return apply_no_data(grey, stated(InfraredOptions).no_data, GdalTags())
+        return apply_no_data(grey, stated(InfraredOptions).no_data, TiffTags())
 
     def prepare(self, native: Array) -> Prepared:
         """Stretch between the percentiles, then resize.
@@ -199,12 +199,8 @@ def _note_colours(picture: Image.Image) -> None:
         return
     side = (min(picture.width, _CHECKED_SIDE), min(picture.height, _CHECKED_SIDE))
     small = np.asarray(picture.resize(side, Image.Resampling.NEAREST).convert("RGB"))
-    if float(np.ptp(small, axis=2).mean()) > _COLOURFUL:
-        note(
-            NoteCode.GUESSED,
-            "the picture has false colours (a palette such as iron or rainbow); their brightness "
-            "was taken as the temperature; send a grey (white-hot) or radiometric picture",
-        )
+    if float(np.ptp(small, axis=2).mean()) > COLOURFUL:
+        note_false_colours()
 
 
 PREPROCESSOR = InfraredPreprocessor

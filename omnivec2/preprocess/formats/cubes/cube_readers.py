@@ -165,7 +165,7 @@ def read_tiff(data: bytes, limits: Limits, bands: int) -> Cube:
     # Not on loading: the library takes some megabytes, and many services get no such file.
     import tifffile
 
-    from omnivec2.preprocess.formats.measurements.gdal_tags import read_gdal_tags
+    from omnivec2.preprocess.formats.measurements.tiff_tags import read_tiff_tags
 
     try:
         with tifffile.TiffFile(io.BytesIO(data)) as file:
@@ -188,7 +188,7 @@ def read_tiff(data: bytes, limits: Limits, bands: int) -> Cube:
         raise UndecodableError(
             "the TIFF file is damaged or of an unknown kind", field="inputs"
         ) from error
-    tags = read_gdal_tags(data)
+    tags = read_tiff_tags(data)
     waves = as_wavelengths(tags.wavelengths if len(tags.wavelengths) == bands else None)
     ignored = () if tags.scale in (None, 1.0) and not tags.offset else ("scale and offset",)
     return Cube(values, no_data=tags.no_data, wavelengths_nm=waves, ignored=ignored)

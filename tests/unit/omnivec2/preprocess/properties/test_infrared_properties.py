@@ -93,10 +93,38 @@ def as_turned_png(scene: np.ndarray, rng: Rng) -> bytes:
     return stream.getvalue()
 
 
+def as_white_is_zero(scene: np.ndarray, rng: Rng) -> bytes:
+    stream = io.BytesIO()
+    stored = [65_535 - scene, scene.max() - scene, -scene.astype(np.float32)][rng.integers(3)]
+    tifffile.imwrite(stream, stored, photometric="miniswhite", compression="zlib", metadata=None)
+    return stream.getvalue()
+
+
+def as_turned_tiff(scene: np.ndarray, rng: Rng) -> bytes:
+    stored, orientation = [
+        (scene[:, ::-1], 2), (scene[::-1, ::-1], 3), (scene[::-1], 4), (scene.T, 5),
+        (scene.T[::-1], 6), (scene[::-1, ::-1].T, 7), (scene.T[:, ::-1], 8),
+    ][rng.integers(7)]  # fmt: skip
+    stream = io.BytesIO()
+    tags = [(274, "H", 1, orientation, True)]
+    tifffile.imwrite(stream, np.ascontiguousarray(stored), metadata=None, extratags=tags)
+    return stream.getvalue()
+
+
 @pytest.mark.parametrize("seed", SEEDS)
 @pytest.mark.parametrize(
     "store",
-    [as_counts, as_celsius, as_kelvin, as_fahrenheit, as_low_bits, as_png, as_turned_png],
+    [
+        as_counts,
+        as_celsius,
+        as_kelvin,
+        as_fahrenheit,
+        as_low_bits,
+        as_png,
+        as_turned_png,
+        as_white_is_zero,
+        as_turned_tiff,
+    ],
 )
 def test_a_scene_is_the_same_in_every_unit_and_container(
     seed: int, store: Callable[[np.ndarray, Rng], bytes]
@@ -129,6 +157,18 @@ def test_pixels_without_data_do_not_count_however_they_are_marked(seed: int) -> 
         with collect_notes() as notes:
             assert np.abs(prepared(tiff(marked, rng)) - reference).max() <= 1
         assert [note.code for note in notes] == ["guessed"]
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_a_palette_shows_the_same_as_the_grey_values_it_stands_for(seed: int) -> None:
+    scene, rng = drawn(seed)
+    grey = expected(scene).astype(np.uint8)[..., 0]
+    order = rng.permutation(256).astype(np.uint8)
+    colours = np.zeros((3, 256), np.uint16)
+    colours[:, order] = np.arange(256) * 257
+    stream = io.BytesIO()
+    tifffile.imwrite(stream, order[grey], photometric="palette", colormap=colours)
+    assert np.array_equal(prepared(stream.getvalue()), expected(grey))
 
 
 @pytest.mark.parametrize("seed", SEEDS)

@@ -1,7 +1,7 @@
-"""What GDAL writes beside the pixels of a TIFF: the value without data, scales and units.
+"""What a TIFF says of its first page's pixels: how they lie, what zero is, marks, scales, units.
 
-Format: GDAL, "GTiff -- GeoTIFF File Format", tags 42112 (GDAL_METADATA, XML) and 42113
-(GDAL_NODATA, a number as text).
+Format: Adobe, "TIFF 6.0"; GDAL, "GTiff -- GeoTIFF File Format", tags 42112 (GDAL_METADATA, XML)
+and 42113 (GDAL_NODATA, a number as text).
 """
 
 from __future__ import annotations
@@ -16,18 +16,17 @@ import tifffile
 from omnivec2.errors import InvalidInputError, UndecodableError
 from omnivec2.preprocess.base import Array
 from omnivec2.preprocess.formats.guards.decoding_guard import undecodable
-from omnivec2.preprocess.formats.measurements.missing_values import usual_mark, without_marks
-from omnivec2.preprocess.notes import NoteCode, note
 
-_METADATA_TAG, _NO_DATA_TAG = 42112, 42113
+_ORIENTATION_TAG, _METADATA_TAG, _NO_DATA_TAG = 274, 42112, 42113
+_WHITE_IS_ZERO, _PALETTE = 0, 3  # of PhotometricInterpretation
 _REDUCED_OR_MASK = 0x1 | 0x4  # bits of NewSubfileType
 _MOST_METADATA = 2**20
 _ITEM = re.compile(r"<Item\s+([^<>]{0,500})>([^<>]{0,500})</Item>")
 _ATTRIBUTE = re.compile(r"(\w+)\s*=\s*\"([^\"]*)\"")
 
 
-@dataclass(frozen=True)
-class GdalTags:
+@dataclass(frozen=True, eq=False)
+class TiffTags:
     """The tags of a TIFF's first page.
 
     Attributes:
@@ -36,6 +35,9 @@ class GdalTags:
         offset: The number that is added after scaling.
         unit: The unit of scaled values, empty if none is stated.
         wavelengths: The wavelengths of the bands as they are written, empty if none are.
+        orientation: The number of the EXIF orientation, 1 to 8.
+        white_is_zero: Whether low values are bright.
+        palette: The colours (red, green, blue; index) of 16 bits that values stand for, or None.
         has_more_pages: Whether a second page follows that is no smaller copy of the first.
     """
 
@@ -44,10 +46,13 @@ class GdalTags:
     offset: float = 0.0
     unit: str = ""
     wavelengths: tuple[float, ...] = ()
+    orientation: int = 1
+    white_is_zero: bool = False
+    palette: Array | None = None
     has_more_pages: bool = False
 
 
-def read_gdal_tags(data: bytes) -> GdalTags:
+def read_tiff_tags(data: bytes) -> TiffTags:
     """Read the tags of a TIFF; a file that cannot be read has none.
 
     Raises:
@@ -60,9 +65,11 @@ def read_gdal_tags(data: bytes) -> GdalTags:
                 str(page.tags[code].value) if code in page.tags else ""
                 for code in (_NO_DATA_TAG, _METADATA_TAG)
             ]
+            orientation = page.tags.valueof(_ORIENTATION_TAG, 1)
+            photometric, palette = int(page.photometric), page.colormap
             has_more_pages = _has_more_pages(f)
     except UndecodableError:
-        return GdalTags()
+        return TiffTags()
     no_data, metadata = texts[0].strip(" \0\r\n\t"), texts[1][:_MOST_METADATA]
     items = [(dict(_ATTRIBUTE.findall(a)), t.strip()) for a, t in _ITEM.findall(metadata)]
     roles = {a["role"]: text for a, text in items if "role" in a and a.get("sample", "0") == "0"}
@@ -73,41 +80,17 @@ def read_gdal_tags(data: bytes) -> GdalTags:
         if a.get("name", "").lower() in ("wavelength", "central_wavelength", "center_wavelength")
         and a.get("sample", "").isdecimal()
     )
-    return GdalTags(
+    return TiffTags(
         no_data=_stated_no_data(no_data) if no_data else None,
         scale=_number(roles.get("scale", "")),
         offset=_number(roles.get("offset", "")) or 0.0,
         unit=roles.get("unittype", ""),
         wavelengths=tuple(wave for _, wave in waves),
+        orientation=orientation if orientation in range(1, 9) else 1,
+        white_is_zero=photometric == _WHITE_IS_ZERO,
+        palette=palette if photometric == _PALETTE else None,
         has_more_pages=has_more_pages,
     )
-
-
-def apply_no_data(values: Array, stated: float | None, tags: GdalTags) -> Array:
-    """Put NaN where a picture's pixels hold no data.
-
-    Args:
-        values: The pixels, of any real type.
-        stated: The value that the caller states; it comes before the file's own.
-        tags: The tags of the file.
-
-    Returns:
-        The pixels, as floating point numbers if any of them is missing.
-    """
-    mark = stated if stated is not None else tags.no_data
-    if mark is not None:
-        return without_marks(values, mark)[0]
-    mark = usual_mark(values)
-    if mark is None:
-        return values
-    cleaned, count = without_marks(values, mark)
-    note(
-        NoteCode.GUESSED,
-        f"pixels of the value {mark:g} were taken as having no data (nodata), though the file "
-        "does not say so; state no_data in the parameters, or write the GDAL_NODATA tag",
-        count=count,
-    )
-    return cleaned
 
 
 def _has_more_pages(file: tifffile.TiffFile) -> bool:

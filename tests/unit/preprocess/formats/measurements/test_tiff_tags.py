@@ -7,12 +7,7 @@ import pytest
 import tifffile
 
 from omnivec2.errors import InvalidInputError
-from omnivec2.preprocess.formats.measurements.gdal_tags import (
-    GdalTags,
-    apply_no_data,
-    read_gdal_tags,
-)
-from omnivec2.preprocess.notes import collect_notes
+from omnivec2.preprocess.formats.measurements.tiff_tags import read_tiff_tags
 
 PICTURE = np.array([[300, 301], [302, -9999]], np.int16)
 
@@ -35,12 +30,12 @@ def tiff(no_data: str | None = None, metadata: str | None = None, pages: int = 1
 )
 @pytest.mark.filterwarnings("ignore")
 def test_the_value_without_data_is_read(text: str | None, value: float | None) -> None:
-    assert read_gdal_tags(tiff(text)).no_data == value
+    assert read_tiff_tags(tiff(text)).no_data == value
 
 
 def test_a_value_without_data_that_is_no_number_is_refused() -> None:
     with pytest.raises(InvalidInputError, match="nodata tag"):
-        read_gdal_tags(tiff("none"))
+        read_tiff_tags(tiff("none"))
 
 
 def test_scales_units_and_wavelengths_are_read() -> None:
@@ -53,37 +48,44 @@ def test_scales_units_and_wavelengths_are_read() -> None:
         '<Item name="wavelength" sample="0">400</Item>',
         '<Item name="AREA_OR_POINT">Area</Item>',
     ]
-    tags = read_gdal_tags(tiff(metadata=f"<GDALMetadata>{''.join(items)}</GDALMetadata>"))
+    tags = read_tiff_tags(tiff(metadata=f"<GDALMetadata>{''.join(items)}</GDALMetadata>"))
     assert (tags.scale, tags.offset, tags.unit) == (0.01, -273.15, "m")
     assert tags.wavelengths == (400, 500)
 
 
 def test_a_second_page_is_seen_unless_it_is_a_smaller_copy() -> None:
-    assert not read_gdal_tags(tiff()).has_more_pages
-    assert read_gdal_tags(tiff(pages=3)).has_more_pages
+    assert not read_tiff_tags(tiff()).has_more_pages
+    assert read_tiff_tags(tiff(pages=3)).has_more_pages
     stream = io.BytesIO()
     with tifffile.TiffWriter(stream) as file:
         file.write(PICTURE, metadata=None)
         file.write(PICTURE[:1], subfiletype=1, metadata=None)
-    assert not read_gdal_tags(stream.getvalue()).has_more_pages
+    assert not read_tiff_tags(stream.getvalue()).has_more_pages
 
 
 @pytest.mark.parametrize("data", [b"", b"II*\0", b"no tiff"])
 def test_what_is_no_tiff_has_no_tags(data: bytes) -> None:
-    assert read_gdal_tags(data) == GdalTags()
+    tags = read_tiff_tags(data)
+    assert (tags.no_data, tags.scale, tags.orientation, tags.palette) == (None, None, 1, None)
 
 
-def test_stated_values_come_before_the_files_and_both_before_a_guess() -> None:
-    picture = np.array([[1, 2], [3, -9999]], np.float32)
-    nan = np.isnan
-    with collect_notes() as notes:
-        assert nan(apply_no_data(picture, 1, GdalTags(no_data=2))).tolist() == [
-            [True, False], [False, False],
-        ]  # fmt: skip
-        assert nan(apply_no_data(picture, None, GdalTags(no_data=2)))[0, 1]
-    assert not len(notes)
-    with collect_notes() as notes:
-        assert nan(apply_no_data(picture, None, GdalTags()))[1, 1]
-    assert [note.code for note in notes] == ["guessed"]
-    plain = np.array([[1, 2]], np.uint16)
-    assert apply_no_data(plain, None, GdalTags()) is plain
+@pytest.mark.parametrize("orientation", [0, 1, 6, 8, 9])
+def test_the_orientation_is_read_if_there_is_such_a_one(orientation: int) -> None:
+    stream = io.BytesIO()
+    tifffile.imwrite(
+        stream, PICTURE, metadata=None, extratags=[(274, "H", 1, orientation, True)]
+    )  # fmt: skip
+    expected = orientation if orientation in range(1, 9) else 1
+    assert read_tiff_tags(stream.getvalue()).orientation == expected
+
+
+def test_what_zero_and_indices_stand_for_is_read() -> None:
+    stream = io.BytesIO()
+    tifffile.imwrite(stream, PICTURE, photometric="miniswhite")
+    assert read_tiff_tags(stream.getvalue()).white_is_zero
+    colours = np.arange(3 * 256, dtype=np.uint16).reshape(3, 256)
+    stream = io.BytesIO()
+    tifffile.imwrite(stream, PICTURE.astype(np.uint8), photometric="palette", colormap=colours)
+    palette = read_tiff_tags(stream.getvalue()).palette
+    assert palette is not None
+    np.testing.assert_array_equal(palette, colours)
