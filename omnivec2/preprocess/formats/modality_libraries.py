@@ -25,7 +25,7 @@ LIBRARIES: Mapping[Modality, tuple[str, ...]] = {
     Modality.XRAY: ("PIL", "imagecodecs", "openjpeg", "pydicom", "pylibjpeg"),
     Modality.INFRARED: ("PIL", "imagecodecs", "tifffile"),
     Modality.IMU: ("pyarrow",),
-    Modality.HYPERSPECTRAL: ("PIL", "imagecodecs", "spectral", "tifffile"),
+    Modality.HYPERSPECTRAL: ("PIL", "imagecodecs", "tifffile"),
 }
 """Modality -> the modules that it imports of its extra."""
 
