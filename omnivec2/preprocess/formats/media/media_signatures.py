@@ -1,0 +1,162 @@
+"""What a recording is, told by its first bytes, whatever it is called."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Final
+
+_GIF_MAGICS = (b"GIF87a", b"GIF89a")
+_EBML_MAGIC = b"\x1a\x45\xdf\xa3"
+_QUICKTIME_BOXES = frozenset({b"ftyp", b"moov", b"mdat", b"wide", b"free", b"skip", b"pnot"})
+_PICTURE_BRANDS: Final = {
+    b"heic": "HEIC picture", b"heix": "HEIC picture", b"hevc": "HEIC sequence",
+    b"hevx": "HEIC sequence", b"mif1": "HEIF picture", b"msf1": "HEIF sequence",
+    b"avif": "AVIF picture", b"avis": "AVIF sequence", b"crx ": "CR3 raw picture",
+}  # fmt: skip
+
+_TS_SYNC = 0x47
+_TS_PACKETS = (188, 192, 204)
+"""Bytes per packet of a transport stream: plain, with a time stamp (AVCHD), with check bytes."""
+_TS_PROOFS = 5
+
+_ID3_HEAD = 10
+_MPEG_SEARCH_BYTES = 8192
+_MPEG_PROOFS = 3
+_MPEG_RATES_HZ = (44_100, 48_000, 32_000)
+_MPEG_KBITS: Final = {
+    # (version 1?, layer) -> kbit/s by index
+    (True, 1): (0, 32, 64, 96, 128, 160, 192, 224, 256, 288, 320, 352, 384, 416, 448),
+    (True, 2): (0, 32, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320, 384),
+    (True, 3): (0, 32, 40, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320),
+    (False, 1): (0, 32, 48, 56, 64, 80, 96, 112, 128, 144, 160, 176, 192, 224, 256),
+    (False, 2): (0, 8, 16, 24, 32, 40, 48, 56, 64, 80, 96, 112, 128, 144, 160),
+    (False, 3): (0, 8, 16, 24, 32, 40, 48, 56, 64, 80, 96, 112, 128, 144, 160),
+}
+
+_PREFIXES: Final = (
+    (b"fLaC", "FLAC"), (b"OggS", "OGG"), (b".snd", "AU"), (b"caff", "CAF"),
+    (b"riff\x2e\x91\xcf\x11\xa5\xd6\x28\xdb", "W64"), (b"#!AMR", "AMR"),
+    (b"\x30\x26\xb2\x75\x8e\x66\xcf\x11", "WMA"), (b"\x00\x00\x01\xba", "MPEG-PS"),
+    *((magic, "GIF") for magic in _GIF_MAGICS),
+)  # fmt: skip
+_RIFF_KINDS: Final = {b"WAVE": "WAV", b"AVI ": "AVI"}
+
+_OTHER_PREFIXES: Final = (
+    (b"FLV", "Flash video (FLV)"), (b"\x06\x0e\x2b\x34\x02\x05", "MXF"),
+    (b".RMF", "RealMedia"), (b".ra\xfd", "RealAudio"), (b"YUV4MPEG2", "Y4M video"),
+    (b"\x00\x00\x01\xb3", "a bare MPEG video stream"),
+    (b"\x00\x00\x00\x01\x67", "a bare H.264 stream"), (b"\x00\x00\x01\x67", "a bare H.264 stream"),
+    (b"\x00\x00\x00\x01\x09", "a bare H.264 stream"),
+    (b"\x00\x00\x00\x01\x40", "a bare HEVC stream"),
+    (b"\x0b\x77", "AC-3"), (b"\x7f\xfe\x80\x01", "DTS"), (b"MAC ", "Monkey's Audio"),
+    (b"wvpk", "WavPack"), (b"TTA1", "TTA"), (b"MPCK", "Musepack"), (b"MP+", "Musepack"),
+    (b"DSD ", "DSD (DSF)"), (b"FRM8", "DSD (DFF)"), (b"MThd", "MIDI, which holds no sound"),
+    (b"Creative Voice File", "VOC"), (b"NIST_1A", "NIST Sphere"), (b"ADIF", "AAC (ADIF)"),
+    (b"\x89PNG", "PNG picture"), (b"\xff\xd8\xff", "JPEG picture"),
+    (b"%PDF", "PDF document"), (b"PK\x03\x04", "ZIP archive"), (b"\x1f\x8b", "gzip archive"),
+    (b"#EXTM3U", "a playlist, which holds only addresses"),
+)  # fmt: skip
+
+
+def container_of(data: bytes) -> str | None:
+    """Return the name of a recording's container, such as ``"WAV"`` or ``"MP4"``.
+
+    Returns:
+        MP4, MOV, WebM (also for Matroska), AVI, GIF, MPEG-TS, MPEG-PS, WAV, FLAC, OGG, MP3, AAC,
+        AIFF, AU, CAF, W64, AMR or WMA; None for anything else.
+    """
+    for magic, name in _PREFIXES:
+        if data.startswith(magic):
+            return name
+    if data[:4] in (b"RIFF", b"RIFX", b"RF64", b"BW64"):
+        return _RIFF_KINDS.get(data[8:12])
+    if data[:4] == b"FORM" and data[8:12] in (b"AIFF", b"AIFC"):
+        return "AIFF"
+    if data.startswith(_EBML_MAGIC):
+        return "WebM"
+    if data[4:8] in _QUICKTIME_BOXES:
+        if data[4:8] != b"ftyp" or data[8:12] == b"qt  ":
+            return "MOV"
+        return None if data[8:12] in _PICTURE_BRANDS else "MP4"
+    if _is_transport_stream(data):
+        return "MPEG-TS"
+    return _tagged_or_bare_sound(data)
+
+
+def unsupported_format(data: bytes) -> str | None:
+    """Return what a file is that no reader here takes, in words; None if it is not known."""
+    if data[:4] == b"RIFF" and data[8:12] == b"WEBP":
+        return "WebP picture"
+    if data[4:8] == b"ftyp":
+        return _PICTURE_BRANDS.get(data[8:12])
+    return next((name for magic, name in _OTHER_PREFIXES if data.startswith(magic)), None)
+
+
+def id3_end(data: bytes) -> int:
+    """Return the length of the ID3v2 tags in front of a recording; 0 if there are none."""
+    at = 0
+    while data[at : at + 3] == b"ID3" and at + _ID3_HEAD <= len(data):
+        sizes = data[at + 6 : at + _ID3_HEAD]  # seven bits each
+        if max(sizes) > 0x7F:
+            break
+        length = sum(size << shift for size, shift in zip(sizes, (21, 14, 7, 0), strict=True))
+        footer = _ID3_HEAD if data[at + 5] & 0x10 else 0
+        at += _ID3_HEAD + length + footer
+    return min(at, len(data))
+
+
+def _tagged_or_bare_sound(data: bytes) -> str | None:
+    """Return the kind of a file without a container: frames, perhaps with ID3 tags in front."""
+    if data[:3] == b"ID3":
+        behind = data[id3_end(data) :].lstrip(b"\0")[:64]
+        known = container_of(behind) if behind and behind[:3] != b"ID3" else None
+        return known or "MP3"
+    if len(data) > 1 and data[0] == 0xFF:
+        if data[1] & 0xF6 == 0xF0:  # ADTS: a sync word of 12 bits, layer 0
+            return "AAC"
+        if data[1] & 0xE0 == 0xE0:
+            return "MP3"
+    # A stream that was picked up in the middle of a frame; pictures hold such bytes by chance.
+    if unsupported_format(data) is None and any(_mpeg_frames(data)):
+        return "MP3"
+    return None
+
+
+def _mpeg_frames(data: bytes) -> Iterator[bool]:
+    """Yield whether several MPEG frames follow each other, for every place where one may start."""
+    at = data.find(b"\xff", 0, _MPEG_SEARCH_BYTES)
+    while at >= 0:
+        end = at
+        for _ in range(_MPEG_PROOFS):
+            length = _mpeg_frame_bytes(data[end : end + 4])
+            if not length:
+                break
+            end += length
+        else:
+            yield end <= len(data)
+        at = data.find(b"\xff", at + 1, _MPEG_SEARCH_BYTES)
+
+
+def _mpeg_frame_bytes(head: bytes) -> int:
+    """Return the length of an MPEG audio frame from its header; 0 if it is none (ISO 11172-3)."""
+    if len(head) < 4 or head[0] != 0xFF or head[1] & 0xE0 != 0xE0:
+        return 0
+    version, layer = head[1] >> 3 & 3, 4 - (head[1] >> 1 & 3)
+    kbit_index, rate_index, padding = head[2] >> 4, head[2] >> 2 & 3, head[2] >> 1 & 1
+    if version == 1 or layer == 4 or kbit_index in (0, 15) or rate_index == 3:
+        return 0
+    first = version == 3
+    rate = _MPEG_RATES_HZ[rate_index] // (1 if first else 2 if version == 2 else 4)
+    kbits = _MPEG_KBITS[first, layer][kbit_index]
+    if layer == 1:
+        return (12_000 * kbits // rate + padding) * 4
+    return (144_000 if first or layer == 2 else 72_000) * kbits // rate + padding
+
+
+def _is_transport_stream(data: bytes) -> bool:
+    for size in _TS_PACKETS:
+        for offset in (0, 4):
+            places = range(offset, min(len(data), offset + _TS_PROOFS * size), size)
+            if len(places) >= 2 and all(data[at] == _TS_SYNC for at in places):
+                return True
+    return False
