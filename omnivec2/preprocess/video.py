@@ -165,7 +165,7 @@ class VideoPreprocessor(Preprocessor[VideoParameters, Clip | Frames]):
             what = found or unsupported_format(data)
             if what and (media_type is None or media_type in self.media_types):
                 raise UndecodableError(
-                    f"unsupported: the bytes are {what}; if it shows a video, convert it with "
+                    f"unsupported: {what}; expected {self.accepts}; convert it with "
                     "ffmpeg -i INPUT OUTPUT.mp4",
                     field="inputs",
                 )

@@ -118,7 +118,8 @@ def check_all_read(stream: AudioStream | VideoStream, packets: int, kind: str) -
     # An edit list shows some samples and not others: the index has only those that are needed.
     # An AVI counts frames that are left out, too, as the frame before is shown on.
     indexed = _DEMUXERS[kind] in (_ISO, _DEMUXERS["AVI"])
-    stated = sum(e.size > 0 for e in stream.index_entries) if indexed else stream.frames
+    counted = stream.frames if isinstance(stream, VideoStream) else 0  # some count samples
+    stated = sum(e.size > 0 for e in stream.index_entries) if indexed else counted
     if packets < stated:
         raise UndecodableError(
             f"the {kind} file is truncated: {packets} of {stated} packets are present",

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Final
+
+from omnivec2.preprocess.formats.media.mpeg_frames import mpeg_start
 
 _GIF_MAGICS = (b"GIF87a", b"GIF89a")
 _EBML_MAGIC = b"\x1a\x45\xdf\xa3"
@@ -20,19 +21,6 @@ _TS_PACKETS = (188, 192, 204)
 _TS_PROOFS = 5
 
 _ID3_HEAD = 10
-_MPEG_SEARCH_BYTES = 8192
-_MPEG_PROOFS = 3
-_MPEG_RATES_HZ = (44_100, 48_000, 32_000)
-_MPEG_KBITS: Final = {
-    # (version 1?, layer) -> kbit/s by index
-    (True, 1): (0, 32, 64, 96, 128, 160, 192, 224, 256, 288, 320, 352, 384, 416, 448),
-    (True, 2): (0, 32, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320, 384),
-    (True, 3): (0, 32, 40, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320),
-    (False, 1): (0, 32, 48, 56, 64, 80, 96, 112, 128, 144, 160, 176, 192, 224, 256),
-    (False, 2): (0, 8, 16, 24, 32, 40, 48, 56, 64, 80, 96, 112, 128, 144, 160),
-    (False, 3): (0, 8, 16, 24, 32, 40, 48, 56, 64, 80, 96, 112, 128, 144, 160),
-}
-
 _PREFIXES: Final = (
     (b"fLaC", "FLAC"), (b"OggS", "OGG"), (b".snd", "AU"), (b"caff", "CAF"),
     (b"riff\x2e\x91\xcf\x11\xa5\xd6\x28\xdb", "W64"), (b"#!AMR", "AMR"),
@@ -117,40 +105,9 @@ def _tagged_or_bare_sound(data: bytes) -> str | None:
         if data[1] & 0xE0 == 0xE0:
             return "MP3"
     # A stream that was picked up in the middle of a frame; pictures hold such bytes by chance.
-    if unsupported_format(data) is None and any(_mpeg_frames(data)):
+    if unsupported_format(data) is None and mpeg_start(data) is not None:
         return "MP3"
     return None
-
-
-def _mpeg_frames(data: bytes) -> Iterator[bool]:
-    """Yield whether several MPEG frames follow each other, for every place where one may start."""
-    at = data.find(b"\xff", 0, _MPEG_SEARCH_BYTES)
-    while at >= 0:
-        end = at
-        for _ in range(_MPEG_PROOFS):
-            length = _mpeg_frame_bytes(data[end : end + 4])
-            if not length:
-                break
-            end += length
-        else:
-            yield end <= len(data)
-        at = data.find(b"\xff", at + 1, _MPEG_SEARCH_BYTES)
-
-
-def _mpeg_frame_bytes(head: bytes) -> int:
-    """Return the length of an MPEG audio frame from its header; 0 if it is none (ISO 11172-3)."""
-    if len(head) < 4 or head[0] != 0xFF or head[1] & 0xE0 != 0xE0:
-        return 0
-    version, layer = head[1] >> 3 & 3, 4 - (head[1] >> 1 & 3)
-    kbit_index, rate_index, padding = head[2] >> 4, head[2] >> 2 & 3, head[2] >> 1 & 1
-    if version == 1 or layer == 4 or kbit_index in (0, 15) or rate_index == 3:
-        return 0
-    first = version == 3
-    rate = _MPEG_RATES_HZ[rate_index] // (1 if first else 2 if version == 2 else 4)
-    kbits = _MPEG_KBITS[first, layer][kbit_index]
-    if layer == 1:
-        return (12_000 * kbits // rate + padding) * 4
-    return (144_000 if first or layer == 2 else 72_000) * kbits // rate + padding
 
 
 def _is_transport_stream(data: bytes) -> bool:

@@ -6,6 +6,7 @@ an answer about the clip. What lies behind the end of a file, such as a log, doe
 
 from __future__ import annotations
 
+import re
 import struct
 from collections.abc import Callable, Mapping
 from typing import Final
@@ -27,6 +28,11 @@ _TOP_BOXES: Final = frozenset({
 
 _LARGEST_AVI_SIZE = 0x7FF0_0000
 """Larger sizes, and 0, are what recorders leave that could not go back to the header."""
+
+_OGG_PAGE = b"OggS"
+_OGG_HEADER_BYTES = 27
+_FIRST_OGG_PAGE = re.compile(rb"OggS\0[\x02\x06]")
+_LAST_OGG_PAGE = re.compile(rb"OggS\0[\x04\x05]")
 
 _GIF_END, _GIF_PICTURE, _GIF_EXTENSION = 0x3B, 0x2C, 0x21
 _GIF_HEADER_BYTES = 13
@@ -148,10 +154,25 @@ def _end_of_blocks(data: bytes, at: int) -> int | None:
     return None
 
 
+def _end_of_ogg(data: bytes) -> int | None:
+    """Return the file's end if its last page is whole (RFC 3533, 6), and note what is chained."""
+    at = data.rfind(_OGG_PAGE)
+    lacing = at + _OGG_HEADER_BYTES
+    if lacing > len(data):
+        return None
+    sizes = data[lacing : lacing + data[lacing - 1]]
+    end = lacing + data[lacing - 1] + sum(sizes)
+    last = _LAST_OGG_PAGE.search(data)
+    if last is not None and _FIRST_OGG_PAGE.search(data, last.end()) is not None:
+        note(NoteCode.IGNORED, "another recording behind the first in the OGG may not be read")
+    return min(end, len(data)) if end <= len(data) else None
+
+
 _ENDS: Mapping[str, Callable[[bytes], int | None]] = {
     "MP4": _end_of_iso,
     "MOV": _end_of_iso,
     "WebM": _end_of_webm,
     "AVI": _end_of_avi,
     "GIF": _end_of_gif,
+    "OGG": _end_of_ogg,
 }
