@@ -43,7 +43,7 @@ from omnivec2.preprocess.formats.sound.sound_levels import (
     Mixer,
     Samples,
     mixed,
-    note_silence,
+    report_silence,
     to_full_scale,
 )
 from omnivec2.preprocess.formats.sound.sound_reader import SoundFile, open_sound
@@ -187,7 +187,7 @@ class AudioPreprocessor(Preprocessor[AudioParameters, Audio]):
         """
         p = self.parameters
         waveform = self._mono(*native)
-        note_silence(waveform)
+        report_silence(waveform)
         banks = FilterBanks(p.sample_rate, p.mel_bins)
         frames = banks.frames(len(waveform))
         if frames == 0:

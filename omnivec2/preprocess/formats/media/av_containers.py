@@ -59,7 +59,7 @@ def open_container(
     Args:
         data: The file.
         kind: The name of its container.
-        options: FFmpeg's options of the demuxer and its decoders.
+        options: The options of FFmpeg's demuxer and decoders.
 
     Raises:
         TooLargeError: its tables claim too many samples.
@@ -83,7 +83,7 @@ def default_track(tracks: Sequence[StreamT], kind: str, what: str) -> StreamT | 
     Args:
         tracks: The tracks of one type.
         kind: The container's name, for the note.
-        what: What the tracks are, for the note: ``"video"`` or ``"sound"``.
+        what: The word for the tracks in the note: ``"video"`` or ``"sound"``.
 
     Returns:
         The first that is marked as the default one, or the first; cover pictures are none.

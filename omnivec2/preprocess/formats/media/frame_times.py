@@ -46,8 +46,8 @@ class FrameTimes:
 
     Attributes:
         packets: The compressed frames in the order of decoding, from the first key frame on.
-        order: For each frame that is shown, in the order of display, its position in ``packets``.
-        times: For each frame that is shown, the second at which it appears.
+        order: The positions in ``packets`` of the frames that are shown, in the order of display.
+        times: The seconds at which these frames appear.
         end: The second at which the last one disappears.
         stamped: Whether decoded frames are known by their time stamps; else by their order.
         reordered: Whether the order of display is another than that of decoding.
@@ -98,7 +98,7 @@ def read_packets(
         InvalidInputError: there are no frames.
     """
     packets: list[Packet] = []
-    size = read = damaged = 0
+    size = read = shown = damaged = 0
     for packet in opened.demux(stream):
         read += packet.dts is not None or packet.size > 0
         if not packet.size:  # the frame before is shown on, or the file ends
@@ -106,14 +106,15 @@ def read_packets(
         packets.append(packet)
         size += packet.size
         damaged += packet.is_corrupt
-        check_frames(len(packets), limits, kind)
+        shown += not packet.is_discard  # an edit list may show a part of a long recording
+        check_frames(max(shown, 1), limits, kind)
         if size > max_bytes:
             raise TooLargeError(f"the {kind} unpacks to more than it should", field="inputs")
     if damaged and kind not in BROADCAST:
         raise UndecodableError(f"the {kind} file is damaged or truncated", field="inputs")
     if damaged:
         note(NoteCode.REPAIRED, f"packets of the {kind} are damaged", count=damaged)
-    check_frames(len(packets), limits, kind)
+    check_frames(shown, limits, kind)
     check_all_read(stream, read, kind)
     return packets
 

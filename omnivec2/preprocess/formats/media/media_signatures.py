@@ -111,9 +111,11 @@ def _tagged_or_bare_sound(data: bytes) -> str | None:
 
 
 def _is_transport_stream(data: bytes) -> bool:
+    """Whether packets of a transport stream follow each other; the first may be cut."""
     for size in _TS_PACKETS:
-        for offset in (0, 4):
+        for offset in range(size):
             places = range(offset, min(len(data), offset + _TS_PROOFS * size), size)
-            if len(places) >= 2 and all(data[at] == _TS_SYNC for at in places):
+            sure = len(places) == _TS_PROOFS or (offset in (0, 4) and len(places) >= 2)
+            if sure and all(data[at] == _TS_SYNC for at in places):
                 return True
     return False

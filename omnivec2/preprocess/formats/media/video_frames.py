@@ -90,7 +90,7 @@ def runs(video: FrameTimes, wanted: Sequence[int]) -> list[Run]:
         start = starts[number]
         if found and start <= found[-1].last:
             before = found.pop()
-            found.append(Run(before.start, place, before.wanted | {number}))
+            found.append(Run(min(before.start, start), place, before.wanted | {number}))
         else:
             found.append(Run(start, place, frozenset({number})))
     return found

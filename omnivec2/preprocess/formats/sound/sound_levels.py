@@ -79,8 +79,8 @@ def _are_unsigned(samples: Samples) -> bool:
     )
 
 
-def note_silence(samples: Samples) -> None:
-    """Note that a recording, whose mean was removed, holds nothing to hear."""
+def report_silence(samples: Samples) -> None:
+    """Make a note if a recording, whose mean was removed, holds nothing to hear."""
     if samples.size and float(np.abs(samples).max()) < SILENCE:
         note(NoteCode.EMPTY, "the recording is silent: its samples are zero, or all but constant")
 
