@@ -15,7 +15,7 @@ from omnivec2.spec import Modality
 LIBRARIES: Mapping[Modality, tuple[str, ...]] = {
     Modality.IMAGE: ("PIL", "av", "imagecodecs", "tifffile"),
     Modality.VIDEO: ("av", "PIL"),
-    Modality.AUDIO: ("soundfile", "soxr"),
+    Modality.AUDIO: ("av", "soundfile", "soxr"),
     Modality.TEXT: ("tokenizers",),
     Modality.DEPTH: ("PIL", "imagecodecs", "tifffile"),
     Modality.POINTCLOUD: ("fpsample", "laspy", "lazrs", "pypcd4"),
