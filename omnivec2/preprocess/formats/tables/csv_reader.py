@@ -67,4 +67,5 @@ def read_csv(
         raise UndecodableError(str(error), field="inputs") from error
     if last_blank and len(rows[0].cells) == 1:
         note(NoteCode.DROPPED, "blank lines between the rows were left out", count=last_blank)
-    return frame_of_rows(rows, "CSV line", limits, semicolons=delimiter == ";")
+    commas = delimiter != "," or '"' in text
+    return frame_of_rows(rows, "CSV line", commas=commas, semicolons=delimiter == ";")

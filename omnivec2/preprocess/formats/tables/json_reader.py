@@ -54,9 +54,14 @@ def read_json(
     names, columns = _json_columns(value, limits, known, absent_is_null=absent_is_null)
     named = any(names)
     names = [name or f"column {index + 1}" for index, name in enumerate(names)]
-    kept = _without_nested(names, columns, known)
-    arrays = [column_from_json(columns[i], names[i]) for i in kept]
-    return make_frame([names[i] for i in kept], arrays, named=named, text_numbers=text_numbers)
+    try:
+        arrays = [column_from_json(c, name) for name, c in zip(names, columns, strict=True)]
+    except InvalidInputError:
+        # Columns that nobody reads may hold anything.
+        kept = _without_nested(names, columns, known)
+        arrays = [column_from_json(columns[i], names[i]) for i in kept]
+        names = [names[i] for i in kept]
+    return make_frame(names, arrays, named=named, text_numbers=text_numbers)
 
 
 def _json_columns(
@@ -88,6 +93,8 @@ def _note_single_values(
     value: dict[str, Any], lists: dict[str, list[Any]], known: Collection[str]
 ) -> None:
     """Say which entries beside the columns are none; refuse those that are expected to be."""
+    if len(lists) == len(value):
+        return
     wanted = {plain_name(name) for name in known}
     for name in value.keys() - lists.keys():
         if plain_name(name) in wanted:
@@ -103,15 +110,17 @@ def _without_nested(
     names: Sequence[str], columns: Sequence[Sequence[Any]], known: Collection[str]
 ) -> list[int]:
     """Return the positions of the columns that are read: unknown ones of objects are not."""
-    if not known:
-        return list(range(len(names)))
+    kept = list(range(len(names)))
+    nested = [i for i, cells in enumerate(columns) if any(type(c) in (dict, list) for c in cells)]
+    if not known or not nested:
+        return kept
     wanted = {plain_name(name) for name in known}
-    kept = []
-    for index, (name, cells) in enumerate(zip(names, columns, strict=True)):
-        if plain_name(name) in wanted or not any(isinstance(c, dict | list) for c in cells):
-            kept.append(index)
-        else:
-            note(NoteCode.IGNORED, f"column {name!r} holds lists or objects and was not used")
+    for index in nested:
+        if plain_name(names[index]) not in wanted:
+            kept.remove(index)
+            note(
+                NoteCode.IGNORED, f"column {names[index]!r} holds lists or objects and was not used"
+            )
     return kept
 
 

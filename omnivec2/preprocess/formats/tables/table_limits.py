@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 
 import numpy as np
@@ -17,8 +16,8 @@ from omnivec2.spec import Limits
 INDEX_NAMES = frozenset({"", "Unnamed: 0"})
 """The names that a data frame's index has as the first column of a file."""
 
-_INDEX_LEVEL = re.compile(r"__index_level_\d+__")
-"""Its name in Parquet, where it may be any column."""
+_INDEX_LEVEL = "__index_level_"
+"""The start of its name in Parquet, where it may be any column."""
 
 
 def make_frame(
@@ -50,7 +49,7 @@ def make_frame(
 
 
 def _is_index(name: str, position: int) -> bool:
-    return (position == 0 and name in INDEX_NAMES) or _INDEX_LEVEL.fullmatch(name) is not None
+    return (position == 0 and name in INDEX_NAMES) or name.startswith(_INDEX_LEVEL)
 
 
 def _holds_times(column: Array) -> bool:

@@ -102,7 +102,9 @@ class TablePreprocessor(Preprocessor[ParametersT, NativeT]):
         return self._from_frame(read_parquet(data, self.limits), options)
 
     def _from_frame(self, frame: Frame, options: TableOptions) -> NativeT:
-        return self.from_frame(replace(frame, decimal=options.decimal))
+        if options.decimal is not None:
+            frame = replace(frame, decimal=options.decimal)
+        return self.from_frame(frame)
 
     def _decode_json_text(self, data: bytes, charset: str | None) -> NativeT:
         if charset is not None or data[:2] in (b"\xff\xfe", b"\xfe\xff"):

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -26,7 +26,6 @@ from omnivec2.preprocess.formats.tables.values.number_text import (
     is_number_text,
 )
 from omnivec2.preprocess.notes import NoteCode, note
-from omnivec2.spec import Limits
 
 LINE_BREAKS = "its line breaks may be lost: curl needs --data-binary, as -d takes them out"
 
@@ -38,8 +37,7 @@ _LONGEST_UNIT = 16
 _BOOLEANS = frozenset({"true", "false"})
 
 
-@dataclass(frozen=True)
-class Row:
+class Row(NamedTuple):
     """One row: the number of its line or row in the file, and its cells."""
 
     number: int
@@ -47,14 +45,14 @@ class Row:
 
 
 def frame_of_rows(
-    rows: list[Row], source: str, limits: Limits, *, semicolons: bool = False
+    rows: list[Row], source: str, *, commas: bool = True, semicolons: bool = False
 ) -> Frame:
     """Build a frame from the rows of a file, with or without a row of names.
 
     Args:
         rows: The rows in order; missing cells are ``""`` or None.
         source: The word for a row in messages: ``"CSV line"``.
-        limits: The limits on rows and columns.
+        commas: Whether cells may hold commas.
         semicolons: Whether semicolons separate fields, as where decimals follow a comma.
 
     Raises:
@@ -80,8 +78,9 @@ def frame_of_rows(
         rows = rows[1:]
     columns = [list(cells) for cells in zip(*(row.cells for row in rows), strict=True)]
     kept = [i for i, name in enumerate(names) if name or not named or not _is_empty(columns[i])]
+    decimal = _decimal(columns, semicolons=semicolons) if commas else "."
     frame = make_frame([names[i] for i in kept], [_array(columns[i]) for i in kept], named=named)
-    return replace(frame, units=units, decimal_guess=_decimal(columns, semicolons=semicolons))
+    return replace(frame, units=units, decimal_guess=decimal)
 
 
 def looks_like_data(cell: Any) -> bool:
@@ -134,7 +133,7 @@ def _of_equal_length(rows: list[Row], source: str) -> list[Row]:
 def _without_empty_rows(rows: list[Row]) -> list[Row]:
     if rows and len(rows[0].cells) == 1:
         return rows
-    kept = [row for row in rows if not all(map(_is_blank, row.cells))]
+    kept = [row for row in rows if not _is_empty(row.cells)]
     if len(kept) < len(rows):
         note(
             NoteCode.DROPPED,
@@ -207,7 +206,8 @@ def _is_blank(cell: Any) -> bool:
 
 
 def _is_empty(cells: Sequence[Any]) -> bool:
-    return all(map(_is_blank, cells))
+    # Most rows begin with a value.
+    return _is_blank(cells[0]) and all(map(_is_blank, cells))
 
 
 def _array(cells: Sequence[Any]) -> Array:

@@ -42,8 +42,10 @@ def match_names(wanted: Iterable[str], there: Iterable[str]) -> Mapping[str, str
     Returns:
         Wanted name -> the table's name, of those that are found.
     """
-    there = list(there)
+    wanted, there = list(wanted), list(there)
     found = {name: name for name in wanted if name in there}
+    if len(found) == len(wanted):
+        return found
     for key in (plain_name, _plain_without_unit):
         free = [name for name in there if name not in found.values()]
         by_key: dict[str, list[str]] = {}

@@ -51,7 +51,7 @@ def read_xlsx(archive: ZipArchive, limits: Limits, options: TableOptions) -> Fra
         copy = checked_copy(archive, sheet, limits)
         if copy is not None:
             _note_others(sheets, sheet, stated=options.sheet is not None)
-            return frame_of_rows(_rows(copy, sheet), "XLSX row", limits)
+            return frame_of_rows(_rows(copy, sheet), "XLSX row")
     raise InvalidInputError("the workbook is empty: no sheet holds a value", field="inputs")
 
 
