@@ -18,9 +18,11 @@ from omnivec2.preprocess.formats.tables.csv_dialect import (
 from omnivec2.preprocess.formats.tables.frame import Frame
 from omnivec2.preprocess.formats.tables.table_limits import check_columns
 from omnivec2.preprocess.formats.tables.table_options import TableOptions
-from omnivec2.preprocess.formats.tables.table_rows import LINE_BREAKS, Row, frame_of_rows
+from omnivec2.preprocess.formats.tables.table_rows import Row, frame_of_rows
 from omnivec2.preprocess.notes import NoteCode, note
 from omnivec2.spec import Limits
+
+_LINE_BREAKS = "; its line breaks may be lost: curl needs --data-binary, as -d takes them out"
 
 
 def read_csv(
@@ -55,7 +57,7 @@ def read_csv(
             last_blank = blank
             if is_one_line and limits.columns is not None and len(cells) > limits.columns:
                 raise InvalidInputError(
-                    f"the table is one line of {len(cells):,} fields; {LINE_BREAKS}",
+                    f"the table is one line of {len(cells):,} fields{_LINE_BREAKS}",
                     field="inputs",
                 )
             check_columns(len(cells), limits)
@@ -67,5 +69,10 @@ def read_csv(
         raise UndecodableError(str(error), field="inputs") from error
     if last_blank and len(rows[0].cells) == 1:
         note(NoteCode.DROPPED, "blank lines between the rows were left out", count=last_blank)
-    commas = delimiter != "," or '"' in text
-    return frame_of_rows(rows, "CSV line", commas=commas, semicolons=delimiter == ";")
+    return frame_of_rows(
+        rows,
+        "CSV line",
+        commas=delimiter != "," or '"' in text,
+        semicolons=delimiter == ";",
+        hint=_LINE_BREAKS if is_one_line else "",
+    )

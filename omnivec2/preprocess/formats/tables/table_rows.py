@@ -27,8 +27,6 @@ from omnivec2.preprocess.formats.tables.values.number_text import (
 )
 from omnivec2.preprocess.notes import NoteCode, note
 
-LINE_BREAKS = "its line breaks may be lost: curl needs --data-binary, as -d takes them out"
-
 MOST_LINES_ABOVE = 30
 """The most lines above a table that are taken for its title."""
 
@@ -45,7 +43,7 @@ class Row(NamedTuple):
 
 
 def frame_of_rows(
-    rows: list[Row], source: str, *, commas: bool = True, semicolons: bool = False
+    rows: list[Row], source: str, *, commas: bool = True, semicolons: bool = False, hint: str = ""
 ) -> Frame:
     """Build a frame from the rows of a file, with or without a row of names.
 
@@ -54,6 +52,7 @@ def frame_of_rows(
         source: The word for a row in messages: ``"CSV line"``.
         commas: Whether cells may hold commas.
         semicolons: Whether semicolons separate fields, as where decimals follow a comma.
+        hint: The likely cause of a table without rows, for its message.
 
     Raises:
         InvalidInputError: there are no rows, or they differ in length.
@@ -69,9 +68,7 @@ def frame_of_rows(
         names[0] = names[0].lstrip("#").lstrip()
         rows = rows[1:]
     if not rows:
-        raise InvalidInputError(
-            f"the table has a header line and no rows; {LINE_BREAKS}", field="inputs"
-        )
+        raise InvalidInputError(f"the table has a header line and no rows{hint}", field="inputs")
     units: dict[str, str] = {}
     if named and (found := _units(rows)):
         units = {name: unit for name, unit in zip(names, found, strict=True) if unit}

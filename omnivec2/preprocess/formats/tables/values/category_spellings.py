@@ -40,8 +40,8 @@ class SpelledIds:
     Attributes:
         ids: One id per text.
         missing: The number of texts that stand for a missing value.
-        unknown: Text -> how often, of those that no category fits.
-        read_as: Text -> the category that it was taken for by its meaning, not by its spelling.
+        unknown: The texts that no category fits -> how often they stand.
+        read_as: The texts that were read by their meaning -> the category.
     """
 
     ids: list[int]

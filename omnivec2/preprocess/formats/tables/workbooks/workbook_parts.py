@@ -26,7 +26,8 @@ from omnivec2.spec import Limits
 _TEXTS, _STYLES = "xl/sharedStrings.xml", "xl/styles.xml"
 _RELATIONS = "xl/_rels/workbook.xml.rels"
 _KEPT = ("[Content_Types].xml", "_rels/.rels", WORKBOOK, _RELATIONS, _STYLES)
-_REFERENCE = re.compile(r"([A-Z]{1,3})([1-9][0-9]{0,6})", re.IGNORECASE)
+_LETTERS = re.compile(r"[A-Z]{1,3}", re.IGNORECASE)
+_LONGEST_REFERENCE = 10
 _ROW = re.compile(r"[1-9][0-9]{0,6}")
 
 _CELL_BYTES = 32
@@ -48,7 +49,7 @@ def visible_sheets(archive: ZipArchive) -> list[Sheet]:
     paths: dict[str, str] = {}
 
     def relation(name: str, attributes: Attributes) -> None:
-        if name == "Relationship" and attributes.get("Type", "").endswith("/worksheet"):
+        if _local(name) == "Relationship" and attributes.get("Type", "").endswith("/worksheet"):
             target = attributes.get("Target", "")
             path = target[1:] if target.startswith("/") else posixpath.join("xl", target)
             paths[attributes.get("Id", "")] = posixpath.normpath(path)
@@ -56,8 +57,8 @@ def visible_sheets(archive: ZipArchive) -> list[Sheet]:
     found: list[Sheet] = []
 
     def sheet(name: str, attributes: Attributes) -> None:
-        if name == "sheet" and attributes.get("state", "visible") == "visible":
-            ids = (value for key, value in attributes.items() if key.rpartition(":")[2] == "id")
+        if _local(name) == "sheet" and attributes.get("state", "visible") == "visible":
+            ids = (value for key, value in attributes.items() if _local(key) == "id")
             path = paths.get(next(ids, ""))
             if path in archive.names:
                 found.append(Sheet(attributes.get("name", ""), path or ""))
@@ -100,24 +101,31 @@ class _Extent:
         self.cells = 0
         self._lengths, self._left = lengths, limits.decoded_bytes
         self._most_cells = limits.decoded_bytes // _CELL_BYTES
-        self._row = self._column = 0
-        self._first_row = self._last_row = self._first_column = self._last_column = 0
+        self._row = self._first_row = self._last_row = 0
+        # A cell without a reference stands behind the one before it.
+        self._column = 0
+        self._letters: set[str] = set()
+        self._columns: set[int] = set()
+        self._reference: str | None = None
         self._is_shared = self._in_value = False
         self._index = ""
 
     def start(self, name: str, attributes: Attributes) -> None:
         """Follow the rows and cells; a cell counts once it holds a value or a formula."""
-        if name == "row":
-            stated = attributes.get("r")
-            if stated is not None and not _ROW.fullmatch(stated):
-                raise _damaged()
-            self._row, self._column = int(stated) if stated else self._row + 1, 0
-        elif name == "c":
-            self._move(attributes.get("r"))
+        if name == "c":
+            self._reference = attributes.get("r")
+            self._column = self._column + 1 if self._reference is None else 0
             self._is_shared = attributes.get("t") == "s"
         elif name in ("v", "is", "f"):
             self._fill()
             self._in_value, self._index = name == "v" and self._is_shared, ""
+        elif name == "row":
+            stated = attributes.get("r")
+            if stated is not None and not _ROW.fullmatch(stated):
+                raise _damaged()
+            self._row, self._column = int(stated) if stated else self._row + 1, 0
+        elif ":" in name:
+            self.start(_local(name), attributes)
 
     def characters(self, text: str) -> None:
         """Collect the number of a shared text."""
@@ -126,7 +134,7 @@ class _Extent:
 
     def end(self, name: str) -> None:
         """Account for the copy of a shared text."""
-        if name != "v" or not self._in_value:
+        if not self._in_value or _local(name) != "v":
             return
         self._in_value = False
         index = self._index.strip()
@@ -138,27 +146,26 @@ class _Extent:
 
     def rows_and_columns(self) -> tuple[int, int]:
         """Return the size of the rectangle."""
-        return (
-            self._last_row - self._first_row + 1,
-            self._last_column - self._first_column + 1,
-        )
-
-    def _move(self, reference: str | None) -> None:
-        if reference is None:
-            self._column += 1
-        elif found := _REFERENCE.fullmatch(reference):
-            self._row, self._column = int(found.group(2)), _column_number(found.group(1))
-        else:
-            raise _damaged()
+        columns = self._columns | {_column_number(letters) for letters in self._letters}
+        return self._last_row - self._first_row + 1, max(columns) - min(columns) + 1
 
     def _fill(self) -> None:
-        row, column = self._row, self._column
+        row, reference = self._row, self._reference
+        if reference is None:
+            self._columns.add(self._column)
+        else:
+            letters = reference.rstrip("0123456789")
+            digits = reference[len(letters) :]
+            if not digits or len(reference) > _LONGEST_REFERENCE:
+                raise _damaged()
+            self._letters.add(letters)
+            row = self._row = int(digits)
         if not self.cells:
-            self._first_row, self._first_column = row, column
-        self._first_row = min(self._first_row, row)
-        self._last_row = max(self._last_row, row)
-        self._first_column = min(self._first_column, column)
-        self._last_column = max(self._last_column, column)
+            self._first_row = self._last_row = row
+        elif row > self._last_row:
+            self._last_row = row
+        elif row < self._first_row:
+            self._first_row = row
         self.cells += 1
         if self.cells > self._most_cells:
             raise _too_many_cells(self._most_cells)
@@ -167,7 +174,10 @@ class _Extent:
 def _check_sheet(xml: bytes, lengths: list[int], limits: Limits) -> int:
     """Walk a sheet, and return the number of its filled cells."""
     extent = _Extent(lengths, limits)
-    _walk(xml, extent.start, extent.characters if lengths else None, extent.end)
+    if lengths:
+        _walk(xml, extent.start, extent.characters, extent.end)
+    else:
+        _walk(xml, extent.start)
     if not extent.cells:
         return 0
     rows, columns = extent.rows_and_columns()
@@ -185,7 +195,7 @@ def _text_lengths(xml: bytes) -> list[int]:
     lengths: list[int] = []
 
     def start(name: str, attributes: Attributes) -> None:
-        if name == "si":
+        if _local(name) == "si":
             lengths.append(0)
 
     def characters(text: str) -> None:
@@ -202,7 +212,7 @@ def _walk(
     characters: Callable[[str], None] | None = None,
     end: Callable[[str], None] | None = None,
 ) -> None:
-    """Call back for every element, by its name without a prefix, and for texts.
+    """Call back for every element, by its name with any prefix, and for texts.
 
     Raises:
         UndecodableError: the XML is damaged, is not UTF-8, or declares a document type.
@@ -215,18 +225,25 @@ def _walk(
         raise _damaged()
 
     parser.StartDoctypeDeclHandler = refuse
-    parser.StartElementHandler = lambda name, found: start(name.rpartition(":")[2], found)
+    parser.StartElementHandler = start
     if characters is not None:
         parser.CharacterDataHandler = characters
     if end is not None:
-        parser.EndElementHandler = lambda name: end(name.rpartition(":")[2])
+        parser.EndElementHandler = end
     try:
         parser.Parse(xml, True)
     except expat.ExpatError as error:
         raise _damaged() from error
 
 
+def _local(name: str) -> str:
+    """Return a name without its prefix, whatever that stands for: libraries read it so."""
+    return name.rpartition(":")[2]
+
+
 def _column_number(letters: str) -> int:
+    if not _LETTERS.fullmatch(letters):
+        raise _damaged()
     number = 0
     for letter in letters.upper():
         number = number * 26 + ord(letter) - ord("A") + 1
