@@ -19,7 +19,11 @@ from omnivec2.preprocess.base import (
     Prepared,
     input_shape,
 )
-from omnivec2.preprocess.formats.series.series_ids import split_series
+from omnivec2.preprocess.formats.series.series_ids import (
+    has_one_row_each,
+    is_called_id,
+    split_series,
+)
 from omnivec2.preprocess.formats.series.series_json import is_list_of_rows, series_from_json
 from omnivec2.preprocess.formats.series.series_scale import scale_series
 from omnivec2.preprocess.formats.series.series_values import last_values
@@ -130,7 +134,7 @@ class TimeseriesPreprocessor(TablePreprocessor[TimeseriesParameters, Series]):
                     f"series {series.label!r}: {self._too_few(len(values))}", field="inputs"
                 )
             found.append(values)
-            labels += _labels(series.label, names, named=frame.named)
+            labels += _labels(None if alone else series.label, names, named=frame.named)
         return Series(np.concatenate(found, axis=1), tuple(labels))
 
     def prepare(self, native: Series) -> Prepared:
@@ -192,7 +196,7 @@ def _names_of_series(rest: Frame, frame: Frame) -> list[str]:
     names = [name for name in names if name not in counters] or names
     for name in rest.columns:
         if name not in names:
-            reason = "it counts the rows" if name in counters else "it holds no numbers"
+            reason = "it numbers the rows" if name in counters else "it holds no numbers"
             note(
                 NoteCode.IGNORED,
                 f"column {name!r} was not forecast: {reason}",
@@ -202,6 +206,8 @@ def _names_of_series(rest: Frame, frame: Frame) -> list[str]:
 
 
 def _counts_rows(frame: Frame, name: str) -> bool:
+    if is_called_id(name) and has_one_row_each(frame, name):
+        return True
     return name.strip().lower() in _ROW_NAMES and is_counter(frame.numbers(name))
 
 

@@ -75,7 +75,7 @@ def unit_in_name(column: str, channel: str) -> str | None:
     """Return the unit that a column's name states in brackets or behind the axis, if any."""
     kind = channel_kind(channel)
     texts = re.findall(r"[\[(]([^\])]*)[\])]", column)
-    if found := re.search(r"(?:^|[_\W])?[xyzXYZ][_\s\-.]+(\S+)$", column):
+    if found := re.search(r"(?:(?:^|[_\W])[xyz]|[XYZ])[_\s\-.]+(\S+)$", column):
         texts.append(found.group(1))
         texts.append(found.group(1).replace("_", "/"))
     for text in texts:

@@ -6,6 +6,7 @@ from typing import Any
 
 from pydantic import JsonValue
 
+from omnivec2.errors import InvalidInputError
 from omnivec2.preprocess.notes import NoteCode, note
 
 _AXES = ("x", "y", "z")
@@ -18,6 +19,9 @@ def recording_from_json(value: JsonValue, channels: int, window: int) -> JsonVal
         value: The input.
         channels: The number of channels of the head.
         window: The samples that the head reads at least: shorter lists are rows.
+
+    Raises:
+        InvalidInputError: there are long lists, and another number of them than channels.
     """
     count = _length_of_lists(value)
     per_channel = count >= max(window, channels + 2)
@@ -28,6 +32,12 @@ def recording_from_json(value: JsonValue, channels: int, window: int) -> JsonVal
             "not one per sample",
         )
         return [list(row) for row in zip(*_lists(value), strict=True)]
+    if per_channel and isinstance(value, list) and len(value) < window:
+        raise InvalidInputError(
+            f"{len(value)} lists of {count:,} numbers are no recording of {channels} channels: "
+            "expected one list per channel, or one per sample",
+            field="inputs",
+        )
     if isinstance(value, dict) and any(_length_of_lists(cells) for cells in value.values()):
         columns: dict[str, JsonValue] = {}
         for name, cells in value.items():

@@ -64,7 +64,7 @@ def sample_times(axis: TimeAxis, signal: FloatColumn) -> tuple[FloatColumn, Rows
             )
             return None
         stamps = stamps / _units_per_second(axis, stamps)
-    _check_restarts(stamps, axis)
+    _check_restarts(stamps, signal, axis)
     if len(np.unique(stamps)) < _SHARED * len(stamps) and _rows_differ(stamps, signal):
         return _spread(stamps, axis), np.arange(len(stamps))
     times, first = np.unique(stamps, return_index=True)
@@ -106,8 +106,8 @@ def _units_per_second(axis: TimeAxis, stamps: FloatColumn) -> float:
     )
 
 
-def _check_restarts(stamps: FloatColumn, axis: TimeAxis) -> None:
-    """Refuse recordings that follow one another and overlap in time."""
+def _check_restarts(stamps: FloatColumn, signal: FloatColumn, axis: TimeAxis) -> None:
+    """Refuse recordings that follow one another and overlap in time; repeated rows may."""
     back = np.flatnonzero(np.diff(stamps) < 0)
     if not 0 < len(back) <= min(_MOST_RESTARTS, len(stamps) // 8):
         return
@@ -115,12 +115,19 @@ def _check_restarts(stamps: FloatColumn, axis: TimeAxis) -> None:
     ends = np.concatenate((back, [len(stamps) - 1]))
     order = np.argsort(stamps[starts])
     overlaps = stamps[starts][order][1:] < stamps[ends][order][:-1]
-    if overlaps.any():
+    if overlaps.any() and not _repeat_first(stamps, signal, int(starts[1])):
         raise InvalidInputError(
             f"the times in {axis.name} start again at row {int(back[0]) + 2}: several recordings "
             "follow one another, or repeat; send one at a time",
             field=f"inputs.{axis.columns[0]}",
         )
+
+
+def _repeat_first(stamps: FloatColumn, signal: FloatColumn, start: int) -> bool:
+    """Whether all rows from ``start`` on are rows before it once more."""
+    places = np.minimum(np.searchsorted(stamps[:start], stamps[start:]), start - 1)
+    same_times = (stamps[:start][places] == stamps[start:]).all()
+    return bool(same_times and (signal[:start][places] == signal[start:]).all())
 
 
 def _rows_differ(stamps: FloatColumn, signal: FloatColumn) -> bool:

@@ -73,8 +73,8 @@ def split_series(
     if not frame.named or frame.rows < 2:
         return whole
     candidates = [name for name in frame.columns if name not in kept]
-    called = [name for name in candidates if _is_called_id(frame, name)]
-    if called and (times is not None or not _counts_rows(frame, called[0])):
+    called = [name for name in candidates if is_called_id(name) and _may_be_ids(frame, name)]
+    if called and len(candidates) + len(kept) > 1:
         return _split(frame, called[:1])
     if times is None or len(np.unique(times)) == len(times):
         return whole
@@ -82,26 +82,47 @@ def split_series(
     for name in texts:
         if _tells_apart(frame, [name], times):
             return _split(frame, [name])
-    if len(texts) > 1 and _tells_apart(frame, texts[:_MOST_ID_COLUMNS], times):
-        return _split(frame, texts[:_MOST_ID_COLUMNS])
-    most = int(np.unique(times, return_counts=True)[1].max())
-    for name in candidates:
-        if name in texts or (values := _whole_numbers(frame, name)) is None:
-            continue
-        count = len(np.unique(values))
-        idlike = bool(set(name_words(name)) & _ID_WORDS)
-        few = (idlike or count == most) and count <= frame.rows // 3
-        if few and _tells_apart(frame, [name], times):
+    numbers = _numbered_ids(frame, [name for name in candidates if name not in texts], times)
+    for name in numbers:
+        if _tells_apart(frame, [name], times):
             return _split(frame, [name])
+    for several in (texts[:_MOST_ID_COLUMNS], (texts + numbers)[:_MOST_ID_COLUMNS]):
+        if len(several) > 1 and _tells_apart(frame, several, times):
+            return _split(frame, several)
     return whole
 
 
-def _is_called_id(frame: Frame, name: str) -> bool:
+def _numbered_ids(frame: Frame, names: Sequence[str], times: FloatColumn) -> list[str]:
+    """Return columns of few whole numbers that are called like ids, or as many as times repeat."""
+    most = int(np.unique(times, return_counts=True)[1].max())
+    found = []
+    for name in names:
+        if (values := _whole_numbers(frame, name)) is None:
+            continue
+        count = len(np.unique(values))
+        is_like_id = bool(set(name_words(name)) & _ID_WORDS)
+        if (is_like_id or count == most) and 1 < count <= frame.rows // 3:
+            found.append(name)
+    return found
+
+
+def is_called_id(name: str) -> bool:
+    """Whether a column's name is one of those that libraries of time series give ids."""
     plain = "_".join(name_words(name))
     return plain in ID_NAMES or plain.replace("_", "") in ID_NAMES
 
 
-def _counts_rows(frame: Frame, name: str) -> bool:
+def _may_be_ids(frame: Frame, name: str) -> bool:
+    if has_one_row_each(frame, name):
+        return False
+    values = _whole_numbers(frame, name)
+    if values is None:
+        return not frame.is_numeric(name)
+    return len(np.unique(values)) <= frame.rows // 3
+
+
+def has_one_row_each(frame: Frame, name: str) -> bool:
+    """Whether a column has another value in every row: it names rows, not series."""
     labels = _labels(frame, [name])
     return len(set(labels)) == len(labels)
 

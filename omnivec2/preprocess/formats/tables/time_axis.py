@@ -33,6 +33,7 @@ from omnivec2.preprocess.formats.tables.times.time_numbers import (
     are_evenly_spaced,
     calendar_seconds,
     epoch_unit,
+    is_counter,
     named_unit,
     time_name,
 )
@@ -183,8 +184,9 @@ def _guess(frame: Frame, options: TimeOptions, *, evenly: bool) -> TimeAxis | No
 
 
 def _maybe_by_name(frame: Frame, name: str, values: FloatColumn) -> bool:
-    named = frame.named and time_name(name) == "maybe"
-    return named and _is_monotonic(values) and are_evenly_spaced(values)
+    if not frame.named or time_name(name) != "maybe":
+        return False
+    return are_evenly_spaced(values, 0.5 if _is_monotonic(values) else 0.9)
 
 
 def _by_epoch(frame: Frame, name: str, values: FloatColumn) -> bool:
@@ -200,7 +202,8 @@ def _by_epoch(frame: Frame, name: str, values: FloatColumn) -> bool:
 
 def _by_even_steps(frame: Frame, name: str, values: FloatColumn) -> bool:
     del frame, name
-    return _is_monotonic(values) and are_evenly_spaced(values, 0.9)
+    evenly = _is_monotonic(values) and are_evenly_spaced(values, 0.9)
+    return evenly and not is_counter(values)
 
 
 _NUMBER_TESTS: tuple[Callable[[Frame, str, FloatColumn], bool], ...] = (

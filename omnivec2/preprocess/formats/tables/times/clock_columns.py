@@ -38,12 +38,15 @@ class DateParts:
 
 
 def dates_in_parts(frame: Frame) -> DateParts | None:
-    """Read a year and a month, and a day and an hour if they are there, as one time."""
+    """Read years, with a month, a day and an hour if they are there, as one time."""
     parts = _parts(frame)
-    if "year" not in parts or "month" not in parts:
+    if "year" not in parts or not ("month" in parts or _are_years(parts["year"][1])):
         return None
+    if "month" not in parts:
+        parts = {"year": parts["year"]}
     columns = tuple(name for name, _ in parts.values())
-    year, month = parts["year"][1], parts["month"][1]
+    year = parts["year"][1]
+    month = parts["month"][1] if "month" in parts else np.ones(frame.rows)
     day = parts["day"][1] if "day" in parts else np.ones(frame.rows)
     missing = np.isnan(year) | np.isnan(month) | np.isnan(day)
     year, month, day = (np.where(missing, 1.0, part) for part in (year, month, day))
@@ -55,6 +58,12 @@ def dates_in_parts(frame: Frame) -> DateParts | None:
     days = months.astype("datetime64[D]").astype(np.float64) + day - 1
     seconds = np.where(missing, np.nan, days * DAY_S) + _of_day(parts)
     return DateParts(columns, seconds, "hour" in parts)
+
+
+def _are_years(years: FloatColumn) -> bool:
+    """Whether years follow one another, as in a series of them; a repeated one says nothing."""
+    known = np.unique(years[np.isfinite(years)])
+    return len(known) >= 3 and float((np.diff(known) == 1).mean()) >= 0.9
 
 
 def add_clock(

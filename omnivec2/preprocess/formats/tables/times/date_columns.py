@@ -32,7 +32,7 @@ _ISO_START = re.compile(r"\d{4}-\d\d-\d\d([ T]\d\d:\d\d.*)?", re.ASCII)
 _UTC_ENDS = ("Z", "+00:00", " UTC", "+0000")
 
 _EVEN, _UNEVEN = 0.9, 0.6
-"""Shares of the most common distance: at least the first is even, less than the second is not."""
+"""Shares of the time between even steps: from the first on it is even, below the second not."""
 
 
 @dataclass(frozen=True)
@@ -135,10 +135,9 @@ def _days(
     if not valid:
         best = max(readings.values(), key=lambda days: int(np.isfinite(days).sum()))
         return int(where[np.flatnonzero(np.isnan(best))[0]])
-    cell = str(cells[where[0]]).strip()
-    dotted = re.match(r"\d+\.\d", cell) is not None
+    dotted = re.match(r"\s*\d+\.\d", str(cells[where[0]])) is not None
     clock = np.array([part.seconds for part in parts if part is not None])[written]
-    values[where] = _decide(valid, clock, name, cell, dotted=dotted)
+    values[where] = _decide(valid, clock, name, [str(cells[row]) for row in where], dotted=dotted)
     return values
 
 
@@ -179,7 +178,7 @@ def _decide(
     readings: dict[DateOrder, FloatColumn],
     clock: FloatColumn,
     name: str,
-    cell: str,
+    cells: Sequence[str],
     *,
     dotted: bool,
 ) -> FloatColumn:
@@ -194,17 +193,20 @@ def _decide(
     if all(np.array_equal(np.diff(days), np.diff(first)) for days in readings.values()):
         return first
     shares = {key: _evenness(days * DAY_S + clock) for key, days in readings.items()}
+    # The fifth of May says nothing.
+    row = int(np.argmax(readings[keys[0]] != readings[keys[1]]))
+    cell = cells[row].strip()
     best = max(shares, key=lambda key: shares[key])
     others = [share for key, share in shares.items() if key != best]
     if shares[best] >= _EVEN and max(others) < _UNEVEN:
         note(
             NoteCode.GUESSED,
-            f"dates such as {cell!r} are read as {_spelled(readings[best][0])}, which makes the "
+            f"dates such as {cell!r} are read as {_spelled(readings[best][row])}, which makes the "
             "times evenly spaced; write dates as 2024-12-31, or state date_order",
             field=f"inputs.{name}",
         )
         return readings[best]
-    ways = " or ".join(f"{_spelled(days[0])} ({key!r})" for key, days in readings.items())
+    ways = " or ".join(f"{_spelled(days[row])} ({key!r})" for key, days in readings.items())
     raise InvalidInputError(
         f"column {name!r}: the date {cell!r} may be {ways}, and no other row decides; write "
         "dates as 2024-12-31, or state the order in parameters.date_order",
@@ -213,12 +215,17 @@ def _decide(
 
 
 def _evenness(seconds: FloatColumn) -> float:
-    """Return the share of the most common distance; months are equally long here."""
+    """Return how much of the time from the first to the last row lies between even steps.
+
+    Months are equally long here.
+    """
     steps = np.diff(np.unique(seconds)) / DAY_S
     if len(steps) < 3:
         return 0.0
     steps = np.where((steps >= 28) & (steps <= 31), 30.0, np.round(steps, 6))
-    return float(np.unique(steps, return_counts=True)[1].max() / len(steps))
+    kinds, counts = np.unique(steps, return_counts=True)
+    most = int(counts.argmax())
+    return float(kinds[most] * counts[most] / steps.sum())
 
 
 def _spelled(days: float) -> str:

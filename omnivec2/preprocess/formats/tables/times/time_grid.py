@@ -17,11 +17,15 @@ from omnivec2.preprocess.formats.tables.times.date_columns import DAY_S
 _SAME_STEP = 0.05
 """Steps that differ by less (relative) are the same: clocks drift, and summer time begins."""
 
-_JITTER = 0.25
-"""The farthest that a time may lie off its place on a grid, as a share of a step."""
-
-_FAR = 2.0
+_FAR = 3.0
 """Times between rows that are farther apart, in steps, count as missing."""
+
+_ROUND_STEPS_S = (
+    *(0.001, 0.01, 0.02, 0.05, 0.1, 0.2, 0.25, 0.5, 1.0, 2.0, 5.0, 10.0, 15.0, 20.0, 30.0),
+    *(60.0, 120.0, 180.0, 300.0, 600.0, 720.0, 900.0, 1200.0, 1800.0, 3600.0, 7200.0, 10_800.0),
+    *(14_400.0, 21_600.0, 28_800.0, 43_200.0, 86_400.0, 604_800.0),
+)
+"""The usual intervals of loggers, of which irregular rows mostly are jittered forms."""
 
 _UNIT_NAMES = (("day", DAY_S), ("hour", 3600.0), ("minute", 60.0))
 
@@ -72,9 +76,7 @@ def find_grid(times: FloatColumn, *, dated: bool) -> Grid:
     off = np.abs(steps / typical - counts)
     if counts.min() >= 1 and off.max() <= _SAME_STEP:
         return _whole_places(counts, _spelled(typical))
-    if counts.min() >= 1 and off.max() <= _JITTER:
-        # A logger that is a little late or early at every row keeps its mean distance.
-        typical = float(times[-1] - times[0]) / float(counts.sum())
+    typical = _irregular_step(steps)
     return Grid((times - times[-1]) / typical, "irregular", _spelled(typical))
 
 
@@ -119,6 +121,19 @@ def _typical(steps: FloatColumn) -> float:
     if counts[most] >= 0.5 * len(steps) and kinds[most] > 0:
         return float(kinds[most])
     return float(np.median(steps))
+
+
+def _irregular_step(steps: FloatColumn) -> float:
+    """Return the step of a grid for rows that lie on none.
+
+    A logger that is late or early keeps its mean distance; events without any rhythm are as far
+    apart on the grid as they are on average.
+    """
+    median = float(np.median(steps))
+    regular = steps[np.abs(steps - median) <= 0.5 * median]
+    mean = float(regular.mean() if 2 * len(regular) > len(steps) else steps.mean())
+    nearest = min(_ROUND_STEPS_S, key=lambda step: abs(step / mean - 1))
+    return nearest if abs(nearest / mean - 1) < _SAME_STEP else mean
 
 
 def _whole_places(counts: FloatColumn, step: str) -> Grid:

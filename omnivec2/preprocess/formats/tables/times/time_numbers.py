@@ -80,7 +80,9 @@ def time_name(name: str) -> Literal["surely", "maybe", "no"]:
     ``"maybe"``: one of them does, as in ``response_time``, or it is the letter t.
     """
     words = [word for word in name_words(name) if not word.isdigit()]
-    if words in (["t"], ["dt"], ["when"], ["date", "of", "birth"]):
+    if words[:1] == ["t"] and len(words) == 2 and words[1] in _UNIT_OF:
+        return "surely"
+    if words in (["t"], ["dt"], ["when"]):
         return "maybe"
     if not any(word in _TIME_WORDS for word in words):
         spelled = [_UNIT_OF[word] for word in words if word in _SPELLED_UNITS]
