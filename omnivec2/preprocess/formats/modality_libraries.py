@@ -19,12 +19,12 @@ LIBRARIES: Mapping[Modality, tuple[str, ...]] = {
     Modality.TEXT: ("tokenizers",),
     Modality.DEPTH: ("PIL", "imagecodecs", "tifffile"),
     Modality.POINTCLOUD: ("fpsample", "laspy", "lazrs", "pypcd4"),
-    Modality.TIMESERIES: ("pyarrow",),
-    Modality.TABULAR: ("pyarrow",),
+    Modality.TIMESERIES: ("pyarrow", "python_calamine"),
+    Modality.TABULAR: ("pyarrow", "python_calamine"),
     Modality.GRAPH: ("rdkit",),
     Modality.XRAY: ("PIL", "imagecodecs", "openjpeg", "pydicom", "pylibjpeg"),
     Modality.INFRARED: ("PIL", "imagecodecs", "tifffile"),
-    Modality.IMU: ("pyarrow",),
+    Modality.IMU: ("pyarrow", "python_calamine"),
     Modality.HYPERSPECTRAL: ("PIL", "imagecodecs", "spectral", "tifffile"),
 }
 """Modality -> the modules that it imports of its extra."""

@@ -4,6 +4,7 @@ import pytest
 
 from omnivec2.errors import InvalidInputError, TooLargeError, UndecodableError
 from omnivec2.preprocess.formats.tables.csv_reader import read_csv
+from omnivec2.preprocess.notes import NoteCode, collect_notes
 from omnivec2.spec import Limits
 
 LIMITS = Limits(rows=1_000, columns=20, decoded_bytes=2**20)
@@ -34,9 +35,14 @@ def test_rows_of_another_length_are_refused_with_their_line(line):
         read_csv(f"a,b\n1,2\n{line}\n5,6\n".encode(), LIMITS)
 
 
-def test_columns_of_the_same_name_are_refused():
+def test_columns_of_the_same_name_and_other_values_are_refused_where_they_are_read():
+    with collect_notes() as notes:
+        frame = read_csv(b"a,a,b,b,c\n1,2,3,3,4\n", LIMITS)
+    assert list(frame.columns) == ["b", "c"]
+    assert [(n.code, n.field) for n in notes] == [(NoteCode.IGNORED, "a")]
+    frame.require(["b", "c"])
     with pytest.raises(InvalidInputError, match="two columns are named 'a'"):
-        read_csv(b"a,a\n1,2\n", LIMITS)
+        frame.require(["a"])
 
 
 @pytest.mark.parametrize("data", [b'a,b\n"1,2\n', b'a,b\n"1"x,2\n', b"a\n" + b"9" * 200_000])

@@ -28,4 +28,4 @@ def test_bytes_that_are_no_table_are_undecodable(data):
 
 def test_other_media_types_are_unsupported():
     with pytest.raises(UnsupportedMediaTypeError, match="CSV, Parquet, JSON"):
-        ImuPreprocessor(ImuParameters()).decode(b"x", "application/vnd.ms-excel")
+        ImuPreprocessor(ImuParameters()).decode(b"x", "image/png")
