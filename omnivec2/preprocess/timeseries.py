@@ -19,6 +19,10 @@ from omnivec2.preprocess.base import (
     Prepared,
     input_shape,
 )
+from omnivec2.preprocess.formats.series.series_cells import (
+    columns_of_series,
+    read_series_cells,
+)
 from omnivec2.preprocess.formats.series.series_ids import (
     has_one_row_each,
     is_called_id,
@@ -78,6 +82,7 @@ class TimeseriesPreprocessor(TablePreprocessor[TimeseriesParameters, Series]):
     modality = Modality.TIMESERIES
     parameters_type = TimeseriesParameters
     source_options_type = TimeOptions
+    list_cells = True
     default_limits = Limits(bytes=4 * 2**20, decoded_bytes=64 * 2**20, rows=100_000, columns=128)
 
     @property
@@ -113,11 +118,20 @@ class TimeseriesPreprocessor(TablePreprocessor[TimeseriesParameters, Series]):
             return None
         return super().split(value)
 
+    def decode_json_rows(self, values: list[JsonValue]) -> Series:
+        """Decode JSON Lines: a row of a table in each, or a series as GluonTS writes it."""
+        rewritten = series_from_json(values)
+        if rewritten is not values:
+            return super().decode_json(rewritten)
+        return super().decode_json_rows(values)
+
     def from_frame(self, frame: Frame) -> Series:
         """Find the times and the series, and lay the last values on an even grid of times."""
         wanted = self.parameters.columns
         length = self.parameters.context_length
         frame.require(wanted)
+        if cells := columns_of_series(frame):
+            return Series.of(read_series_cells(frame, cells, wanted, length))
         axis = find_time_axis(frame.without(wanted), stated(TimeOptions))
         rest = frame if axis is None else frame.without(axis.columns)
         times = None if axis is None else axis.seconds

@@ -9,6 +9,7 @@ from pydantic import JsonValue
 
 from omnivec2.errors import InvalidInputError
 from omnivec2.preprocess.base import json_type
+from omnivec2.preprocess.formats.tables.pandas_json import unwrap_table
 from omnivec2.preprocess.formats.tables.time_axis import is_time_text
 from omnivec2.preprocess.formats.tables.times.time_numbers import word_set
 from omnivec2.preprocess.notes import NoteCode, note
@@ -28,6 +29,7 @@ _INDEX = "index"
 
 def series_from_json(value: JsonValue) -> JsonValue:
     """Rewrite the forms that only time series have as columns; others stay as they are."""
+    value = unwrap_table(value)
     if isinstance(value, dict):
         if isinstance(value.get("target"), list):
             return _target(value)

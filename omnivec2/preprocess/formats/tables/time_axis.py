@@ -17,6 +17,7 @@ from pydantic import Field
 
 from omnivec2.errors import InvalidInputError
 from omnivec2.preprocess.formats.tables.frame import MISSING_TEXTS, FloatColumn, Frame
+from omnivec2.preprocess.formats.tables.table_options import TableOptions
 from omnivec2.preprocess.formats.tables.times.clock_columns import add_clock, dates_in_parts
 from omnivec2.preprocess.formats.tables.times.date_columns import (
     DAY_S,
@@ -37,14 +38,14 @@ from omnivec2.preprocess.formats.tables.times.time_numbers import (
     named_unit,
     time_name,
 )
+from omnivec2.preprocess.formats.tables.values.number_text import read_numbers
 from omnivec2.preprocess.notes import NoteCode, note
-from omnivec2.preprocess.source_options import SourceOptions
 
 _HALF_DAY_S = DAY_S / 2
 
 
-class TimeOptions(SourceOptions):
-    """What a caller can state about the times of a table's rows."""
+class TimeOptions(TableOptions):
+    """What a caller can state about a table whose rows have times."""
 
     time_column: str | None = Field(default=None, description="name of the column of times")
     time_unit: TimeUnit | None = Field(default=None, description="unit of times that are numbers")
@@ -170,7 +171,7 @@ def _guess(frame: Frame, options: TimeOptions, *, evenly: bool) -> TimeAxis | No
     """Find a column of numbers that are times by their values, and say so."""
     for accepts in _NUMBER_TESTS[: 3 if evenly else 2]:
         for name in frame.columns:
-            values = _floats(frame.columns[name])
+            values = _floats(frame, name)
             if values is None or not accepts(frame, name, values):
                 continue
             note(
@@ -251,7 +252,7 @@ def _read_named(frame: Frame, name: str, options: TimeOptions) -> TimeAxis:
     column = frame.columns[name]
     if column.dtype.kind == "M":
         return _moments(frame, name)
-    if (values := _floats(column)) is not None:
+    if (values := _floats(frame, name)) is not None:
         return _number_axis(name, values, options)
     found = read_date_column(text_cells(column), name, order=options.date_order)
     if isinstance(found, DateColumn):
@@ -318,19 +319,21 @@ def is_missing(cell: Any) -> bool:
     return cell is None or (isinstance(cell, float) and math.isnan(cell))
 
 
-def _floats(column: npt.NDArray[Any]) -> FloatColumn | None:
+def _floats(frame: Frame, name: str) -> FloatColumn | None:
     """Read a column of numbers of any size; None if it holds something else."""
+    column = frame.columns[name]
     if column.dtype == np.float64:
         return np.asarray(column, np.float64)
     if column.dtype != object:
         return None
-    try:
-        return np.array([np.nan if is_missing(cell) else _float(cell) for cell in column])
-    except ValueError:
+    cells = text_cells(column)
+    if any(isinstance(cell, bool) for cell in cells):
         return None
-
-
-def _float(cell: Any) -> float:
-    if isinstance(cell, bool) or (isinstance(cell, str) and "_" in cell):
-        raise ValueError
-    return float(cell)
+    try:
+        # Decimal commas are left to the slower reader.
+        if "_" not in "".join(cells):
+            return np.array([float(cell) for cell in cells])
+    except (TypeError, ValueError):
+        pass
+    found = read_numbers(cells, frame.decimal, frame.decimal_guess)
+    return found.values if found.wrong is None else None
