@@ -196,6 +196,8 @@ class ImuPreprocessor(TablePreprocessor[ImuParameters, Recording]):
                 f"at least {p.window} ({p.window / p.rate_hz:g} s)",
                 field="inputs",
             )
+        if not np.ptp(signal, axis=0).any():
+            note(NoteCode.EMPTY, "the recording shows nothing: no channel ever changes")
         starts = window_starts(len(signal), p.window, p.max_windows)
         signal = signal.astype(np.float32)
         samples = [{"signal": signal[start : start + p.window]} for start in starts]

@@ -29,7 +29,7 @@ much is read as milliseconds, and so on: the ranges do not overlap."""
 _SLOWEST_S = 2.0
 """Times that can be dates are read as such up to this distance between samples."""
 
-_SHARED = 0.6
+_SHARED = 0.95
 """Time stamps are coarse if there are fewer of them, per row."""
 
 _MOST_RESTARTS = 64

@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from omnivec2.preprocess.formats.tables.frame import FloatColumn, Frame
 from omnivec2.preprocess.formats.tables.times.time_numbers import name_words, word_set
+from omnivec2.preprocess.notes import NoteCode, note
 
 ID_NAMES = word_set(
     "unique_id item_id series_id ts_id tsid series id series_name seriesid itemid uniqueid "
@@ -79,16 +80,20 @@ def split_series(
     if times is None or len(np.unique(times)) == len(times):
         return whole
     texts = [name for name in candidates if _is_category(frame, name)]
-    for name in texts:
-        if _tells_apart(frame, [name], times):
-            return _split(frame, [name])
     numbers = _numbered_ids(frame, [name for name in candidates if name not in texts], times)
-    for name in numbers:
-        if _tells_apart(frame, [name], times):
-            return _split(frame, [name])
-    for several in (texts[:_MOST_ID_COLUMNS], (texts + numbers)[:_MOST_ID_COLUMNS]):
-        if len(several) > 1 and _tells_apart(frame, several, times):
-            return _split(frame, several)
+    combinations = [[name] for name in texts]
+    combinations.append(texts[:_MOST_ID_COLUMNS])
+    combinations += [[name] for name in numbers]
+    combinations.append((texts + numbers)[:_MOST_ID_COLUMNS])
+    for names in combinations:
+        if names and _tells_apart(frame, names, times):
+            note(
+                NoteCode.GUESSED,
+                f"rows with the same time are taken for several series, which "
+                f"{' and '.join(map(repr, names))} tells apart; call the column unique_id",
+                field=f"inputs.{names[0]}",
+            )
+            return _split(frame, names)
     return whole
 
 

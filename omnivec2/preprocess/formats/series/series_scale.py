@@ -22,6 +22,10 @@ _SMALLEST = 1e-2
 """The smallest deviation that is left as it is: the network adds 1e-8 to its square."""
 
 
+_ROUNDING = 4 * float(np.finfo(np.float64).eps)
+"""A deviation that is smaller, relative to the largest value, is that of rounding."""
+
+
 @dataclass(frozen=True)
 class ScaledSeries:
     """A series as the network reads it.
@@ -49,8 +53,10 @@ def scale_series(series: npt.NDArray[np.float64], name: str) -> ScaledSeries:
         series: A float64 array (steps,) of finite numbers.
         name: The name of the series, for notes.
     """
-    first = float(series[0])
-    if (series == first).all():
+    middle = float(series.mean())
+    deviation = float(series.std())
+    largest = float(np.abs(series).max())
+    if deviation <= _ROUNDING * largest:
         note(
             NoteCode.EMPTY,
             f"series {name!r} is constant: its forecast is the same value",
@@ -58,9 +64,7 @@ def scale_series(series: npt.NDArray[np.float64], name: str) -> ScaledSeries:
         )
         # The network divides by the deviation: it needs one.
         steps = np.where(np.arange(len(series)) % 2, -1.0, 1.0)
-        return ScaledSeries(steps.astype(np.float32), first, 0.0)
-    middle = float(series.mean())
-    deviation = float(series.std())
-    if deviation >= _SMALLEST and np.abs(series).max() <= _FARTHEST * deviation:
+        return ScaledSeries(steps.astype(np.float32), float(series[-1]), 0.0)
+    if deviation >= _SMALLEST and largest <= _FARTHEST * deviation:
         return ScaledSeries(series.astype(np.float32))
     return ScaledSeries(((series - middle) / deviation).astype(np.float32), middle, deviation)

@@ -10,7 +10,8 @@ import numpy.typing as npt
 
 from omnivec2.errors import InvalidInputError
 from omnivec2.preprocess.formats.tables.frame import FloatColumn, Frame
-from omnivec2.preprocess.formats.tables.time_axis import TimeAxis, is_missing
+from omnivec2.preprocess.formats.tables.time_axis import TimeAxis
+from omnivec2.preprocess.formats.tables.times.time_cells import is_missing
 from omnivec2.preprocess.formats.tables.times.time_grid import find_grid, lay_on_grid
 from omnivec2.preprocess.notes import NoteCode, note
 

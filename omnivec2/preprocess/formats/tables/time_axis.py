@@ -6,7 +6,6 @@ each way looks at the cells too. Every modality whose rows may have times finds 
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any
@@ -16,7 +15,7 @@ import numpy.typing as npt
 from pydantic import Field
 
 from omnivec2.errors import InvalidInputError
-from omnivec2.preprocess.formats.tables.frame import MISSING_TEXTS, FloatColumn, Frame
+from omnivec2.preprocess.formats.tables.frame import FloatColumn, Frame
 from omnivec2.preprocess.formats.tables.table_options import TableOptions
 from omnivec2.preprocess.formats.tables.times.clock_columns import add_clock, dates_in_parts
 from omnivec2.preprocess.formats.tables.times.date_columns import (
@@ -28,6 +27,11 @@ from omnivec2.preprocess.formats.tables.times.date_columns import (
 from omnivec2.preprocess.formats.tables.times.date_texts import (
     is_time_text as is_time_text,  # noqa: PLC0414 (exported from here too)
 )
+from omnivec2.preprocess.formats.tables.times.time_cells import (
+    floats,
+    holds_time_texts,
+    text_cells,
+)
 from omnivec2.preprocess.formats.tables.times.time_numbers import (
     PER_SECOND,
     TimeUnit,
@@ -38,7 +42,6 @@ from omnivec2.preprocess.formats.tables.times.time_numbers import (
     named_unit,
     time_name,
 )
-from omnivec2.preprocess.formats.tables.values.number_text import read_numbers
 from omnivec2.preprocess.notes import NoteCode, note
 
 _HALF_DAY_S = DAY_S / 2
@@ -148,7 +151,7 @@ def _candidates(frame: Frame, options: TimeOptions) -> Iterator[TimeAxis]:
     moments = [name for name, column in frame.columns.items() if column.dtype.kind == "M"]
     for name in moments:
         yield _moments(frame, name)
-    texts = [name for name in frame.columns if _holds_time_texts(frame, name)]
+    texts = [name for name in frame.columns if holds_time_texts(frame, name)]
     # Names decide between several columns of dates.
     for name in sorted(texts, key=lambda name: time_name(name) != "surely"):
         named = time_name(name) == "surely"
@@ -171,8 +174,10 @@ def _guess(frame: Frame, options: TimeOptions, *, evenly: bool) -> TimeAxis | No
     """Find a column of numbers that are times by their values, and say so."""
     for accepts in _NUMBER_TESTS[: 3 if evenly else 2]:
         for name in frame.columns:
-            values = _floats(frame, name)
+            values = floats(frame, name)
             if values is None or not accepts(frame, name, values):
+                continue
+            if evenly and is_counter(values):
                 continue
             note(
                 NoteCode.GUESSED,
@@ -203,8 +208,7 @@ def _by_epoch(frame: Frame, name: str, values: FloatColumn) -> bool:
 
 def _by_even_steps(frame: Frame, name: str, values: FloatColumn) -> bool:
     del frame, name
-    evenly = _is_monotonic(values) and are_evenly_spaced(values, 0.9)
-    return evenly and not is_counter(values)
+    return _is_monotonic(values) and are_evenly_spaced(values, 0.9)
 
 
 _NUMBER_TESTS: tuple[Callable[[Frame, str, FloatColumn], bool], ...] = (
@@ -226,7 +230,7 @@ def _finish(axis: TimeAxis, frame: Frame, options: TimeOptions) -> TimeAxis:
         times = [
             (name, axis_of_day.values)
             for name in rest.columns
-            if _holds_time_texts(rest, name)
+            if holds_time_texts(rest, name)
             and (axis_of_day := _try_text(rest, name, options)) is not None
             and not axis_of_day.absolute
         ]
@@ -252,7 +256,7 @@ def _read_named(frame: Frame, name: str, options: TimeOptions) -> TimeAxis:
     column = frame.columns[name]
     if column.dtype.kind == "M":
         return _moments(frame, name)
-    if (values := _floats(frame, name)) is not None:
+    if (values := floats(frame, name)) is not None:
         return _number_axis(name, values, options)
     found = read_date_column(text_cells(column), name, order=options.date_order)
     if isinstance(found, DateColumn):
@@ -293,47 +297,3 @@ def _moments(frame: Frame, name: str) -> TimeAxis:
     values[np.isnat(column)] = np.nan
     has_clock = bool((values[np.isfinite(values)] % DAY_S != 0).any())
     return TimeAxis((name,), values, has_clock=has_clock)
-
-
-def text_cells(column: npt.NDArray[Any]) -> list[Any]:
-    """Return the cells of a column of objects, None where a value is missing."""
-    return [None if is_missing(cell) else cell for cell in column.tolist()]
-
-
-def _holds_time_texts(frame: Frame, name: str) -> bool:
-    """Whether the first and the last cell of a column are text that spells a time."""
-    column = frame.columns[name]
-    if column.dtype != object:
-        return False
-    first = next((cell for cell in column if not is_missing(cell)), None)
-    last = next((cell for cell in reversed(column) if not is_missing(cell)), None)
-    return is_time_text(first) and is_time_text(last)
-
-
-def is_missing(cell: Any) -> bool:
-    """Whether a cell of any column holds nothing."""
-    if isinstance(cell, str):
-        return cell.strip().lower() in MISSING_TEXTS
-    if isinstance(cell, np.datetime64):
-        return bool(np.isnat(cell))
-    return cell is None or (isinstance(cell, float) and math.isnan(cell))
-
-
-def _floats(frame: Frame, name: str) -> FloatColumn | None:
-    """Read a column of numbers of any size; None if it holds something else."""
-    column = frame.columns[name]
-    if column.dtype == np.float64:
-        return np.asarray(column, np.float64)
-    if column.dtype != object:
-        return None
-    cells = text_cells(column)
-    if any(isinstance(cell, bool) for cell in cells):
-        return None
-    try:
-        # Decimal commas are left to the slower reader.
-        if "_" not in "".join(cells):
-            return np.array([float(cell) for cell in cells])
-    except (TypeError, ValueError):
-        pass
-    found = read_numbers(cells, frame.decimal, frame.decimal_guess)
-    return found.values if found.wrong is None else None

@@ -9,16 +9,22 @@ import numpy as np
 
 from omnivec2.preprocess.formats.tables.frame import FloatColumn, Frame
 from omnivec2.preprocess.formats.tables.times.date_columns import DAY_S
+from omnivec2.preprocess.formats.tables.times.time_numbers import name_words
 
 _PART_NAMES = {
     "year": "year yr yyyy jahr annee année año anno ano jaar",
     "month": "month mon mo mm monat mois mes mese maand",
     "day": "day dd tag jour dia día giorno dag dayofmonth",
-    "hour": "hour hr hh hours stunde heure hora ora uur he hourending hour_ending hourofday",
+    "hour": "hour hr hh hours stunde heure hora ora uur he hourending hourofday hourbeginning",
     "minute": "minute min minutes mi",
     "second": "second sec seconds",
 }
+_ZONES = frozenset(("utc", "gmt", "cet", "local"))
 _PART_OF = {name: part for part, names in _PART_NAMES.items() for name in names.split()}
+_SLOT_WORDS = frozenset(
+    ("hour", "period", "interval", "slot", "block", "settlement", "sp", "hr", "stunde", "heure")
+)
+_MOST_SLOTS = 1440
 _CLOCK_NAMES = frozenset({"time", "hhmm", "hour", "uhrzeit", "heure", "hora"})
 
 
@@ -85,6 +91,8 @@ def add_clock(
     parts = {key: found for key, found in _parts(frame).items() if key in _CLOCK_SCALES}
     if "hour" in parts:
         return tuple(name for name, _ in parts.values()), dates + _of_day(parts), True
+    if (slots := _slots(dates, frame)) is not None:
+        return (slots[0],), dates + slots[1], True
     for name in frame.columns:
         if name.strip().lower() not in _CLOCK_NAMES or not frame.is_numeric(name):
             continue
@@ -102,6 +110,23 @@ def add_clock(
     return (), dates, False
 
 
+def _slots(dates: FloatColumn, frame: Frame) -> tuple[str, FloatColumn] | None:
+    """Return the column that counts the parts of each day, such as 48 half hours, in seconds."""
+    most = int(np.unique(dates[np.isfinite(dates)], return_counts=True)[1].max(initial=0))
+    if not 1 < most <= _MOST_SLOTS:
+        return None
+    for name in frame.columns:
+        if not _SLOT_WORDS & set(name_words(name)) or not frame.is_numeric(name):
+            continue
+        values = frame.numbers(name)
+        known = values[np.isfinite(values)]
+        if not len(known) or (known != np.floor(known)).any() or known.min() not in (0, 1):
+            continue
+        if len(np.unique(known)) == most == known.max() - known.min() + 1:
+            return name, (values - known.min()) * (DAY_S / most)
+    return None
+
+
 _CLOCK_SCALES = {"hour": 3600.0, "minute": 60.0, "second": 1.0}
 _CLOCK_LIMITS = {"hour": 24, "minute": 59, "second": 60}
 
@@ -117,7 +142,7 @@ def _parts(frame: Frame) -> dict[str, tuple[str, FloatColumn]]:
     if not frame.named:
         return found
     for name in frame.columns:
-        part = _PART_OF.get(name.strip().lower().replace(" ", ""))
+        part = _PART_OF.get("".join(w for w in name_words(name) if w not in _ZONES))
         if part is None or part in found or not frame.is_numeric(name):
             continue
         values = frame.numbers(name)

@@ -96,6 +96,12 @@ _PATTERNS = tuple(
 )
 
 
+_INTERVAL = re.compile(
+    r"(\S.{3,30}?)\s+(?:-|–|—|/|to|bis|until)\s+(.{3,30}\S)|(\d{1,2}:\d{2})[-–](\d{1,2}:\d{2})"
+)
+"""An interval, such as the market time units of electricity; it counts by its start."""
+
+
 class TimeParts(NamedTuple):
     """A text taken apart.
 
@@ -130,6 +136,9 @@ class TimeTexts:
         if not isinstance(cell, str) or len(cell) > MAX_TIME_CHARACTERS:
             return None
         text = cell.strip()
+        if (interval := _INTERVAL.fullmatch(text)) is not None:
+            start, stop = (self.split(end) for end in interval.groups() if end)
+            return start if stop is not None else None
         for pattern in (self._last, *_PATTERNS):
             match = pattern.fullmatch(text)
             if match is not None and (parts := _parts(match.groupdict())) is not None:

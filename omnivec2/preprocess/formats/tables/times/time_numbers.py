@@ -50,6 +50,11 @@ _PLAIN_WORDS = word_set(
 )
 """Words beside a time word in the name of a time column; others make it something else."""
 
+_COUNTED_WORDS = word_set(
+    "day week month quarter year hour minute period step tick cycle interval index idx row round"
+)
+"""Names of columns that may well count the steps of a series."""
+
 _EPOCH_FIRST, _EPOCH_LAST = 9.4e8, 4.2e9
 """The seconds since 1970 of October 1999 and of February 2103."""
 
@@ -83,6 +88,8 @@ def time_name(name: str) -> Literal["surely", "maybe", "no"]:
     if words[:1] == ["t"] and len(words) == 2 and words[1] in _UNIT_OF:
         return "surely"
     if words in (["t"], ["dt"], ["when"]):
+        return "maybe"
+    if len(words) == 1 and words[0].removesuffix("s") in _COUNTED_WORDS:
         return "maybe"
     if not any(word in _TIME_WORDS for word in words):
         spelled = [_UNIT_OF[word] for word in words if word in _SPELLED_UNITS]
