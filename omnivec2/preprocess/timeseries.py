@@ -33,7 +33,7 @@ from omnivec2.preprocess.formats.series.series_scale import scale_series
 from omnivec2.preprocess.formats.series.series_values import last_values
 from omnivec2.preprocess.formats.tables.frame import LARGEST_NUMBER, Frame
 from omnivec2.preprocess.formats.tables.table_preprocessor import TablePreprocessor
-from omnivec2.preprocess.formats.tables.time_axis import TimeOptions, find_time_axis
+from omnivec2.preprocess.formats.tables.time_axis import TimeAxis, TimeOptions, find_time_axis
 from omnivec2.preprocess.formats.tables.times.time_numbers import is_counter
 from omnivec2.preprocess.notes import NoteCode, note
 from omnivec2.preprocess.source_options import stated
@@ -132,7 +132,7 @@ class TimeseriesPreprocessor(TablePreprocessor[TimeseriesParameters, Series]):
         frame.require(wanted)
         if cells := columns_of_series(frame):
             return Series.of(read_series_cells(frame, cells, wanted, length))
-        axis = find_time_axis(frame.without(wanted), stated(TimeOptions))
+        axis = self._times(frame)
         rest = frame if axis is None else frame.without(axis.columns)
         times = None if axis is None else axis.seconds
         split = split_series(rest, times, kept=wanted)
@@ -150,6 +150,13 @@ class TimeseriesPreprocessor(TablePreprocessor[TimeseriesParameters, Series]):
             found.append(values)
             labels += _labels(None if alone else series.label, names, named=frame.named)
         return Series(np.concatenate(found, axis=1), tuple(labels))
+
+    def _times(self, frame: Frame) -> TimeAxis | None:
+        others = frame.without(self.parameters.columns)
+        # The common case: values alone.
+        if len(others.columns) == 1 and not _may_be_times(others):
+            return None
+        return find_time_axis(others, stated(TimeOptions))
 
     def prepare(self, native: Series) -> Prepared:
         """Make one sample per series; gaps are filled by linear interpolation."""
@@ -196,6 +203,10 @@ class TimeseriesPreprocessor(TablePreprocessor[TimeseriesParameters, Series]):
         )
         steps = np.arange(len(series))
         return np.interp(steps, steps[known], series[known])
+
+
+def _may_be_times(frame: Frame) -> bool:
+    return any(column.dtype != np.float64 for column in frame.columns.values())
 
 
 def _names_of_series(rest: Frame, frame: Frame) -> list[str]:

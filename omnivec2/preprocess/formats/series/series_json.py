@@ -29,10 +29,10 @@ _INDEX = "index"
 
 def series_from_json(value: JsonValue) -> JsonValue:
     """Rewrite the forms that only time series have as columns; others stay as they are."""
+    if isinstance(value, dict) and isinstance(value.get("target"), list):
+        return _target(value)
     value = unwrap_table(value)
     if isinstance(value, dict):
-        if isinstance(value.get("target"), list):
-            return _target(value)
         if len(value) > 1 and _is_keyed(value):
             # pandas' Series.to_json(): times or row numbers -> values.
             return {_INDEX: [_key(key) for key in value], "target": list(value.values())}
