@@ -15,10 +15,13 @@ from pyarrow import parquet, types
 from omnivec2.errors import InvalidInputError, TooLargeError, UndecodableError
 from omnivec2.preprocess.base import Array
 from omnivec2.preprocess.formats.tables.frame import Frame
-from omnivec2.preprocess.formats.tables.parquet_sizes import declared_sizes
+from omnivec2.preprocess.formats.tables.parquet_sizes import DeclaredSizes, declared_sizes
 from omnivec2.preprocess.formats.tables.table_limits import check_columns, check_rows, make_frame
 from omnivec2.preprocess.notes import NoteCode, note
 from omnivec2.spec import Limits
+
+_VALUE_BYTES = 8
+"""What a value takes when read; in the file, repeated ones are stored once."""
 
 _DAMAGE_ERRORS = (pa.ArrowException, OSError, UnicodeDecodeError)
 """The errors of pyarrow on damaged files; texts that are not UTF-8 cause the last."""
@@ -37,11 +40,13 @@ def read_parquet(data: bytes, limits: Limits, *, lists: bool = False) -> Frame:
         TooLargeError: the file declares too many rows, columns or bytes.
         InvalidInputError: there are no rows, or no flat columns.
     """
+    sizes = declared_sizes(data, limits.decoded_bytes // _VALUE_BYTES)
     try:
         file = parquet.ParquetFile(pa.BufferReader(data), pre_buffer=False)
         footer = file.metadata
         check_columns(footer.num_columns, limits)
-        _check_sizes(data, footer, limits)
+        check_rows(footer.num_rows, limits)
+        _check_sizes(sizes, limits)
         flat = [
             field
             for field in file.schema_arrow
@@ -72,11 +77,8 @@ def read_parquet(data: bytes, limits: Limits, *, lists: bool = False) -> Frame:
     return make_frame(list(table.column_names), columns, named=True)
 
 
-def _check_sizes(data: bytes, footer: Any, limits: Limits) -> None:
-    check_rows(footer.num_rows, limits)
-    sizes = declared_sizes(data)
-    # Repeated values are stored once, but take 8 bytes each when read.
-    if max(sizes.unpacked_bytes, 8 * sizes.values) > limits.decoded_bytes:
+def _check_sizes(sizes: DeclaredSizes, limits: Limits) -> None:
+    if max(sizes.unpacked_bytes, _VALUE_BYTES * sizes.values) > limits.decoded_bytes:
         raise TooLargeError(
             f"table is larger than {limits.decoded_bytes:,} bytes when decoded", field="inputs"
         )

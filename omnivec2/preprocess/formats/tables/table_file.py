@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 from collections.abc import Collection
 
 from omnivec2.preprocess.formats.guards.archives import GZIP, ZIP
@@ -73,7 +74,10 @@ def table_type(data: bytes) -> str | None:
         return kind
     if unsupported(data) is not None or not looks_like_text(data):
         return None
-    head = data[:1024].removeprefix(b"\xef\xbb\xbf").lstrip()
+    head = data[:1024]
+    if head.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        head = head.decode("utf-16", errors="ignore").encode()
+    head = head.removeprefix(codecs.BOM_UTF8).lstrip()
     return "application/json" if head[:1] in (b"{", b"[") else "text/csv"
 
 

@@ -102,7 +102,9 @@ def _of_equal_length(rows: list[Row], source: str) -> list[Row]:
     if not start:
         return rows
     head, body = rows[start - 1], rows[start:]
-    if len(head.cells) == width - 1 and start == 1:
+    # A line above the names is none of names.
+    is_header = start == 1 and any(map(looks_like_data, body[0].cells))
+    if len(head.cells) == width - 1 and is_header:
         if all(_is_blank(row.cells[-1]) for row in body):
             return [Row(head.number, [*head.cells, ""]), *body]
         note(
@@ -111,7 +113,7 @@ def _of_equal_length(rows: list[Row], source: str) -> list[Row]:
             "row's name",
         )
         return [Row(head.number, ["", *head.cells]), *body]
-    if len(head.cells) == width + 1 and start == 1 and _is_blank(head.cells[-1]):
+    if len(head.cells) == width + 1 and is_header and _is_blank(head.cells[-1]):
         return [Row(head.number, head.cells[:-1]), *body]
     is_above = start <= MOST_LINES_ABOVE and all(len(row.cells) < width for row in rows[:start])
     # One row below shorter ones is rather a row that is too long.

@@ -174,7 +174,7 @@ def are_evenly_spaced(values: FloatColumn, share: float = 0.5) -> bool:
         return False
     unique = np.unique(values)
     steps = np.diff(unique)
-    if len(unique) < 0.5 * len(values) or not len(steps):
+    if len(unique) < max(3, 0.5 * len(values)):
         return False
     typical = float(np.median(steps))
     return bool((np.abs(steps - typical) <= 0.02 * typical).mean() >= share)

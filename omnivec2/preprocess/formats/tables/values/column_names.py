@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from omnivec2.preprocess.formats.tables.values.number_text import UNITS
 
 _BRACKETS = re.compile(r"\s*[(\[{]\s*([^()\[\]{}]*?)\s*[)\]}]\s*$")
-_SUFFIX = re.compile(r"(.*\S)[\s_\-.:/,]+(?:in[\s_]+)?(\S+)$", re.IGNORECASE)
+_SUFFIX = re.compile(r"(\S.*?)(?:[\s_]+in)?[\s_\-.:/,]+([^\s_\-.:,]+)", re.IGNORECASE)
 
 
 def plain_name(name: str) -> str:

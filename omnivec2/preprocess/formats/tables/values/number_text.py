@@ -62,15 +62,18 @@ MISSING_TEXTS = frozenset(
 
 UNITS = frozenset(
     """
-    % ‰ ° °c °f °/s k kelvin g mg kg t lb lbs oz m cm mm µm um nm km mi ft in m/s m/s2 m/s²
+    % ‰ ° °c °f °/s kelvin g mg kg t lb lbs oz m cm mm µm um nm km mi ft in m/s m/s2 m/s²
     m/s^2 cm/s km/h kmh kph mph kn s sec secs ms us µs ns min mins h hr hrs hour hours d day
     days week weeks month months y yr yrs year years w mw kw gw wh kwh mwh gwh j kj mj v mv
     kv a ma ah mah ohm ω hz khz mhz ghz pa hpa kpa mpa bar mbar psi atm mmhg l ml dl m3 m³
     m2 m² ft2 ft² ppm ppb db dba dbm lx lux lm cd rad rad/s mrad deg deg/s dps grad t ut µt
-    mt gauss mgauss n kn nm rpm bpm kcal cal px pcs b kb kib mib gb pct percent
+    mt gauss mgauss n kn nm rpm bpm kcal cal px pcs kb kib mib gb pct percent
     """.split()  # noqa: SIM905
 )
 """The units that may stand behind a number, in lower case."""
+
+_MULTIPLES = frozenset({"M", "K", "B"})
+"""These stand for millions and the like as often as for a unit."""
 
 _CURRENCIES = (
     r"(?:US\$|R\$|A\$|C\$|[€$£¥₹₩₽₺₪฿]|USD|EUR|GBP|JPY|CHF|INR|CNY|RMB|AUD|CAD|NZD|SEK|NOK|DKK|PLN"
@@ -167,7 +170,8 @@ def split_number(text: str) -> NumberText | None:
     if bool(parts["open"]) != bool(parts["close"]) or (parts["sign"] and parts["sign2"]):
         return None
     if parts["unit"] and not parts["currency"]:
-        if unit.lower() not in UNITS and not re.fullmatch(_CURRENCIES, unit):
+        is_unit = unit.lower() in UNITS and unit not in _MULTIPLES
+        if not is_unit and not re.fullmatch(_CURRENCIES, unit):
             return None
     elif parts["unit"]:
         unit += parts["unit"]
