@@ -50,6 +50,8 @@ class TablePreprocessor(Preprocessor[ParametersT, NativeT]):
     takes_tables = True
     text_numbers: ClassVar[bool] = False
     """Whether a JSON string may spell a number."""
+    list_cells: ClassVar[bool] = False
+    """Whether a cell of Parquet may hold a list of numbers."""
 
     @property
     def known_columns(self) -> Collection[str]:
@@ -104,7 +106,7 @@ class TablePreprocessor(Preprocessor[ParametersT, NativeT]):
         # Slow to import, and needed for this format alone.
         from omnivec2.preprocess.formats.tables.parquet_reader import read_parquet
 
-        return self._from_frame(read_parquet(data, self.limits), options)
+        return self._from_frame(read_parquet(data, self.limits, lists=self.list_cells), options)
 
     def _from_frame(self, frame: Frame, options: TableOptions) -> NativeT:
         if options.decimal is not None:
