@@ -176,6 +176,16 @@ class Preprocessor(ABC, Generic[ParametersT, NativeT]):
         """
         return True
 
+    def is_native(self, value: bytes | JsonValue) -> bool:
+        """Whether code that is not Python reads an input, and may crash on one that is hostile.
+
+        True unless a modality knows better.
+
+        Args:
+            value: A file's bytes, or a JSON value.
+        """
+        return True
+
     def split(self, value: JsonValue) -> list[JsonValue] | None:
         """Split a JSON ``inputs`` value into its inputs, or return None if it is a single one.
 

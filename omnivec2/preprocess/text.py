@@ -134,6 +134,10 @@ class TextPreprocessor(Preprocessor[TextParameters, Text]):
         """Return False: a text is its bytes."""
         return False
 
+    def is_native(self, value: bytes | JsonValue) -> bool:
+        """Return False: the tokenizer is given characters that were checked."""
+        return False
+
     def split(self, value: JsonValue) -> list[JsonValue] | None:
         """Split a list of inputs; for a pair head, a list of strings is a single pair."""
         if not isinstance(value, list):
