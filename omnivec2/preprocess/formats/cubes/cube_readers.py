@@ -116,8 +116,8 @@ def read_matlab(data: bytes, limits: Limits, bands: int) -> Cube:
     """Read the numeric variable of a MATLAB 5 file whose shape fits, the largest of several."""
     if data.startswith((_MATLAB_73, _HDF5)):
         raise UndecodableError(
-            "HDF5 files (of MATLAB 7.3, too) are not supported; save with '-v7' or older, as NPY or "
-            "as an ENVI pair in a ZIP",
+            "HDF5 files (of MATLAB 7.3, too) are not supported; save with '-v7' or older, as NPY "
+            "or as an ENVI pair in a ZIP",
             field="inputs",
         )
     if not data.startswith(MATLAB_5):
