@@ -171,6 +171,8 @@ class Frame:
 
     def _number(self, cell: Any, name: str, row: int) -> float:
         if isinstance(cell, str) and not self.text_numbers:
+            if cell.strip().lower() in MISSING_TEXTS:
+                return math.nan
             raise self._bad_cell(name, row, f"the string {_quote(cell)}")
         number = plain_number(cell)
         if number is None:

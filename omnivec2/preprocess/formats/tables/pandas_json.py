@@ -42,8 +42,10 @@ def unwrap_table(value: JsonValue) -> JsonValue:
     """Return the table within an envelope of other servers and clients, such as ``instances``."""
     while isinstance(value, dict) and len(value) == 1:
         name, inner = next(iter(value.items()))
+        if name not in _ENVELOPES:
+            break
         rows = isinstance(inner, list) and any(isinstance(row, dict | list) for row in inner)
-        if name not in _ENVELOPES or not (rows or isinstance(inner, dict)):
+        if not (rows or isinstance(inner, dict)):
             break
         value = inner
     return value
