@@ -7,10 +7,9 @@ import pytest
 
 from omnivec2.errors import InvalidInputError, TooLargeError
 from omnivec2.preprocess import collate, preprocessor_type
+from omnivec2.preprocess.formats.motion.recording_options import UPWARD, ImuOptions
 from omnivec2.preprocess.formats.tables.frame import Frame
 from omnivec2.preprocess.imu import (
-    UPWARD,
-    ImuOptions,
     ImuParameters,
     ImuPreprocessor,
     Recording,
@@ -247,6 +246,17 @@ def test_a_rate_that_is_too_low_is_refused_with_the_rate():
     times = np.arange(400) / 3
     with pytest.raises(InvalidInputError, match="a sampling rate of 3 Hz is too low"):
         small().prepare(Recording(np.ones((400, 2)), times))
+
+
+def test_a_rate_that_no_sensor_has_is_refused():
+    data = csv("time_ns,acc_x,acc_y", np.c_[np.arange(40), np.ones((40, 2))])
+    with pytest.raises(InvalidInputError, match=r"fits no sensor.*another unit"):
+        small().prepare(small().decode(data))
+
+
+def test_infinite_times_are_refused():
+    with pytest.raises(InvalidInputError, match="expected a date or time, got 'inf'"):
+        small().decode(b"time,acc_x,acc_y\n0,1,2\ninf,1,2\n0.02,1,2\n")
 
 
 def test_a_missing_time_is_refused_with_its_row():

@@ -14,7 +14,8 @@ import pytest
 from pyarrow import parquet
 
 from omnivec2.errors import InvalidInputError
-from omnivec2.preprocess.imu import UCI_CHANNELS, ImuOptions, ImuParameters, ImuPreprocessor
+from omnivec2.preprocess.formats.motion.recording_options import ImuOptions
+from omnivec2.preprocess.imu import UCI_CHANNELS, ImuParameters, ImuPreprocessor
 from omnivec2.preprocess.notes import Note, NoteCode, collect_notes
 from omnivec2.preprocess.source_options import SourceOptions, state
 
