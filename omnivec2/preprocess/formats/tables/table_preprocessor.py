@@ -47,6 +47,7 @@ class TablePreprocessor(Preprocessor[ParametersT, NativeT]):
 
     media_types: ClassVar[dict[str, str]] = MEDIA_TYPES
     source_options_type = TableOptions
+    takes_tables = True
     text_numbers: ClassVar[bool] = False
     """Whether a JSON string may spell a number."""
     list_cells: ClassVar[bool] = False
@@ -68,6 +69,10 @@ class TablePreprocessor(Preprocessor[ParametersT, NativeT]):
     def may_expand(self, value: bytes | JsonValue) -> bool:
         """Whether it is a packed file, or a file of any kind within JSON."""
         return may_unpack(value) if isinstance(value, bytes) else isinstance(value, str)
+
+    def is_native(self, value: bytes | JsonValue) -> bool:
+        """Whether it is a binary file; text is read in Python."""
+        return self.may_expand(value)
 
     def decode(self, data: bytes, media_type: str | None = None) -> NativeT:
         """Decode one file; see the base class for errors."""
