@@ -235,6 +235,7 @@ class Gateway:
             self.runtime,
             self.settings.host_workers,
             2 * self.settings.inference_workers,
+            self.settings.max_batch_token_pairs,
         )
         if not plane.heads:
             plane.close()

@@ -13,6 +13,7 @@ the checks of the network's outputs.
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from functools import partial
@@ -72,14 +73,21 @@ class DataPlane:
         chunks_ahead: The number of batches of one input that are under way at the same time:
             enough to keep every worker busy, few enough that a large input is never wholly in
             memory.
+        max_token_pairs: The most pairs of tokens in one call of the runtime with several rows.
 
     Attributes:
         served: The heads of the runtime's models.
     """
 
-    def __init__(self, runtime: Runtime, host_workers: int, chunks_ahead: int = 4) -> None:
+    def __init__(
+        self,
+        runtime: Runtime,
+        host_workers: int,
+        chunks_ahead: int = 4,
+        max_token_pairs: int = sys.maxsize,
+    ) -> None:
         self._host = HostThreads(host_workers)
-        self._inference = MeasuredInference(runtime, self._host, chunks_ahead)
+        self._inference = MeasuredInference(runtime, self._host, chunks_ahead, max_token_pairs)
         self.served = ServedHeads(runtime)
         self._generator = TextGenerator(runtime)
 

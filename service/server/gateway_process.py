@@ -119,6 +119,8 @@ def _serve(
         log_config=None,
         access_log=False,
         server_header=False,
+        # uvicorn would believe any caller of this machine.
+        proxy_headers="FORWARDED_ALLOW_IPS" in os.environ,
         http=protocol_with_limits(settings.max_header_bytes, settings.header_timeout_seconds),
         ws="none",
         timeout_keep_alive=settings.keep_alive_seconds,
