@@ -198,6 +198,11 @@ class Gateway:
         """Add the metrics whose values are read when the metrics are."""
         watch, settings = self.metrics.watch, self.settings
         watch("pending_requests", "Requests being worked on.", lambda: self.admission.requests)
+        watch(
+            "slow_bodies",
+            "Requests whose bodies arrive slowly; not among the pending ones.",
+            lambda: self.admission.arriving.apart,
+        )
         watch("pending_bytes", "Bytes of request bodies held.", lambda: self.admission.bytes)
         watch(
             "wait_seconds",
