@@ -34,6 +34,8 @@ _MEASURE_SECONDS = 0.5
 """The time between two measurements of the event loop's lag and of readiness."""
 _JOIN_POLL_SECONDS = 0.1
 """The time between two checks whether to stop while the models are loaded."""
+_CLOSE_SECONDS = 2.0
+"""The time that host threads have to finish, once the requests they work for have ended."""
 _TRIM_SECONDS = 5.0
 """The time between two trims of the heap: pages that are needed again must be zeroed."""
 _TRIM_BUSY_SECONDS = 20.0
@@ -95,6 +97,7 @@ class Gateway:
         metrics_address: The address of the metrics, if they have a port of their own.
         recorder: The recorder of traces; None if they are off.
         loading: The task that loads the models, once started.
+        leaves_threads: Whether ``close`` has left threads behind that did not finish.
     """
 
     def __init__(
@@ -126,6 +129,8 @@ class Gateway:
         self.metrics_address = ""
         self.recorder = tracing.start()
         self.loading: asyncio.Task[None] | None = None
+        self.leaves_threads = False
+        self._stuck = 0
         self._background: list[asyncio.Task[None]] = []
         self._refreshed = time.monotonic()
         self._add_gauges()
@@ -160,6 +165,9 @@ class Gateway:
         if self._dataplane is None:
             return Health(False, health.detail or self._waiting, health.refused, health.slower)
         refused = {**health.refused, **self._dataplane.served.refused}
+        if self._dataplane.host_threads.is_blocked:
+            detail = "no thread is left to decode inputs: all are stuck in some whose time is over"
+            return Health(False, detail, refused, health.slower)
         return Health(health.ready, health.detail, refused, health.slower)
 
     def start_loading(self) -> None:
@@ -186,9 +194,15 @@ class Gateway:
                 task.cancel()
                 await asyncio.wait((task,))
         if self._dataplane is not None:
-            await asyncio.to_thread(self._dataplane.close)
+            if not await asyncio.to_thread(self._dataplane.close, _CLOSE_SECONDS):
+                _LOG.error("host threads do not finish; they are left behind")
+                self.leaves_threads = True
             self._dataplane = None
-        await self.runtime.close()
+        try:
+            await self.runtime.close()
+        except ModelNotReadyError as error:
+            _LOG.error("the runtime is left behind: %s", error)
+            self.leaves_threads = True
         if self._group_metrics is not None:
             await asyncio.to_thread(self._group_metrics.close)
         if self.recorder is not None:
@@ -209,6 +223,7 @@ class Gateway:
             "Expected wait of a request that arrives now.",
             lambda: self.admission.wait_seconds,
         )
+        watch("stuck_host_threads", "Threads that do not come back from an input.", self._stuck_now)
         for gauge in ("pending_requests", "pending_bytes"):
             self.metrics.limit(gauge, getattr(settings, f"max_{gauge}"))
         watch(
@@ -217,6 +232,9 @@ class Gateway:
             lambda: time.monotonic() - self._refreshed,
         )
         self.metrics.watch_models(lambda: [head.model for head in self._heads()])
+
+    def _stuck_now(self) -> int:
+        return self._dataplane.host_threads.stuck if self._dataplane else 0
 
     def _is_busy(self) -> bool:
         return self.admission.requests > 0
@@ -231,6 +249,9 @@ class Gateway:
             await asyncio.sleep(_MEASURE_SECONDS)
             self.metrics.observe_lag(max(0.0, time.perf_counter() - due))
             self.metrics.set_ready((await self.health()).ready)
+            if (stuck := self._stuck_now()) != self._stuck:
+                self._stuck = stuck
+                _LOG.error("%d host threads are stuck in inputs whose time is over", stuck)
 
     async def _load(self) -> None:
         await self._start()

@@ -183,9 +183,14 @@ class DataPlane:
         heads, outputs = await self._on_served_heads([head], attempt)
         return TensorAnswer(outputs, heads[0].model, timings)
 
-    def close(self) -> None:
-        """Stop the host threads; what they run is finished, what waits is dropped."""
-        self._host.close()
+    @property
+    def host_threads(self) -> HostThreads:
+        """The threads that decode, prepare and post-process."""
+        return self._host
+
+    def close(self, seconds: float = float("inf")) -> bool:
+        """Stop the host threads; see ``HostThreads.close``."""
+        return self._host.close(seconds)
 
     async def _on_served_heads(
         self, heads: Sequence[Head], attempt: Callable[[Sequence[Head]], Awaitable[T]]

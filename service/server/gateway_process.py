@@ -143,9 +143,12 @@ def _serve(
             await asyncio.sleep(_POLL_SECONDS)
         await serving
 
-    with asyncio.Runner(loop_factory=config.get_loop_factory()) as runner:
-        runner.run(run())
-    if server.force_exit:
+    try:
+        with asyncio.Runner(loop_factory=config.get_loop_factory()) as runner:
+            runner.run(run())
+    finally:
+        server.call_off_last_resort()
+    if server.force_exit or gateway.leaves_threads:
         # Threads may still be running, and Python would wait for them.
         logging.shutdown()
         os._exit(1)

@@ -34,6 +34,9 @@ from service.settings import Settings
 
 _LOG = logging.getLogger(__name__)
 
+_CLOSE_SECONDS = 2.0
+"""The time that running batches have to finish. Nobody waits for their answers any more."""
+
 
 class EmbeddedRuntime:
     """Serves a model repository from this process.
@@ -157,11 +160,12 @@ class EmbeddedRuntime:
         return Health(True, "", dict(self._refused), slower)
 
     async def close(self) -> None:
-        """Finish the running batches and free the graphs."""
-        if self._batcher is not None:
-            await asyncio.to_thread(self._batcher.close)
-        self._batcher = None
+        """Finish the running batches and free the graphs; see ``Runtime.close``."""
+        batcher, self._batcher = self._batcher, None
+        finished = batcher is None or await asyncio.to_thread(batcher.close, _CLOSE_SECONDS)
         self._models = {}
+        if not finished:
+            raise ModelNotReadyError(f"a batch did not finish within {_CLOSE_SECONDS:g} s")
         self._graphs.clear()
         self._loader.close()
 
