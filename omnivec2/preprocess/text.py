@@ -24,6 +24,7 @@ from omnivec2.preprocess.base import (
     json_type,
 )
 from omnivec2.preprocess.formats.guards.json_text import decode_utf8, parse_json, unwrap_inputs
+from omnivec2.preprocess.notes import NoteCode, note
 from omnivec2.spec import HeadSpec, Limits, Modality, TensorSpec
 from omnivec2.wordpiece import tokenizer
 
@@ -173,6 +174,13 @@ class TextPreprocessor(Preprocessor[TextParameters, Text]):
             raise TooLargeError(f"text has more than {limit} tokens", field="inputs")
         sample = {n: np.asarray(c, np.int32) for n, c in zip(_NAMES, columns, strict=True)}
         cut = sum(rest.special_tokens_mask.count(0) for rest in encoding.overflowing)
+        if cut:
+            note(
+                NoteCode.CUT,
+                f"the text was cut (truncated) at {self.parameters.max_tokens} tokens: its end was "
+                "not read; send shorter texts, such as its paragraphs",
+                count=cut,
+            )
         return Prepared([sample], {"cut": cut} if cut else {})
 
     def _pair(self, value: JsonValue) -> tuple[str, str]:

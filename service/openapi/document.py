@@ -10,9 +10,11 @@ from fastapi.openapi.utils import get_openapi
 from pydantic import BaseModel, Field, TypeAdapter
 
 from omnivec2 import errors
+from omnivec2.preprocess.notes import NoteCode
 from omnivec2.spec import HeadSpec
 from service.errors import PROBLEM_JSON, status_of
 from service.http.middleware.require_key import API_KEY_HEADER, is_open
+from service.http.notes_header import NOTES_HEADER, STRICT_HEADER
 from service.http.request_forms import JSON, MULTIPART
 from service.http.routes import open_inference
 from service.oip.http_wire import HEADER_LENGTH, WireRequest, WireResponse
@@ -46,6 +48,15 @@ _FAILURES = (
 )
 
 
+class InputNote(BaseModel):
+    """A remark on an input: what was guessed, ignored or cut of it."""
+
+    code: NoteCode
+    field: str | None = Field(default=None, description="part of the request that it is about")
+    count: int = Field(description="how many times it happened: rows, tokens, samples")
+    text: str = Field(description="what was done, and how to avoid it")
+
+
 class Problem(BaseModel):
     """A failure (RFC 9457)."""
 
@@ -57,6 +68,9 @@ class Problem(BaseModel):
     error: str = Field(description="the same as detail, for Hugging Face clients")
     field: str | None = Field(default=None, description="part of the request that is wrong")
     known: list[str] | None = Field(default=None, description="what would have been accepted")
+    notes: list[InputNote] | None = Field(
+        default=None, description="notes on an input that a strict request does not allow"
+    )
 
 
 def build(app: FastAPI, heads: Mapping[str, Head], *, keys: bool = False) -> Json:
@@ -285,6 +299,7 @@ def _request_headers() -> list[Json]:
     return [
         _header("X-Request-ID", "string", "Name of this request; echoed in the response."),
         _header("X-Request-Timeout", "number", "Seconds the answer may take.", exclusiveMinimum=0),
+        _header(STRICT_HEADER, "boolean", "Answer 422 if there are notes on an input."),
         _header("traceparent", "string", "W3C trace context, passed on to Triton."),
     ]
 
@@ -294,6 +309,7 @@ def _response_headers() -> Json:
         "X-Request-ID": "name of the request, as sent or made",
         "X-Model": "model that answered; several are separated by commas",
         "X-Model-Version": "version of its files, likewise",
+        NOTES_HEADER: "what was guessed, ignored or cut of the inputs; only if there is such",
         "Server-Timing": "milliseconds of decode, preprocess, queue, compute, postprocess",
     }
     return {

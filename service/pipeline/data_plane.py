@@ -26,12 +26,13 @@ from omnivec2.errors import (
     InputError,
     InvalidInputError,
     InvalidParameterError,
+    NotedInputError,
     RefusedTensorsError,
     StaleModelError,
 )
 from omnivec2.preprocess import Array
 from service.admission.cost_model import tokens_of, tokens_of_sample
-from service.pipeline.answers import Answer, TensorAnswer, Timings
+from service.pipeline.answers import Answer, RequestNotes, TensorAnswer, Timings
 from service.pipeline.concurrency import gather_or_cancel, in_thread_if_large
 from service.pipeline.host_stages import (
     Head,
@@ -107,6 +108,7 @@ class DataPlane:
         parameters: Mapping[str, JsonValue],
         *,
         batched: bool,
+        notes: RequestNotes | None = None,
     ) -> Answer:
         """Answer the inputs of one request.
 
@@ -115,20 +117,23 @@ class DataPlane:
             inputs: The inputs; at least one.
             parameters: The parameters of the task's family; unknown ones are errors.
             batched: Whether the answer is a list of answers.
+            notes: The notes on the request so far, to be added to.
 
         Raises:
             InputError: An input or a parameter is wrong; ``field`` says which.
+            NotedInputError: There are notes on an input, and they are strict.
             OverloadedError: Too much is waiting.
             ModelNotReadyError: The engine failed.
         """
-        timings = Timings()
+        timings, noted = Timings(), notes or RequestNotes()
 
         async def attempt(heads: Sequence[Head]) -> list[JsonValue]:
             requests = [request_of_head(head, parameters) for head in heads]
-            return await self._answer(requests, inputs, batched, timings)
+            return await self._answer(requests, inputs, batched, timings, noted)
 
         heads, bodies = await self._on_served_heads([head], attempt)
-        return Answer(_to_json(bodies[0]), [head.model for head in heads], timings)
+        models = [head.model for head in heads]
+        return Answer(_to_json(bodies[0]), models, timings, noted.in_order())
 
     async def predict_tasks(
         self,
@@ -137,6 +142,7 @@ class DataPlane:
         parameters: Mapping[str, JsonValue],
         *,
         batched: bool,
+        notes: RequestNotes | None = None,
     ) -> Answer:
         """Answer the inputs of one request with several heads of a modality: task -> answer.
 
@@ -147,19 +153,21 @@ class DataPlane:
             inputs: The inputs; at least one.
             parameters: The parameters for every head, or task -> those for its head.
             batched: Whether the answers are lists of answers.
+            notes: The notes on the request so far, to be added to.
 
         Raises:
             InputError: As for ``predict``, and so are the other errors.
         """
-        timings = Timings()
+        timings, noted = Timings(), notes or RequestNotes()
 
         async def attempt(heads: Sequence[Head]) -> list[JsonValue]:
             requests = requests_of_heads(heads, parameters)
-            return await self._answer(requests, inputs, batched, timings)
+            return await self._answer(requests, inputs, batched, timings, noted)
 
         heads, bodies = await self._on_served_heads(heads, attempt)
         by_task = {head.spec.task: body for head, body in zip(heads, bodies, strict=True)}
-        return Answer(_to_json(by_task), [head.model for head in heads], timings)
+        models = [head.model for head in heads]
+        return Answer(_to_json(by_task), models, timings, noted.in_order())
 
     async def infer_tensors(self, head: Head, read: ReadTensors, nbytes: int) -> TensorAnswer:
         """Run the tensors of one request through a head, without pre- and post-processing.
@@ -239,13 +247,14 @@ class DataPlane:
         inputs: Sequence[RawInput],
         batched: bool,
         timings: Timings,
+        notes: RequestNotes,
     ) -> list[JsonValue]:
         """Return the answer of each head to all inputs."""
         for request in requests:
             check_count(len(inputs), request.head.spec)
         groups = group_by_preprocessing(requests)
         calls = [
-            self._answer_input(group, raw, timings, index if batched else None)
+            self._answer_input(group, raw, timings, notes, index if batched else None)
             for group in groups
             for index, raw in enumerate(inputs)
         ]
@@ -266,7 +275,12 @@ class DataPlane:
         ]
 
     async def _answer_input(
-        self, requests: Sequence[TaskRequest], raw: RawInput, timings: Timings, index: int | None
+        self,
+        requests: Sequence[TaskRequest],
+        raw: RawInput,
+        timings: Timings,
+        notes: RequestNotes,
+        index: int | None,
     ) -> list[JsonValue]:
         """Return the answers of heads with the same pre-processing to one input."""
         try:
@@ -281,13 +295,15 @@ class DataPlane:
             timings.add("decode", prepared.started, prepared.decode_seconds)
             decoded = prepared.started + prepared.decode_seconds
             timings.add("preprocess", decoded, prepared.preprocess_seconds)
+            notes.add(prepared.notes, index)
             REQUEST.get().work.record_tokens(_tokens_of_input(first, prepared))
             heads = [request.head for request in requests]
             outputs = await self._inference.infer_input(heads, prepared, max_rows, timings)
             pairs = zip(requests, outputs, strict=True)
             return [await self._finish(*pair, prepared, timings) for pair in pairs]
         except InputError as error:
-            if index is not None and not isinstance(error, InvalidParameterError):
+            has_own_field = isinstance(error, InvalidParameterError | NotedInputError)
+            if index is not None and not has_own_field:
                 error.field = f"inputs[{index}]{(error.field or '').removeprefix('inputs')}"
             raise
 

@@ -52,7 +52,7 @@ def predict(url: str) -> Any:
 
 def test_files_and_parameters_go_as_a_form() -> None:
     with gateway(200, [1, 2]) as (url, bodies):
-        assert predict(url + "/") == [1, 2]
+        assert predict(url + "/").value == [1, 2]
     (body,) = bodies
     assert body.count(b'name="file"') == 2
     assert b"Content-Type: text/plain\r\n\r\ngood\r\n" in body
