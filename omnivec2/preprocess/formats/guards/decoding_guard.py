@@ -6,6 +6,7 @@ declared sizes are compared with limits before a codec can allocate memory for t
 
 from __future__ import annotations
 
+import errno
 import struct
 import zlib
 from collections.abc import Iterator, Mapping
@@ -13,6 +14,7 @@ from contextlib import contextmanager
 
 from omnivec2.errors import (
     InvalidInputError,
+    ModelNotReadyError,
     TooLargeError,
     UndecodableError,
     UnsupportedMediaTypeError,
@@ -41,6 +43,10 @@ CODEC_ERRORS = (
 They parse untrusted structures in Python, where a wrong byte can cause any of these; none of
 them documents which. ``Warning`` is raised only where warnings are errors.
 """
+
+
+_SYSTEM_FAULTS = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EMFILE, errno.ENFILE})
+"""What the system says of a full disk or of too many open files: no fault of the input."""
 
 
 def format_of(
@@ -81,11 +87,18 @@ def undecodable(kind: str, *also: type[Exception]) -> Iterator[None]:
     Args:
         kind: The expected format, for the message, e.g. ``"PNG"``.
         also: The codec's own errors, if they derive from none of :data:`CODEC_ERRORS`.
+
+    Raises:
+        UndecodableError: The codec failed.
+        ModelNotReadyError: The codec could not open or write a file of its own.
     """
     caught: tuple[type[Exception], ...] = (*CODEC_ERRORS, *also)
     try:
         yield
     except caught as error:
+        if isinstance(error, OSError) and error.errno in _SYSTEM_FAULTS:
+            message = f"the service cannot decode a {kind} now: {error.strerror}"
+            raise ModelNotReadyError(message) from error
         message = f"not a readable {kind} file; it is damaged or truncated"
         raise UndecodableError(message, field="inputs") from error
 
