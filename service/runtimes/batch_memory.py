@@ -6,8 +6,11 @@ of requests say little of that: 32 graphs of 1,500 tokens are 400 kB of JSON and
 
 from __future__ import annotations
 
+import asyncio
 import math
-from collections.abc import Mapping
+from collections import deque
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
 
 from omnivec2.parts import MASK, TRUNK, is_part
 from omnivec2.preprocess import Array
@@ -68,3 +71,59 @@ def tokens_in_head(spec: HeadSpec, inputs: Mapping[str, Array]) -> int:
 def rows_within(token_pairs: int, tokens: int, most: int) -> int:
     """Return how many rows of so many tokens a batch may have: at least 1, at most ``most``."""
     return most if tokens == 0 else max(1, min(most, token_pairs // tokens**2))
+
+
+_SMALL_SHARE = 32
+"""A call of less than one such part of what may be under way passes without a wait: a batch has
+at most as many rows, and short requests must not queue behind long ones."""
+
+
+class MemoryGate:
+    """Bounds what is under way at a server whose batches only know rows; on the event loop only.
+
+    Args:
+        most_pairs: The most pairs of tokens of long calls that are under way at the same time.
+    """
+
+    def __init__(self, most_pairs: int) -> None:
+        self._most = most_pairs
+        self._held = 0
+        self._waiting: deque[tuple[int, asyncio.Future[None]]] = deque()
+
+    @asynccontextmanager
+    async def hold(self, pairs: int) -> AsyncIterator[None]:
+        """Wait until a call of so many pairs may be made, and hold them until it has ended."""
+        if pairs * _SMALL_SHARE <= self._most:
+            yield
+            return
+        pairs = min(pairs, self._most)
+        if self._waiting or self._held + pairs > self._most:
+            await self._wait(pairs)
+        else:
+            self._held += pairs
+        try:
+            yield
+        finally:
+            self._held -= pairs
+            self._admit()
+
+    async def _wait(self, pairs: int) -> None:
+        turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        entry = pairs, turn
+        self._waiting.append(entry)
+        try:
+            await turn
+        except asyncio.CancelledError:
+            if turn.done() and not turn.cancelled():
+                self._held -= pairs
+            elif entry in self._waiting:
+                self._waiting.remove(entry)
+            self._admit()
+            raise
+
+    def _admit(self) -> None:
+        while self._waiting and self._held + self._waiting[0][0] <= self._most:
+            pairs, turn = self._waiting.popleft()
+            if not turn.done():
+                self._held += pairs
+                turn.set_result(None)

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping
 
 import numpy as np
@@ -7,7 +8,7 @@ import pytest
 
 from omnivec2.preprocess import Array
 from omnivec2.spec import TensorSpec
-from service.runtimes.batch_memory import rows_within, tokens_in_graph, tokens_in_head
+from service.runtimes.batch_memory import MemoryGate, rows_within, tokens_in_graph, tokens_in_head
 from tests.support.service_fakes import letters_spec
 
 GRAPH = {
@@ -58,3 +59,52 @@ def test_a_head_without_masks_compares_what_varies_in_length_if_anything_does() 
 )
 def test_the_square_of_their_length_bounds_rows(pairs: int, tokens: int, rows: int) -> None:
     assert rows_within(pairs, tokens, 8) == rows
+
+
+def test_long_calls_wait_for_each_other_and_short_ones_for_nobody() -> None:
+    async def main() -> None:
+        gate = MemoryGate(100)
+        begun: list[int] = []
+        release = asyncio.Event()
+
+        async def call(pairs: int) -> None:
+            async with gate.hold(pairs):
+                begun.append(pairs)
+                await release.wait()
+
+        async def settle() -> None:
+            for _ in range(5):
+                await asyncio.sleep(0)
+
+        calls = [asyncio.create_task(call(pairs)) for pairs in (60, 50, 30, 3, 1000)]
+        await settle()
+        assert begun == [60, 3]
+        calls[1].cancel()
+        await settle()
+        assert begun == [60, 3, 30]
+        release.set()
+        await asyncio.wait(calls)
+        assert begun == [60, 3, 30, 1000]
+        async with asyncio.timeout(1), gate.hold(100):
+            pass
+
+    asyncio.run(main())
+
+
+def test_a_call_that_is_cancelled_as_it_gets_its_turn_holds_nothing() -> None:
+    async def main() -> None:
+        gate = MemoryGate(100)
+
+        async def call() -> None:
+            async with gate.hold(100):
+                pass
+
+        async with gate.hold(100):
+            waiting = asyncio.create_task(call())
+            await asyncio.sleep(0)
+        waiting.cancel()
+        await asyncio.wait((waiting,))
+        async with asyncio.timeout(1), gate.hold(100):
+            pass
+
+    asyncio.run(main())
