@@ -50,6 +50,10 @@ JSON (`{"inputs": …, "parameters": {…}}`) or a form (`file=@…`, repeatable
 and answers in the Hugging Face task schemas. A list of inputs gets a list of answers.
 
 `POST /predict/<modality>?tasks=<task>,<task>` answers the same inputs with several heads.
+
+Every path may also answer 400 (the head of the request is not HTTP/1.1, or ambiguous),
+421 (it is addressed to a host that is not allowed) and 431 (its head, or the trailers of its
+body, are too long). HEAD is answered wherever GET is.
 """
 
 

@@ -146,8 +146,8 @@ guessed, ignored or cut. Callers may ask for it themselves (X-Strict)."""
 
     allowed_hosts: Annotated[tuple[str, ...], NoDecode] = ()
     """Names that requests may be addressed to in ``Host`` (``api.example,*.internal.example``); \
-``*`` allows any. By default any, but only ``localhost`` and addresses while the service listens \
-on a loopback address and needs no key."""
+``*`` allows any. By default any, but only ``localhost``, names without a dot and addresses while \
+the service listens on a loopback address and needs no key."""
 
     cors_origins: Annotated[tuple[str, ...], NoDecode] = ()
     """Origins whose pages may call from a browser (``https://a.example,https://b.example``)."""

@@ -61,7 +61,7 @@ def main(folder: Path) -> dict[str, object]:
     assemble(checkpoint, folder / "repository", Layout.FUSED)
     app = create_app(Settings(model_repo=folder / "repository"))
     sample = Path("tests/data/toy/rising.txt").read_bytes()
-    with TestClient(app, base_url="http://localhost") as client:
+    with TestClient(app) as client:
         deadline = time.monotonic() + READY_SECONDS
         while client.get("/readyz").status_code != 200 and time.monotonic() < deadline:
             time.sleep(0.1)

@@ -19,8 +19,12 @@ from service.settings import Settings
 
 ANY = "*"
 
-_LOOPBACK_NAMES = ("localhost", "*.localhost")
-"""Names that browsers resolve to loopback addresses themselves (RFC 6761)."""
+LOCAL = "<local>"
+"""Stands for all names without a dot, such as those of containers: no name server of the internet
+answers for them."""
+
+_LOOPBACK_NAMES = ("*.localhost", LOCAL)
+"""Names that browsers resolve to loopback addresses themselves (RFC 6761), and local ones."""
 
 _KNOWN_HOSTS = 64
 """The hosts whose check is remembered."""
@@ -29,8 +33,9 @@ _KNOWN_HOSTS = 64
 def allowed_hosts(settings: Settings) -> tuple[str, ...]:
     """Return the names that requests may be addressed to; ``*`` stands for any.
 
-    By default these are loopback names where only this machine can call, and needs no key. A key
-    is what a rebound page does not have, and other machines call by names that are not known here.
+    By default these are loopback and local names where only this machine can call, and needs no
+    key. A key is what a rebound page does not have, and other machines call by names that are not
+    known here.
     """
     if settings.allowed_hosts:
         return settings.allowed_hosts
@@ -47,7 +52,8 @@ class AllowedHostsMiddleware:
 
     Args:
         app: The application that it wraps.
-        hosts: The names; ``*.example.com`` stands for all below ``example.com``.
+        hosts: The names; ``*.example.com`` stands for all below ``example.com``, and ``LOCAL`` for
+            all without a dot.
     """
 
     def __init__(self, app: ASGIApp, hosts: Sequence[str]) -> None:
@@ -88,7 +94,9 @@ class AllowedHostsMiddleware:
         if name is None or _is_address(name):
             return name is not None
         return any(
-            name == allowed or (allowed.startswith("*.") and name.endswith(allowed[1:]))
+            name == allowed
+            or (allowed == LOCAL and "." not in name)
+            or (allowed.startswith("*.") and name.endswith(allowed[1:]))
             for allowed in self._hosts
         )
 

@@ -73,11 +73,11 @@ async def status_for(app: FastAPI, host: str) -> int:
     return (await ask(app, "/models", method="GET", Host=host)).status
 
 
-LOOPBACK = ("localhost", "LOCALHOST:8080", "localhost.", "a.localhost", "127.0.0.1:80", "[::1]:80")
+LOOPBACK = ("localhost", "LOCALHOST:8080", "a.localhost", "127.0.0.1:80", "[::1]:80", "gateway:80")
 FOREIGN = ("attacker.example", "attacker.example:8080", "localhost.attacker.example", "a:b", "")
 
 
-def test_by_default_only_loopback_names_and_addresses_are_answered() -> None:
+def test_by_default_only_local_names_and_addresses_are_answered() -> None:
     async def test(app: FastAPI) -> None:
         for host in LOOPBACK:
             assert await status_for(app, host) == 200
