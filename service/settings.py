@@ -94,6 +94,16 @@ with more cores than one process of Python can use."""
     host_threads: Annotated[int, Field(ge=0)] = 0
     """Threads that decode, preprocess and postprocess; 0 is one per core."""
 
+    isolate_decoders: bool = True
+    """Whether libraries that read pictures, sounds and other files work in own processes, one per \
+host thread. A file that crashes one, or makes it hang, then costs a single request."""
+
+    decoder_memory_mb: Annotated[int, Field(ge=64)] = 1024
+    """Memory that one input may take in such a process."""
+
+    decoder_seconds: Annotated[float, Field(gt=0)] = 20.0
+    """Longest time that one input may take there; its process is ended then."""
+
     max_batch_rows: Annotated[int, Field(ge=1)] = 32
     """Most samples merged into one batch, if a model's own limit is not lower. A batch takes fewer
     where more would only make each other wait."""

@@ -21,7 +21,8 @@ class EmbeddingParameters(Parameters):
         default=None, description="whether to divide by the L2 norm; default true"
     )
     truncate: bool | None = Field(
-        default=None, description="accepted; inputs that are too long are always cut"
+        default=None,
+        description="of texts, false refuses what would be cut; of other inputs, accepted",
     )
     truncation_direction: Literal["left", "right"] | None = Field(
         default=None, description="only right: the end is cut"

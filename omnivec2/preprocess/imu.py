@@ -23,6 +23,7 @@ from omnivec2.preprocess.base import (
 )
 from omnivec2.preprocess.formats.media.polyphase import resample
 from omnivec2.preprocess.formats.media.windows import window_starts
+from omnivec2.preprocess.formats.tables.binary_tables import is_binary_table
 from omnivec2.preprocess.formats.tables.frame import LARGEST_NUMBER, FloatColumn, Frame
 from omnivec2.preprocess.formats.tables.table_preprocessor import TablePreprocessor
 from omnivec2.preprocess.formats.tables.time_axis import find_time_column, read_seconds
@@ -131,6 +132,10 @@ class ImuPreprocessor(TablePreprocessor[ImuParameters, Recording]):
         # Unique times in order: loggers repeat the last sample when they stall.
         times, first = np.unique(times, return_index=True)
         return Recording(signal[first], times / _units_per_second(frame, time, times))
+
+    def is_native(self, value: bytes | JsonValue) -> bool:
+        """Return whether it is a binary table: text is read in Python."""
+        return is_binary_table(value)
 
     def prepare(self, native: Recording) -> Prepared:
         """Cut windows spread evenly over the recording; their answers are averaged."""

@@ -16,6 +16,7 @@ from omnivec2.preprocess.base import (
     Prepared,
     input_shape,
 )
+from omnivec2.preprocess.formats.tables.binary_tables import is_binary_table
 from omnivec2.preprocess.formats.tables.frame import MISSING_TEXTS, Frame
 from omnivec2.preprocess.formats.tables.table_preprocessor import TablePreprocessor
 from omnivec2.spec import HeadSpec, Limits, Modality, TensorSpec
@@ -138,6 +139,10 @@ class TabularPreprocessor(TablePreprocessor[TabularParameters, Table]):
     def from_frame(self, frame: Frame) -> Table:
         """Wrap the frame as it is; ``prepare`` checks the schema."""
         return Table(frame)
+
+    def is_native(self, value: bytes | JsonValue) -> bool:
+        """Return whether it is a binary table: text is read in Python."""
+        return is_binary_table(value)
 
     def prepare(self, native: Table) -> Prepared:
         """Make one sample per row; missing numbers become 0, not the mean of their column."""

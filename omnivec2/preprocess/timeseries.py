@@ -19,6 +19,7 @@ from omnivec2.preprocess.base import (
     Prepared,
     input_shape,
 )
+from omnivec2.preprocess.formats.tables.binary_tables import is_binary_table
 from omnivec2.preprocess.formats.tables.frame import LARGEST_NUMBER, Frame
 from omnivec2.preprocess.formats.tables.table_preprocessor import TablePreprocessor
 from omnivec2.preprocess.formats.tables.time_axis import find_time_column, read_seconds
@@ -116,6 +117,10 @@ class TimeseriesPreprocessor(TablePreprocessor[TimeseriesParameters, Series]):
         values = np.stack([frame.numbers(name) for name in names], axis=1)
         alone = len(names) == 1 and not frame.named
         return Series(values, (DEFAULT_NAME,) if alone else tuple(names))
+
+    def is_native(self, value: bytes | JsonValue) -> bool:
+        """Return whether it is a binary table: text is read in Python."""
+        return is_binary_table(value)
 
     def prepare(self, native: Series) -> Prepared:
         """Make one sample per series; gaps are filled by linear interpolation."""

@@ -17,7 +17,7 @@ import sys
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from functools import partial
-from typing import TypeVar
+from typing import Any, Protocol, TypeVar
 
 from pydantic import JsonValue
 from pydantic_core import to_json
@@ -30,10 +30,11 @@ from omnivec2.errors import (
     RefusedTensorsError,
     StaleModelError,
 )
-from omnivec2.preprocess import Array
+from omnivec2.preprocess import Array, Preprocessor
+from omnivec2.preprocess.source_options import SourceOptions
 from service.admission.cost_model import tokens_of, tokens_of_sample
 from service.pipeline.answers import Answer, RequestNotes, TensorAnswer, Timings
-from service.pipeline.concurrency import gather_or_cancel, in_thread_if_large
+from service.pipeline.concurrency import in_slices, in_thread_if_large
 from service.pipeline.host_stages import (
     Head,
     PreparedInput,
@@ -61,6 +62,20 @@ from service.runtimes.base import Runtime
 
 T = TypeVar("T")
 
+
+class Decoders(Protocol):
+    """Another place than this process in which inputs are prepared."""
+
+    def prepare(
+        self,
+        preprocessor: Preprocessor[Any, Any],
+        raw: RawInput,
+        max_batch_size: int,
+        source: SourceOptions | None,
+    ) -> PreparedInput:
+        """Decode and prepare one input; see ``host_stages.prepare``."""
+
+
 ReadTensors = Callable[[Head], Mapping[str, Array]]
 """Reads a caller's tensors as the inputs of a head: tensor name -> array (batch, ...)."""
 
@@ -74,6 +89,7 @@ class DataPlane:
         chunks_ahead: The number of batches of one input that are under way at the same time:
             enough to keep every worker busy, few enough that a large input is never wholly in
             memory.
+        decoders: The processes in which native code reads inputs; None reads them in this one.
         max_token_pairs: The most pairs of tokens in one call of the runtime with several rows.
 
     Attributes:
@@ -85,9 +101,11 @@ class DataPlane:
         runtime: Runtime,
         host_workers: int,
         chunks_ahead: int = 4,
+        decoders: Decoders | None = None,
         max_token_pairs: int = sys.maxsize,
     ) -> None:
         self._host = HostThreads(host_workers)
+        self._decoders = decoders
         self._inference = MeasuredInference(runtime, self._host, chunks_ahead, max_token_pairs)
         self.served = ServedHeads(runtime)
         self._generator = TextGenerator(runtime)
@@ -251,7 +269,7 @@ class DataPlane:
     ) -> list[JsonValue]:
         """Return the answer of each head to all inputs."""
         for request in requests:
-            check_count(len(inputs), request.head.spec)
+            check_count(len(inputs), request.head)
         groups = group_by_preprocessing(requests)
         calls = [
             self._answer_input(group, raw, timings, notes, index if batched else None)
@@ -259,7 +277,8 @@ class DataPlane:
             for index, raw in enumerate(inputs)
         ]
         REQUEST.get().work.expect_inputs(len(calls))
-        rows = iter([await calls[0]] if len(calls) == 1 else await gather_or_cancel(calls))
+        at_once = requests[0].head.spec.limits.inputs * len(groups)
+        rows = iter(await in_slices(calls, at_once))
         results: dict[str, list[JsonValue]] = {}
         for group in groups:
             columns = zip(*(next(rows) for _ in inputs), strict=True)
@@ -288,7 +307,9 @@ class DataPlane:
             first = requests[0].head
             # Of many inputs the sum would hold up the event loop.
             inline = index is None and is_cheap_to_prepare(first, raw)
-            call = partial(prepare, first.preprocessor, raw, max_rows, requests[0].source)
+            isolated = self._decoders is not None and first.preprocessor.is_native(raw.content)
+            way = self._decoders.prepare if self._decoders and isolated else prepare
+            call = partial(way, first.preprocessor, raw, max_rows, requests[0].source)
             prepared = await self._host.run_or_inline(timings, call, inline=inline)
             if inline:
                 first.costs.learn(raw.nbytes, prepared.decode_seconds + prepared.preprocess_seconds)

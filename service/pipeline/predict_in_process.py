@@ -11,7 +11,7 @@ from pydantic import JsonValue
 from omnivec2.errors import InputError
 from service.pipeline.answers import FilesAnswer, RequestNotes
 from service.pipeline.data_plane import DataPlane
-from service.pipeline.host_stages import FileInput
+from service.pipeline.host_stages import FileInput, Head
 from service.pipeline.named_files import NamedFile, message_with_file_name
 from service.runtimes.embedded.runtime import EmbeddedRuntime
 from service.settings import Settings
@@ -53,11 +53,9 @@ async def _predict(
     plane = DataPlane(runtime, settings.host_workers)
     try:
         head = plane.head(*head_name.split("/", 1))
-        accepted = head.preprocessor.media_types
-        inputs = [
-            FileInput(file.data, file.guessed_type if file.guessed_type in accepted else None)
-            for file in files
-        ]
+        parts = [part for file in files for part in _parts_of(head, file)]
+        files = [file for file, _ in parts]
+        inputs = [raw for _, raw in parts]
         notes = RequestNotes(strict=strict or settings.strict_input)
         answer = await plane.predict(head, inputs, parameters, batched=len(inputs) > 1, notes=notes)
     except InputError as error:
@@ -66,3 +64,16 @@ async def _predict(
         plane.close()
         await runtime.close()
     return FilesAnswer(json.loads(answer.body), [note.to_json() for note in answer.notes])
+
+
+def _parts_of(head: Head, file: NamedFile) -> list[tuple[NamedFile, FileInput]]:
+    """Return the inputs that a file holds: itself, unless it is a list by nature."""
+    accepted = head.preprocessor.media_types
+    media_type = file.guessed_type if file.guessed_type in accepted else None
+    parts = head.preprocessor.split_file(file.data, media_type)
+    if parts is None:
+        return [(file, FileInput(file.data, media_type))]
+    return [
+        (NamedFile(f"{file.name} (part {number})", part), FileInput(part, media_type))
+        for number, part in enumerate(parts, 1)
+    ]

@@ -13,7 +13,7 @@ from importlib.util import find_spec
 from omnivec2.spec import Modality
 
 LIBRARIES: Mapping[Modality, tuple[str, ...]] = {
-    Modality.IMAGE: ("PIL",),
+    Modality.IMAGE: ("PIL", "av", "imagecodecs", "tifffile"),
     Modality.VIDEO: ("av", "PIL"),
     Modality.AUDIO: ("soundfile", "soxr"),
     Modality.TEXT: ("tokenizers",),

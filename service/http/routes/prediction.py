@@ -11,8 +11,9 @@ from starlette.responses import Response
 
 from omnivec2.errors import InvalidParameterError
 from service.http.body import declared_length
+from service.http.forms.json_requests import PredictRequest
 from service.http.http_exchange import HttpExchange, answer_headers
-from service.http.request_forms import PredictRequest, RequestReader, form_of
+from service.http.request_forms import RequestReader, form_of
 from service.pipeline.answers import Answer, RequestNotes
 from service.pipeline.data_plane import DataPlane
 from service.pipeline.host_stages import Head
@@ -95,6 +96,7 @@ async def _answer(
     nbytes = declared_length(request.headers)
     with exchange.admitted(form_of(request.headers), nbytes, seconds) as ticket:
         read = await reader.read(request.headers, exchange.body(ticket))
+        notes.add(read.notes)
         answer = await exchange.answer_unless_disconnected(call(read, notes))
     exchange.record_stages(answer.timings)
     headers = {

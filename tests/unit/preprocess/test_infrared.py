@@ -21,6 +21,7 @@ from omnivec2.errors import (
 )
 from omnivec2.preprocess import preprocessor_type
 from omnivec2.preprocess.infrared import InfraredParameters, InfraredPreprocessor
+from omnivec2.preprocess.notes import collect_notes
 from omnivec2.spec import Limits, Modality
 
 DATA = Path(__file__).parents[2] / "data" / "infrared"
@@ -185,10 +186,11 @@ def test_bytes_that_are_no_picture_are_refused_as_undecodable(data):
         infrared().decode(data)
 
 
-def test_other_bytes_than_declared_are_refused():
+def test_a_picture_that_is_declared_as_another_format_is_read_with_a_note():
     data = (DATA / "car.png").read_bytes()
-    with pytest.raises(UndecodableError, match="declared as TIFF, but the bytes are PNG"):
+    with collect_notes() as notes:
         infrared().decode(data, "image/tiff")
+    assert "the bytes are PNG" in next(iter(notes)).text
     with pytest.raises(UnsupportedMediaTypeError):
         infrared().decode(data, "image/gif")
 

@@ -32,6 +32,7 @@ class TablePreprocessor(Preprocessor[ParametersT, NativeT]):
         "application/parquet": "Parquet",
         "application/json": "JSON",
     }
+    takes_tables = True
     text_numbers: ClassVar[bool] = False
     """Whether a JSON string may spell a number."""
 
