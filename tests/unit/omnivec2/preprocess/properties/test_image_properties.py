@@ -100,10 +100,10 @@ def as_deep_png(colours: np.ndarray, rng: Rng) -> bytes:
     samples = colours.astype(np.uint16) * 257
     if rng.integers(2):
         samples = np.dstack([samples, np.full(samples.shape[:2], 65_535, np.uint16)])
-    data = imagecodecs.png_encode(samples)
+    data = bytes(imagecodecs.png_encode(samples))
     chunks = [
         (b"tEXt", b"Comment\0" + b"x" * 2_000_000), (b"pHYs", b"short"), (b"prVt", b"private"),
-        (b"zTXt", b"Comment\0\0" + zlib.compress(bytes(2_000_000))), (b"gAMA", bytes([0, 0, 177, 143])),
+        (b"zTXt", b"Comment\0\0" + zlib.compress(bytes(2_000_000))),
     ]  # fmt: skip
     name, body = chunks[rng.integers(len(chunks))]
     checksum = zlib.crc32(name + body) ^ int(rng.integers(2))
@@ -175,7 +175,7 @@ def test_grey_is_the_same_whatever_zero_and_white_are(seed):
 
 @pytest.mark.parametrize("seed", SEEDS)
 def test_colours_in_another_space_are_converted(seed):
-    colours, rng = drawn(seed)
+    colours, _ = drawn(seed)
     lab = ImageCms.createProfile("LAB")
     to_lab = ImageCms.buildTransform(ImageCms.createProfile("sRGB"), lab, "RGB", "LAB")
     picture = Image.fromarray(colours // 2 + 64)
