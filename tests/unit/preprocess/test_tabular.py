@@ -276,5 +276,11 @@ def test_truth_values_are_numbers_where_training_rows_held_0_and_1():
     assert [sample["missing"].tolist() for sample in samples.samples] == [[0], [0], [1]]
 
 
+def test_rows_in_which_every_cell_is_missing_are_noted_as_empty():
+    empty = dict.fromkeys(KNOWN)
+    codes = {note.code: note.count for note in notes_on([KNOWN, empty, empty])}
+    assert codes == {NoteCode.FILLED: 8, NoteCode.EMPTY: 2}
+
+
 def test_no_number_is_unusual_without_statistics():
     assert not notes_on({**KNOWN, "hours-per-week": 1e12})
