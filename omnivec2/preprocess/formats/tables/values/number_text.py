@@ -187,12 +187,28 @@ def split_number(text: str) -> NumberText | None:
     return NumberText(digits, -1.0 if negative else 1.0, parts["power"], unit, decimal)
 
 
-def is_number_text(text: str) -> bool:
-    """Whether a text spells a number in any form; a missing value is none."""
+def is_number_text(text: str, *, units: bool = True) -> bool:
+    """Whether a text spells a number in any form; a missing value is none.
+
+    Args:
+        text: The text.
+        units: Whether a unit of letters may stand beside it.
+    """
     plain = plain_number(text)
     if plain is not None:
         return text.strip().lower() not in MISSING_TEXTS
-    return split_number(text) is not None
+    parts = split_number(text)
+    return parts is not None and (units or not any(map(str.isalpha, parts.unit)))
+
+
+def is_unit(text: str) -> bool:
+    """Whether a text is a unit, or a product or quotient of several."""
+    parts = re.split(r"[*/·. ^]|(?<=[a-zA-Z])(?=[-\d²³])", text.strip().lower())
+    powers = re.compile(r"-?[\d²³]*")
+    return text.strip().lower() in UNITS or (
+        any(part in UNITS for part in parts)
+        and all(part in UNITS or powers.fullmatch(part) for part in parts)
+    )
 
 
 def read_numbers(
