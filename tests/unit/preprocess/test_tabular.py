@@ -263,6 +263,12 @@ def test_columns_that_are_ambiguous_are_refused():
         tabular().prepare(tabular().decode_json(rows))
 
 
+def test_a_name_that_is_close_to_a_missing_one_is_shown():
+    rows = [{**{n: v for n, v in KNOWN.items() if n != "workclass"}, "wrkclass": "Private"}]
+    with pytest.raises(InvalidInputError, match="is 'wrkclass' meant"):
+        tabular().prepare(tabular().decode_json(rows))
+
+
 def test_rows_without_names_say_how_to_send_names():
     with pytest.raises(InvalidInputError, match=r"no names.*'split'"):
         tabular().prepare(tabular().decode(b"39,1,40,2\n50,1,13,2\n"))

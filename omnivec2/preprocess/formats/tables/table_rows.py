@@ -22,6 +22,7 @@ from omnivec2.preprocess.formats.tables.time_axis import is_time_text
 from omnivec2.preprocess.formats.tables.values.number_text import (
     MISSING_TEXTS,
     Decimal,
+    can_be_thousands,
     common_decimal,
     is_number_text,
     is_unit,
@@ -77,6 +78,8 @@ def frame_of_rows(
     columns = [list(cells) for cells in zip(*(row.cells for row in rows), strict=True)]
     kept = [i for i, name in enumerate(names) if name or not named or not _is_empty(columns[i])]
     decimal = _decimal(columns, semicolons=semicolons) if commas else "."
+    if semicolons and decimal == ".":
+        _note_doubtful_points(names, columns)
     frame = make_frame([names[i] for i in kept], [_array(columns[i]) for i in kept], named=named)
     return replace(frame, units=units, decimal_guess=decimal)
 
@@ -204,12 +207,26 @@ def _decimal(columns: Sequence[list[Any]], *, semicolons: bool) -> Decimal:
     return common_decimal(columns, otherwise="," if semicolons else ".")
 
 
+def _note_doubtful_points(names: Sequence[str], columns: Sequence[list[Any]]) -> None:
+    """Say of which columns points may be thousands separators, as beside decimal commas."""
+    for name, cells in zip(names, columns, strict=True):
+        if can_be_thousands(cells[0]) and all(_is_blank(c) or can_be_thousands(c) for c in cells):
+            note(
+                NoteCode.GUESSED,
+                f"column {name!r}: the points of its numbers were read as decimal points; if they "
+                "separate thousands, state the parameter 'decimal': ','",
+                field=name or None,
+            )
+
+
 def _are_names(row: Row) -> bool:
     return not any(map(looks_like_data, row.cells))
 
 
 def _name(cell: Any) -> str:
-    return "" if cell is None else " ".join(str(cell).split())
+    name = "" if cell is None else " ".join(str(cell).split())
+    # Trading platforms write names as tags.
+    return name[1:-1] if name[:1] == "<" and name[-1:] == ">" else name
 
 
 def _is_blank(cell: Any) -> bool:

@@ -83,7 +83,8 @@ _SPACES = " \u00a0\u2007\u2009\u202f"
 _NUMBER = re.compile(
     rf"(?P<open>\()?\s*(?P<sign>[-+−]?)\s*(?P<currency>{_CURRENCIES})?\s*(?P<sign2>[-+−]?)"
     rf"(?P<digits>[0-9](?:[0-9.,'’{_SPACES}]*[0-9])?\.?|[.,][0-9]+)(?P<power>[eE][-+]?[0-9]{{1,3}})?"
-    r"\s*(?P<unit>[^\W\d_%‰°²³][^\s\d]{0,7}[\d²³]?|[%‰°][^\s\d]{0,3})?\s*(?P<close>\))?"
+    r"\s*(?P<unit>[^\W\d_%‰°²³][^\s\d]{0,7}[\d²³]?|[%‰°][^\s\d]{0,3}|[€$£¥₹₩₽₺₪฿])?"
+    r"\s*(?P<close>\))?"
 )
 _GROUPS = {mark: re.compile(rf"[0-9]{{1,3}}(?:{re.escape(mark)}[0-9]{{3}})+") for mark in ",.'’ "}
 _AMBIGUOUS = re.compile(r"[1-9][0-9]{0,2}[.,][0-9]{3}")
@@ -199,6 +200,11 @@ def is_number_text(text: str, *, units: bool = True) -> bool:
         return text.strip().lower() not in MISSING_TEXTS
     parts = split_number(text)
     return parts is not None and (units or not any(map(str.isalpha, parts.unit)))
+
+
+def can_be_thousands(text: str) -> bool:
+    """Whether the point of a plain number may be a thousands separator: 1.234 but not 0.5."""
+    return "." in text and _AMBIGUOUS.fullmatch(text.strip()) is not None
 
 
 def is_unit(text: str) -> bool:

@@ -204,3 +204,14 @@ def test_a_table_without_names_says_so_where_names_are_needed():
 def test_truth_values_and_written_numbers_are_no_names():
     assert not read_csv(b"True,1\nFalse,2\n", LIMITS).named
     assert not read_csv(b"1,5;x1\n".replace(b"x1", b"2,5") * 2, LIMITS).named
+
+
+def test_points_that_may_separate_thousands_are_noted_beside_semicolons():
+    assert notes_of(b"a;b\n1.234;x\n;y\n5.678;z\n")[1] == {NoteCode.GUESSED}
+    for data in (b"a;b\n1.234;x\n0.5;y\n", b"a,b\n1.234,x\n5.678,y\n", b"a;b\n1.5;x\n"):
+        assert not notes_of(data)[1]
+
+
+def test_names_may_be_written_as_tags():
+    frame = read_csv(b"<DATE>;<CLOSE>\n20240101;1.5\n20240102;2.5\n", LIMITS)
+    assert list(frame.columns) == ["DATE", "CLOSE"]

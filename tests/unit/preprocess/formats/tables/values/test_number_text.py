@@ -31,6 +31,7 @@ from omnivec2.preprocess.formats.tables.values.number_text import (
         ("-$5.25", -5.25),
         ("CHF 1'000.50", 1000.5),
         ("12,50 EUR", 12.5),
+        ("2.143,00 €", 2143.0),
         ("28.9 kW", 28.9),
         ("28,9kW", 28.9),
         ("9.81 m/s²", 9.81),
