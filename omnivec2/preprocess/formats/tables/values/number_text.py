@@ -90,6 +90,9 @@ _GROUPS = {mark: re.compile(rf"[0-9]{{1,3}}(?:{re.escape(mark)}[0-9]{{3}})+") fo
 _AMBIGUOUS = re.compile(r"[1-9][0-9]{0,2}[.,][0-9]{3}")
 """One separator before exactly three digits: thousands, or a decimal mark."""
 
+_LOOKED_AT = 500
+"""The cells of a column that are looked at for the decimal mark of its table."""
+
 _LONGEST = 48
 """A longer text spells no number."""
 
@@ -227,6 +230,8 @@ def read_numbers(
         decimal: The decimal mark if it is stated.
         guess: The mark that is assumed of a column that can be read both ways.
     """
+    if (plain := _with_decimal_commas(cells, decimal)) is not None:
+        return NumberTexts(plain)
     values = np.full(len(cells), np.nan)
     written: list[tuple[int, NumberText]] = []
     for row, cell in enumerate(cells):
@@ -264,6 +269,23 @@ def read_numbers(
     return NumberTexts(values, unit=next(iter(units), ""), guessed=guessed)
 
 
+def _with_decimal_commas(cells: Sequence[Any], decimal: Decimal | None) -> FloatColumn | None:
+    """Read texts with nothing but clear decimal commas at once; None if there is more to them."""
+    if decimal == "." or any(type(cell) is not str or "." in cell or "_" in cell for cell in cells):
+        return None
+    clear = decimal == "," or any(
+        "," in cell and not _AMBIGUOUS.fullmatch(cell.strip().lstrip("+-")) for cell in cells
+    )
+    if not clear:
+        return None
+    texts = [cell.replace(",", ".") or "nan" for cell in cells]
+    try:
+        values = np.array(texts, dtype=object).astype(np.float64)
+    except ValueError:
+        return None
+    return None if np.isinf(values).any() else values
+
+
 def common_decimal(columns: Iterable[Sequence[Any]], *, otherwise: Decimal) -> Decimal:
     """Return the decimal mark that the columns of numbers of a table show.
 
@@ -274,7 +296,7 @@ def common_decimal(columns: Iterable[Sequence[Any]], *, otherwise: Decimal) -> D
     found: set[Decimal] = set()
     for cells in columns:
         marks: set[Decimal | None] = set()
-        for cell in cells:
+        for cell in cells[:_LOOKED_AT]:
             if not isinstance(cell, str) or cell.strip().lower() in MISSING_TEXTS:
                 continue
             if (parts := split_number(cell)) is None:

@@ -161,3 +161,13 @@ def test_columns_of_numbers_show_the_decimal_mark_of_a_table():
     assert common_decimal([["a, b"], ["1,234"]], otherwise=".") == "."
     assert common_decimal([["0,5"], ["0.5"]], otherwise=".") == "."
     assert common_decimal([["1,234"]], otherwise=",") == ","
+
+
+def test_a_long_column_of_decimal_commas_is_read_like_its_cells():
+    cells = ["0,5", "-12,25", "7", "", " 3,125 ", "1,234"]
+    found = read_numbers(cells)
+    np.testing.assert_array_equal(found.values, [0.5, -12.25, 7, np.nan, 3.125, 1.234])
+    assert found.guessed is None
+    assert read_numbers(["0,5", "inf"]).wrong == 1
+    assert read_numbers(["0,5", "x"]).wrong == 1
+    assert read_numbers(["0,5", None]).values[0] == 0.5
