@@ -76,7 +76,6 @@ def test_numbers_are_read_as_people_write_them(text, number):
         "--5",
         "(5",
         "5)",
-        "9" * 60 + ",5",
         "true",
     ],
 )
