@@ -13,12 +13,8 @@ import numpy as np
 from omnivec2.errors import InvalidInputError
 from omnivec2.preprocess.base import Array, json_type
 from omnivec2.preprocess.formats.tables.values import number_text
-from omnivec2.preprocess.formats.tables.values.number_text import (
-    Decimal,
-    NumberTexts,
-    plain_number,
-    read_numbers,
-)
+from omnivec2.preprocess.formats.tables.values.number_columns import NumberTexts, read_numbers
+from omnivec2.preprocess.formats.tables.values.number_text import Decimal, plain_number
 from omnivec2.preprocess.notes import NoteCode, note
 
 FloatColumn = number_text.FloatColumn

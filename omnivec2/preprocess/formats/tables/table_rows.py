@@ -19,11 +19,11 @@ from omnivec2.preprocess.base import Array
 from omnivec2.preprocess.formats.tables.frame import Frame
 from omnivec2.preprocess.formats.tables.table_limits import make_frame
 from omnivec2.preprocess.formats.tables.time_axis import is_time_text
+from omnivec2.preprocess.formats.tables.values.number_columns import common_decimal
 from omnivec2.preprocess.formats.tables.values.number_text import (
     MISSING_TEXTS,
     Decimal,
     can_be_thousands,
-    common_decimal,
     is_number_text,
     is_unit,
 )
@@ -210,7 +210,9 @@ def _decimal(columns: Sequence[list[Any]], *, semicolons: bool) -> Decimal:
 def _note_doubtful_points(names: Sequence[str], columns: Sequence[list[Any]]) -> None:
     """Say of which columns points may be thousands separators, as beside decimal commas."""
     for name, cells in zip(names, columns, strict=True):
-        if can_be_thousands(cells[0]) and all(_is_blank(c) or can_be_thousands(c) for c in cells):
+        if can_be_thousands(cells[0], ".") and all(
+            _is_blank(cell) or can_be_thousands(cell, ".") for cell in cells
+        ):
             note(
                 NoteCode.GUESSED,
                 f"column {name!r}: the points of its numbers were read as decimal points; if they "

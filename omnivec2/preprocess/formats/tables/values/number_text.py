@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, Literal
 
 import numpy as np
@@ -90,9 +90,6 @@ _GROUPS = {mark: re.compile(rf"[0-9]{{1,3}}(?:{re.escape(mark)}[0-9]{{3}})+") fo
 _AMBIGUOUS = re.compile(r"[1-9][0-9]{0,2}[.,][0-9]{3}")
 """One separator before exactly three digits: thousands, or a decimal mark."""
 
-_LOOKED_AT = 500
-"""The cells of a column that are looked at for the decimal mark of its table."""
-
 _LONGEST = 48
 """A longer text spells no number."""
 
@@ -128,25 +125,6 @@ class NumberText:
         return self.scale * float(f"{whole or '0'}{'.' if mark else ''}{rest}{self.power}")
 
 
-@dataclass(frozen=True)
-class NumberTexts:
-    """The numbers of a column of texts.
-
-    Attributes:
-        values: A float64 array (rows,), NaN where missing; unset from ``wrong`` on.
-        wrong: The first row that holds no number, or None.
-        reason: The cause, if more is known than that it is no number.
-        unit: The unit or currency that stands in every cell, or "".
-        guessed: The decimal mark that was guessed, or None if it was clear.
-    """
-
-    values: FloatColumn
-    wrong: int | None = None
-    reason: str = ""
-    unit: str = ""
-    guessed: Decimal | None = None
-
-
 def plain_number(cell: Any) -> float | None:
     """Parse a number in its plain form: NaN if missing, None if it is something else."""
     if cell is None:
@@ -165,6 +143,7 @@ def plain_number(cell: Any) -> float | None:
     return float(cell)
 
 
+@lru_cache(maxsize=4096)
 def split_number(text: str) -> NumberText | None:
     """Take a written number apart; None if the text is no number."""
     if len(text) > _LONGEST or not (found := _NUMBER.fullmatch(text.strip())):
@@ -205,9 +184,9 @@ def is_number_text(text: str, *, units: bool = True) -> bool:
     return parts is not None and (units or not any(map(str.isalpha, parts.unit)))
 
 
-def can_be_thousands(text: str) -> bool:
-    """Whether the point of a plain number may be a thousands separator: 1.234 but not 0.5."""
-    return "." in text and _AMBIGUOUS.fullmatch(text.strip()) is not None
+def can_be_thousands(text: str, mark: Decimal) -> bool:
+    """Whether the mark in a plain number may separate thousands: 1.234 but not 0.5."""
+    return mark in text and _AMBIGUOUS.fullmatch(text.strip().lstrip("+-")) is not None
 
 
 def is_unit(text: str) -> bool:
@@ -218,93 +197,6 @@ def is_unit(text: str) -> bool:
         any(part in UNITS for part in parts)
         and all(part in UNITS or powers.fullmatch(part) for part in parts)
     )
-
-
-def read_numbers(
-    cells: Sequence[Any], decimal: Decimal | None = None, guess: Decimal = "."
-) -> NumberTexts:
-    """Read a column of numbers in any form; all cells must agree on decimal mark and unit.
-
-    Args:
-        cells: The texts, numbers and None.
-        decimal: The decimal mark if it is stated.
-        guess: The mark that is assumed of a column that can be read both ways.
-    """
-    if (plain := _with_decimal_commas(cells, decimal)) is not None:
-        return NumberTexts(plain)
-    values = np.full(len(cells), np.nan)
-    written: list[tuple[int, NumberText]] = []
-    for row, cell in enumerate(cells):
-        number = plain_number(cell)
-        is_text = isinstance(cell, str) and number is not None and not math.isnan(number)
-        parts = (
-            split_number(cell) if isinstance(cell, str) and (number is None or is_text) else None
-        )
-        if parts is not None:
-            written.append((row, parts))
-        elif number is None or (is_text and not math.isfinite(number)):
-            return NumberTexts(values, row)
-        if number is not None:
-            values[row] = number
-    marks = {parts.decimal for _, parts in written} - {None}
-    if decimal is None and len(marks) > 1:
-        row = next(row for row, parts in written if parts.decimal == ",")
-        return NumberTexts(values, row, "the column mixes decimal points and decimal commas")
-    units = {parts.unit for _, parts in written}
-    if len(units) > 1:
-        row = next(row for row, parts in written if parts.unit != written[0][1].unit)
-        shown = " and ".join(repr(unit) if unit else "none" for unit in sorted(units)[:3])
-        return NumberTexts(values, row, f"the column mixes units: {shown}")
-    clear = decimal or next(iter(marks), None)
-    mark: Decimal = clear or guess
-    # What Python reads as it stands needs no word unless it is read otherwise.
-    other = "," if mark == "." else "."
-    ambiguous = any(other in parts.digits or "," in parts.digits for _, parts in written)
-    for row, parts in written:
-        value = parts.value(mark)
-        if value is None:
-            return NumberTexts(values, row, f"decimals of this table follow {mark!r}")
-        values[row] = value
-    guessed = mark if clear is None and ambiguous else None
-    return NumberTexts(values, unit=next(iter(units), ""), guessed=guessed)
-
-
-def _with_decimal_commas(cells: Sequence[Any], decimal: Decimal | None) -> FloatColumn | None:
-    """Read texts with nothing but clear decimal commas at once; None if there is more to them."""
-    if decimal == "." or any(type(cell) is not str or "." in cell or "_" in cell for cell in cells):
-        return None
-    clear = decimal == "," or any(
-        "," in cell and not _AMBIGUOUS.fullmatch(cell.strip().lstrip("+-")) for cell in cells
-    )
-    if not clear:
-        return None
-    texts = [cell.replace(",", ".") or "nan" for cell in cells]
-    try:
-        values = np.array(texts, dtype=object).astype(np.float64)
-    except ValueError:
-        return None
-    return None if np.isinf(values).any() else values
-
-
-def common_decimal(columns: Iterable[Sequence[Any]], *, otherwise: Decimal) -> Decimal:
-    """Return the decimal mark that the columns of numbers of a table show.
-
-    Args:
-        columns: The cells of each column.
-        otherwise: The mark of a table whose columns show none, or both.
-    """
-    found: set[Decimal] = set()
-    for cells in columns:
-        marks: set[Decimal | None] = set()
-        for cell in cells[:_LOOKED_AT]:
-            if not isinstance(cell, str) or cell.strip().lower() in MISSING_TEXTS:
-                continue
-            if (parts := split_number(cell)) is None:
-                marks.clear()
-                break
-            marks.add(parts.decimal)
-        found |= {mark for mark in marks if mark is not None}
-    return found.pop() if len(found) == 1 else otherwise
 
 
 def _without_groups(digits: str) -> str | None:
