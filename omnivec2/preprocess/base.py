@@ -173,6 +173,21 @@ class Preprocessor(ABC, Generic[ParametersT, NativeT]):
         """
         return list(value) if isinstance(value, list) else None
 
+    def split_file(self, data: bytes, media_type: str | None = None) -> list[bytes] | None:
+        """Split a file that holds several inputs, or return None if it is a single one.
+
+        Only for files that are lists by nature and whose parts are files of the same type;
+        frames, sheets and series are parts of one input.
+
+        Args:
+            data: The file's bytes, at most ``limits.bytes`` long.
+            media_type: An accepted content type, or None to detect it from the content.
+
+        Raises:
+            UndecodableError: the bytes are not a readable file of an accepted type.
+        """
+        return None
+
     def decode_base64(self, value: JsonValue) -> bytes:
         """Decode a base64 string; the head of a ``data:`` URL is allowed and ignored.
 

@@ -85,7 +85,8 @@ class RequestReader:
             len(data), lambda: self._looks_like_request(data)
         ):
             return await in_thread_if_large(len(data), lambda: self._from_json(data))
-        return PredictRequest([self._file(data, None if unspecific else declared)])
+        inputs = await self._files(data, None if unspecific else declared)
+        return PredictRequest(inputs, batched=len(inputs) > 1)
 
     @property
     def _file_limit(self) -> int:
@@ -96,6 +97,14 @@ class RequestReader:
         """The limit on a JSON body: base64 is a third longer than the bytes it encodes."""
         limits = self.preprocessor.limits
         return min(limits.bytes * 4 // 3 * limits.inputs + _JSON_OVERHEAD, self.max_body_bytes)
+
+    async def _files(self, data: bytes, media_type: str | None) -> list[RawInput]:
+        """Return the inputs that a file holds: itself, unless it is a list by nature."""
+        file = self._file(data, media_type)
+        parts = await in_thread_if_large(
+            len(data), lambda: self.preprocessor.split_file(data, media_type)
+        )
+        return [FileInput(part, media_type) for part in parts] if parts else [file]
 
     def _file(self, data: bytes, media_type: str | None) -> FileInput:
         if not data:
@@ -182,7 +191,7 @@ class RequestReader:
             if name == "parameters":
                 parameters = await self._parameters(part)
             elif name == "file":
-                inputs.append(await self._part(part))
+                inputs += await self._part(part)
             else:
                 raise InvalidInputError(
                     f'unknown form field {name!r}; expected "file" (repeatable), "parameters"',
@@ -193,7 +202,7 @@ class RequestReader:
             raise InvalidInputError('the form has no field "file"', field="file")
         return PredictRequest(inputs, parameters, batched=len(inputs) > 1)
 
-    async def _part(self, part: UploadFile | str) -> FileInput:
+    async def _part(self, part: UploadFile | str) -> list[RawInput]:
         if isinstance(part, str):
             # Some tools write null or a list into a field as text: that is no input.
             raise InvalidInputError(
@@ -202,13 +211,13 @@ class RequestReader:
         data = await part.read()
         declared = _media_type(part.content_type or "")
         if declared in _UNSPECIFIC_TYPES:
-            return self._file(data, None)
+            return await self._files(data, None)
         if declared in self.preprocessor.media_types:
-            return self._file(data, declared)
+            return await self._files(data, declared)
         # Form tools guess a part's type from the file's name and are often wrong.
         if self.preprocessor.sniff(data) is None:
             raise self._unsupported(declared)
-        return self._file(data, None)
+        return await self._files(data, None)
 
     async def _parameters(self, part: UploadFile | str) -> Mapping[str, JsonValue]:
         data = part.encode() if isinstance(part, str) else await part.read()

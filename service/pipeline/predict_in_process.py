@@ -10,7 +10,7 @@ from pydantic import JsonValue
 
 from omnivec2.errors import InputError
 from service.pipeline.data_plane import DataPlane
-from service.pipeline.host_stages import FileInput
+from service.pipeline.host_stages import FileInput, Head
 from service.pipeline.named_files import NamedFile, message_with_file_name
 from service.runtimes.embedded.runtime import EmbeddedRuntime
 from service.settings import Settings
@@ -48,11 +48,9 @@ async def _predict(
     plane = DataPlane(runtime, settings.host_workers)
     try:
         head = plane.head(*head_name.split("/", 1))
-        accepted = head.preprocessor.media_types
-        inputs = [
-            FileInput(file.data, file.guessed_type if file.guessed_type in accepted else None)
-            for file in files
-        ]
+        parts = [part for file in files for part in _parts_of(head, file)]
+        files = [file for file, _ in parts]
+        inputs = [raw for _, raw in parts]
         answer = await plane.predict(head, inputs, parameters, batched=len(inputs) > 1)
     except InputError as error:
         raise InputError(message_with_file_name(str(error), error.field, files)) from error
@@ -61,3 +59,16 @@ async def _predict(
         await runtime.close()
     value: JsonValue = json.loads(answer.body)
     return value
+
+
+def _parts_of(head: Head, file: NamedFile) -> list[tuple[NamedFile, FileInput]]:
+    """Return the inputs that a file holds: itself, unless it is a list by nature."""
+    accepted = head.preprocessor.media_types
+    media_type = file.guessed_type if file.guessed_type in accepted else None
+    parts = head.preprocessor.split_file(file.data, media_type)
+    if parts is None:
+        return [(file, FileInput(file.data, media_type))]
+    return [
+        (NamedFile(f"{file.name} (part {number})", part), FileInput(part, media_type))
+        for number, part in enumerate(parts, 1)
+    ]
