@@ -22,12 +22,13 @@ _HEADER_READERS = {
 _HEADER_ERRORS = (ValueError, TypeError, SyntaxError, KeyError, tokenize.TokenError, Warning)
 
 
-def read_npy(data: bytes, decoded_bytes: int) -> Array:
+def read_npy(data: bytes, decoded_bytes: int, *, records: bool = False) -> Array:
     """Read an array of plain numbers.
 
     Args:
         data: The file.
         decoded_bytes: The size of the largest array to accept, in bytes.
+        records: Whether arrays of records with named fields are accepted too.
 
     Returns:
         A read-only view of ``data`` in the shape and dtype that the file declares.
@@ -45,7 +46,7 @@ def read_npy(data: bytes, decoded_bytes: int) -> Array:
         raise UndecodableError("expected a NumPy .npy file with a readable header") from error
     if dtype.hasobject:
         raise UndecodableError("pickled Python objects in .npy files are refused; save numbers")
-    if dtype.kind not in "iuf":
+    if dtype.kind not in "iuf" and not (records and dtype.names):
         raise InvalidInputError(f"expected an array of real numbers, got dtype {dtype}")
     if any(size < 0 for size in shape):
         raise UndecodableError(f"a .npy file cannot have the shape {shape}")
