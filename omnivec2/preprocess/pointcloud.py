@@ -215,7 +215,7 @@ def _with_coordinates(points: npt.NDArray[np.float64]) -> npt.NDArray[np.bool_]:
     Sensors write NaN, infinity or the largest number where they saw nothing, or zero for all
     three coordinates; one point at zero is a point.
     """
-    finite: npt.NDArray[np.bool_] = (np.abs(points) < _NO_COORDINATE).all(axis=1)
+    finite = np.less(np.abs(points), _NO_COORDINATE).all(axis=1)
     missing = len(points) - int(finite.sum())
     if missing:
         points[~finite] = np.nan
@@ -225,10 +225,10 @@ def _with_coordinates(points: npt.NDArray[np.float64]) -> npt.NDArray[np.bool_]:
     zeros = int(zero.sum())
     if 1 < zeros < len(points) - missing:
         points[zero] = np.nan
-        finite = np.logical_and(finite, ~zero)
+        finite = finite & ~zero
         text = "points at exactly (0, 0, 0) are left out, as sensors write where they saw nothing"
         note(NoteCode.DROPPED, text, count=zeros)
-    return finite
+    return np.asarray(finite, dtype=np.bool_)
 
 
 def _note_content(points: npt.NDArray[np.float64], neighbours: int) -> None:

@@ -49,7 +49,7 @@ class Axes:
 
     Attributes:
         columns: The numbers of the columns of x, y and z.
-        factors: What their values are multiplied by, so that all have the same unit.
+        factors: The numbers that bring their values to the same unit.
     """
 
     columns: tuple[int, int, int]
