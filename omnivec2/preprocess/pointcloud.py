@@ -193,12 +193,13 @@ class PointCloudPreprocessor(Preprocessor[PointCloudParameters, Points]):
         with np.errstate(invalid="ignore"):  # signalling NaN, which is left out below
             exact = points.astype(np.float64)
         finite = _with_coordinates(exact)
-        if not finite.any():
+        kept = exact if finite is None else exact[finite]
+        if not len(kept):
             raise InvalidInputError("the point cloud has no point with finite coordinates")
-        if np.abs(exact[finite]).max() > _LARGEST_COORDINATE:
+        if np.abs(kept).max() > _LARGEST_COORDINATE:
             raise InvalidInputError(f"coordinates beyond {_LARGEST_COORDINATE:g} are not usable")
-        centred = exact - exact[finite].mean(axis=0)
-        _note_content(centred[finite], self.parameters.neighbours)
+        _note_content(kept, self.parameters.neighbours)
+        centred = exact - kept.mean(axis=0)
         return np.asarray(_turned(centred, stated(PointOptions).up_axis), dtype=np.float32)
 
     def _check_count(self, count: int) -> None:
@@ -209,30 +210,33 @@ class PointCloudPreprocessor(Preprocessor[PointCloudParameters, Points]):
             raise TooLargeError(f"{count:,} points, the limit is {limit:,}", field="inputs")
 
 
-def _with_coordinates(points: npt.NDArray[np.float64]) -> npt.NDArray[np.bool_]:
-    """Return a mask of the points that have coordinates; the others become NaN and are noted.
+def _with_coordinates(points: npt.NDArray[np.float64]) -> npt.NDArray[np.bool_] | None:
+    """Return a mask of the points that have coordinates, None if all have; others become NaN.
 
     Sensors write NaN, infinity or the largest number where they saw nothing, or zero for all
     three coordinates; one point at zero is a point.
     """
-    finite = np.less(np.abs(points), _NO_COORDINATE).all(axis=1)
-    missing = len(points) - int(finite.sum())
-    if missing:
-        points[~finite] = np.nan
+    usable = np.ones(len(points), dtype=np.bool_)
+    if not np.abs(points).max() < _NO_COORDINATE:  # false for NaN
+        usable &= np.less(np.abs(points), _NO_COORDINATE).all(axis=1)
+        missing = len(points) - int(usable.sum())
         text = "points without finite coordinates are left out"
         note(NoteCode.DROPPED, text, count=missing)
-    zero = ~points.any(axis=1)
-    zeros = int(zero.sum())
-    if 1 < zeros < len(points) - missing:
-        points[zero] = np.nan
-        finite = finite & ~zero
-        text = "points at exactly (0, 0, 0) are left out, as sensors write where they saw nothing"
-        note(NoteCode.DROPPED, text, count=zeros)
-    return np.asarray(finite, dtype=np.bool_)
+    if np.count_nonzero(points[:, 0]) < len(points) - 1:
+        zero = ~points.any(axis=1)
+        zeros = int(zero.sum())
+        if 1 < zeros < int(usable.sum()):
+            usable &= ~zero
+            text = "points at exactly (0, 0, 0), which sensors write where they saw nothing, "
+            note(NoteCode.DROPPED, f"{text}are left out", count=zeros)
+    if usable.all():
+        return None
+    points[~usable] = np.nan
+    return usable
 
 
 def _note_content(points: npt.NDArray[np.float64], neighbours: int) -> None:
-    if not np.ptp(points, axis=0).any():
+    if np.array_equal(points[0], points[-1]) and not np.ptp(points, axis=0).any():
         text = "all points lie in one place" if len(points) > 1 else "the cloud is a single point"
         note(NoteCode.EMPTY, text)
     elif len(points) < neighbours:

@@ -176,7 +176,19 @@ def test_json_that_is_no_graph_is_refused(preprocess, value):
         preprocess.decode_json(value)
 
 
-@pytest.mark.parametrize("text", ["C1CC", "not a molecule", "C(C", "[Xx]", "ÄÖ", "C\0C", "Qq"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "C1CC",
+        "not a molecule",
+        "C(C",
+        "[Xx]",
+        "ÄÖ",
+        "C\0C",
+        "Qq",
+        "[13CH484]",
+    ],
+)
 def test_an_unparsable_smiles_string_is_named(preprocess, text):
     with pytest.raises(UndecodableError) as caught:
         preprocess.decode_json(text)

@@ -57,7 +57,6 @@ _OTHER_FORMATS = {
     b"# vtk": "VTK",
     b"DRACO": "Draco",
     b"<": "XML",
-    b"solid": "an STL file without triangles",
 }
 
 # Raised by numpy-based decoders on damaged files; a Warning only where warnings are errors.
@@ -108,7 +107,7 @@ def refuse_other_formats(data: bytes) -> None:
                 f"unsupported: {name}; convert it to PLY, e.g. with CloudCompare or Open3D",
                 field="inputs",
             )
-    if data and len(data) % 16 == 0 and _CONTROLS & set(data[:_HEAD_BYTES]):
+    if data and len(data) % 16 == 0 and sniff_points(data) is None:
         values = np.frombuffer(data[:_HEAD_BYTES], "<f4")
         if np.isfinite(values).all() and np.abs(values).max() < 1e4:
             raise UndecodableError(

@@ -22,7 +22,7 @@ from omnivec2.preprocess.notes import NoteCode, note
 from omnivec2.preprocess.source_options import stated
 
 _SAMPLE_LINES = 64
-_COMMENT = re.compile(r"\s*(#|//|%|!|;;)")
+_COMMENT = re.compile(r"\s*(#|//|%|!)")
 _DECIMAL_COMMA = re.compile(r"[+-]?\d*,\d+(?:[eE][+-]?\d+)?")
 _THOUSANDS = re.compile(r"[+-]?\d{1,3}(?:\.\d{3})+(?:,\d+)?")
 _NUMBER = re.compile(r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eEdD][+-]?\d+)?")
@@ -31,6 +31,8 @@ MISSING = frozenset(
      "-nan(ind)", "1.#qnan", "-1.#ind", "1.#inf", "-1.#inf", "inf", "-inf", "+inf", "infinity"}
 )  # fmt: skip
 """How programs write that a number is missing, in lower case."""
+
+_EXPECTED = "expected text with one point per line, at least three numbers each"
 
 
 @dataclass(frozen=True)
@@ -50,7 +52,10 @@ class _Format:
     def cells(self, line: str) -> list[str]:
         """Split a line into its cells, without quotes and blanks around them."""
         if '"' in line and self.separator is not None:
-            row = next(csv.reader([line], delimiter=self.separator, skipinitialspace=True))
+            try:
+                row = next(csv.reader([line], delimiter=self.separator, skipinitialspace=True))
+            except csv.Error as error:
+                raise UndecodableError(_EXPECTED, field="inputs") from error
             return [cell.strip() for cell in row]
         return [cell.strip().strip("\"'") for cell in line.split(self.separator)]
 
@@ -102,9 +107,6 @@ def _decode(data: bytes) -> str:
         return data.decode("cp1252", errors="replace")
 
 
-_EXPECTED = "expected text with one point per line, at least three numbers each"
-
-
 def _content(text: str) -> tuple[list[str], list[str]]:
     """Return the comments before the first line of content, and the lines of content."""
     lines = text.splitlines()
@@ -113,7 +115,7 @@ def _content(text: str) -> tuple[list[str], list[str]]:
         if line.strip() and not _COMMENT.match(line):
             break
         comments.append(line)
-    if not any(mark in text for mark in ("#", "//", "%", "!", ";;")):
+    if not any(mark in text for mark in ("#", "//", "%", "!")):
         return comments, [line for line in lines if line.strip()]
     kept = (re.split(r"#(?![QqIi])|//", line, maxsplit=1)[0] for line in lines[len(comments) :])
     return comments, [line for line in kept if line.strip() and not _COMMENT.match(line)]
@@ -232,7 +234,7 @@ def _are_numbers_of_columns(first: list[str], rest: list[list[str]]) -> bool:
 def _names_in_comment(comments: list[str], form: _Format, count: int) -> list[str] | None:
     """Return the names in the last comment that has one for every column, as savetxt writes."""
     for line in reversed(comments):
-        text = re.sub(r"^[\s#/%!;]+", "", line)
+        text = re.sub(r"^[\s#/%!]+", "", line)
         for separator in (form.separator, None, ","):
             names = [name.strip() for name in text.split(separator)]
             if len(names) == count and {"x", "y", "z"} <= {name.lower()[:1] for name in names}:

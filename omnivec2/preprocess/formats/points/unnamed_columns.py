@@ -92,6 +92,8 @@ def _leading_numbers(table: npt.NDArray[np.float64]) -> int:
     skipped = 0
     while table.shape[1] - skipped > 3 and len(table) >= _FEWEST_NUMBERED:
         column = table[:, skipped]
+        if not np.isfinite(column).all():
+            break
         steps = np.diff(column)
         running = bool(np.all(steps == 1) and column[0] in (0, 1))
         scale = 10.0 ** (3 * round(np.log10(max(abs(column[0]) / 1.7e9, 1e-9)) / 3))

@@ -101,7 +101,10 @@ def _shorten(word: str) -> str:
 def _chemistry_problem(smiles: str) -> str:
     """Explain why RDKit refused a string with correct syntax, e.g. a valence; "" if unknown."""
     molecule = rdkit_chem().MolFromSmiles(smiles, sanitize=False)
-    problems = [] if molecule is None else rdkit_chem().DetectChemistryProblems(molecule)
+    try:
+        problems = [] if molecule is None else rdkit_chem().DetectChemistryProblems(molecule)
+    except RuntimeError:  # a failed check within RDKit, as of [CH300]
+        problems = []
     return f" ({problems[0].Message()})" if problems else ""
 
 
@@ -176,7 +179,10 @@ def graph_from_molecule(molecule: Any) -> Graph:
     as written there: a tag is relative to the order of an atom's neighbours, so that the tags
     of the text as sent would differ from one way of writing a molecule to the next.
     """
-    molecule = _canonical(molecule)
+    try:
+        molecule = _canonical(molecule)
+    except (RuntimeError, ValueError) as error:  # a failed check within RDKit
+        raise UndecodableError("RDKit finds no consistent molecule", field="inputs") from error
     nodes = [_atom_ids(atom) for atom in molecule.GetAtoms()]
     bonds = list(molecule.GetBonds())
     ends = [(bond.GetBeginAtomIdx(), bond.GetEndAtomIdx()) for bond in bonds]
