@@ -88,6 +88,8 @@ def read_point_text(data: bytes) -> Array:
     else:
         names = _names_in_comment(comments, form, len(rows[0]))
     _refuse_commas_for_both(names, rows, form)
+    if names is not None and not any(name.strip("0123456789") for name in names):
+        names = None  # numbers of columns
     if names is not None:
         names = _aligned(names, len(rows[0]))
     axes = None if names is None or stated(PointOptions).columns else find_axes(names)
@@ -154,6 +156,8 @@ def _format_of(lines: Sequence[str]) -> _Format:
         return _decimals(numbers, None)
     if not all("," in line for line in lines[1:]):
         return _Format(None)  # a comma in the names only
+    if any('"' in line for line in lines):
+        return _decimals([cell for line in lines for cell in _Format(",").cells(line)], ",")
     return _Format(",")
 
 

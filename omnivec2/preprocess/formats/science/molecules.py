@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -35,6 +40,8 @@ _BOND_STEREO = {
     )
 }
 _SHOWN_CHARACTERS = 60
+_INCHI = re.compile(r"[Ii]n[Cc][Hh][Ii]=1S?/[A-Za-z0-9.,;:()/*+?-]+", re.ASCII)
+_INCHI_TIMEOUT_S = 20
 
 
 def read_molecule(text: str, limits: Limits) -> Graph:
@@ -88,9 +95,27 @@ def _read_smiles(word: str) -> Graph:
 
 
 def _read_inchi(word: str) -> Graph:
-    molecule = rdkit_chem().MolFromInchi("InChI=" + word[6:])
-    if molecule is None or not molecule.GetNumAtoms():
-        raise UndecodableError(f"not an InChI that can be read: {_shorten(word)!r}", field="inputs")
+    """Convert to SMILES in a separate process, for the reasons given in ``inchi_worker``."""
+    failed = UndecodableError(f"not an InChI that can be read: {_shorten(word)!r}", field="inputs")
+    if not _INCHI.fullmatch(word):
+        raise failed
+    command = [sys.executable, "-I", str(Path(__file__).with_name("inchi_worker.py"))]
+    text = "InChI=" + word[6:]
+    try:
+        done = subprocess.run(
+            command,
+            input=text.encode(),
+            capture_output=True,
+            check=True,
+            timeout=_INCHI_TIMEOUT_S,
+            env={**os.environ, "OPENBLAS_NUM_THREADS": "1"},
+        )
+    except subprocess.SubprocessError as error:
+        raise failed from error
+    smiles = done.stdout.decode("ascii", errors="replace").strip()
+    molecule = rdkit_chem().MolFromSmiles(smiles) if smiles else None
+    if molecule is None:
+        raise failed
     return graph_from_molecule(molecule)
 
 

@@ -15,7 +15,8 @@ from omnivec2.preprocess.source_options import state
 SEEDS = range(30)
 SMALL = PointCloudParameters(points=128, groups=16, neighbours=8)
 NAMES = (
-    "x y z", "X Y Z", "pos_x pos_y pos_z", "X[m] Y[m] Z[m]", "x_mm y_mm z_mm", "Points:0 Points:1 Points:2",
+    "x y z", "X Y Z", "pos_x pos_y pos_z", "X[m] Y[m] Z[m]", "x_mm y_mm z_mm",
+    "Points:0 Points:1 Points:2",
     "Easting Northing Elevation", "coordX coordY coordZ", "position.x position.y position.z",
     "X-Koordinate Y-Koordinate Z-Koordinate",
 )  # fmt: skip
@@ -119,7 +120,7 @@ def test_the_container_does_not_matter(preprocess, seed):
     values: list[object] = [
         npy(points.astype(">f4")), npy(points[None]), npy(points.T), npy(np.asfortranarray(points)),
         npy(wide), npy(wide.T), npy(records), points.tolist(), points.T.tolist(), wide.tolist(),
-        {"points": points.tolist()}, [dict(zip("zyx", row[::-1])) for row in points.tolist()],
+        {"points": points.tolist()}, [{"z": z, "y": y, "x": x} for x, y, z in points.tolist()],
         {"Z": points[:, 2].tolist(), "X": points[:, 0].tolist(), "Y": points[:, 1].tolist()},
         {axis: {str(i): v for i, v in enumerate(points[:, k])} for k, axis in enumerate("xyz")},
         {"columns": ["z", "x", "y"], "data": points[:, [2, 0, 1]].tolist()},
@@ -154,7 +155,8 @@ def ply_of(points, form: str) -> bytes:
 
 def pcd_of(points, form: str) -> bytes:
     head = (
-        "# saved by a program\r\n# .PCD v.7\r\nVERSION 0.7\r\nFIELDS _ z rgb y x\r\nSIZE 1 8 4 4 8\r\n"
+        "# saved by a program\r\n# .PCD v.7\r\nVERSION 0.7\r\nFIELDS _ z rgb y x\r\n"
+        "SIZE 1 8 4 4 8\r\n"
         f"TYPE U F F F F\r\nCOUNT 3 1 1 1 1\r\nWIDTH {len(points)}\r\nHEIGHT 1\r\nDATA {form}\r\n"
     ).encode()
     x, y, z = points.T

@@ -144,3 +144,16 @@ def test_elements_may_be_written_as_symbols_and_hydrogen_is_implicit(preprocess)
     assert preprocess.decode_json(heavy).nodes.tolist() == expected.nodes.tolist()
     found, expected = preprocess.decode_json(methanol), preprocess.decode_json("CO")
     assert found.nodes.tolist() == expected.nodes.tolist()
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "InChI=1S/CH4/h1H4/i1D393",  # takes all memory
+        "InChI=1S/2CH9999O2.Fe/c2*2-1-3;/h1000*1H,(H,2,3);/q;;+2/p-7",  # corrupts memory
+        "InChI=1S/\u00e4",
+    ],
+)
+def test_an_inchi_that_breaks_its_reader_costs_its_own_request_only(preprocess, text):
+    with pytest.raises(UndecodableError, match="InChI"):
+        preprocess.decode_json(text)
