@@ -22,7 +22,7 @@ from measured_speed import peers
 from prometheus_client.core import Metric as Family
 from pydantic.fields import FieldInfo
 
-from omnivec2.preprocess import preprocessor_type
+from omnivec2.preprocess import preprocessor_for, preprocessor_type
 from omnivec2.spec import Limits, Modality
 from service.gateway import Gateway
 from service.settings import Settings
@@ -142,6 +142,26 @@ def formats() -> str:
     return table(["modality", "formats (content types)", "default limits of one input"], rows)
 
 
+def sources() -> str:
+    """Return a table of what the inputs of every modality are taken for."""
+    found: dict[str, list[str]] = {}
+    for spec in reference_specs():
+        if spec.modality.value in found:
+            continue
+        preprocessor = preprocessor_for(spec)
+        # The first tensor holds the input itself, the others its masks and the like.
+        first, *others = preprocessor.sources.values()
+        parts = [first.quantity, first.unit, first.scale, first.axes, first.sampling_rate]
+        if spec.modality is Modality.TABULAR:
+            parts[0] = "; ".join([first.quantity, others[-1].quantity])
+        options = ", ".join(f"`{name}`" for name in preprocessor.source_options_type.model_fields)
+        name = spec.modality.value
+        found[name] = [f"`{name}`", *(part or "" for part in parts), options]
+    rows = [found[modality.value] for modality in Modality if modality.value in found]
+    header = ["modality", "what", "unit", "scale", "axes", "sampling", "parameters"]
+    return table(header, rows)
+
+
 def _default(value: object) -> str:
     return f"`{_plain(value)}`" if value != () else "empty"
 
@@ -180,6 +200,7 @@ SECTIONS: Mapping[str, tuple[str, Callable[[], str]]] = {
     "variables": (".env.example", variables),
     "passed": ("docker-compose.yml", passed),
     "formats": ("docs/http-api.md", formats),
+    "sources": ("docs/notes.md", sources),
 }
 
 

@@ -9,7 +9,8 @@
     │   ├── UnsupportedMediaTypeError    415  a type this modality does not take
     │   ├── UndecodableError             422  bytes that are not what they claim to be
     │   └── InvalidInputError            422  decoded, but a field or value is wrong
-    │       └── InvalidParameterError    422  a request parameter is wrong
+    │       ├── InvalidParameterError    422  a request parameter is wrong
+    │       └── NotedInputError          422  there are notes on an input of a strict request
     ├── AccessError                      the caller may not do this
     │   ├── UnauthenticatedError         401  no API key, or one that is not known
     │   └── ForbiddenError               403  a key that may not do this
@@ -29,7 +30,7 @@ Messages name what was expected, because they are shown to callers as they are.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 
 class OmniVecError(Exception):
@@ -81,6 +82,22 @@ class InvalidInputError(InputError):
 
 class InvalidParameterError(InvalidInputError):
     """A request parameter is unknown, of the wrong type or out of range."""
+
+
+class NotedInputError(InvalidInputError):
+    """There are notes on an input, and the request is to be answered only if there are none.
+
+    Args:
+        message: A sentence about the first of the notes.
+        notes: The notes, as JSON shows them.
+        field: The part of the request that the first note is about.
+    """
+
+    def __init__(
+        self, message: str, notes: Sequence[Mapping[str, str | int]], *, field: str | None = None
+    ) -> None:
+        super().__init__(message, field=field)
+        self.notes = tuple(notes)
 
 
 class AccessError(OmniVecError):

@@ -12,6 +12,7 @@ from rich.table import Table
 from omnivec2.spec import HeadSpec
 
 if TYPE_CHECKING:
+    from service.pipeline.named_files import NamedFile
     from service.runtimes.embedded.engine_choice.engine_report import EngineReport
 
 _WIDEST_CELL = 100
@@ -57,7 +58,9 @@ def deployed_table(title: str, heads: Sequence[Mapping[str, JsonValue]]) -> Tabl
 def keys_table(title: str, keys: Sequence[Mapping[str, JsonValue]]) -> Table:
     """Return a table of API keys and their limits; a dash stands for no limit."""
     table = Table(title=title)
-    columns = ("name", "requests_per_second", "burst", "max_concurrent", "expires", "heads")
+    columns = ["name", "requests_per_second", "burst", "max_concurrent", "expires", "heads"]
+    if any(key.get("strict") for key in keys):
+        columns.append("strict")
     for column in columns:
         table.add_column(column.replace("_", " "))
     for key in keys:
@@ -84,6 +87,26 @@ def print_answers(console: Console, names: Sequence[str], answer: JsonValue) -> 
         for row in rows:
             table.add_row(*(brief(row.get(column)) for column in columns))
         console.print(table)
+
+
+def print_notes(
+    console: Console, files: Sequence[NamedFile], notes: Sequence[Mapping[str, JsonValue]]
+) -> None:
+    """Print a line for each note on the files: which file, the code, what it is about, the text.
+
+    Args:
+        console: The console.
+        files: The files in the order of the inputs.
+        notes: The notes in the form of ``Note.to_json``.
+    """
+    from service.pipeline.named_files import message_with_file_name
+
+    for note in notes:
+        field = str(note.get("field", ""))
+        shown = [note["code"], field, note.get("text", "")]
+        line = "note: " + ": ".join(str(part) for part in shown if part)
+        message = message_with_file_name(line, field if len(files) > 1 else "inputs[0]", files)
+        console.print(message, markup=False, highlight=False, soft_wrap=True)
 
 
 def _rows(answer: JsonValue) -> list[dict[str, JsonValue]]:

@@ -22,6 +22,7 @@ from service.http.middleware.request_id import RequestIdMiddleware
 from service.http.middleware.require_key import API_KEY_HEADER, ApiKeyMiddleware
 from service.http.middleware.security_headers import SecurityHeadersMiddleware
 from service.http.middleware.unread_body import UnreadBodyMiddleware
+from service.http.notes_header import NOTES_HEADER, STRICT_HEADER
 from service.http.probe_paths import PROBE_PATHS
 from service.http.routes import (
     docs_page,
@@ -56,6 +57,7 @@ _REQUEST_HEADERS = (
     API_KEY_HEADER,
     "X-Request-ID",
     TIMEOUT_HEADER,
+    STRICT_HEADER,
     TRACEPARENT,
     HEADER_LENGTH,
 )
@@ -66,6 +68,7 @@ _RESPONSE_HEADERS = (
     "X-Model",
     "X-Model-Version",
     "Server-Timing",
+    NOTES_HEADER,
     "Retry-After",
     "WWW-Authenticate",
     HEADER_LENGTH,

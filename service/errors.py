@@ -2,7 +2,8 @@
 
 Every body has ``type``, ``title``, ``status``, ``detail`` and ``instance``, and also
 ``error``, which Hugging Face clients print. ``field`` names the part of the request
-that is wrong, ``known`` lists what would have been accepted.
+that is wrong, ``known`` lists what would have been accepted, ``notes`` the remarks on an input
+that a strict request does not allow.
 """
 
 from __future__ import annotations
@@ -129,6 +130,8 @@ def problem_of(request: Request, error: errors.OmniVecError) -> Response:
             extra["field"] = error.field
         if error.known:
             extra["known"] = list(error.known)
+    if isinstance(error, errors.NotedInputError):
+        extra["notes"] = [dict(note) for note in error.notes]
     if error.reason and "app" in request.scope:
         request.app.state.gateway.metrics.observe_rejection(error.reason)
     if isinstance(error, errors.UnauthenticatedError):

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import generate_latest
 
 from omnivec2.errors import ArtifactError, ModelNotReadyError, OmniVecError
+from omnivec2.preprocess import Preprocessor
 from service.access.access_control import AccessControl
 from service.admission.admission_control import AdmissionControl
+from service.decoding.decoder_pool import DecoderPool
 from service.observability import tracing
 from service.observability.gateway_metrics import Metrics
 from service.observability.group_metrics import GroupMetrics
@@ -56,6 +60,20 @@ def _triton_runtime(settings: Settings, metrics: Metrics, _: Runtime | None) -> 
     runtime = TritonRuntime(settings)
     metrics.watch("triton_servers_up", "Triton servers that answer.", lambda: runtime.endpoints_up)
     return runtime
+
+
+def _make_decoders(settings: Settings) -> DecoderPool | None:
+    """Return the processes that decode; None where they are switched off or cannot be bounded."""
+    if not settings.isolate_decoders or sys.platform != "linux":
+        return None
+    memory_bytes = settings.decoder_memory_mb * 2**20
+    return DecoderPool(settings.host_workers, memory_bytes, settings.decoder_seconds)
+
+
+def _native_preprocessors(plane: DataPlane) -> list[Preprocessor[Any, Any]]:
+    """Return the preprocessors of the heads whose files native code reads."""
+    known = [head.preprocessor for head in plane.heads.values()]
+    return [preprocessor for preprocessor in known if preprocessor.is_native(b"")]
 
 
 async def _trim_heap_regularly(is_busy: Callable[[], bool]) -> None:
@@ -119,6 +137,7 @@ class Gateway:
         self.access = AccessControl(settings.api_keys_file) if settings.api_keys_file else None
         loaded = group.runtime if group else None
         self.runtime = runtime or RUNTIMES[settings.runtime](settings, self.metrics, loaded)
+        self._decoders = _make_decoders(settings)
         self._dataplane: DataPlane | None = None
         self.failure = ""
         self._waiting = "the models are being loaded"
@@ -188,6 +207,8 @@ class Gateway:
         if self._dataplane is not None:
             await asyncio.to_thread(self._dataplane.close)
             self._dataplane = None
+        if self._decoders is not None:
+            await asyncio.to_thread(self._decoders.close)
         await self.runtime.close()
         if self._group_metrics is not None:
             await asyncio.to_thread(self._group_metrics.close)
@@ -211,6 +232,12 @@ class Gateway:
             "Time since the last poll of the models.",
             lambda: time.monotonic() - self._refreshed,
         )
+        if (decoders := self._decoders) is not None:
+            watch(
+                "decoders_lost",
+                "Decoder processes that crashed or had to be ended.",
+                lambda: decoders.lost,
+            )
         self.metrics.watch_models(lambda: [head.model for head in self._heads()])
 
     def _is_busy(self) -> bool:
@@ -235,6 +262,7 @@ class Gateway:
             self.runtime,
             self.settings.host_workers,
             2 * self.settings.inference_workers,
+            self._decoders,
         )
         if not plane.heads:
             plane.close()
@@ -243,6 +271,9 @@ class Gateway:
         self._dataplane = plane
         _LOG.info("ready: %s", ", ".join(sorted(plane.heads)))
         self._refreshed = time.monotonic()
+        if self._decoders is not None:
+            # Requests that come before they are up wait for theirs only.
+            await asyncio.to_thread(self._decoders.start, _native_preprocessors(plane))
         calls = (self._poll_models(plane), _trim_heap_regularly(self._is_busy))
         self._background += [asyncio.create_task(call) for call in calls]
 

@@ -24,6 +24,7 @@ from service.runtimes.embedded.engines.base import Engine, LoadOptions
 from service.runtimes.embedded.engines.find_engine import engine_names, find_engine
 from service.runtimes.embedded.repository_reader import StoredModel, read_repository
 from service.runtimes.embedded.served_graph import ServedGraph
+from service.settings import Settings
 
 BATCHES = (1, 4, 8, 16)
 _TRIAL_SECONDS = 0.4
@@ -141,7 +142,8 @@ def load_bare_loop(
         ArtifactError: The engine cannot load a graph.
     """
     stored = read_repository(repository, [given.route]).models[model_name(given.route)]
-    options = LoadOptions(precision, threads=1, workers=CORES)
+    shapes = Settings().static_shapes
+    options = LoadOptions(precision, threads=1, workers=CORES, static_shapes=shapes)
     graphs = {
         graph.name: ServedGraph(graph, engine.load(graph, options), graph.max_batch_size)
         for graph in stored.graphs

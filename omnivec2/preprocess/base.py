@@ -11,8 +11,6 @@ the same second step as a request::
 
 from __future__ import annotations
 
-import base64
-import binascii
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -22,8 +20,9 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, JsonValue
 
 from omnivec2.arrays import Array as Array  # noqa: PLC0414 (exported from here too)
-from omnivec2.errors import InvalidInputError, TooLargeError, UndecodableError
-from omnivec2.preprocess.source_options import SourceOptions
+from omnivec2.errors import InvalidInputError
+from omnivec2.preprocess.formats.guards.base64_text import decode_base64_text, text_of_object
+from omnivec2.preprocess.source_options import SOURCES, SourceDescription, SourceOptions
 from omnivec2.spec import HeadSpec, Limits, Modality, TensorSpec
 
 Sample = Mapping[str, Array]
@@ -84,6 +83,9 @@ class Preprocessor(ABC, Generic[ParametersT, NativeT]):
         media_types: The accepted content types -> short names (``"image/png": "PNG"``).
         parameters_type: The pydantic model of ``parameters``.
         source_options_type: The model of what a request's parameters can state of an input.
+        takes_tables: Whether its JSON form may be ``{"table": {column: values}}``.
+        answers_in_slices: Whether more than ``limits.inputs`` inputs in one request are answered,
+            so many at a time; inputs must be small.
         default_limits: The modality's limits unless a head spec narrows them.
     """
 
@@ -92,6 +94,8 @@ class Preprocessor(ABC, Generic[ParametersT, NativeT]):
     media_types: ClassVar[Mapping[str, str]]
     parameters_type: ClassVar[type[Parameters]]
     source_options_type: ClassVar[type[SourceOptions]] = SourceOptions
+    takes_tables: ClassVar[bool] = False
+    answers_in_slices: ClassVar[bool] = False
     default_limits: ClassVar[Limits]
 
     def __init__(self, parameters: ParametersT, limits: Limits | None = None) -> None:
@@ -102,6 +106,12 @@ class Preprocessor(ABC, Generic[ParametersT, NativeT]):
     @abstractmethod
     def inputs(self) -> tuple[TensorSpec, ...]:
         """The tensors that ``prepare`` makes, in the order of the graph's inputs."""
+
+    @property
+    def sources(self) -> Mapping[str, SourceDescription]:
+        """What the source of each input tensor is taken for, by its name."""
+        known = SOURCES.get(self.modality, {})
+        return {name: source.filled(self.parameters) for name, source in known.items()}
 
     @abstractmethod
     def decode(self, data: bytes, media_type: str | None = None) -> NativeT:
@@ -166,6 +176,16 @@ class Preprocessor(ABC, Generic[ParametersT, NativeT]):
         """
         return True
 
+    def is_native(self, value: bytes | JsonValue) -> bool:
+        """Whether code that is not Python reads an input, and may crash on one that is hostile.
+
+        True unless a modality knows better.
+
+        Args:
+            value: A file's bytes, or a JSON value.
+        """
+        return True
+
     def split(self, value: JsonValue) -> list[JsonValue] | None:
         """Split a JSON ``inputs`` value into its inputs, or return None if it is a single one.
 
@@ -189,27 +209,20 @@ class Preprocessor(ABC, Generic[ParametersT, NativeT]):
         return None
 
     def decode_base64(self, value: JsonValue) -> bytes:
-        """Decode a base64 string; the head of a ``data:`` URL is allowed and ignored.
+        """Decode a base64 string, a ``data:`` URL, or an object that holds one (``{"b64": …}``).
 
         Raises:
-            InvalidInputError: the value is not a string.
+            InvalidInputError: the value is not a string, or it is the address of a file.
             TooLargeError: it decodes to more than ``limits.bytes``.
             UndecodableError: it is not base64.
         """
-        if not isinstance(value, str):
+        text = value if isinstance(value, str) else text_of_object(value, self.accepts)
+        if text is None:
             raise InvalidInputError(
                 f"expected a base64 string holding {self.accepts}, got {json_type(value)}",
                 field="inputs",
             )
-        text = value.partition(",")[2] if value.startswith("data:") else value
-        if len(text) * 3 // 4 > self.limits.bytes + 2:
-            raise TooLargeError(f"input is larger than {self.limits.bytes:,} bytes", field="inputs")
-        try:
-            return base64.b64decode(text, validate=True)
-        except (binascii.Error, ValueError) as error:
-            raise UndecodableError(
-                f"expected base64 text holding {self.accepts}: {error}", field="inputs"
-            ) from error
+        return decode_base64_text(text, self.limits.bytes, self.accepts)
 
     @property
     def json_example(self) -> JsonValue:

@@ -20,9 +20,12 @@ from omnivec2.preprocess.base import (
     input_shape,
 )
 from omnivec2.preprocess.formats import example_files
-from omnivec2.preprocess.formats.guards.decoding_guard import format_of, undecodable
+from omnivec2.preprocess.formats.guards.decoding_guard import format_of
 from omnivec2.preprocess.formats.pictures import raster
+from omnivec2.preprocess.formats.pictures.colour_profile import convert_to_srgb
+from omnivec2.preprocess.formats.pictures.picture_files import read_picture, to_plain_mode
 from omnivec2.preprocess.formats.pictures.random_pictures import random_pictures
+from omnivec2.preprocess.notes import NoteCode, note
 from omnivec2.spec import HeadSpec, Limits, Modality, TensorSpec
 
 MEDIA_TYPES = {
@@ -39,11 +42,12 @@ MEDIA_TYPES = {
     "image/bmp": "BMP",
     "image/x-bmp": "BMP",
     "image/x-ms-bmp": "BMP",
+    "image/avif": "AVIF",
+    "image/heic": "HEIC",
+    "image/heif": "HEIC",
 }
-_PLAIN = frozenset({"L", "RGB", "RGBA"})
-_WITH_ALPHA = frozenset({"LA", "PA", "La", "RGBa"})
-_CONVERTED = frozenset({"1", "P", "CMYK", "YCbCr", "HSV", "RGBX"})
-_WIDE = frozenset({"I", "F"})
+_EVEN_LEVELS = 2
+"""A picture whose levels differ by no more shows nothing."""
 
 
 class ImageParameters(Parameters):
@@ -62,16 +66,18 @@ class Picture:
         pixels: The pixels, upright, in mode L, RGB or RGBA; a large JPEG may be decoded at
             1/2, 1/4 or 1/8 of its size, but never smaller than the network's input.
         size: The (width, height) of the original, upright.
+        profile: The ICC profile of the pixels' colours, or None; with one they may be CMYK.
     """
 
     pixels: Image.Image
     size: tuple[int, int]
+    profile: bytes | None = None
 
 
 class ImagePreprocessor(
     Preprocessor[ImageParameters, Picture | Image.Image | npt.NDArray[np.uint8]]
 ):
-    """JPEG, PNG, WebP, TIFF, GIF or BMP -> pixels; of several pictures the first."""
+    """JPEG, PNG, WebP, TIFF, GIF, BMP, AVIF or HEIC -> pixels; of several pictures the first."""
 
     modality = Modality.IMAGE
     media_types: ClassVar[dict[str, str]] = MEDIA_TYPES
@@ -104,15 +110,11 @@ class ImagePreprocessor(
     def decode(self, data: bytes, media_type: str | None = None) -> Picture:
         """Decode one picture, turned upright; see the base class for errors."""
         kind = format_of(data, self.sniff(data), media_type, self.media_types)
-        picture = raster.open_picture(data, kind, self.limits)
-        orientation = raster.orientation_of(picture)
-        size = raster.upright_size(picture.size, orientation)
-        if kind == "JPEG":
-            wanted = (self.parameters.width, self.parameters.height)
-            with undecodable(kind):
-                picture.draft(None, raster.upright_size(wanted, orientation))
-        raster.load(picture, kind)
-        return Picture(raster.upright(to_plain_mode(picture), orientation), size)
+        wanted = (self.parameters.width, self.parameters.height)
+        stored = read_picture(data, kind, self.limits, wanted)
+        turn = stored.orientation
+        size = raster.upright_size(stored.size, turn)
+        return Picture(raster.upright(stored.pixels, turn), size, stored.profile)
 
     def prepare(self, native: Picture | Image.Image | npt.NDArray[np.uint8]) -> Prepared:
         """Resize to the network's size, on a white background where pixels are transparent.
@@ -126,10 +128,12 @@ class ImagePreprocessor(
             native = Picture(to_plain_mode(native), native.size)
         p = self.parameters
         picture = raster.resize(native.pixels, (p.width, p.height), p.resize)
+        picture = convert_to_srgb(picture, native.profile)  # resized first: it is far smaller
         if picture.mode == "RGBA":
             white = Image.new("RGBA", picture.size, "white")
             picture = Image.alpha_composite(white, picture)
         pixels = np.array(picture if picture.mode == "RGB" else picture.convert("RGB"))
+        _note_if_even(pixels)
         return Prepared([{"pixels": pixels}], {"size": native.size})
 
 
@@ -145,27 +149,16 @@ def _from_array(array: npt.NDArray[np.uint8]) -> Image.Image:
     return Image.fromarray(array)
 
 
-def to_plain_mode(picture: Image.Image) -> Image.Image:
-    """Convert a picture to mode L, RGB or RGBA.
-
-    16-bit grey is cut to its upper byte, as Pillow does with 16-bit colours; 32-bit grey
-    has no natural white, so its own range is stretched.
-
-    Raises:
-        InvalidInputError: a colour space that has no plain conversion.
-    """
-    mode = picture.mode
-    if mode in _WITH_ALPHA or picture.has_transparency_data:
-        return picture if mode == "RGBA" else picture.convert("RGBA")
-    if mode in _PLAIN:
-        return picture
-    if mode in _CONVERTED:
-        return picture.convert("RGB")
-    if mode.startswith("I;16"):
-        return Image.fromarray((np.asarray(picture) >> 8).astype(np.uint8))
-    if mode in _WIDE:
-        return Image.fromarray(raster.stretch_to_uint8(np.asarray(picture)))
-    raise InvalidInputError(f"pictures of colour space {mode} are not supported", field="inputs")
+def _note_if_even(pixels: npt.NDArray[np.uint8]) -> None:
+    # The first row alone answers for nearly every picture.
+    if np.ptp(pixels[0], axis=0).max() > _EVEN_LEVELS:
+        return
+    if np.ptp(pixels.reshape(-1, pixels.shape[-1]), axis=0).max() <= _EVEN_LEVELS:
+        note(
+            NoteCode.EMPTY,
+            "the picture shows one even colour, or is transparent all over: there is nothing to "
+            "recognise in it",
+        )
 
 
 PREPROCESSOR = ImagePreprocessor

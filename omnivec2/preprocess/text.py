@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import ClassVar
 
 import numpy as np
-from pydantic import JsonValue
+from pydantic import Field, JsonValue
 
 from omnivec2.errors import (
     InvalidInputError,
@@ -23,7 +23,12 @@ from omnivec2.preprocess.base import (
     Preprocessor,
     json_type,
 )
+from omnivec2.preprocess.formats.guards.base64_text import decode_base64_text
 from omnivec2.preprocess.formats.guards.json_text import decode_utf8, parse_json, unwrap_inputs
+from omnivec2.preprocess.formats.texts.text_checks import check_ids, check_text
+from omnivec2.preprocess.formats.texts.text_pairs import split_pair
+from omnivec2.preprocess.notes import NoteCode, note
+from omnivec2.preprocess.source_options import SourceOptions, stated
 from omnivec2.spec import HeadSpec, Limits, Modality, TensorSpec
 from omnivec2.wordpiece import tokenizer
 
@@ -37,6 +42,16 @@ _SURROGATE = re.compile("[\ud800-\udfff]")
 _NAMES = ("input_ids", "token_type_ids", "attention_mask")
 
 _PAIR_FORMS = '{"text": "…", "text_pair": "…"} or a list of two strings'
+
+
+class TextOptions(SourceOptions):
+    """What callers state about texts."""
+
+    truncate: bool | None = Field(
+        default=None,
+        description="false refuses a text that is over the limit of tokens; its end is cut "
+        "otherwise, with a note",
+    )
 
 
 class TextParameters(Parameters):
@@ -55,6 +70,8 @@ class TextPreprocessor(Preprocessor[TextParameters, Text]):
         "application/json": "JSON",
     }
     parameters_type = TextParameters
+    source_options_type = TextOptions
+    answers_in_slices = True
     default_limits = Limits(bytes=2**20, characters=100_000, tokens=256)
 
     def __init__(self, parameters: TextParameters, limits: Limits | None = None) -> None:
@@ -117,6 +134,10 @@ class TextPreprocessor(Preprocessor[TextParameters, Text]):
         """Return False: a text is its bytes."""
         return False
 
+    def is_native(self, value: bytes | JsonValue) -> bool:
+        """Return False: the tokenizer is given characters that were checked."""
+        return False
+
     def split(self, value: JsonValue) -> list[JsonValue] | None:
         """Split a list of inputs; for a pair head, a list of strings is a single pair."""
         if not isinstance(value, list):
@@ -135,15 +156,8 @@ class TextPreprocessor(Preprocessor[TextParameters, Text]):
         text = decode_utf8(data)
         if not self.parameters.pair:
             return self._check_text(text)
-        parts = text.strip().split("\t") if "\t" in text else text.strip().splitlines()
-        parts = [part for part in parts if part.strip()]
-        if len(parts) != 2:
-            raise InvalidInputError(
-                "this head compares two texts: expected two lines, "
-                f"or two texts separated by a tab, got {len(parts)}",
-                field="inputs",
-            )
-        return self._check_text(parts[0]), self._check_text(parts[1])
+        first, second = split_pair(text.strip())
+        return self._check_text(first), self._check_text(second)
 
     def decode_json(self, value: JsonValue) -> Text:
         """Decode a string, ``{"text": …}``, or a pair as an object or a list of two strings."""
@@ -164,6 +178,9 @@ class TextPreprocessor(Preprocessor[TextParameters, Text]):
         """Tokenize a text or a pair; tokens beyond ``max_tokens`` are cut.
 
         Context: ``cut``, the number of tokens that were cut, if any.
+
+        Raises:
+            TooLargeError: Tokens would be cut, and the caller states that none may be.
         """
         first, second = (native, None) if isinstance(native, str) else native
         encoding = self._tokenizer.encode(first, second)
@@ -173,7 +190,26 @@ class TextPreprocessor(Preprocessor[TextParameters, Text]):
             raise TooLargeError(f"text has more than {limit} tokens", field="inputs")
         sample = {n: np.asarray(c, np.int32) for n, c in zip(_NAMES, columns, strict=True)}
         cut = sum(rest.special_tokens_mask.count(0) for rest in encoding.overflowing)
+        if cut:
+            self._note_cut(cut)
+        check_ids(encoding.ids)
         return Prepared([sample], {"cut": cut} if cut else {})
+
+    def _note_cut(self, cut: int) -> None:
+        """Note that the end of a text is not read, or refuse to read less than all."""
+        kept = self.parameters.max_tokens
+        if stated(TextOptions).truncate is False:
+            raise TooLargeError(
+                f"the text is {cut:,} tokens longer than the {kept:,} that are read, and truncate "
+                "is false; send shorter texts, such as its paragraphs",
+                field="inputs",
+            )
+        note(
+            NoteCode.CUT,
+            f"the text was cut (truncated) at {kept} tokens: its end was not read; send shorter "
+            "texts, such as its paragraphs",
+            count=cut,
+        )
 
     def _pair(self, value: JsonValue) -> tuple[str, str]:
         if isinstance(value, list) and len(value) == 2:
@@ -191,6 +227,8 @@ class TextPreprocessor(Preprocessor[TextParameters, Text]):
     def _check_text(self, text: JsonValue, field: str = "inputs") -> str:
         if not isinstance(text, str):
             raise InvalidInputError(f"expected a string, got {json_type(text)}", field=field)
+        if text[:10].lower() == "data:text/" and "," in text:
+            text = decode_utf8(decode_base64_text(text, self.limits.bytes, self.accepts))
         if not text.strip():
             raise InvalidInputError("text is empty", field=field)
         limit = self.limits.characters
@@ -198,6 +236,7 @@ class TextPreprocessor(Preprocessor[TextParameters, Text]):
             raise TooLargeError(f"text is longer than {limit:,} characters", field=field)
         if _SURROGATE.search(text):
             raise InvalidInputError("text holds half a surrogate pair", field=field)
+        check_text(text)
         return text
 
 

@@ -20,11 +20,15 @@ from omnivec2.preprocess.base import (
 from omnivec2.preprocess.formats import example_files
 from omnivec2.preprocess.formats.guards.decoding_guard import format_of
 from omnivec2.preprocess.formats.pictures import raster
+from omnivec2.preprocess.formats.pictures.picture_files import read_grey_picture
 from omnivec2.preprocess.formats.pictures.random_pictures import random_pictures
+from omnivec2.preprocess.formats.science.dicom_start import is_dicom
+from omnivec2.preprocess.notes import NoteCode, note
 from omnivec2.spec import HeadSpec, Limits, Modality, TensorSpec
 
 DICOM = "application/dicom"
-_PREAMBLE = 128
+_EVEN_LEVELS = 2
+"""An 8-bit picture whose levels differ by no more shows nothing."""
 
 
 class XrayParameters(Parameters):
@@ -73,7 +77,7 @@ class XrayPreprocessor(Preprocessor[XrayParameters, Array]):
 
     def sniff(self, data: bytes) -> str | None:
         """Detect the content type by magic bytes."""
-        return DICOM if _is_dicom(data) else raster.sniff(data)
+        return DICOM if is_dicom(data) else raster.sniff(data)
 
     def decode(self, data: bytes, media_type: str | None = None) -> Array:
         """Decode to grey (height, width): 8 or 16 bits as stored, DICOM as a viewer shows it."""
@@ -83,7 +87,7 @@ class XrayPreprocessor(Preprocessor[XrayParameters, Array]):
             from omnivec2.preprocess.formats.science.dicom import read_dicom
 
             return read_dicom(data, self.limits)
-        return raster.read_grey(raster.open_picture(data, kind, self.limits), kind)
+        return read_grey_picture(data, kind, self.limits)
 
     def prepare(self, native: Array) -> Prepared:
         """Scale by the picture's own range, so that its bit depth makes no difference, and resize.
@@ -96,6 +100,7 @@ class XrayPreprocessor(Preprocessor[XrayParameters, Array]):
                 f"expected a grey picture (height, width), got shape {native.shape}",
                 field="inputs",
             )
+        _note_if_even(native)
         p = self.parameters
         picture = Image.fromarray(raster.stretch_to_uint8(native))
         pixels = np.asarray(raster.resize(picture, (p.width, p.height), "stretch"))
@@ -103,9 +108,15 @@ class XrayPreprocessor(Preprocessor[XrayParameters, Array]):
         return Prepared([{"pixels": pixels[:, :, None]}], {"size": size})
 
 
-def _is_dicom(data: bytes) -> bool:
-    """Whether a file has the DICOM prefix after its preamble."""
-    return data[_PREAMBLE : _PREAMBLE + 4] == b"DICM"
+def _note_if_even(native: Array) -> None:
+    finite = native[np.isfinite(native)] if native.dtype.kind == "f" else native
+    levels = float(finite.max()) - float(finite.min()) if finite.size else 0.0
+    if levels <= (_EVEN_LEVELS if native.dtype == np.uint8 else 0):
+        note(
+            NoteCode.EMPTY,
+            "the picture is one even grey: there is nothing to recognise in it; look at what "
+            "exported it",
+        )
 
 
 PREPROCESSOR = XrayPreprocessor

@@ -43,6 +43,9 @@ def key_create(
         list[str] | None,
         typer.Option(help="Head that the key may call (repeatable).  [default: all]"),
     ] = None,
+    strict: Annotated[
+        bool, typer.Option("--strict", help="Refuse requests with notes on an input.")
+    ] = False,
 ) -> None:
     """Create a key and print it once; the file stores only its hash.
 
@@ -61,6 +64,7 @@ def key_create(
         "max_concurrent": concurrent,
         "expires": expires,
         "heads": tuple(head) if head else None,
+        "strict": strict or None,
     }
     with one_line_errors():
         limits = {field: value for field, value in given.items() if value is not None}

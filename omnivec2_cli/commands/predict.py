@@ -22,7 +22,7 @@ from omnivec2_cli.options import (
     JsonOption,
     RepositoryOption,
 )
-from omnivec2_cli.tables import print_answers
+from omnivec2_cli.tables import print_answers, print_notes
 
 
 def predict(
@@ -38,10 +38,15 @@ def predict(
         str | None,
         typer.Option(help="Send the request to this running server; no model is loaded here."),
     ] = None,
+    strict: Annotated[
+        bool, typer.Option("--strict", help="Fail if a part of a file was guessed or left out.")
+    ] = False,
     checkpoint: CheckpointOption = DEFAULT_CHECKPOINT,
     model_repo: RepositoryOption = DEFAULT_REPOSITORY,
 ) -> None:
     """Run a head on files, in this process or on a running server.
+
+    What was guessed or left out of a file is said on standard error.
 
     Examples:
         omnivec2 predict image/classification cat.jpg
@@ -62,15 +67,18 @@ def predict(
         inputs = [NamedFile(name, _read_input(name)) for name in files]
         if url is not None:
             timeout = Settings().request_timeout_seconds
-            answer = predict_by_gateway(url, route, inputs, options, timeout)
+            answer = predict_by_gateway(url, route, inputs, options, timeout, strict=strict)
         else:
             update_repository(make_console(stderr=True), checkpoint, model_repo)
             settings = Settings(model_repo=model_repo)
-            answer = predict_in_process(settings, route, inputs, options)
+            answer = predict_in_process(settings, route, inputs, options, strict=strict)
         if as_json:
-            typer.echo(json.dumps(answer, ensure_ascii=False))
+            typer.echo(json.dumps(answer.value, ensure_ascii=False))
+            if answer.notes:
+                typer.echo(json.dumps({"notes": answer.notes}, ensure_ascii=False), err=True)
         else:
-            print_answers(make_console(), files, answer)
+            print_answers(make_console(), files, answer.value)
+            print_notes(make_console(stderr=True), inputs, answer.notes)
 
 
 def _parse_parameters(text: str) -> dict[str, JsonValue]:

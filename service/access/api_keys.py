@@ -39,6 +39,7 @@ class Key(BaseModel):
         expires: The time after which the key is not valid any more.
         heads: The names of the heads it may use (``text/sentiment``); None means all, an empty
             list means none.
+        strict: Whether its requests are refused if there are notes on an input.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -50,6 +51,7 @@ class Key(BaseModel):
     max_concurrent: Annotated[int, Field(ge=1)] | None = None
     expires: AwareDatetime | None = None
     heads: tuple[str, ...] | None = None
+    strict: bool = False
 
     def expired(self) -> bool:
         """Whether the key is not valid any more."""

@@ -12,6 +12,8 @@ from collections.abc import Mapping, Sequence
 from pydantic import JsonValue
 
 from omnivec2.errors import InputError, ModelNotReadyError, OmniVecError
+from service.http.notes_header import NOTES_HEADER, STRICT_HEADER, parse_notes
+from service.pipeline.answers import FilesAnswer
 from service.pipeline.named_files import NamedFile, message_with_file_name
 
 _POLL_SECONDS = 0.2
@@ -23,7 +25,9 @@ def predict_by_gateway(
     files: Sequence[NamedFile],
     parameters: Mapping[str, JsonValue],
     timeout_seconds: float,
-) -> JsonValue:
+    *,
+    strict: bool = False,
+) -> FilesAnswer:
     """Return the answer of a running gateway to files.
 
     Args:
@@ -32,24 +36,24 @@ def predict_by_gateway(
         files: The inputs; at least one.
         parameters: The parameters of the request.
         timeout_seconds: The longest time between two parts of the answer.
+        strict: Whether notes on a file are errors.
 
     Raises:
         InputError: It refused the request; the message is its own.
         OmniVecError: It cannot be reached or failed.
     """
     content_type, body = _form(files, parameters)
-    request = urllib.request.Request(
-        f"{url.rstrip('/')}/predict/{head_name}", body, {"Content-Type": content_type}
-    )
+    headers = {"Content-Type": content_type} | ({STRICT_HEADER: "true"} if strict else {})
+    request = urllib.request.Request(f"{url.rstrip('/')}/predict/{head_name}", body, headers)
     try:
         with urllib.request.urlopen(request, timeout=timeout_seconds) as response:
-            value: JsonValue = json.load(response)
+            notes = parse_notes(response.headers.get(NOTES_HEADER, ""))
+            return FilesAnswer(json.load(response), notes)
     except urllib.error.HTTPError as error:
         kind = InputError if error.code < 500 else OmniVecError
         raise kind(message_with_file_name(*_message(error), files)) from error
     except (OSError, ValueError) as error:
         raise ModelNotReadyError(f"{url} does not answer ({error}); does it run?") from error
-    return value
 
 
 def wait_for_version(url: str, head_name: str, version: str, seconds: float = 60.0) -> None:

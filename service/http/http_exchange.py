@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from functools import partial
 from typing import Any, TypeVar
@@ -10,21 +11,24 @@ from typing import Any, TypeVar
 from starlette.requests import Request
 from starlette.responses import Response
 
-from omnivec2.errors import InvalidParameterError, OmniVecError
+from omnivec2.errors import InvalidParameterError, NotedInputError, OmniVecError
+from omnivec2.preprocess.notes import Note
 from service.admission.admission_control import Ticket
 from service.errors import CLIENT_CLOSED_REQUEST, ClientDisconnectedError, problem_of
 from service.gateway import Gateway
 from service.http.body import Body
+from service.http.notes_header import NOTES_HEADER, STRICT_HEADER, notes_value, parse_strict
 from service.http.raw_headers import header_text
 from service.pipeline.answers import Timings
 from service.pipeline.exchange import Exchange
-from service.request_context import TRACEPARENT
+from service.request_context import REQUEST, TRACEPARENT
 from service.runtimes.base import Model
 
 T = TypeVar("T")
 
 TIMEOUT_HEADER = "X-Request-Timeout"
 _TIMEOUT = TIMEOUT_HEADER.lower().encode()
+_STRICT = STRICT_HEADER.lower().encode()
 _TRACEPARENT = TRACEPARENT.encode()
 
 
@@ -64,10 +68,34 @@ class HttpExchange(Exchange):
         except ClientDisconnectedError:
             response = Response(status_code=CLIENT_CLOSED_REQUEST)
         except OmniVecError as error:
+            if isinstance(error, NotedInputError):
+                self._note([str(note["code"]) for note in error.notes])
             response = problem_of(self._request, error)
         received = getattr(self._request.state, "received_bytes", 0)
         self.account(response.status_code, received, len(response.body))
         return response
+
+    def is_strict(self) -> bool:
+        """Whether notes on an input refuse the request: by its header, its key or the setting.
+
+        Raises:
+            InvalidParameterError: The header is neither true nor false.
+        """
+        wanted = parse_strict(header_text(self._request.scope, _STRICT))
+        key = REQUEST.get().key
+        return wanted or self.gateway.settings.strict_input or (key is not None and key.strict)
+
+    def notes_headers(self, notes: Sequence[Note]) -> Mapping[str, str]:
+        """Return the header of an answer's notes, once they are counted; none without notes."""
+        if not notes:
+            return {}
+        self._note([note.code.value for note in notes])
+        return {NOTES_HEADER: notes_value(notes)}
+
+    def _note(self, codes: Sequence[str]) -> None:
+        """Count notes, and name their codes in the access log."""
+        self.record_notes(codes)
+        self._state["notes"] = ",".join(f"{code}:{n}" for code, n in Counter(codes).items())
 
     def timeout_seconds(self) -> float:
         """Return the seconds that the answer may take; see ``parse_timeout_seconds``."""

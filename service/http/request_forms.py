@@ -1,51 +1,51 @@
-"""The three forms of a request: raw bytes, JSON, multipart. All give the same inputs."""
+"""The forms of a request: a file, JSON, fields of a form. All give the same inputs."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 from typing import Any
 
 from pydantic import JsonValue
-from pydantic_core import from_json
 from starlette.datastructures import FormData, Headers, UploadFile
 from starlette.formparsers import MultiPartException, MultiPartParser
 
 from omnivec2.errors import (
     InvalidInputError,
-    InvalidParameterError,
     TooLargeError,
     UndecodableError,
     UnsupportedMediaTypeError,
 )
 from omnivec2.preprocess import Preprocessor
+from omnivec2.preprocess.notes import NoteCode, collect_notes, note
 from service.http.body import Body
+from service.http.forms.content_type import (
+    JSON,
+    JSON_LINES,
+    MULTIPART,
+    PLAIN,
+    UNSPECIFIC,
+    URLENCODED,
+    ContentType,
+)
+from service.http.forms.conversion_hints import conversion_hint
+from service.http.forms.form_fields import (
+    FILE_FIELDS,
+    PARAMETERS,
+    field_name,
+    urlencoded_fields,
+    value_of_field,
+)
+from service.http.forms.json_bodies import is_envelope
+from service.http.forms.json_requests import JsonRequests, PredictRequest, first_sign
 from service.pipeline.concurrency import in_thread_if_large
 from service.pipeline.host_stages import FileInput, JsonInput, RawInput
-
-JSON = "application/json"
-MULTIPART = "multipart/form-data"
-
-# Types that do not identify the content: curl sends the last for --data-binary.
-_UNSPECIFIC_TYPES = ("", "application/octet-stream", "application/x-www-form-urlencoded")
 
 _JSON_OVERHEAD = 64 * 2**10
 """Room for parameters and punctuation around the inputs of a JSON or multipart body."""
 
-
-@dataclass(frozen=True)
-class PredictRequest:
-    """The inputs and parameters of a request.
-
-    Attributes:
-        inputs: The inputs in the caller's order.
-        parameters: The parameters as sent, not yet checked.
-        batched: Whether the caller sent a list and gets a list.
-    """
-
-    inputs: list[RawInput]
-    parameters: Mapping[str, JsonValue] = field(default_factory=dict)
-    batched: bool = False
+# Types that programs guess from a file's name; what the file is shows in its bytes.
+_GUESSED_FAMILIES = ("image/", "audio/", "video/")
 
 
 @dataclass(frozen=True)
@@ -63,30 +63,55 @@ class RequestReader:
     max_json_values: int
 
     async def read(self, headers: Headers, body: Body) -> PredictRequest:
-        """Read a request in any of the three forms.
+        """Read a request in any of the forms.
 
         Raises:
             TooLargeError: The body is over its limit.
             UnsupportedMediaTypeError: The modality does not take the content type.
             InputError: The body is not what its content type says.
         """
-        declared = _media_type(headers.get("content-type", ""))
-        if declared == MULTIPART:
+        with collect_notes() as notes:
+            request = await self._read(headers, body)
+        return replace(request, notes=tuple(notes)) if len(notes) else request
+
+    async def _read(self, headers: Headers, body: Body) -> PredictRequest:
+        declared = ContentType.parse(headers.get("content-type", ""))
+        kind = declared.media_type
+        if kind == MULTIPART:
             return await self._read_multipart(headers, body)
-        if declared == JSON:
-            data = await body.read(self._json_limit)
-            return await in_thread_if_large(len(data), lambda: self._from_json(data))
-        if declared not in _UNSPECIFIC_TYPES and declared not in self.preprocessor.media_types:
-            raise self._unsupported(declared)
-        unspecific = declared in _UNSPECIFIC_TYPES
-        limit = self._json_limit if unspecific else self._file_limit
-        data = await body.read(limit)
-        if unspecific and await in_thread_if_large(
-            len(data), lambda: self._looks_like_request(data)
-        ):
-            return await in_thread_if_large(len(data), lambda: self._from_json(data))
-        inputs = await self._files(data, None if unspecific else declared)
-        return PredictRequest(inputs, batched=len(inputs) > 1)
+        is_format = kind in self.preprocessor.media_types
+        if not is_format and kind not in UNSPECIFIC and not _may_be_another(declared):
+            raise self._unsupported(kind)
+        # What may be a whole request is read as far as one may be.
+        of_request = declared.is_json or not is_format or kind == PLAIN
+        data = await body.read(self._json_limit if of_request else self._file_limit)
+        return await in_thread_if_large(len(data), lambda: self._from_body(data, declared))
+
+    def _from_body(self, data: bytes, declared: ContentType) -> PredictRequest:
+        kind = declared.media_type
+        data = declared.as_utf8(data)
+        if declared.is_json and (kind == JSON or kind not in self.preprocessor.media_types):
+            return self._json.from_json(data)
+        if kind in self.preprocessor.media_types:
+            return self._json.from_text(data, kind) or self._from_file(data, kind)
+        if kind in JSON_LINES:
+            return self._json.from_lines(data)
+        if kind == URLENCODED and (fields := urlencoded_fields(data)) is not None:
+            return self._json.from_fields(fields)
+        if kind in UNSPECIFIC:
+            return self._from_unspecific(data)
+        if request := self._json.from_text(data, kind):
+            return request
+        if kind == PLAIN or self.preprocessor.sniff(data) is None:
+            raise self._unsupported(kind)
+        note(
+            NoteCode.GUESSED, f"Content-Type is {kind}, but the file was read as what its bytes say"
+        )
+        return self._from_file(data, None)
+
+    @property
+    def _json(self) -> JsonRequests:
+        return JsonRequests(self.preprocessor, self.max_json_values)
 
     @property
     def _file_limit(self) -> int:
@@ -98,12 +123,14 @@ class RequestReader:
         limits = self.preprocessor.limits
         return min(limits.bytes * 4 // 3 * limits.inputs + _JSON_OVERHEAD, self.max_body_bytes)
 
-    async def _files(self, data: bytes, media_type: str | None) -> list[RawInput]:
+    def _from_file(self, data: bytes, media_type: str | None) -> PredictRequest:
+        inputs = self._files(data, media_type)
+        return PredictRequest(inputs, batched=len(inputs) > 1)
+
+    def _files(self, data: bytes, media_type: str | None) -> list[RawInput]:
         """Return the inputs that a file holds: itself, unless it is a list by nature."""
         file = self._file(data, media_type)
-        parts = await in_thread_if_large(
-            len(data), lambda: self.preprocessor.split_file(data, media_type)
-        )
+        parts = self.preprocessor.split_file(data, media_type)
         return [FileInput(part, media_type) for part in parts] if parts else [file]
 
     def _file(self, data: bytes, media_type: str | None) -> FileInput:
@@ -117,51 +144,20 @@ class RequestReader:
             )
         return FileInput(data, media_type)
 
-    def _looks_like_request(self, data: bytes) -> bool:
-        """Whether bytes of no declared type are the JSON form rather than a file."""
-        first = data[:64].lstrip()[:1]
+    def _from_unspecific(self, data: bytes) -> PredictRequest:
+        """Return the request in a body of no declared type: JSON of a request, or a file."""
+        first = first_sign(data)
         if first in (b"{", b"["):
-            self._check_values(data)
-        if first != b"{":
-            return False
-        try:
-            value = self._parse(data)
-        except UndecodableError:
-            return False
-        return isinstance(value, dict) and not value.keys().isdisjoint(("inputs", "table"))
-
-    def _from_json(self, data: bytes) -> PredictRequest:
-        value = self._parse(data)
-        if isinstance(value, dict) and not value.keys().isdisjoint(("inputs", "table")):
-            return self._from_envelope(dict(value), len(data))
-        if JSON in self.preprocessor.media_types:
-            return self._from_inputs(value, {}, len(data))
-        raise InvalidInputError(
-            f'expected a JSON object with "inputs" holding {self.preprocessor.accepts} as base64',
-            field="inputs",
-        )
-
-    def _from_envelope(self, body: dict[str, JsonValue], nbytes: int) -> PredictRequest:
-        parameters = body.pop("parameters", None)
-        if not isinstance(parameters, dict | None):
-            raise InvalidParameterError('"parameters" must be an object', field="parameters")
-        if "table" in body and "inputs" in body:
-            raise InvalidInputError('expected either "inputs" or "table", got both', field="table")
-        table, inputs = body.pop("table", None), body.pop("inputs", None)
-        # Hugging Face's feature-extraction task sends its parameters beside the inputs.
-        merged = {**body, **(parameters or {})}
-        if table is not None:
-            return PredictRequest([JsonInput({"table": table}, nbytes)], merged)
-        return self._from_inputs(inputs, merged, nbytes)
-
-    def _from_inputs(
-        self, value: JsonValue, parameters: Mapping[str, JsonValue], nbytes: int
-    ) -> PredictRequest:
-        items = self.preprocessor.split(value)
-        if items is None:
-            return PredictRequest([JsonInput(value, nbytes)], parameters)
-        inputs: list[RawInput] = [JsonInput(item, nbytes) for item in items]
-        return PredictRequest(inputs, parameters, batched=True)
+            self._json.check_values(data)
+            try:
+                value = self._json.parse(data)
+            except UndecodableError:
+                return self._from_file(data, None)
+            if is_envelope(value):
+                return self._json.from_envelope(value, len(data))
+            if first == b"[" and JSON in self.preprocessor.media_types:
+                return self._json.from_inputs(value, {}, len(data))
+        return self._from_file(data, None)
 
     async def _read_multipart(self, headers: Headers, body: Body) -> PredictRequest:
         limits = self.preprocessor.limits
@@ -188,9 +184,12 @@ class RequestReader:
         inputs: list[RawInput] = []
         parameters: Mapping[str, JsonValue] = {}
         for name, part in form.multi_items():
-            if name == "parameters":
-                parameters = await self._parameters(part)
-            elif name == "file":
+            if name == PARAMETERS:
+                data = part.encode() if isinstance(part, str) else await part.read()
+                parameters = self._json.parameters(data)
+            elif field_name(name) == "inputs" and isinstance(part, str):
+                inputs.append(JsonInput(value_of_field(part, self.max_json_values), len(part)))
+            elif field_name(name) in FILE_FIELDS:
                 inputs += await self._part(part)
             else:
                 raise InvalidInputError(
@@ -200,6 +199,9 @@ class RequestReader:
                 )
         if not inputs:
             raise InvalidInputError('the form has no field "file"', field="file")
+        first = inputs[0]
+        if len(inputs) == 1 and isinstance(first, JsonInput):
+            return self._json.from_inputs(first.value, parameters, first.nbytes)
         return PredictRequest(inputs, parameters, batched=len(inputs) > 1)
 
     async def _part(self, part: UploadFile | str) -> list[RawInput]:
@@ -209,38 +211,27 @@ class RequestReader:
                 'expected a file in the field "file" (curl -F file=@NAME), got text', field="file"
             )
         data = await part.read()
-        declared = _media_type(part.content_type or "")
-        if declared in _UNSPECIFIC_TYPES:
-            return await self._files(data, None)
-        if declared in self.preprocessor.media_types:
-            return await self._files(data, declared)
+        declared = ContentType.parse(part.content_type or "")
+        return await in_thread_if_large(len(data), lambda: self._from_part(data, declared))
+
+    def _from_part(self, data: bytes, declared: ContentType) -> list[RawInput]:
+        data, kind = declared.as_utf8(data), declared.media_type
+        if kind in UNSPECIFIC:
+            return self._files(data, None)
+        if kind in self.preprocessor.media_types:
+            return self._files(data, kind)
         # Form tools guess a part's type from the file's name and are often wrong.
         if self.preprocessor.sniff(data) is None:
-            raise self._unsupported(declared)
-        return await self._files(data, None)
-
-    async def _parameters(self, part: UploadFile | str) -> Mapping[str, JsonValue]:
-        data = part.encode() if isinstance(part, str) else await part.read()
-        try:
-            value = self._parse(data)
-        except UndecodableError as error:
-            raise InvalidParameterError(f"parameters: {error}", field="parameters") from error
-        if not isinstance(value, dict):
-            raise InvalidParameterError('"parameters" must be an object', field="parameters")
-        return value
-
-    def _parse(self, data: bytes) -> JsonValue:
-        return parse_json(data, self.max_json_values)
-
-    def _check_values(self, data: bytes) -> None:
-        check_json_values(data, self.max_json_values)
+            raise self._unsupported(kind)
+        return self._files(data, None)
 
     def _unsupported(self, media_type: str) -> UnsupportedMediaTypeError:
         known = [*self.preprocessor.media_types, JSON, MULTIPART]
         modality = self.preprocessor.modality.value
+        hint = conversion_hint(media_type, self.preprocessor.media_types.values())
         return UnsupportedMediaTypeError(
             f"{modality} does not take {media_type[:80]}; it takes {self.preprocessor.accepts} "
-            "as they are, in JSON or in a form",
+            "as they are, in JSON or in a form" + (f"; {hint}" if hint else ""),
             field="Content-Type",
             known=list(dict.fromkeys(known)),
         )
@@ -248,36 +239,8 @@ class RequestReader:
 
 def form_of(headers: Headers) -> str:
     """Return the form of a request, according to its headers."""
-    declared = _media_type(headers.get("content-type", ""))
+    declared = ContentType.parse(headers.get("content-type", "")).media_type
     return {JSON: "json", MULTIPART: "form"}.get(declared, "file")
-
-
-def parse_json(data: bytes, max_values: int) -> JsonValue:
-    """Parse a JSON document.
-
-    Raises:
-        TooLargeError: It holds more than ``max_values`` values.
-        UndecodableError: It is not JSON.
-    """
-    check_json_values(data, max_values)
-    try:
-        value: JsonValue = from_json(data, allow_inf_nan=False)
-    except ValueError as error:
-        raise UndecodableError(f"not valid JSON: {error}", field="body") from error
-    return value
-
-
-def check_json_values(data: bytes, max_values: int) -> None:
-    """Refuse JSON of too many values without parsing it.
-
-    Every value but the first follows one of three characters; counting these is far cheaper than
-    the objects that the values would become.
-
-    Raises:
-        TooLargeError: It holds more than ``max_values`` values.
-    """
-    if sum(map(data.count, (b",", b"[", b"{"))) > max_values:
-        raise TooLargeError(f"the JSON body holds more than {max_values:,} values", field="body")
 
 
 class _InMemoryParser(MultiPartParser):
@@ -286,6 +249,12 @@ class _InMemoryParser(MultiPartParser):
     spool_max_size = 2**40
 
 
-def _media_type(content_type: str) -> str:
-    """Return a content type without its parameters: ``text/csv; charset=utf-8`` -> ``text/csv``."""
-    return content_type.partition(";")[0].strip().lower()
+def _may_be_another(declared: ContentType) -> bool:
+    """Whether a body of a type that is no format of the modality can still be a request to it."""
+    kind = declared.media_type
+    return (
+        declared.is_json
+        or kind == PLAIN
+        or kind in JSON_LINES
+        or kind.startswith(_GUESSED_FAMILIES)
+    )

@@ -112,6 +112,11 @@ class Metrics:
             "request_bytes", "Body of a request, as far as it was read.", _ROUTE, _BYTES
         )
         self._sent = self._histogram("response_bytes", "Body of an answer.", _ROUTE, _BYTES)
+        self._notes = self._counter(
+            "input_notes_total",
+            "Notes on inputs: what was guessed or left out, in answers and strict refusals.",
+            (*_ROUTE, "code"),
+        )
         self._rejections = self._counter(
             "rejections_total", "Requests refused by a limit or by access control.", ("reason",)
         )
@@ -154,6 +159,16 @@ class Metrics:
         head = self._series_of(modality, task)
         head.received.observe(received)
         head.sent.observe(sent)
+
+    def observe_note(self, modality: str, task: str, code: str) -> None:
+        """Count a note on an input of a request.
+
+        Args:
+            modality: The modality of a head.
+            task: The task of the head.
+            code: The code of the note; see ``NoteCode``.
+        """
+        self._notes.labels(modality, task, code).inc()
 
     def observe_rejection(self, reason: str) -> None:
         """Count a request that a limit or access control has refused.

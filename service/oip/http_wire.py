@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from pydantic_core import to_json
 
 from omnivec2.errors import InvalidInputError
-from service.http.request_forms import parse_json
+from service.http.forms.json_bodies import parse_json
 from service.oip.inference import InferRequest
 from service.oip.tensors import DATATYPES, Tensor, check_parameters, to_bytes
 from service.pipeline.answers import TensorAnswer

@@ -3,29 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
-from pydantic import BaseModel, Field, TypeAdapter
 
 from omnivec2 import errors
-from omnivec2.spec import HeadSpec
 from service.errors import PROBLEM_JSON, status_of
+from service.http.forms.content_type import JSON
 from service.http.middleware.require_key import API_KEY_HEADER, is_open
-from service.http.request_forms import JSON, MULTIPART
+from service.http.notes_header import NOTES_HEADER, STRICT_HEADER
 from service.http.routes import open_inference
 from service.oip.http_wire import HEADER_LENGTH, WireRequest, WireResponse
 from service.openapi import fixed_operations
+from service.openapi.request_content import request_content, source_options_schema
+from service.openapi.schemas import REFERENCE, Json, Problem, add_schema
 from service.pipeline.host_stages import Head
 
-Json = dict[str, Any]
-
 OCTETS = "application/octet-stream"
-
-_REFERENCE = "#/components/schemas/{model}"
-
-_FILE_EXAMPLE = "<the file as base64>"
 
 _SECURITY: Json = {
     "bearer": {"type": "http", "scheme": "bearer"},
@@ -46,19 +40,6 @@ _FAILURES = (
 )
 
 
-class Problem(BaseModel):
-    """A failure (RFC 9457)."""
-
-    type: str = Field(description="URI that names the kind of problem")
-    title: str
-    status: int
-    detail: str = Field(description="what is wrong and what was expected")
-    instance: str = Field(description="path of the request")
-    error: str = Field(description="the same as detail, for Hugging Face clients")
-    field: str | None = Field(default=None, description="part of the request that is wrong")
-    known: list[str] | None = Field(default=None, description="what would have been accepted")
-
-
 def build(app: FastAPI, heads: Mapping[str, Head], *, keys: bool = False) -> Json:
     """Build the document of an application.
 
@@ -71,7 +52,7 @@ def build(app: FastAPI, heads: Mapping[str, Head], *, keys: bool = False) -> Jso
         title=app.title, version=app.version, description=app.description, routes=app.routes
     )
     schemas: Json = document.setdefault("components", {}).setdefault("schemas", {})
-    _add_schema(schemas, Problem)
+    add_schema(schemas, Problem)
     fixed_operations.complete(document, heads, _failures)
     for route in sorted(heads):
         document["paths"][f"/predict/{route}"] = {"post": _operation(heads[route], schemas)}
@@ -122,10 +103,11 @@ def _tasks_operation(heads: Sequence[Head], schemas: Json) -> Json:
         "example": [h.spec.task for h in heads if h.spec.preprocess == heads[0].spec.preprocess],
     }
     answers = {head.spec.task: _answer_schema(head, schemas) for head in heads}
-    content = _request_content(heads[0], schemas)
+    content = request_content(heads[0], schemas)
     content[JSON]["schema"]["properties"]["parameters"] = {
         "type": "object",
         "description": "Parameters that every requested task takes; or task -> its parameters.",
+        "properties": source_options_schema(heads[0], schemas),
     }
     return {
         "tags": [modality],
@@ -157,13 +139,13 @@ def _complete_infer(operation: Json, schemas: Json) -> None:
     ]
     operation["requestBody"] = {
         "required": True,
-        "content": {JSON: {"schema": _add_schema(schemas, WireRequest)}, OCTETS: binary},
+        "content": {JSON: {"schema": add_schema(schemas, WireRequest)}, OCTETS: binary},
     }
     operation["responses"] = {
         "200": {
             "description": f"The outputs: JSON, or {raw}",
             "headers": _response_headers(),
-            "content": {JSON: {"schema": _add_schema(schemas, WireResponse)}, OCTETS: binary},
+            "content": {JSON: {"schema": add_schema(schemas, WireResponse)}, OCTETS: binary},
         },
         **_failures(),
     }
@@ -177,7 +159,7 @@ def _operation(head: Head, schemas: Json) -> Json:
         "summary": f"{spec.modality.value}: {spec.task}",
         "description": _description(head),
         "parameters": _request_headers(),
-        "requestBody": {"required": True, "content": _request_content(head, schemas)},
+        "requestBody": {"required": True, "content": request_content(head, schemas)},
         "responses": {
             "200": {
                 "description": "One answer, or a list of answers in the order of the inputs.",
@@ -193,6 +175,9 @@ def _description(head: Head) -> str:
     """Describe a head: its task, its inputs, its metrics and its data's licences."""
     spec = head.spec
     parts = [spec.description, f"Takes {head.preprocessor.accepts}."]
+    if sources := head.preprocessor.sources:
+        sentences = dict.fromkeys(source.sentence for source in sources.values())
+        parts.append("**Expects:** " + ". ".join(sentences) + ".")
     if spec.labels:
         names = ", ".join(spec.labels[:20]) + (", …" if len(spec.labels) > 20 else "")
         parts.append(f"**Labels:** {names}.")
@@ -212,66 +197,17 @@ def _description(head: Head) -> str:
     return "\n\n".join(part for part in parts if part)
 
 
-def _request_content(head: Head, schemas: Json) -> Json:
-    parameters = _add_schema(schemas, head.postprocessor.parameters_type, head.spec)
-    accepts = head.preprocessor.accepts
-    binary = {"type": "string", "format": "binary"}
-    example = head.preprocessor.json_example
-    content: Json = {
-        media_type: {"schema": {**binary, "description": name}}
-        for media_type, name in head.preprocessor.media_types.items()
-    }
-    content[JSON] = {
-        "schema": {
-            "type": "object",
-            "required": ["inputs"],
-            "properties": {
-                "inputs": {"description": f"{accepts}; files as base64; or a list of them"},
-                "parameters": parameters,
-            },
-        },
-        "example": {"inputs": _FILE_EXAMPLE if example is None else example},
-    }
-    content[MULTIPART] = {
-        "schema": {
-            "type": "object",
-            "required": ["file"],
-            "properties": {
-                "file": {"type": "array", "items": binary},
-                "parameters": {"type": "string", "contentMediaType": JSON},
-            },
-        }
-    }
-    # The JSON form first, so that interactive documentation offers its example.
-    return {JSON: content.pop(JSON), **content}
-
-
 def _answer_schema(head: Head, schemas: Json) -> Json:
     """Return the schema of the answer to one input, or to a list of inputs."""
     kinds = [head.postprocessor.response_schema(head.spec)]
     if (several := head.postprocessor.batch_schema(head.spec)) not in kinds:
         kinds.append(several)
-    one, *others = [_add_schema(schemas, kind) for kind in kinds]
+    one, *others = [add_schema(schemas, kind) for kind in kinds]
     return {"anyOf": [one, *others]} if others else one
 
 
-def _add_schema(schemas: Json, kind: Any, spec: HeadSpec | None = None) -> Json:
-    """Add a type's schema to the components and return a reference to it.
-
-    Types of two families may share a name, so a type that belongs to one head is stored under
-    the name of the head's family.
-    """
-    schema = TypeAdapter(kind).json_schema(ref_template=_REFERENCE, mode="serialization")
-    schemas.update(schema.pop("$defs", {}))
-    if not (isinstance(kind, type) and issubclass(kind, BaseModel)):
-        return schema
-    name = f"{spec.family.value.capitalize()}{kind.__name__}" if spec else kind.__name__
-    schemas[name] = schema
-    return {"$ref": _REFERENCE.format(model=name)}
-
-
 def _failures(kinds: Sequence[type[errors.OmniVecError]] = _FAILURES) -> Json:
-    reference = {"$ref": _REFERENCE.format(model=Problem.__name__)}
+    reference = {"$ref": REFERENCE.format(model=Problem.__name__)}
     return {
         str(int(status_of(kind))): {
             "description": (kind.__doc__ or "").partition("\n")[0],
@@ -285,6 +221,7 @@ def _request_headers() -> list[Json]:
     return [
         _header("X-Request-ID", "string", "Name of this request; echoed in the response."),
         _header("X-Request-Timeout", "number", "Seconds the answer may take.", exclusiveMinimum=0),
+        _header(STRICT_HEADER, "boolean", "Answer 422 if there are notes on an input."),
         _header("traceparent", "string", "W3C trace context, passed on to Triton."),
     ]
 
@@ -294,6 +231,7 @@ def _response_headers() -> Json:
         "X-Request-ID": "name of the request, as sent or made",
         "X-Model": "model that answered; several are separated by commas",
         "X-Model-Version": "version of its files, likewise",
+        NOTES_HEADER: "what was guessed, ignored or cut of the inputs; only if there is such",
         "Server-Timing": "milliseconds of decode, preprocess, queue, compute, postprocess",
     }
     return {

@@ -12,7 +12,7 @@ from typing import Any
 
 from omnivec2 import errors
 from service.errors import status_of
-from service.http.request_forms import JSON
+from service.http.forms.content_type import JSON
 from service.oip.tensors import DATATYPES
 from service.pipeline.host_stages import Head
 

@@ -34,6 +34,24 @@ async def gather_or_cancel(calls: Sequence[Coroutine[Any, Any, T]]) -> list[T]:
     return [task.result() for task in tasks]
 
 
+async def in_slices(calls: Sequence[Coroutine[Any, Any, T]], at_once: int) -> list[T]:
+    """Return the results in the order of the calls, a number of which run at the same time.
+
+    The first failure cancels the rest.
+    """
+    if len(calls) == 1:
+        return [await calls[0]]
+    results: list[T] = []
+    try:
+        for start in range(0, len(calls), at_once):
+            results += await gather_or_cancel(calls[start : start + at_once])
+    finally:
+        # Those that never began would be warned of.
+        for call in calls[len(results) + at_once :]:
+            call.close()
+    return results
+
+
 async def in_thread_if_large(nbytes: int, call: Callable[[], T]) -> T:
     """Return the result of a call, made in a thread if it handles many bytes."""
     return call() if nbytes <= _INLINE_BYTES else await asyncio.to_thread(call)

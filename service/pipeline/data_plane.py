@@ -16,7 +16,7 @@ from __future__ import annotations
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from functools import partial
-from typing import TypeVar
+from typing import Any, Protocol, TypeVar
 
 from pydantic import JsonValue
 from pydantic_core import to_json
@@ -25,13 +25,15 @@ from omnivec2.errors import (
     InputError,
     InvalidInputError,
     InvalidParameterError,
+    NotedInputError,
     RefusedTensorsError,
     StaleModelError,
 )
-from omnivec2.preprocess import Array
+from omnivec2.preprocess import Array, Preprocessor
+from omnivec2.preprocess.source_options import SourceOptions
 from service.admission.cost_model import tokens_of, tokens_of_sample
-from service.pipeline.answers import Answer, TensorAnswer, Timings
-from service.pipeline.concurrency import gather_or_cancel, in_thread_if_large
+from service.pipeline.answers import Answer, RequestNotes, TensorAnswer, Timings
+from service.pipeline.concurrency import in_slices, in_thread_if_large
 from service.pipeline.host_stages import (
     Head,
     PreparedInput,
@@ -59,6 +61,20 @@ from service.runtimes.base import Runtime
 
 T = TypeVar("T")
 
+
+class Decoders(Protocol):
+    """Another place than this process in which inputs are prepared."""
+
+    def prepare(
+        self,
+        preprocessor: Preprocessor[Any, Any],
+        raw: RawInput,
+        max_batch_size: int,
+        source: SourceOptions | None,
+    ) -> PreparedInput:
+        """Decode and prepare one input; see ``host_stages.prepare``."""
+
+
 ReadTensors = Callable[[Head], Mapping[str, Array]]
 """Reads a caller's tensors as the inputs of a head: tensor name -> array (batch, ...)."""
 
@@ -72,13 +88,21 @@ class DataPlane:
         chunks_ahead: The number of batches of one input that are under way at the same time:
             enough to keep every worker busy, few enough that a large input is never wholly in
             memory.
+        decoders: The processes in which native code reads inputs; None reads them in this one.
 
     Attributes:
         served: The heads of the runtime's models.
     """
 
-    def __init__(self, runtime: Runtime, host_workers: int, chunks_ahead: int = 4) -> None:
+    def __init__(
+        self,
+        runtime: Runtime,
+        host_workers: int,
+        chunks_ahead: int = 4,
+        decoders: Decoders | None = None,
+    ) -> None:
         self._host = HostThreads(host_workers)
+        self._decoders = decoders
         self._inference = MeasuredInference(runtime, self._host, chunks_ahead)
         self.served = ServedHeads(runtime)
         self._generator = TextGenerator(runtime)
@@ -99,6 +123,7 @@ class DataPlane:
         parameters: Mapping[str, JsonValue],
         *,
         batched: bool,
+        notes: RequestNotes | None = None,
     ) -> Answer:
         """Answer the inputs of one request.
 
@@ -107,20 +132,23 @@ class DataPlane:
             inputs: The inputs; at least one.
             parameters: The parameters of the task's family; unknown ones are errors.
             batched: Whether the answer is a list of answers.
+            notes: The notes on the request so far, to be added to.
 
         Raises:
             InputError: An input or a parameter is wrong; ``field`` says which.
+            NotedInputError: There are notes on an input, and they are strict.
             OverloadedError: Too much is waiting.
             ModelNotReadyError: The engine failed.
         """
-        timings = Timings()
+        timings, noted = Timings(), notes or RequestNotes()
 
         async def attempt(heads: Sequence[Head]) -> list[JsonValue]:
             requests = [request_of_head(head, parameters) for head in heads]
-            return await self._answer(requests, inputs, batched, timings)
+            return await self._answer(requests, inputs, batched, timings, noted)
 
         heads, bodies = await self._on_served_heads([head], attempt)
-        return Answer(_to_json(bodies[0]), [head.model for head in heads], timings)
+        models = [head.model for head in heads]
+        return Answer(_to_json(bodies[0]), models, timings, noted.in_order())
 
     async def predict_tasks(
         self,
@@ -129,6 +157,7 @@ class DataPlane:
         parameters: Mapping[str, JsonValue],
         *,
         batched: bool,
+        notes: RequestNotes | None = None,
     ) -> Answer:
         """Answer the inputs of one request with several heads of a modality: task -> answer.
 
@@ -139,19 +168,21 @@ class DataPlane:
             inputs: The inputs; at least one.
             parameters: The parameters for every head, or task -> those for its head.
             batched: Whether the answers are lists of answers.
+            notes: The notes on the request so far, to be added to.
 
         Raises:
             InputError: As for ``predict``, and so are the other errors.
         """
-        timings = Timings()
+        timings, noted = Timings(), notes or RequestNotes()
 
         async def attempt(heads: Sequence[Head]) -> list[JsonValue]:
             requests = requests_of_heads(heads, parameters)
-            return await self._answer(requests, inputs, batched, timings)
+            return await self._answer(requests, inputs, batched, timings, noted)
 
         heads, bodies = await self._on_served_heads(heads, attempt)
         by_task = {head.spec.task: body for head, body in zip(heads, bodies, strict=True)}
-        return Answer(_to_json(by_task), [head.model for head in heads], timings)
+        models = [head.model for head in heads]
+        return Answer(_to_json(by_task), models, timings, noted.in_order())
 
     async def infer_tensors(self, head: Head, read: ReadTensors, nbytes: int) -> TensorAnswer:
         """Run the tensors of one request through a head, without pre- and post-processing.
@@ -226,18 +257,20 @@ class DataPlane:
         inputs: Sequence[RawInput],
         batched: bool,
         timings: Timings,
+        notes: RequestNotes,
     ) -> list[JsonValue]:
         """Return the answer of each head to all inputs."""
         for request in requests:
-            check_count(len(inputs), request.head.spec)
+            check_count(len(inputs), request.head)
         groups = group_by_preprocessing(requests)
         calls = [
-            self._answer_input(group, raw, timings, index if batched else None)
+            self._answer_input(group, raw, timings, notes, index if batched else None)
             for group in groups
             for index, raw in enumerate(inputs)
         ]
         REQUEST.get().work.expect_inputs(len(calls))
-        rows = iter([await calls[0]] if len(calls) == 1 else await gather_or_cancel(calls))
+        at_once = requests[0].head.spec.limits.inputs * len(groups)
+        rows = iter(await in_slices(calls, at_once))
         results: dict[str, list[JsonValue]] = {}
         for group in groups:
             columns = zip(*(next(rows) for _ in inputs), strict=True)
@@ -253,7 +286,12 @@ class DataPlane:
         ]
 
     async def _answer_input(
-        self, requests: Sequence[TaskRequest], raw: RawInput, timings: Timings, index: int | None
+        self,
+        requests: Sequence[TaskRequest],
+        raw: RawInput,
+        timings: Timings,
+        notes: RequestNotes,
+        index: int | None,
     ) -> list[JsonValue]:
         """Return the answers of heads with the same pre-processing to one input."""
         try:
@@ -261,20 +299,24 @@ class DataPlane:
             first = requests[0].head
             # Of many inputs the sum would hold up the event loop.
             inline = index is None and is_cheap_to_prepare(first, raw)
-            call = partial(prepare, first.preprocessor, raw, max_rows, requests[0].source)
+            isolated = self._decoders is not None and first.preprocessor.is_native(raw.content)
+            way = self._decoders.prepare if self._decoders and isolated else prepare
+            call = partial(way, first.preprocessor, raw, max_rows, requests[0].source)
             prepared = await self._host.run_or_inline(timings, call, inline=inline)
             if inline:
                 first.costs.learn(raw.nbytes, prepared.decode_seconds + prepared.preprocess_seconds)
             timings.add("decode", prepared.started, prepared.decode_seconds)
             decoded = prepared.started + prepared.decode_seconds
             timings.add("preprocess", decoded, prepared.preprocess_seconds)
+            notes.add(prepared.notes, index)
             REQUEST.get().work.record_tokens(_tokens_of_input(first, prepared))
             heads = [request.head for request in requests]
             outputs = await self._inference.infer_input(heads, prepared, max_rows, timings)
             pairs = zip(requests, outputs, strict=True)
             return [await self._finish(*pair, prepared, timings) for pair in pairs]
         except InputError as error:
-            if index is not None and not isinstance(error, InvalidParameterError):
+            has_own_field = isinstance(error, InvalidParameterError | NotedInputError)
+            if index is not None and not has_own_field:
                 error.field = f"inputs[{index}]{(error.field or '').removeprefix('inputs')}"
             raise
 

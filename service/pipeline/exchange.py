@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Coroutine, Iterator, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from types import TracebackType
 from typing import Any, TypeVar
@@ -123,6 +123,16 @@ class Exchange:
                     return await call
         except TimeoutError as error:
             raise DeadlineExceededError(f"no answer within {self._seconds:g} s") from error
+
+    def record_notes(self, codes: Iterable[str]) -> None:
+        """Count notes on the inputs, for each head of the request.
+
+        Args:
+            codes: The code of each note.
+        """
+        for code in codes:
+            for modality, task in self._labels:
+                self._metrics.observe_note(modality, task, code)
 
     def record_stages(self, timings: Timings) -> None:
         """Record how long the stages of the answer took."""

@@ -30,6 +30,10 @@ _CHEAP_FAMILIES = frozenset(
 )
 _CHEAP_VALUES = 2048
 
+_MOST_SLICES = 64
+"""The most slices of ``limits.inputs`` in one request: its deadline and fairness to others allow
+for no more."""
+
 
 @dataclass(frozen=True)
 class FileInput:
@@ -152,8 +156,8 @@ def _default_parameters(kind: type[Parameters]) -> Parameters:
     return kind.model_validate({})
 
 
-def check_count(count: int, spec: HeadSpec) -> None:
-    """Refuse a request of no inputs or of more than the limit.
+def check_count(count: int, head: Head) -> None:
+    """Refuse a request of no inputs, or of more than the limit or than all slices may have.
 
     Raises:
         InvalidInputError: There is none.
@@ -161,10 +165,11 @@ def check_count(count: int, spec: HeadSpec) -> None:
     """
     if count == 0:
         raise InvalidInputError("expected at least one input, got none", field="inputs")
-    if count > spec.limits.inputs:
+    slices = _MOST_SLICES if head.preprocessor.answers_in_slices else 1
+    most = head.spec.limits.inputs * slices
+    if count > most:
         raise TooLargeError(
-            f"{count:,} inputs in one request, at most {spec.limits.inputs:,} are taken",
-            field="inputs",
+            f"{count:,} inputs in one request, at most {most:,} are taken", field="inputs"
         )
 
 

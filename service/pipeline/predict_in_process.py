@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from pydantic import JsonValue
 
 from omnivec2.errors import InputError
+from service.pipeline.answers import FilesAnswer, RequestNotes
 from service.pipeline.data_plane import DataPlane
 from service.pipeline.host_stages import FileInput, Head
 from service.pipeline.named_files import NamedFile, message_with_file_name
@@ -21,7 +22,9 @@ def predict_in_process(
     head_name: str,
     files: Sequence[NamedFile],
     parameters: Mapping[str, JsonValue],
-) -> JsonValue:
+    *,
+    strict: bool = False,
+) -> FilesAnswer:
     """Load one model in this process and return its answer to files.
 
     Args:
@@ -29,12 +32,13 @@ def predict_in_process(
         head_name: The name of the head, ``<modality>/<task>``.
         files: The inputs; at least one.
         parameters: The parameters of the request.
+        strict: Whether notes on a file are errors.
 
     Raises:
         OmniVecError: The model cannot be served, or an input is wrong.
     """
     of_one_head = settings.model_copy(update={"only": (head_name,), "required": ()})
-    return asyncio.run(_predict(of_one_head, head_name, files, parameters))
+    return asyncio.run(_predict(of_one_head, head_name, files, parameters, strict))
 
 
 async def _predict(
@@ -42,7 +46,8 @@ async def _predict(
     head_name: str,
     files: Sequence[NamedFile],
     parameters: Mapping[str, JsonValue],
-) -> JsonValue:
+    strict: bool,
+) -> FilesAnswer:
     runtime = EmbeddedRuntime(settings)
     await runtime.start()
     plane = DataPlane(runtime, settings.host_workers)
@@ -51,14 +56,14 @@ async def _predict(
         parts = [part for file in files for part in _parts_of(head, file)]
         files = [file for file, _ in parts]
         inputs = [raw for _, raw in parts]
-        answer = await plane.predict(head, inputs, parameters, batched=len(inputs) > 1)
+        notes = RequestNotes(strict=strict or settings.strict_input)
+        answer = await plane.predict(head, inputs, parameters, batched=len(inputs) > 1, notes=notes)
     except InputError as error:
         raise InputError(message_with_file_name(str(error), error.field, files)) from error
     finally:
         plane.close()
         await runtime.close()
-    value: JsonValue = json.loads(answer.body)
-    return value
+    return FilesAnswer(json.loads(answer.body), [note.to_json() for note in answer.notes])
 
 
 def _parts_of(head: Head, file: NamedFile) -> list[tuple[NamedFile, FileInput]]:

@@ -281,7 +281,8 @@ def test_evaluation_writes_what_the_service_writes(
 def test_one_text_is_answered_without_a_server(repositories: dict[Layout, Path]) -> None:
     for root in repositories.values():
         settings = Settings(model_repo=root, engine="onnxruntime", engine_precision="fp32")
-        found = predict_in_process(settings, ROUTE, [NamedFile("a.txt", TEXTS[0].encode())], {})
+        files = [NamedFile("a.txt", TEXTS[0].encode())]
+        found = predict_in_process(settings, ROUTE, files, {}).value
         assert isinstance(found, list)
         assert found[0]["summary_text"]  # type: ignore[call-overload]
 

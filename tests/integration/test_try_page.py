@@ -366,6 +366,21 @@ def test_the_curl_line_does_the_same(visit: Visit, tmp_path: Path, route: str) -
     assert json.loads(done.stdout) == answer
 
 
+def test_notes_on_the_input_stand_above_the_answer(visit: Visit) -> None:
+    page = visit.open("text/sentiment")
+    assert "English" in (page.locator(".expects li").first.text_content() or "")
+    page.fill("textarea", "A good film — “really”. " * 200)
+    answer = visit.run()
+    assert answer.headers["x-notes"].startswith("cut;")
+    notes = page.locator(".notes li").all_inner_texts()
+    assert len(notes) == 1
+    assert "cut" in notes[0]
+    assert "tokens" in notes[0]
+    page.fill("textarea", "A good film.")
+    visit.run()
+    assert page.locator(".notes").count() == 0
+
+
 # --- when there is no answer --------------------------------------------------------------
 
 

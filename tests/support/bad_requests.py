@@ -71,7 +71,7 @@ HTTP = [
     Bad("bad base64", IMAGE, body(inputs="%%%%"), JSON, 422),
     Bad("base64 of nothing", IMAGE, body(inputs=""), JSON),
     Bad("a number for a file", IMAGE, body(inputs=12), JSON, 422),
-    Bad("too many inputs", TEXT, body(inputs=["good"] * 65), JSON, 413),
+    Bad("too many inputs", TEXT, body(inputs=["good"] * 4097), JSON, 413),
     Bad("no inputs", TEXT, body(inputs=[]), JSON, 422),
     Bad("an unknown parameter", TEXT, body(inputs="good", parameters={"topk": 1}), JSON, 422),
     Bad("a wrong parameter", TEXT, body(inputs="good", parameters={"top_k": "x"}), JSON, 422),

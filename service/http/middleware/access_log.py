@@ -54,6 +54,7 @@ class AccessLogMiddleware:
                 method=scope["method"],
                 route=route_of(scope),
                 model=state.get("model", ""),
+                notes=state.get("notes", ""),
                 status=status,
                 bytes_in=bytes_in,
                 bytes_out=bytes_out,

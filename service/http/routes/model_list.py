@@ -10,7 +10,7 @@ from pydantic import JsonValue
 from starlette.requests import Request
 
 from service.gateway import Gateway
-from service.runtimes.base import Model
+from service.pipeline.host_stages import Head
 
 router = APIRouter(tags=["models"])
 
@@ -22,7 +22,7 @@ async def list_models(request: Request) -> dict[str, Any]:
     heads = gateway.dataplane.heads
     health = await gateway.health()
     return {
-        "models": [describe(heads[route].model) for route in sorted(heads)],
+        "models": [describe(heads[route]) for route in sorted(heads)],
         "refused": [
             {"name": name, "reason": reason} for name, reason in sorted(health.refused.items())
         ],
@@ -33,16 +33,26 @@ async def list_models(request: Request) -> dict[str, Any]:
 async def get_model(request: Request, modality: str, task: str) -> dict[str, JsonValue]:
     """Return the spec of one head: tensors, labels, limits, metrics, data and licences."""
     gateway: Gateway = request.app.state.gateway
-    return describe(gateway.dataplane.head(modality, task).model)
+    return describe(gateway.dataplane.head(modality, task))
 
 
-def describe(model: Model) -> dict[str, JsonValue]:
-    """Return a model's head spec with its name, address and version, and what computes it."""
-    spec = model.spec
+def describe(head: Head) -> dict[str, JsonValue]:
+    """Return a head's spec with its name, address and version, and what computes it.
+
+    Each input has its ``source``: the unit, scale, axes and sampling rate that are assumed of it;
+    ``source_options`` are the parameters with which a request can state others.
+    """
+    model, spec = head.model, head.spec
+    fields = spec.model_dump(mode="json")
+    for tensor in fields["inputs"]:
+        source = head.preprocessor.sources.get(tensor["name"])
+        tensor["source"] = None if source is None else source.model_dump(exclude_none=True)
+    options = head.preprocessor.source_options_type
     return {
         "name": spec.name,
         "version": model.version,
         "predict": f"/predict/{spec.route}",
         "execution": None if model.execution is None else asdict(model.execution),
-        **spec.model_dump(mode="json"),
+        **fields,
+        "source_options": options.model_json_schema().get("properties", {}),
     }

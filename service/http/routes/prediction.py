@@ -11,9 +11,10 @@ from starlette.responses import Response
 
 from omnivec2.errors import InvalidParameterError
 from service.http.body import declared_length
+from service.http.forms.json_requests import PredictRequest
 from service.http.http_exchange import HttpExchange, answer_headers
-from service.http.request_forms import PredictRequest, RequestReader, form_of
-from service.pipeline.answers import Answer
+from service.http.request_forms import RequestReader, form_of
+from service.pipeline.answers import Answer, RequestNotes
 from service.pipeline.data_plane import DataPlane
 from service.pipeline.host_stages import Head
 
@@ -23,7 +24,7 @@ TASKS = "tasks"
 PATH = "/predict/{modality}/{task}"
 TASKS_PATH = "/predict/{modality}"
 
-PredictCall = Callable[[PredictRequest], Coroutine[Any, Any, Answer]]
+PredictCall = Callable[[PredictRequest, RequestNotes], Coroutine[Any, Any, Answer]]
 
 
 async def predict(request: Request) -> Response:
@@ -44,8 +45,8 @@ async def _answer_by_head(request: Request, exchange: HttpExchange) -> Response:
     exchange.open_for([head.model])
     _check_query(request, set())
 
-    def call(read: PredictRequest) -> Coroutine[Any, Any, Answer]:
-        return plane.predict(head, read.inputs, read.parameters, batched=read.batched)
+    def call(read: PredictRequest, notes: RequestNotes) -> Coroutine[Any, Any, Answer]:
+        return plane.predict(head, read.inputs, read.parameters, batched=read.batched, notes=notes)
 
     return await _answer(request, exchange, [head], call)
 
@@ -56,8 +57,10 @@ async def _answer_by_heads(request: Request, exchange: HttpExchange) -> Response
     exchange.open_for([head.model for head in heads])
     _check_query(request, {TASKS})
 
-    def call(read: PredictRequest) -> Coroutine[Any, Any, Answer]:
-        return plane.predict_tasks(heads, read.inputs, read.parameters, batched=read.batched)
+    def call(read: PredictRequest, notes: RequestNotes) -> Coroutine[Any, Any, Answer]:
+        return plane.predict_tasks(
+            heads, read.inputs, read.parameters, batched=read.batched, notes=notes
+        )
 
     return await _answer(request, exchange, heads, call)
 
@@ -86,15 +89,20 @@ async def _answer(
 ) -> Response:
     settings = exchange.gateway.settings
     seconds = exchange.timeout_seconds()
+    notes = RequestNotes(strict=exchange.is_strict())
     # The head that takes the least decides how much is read.
     strictest = min(heads, key=lambda head: head.spec.limits.bytes).preprocessor
     reader = RequestReader(strictest, settings.max_body_bytes, settings.max_json_values)
     nbytes = declared_length(request.headers)
     with exchange.admitted(form_of(request.headers), nbytes, seconds) as ticket:
         read = await reader.read(request.headers, exchange.body(ticket))
-        answer = await exchange.answer_unless_disconnected(call(read))
+        notes.add(read.notes)
+        answer = await exchange.answer_unless_disconnected(call(read, notes))
     exchange.record_stages(answer.timings)
-    headers = answer_headers(answer.models, answer.timings)
+    headers = {
+        **answer_headers(answer.models, answer.timings),
+        **exchange.notes_headers(answer.notes),
+    }
     return Response(answer.body, headers=headers, media_type="application/json")
 
 

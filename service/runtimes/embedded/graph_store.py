@@ -111,6 +111,7 @@ class GraphStore:
             settings.inference_workers,
             settings.gpu_device,
             settings.cache_directory,
+            settings.static_shapes,
         )
         try:
             loaded = option.engine.load(stored, options)

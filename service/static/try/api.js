@@ -1,5 +1,7 @@
 /** A client of the service's public HTTP API. */
 
+import { inputNotes } from "./notes.js";
+
 /** The reason why there is no answer: a problem document of the service (RFC 9457), or a network failure. */
 export class Problem extends Error {
   constructor(status, body, headers = new Headers()) {
@@ -8,6 +10,7 @@ export class Problem extends Error {
     this.title = body.title ?? "";
     this.field = body.field ?? "";
     this.known = body.known ?? [];
+    this.notes = body.notes ?? [];
     this.retryAfterSeconds = Number(headers.get("Retry-After")) || 0;
     this.requestId = headers.get("X-Request-ID") ?? "";
   }
@@ -51,6 +54,7 @@ export async function predict(route, input, key, signal) {
     model: response.headers.get("X-Model") ?? "",
     version: response.headers.get("X-Model-Version") ?? "",
     requestId: response.headers.get("X-Request-ID") ?? "",
+    notes: inputNotes(response.headers.get("X-Notes") ?? ""),
   };
 }
 

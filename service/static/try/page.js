@@ -4,6 +4,7 @@ import { forgetKey, run, samplesOf, useFile, useInput, useKey, useSample } from 
 import { answerView } from "./answers/index.js";
 import { curlLines } from "./curl.js";
 import { inOrder, inputOf } from "./inputs/index.js";
+import { notesView, sourcesView } from "./notes.js";
 import { chosen, state } from "./state.js";
 import { timing } from "./timing.js";
 import { html, nothing } from "./vendor/lit-html/lit-html.js";
@@ -62,6 +63,7 @@ function inputPanel(head) {
       <div class="shown">${state.shown ? keyed(state.shown, view(state.shown)) : nothing}</div>
       ${state.input?.file ? html`<p class="note"><code>${state.input.name}</code> ${size(state.input.file.size)}</p>` : nothing}
     </div>
+    ${sourcesView(head)}
     <button type="button" class="run" ?disabled=${!state.input || state.loading} aria-busy=${state.busy || state.loading ? "true" : "false"} @click=${run}>
       ${state.busy ? "Running …" : "Run"}</button>`;
 }
@@ -72,7 +74,7 @@ function answerPanel() {
     ${state.problem ? problemView(state.problem) : nothing}
     ${state.askKey ? keyForm() : nothing}
     ${result
-      ? keyed(result, html`<div class="answer" data-family=${result.head.family}>${answerView(result, state.shown)}</div>`)
+      ? keyed(result, html`<div class="answer" data-family=${result.head.family}>${notesView(result.notes)}${answerView(result, state.shown)}</div>`)
       : state.problem ? nothing : html`<p class="empty muted">Press <strong>Run</strong> to send the input to the service.</p>`}`;
 }
 
@@ -82,6 +84,7 @@ function problemView(problem) {
     <p>${problem.message}</p>
     ${problem.field ? html`<p>Field: <code>${problem.field}</code></p>` : nothing}
     ${problem.known?.length ? html`<p>Available: ${problem.known.map((name) => html`<code>${name}</code> `)}</p>` : nothing}
+    ${notesView(problem.notes)}
     ${problem.retryAfterSeconds ? html`<p>Try again in ${problem.retryAfterSeconds} s.</p>` : nothing}
     ${problem.requestId ? html`<p class="note">request <code>${problem.requestId}</code></p>` : nothing}
   </article>`;

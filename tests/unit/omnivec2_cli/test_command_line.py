@@ -96,6 +96,27 @@ def test_parameters_are_passed_on(repository: Path, review: Path) -> None:
     assert len(json.loads(result.stdout)[0]) == 1
 
 
+def test_notes_on_a_file_go_to_standard_error(repository: Path, review: Path) -> None:
+    long = review.with_name("long.txt")
+    long.write_text("a good film " * 400)
+    result = predict(repository, "text/sentiment", review, long)
+    assert result.exit_code == 0, result.output
+    assert f"{long}: note: cut: inputs[1]: the text was cut" in result.stderr
+    result = predict(repository, "text/sentiment", long, "--json")
+    assert len(json.loads(result.stdout)[0]) == 2
+    [note] = json.loads(result.stderr.splitlines()[-1])["notes"]
+    assert note["code"] == "cut"
+    assert "note" not in predict(repository, "text/sentiment", review).stderr
+
+
+def test_a_strict_prediction_fails_where_there_are_notes(repository: Path, review: Path) -> None:
+    assert predict(repository, "text/sentiment", review, "--strict").exit_code == 0
+    result = predict(repository, "text/sentiment", "-", "--strict", text="word " * 600)
+    assert result.exit_code == 2
+    assert "strict" in result.stderr
+    assert "tokens" in result.stderr
+
+
 @pytest.mark.parametrize(
     ("arguments", "message", "code"),
     [

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageCms
 
 from omnivec2.errors import (
     InputError,
@@ -20,6 +20,7 @@ from omnivec2.errors import (
 )
 from omnivec2.preprocess import preprocessor_type
 from omnivec2.preprocess.image import ImageParameters, ImagePreprocessor
+from omnivec2.preprocess.notes import NoteCode, collect_notes
 from omnivec2.spec import Limits, Modality
 
 DATA = Path(__file__).parents[2] / "data" / "image"
@@ -205,9 +206,14 @@ def test_floating_point_tiff_is_stretched_over_its_range():
     assert (found.min(), found.max()) == (0, 255)
 
 
-def test_a_colour_space_without_plain_conversion_is_invalid():
-    with pytest.raises(InvalidInputError, match="LAB"):
-        image().decode(encoded(Image.new("LAB", (8, 8)), "TIFF"))
+def test_the_colours_of_a_lab_tiff_are_converted():
+    to_lab = ImageCms.buildTransform(
+        ImageCms.createProfile("sRGB"), ImageCms.createProfile("LAB"), "RGB", "LAB"
+    )
+    picture = gradient(32, 32)
+    lab = ImageCms.applyTransform(picture, to_lab)
+    found = pixels(encoded(lab, "TIFF"), height=32, width=32).astype(int)
+    assert np.abs(found - np.asarray(picture)).mean() < 4
 
 
 def test_json_may_be_base64_with_or_without_a_data_url():
@@ -233,10 +239,13 @@ def test_bytes_that_are_no_picture_are_refused_as_undecodable(data):
         image().decode(data)
 
 
-def test_other_bytes_than_declared_are_refused():
+def test_a_picture_that_is_declared_as_another_format_is_read_with_a_note():
     data = (DATA / "blood_smear.png").read_bytes()
-    with pytest.raises(UndecodableError, match="declared as JPEG, but the bytes are PNG"):
-        image().decode(data, "image/jpeg")
+    with collect_notes() as notes:
+        assert image().decode(data, "image/jpeg").size == (80, 60)
+    (note,) = notes
+    assert note.code == NoteCode.GUESSED
+    assert "declared as JPEG, but the bytes are PNG" in note.text
     with pytest.raises(UnsupportedMediaTypeError, match="text/csv"):
         image().decode(data, "text/csv")
 

@@ -91,10 +91,6 @@ def test_text_columns_are_no_series():
     assert short().decode(b"a,city\n" + b"1,Oslo\n" * 5).names == ("a",)
 
 
-def test_a_constant_series_is_fine():
-    assert values(Series.of({"a": np.full(9, 3.0)})) == [[3, 3, 3, 3]]
-
-
 def test_too_few_values_are_refused_with_what_is_needed():
     with pytest.raises(InvalidInputError, match=r"10 values are too few.*last 336"):
         series().prepare(series().decode_json(NUMBERS))

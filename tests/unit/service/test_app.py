@@ -227,6 +227,15 @@ def test_models_are_described_with_metrics_and_licences() -> None:
     run(test)
 
 
+def test_inputs_are_described_with_their_source() -> None:
+    async def test(app: FastAPI) -> None:
+        model = (await ask(app, "/models/text/sentiment", method="GET")).json
+        assert "English" in model["inputs"][0]["source"]["quantity"]
+        assert "truncate" in model["source_options"]
+
+    run(test)
+
+
 def test_metrics_count_requests_and_time_stages() -> None:
     async def test(app: FastAPI) -> None:
         await ask(app, ROUTE)

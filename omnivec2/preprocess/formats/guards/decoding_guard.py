@@ -6,7 +6,9 @@ declared sizes are compared with limits before a codec can allocate memory for t
 
 from __future__ import annotations
 
+import logging
 import struct
+import warnings
 import zlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -17,6 +19,8 @@ from omnivec2.errors import (
     UndecodableError,
     UnsupportedMediaTypeError,
 )
+from omnivec2.preprocess.formats.guards.foreign_formats import name_of_format
+from omnivec2.preprocess.notes import NoteCode, note
 from omnivec2.spec import Limits
 
 CODEC_ERRORS = (
@@ -42,11 +46,20 @@ They parse untrusted structures in Python, where a wrong byte can cause any of t
 them documents which. ``Warning`` is raised only where warnings are errors.
 """
 
+# Codecs remark on every odd tag of a file: a stranger's file would write thousands of lines
+# into the log. What matters to the caller is a note or an error.
+for _codec in ("PIL", "pydicom", "pylibjpeg", "tifffile"):
+    warnings.filterwarnings("ignore", module=rf"{_codec}\b")
+    logging.getLogger(_codec).setLevel(logging.CRITICAL)
+
 
 def format_of(
     data: bytes, sniffed: str | None, media_type: str | None, media_types: Mapping[str, str]
 ) -> str:
     """Return the name of a file's format, e.g. ``"PNG"``.
+
+    A picture that is declared as one of another format is read as what it is, with a note:
+    tools derive the type from a file's name, which people change.
 
     Args:
         data: The file.
@@ -68,10 +81,26 @@ def format_of(
         raise UndecodableError(f"the input is empty; expected {expected}", field="inputs")
     found = media_types.get(sniffed) if sniffed else None
     if found is None:
+        if (foreign := name_of_format(data)) is not None:
+            raise UndecodableError(
+                f"unsupported: the file is {foreign.name}; {foreign.advice}; expected {accepted}",
+                field="inputs",
+                known=tuple(media_types),
+            )
         raise UndecodableError(f"the bytes are not {expected}", field="inputs")
     if media_type and expected != found:
+        if sniffed and _is_picture(sniffed) and _is_picture(media_type):
+            note(
+                NoteCode.GUESSED,
+                f"declared as {expected}, but the bytes are {found}; they were read as {found}",
+            )
+            return found
         raise UndecodableError(f"declared as {expected}, but the bytes are {found}", field="inputs")
     return found
+
+
+def _is_picture(media_type: str) -> bool:
+    return media_type.startswith("image/") and media_type != "image/dicom"
 
 
 @contextmanager

@@ -2,26 +2,37 @@
 
 from __future__ import annotations
 
+import codecs
+
 from pydantic import JsonValue
 from pydantic_core import from_json
 
 from omnivec2.errors import UndecodableError
 
+_LONG_MARKS = (codecs.BOM_UTF32_LE, codecs.BOM_UTF32_BE)
+_MARKS = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE, *_LONG_MARKS)
 _CONTROLS = bytes(set(range(32)) - set(b"\t\n\v\f\r\x1b"))
 
 
 def decode_utf8(data: bytes) -> str:
-    """Decode UTF-8 bytes; a byte order mark is dropped.
+    """Decode UTF-8 bytes; a byte order mark is dropped, and one of UTF-16 or UTF-32 is heeded.
 
     Raises:
         UndecodableError: the bytes are not UTF-8, or hold control characters that no
             text has (they are of another kind of file).
     """
     try:
-        text = data.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
+        if data.startswith(_MARKS):
+            text = data.decode("utf-32" if data.startswith(_LONG_MARKS) else "utf-16")
+            data = text.encode()
+        else:
+            text = data.decode("utf-8-sig")
+    except UnicodeError as error:
+        where = f": byte {error.start}" if isinstance(error, UnicodeDecodeError) else ""
         raise UndecodableError(
-            f"not UTF-8 text: byte {error.start} cannot be decoded", field="inputs"
+            f"not UTF-8 text{where} cannot be decoded; a text in another encoding names it in its "
+            "type, such as Content-Type: text/plain; charset=windows-1252",
+            field="inputs",
         ) from error
     if len(data.translate(None, _CONTROLS)) != len(data):
         raise UndecodableError("not text: it holds control characters", field="inputs")

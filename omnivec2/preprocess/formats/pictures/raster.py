@@ -15,6 +15,7 @@ from PIL import Image
 
 # Registers the formats used here; Pillow would otherwise import all of its plugins to find one.
 from PIL import (  # isort: skip
+    AvifImagePlugin as _avif,  # noqa: F401
     BmpImagePlugin as _bmp,  # noqa: F401
     GifImagePlugin as _gif,  # noqa: F401
     JpegImagePlugin as _jpeg,  # noqa: F401
@@ -42,6 +43,9 @@ _SIGNATURES: tuple[tuple[bytes, str], ...] = (
     (b"MM\x00+", "image/tiff"),
     (b"BM", "image/bmp"),
 )
+_AVIF_BRANDS = frozenset({b"avif", b"avis"})
+_HEIC_BRANDS = frozenset({b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx"})
+_MAX_BRANDS_BYTES = 256
 
 # Pillow has a limit of its own; its warning is raised only where warnings are errors.
 _BOMB_ERRORS = (Image.DecompressionBombError, Image.DecompressionBombWarning)
@@ -59,13 +63,27 @@ _TRANSPOSES = {
 }
 _TABLE_DTYPES = (np.dtype(np.uint8), np.dtype(np.uint16))
 _SWAPPED_SIDES = frozenset({5, 6, 7, 8})
+# After the sides are swapped, where they are.
+_ROWS_REVERSED = frozenset({3, 4, 7, 8})
+_COLUMNS_REVERSED = frozenset({2, 3, 6, 7})
 
 
 def sniff(data: bytes) -> str | None:
     """Detect the content type of a picture by its first bytes, or return None."""
     if data[:4] == b"RIFF" and data[8:12] == b"WEBP":
         return "image/webp"
+    if data[4:8] == b"ftyp":
+        return _sniff_brands(data)
     return next((kind for magic, kind in _SIGNATURES if data.startswith(magic)), None)
+
+
+def _sniff_brands(data: bytes) -> str | None:
+    """Detect HEIC and AVIF by the brands of the file, as both may be of the general kind mif1."""
+    end = min(int.from_bytes(data[:4]), _MAX_BRANDS_BYTES)
+    brands = {data[at : at + 4] for at in (8, *range(16, end, 4))}
+    if not brands.isdisjoint(_AVIF_BRANDS):
+        return "image/avif"
+    return None if brands.isdisjoint(_HEIC_BRANDS) else "image/heic"
 
 
 def open_picture(data: bytes, kind: str, limits: Limits) -> Image.Image:
@@ -109,9 +127,15 @@ def load(picture: Image.Image, kind: str) -> None:
 
 
 def orientation_of(picture: Image.Image) -> int:
-    """Read the EXIF orientation, 1 to 8; 1 where there is none or it is unreadable."""
+    """Read the EXIF orientation, 1 to 8; 1 where there is none or it is unreadable.
+
+    Raises:
+        UndecodableError: the picture is a damaged PNG, which may have it behind its pixels.
+    """
     if picture.format == "TIFF":  # the one format that Pillow turns upright by itself
         return 1
+    if picture.format == "PNG":  # else Pillow would load it where errors count as no orientation
+        load(picture, "PNG")
     try:
         with undecodable("EXIF"):
             value = picture.getexif().get(_ORIENTATION_TAG, 1)
@@ -124,6 +148,17 @@ def upright(picture: Image.Image, orientation: int) -> Image.Image:
     """Turn a picture as its EXIF orientation demands."""
     turn = _TRANSPOSES.get(orientation)
     return picture if turn is None else picture.transpose(turn)
+
+
+def upright_array(values: Array, orientation: int) -> Array:
+    """Turn an array (height, width, ...) as an EXIF orientation demands."""
+    if orientation in _SWAPPED_SIDES:
+        values = values.swapaxes(0, 1)
+    if orientation in _ROWS_REVERSED:
+        values = values[::-1]
+    if orientation in _COLUMNS_REVERSED:
+        values = values[:, ::-1]
+    return np.ascontiguousarray(values)
 
 
 def upright_size(size: tuple[int, int], orientation: int) -> tuple[int, int]:

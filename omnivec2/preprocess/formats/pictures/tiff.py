@@ -9,11 +9,8 @@ import tifffile
 
 from omnivec2.errors import InvalidInputError, TooLargeError, UndecodableError
 from omnivec2.preprocess.base import Array
-from omnivec2.preprocess.formats.guards.decoding_guard import (
-    check_frames,
-    check_pixels,
-    undecodable,
-)
+from omnivec2.preprocess.formats.guards.decoding_guard import check_frames, undecodable
+from omnivec2.preprocess.formats.pictures.tiff_segments import check_page, check_tags
 from omnivec2.spec import Limits
 
 _REAL_KINDS = "iuf"
@@ -36,6 +33,7 @@ def read_tiff(data: bytes, limits: Limits, *, first_only: bool = False) -> Array
         TooLargeError: a declared size is over its limit.
         InvalidInputError: the pages are coloured, or of different sizes.
     """
+    check_tags(data)
     with undecodable("TIFF", tifffile.TiffFileError), tifffile.TiffFile(io.BytesIO(data)) as file:
         pages = _pages(file, 1 if first_only else limits.frames)
         if not pages:
@@ -65,7 +63,6 @@ def _pages(file: tifffile.TiffFile, max_pages: int | None) -> list[tifffile.Tiff
 
 
 def _check(page: tifffile.TiffPage, first: tifffile.TiffPage, data: bytes, limits: Limits) -> None:
-    check_pixels(page.imagewidth, page.imagelength, limits, "TIFF")
     if page.dtype is None or page.dtype.kind not in _REAL_KINDS or len(page.shape) != 2:
         raise InvalidInputError(
             f"expected grey TIFF pages, got {page.dtype} of shape {page.shape}", field="inputs"
@@ -75,6 +72,4 @@ def _check(page: tifffile.TiffPage, first: tifffile.TiffPage, data: bytes, limit
             f"TIFF pages differ: {first.shape} {first.dtype} and {page.shape} {page.dtype}",
             field="inputs",
         )
-    ends = (a + b for a, b in zip(page.dataoffsets, page.databytecounts, strict=True))
-    if not page.dataoffsets or max(ends) > len(data):
-        raise UndecodableError("the TIFF is truncated: pixels lie beyond its end", field="inputs")
+    check_page(page, data, limits)

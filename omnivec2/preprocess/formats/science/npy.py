@@ -39,11 +39,7 @@ def read_npy(data: bytes, decoded_bytes: int, *, records: bool = False) -> Array
         InvalidInputError: the array does not hold real numbers.
     """
     stream = io.BytesIO(data)
-    try:
-        version = npy_format.read_magic(stream)
-        shape, fortran, dtype = _HEADER_READERS[version](stream)
-    except _HEADER_ERRORS as error:
-        raise UndecodableError("expected a NumPy .npy file with a readable header") from error
+    shape, fortran, dtype = read_header(stream)
     if dtype.hasobject:
         raise UndecodableError("pickled Python objects in .npy files are refused; save numbers")
     if dtype.kind not in "iuf" and not (records and dtype.names):
@@ -61,3 +57,19 @@ def read_npy(data: bytes, decoded_bytes: int, *, records: bool = False) -> Array
         )
     flat = np.frombuffer(data, dtype=dtype, count=math.prod(shape), offset=start)
     return flat.reshape(shape, order="F" if fortran else "C")
+
+
+def read_header(stream: io.BytesIO) -> tuple[tuple[int, ...], bool, np.dtype[np.generic]]:
+    """Return the shape, whether the order is Fortran's, and the type that a header declares.
+
+    Args:
+        stream: The file, at its beginning; it is left behind the header.
+
+    Raises:
+        UndecodableError: it is not the header of a ``.npy`` file.
+    """
+    try:
+        version = npy_format.read_magic(stream)
+        return _HEADER_READERS[version](stream)
+    except _HEADER_ERRORS as error:
+        raise UndecodableError("expected a NumPy .npy file with a readable header") from error

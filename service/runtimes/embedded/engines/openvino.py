@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import itertools
 import logging
 import math
 import os
+import threading
 from collections.abc import Mapping, Sequence
+from functools import partial
 
 import numpy as np
 import openvino as ov
@@ -14,20 +17,16 @@ from omnivec2.errors import ArtifactError, ModelNotReadyError, RefusedTensorsErr
 from omnivec2.passport import INT8_GRAPH_FILE, EnginePrecision
 from omnivec2.preprocess import Array
 from service.runtimes.embedded.engines.base import LoadOptions, Shape
+from service.runtimes.embedded.engines.openvino_graph.compiled_graph import CompiledGraph
 from service.runtimes.embedded.engines.openvino_graph.float_weights import (
     FloatWeights,
     use_float_weights,
     weights_of,
 )
-from service.runtimes.embedded.engines.openvino_graph.index_check import (
-    OUT_OF_RANGE,
-    add_index_check,
-)
-from service.runtimes.embedded.engines.openvino_graph.inference_requests import (
-    InferenceRequests,
-    RecentGraphs,
-)
+from service.runtimes.embedded.engines.openvino_graph.index_check import add_index_check
+from service.runtimes.embedded.engines.openvino_graph.inference_requests import RecentGraphs
 from service.runtimes.embedded.engines.openvino_graph.onnx_axes import read_axes
+from service.runtimes.embedded.engines.openvino_graph.static_shapes import Shapes, StaticShapes
 from service.runtimes.embedded.repository_reader import StoredGraph
 
 _LOG = logging.getLogger(__name__)
@@ -46,8 +45,7 @@ _SMALL_GRAPH = 2 * 10**6
 _SMALL_SHARE = 4
 """One in so many workers may be in the same small graph at a time. A stream takes about 2 MB."""
 
-_FIRST_RUNS = 4
-"""Runs per stream after which all weights are in the layout of the kernels."""
+_NUMBERS = itertools.count()
 
 
 class OpenVinoGraph:
@@ -60,11 +58,11 @@ class OpenVinoGraph:
         options: The precision and the cores.
         has_bf16: Whether the device computes in bf16.
         recent: The graphs of the engine that ran last.
+        static: The engine's graphs for single shapes.
 
     Attributes:
         inputs: The tensors it takes.
         outputs: The tensors it gives.
-        memory_bytes: The bytes of its weights in the precision that runs.
 
     Raises:
         ArtifactError: OpenVINO cannot load it.
@@ -78,29 +76,30 @@ class OpenVinoGraph:
         options: LoadOptions,
         has_bf16: bool,
         recent: RecentGraphs,
+        static: StaticShapes,
     ) -> None:
-        file = stored.graph_file(options.precision)
-        self._core, self._device, self._recent = core, device, recent
+        self._core, self._device, self._recent, self._static = core, device, recent, static
         self._name = stored.name
         self._wanted = stored.outputs
+        self._file = stored.graph_file(options.precision)
+        self._number = next(_NUMBERS)
         self.inputs: Mapping[str, Shape]
         self.outputs: Mapping[str, Shape]
-        self.inputs, self.outputs = read_axes(file)
-        quantized = file.name == INT8_GRAPH_FILE
+        self.inputs, self.outputs = read_axes(self._file)
+        # In 8 bits the compiler needs the weights as they are stored.
+        self._widens = self._file.name != INT8_GRAPH_FILE
         uses_bf16 = has_bf16 and options.precision != "fp32"
         try:
-            model = core.read_model(file)
-            # In 8 bits the compiler needs the weights as they are stored.
-            self._weights = FloatWeights() if quantized else use_float_weights(model)
+            model, weights = self._read()
             self._checks_indices = add_index_check(model)
-            number, self.memory_bytes = weights_of(model, 2 if uses_bf16 else 4)
-            streams = _streams(options, number)
+            self._weights, self._weight_bytes = weights_of(model, 2 if uses_bf16 else 4)
+            self._streams = _streams(options, self._weights)
             self._settings = {
                 "INFERENCE_PRECISION_HINT": "bf16" if uses_bf16 else "f32",
-                "NUM_STREAMS": streams,
+                "NUM_STREAMS": self._streams,
             }
             if device == _CPU:
-                self._settings |= _cpu_settings(streams * options.threads)
+                self._settings |= _cpu_settings(self._streams * options.threads)
             compiled = core.compile_model(model, device, self._settings)
         except RuntimeError as error:
             raise ArtifactError(f"{stored.name}: OpenVINO cannot load it: {error}") from error
@@ -110,43 +109,67 @@ class OpenVinoGraph:
             for port in compiled.inputs
             for name in port.names & self.inputs.keys()
         }
-        self._compiled: ov.CompiledModel | None = compiled
-        self._requests = InferenceRequests(compiled, recent)
-        self._first_runs = _FIRST_RUNS * streams
-        self._weights.release_pages()
+        self._graph: CompiledGraph | None = self._wrap(compiled, weights)
+
+    @property
+    def memory_bytes(self) -> int:
+        """The bytes of its weights, in the precision that runs and with every copy of them."""
+        return self._weight_bytes * (1 + self._static.count(self._number))
 
     def run(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
         """Compute a batch; see ``LoadedGraph.run``."""
-        if self._compiled is None:
+        graph = self._graph
+        if graph is None:
             raise ModelNotReadyError(f"{self._name} is not loaded any more")
         tensors = self._tensors(inputs)
+        shapes = tuple([array.shape for array in tensors.values()])
         try:
-            with self._requests.acquire() as request:
-                for name, tensor in tensors.items():
-                    request.set_tensor(name, tensor)
-                # In OpenVINO's own threads: those of callers may have to share a stream.
-                request.start_async()
-                request.wait()
-                if self._checks_indices and request.get_tensor(OUT_OF_RANGE).data.any():
-                    _LOG.warning("%s refused an index outside of its table", self._name)
-                    raise RefusedTensorsError(f"{self._name} cannot take these values")
-                return {name: np.array(request.get_tensor(name).data) for name in self._wanted}
+            # A small graph gains too little for a copy.
+            if self._weights < _SMALL_GRAPH:
+                return graph.run(tensors)
+            if (static := self._static.find(self._number, shapes)) is not None:
+                return static.run(tensors)
+            outputs = graph.run(tensors)
+        except RefusedTensorsError:
+            _LOG.warning("%s refused an index outside of its table", self._name)
+            raise RefusedTensorsError(f"{self._name} cannot take these values") from None
         except RuntimeError as error:
             _LOG.error("%s failed: %s", self._name, error)
-            self._compile_again()
+            self._compile_again(graph)
             raise ModelNotReadyError(f"the engine failed to run {self._name}") from error
-        finally:
-            if self._first_runs > 0:
-                self._first_runs -= 1
-                self._weights.release_pages()
+        compile_static = partial(self._compile_static, shapes)
+        self._static.observe(self._number, shapes, tensors, compile_static, graph)
+        return outputs
 
     def close(self) -> None:
         """Free the compiled graph; see ``LoadedGraph.close``."""
-        self._compiled = None
-        self._requests.close()
+        graph, self._graph = self._graph, None
+        self._static.forget(self._number)
+        if graph is not None:
+            graph.close()
 
-    def _tensors(self, inputs: Mapping[str, Array]) -> dict[str, ov.Tensor]:
-        """Wrap the inputs, without copying them, once they have the types and axes of the graph."""
+    def _read(self) -> tuple[ov.Model, FloatWeights]:
+        model = self._core.read_model(self._file)
+        return model, use_float_weights(model) if self._widens else FloatWeights()
+
+    def _wrap(self, compiled: ov.CompiledModel, weights: FloatWeights) -> CompiledGraph:
+        return CompiledGraph(
+            compiled,
+            weights,
+            self._wanted,
+            checks_indices=self._checks_indices,
+            streams=self._streams,
+            recent=self._recent,
+        )
+
+    def _compile_static(self, shapes: Shapes) -> CompiledGraph:
+        model, weights = self._read()
+        add_index_check(model)
+        model.reshape(dict(zip(self._takes, map(list, shapes), strict=True)))
+        return self._wrap(self._core.compile_model(model, self._device, self._settings), weights)
+
+    def _tensors(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
+        """Return the inputs as OpenVINO shares them; they have the types and axes of the graph."""
         if missing := self._takes.keys() - inputs.keys():
             raise RefusedTensorsError(f"{self._name} needs {', '.join(sorted(missing))}")
         tensors = {}
@@ -162,20 +185,20 @@ class OpenVinoGraph:
                 _LOG.warning("%s refused %s %s: %s", self._name, name, array.shape, array.dtype)
                 raise RefusedTensorsError(f"{self._name} cannot take these values")
             # Only memory that may be written can be shared; bytes of a request may not.
-            tensors[name] = ov.Tensor(np.require(array, None, ("C", "W")), shared_memory=True)
+            tensors[name] = np.require(array, None, ("C", "W"))
         return tensors
 
-    def _compile_again(self) -> None:
+    def _compile_again(self, failed: CompiledGraph) -> None:
         """Replace the compiled graph after a run that failed.
 
         A stream whose run fails halfway keeps the sizes of it, and may fail with the next batch.
         """
-        compiled, requests = self._compiled, self._requests
-        if compiled is not None:
-            blob = compiled.export_model()
-            self._compiled = self._core.import_model(blob, self._device, self._settings)
-            self._requests = InferenceRequests(self._compiled, self._recent)
-            requests.close()
+        if self._graph is failed:
+            blob = failed.compiled.export_model()
+            compiled = self._core.import_model(blob, self._device, self._settings)
+            self._graph = self._wrap(compiled, FloatWeights())
+            self._static.forget(self._number)
+            failed.close()
 
 
 class OpenVino:
@@ -204,14 +227,18 @@ class OpenVino:
             raise ArtifactError(f"OpenVINO has no device {device!r}; it has {', '.join(devices)}")
         self._has_bf16 = _computes_bf16(self._core, device)
         self._recent = RecentGraphs()
+        self._lock = threading.Lock()
+        self._static: StaticShapes | None = None
         self.precisions: Sequence[EnginePrecision] = (
             ("fp32", "bf16", "int8") if self._has_bf16 else ("fp32", "int8")
         )
 
     def load(self, stored: StoredGraph, options: LoadOptions) -> OpenVinoGraph:
         """Load a graph; see ``Engine.load``."""
+        with self._lock:
+            self._static = self._static or StaticShapes(options.static_shapes)
         return OpenVinoGraph(
-            self._core, self._device, stored, options, self._has_bf16, self._recent
+            self._core, self._device, stored, options, self._has_bf16, self._recent, self._static
         )
 
 

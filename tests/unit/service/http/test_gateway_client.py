@@ -17,7 +17,7 @@ FILES = [NamedFile("a.txt", b"good"), NamedFile("b.txt", b"bad")]
 
 
 @contextmanager
-def gateway(status: int, answer: Any) -> Iterator[tuple[str, list[bytes]]]:
+def gateway(status: int, answer: Any, **headers: str) -> Iterator[tuple[str, list[bytes]]]:
     """Run a server that gives one answer to all requests; yield its address and their bodies."""
     bodies: list[bytes] = []
 
@@ -30,6 +30,8 @@ def gateway(status: int, answer: Any) -> Iterator[tuple[str, list[bytes]]]:
             data = json.dumps(answer).encode() if not isinstance(answer, bytes) else answer
             self.send_response(status)
             self.send_header("Content-Length", str(len(data)))
+            for name, value in headers.items():
+                self.send_header(name.replace("_", "-"), value)
             self.end_headers()
             self.wfile.write(data)
 
@@ -52,11 +54,23 @@ def predict(url: str) -> Any:
 
 def test_files_and_parameters_go_as_a_form() -> None:
     with gateway(200, [1, 2]) as (url, bodies):
-        assert predict(url + "/") == [1, 2]
+        assert predict(url + "/").value == [1, 2]
     (body,) = bodies
     assert body.count(b'name="file"') == 2
     assert b"Content-Type: text/plain\r\n\r\ngood\r\n" in body
     assert b'name="parameters"\r\n\r\n{"top_k": 1}\r\n' in body
+
+
+def test_notes_come_back_with_the_answer() -> None:
+    notes = 'cut;field="inputs[1]";count=3;text="its end was not read"'
+    with gateway(200, [1, 2], X_Notes=notes) as (url, _):
+        [note] = predict(url).notes
+    assert note == {
+        "code": "cut",
+        "field": "inputs[1]",
+        "count": 3,
+        "text": "its end was not read",
+    }
 
 
 @pytest.mark.parametrize(

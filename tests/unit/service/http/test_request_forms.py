@@ -17,7 +17,8 @@ from omnivec2.errors import (
     UnsupportedMediaTypeError,
 )
 from omnivec2.preprocess.base import Parameters
-from service.http.request_forms import PredictRequest, RequestReader
+from service.http.forms.json_requests import PredictRequest
+from service.http.request_forms import RequestReader
 from service.pipeline.host_stages import FileInput, JsonInput
 from tests.support.service_fakes import JsonLettersPreprocessor, LettersPreprocessor
 

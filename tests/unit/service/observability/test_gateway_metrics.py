@@ -166,6 +166,7 @@ def test_a_metrics_port_that_is_taken_is_reported() -> None:
 def test_every_metric_is_described_under_the_name_it_is_scraped_by() -> None:
     async def test(app: FastAPI) -> None:
         await ask(app, ROUTE)
+        app.state.gateway.metrics.observe_note("text", "sentiment", "cut")
         app.state.gateway.metrics.observe_batch("text_sentiment", 1, 0.1)
         text = (await ask(app, "/metrics", method="GET")).body.decode()
         kinds = dict(re.findall(r"^# TYPE (omnivec2_\w+) (\w+)$", text, re.MULTILINE))

@@ -121,3 +121,47 @@ def test_the_description_says_how_good_it_is_and_on_what_data(document: dict[str
     text = document["paths"]["/predict/text/sentiment"]["post"]["description"]
     assert re.search(r"accuracy\*\* 0\.5 on made up", text)
     assert "CC0-1.0" in text
+
+
+def schema_of_parameters(document: dict[str, Any], route: str) -> dict[str, Any]:
+    content = document["paths"][f"/predict/{route}"]["post"]["requestBody"]["content"]
+    reference = content["application/json"]["schema"]["properties"]["parameters"]["$ref"]
+    return document["components"]["schemas"][reference.rpartition("/")[2]]
+
+
+@pytest.mark.parametrize("route", HEADS)
+def test_what_can_be_stated_of_an_input_is_among_the_parameters(
+    document: dict[str, Any], route: str
+) -> None:
+    head = HEADS[route]
+    wanted = {
+        *head.postprocessor.parameters_type.model_fields,
+        *head.preprocessor.source_options_type.model_fields,
+    }
+    assert set(schema_of_parameters(document, route)["properties"]) == wanted
+
+
+def test_texts_can_be_refused_rather_than_cut(document: dict[str, Any]) -> None:
+    assert "truncate" in schema_of_parameters(document, "text/sentiment")["properties"]
+    several = document["paths"]["/predict/text"]["post"]["requestBody"]["content"]
+    properties = several["application/json"]["schema"]["properties"]["parameters"]["properties"]
+    assert "truncate" in properties
+
+
+def test_the_form_of_tables_is_documented(document: dict[str, Any]) -> None:
+    content = document["paths"]["/predict/tabular/income"]["post"]["requestBody"]["content"]
+    schema = content["application/json"]["schema"]
+    assert set(schema["properties"]) == {"inputs", "parameters", "table"}
+    assert {"required": ["table"]} in schema["oneOf"]
+
+
+def test_notes_are_documented(document: dict[str, Any]) -> None:
+    operation = document["paths"]["/predict/text/sentiment"]["post"]
+    assert "X-Notes" in operation["responses"]["200"]["headers"]
+    assert "X-Strict" in {parameter["name"] for parameter in operation["parameters"]}
+    assert "notes" in document["components"]["schemas"]["Problem"]["properties"]
+
+
+@pytest.mark.parametrize("route", HEADS)
+def test_an_operation_says_what_it_expects(document: dict[str, Any], route: str) -> None:
+    assert "**Expects:**" in document["paths"][f"/predict/{route}"]["post"]["description"]

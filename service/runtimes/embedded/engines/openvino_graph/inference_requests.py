@@ -15,8 +15,8 @@ import openvino as ov
 
 from omnivec2.errors import ModelNotReadyError
 
-_KEPT = 4
-"""Graphs that keep their activations: the trunk, a tokenizer and a head or two."""
+_KEPT = 6
+"""Graphs that keep their activations: the trunk in a few shapes, a tokenizer, a head or two."""
 
 
 class RecentGraphs:

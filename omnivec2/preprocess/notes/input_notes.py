@@ -71,6 +71,18 @@ class Note:
     field: str | None = None
     count: int = 1
 
+    def to_json(self) -> dict[str, str | int]:
+        """Return the note as JSON shows it; without a field if it is about the whole input."""
+        field = {} if self.field is None else {"field": self.field}
+        return {"code": self.code.value, **field, "count": self.count, "text": self.text}
+
+    def of_input(self, index: int) -> Note:
+        """Return the note as one on the input of an index: its field begins with ``inputs[i]``."""
+        field = self.field or "inputs"
+        is_path = field == "inputs" or field.startswith(("inputs.", "inputs["))
+        rest = field.removeprefix("inputs") if is_path else f".{field}"
+        return replace(self, field=f"inputs[{index}]{rest}")
+
 
 class _Collector:
     def __init__(self) -> None:

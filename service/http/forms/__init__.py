@@ -1,0 +1,1 @@
+"""The forms of a request's body: files, JSON, forms."""

@@ -1,0 +1,167 @@
+"""A decoder that crashes, hangs or takes all memory costs one request, and is replaced."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import pytest
+
+from omnivec2.errors import (
+    DeadlineExceededError,
+    InvalidInputError,
+    ModelNotReadyError,
+    TooLargeError,
+    UndecodableError,
+)
+from omnivec2.preprocess.notes import Note, NoteCode
+from service.decoding.decoder_pool import DecoderPool
+from service.pipeline.host_stages import FileInput, prepare
+from service.request_context import RequestContext, in_request
+from tests.support.hostile_decoders import (
+    HostileOptions,
+    HostileParameters,
+    HostilePreprocessor,
+)
+
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="needs Linux's limits of processes")
+
+MEMORY_BYTES = 256 * 2**20
+SOON = 0.5
+
+
+@pytest.fixture(scope="module")
+def pool() -> Iterator[DecoderPool]:
+    """Two processes."""
+    pool = DecoderPool(2, MEMORY_BYTES, 20.0)
+    pool.start([HostilePreprocessor(HostileParameters())])
+    yield pool
+    pool.close()
+
+
+ONE = HostilePreprocessor(HostileParameters())
+MANY = HostilePreprocessor(HostileParameters(samples=5))
+
+
+def numbers(pool: DecoderPool, data: bytes = b"abc") -> list[int]:
+    batch = pool.prepare(ONE, FileInput(data), 8).batch
+    assert batch is not None
+    return list(batch["numbers"][0])
+
+
+def test_an_input_is_prepared_as_in_this_process(pool: DecoderPool) -> None:
+    for preprocessor in (ONE, MANY):
+        raw, options = FileInput(b"abc", "image/png"), HostileOptions(factor=2)
+        here = prepare(preprocessor, raw, 3, options)
+        there = pool.prepare(preprocessor, raw, 3, options)
+        assert (here.batch is None) == (there.batch is None)
+        assert len(here.prepared.samples) == len(there.prepared.samples)
+        for ours, theirs in zip(there.prepared.samples, here.prepared.samples, strict=True):
+            np.testing.assert_array_equal(ours["numbers"], theirs["numbers"])
+        assert there.prepared.context["size"] == here.prepared.context["size"] == (3, 1)
+        np.testing.assert_array_equal(there.prepared.context["first"], [2 * ord("a")])
+        assert there.notes == here.notes
+        assert there.notes == (Note(NoteCode.IGNORED, "the colour is not used", "colour", 2),)
+
+
+def test_an_error_comes_back_as_it_was_raised(pool: DecoderPool) -> None:
+    with pytest.raises(InvalidInputError, match="expected a colour") as caught:
+        numbers(pool, b"refuse")
+    assert (caught.value.field, caught.value.known) == ("inputs.colour", ("red",))
+
+
+def test_a_crash_costs_its_own_request_only(pool: DecoderPool) -> None:
+    lost = pool.lost
+    with ThreadPoolExecutor(4) as threads:
+        good = [threads.submit(numbers, pool) for _ in range(8)]
+        bad = [threads.submit(numbers, pool, b"crash") for _ in range(3)]
+        good += [threads.submit(numbers, pool) for _ in range(8)]
+        assert all(future.result() == list(b"abc") for future in good)
+        for future in bad:
+            with pytest.raises(InvalidInputError, match="crashed"):
+                future.result()
+    assert pool.lost == lost + 3
+
+
+def test_a_decoder_that_hangs_is_ended_at_the_deadline(pool: DecoderPool) -> None:
+    started = time.monotonic()
+    with (
+        in_request(RequestContext(deadline=started + SOON)),
+        pytest.raises(DeadlineExceededError, match="while decoding"),
+    ):
+        numbers(pool, b"hang")
+    assert time.monotonic() - started < SOON + 10
+    assert numbers(pool) == list(b"abc")
+
+
+def test_a_decoder_has_a_time_limit_of_its_own() -> None:
+    pool = DecoderPool(1, MEMORY_BYTES, SOON)
+    try:
+        pool.start([ONE])
+        with pytest.raises(TooLargeError, match=r"longer than 0\.5 s"):
+            numbers(pool, b"hang")
+        assert pool.lost == 1
+        assert numbers(pool) == list(b"abc")
+    finally:
+        pool.close()
+
+
+def test_a_request_whose_time_is_over_starts_nothing(pool: DecoderPool) -> None:
+    with (
+        in_request(RequestContext(deadline=time.monotonic() - 1)),
+        pytest.raises(DeadlineExceededError),
+    ):
+        numbers(pool)
+
+
+def test_memory_is_bounded_per_input(pool: DecoderPool) -> None:
+    with pytest.raises(TooLargeError, match="more than 256 MiB"):
+        numbers(pool, b"take memory")
+    assert numbers(pool) == list(b"abc")
+
+
+def test_a_defect_is_logged_and_named_but_not_shown(
+    pool: DecoderPool, caplog: pytest.LogCaptureFixture
+) -> None:
+    with (
+        caplog.at_level(logging.ERROR),
+        pytest.raises(UndecodableError, match="RuntimeError in its decoder") as caught,
+    ):
+        numbers(pool, b"fail")
+    assert "a defect" in caplog.text
+    assert "a defect" not in str(caught.value)
+
+
+def test_a_nursery_that_was_killed_is_started_again() -> None:
+    pool = DecoderPool(1, MEMORY_BYTES, 20.0)
+    try:
+        assert numbers(pool) == list(b"abc")
+        program = pool._nursery._program
+        assert program is not None
+        program.kill()
+        program.wait()
+        with pytest.raises(InvalidInputError, match="crashed"):
+            numbers(pool, b"crash")
+        assert numbers(pool) == list(b"abc")
+    finally:
+        pool.close()
+
+
+def test_closing_ends_every_process() -> None:
+    pool = DecoderPool(1, MEMORY_BYTES, 20.0)
+    pool.start([ONE])
+    process = pool._idle.get()
+    assert process is not None
+    pool._idle.put(process)
+    pool.close()
+    ended = time.monotonic() + 20
+    while os.path.exists(f"/proc/{process.pid}") and time.monotonic() < ended:
+        time.sleep(0.01)
+    assert not os.path.exists(f"/proc/{process.pid}")
+    with pytest.raises(ModelNotReadyError):
+        numbers(pool)
