@@ -135,6 +135,10 @@ class HyperspectralPreprocessor(Preprocessor[HyperspectralParameters, Array]):
         if media_type in (None, OCTET_STREAM):
             media_type = self.sniff(data)
         name = self.media_types.get(media_type or "")
+        if name is None and data.startswith(b"ENVI"):
+            raise InvalidInputError(
+                "this is an ENVI header without its data; send both in one ZIP", field="inputs"
+            )
         if name is None:
             raise UndecodableError(f"expected a hyperspectral cube in one of {self.accepts}")
         if name == "JSON":

@@ -369,3 +369,8 @@ def test_an_archive_of_one_other_cube_is_read(preprocess):
         with zipfile.ZipFile(stream, "w") as archive:
             archive.writestr(path.name, path.read_bytes())
         assert np.array_equal(preprocess.decode(stream.getvalue()), CUBE)
+
+
+def test_a_header_alone_is_refused_with_the_way_out(preprocess):
+    with pytest.raises(InvalidInputError, match="send both in one ZIP"):
+        preprocess.decode(HEADER.encode())

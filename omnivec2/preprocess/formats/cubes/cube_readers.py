@@ -116,7 +116,8 @@ def read_matlab(data: bytes, limits: Limits, bands: int) -> Cube:
     """Read the numeric variable of a MATLAB 5 file whose shape fits, the largest of several."""
     if data.startswith((_MATLAB_73, _HDF5)):
         raise UndecodableError(
-            "MATLAB 7.3 (HDF5) files are not supported; save with '-v7' or older, or as NPY",
+            "HDF5 files (of MATLAB 7.3, too) are not supported; save with '-v7' or older, as NPY "
+            "or as an ENVI pair in a ZIP",
             field="inputs",
         )
     if not data.startswith(MATLAB_5):

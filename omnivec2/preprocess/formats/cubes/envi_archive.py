@@ -61,6 +61,12 @@ def read_envi(
             f"the ENVI data is truncated: {declared:,} bytes declared, {len(data):,} found",
             field="inputs",
         )
+    if len(data) > declared:
+        note(
+            NoteCode.IGNORED,
+            f"the ENVI data is longer than its header declares, by {len(data) - declared:,} bytes, "
+            "which were not read",
+        )
     lines, samples, depth = header.shape
     axes = {
         "bsq": ((depth, lines, samples), 0),

@@ -20,9 +20,12 @@ SensorName = Literal["aviris"]
 _LARGEST_MICROMETRES = 100.0
 """Spectral cameras see 0.3 to 15 micrometres, which is 300 to 15,000 nanometres."""
 
+_LARGEST_METRES = 1e-3
+
 _END_MARGIN_NM = 60.0
 """How far the ends of two ranges may differ: flights of AVIRIS differ by 10 to 35 nm."""
 
+_OTHER_UNITS = frozenset({"index", "ghz", "mhz", "thz", "ev"})
 _WAVENUMBERS = ("wavenumber", "cm-1", "1/cm", "cm^-1")
 
 
@@ -63,8 +66,8 @@ SENSORS: dict[SensorName, Sensor] = {
 }
 
 
-def to_nanometres(values: Wavelengths, unit: str = "") -> Wavelengths:
-    """Convert wavelengths to nanometres.
+def to_nanometres(values: Wavelengths, unit: str = "") -> Wavelengths | None:
+    """Convert wavelengths to nanometres; None, and a note, if they are no wavelengths.
 
     Their size tells micrometres from nanometres more reliably than a header's unit, which may
     be missing, in another language or wrong; only wavenumbers need to be named.
@@ -76,9 +79,19 @@ def to_nanometres(values: Wavelengths, unit: str = "") -> Wavelengths:
     if any(word in unit.lower() for word in _WAVENUMBERS):
         with np.errstate(divide="ignore"):
             return np.where(values > 0, 1e7 / values, np.nan)
+    counted = len(values) > 1 and bool((np.diff(values) == 1).all()) and values[0] in (0, 1)
+    if counted or unit.strip().lower() in _OTHER_UNITS:
+        note(
+            NoteCode.IGNORED,
+            f"the wavelengths are numbers of bands or of unit {unit or 'none'} and are not used; "
+            "state them in nanometres",
+        )
+        return None
     finite = values[np.isfinite(values)]
-    is_micrometres = finite.size > 0 and float(np.abs(finite).max()) < _LARGEST_MICROMETRES
-    return values * 1000.0 if is_micrometres else values
+    largest = float(np.abs(finite).max(initial=0.0))
+    if 0 < largest < _LARGEST_METRES:
+        return values * 1e9
+    return values * 1e3 if largest < _LARGEST_MICROMETRES else values
 
 
 def match_bands(values: Array, wavelengths_nm: Wavelengths, sensor: Sensor) -> Array:

@@ -107,6 +107,13 @@ def test_metadata_of_the_header_comes_with_the_cube() -> None:
     assert cube.ignored == ("data gain values",)
 
 
+def test_data_longer_than_declared_is_noted() -> None:
+    with collect_notes() as notes:
+        cube = read(zipped({"s.hdr": header(CUBE), "s.dat": CUBE.tobytes() + b"abc"}))
+    np.testing.assert_array_equal(cube.values, CUBE)
+    assert [note.code for note in notes] == ["ignored"]
+
+
 def test_a_spectral_library_gives_its_spectra() -> None:
     text = header(np.zeros((6, 4, 1))) + b"file type = ENVI Spectral Library\n"
     cube = read(zipped({"s.hdr": text, "s.sli": CUBE.tobytes()}))

@@ -26,11 +26,23 @@ def smooth(wavelengths: np.ndarray) -> np.ndarray:
     ("values", "unit"),
     [
         ([400, 2500], "nm"), ([0.4, 2.5], "um"), ([0.4, 2.5], ""), ([400, 2500], ""),
-        ([0.4, 2.5], "nm"), ([25_000, 4_000], "Wavenumber"),
+        ([0.4, 2.5], "nm"), ([4e-7, 2.5e-6], "m"), ([25_000, 4_000], "Wavenumber"),
     ],
 )  # fmt: skip
 def test_units_are_told_by_their_size_or_name(values: list[float], unit: str) -> None:
-    np.testing.assert_allclose(to_nanometres(np.array(values, float), unit), [400, 2500])
+    found = to_nanometres(np.array(values, float), unit)
+    assert found is not None
+    np.testing.assert_allclose(found, [400, 2500])
+
+
+@pytest.mark.parametrize(
+    ("values", "unit"),
+    [(np.arange(1, 205), ""), (np.arange(204), "nm"), ([300, 700], "GHz"), ([5, 9], "Index")],
+)
+def test_what_is_no_wavelength_is_left_out_with_a_note(values: list[float], unit: str) -> None:
+    with collect_notes() as notes:
+        assert to_nanometres(np.array(values, float), unit) is None
+    assert [note.code for note in notes] == ["ignored"]
 
 
 def test_nothing_has_no_wavelengths() -> None:

@@ -30,7 +30,11 @@ def test_gzip_is_unpacked_no_further_than_its_limit():
         gunzip(gzip.compress(bytes(600)) * 2, 1_000)
 
 
-@pytest.mark.parametrize("data", [gzip.compress(b"abc" * 99)[:-12], b"\x1f\x8b\x08" + bytes(30)])
+@pytest.mark.parametrize(
+    "data",
+    [gzip.compress(b"abc" * 99)[:-12], b"\x1f\x8b\x08" + bytes(30)],
+    ids=["truncated", "nothing but zeros"],
+)
 def test_damaged_gzip_is_undecodable(data):
     with pytest.raises(UndecodableError, match="GZIP"):
         gunzip(data, 1_000)
@@ -83,6 +87,13 @@ def test_rare_methods_are_named():
 @pytest.mark.parametrize("cut", [1, 10, 30])
 def test_a_truncated_archive_is_undecodable(cut):
     with pytest.raises(UndecodableError, match="ZIP"), open_zip(zipped({"a": b"1"})[:-cut], 100):
+        pass
+
+
+def test_directories_of_other_versions_are_undecodable():
+    data = bytearray(zipped({"a": b"1"}))
+    data[data.rindex(b"PK\x01\x02") + 6] = 200
+    with pytest.raises(UndecodableError, match="ZIP"), open_zip(bytes(data), 100):
         pass
 
 

@@ -15,7 +15,7 @@ from PIL import Image
 
 from omnivec2.errors import InvalidInputError, UndecodableError
 from omnivec2.preprocess.formats.guards.decoding_guard import check_pixels, undecodable
-from omnivec2.preprocess.formats.pictures.heif_boxes import HeifFile, Item, parse_heif
+from omnivec2.preprocess.formats.pictures.heif.boxes import HeifFile, Item, parse_heif
 from omnivec2.preprocess.formats.pictures.picture_files import StoredPicture
 from omnivec2.preprocess.notes import NoteCode, note
 from omnivec2.spec import Limits
@@ -192,6 +192,7 @@ def _in_rgb(frame: av.VideoFrame, nclx: tuple[int, int, bool] | None) -> Image.I
         src_colorspace=_MATRICES.get(matrix, _BT601),
         src_color_range=_FULL if is_full else _NARROW,
         dst_color_range=_FULL,
+        threads=1,
     )
     return Image.fromarray(converted.to_ndarray())
 
