@@ -33,9 +33,7 @@ def test_a_file_of_several_molecules_gets_an_answer_each_and_names_the_wrong_one
 ) -> None:
     head = next(head for head in tiny_heads() if head.route == "graph/solubility")
     settings = Settings(model_repo=write_repository(tmp_path, [head]))
-    answer = predict_in_process(
-        settings, head.route, [NamedFile("all.smi", b"CCO\nC\n")], {}
-    ).value
+    answer = predict_in_process(settings, head.route, [NamedFile("all.smi", b"CCO\nC\n")], {}).value
     assert isinstance(answer, list)
     assert len(answer) == 2
     with pytest.raises(InputError, match=r"^all\.smi \(part 2\): "):
