@@ -91,11 +91,13 @@ def main() -> int:
             f"memory: {(after - before) / 2**20:.0f} MiB above the start after it had settled"
         )
     console.print(_table(findings))
-    console.print(
-        f"{findings.files:,} damaged files in {seconds:.0f} s (seed {options.seed}); the slowest "
-        f"answer took {findings.slowest_seconds:.2f} s; {findings.neighbour_answers:,} good requests "
-        f"beside them were answered; memory {before / 2**20:.0f} MiB before, {after / 2**20:.0f} MiB after"
-    )
+    for line in (
+        f"{findings.files:,} damaged files in {seconds:.0f} s (seed {options.seed})",
+        f"slowest answer: {findings.slowest_seconds:.2f} s",
+        f"good requests answered beside them: {findings.neighbour_answers:,}",
+        f"memory: {before / 2**20:.0f} MiB before, {after / 2**20:.0f} MiB after",
+    ):
+        console.print(line)
     for fault in findings.faults[:20]:
         console.print(f"[red]{fault}", markup=True)
     if findings.files < options.at_least:
