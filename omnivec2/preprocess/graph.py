@@ -83,6 +83,7 @@ class GraphPreprocessor(Preprocessor[GraphParameters, Graph]):
         "application/json": "JSON",
     }
     parameters_type = GraphParameters
+    answers_in_slices = True
     default_limits = Limits(bytes=2**20, characters=2_000, nodes=512, edges=1_024)
 
     @property

@@ -15,6 +15,7 @@ import numpy as np
 
 from omnivec2.errors import InputError
 from omnivec2.preprocess import Prepared, Preprocessor, collate
+from omnivec2.preprocess.formats.guards.misplaced_content import decode_file, decode_value
 from omnivec2.preprocess.notes import Note, collect_notes
 from omnivec2.preprocess.source_options import SourceOptions, state
 from omnivec2.spec import Limits
@@ -118,8 +119,8 @@ def _prepare(
 
 def _decoder(preprocessor: Preprocessor[Any, Any], request: Mapping[str, Any]) -> Callable[[], Any]:
     if "file" in request:
-        return lambda: preprocessor.decode(request["file"], request["media_type"])
-    return lambda: preprocessor.decode_json(json.loads(request["json"]))
+        return lambda: decode_file(preprocessor, request["file"], request["media_type"])
+    return lambda: decode_value(preprocessor, json.loads(request["json"]))
 
 
 def _is_lazy(prepared: Prepared, max_rows: int) -> bool:

@@ -17,6 +17,7 @@ from omnivec2.errors import (
     UnsupportedMediaTypeError,
 )
 from omnivec2.preprocess import Preprocessor
+from omnivec2.preprocess.formats.guards.base64_text import refuse_address
 from omnivec2.preprocess.notes import NoteCode, collect_notes, note
 from service.http.body import Body
 from service.http.forms.content_type import (
@@ -206,6 +207,7 @@ class RequestReader:
 
     async def _part(self, part: UploadFile | str) -> list[RawInput]:
         if isinstance(part, str):
+            refuse_address(part, self.preprocessor.accepts)
             # Some tools write null or a list into a field as text: that is no input.
             raise InvalidInputError(
                 'expected a file in the field "file" (curl -F file=@NAME), got text', field="file"

@@ -7,20 +7,50 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
 
 from pydantic import JsonValue
 
-from omnivec2.errors import InputError
+from omnivec2.errors import InputError, InvalidInputError, UndecodableError
 from omnivec2.preprocess.formats.guards.base64_text import (
     decode_base64_text,
     refuse_address,
     text_of_object,
 )
+from omnivec2.preprocess.notes import NoteCode, note
+
+if TYPE_CHECKING:
+    from omnivec2.preprocess.base import Preprocessor
 
 _LONGEST_ADDRESS = 4096
 _SHORTEST_BASE64 = 40
 _START = 256
 _BASE64 = re.compile(rb"[A-Za-z0-9+/_=\s-]+")
+
+
+def decode_file(preprocessor: Preprocessor[Any, Any], data: bytes, media_type: str | None) -> Any:
+    """Decode a file, or say that something else was sent in its place; see ``decode``.
+
+    A file in base64 is read, and noted.
+    """
+    try:
+        return preprocessor.decode(data, media_type)
+    except (UndecodableError, InvalidInputError):
+        refuse_misplaced(data, preprocessor.accepts)
+        found = file_in_base64(data, preprocessor.limits.bytes, preprocessor.sniff)
+        if found is None:
+            raise
+    note(NoteCode.GUESSED, "the body was read as a file in base64; send the file as it is")
+    return preprocessor.decode(found)
+
+
+def decode_value(preprocessor: Preprocessor[Any, Any], value: JsonValue) -> Any:
+    """Decode a JSON value, or say that it is the address of a file; see ``decode_json``."""
+    try:
+        return preprocessor.decode_json(value)
+    except (UndecodableError, InvalidInputError):
+        refuse_misplaced(value, preprocessor.accepts)
+        raise
 
 
 def refuse_misplaced(content: bytes | JsonValue, accepts: str) -> None:

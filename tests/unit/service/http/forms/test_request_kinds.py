@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
 import pytest
@@ -33,6 +33,9 @@ class _Body:
 
     async def read(self, limit: int) -> bytes:
         return self.data
+
+    async def chunks(self, limit: int) -> AsyncIterator[bytes]:
+        yield self.data
 
 
 def text(*, pair: bool = False) -> Preprocessor[Any, Any]:
@@ -213,6 +216,15 @@ def test_a_file_under_another_type_is_read_as_what_it_is_and_noted(content_type:
     request = read(b"abc", content_type, letters())
     assert request.inputs == [FileInput(b"abc", None)]
     assert codes(request) == ["guessed"]
+
+
+def test_an_address_in_a_form_is_not_fetched() -> None:
+    body = (
+        b'--x\r\nContent-Disposition: form-data; name="file"\r\n\r\n'
+        b"https://example.org/cat.jpg\r\n--x--\r\n"
+    )
+    with pytest.raises(InvalidInputError, match="URLs are not fetched"):
+        read(body, "multipart/form-data; boundary=x", letters())
 
 
 @pytest.mark.parametrize("content_type", ["image/x-letters", "text/plain", "application/letters"])

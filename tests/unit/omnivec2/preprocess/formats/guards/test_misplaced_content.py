@@ -6,7 +6,16 @@ import pytest
 from pydantic import JsonValue
 
 from omnivec2.errors import InvalidInputError
-from omnivec2.preprocess.formats.guards.misplaced_content import file_in_base64, refuse_misplaced
+from omnivec2.preprocess import preprocessor_type
+from omnivec2.preprocess.formats.guards.misplaced_content import (
+    decode_file,
+    decode_value,
+    file_in_base64,
+    refuse_misplaced,
+)
+from omnivec2.preprocess.notes import collect_notes
+from omnivec2.spec import Modality
+from tests.support.documents import ROOT
 
 FILE = b"\x89PNG" + bytes(range(256))
 
@@ -55,3 +64,19 @@ def test_a_file_in_base64_is_found(body: bytes) -> None:
 @pytest.mark.parametrize("body", [b"abc", b"word " * 20, FILE, base64.b64encode(b"text" * 20)])
 def test_what_is_no_file_in_base64_is_left_alone(body: bytes) -> None:
     assert file_in_base64(body, 1000, sniff) is None
+
+
+def test_a_body_in_base64_is_read_and_noted() -> None:
+    kind = preprocessor_type(Modality.IMAGE)
+    image = kind(kind.parameters_type())
+    picture = (ROOT / "tests/data/image/blood_smear.png").read_bytes()
+    with collect_notes() as notes:
+        found = decode_file(image, base64.encodebytes(picture), None)
+    assert found.size == image.decode(picture).size
+    assert [note.code for note in notes] == ["guessed"]
+    with pytest.raises(InvalidInputError, match="not fetched"):
+        decode_file(image, b"https://example.org/cat.jpg", None)
+    with pytest.raises(InvalidInputError, match="not its path"):
+        decode_value(image, {"url": "cat.jpg"})
+    with pytest.raises(InvalidInputError, match="base64 string"):
+        decode_value(image, 3)
