@@ -26,6 +26,9 @@ MAX_DECODED_PIXELS = 2_500_000_000
 """The largest number of pixels decoded for one clip: 1,200 frames of 1920 x 1080, which take
 some seconds of one core."""
 
+HDR_TRANSFERS = (16, 18)
+"""The transfer functions PQ and HLG (ITU-T H.273), which phones and cameras record."""
+
 _REORDERED_FRAMES = 32
 """The packets behind a wanted one after which its frame must have come out of the decoder."""
 
