@@ -204,6 +204,12 @@ class VideoPreprocessor(Preprocessor[VideoParameters, Clip | Frames]):
             frames[number] = self._fit(pixels)
         if damaged := sum(frame.is_corrupt for frame in decoded.values()):
             note(NoteCode.REPAIRED, "frames are damaged, and were used all the same", count=damaged)
+        if any(frame.color_trc in video_frames.HDR_TRANSFERS for frame in decoded.values()):
+            note(
+                NoteCode.UNUSUAL,
+                "the video is of a high dynamic range (HDR), which was not mapped to that of "
+                "other videos: its colours are pale",
+            )
         nearest = [min(frames, key=partial(_distance, number)) for number in wanted]
         if lost := len(set(wanted) - set(frames)):
             note(

@@ -228,6 +228,12 @@ def test_a_fragment_that_is_cut_off_is_truncated():
             shown(data[:length])
 
 
+@pytest.mark.parametrize("transfer", ["arib-std-b67", "smpte2084"])
+def test_a_high_dynamic_range_is_noted(transfer):
+    assert shown(clip(8, **{"x264-params": f"transfer={transfer}"}))[1] == [NoteCode.UNUSUAL]
+    assert shown(clip(8, **{"x264-params": "transfer=bt709"}))[1] == []
+
+
 def test_a_video_of_one_even_colour_is_noted_as_empty():
     preprocessor = VideoPreprocessor(VideoParameters())
     for pictures, empty in (([brighter(5)] * 4, True), ([brighter(5), brighter(25)], False)):

@@ -15,16 +15,19 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 from av.sidedata.sidedata import SideData, Type
-from av.video.frame import VideoFrame
+from av.video.frame import PictureType, VideoFrame
 from av.video.stream import VideoStream
 
 from omnivec2.errors import TooLargeError
-from omnivec2.preprocess.formats.media.frame_times import FrameTimes
+from omnivec2.preprocess.formats.media.frame_times import FrameTimes, Packet
 from omnivec2.preprocess.notes import NoteCode, note
 
 MAX_DECODED_PIXELS = 2_500_000_000
 """The largest number of pixels decoded for one clip: 1,200 frames of 1920 x 1080, which take
 some seconds of one core."""
+
+HDR_TRANSFERS = (16, 18)
+"""The transfer functions PQ and HLG (ITU-T H.273), which phones and cameras record."""
 
 _REORDERED_FRAMES = 32
 """The packets behind a wanted one after which its frame must have come out of the decoder."""
@@ -131,6 +134,8 @@ def _decode_run(
     before: tuple[int, VideoFrame] | None = None
     for count, frame in enumerate(_run_frames(stream, video, run, spent)):
         number = numbers.get(frame.pts, -1) if video.stamped else run.start + count
+        if run.start and _is_no_key_frame(frame, video.packets[run.start], count):
+            return
         while missing and missing[-1] < number:
             yield from _replaced(missing.pop(), before)
         if missing and missing[-1] == number:
@@ -141,6 +146,12 @@ def _decode_run(
             before = number, frame
     for number in missing:
         yield from _replaced(number, before)
+
+
+def _is_no_key_frame(frame: VideoFrame, start: Packet, count: int) -> bool:
+    """Whether what came out for the packet that a run starts with builds on frames before it."""
+    first = frame.pts == start.pts if start.pts is not None else count == 0
+    return first and frame.pict_type in (PictureType.P, PictureType.B)
 
 
 def _replaced(

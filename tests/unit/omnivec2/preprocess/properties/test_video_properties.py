@@ -90,6 +90,11 @@ def box_in_front(shown: list[Picture]) -> bytes:
     return data + struct.pack(">I4s", 16, b"free") + bytes(8)
 
 
+def false_keys(codec: str) -> Callable[[list[Picture]], bytes]:
+    """Store a video that does not say which frames are key frames: then all are."""
+    return lambda shown: clip(shown, codec=codec, g="1000", b="4000000").replace(b"stss", b"free")
+
+
 OPEN = "open-gop=1:keyint=8:bframes=3:scenecut=0"
 SAME: dict[str, Callable[[list[Picture]], bytes]] = {
     "MOV": stored("mov", "libx264"),
@@ -106,6 +111,8 @@ SAME: dict[str, Callable[[list[Picture]], bytes]] = {
     "open groups, broadcast": stored("mpegts", "libx264", **{"x264-params": OPEN}),
     "key frames only": stored("mp4", "libx264", g="1"),
     "one key frame": stored("mp4", "libx264", g="1000", bf="0"),
+    "false key frames": false_keys("libx264"),
+    "false key frames, MPEG-4": false_keys("mpeg4"),
     "trimmed": trimmed,
     "delayed": delayed,
     "empty space behind": padded,
