@@ -34,6 +34,7 @@ from omnivec2.preprocess.formats.measurements.tiff_meaning import (
 from omnivec2.preprocess.formats.measurements.tiff_tags import TiffTags, read_tiff_tags
 from omnivec2.preprocess.formats.pictures import raster
 from omnivec2.preprocess.formats.pictures.flir import read_raw_thermal
+from omnivec2.preprocess.formats.pictures.picture_files import open_png, read_grey_png
 from omnivec2.preprocess.formats.pictures.random_pictures import random_pictures
 from omnivec2.preprocess.formats.pictures.tiff import read_tiff
 from omnivec2.preprocess.notes import NoteCode, note
@@ -124,12 +125,16 @@ class InfraredPreprocessor(Preprocessor[InfraredParameters, Array]):
         return upright(brighter_higher(values, tags), tags)
 
     def _read_picture(self, data: bytes, kind: str) -> Array:
-        picture = raster.open_picture(data, kind, self.limits)
-        orientation = raster.orientation_of(picture)
-        grey = raster.read_grey(picture, kind)
-        thermal = read_raw_thermal(picture, self.limits) if kind == "JPEG" else None
-        if thermal is not None:
-            return _turned_alike(thermal, picture, orientation)
+        if kind == "PNG":
+            file, picture = open_png(data, self.limits)
+            grey = read_grey_png(file, picture, self.limits)
+        else:
+            picture = raster.open_picture(data, kind, self.limits)
+            orientation = raster.orientation_of(picture)
+            grey = raster.read_grey(picture, kind)
+            thermal = read_raw_thermal(picture, self.limits)
+            if thermal is not None:
+                return _turned_alike(thermal, picture, orientation)
         _note_colours(picture)
         return apply_no_data(grey, stated(InfraredOptions).no_data, TiffTags())
 

@@ -1,4 +1,4 @@
-"""What a TIFF says of its first page's pixels: how they lie, what zero is, marks, scales, units.
+"""What a TIFF says of its picture's pixels: how they lie, what zero is, marks, scales, units.
 
 Format: Adobe, "TIFF 6.0"; GDAL, "GTiff -- GeoTIFF File Format", tags 42112 (GDAL_METADATA, XML)
 and 42113 (GDAL_NODATA, a number as text).
@@ -16,10 +16,10 @@ import tifffile
 from omnivec2.errors import InvalidInputError, UndecodableError
 from omnivec2.preprocess.base import Array
 from omnivec2.preprocess.formats.guards.decoding_guard import undecodable
+from omnivec2.preprocess.formats.pictures.tiff_samples import choose_page
 
 _ORIENTATION_TAG, _METADATA_TAG, _NO_DATA_TAG = 274, 42112, 42113
 _WHITE_IS_ZERO, _PALETTE = 0, 3  # of PhotometricInterpretation
-_REDUCED_OR_MASK = 0x1 | 0x4  # bits of NewSubfileType
 _MOST_METADATA = 2**20
 _ITEM = re.compile(r"<Item\s+([^<>]{0,500})>([^<>]{0,500})</Item>")
 _ATTRIBUTE = re.compile(r"(\w+)\s*=\s*\"([^\"]*)\"")
@@ -27,7 +27,7 @@ _ATTRIBUTE = re.compile(r"(\w+)\s*=\s*\"([^\"]*)\"")
 
 @dataclass(frozen=True, eq=False)
 class TiffTags:
-    """The tags of a TIFF's first page.
+    """The tags of a TIFF's first page that is no thumbnail.
 
     Attributes:
         no_data: The value of pixels without data, None if none is stated.
@@ -38,7 +38,7 @@ class TiffTags:
         orientation: The number of the EXIF orientation, 1 to 8.
         white_is_zero: Whether low values are bright.
         palette: The colours (red, green, blue; index) of 16 bits that values stand for, or None.
-        has_more_pages: Whether a second page follows that is no smaller copy of the first.
+        has_more_pages: Whether a second such page follows.
     """
 
     no_data: float | None = None
@@ -60,14 +60,13 @@ def read_tiff_tags(data: bytes) -> TiffTags:
     """
     try:
         with undecodable("TIFF", tifffile.TiffFileError), tifffile.TiffFile(io.BytesIO(data)) as f:
-            page = f.pages.first
+            page, has_more_pages = choose_page(f)
             texts = [
                 str(page.tags[code].value) if code in page.tags else ""
                 for code in (_NO_DATA_TAG, _METADATA_TAG)
             ]
             orientation = page.tags.valueof(_ORIENTATION_TAG, 1)
             photometric, palette = int(page.photometric), page.colormap
-            has_more_pages = _has_more_pages(f)
     except UndecodableError:
         return TiffTags()
     no_data, metadata = texts[0].strip(" \0\r\n\t"), texts[1][:_MOST_METADATA]
@@ -91,14 +90,6 @@ def read_tiff_tags(data: bytes) -> TiffTags:
         palette=palette if photometric == _PALETTE else None,
         has_more_pages=has_more_pages,
     )
-
-
-def _has_more_pages(file: tifffile.TiffFile) -> bool:
-    try:
-        second = file.pages[1]  # the third and all that follow are not read
-    except IndexError:
-        return False
-    return isinstance(second, tifffile.TiffPage) and not second.subfiletype & _REDUCED_OR_MASK
 
 
 def _stated_no_data(text: str) -> float:
