@@ -47,7 +47,7 @@ def fill_holes(signal: FloatColumn, times: FloatColumn) -> tuple[int, int] | Non
 
 
 def note_missing_samples(steps: FloatColumn) -> None:
-    """Note the samples that are missing between others, as the distances of their times show."""
+    """Say how many samples are missing between others, by the distances of their times."""
     typical = float(np.median(steps))
     missing = int(np.round(steps / typical - 1.0).clip(min=0).sum())
     if missing:
