@@ -31,6 +31,11 @@ from omnivec2.preprocess.formats.motion.sensor_clock import (
     SHORTEST_S,
     sample_times,
 )
+from omnivec2.preprocess.formats.motion.sensor_gaps import (
+    LONGEST_GAP_S,
+    fill_holes,
+    note_missing_samples,
+)
 from omnivec2.preprocess.formats.tables.frame import LARGEST_NUMBER, FloatColumn, Frame
 from omnivec2.preprocess.formats.tables.table_preprocessor import TablePreprocessor
 from omnivec2.preprocess.formats.tables.time_axis import (
@@ -49,9 +54,6 @@ UCI_CHANNELS = (
 )
 """The channels of UCI HAR: acceleration, the same without gravity, both in g, and rotation in
 rad/s, of a phone at the waist whose x axis points up."""
-
-LONGEST_GAP_S = 0.5
-"""Longer pauses between two samples are not interpolated: the motion in them is unknown."""
 
 SAME_RATE = 0.02
 """Rates that differ by less (relative) count as equal: sensors' clocks are no more precise."""
@@ -109,10 +111,10 @@ class ImuPreprocessor(TablePreprocessor[ImuParameters, Recording]):
 
     @property
     def json_example(self) -> JsonValue:
-        """A window at rest: one axis measures gravity, the others zero."""
+        """A window at rest: one axis measures gravity, the others little noise."""
         count = self.parameters.window
         return {
-            name: [1.0 if number == 2 else 0.0] * count
+            name: [(1.0 if number == 2 else 0.0) + 0.01 * (sample % 2) for sample in range(count)]
             for number, name in enumerate(self.parameters.channels)
         }
 
@@ -134,23 +136,20 @@ class ImuPreprocessor(TablePreprocessor[ImuParameters, Recording]):
         axis, columns = self._find_columns(frame, options)
         names = [column.column for column in columns]
         signal = np.stack([frame.numbers(name) for name in names], axis=1)
-        holes = np.argwhere(np.isnan(signal))
-        if holes.size:
-            row, channel = (int(index) for index in holes[0])
-            raise InvalidInputError(
-                f"column {names[channel]!r}, row {frame.row_number(row)}: a value is missing",
-                field=f"inputs.{names[channel]}",
-            )
-        signal = self._in_units_of_head(signal, columns, options)
         found = None
         if options.sample_rate is None and axis is not None:
-            found = sample_times(axis, signal)
-        if found is not None:
-            times, rows = found
-            return Recording(signal[rows], times)
-        if options.sample_rate is not None:
-            return Recording(signal, np.arange(len(signal)) / options.sample_rate)
-        return Recording(signal)
+            found = sample_times(axis, np.nan_to_num(signal))
+        rate_hz = options.sample_rate or self.parameters.rate_hz
+        times, rows = found or (np.arange(len(signal)) / rate_hz, np.arange(len(signal)))
+        signal = signal[rows]
+        if (hole := fill_holes(signal, times)) is not None:
+            row, name = frame.row_number(int(rows[hole[0]])), names[hole[1]]
+            raise InvalidInputError(
+                f"column {name!r}, row {row}: a value is missing", field=f"inputs.{name}"
+            )
+        signal = self._in_units_of_head(signal, columns, options)
+        is_timed = found is not None or options.sample_rate is not None
+        return Recording(signal, times if is_timed else None)
 
     def prepare(self, native: Recording) -> Prepared:
         """Cut windows spread evenly over the recording; their answers are averaged."""
@@ -267,6 +266,7 @@ class ImuPreprocessor(TablePreprocessor[ImuParameters, Recording]):
         count = round(duration * source_hz) + 1
         if count > 2 * len(times):
             raise InvalidInputError("times are too uneven: over half the samples are missing")
+        note_missing_samples(steps)
         grid = times[0] + np.arange(count) / source_hz
         even = np.stack([np.interp(grid, times, channel) for channel in signal.T], axis=1)
         if abs(source_hz / self.parameters.rate_hz - 1) < SAME_RATE:

@@ -238,6 +238,25 @@ def test_resampling_and_unused_columns_are_noted():
     assert codes(csv("acc_x,acc_y", signal)) == []
 
 
+def test_a_few_missing_values_and_samples_are_filled_in_and_noted():
+    times, signal = sine(50)
+    holes = signal.copy()
+    holes[[5, 6, 90], [0, 0, 1]] = np.nan
+    assert codes(csv("acc_x,acc_y", holes)) == [NoteCode.FILLED]
+    mixed = np.random.default_rng(0).permutation(len(times))
+    native = small().decode(csv("time,acc_x,acc_y", np.c_[times, holes][mixed]))
+    assert native.signal == pytest.approx(signal, abs=0.02)
+    kept = np.delete(np.arange(len(times)), [5, 6, 90])
+    assert codes(csv("time,acc_x,acc_y", np.c_[times, signal][kept])) == [NoteCode.FILLED]
+
+
+def test_a_long_hole_is_refused_with_its_first_row():
+    times, signal = sine(50)
+    signal[40:80, 1] = np.nan
+    with pytest.raises(InvalidInputError, match="column 'acc_y', row 160: a value is missing"):
+        small().decode(csv("time,acc_x,acc_y", np.c_[times, signal][::-1]))
+
+
 def test_a_recording_that_never_changes_is_noted():
     assert codes(csv("acc_x,acc_y", np.ones((20, 2)))) == [NoteCode.EMPTY]
 

@@ -117,7 +117,8 @@ class Frame:
         wrong = np.abs(values) > LARGEST_NUMBER
         if wrong.any():
             row = int(wrong.argmax())
-            raise self._bad_cell(name, row, repr(float(values[row])))
+            size = f", which is beyond {LARGEST_NUMBER:g}" * bool(np.isfinite(values[row]))
+            raise self._bad_cell(name, row, repr(float(values[row])) + size)
         return values
 
     def _numbers_of_objects(self, column: Array, name: str) -> FloatColumn:

@@ -126,7 +126,8 @@ def _is_flat(kind: Any) -> bool:
 
 
 def _is_list_of_numbers(kind: Any) -> bool:
-    if not (types.is_list(kind) or types.is_large_list(kind)):
+    checks = (types.is_list, types.is_large_list, types.is_fixed_size_list)
+    if not any(check(kind) for check in checks):
         return False
     return bool(types.is_integer(kind.value_type) or types.is_floating(kind.value_type))
 
@@ -154,6 +155,8 @@ def _column(column: Any) -> Array:
 
 def _lists(column: Any) -> Array:
     """Return float64 arrays as the cells of a column of lists; None where one is missing."""
+    if types.is_fixed_size_list(column.type):
+        column = column.cast(pa.list_(column.type.value_type))
     cells = np.empty(len(column), dtype=object)
     row = 0
     for chunk in column.chunks:

@@ -33,6 +33,8 @@ def test_a_list_in_each_cell_is_a_series():
 def test_whole_numbers_and_several_columns_of_lists_are_read():
     load = pa.array([[1, 2, 3, 4], [5, 6, 7, 8]], pa.large_list(pa.int16()))
     heat = pa.array([[1, 2, 3, 4.5]] * 2, pa.list_(pa.float32()))
+    fixed = pa.array([[1.0, 2.0, 3.0, 4.0]], pa.list_(pa.float64(), 4))
+    assert decode(target=fixed) == {"series 1": [1, 2, 3, 4]}
     assert list(decode(id=[1, 2], load=load, heat=heat)) == ["1/load", "1/heat", "2/load", "2/heat"]
 
 

@@ -28,7 +28,7 @@ def test_cells_become_text_as_people_write_them():
         (True, "a boolean"),
         ("9" * 400, "inf"),
         ("x" * 100, "…"),
-        (1e16, "1e[+]16"),
+        (1e16, "1e[+]16, which is beyond 1e[+]15"),
     ],
 )
 def test_a_cell_that_is_no_finite_number_is_quoted_with_its_row(cell, shown):
