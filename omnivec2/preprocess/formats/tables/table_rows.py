@@ -151,9 +151,14 @@ def _without_empty_rows(rows: list[Row]) -> list[Row]:
 def _without_title(rows: list[Row]) -> list[Row]:
     """Leave out the title of a spreadsheet, a text alone in its row."""
     count = 0
-    while count + 2 < len(rows) and len(rows[0].cells) > 2 and _is_title(rows[count]):
+    while count + 2 < len(rows) and len(rows[0].cells) > 1 and _is_title(rows[count]):
         count += 1
     if not count or _is_title(rows[count]):
+        return rows
+    names, first = rows[count], rows[count + 1]
+    # Of two columns, one may well have no name: names above values must follow.
+    is_clear = not any(map(_is_blank, names.cells)) and _are_names(names) and not _are_names(first)
+    if len(names.cells) == 2 and not is_clear:
         return rows
     _note_lines_above(count)
     return rows[count:]

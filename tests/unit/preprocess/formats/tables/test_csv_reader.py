@@ -105,6 +105,7 @@ def test_the_same_table_is_read_from_all_its_spellings(data):
         (b"Report of May\nmade by us\na,b\n1,2\n3,4\n", NoteCode.IGNORED),
         (b"# one, two, three\na,b,c,d\n1,2,3,4\n3,4,5,6\n", NoteCode.IGNORED),
         (b"Report,,\n,,\na,b,c\n1,2,3\n3,4,5\n", NoteCode.IGNORED),
+        (b"Report,\na,b\n1,2\n3,4\n", NoteCode.IGNORED),
         (b"a,b\ns,m/s\n1,2\n3,4\n", NoteCode.IGNORED),
         (b"a,b\n[s],-\n1,2\n3,4\n", NoteCode.IGNORED),
         (b"a,b\n1,2\n,\n3,4\n, \n,\n", NoteCode.DROPPED),
@@ -126,6 +127,7 @@ def test_what_is_no_row_of_the_table_is_left_out_and_noted(data, code):
         b"a,b\n,many\nblue,2\n",
         b"a,b\nm,\nf,2\n",
         b"a\nx\n1\n",
+        b"a,\nx,1\ny,2\n",
     ],
 )
 def test_a_first_row_of_texts_is_no_row_of_units(data):
