@@ -32,6 +32,7 @@ from omnivec2.preprocess.formats.points.point_arrays import points_of_array
 from omnivec2.preprocess.formats.points.point_text import read_point_text
 from omnivec2.preprocess.formats.science.npy import MAGIC as NPY_MAGIC
 from omnivec2.preprocess.formats.science.npy import read_npy
+from omnivec2.preprocess.notes import NoteCode, note
 from omnivec2.spec import Limits
 
 PLY = "model/ply"
@@ -136,6 +137,7 @@ def read_las(data: bytes, limits: Limits) -> Array:
                 raise InvalidInputError("a point cloud needs at least 1 point")
             if count * item > limits.decoded_bytes:
                 raise TooLargeError(f"the LAS file declares {count * item:,} bytes of points")
+            _note_degrees(header.scales, header.mins, header.maxs)
             if header.are_points_compressed:
                 return _read_laz(data, count)
             if count * item > len(data) - header.offset_to_point_data:
@@ -144,6 +146,16 @@ def read_las(data: bytes, limits: Limits) -> Array:
             return np.stack([points.x, points.y, points.z], axis=1)
     except (laspy.LaspyException, *_DAMAGE_ERRORS) as error:
         raise UndecodableError("the LAS or LAZ file is damaged or truncated") from error
+
+
+def _note_degrees(scales: Array, lowest: Array, highest: Array) -> None:
+    """Note a file whose x and y are longitude and latitude, by the step and range it declares."""
+    fine = max(scales[:2]) <= _FINEST_MAP_STEP
+    if fine and max(*-lowest[:2], *highest[:2]) <= 180.0 and max(-lowest[1], highest[1]) <= 90.0:
+        note(
+            NoteCode.UNUSUAL,
+            "x and y look like degrees, which distorts the cloud; project them to metres first",
+        )
 
 
 def _read_laz(data: bytes, count: int) -> Array:
@@ -167,6 +179,9 @@ def _read_laz(data: bytes, count: int) -> Array:
 
 
 _LAZ_TIMEOUT_S = 30
+_FINEST_MAP_STEP = 1e-6
+"""Maps in metres are stored in steps of a millimetre or so; degrees in far finer ones."""
+
 _LAS_HEADER_BYTES = 227
 _MAX_LAS_RECORDS = 1024
 

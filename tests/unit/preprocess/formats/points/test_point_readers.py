@@ -9,6 +9,7 @@ import pytest
 from omnivec2.errors import InputError, InvalidInputError, TooLargeError, UndecodableError
 from omnivec2.preprocess.formats.points import point_readers
 from omnivec2.preprocess.formats.points.pcd_points import read_pcd
+from omnivec2.preprocess.notes import NoteCode, collect_notes
 from omnivec2.spec import Limits
 
 DATA = Path(__file__).parents[4] / "data" / "pointcloud"
@@ -110,6 +111,17 @@ def test_las_points_are_scaled_to_map_units():
     records = b"".join(struct.pack("<iii8x", *xyz) for xyz in ((1, 2, 3), (4, 5, 6)))
     points = point_readers.read_las(las(2, payload=records), LIMITS)
     assert points.tolist() == [[1, 2, 3], [4, 5, 6]]
+
+
+def test_las_points_in_degrees_are_noted():
+    records = b"".join(struct.pack("<iii8x", *xyz) for xyz in ((1, 2, 3), (4, 5, 6)))
+    data = bytearray(las(2, payload=records))
+    for step, noted in ((1e-7, True), (1e-3, False)):
+        struct.pack_into("<3d", data, 131, step, step, 1e-3)
+        with collect_notes() as notes:
+            read = point_readers.read_las(bytes(data), LIMITS)
+        assert read[:, 0].tolist() == [step, 4 * step]
+        assert [note.code for note in notes] == ([NoteCode.UNUSUAL] if noted else [])
 
 
 @pytest.mark.parametrize(
