@@ -51,6 +51,8 @@ class EmbeddingPostprocessor(Postprocessor):
         """Make the answer to one input, a list of vectors; see the base class."""
         vectors = checked_output(outputs, "embedding", spec, ndim=2)
         _check(parameters, vectors.shape[1])
+        if (measured := context.get("measured")) is not None:  # pixels of a cube that hold data
+            vectors = vectors[np.asarray(measured).ravel()]
         if "grid" in context or is_averaged(context, len(vectors)):
             vectors = vectors.mean(axis=0, keepdims=True)
         if parameters.normalize is not False:

@@ -56,6 +56,9 @@ class ForecastingPostprocessor(Postprocessor):
         quantiles = checked_output(outputs, "quantiles", spec, ndim=3) if spec.quantiles else None
         if quantiles is not None and quantiles.shape[1] != len(spec.quantiles):
             raise ModelNotReadyError(f"{spec.route} gives {quantiles.shape[1]} quantiles")
+        means = _in_units_of_input(means, context)
+        if quantiles is not None:
+            quantiles = _in_units_of_input(quantiles, context)
         steps = _steps(parameters, spec, means.shape[1])
         names = context.get("names") or _default_names(spec, len(means))
         predictions: list[JsonValue] = []
@@ -72,6 +75,15 @@ class ForecastingPostprocessor(Postprocessor):
     def response_schema(self, spec: HeadSpec) -> type[Any]:
         """Return the type of the response body to one input."""
         return Forecast
+
+
+def _in_units_of_input(values: Floats, context: Mapping[str, Any]) -> Floats:
+    """Bring back series that were normalised before the network; their location is in 64 bits."""
+    if "scale" not in context:
+        return values
+    shape = (-1, *(1,) * (values.ndim - 1))
+    scale, location = (np.reshape(context[key], shape) for key in ("scale", "location"))
+    return np.asarray(values * scale + location, np.float64)
 
 
 def _steps(parameters: ForecastingParameters, spec: HeadSpec, available: int) -> int:

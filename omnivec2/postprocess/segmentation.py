@@ -54,7 +54,8 @@ class SegmentationParameters(Parameters):
 class SegmentationPostprocessor(Postprocessor):
     """Makes ``[{"label", "score", "mask"}, …]`` in the order of the labels, or labels of points.
 
-    The context decides: the samples are pixels of a ``grid``, groups of points with an
+    The context decides: the samples are pixels of a ``grid`` (of which those that are not
+    ``measured`` belong to no class), groups of points with an
     ``assignment``, or else one picture of a known ``size``.
     """
 
@@ -78,6 +79,8 @@ class SegmentationPostprocessor(Postprocessor):
                 raise ModelNotReadyError(f"{spec.route} gives {len(logits)} pixels")
             probabilities = softmax(logits).reshape(height, width, -1)
             classes, best = probabilities.argmax(axis=2), probabilities.max(axis=2)
+            if (measured := context.get("measured")) is not None:
+                classes = np.where(measured, classes, -1)  # no class without data
             count = logits.shape[1]
         else:
             picture = checked_output(outputs, "logits", spec, ndim=4)[0]

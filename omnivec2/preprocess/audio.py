@@ -7,16 +7,14 @@ Normalisation with the AudioSet mean and deviation is in the graph.
 
 from __future__ import annotations
 
-import io
-import re
-from collections.abc import Iterator, Mapping
-from typing import Any, ClassVar, NamedTuple
+import math
+from collections.abc import Callable, Mapping
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-import soundfile
 import soxr
-from pydantic import JsonValue
+from pydantic import Field, JsonValue
 
 from omnivec2.errors import (
     InvalidInputError,
@@ -33,7 +31,27 @@ from omnivec2.preprocess.base import (
 )
 from omnivec2.preprocess.formats import example_files
 from omnivec2.preprocess.formats.media.filter_banks import FilterBanks
+from omnivec2.preprocess.formats.media.media_signatures import container_of, unsupported_format
 from omnivec2.preprocess.formats.media.windows import window_starts
+from omnivec2.preprocess.formats.sound.sample_arrays import (
+    FORMS,
+    file_text,
+    is_array,
+    read_samples,
+)
+from omnivec2.preprocess.formats.sound.sound_file import SoundFile
+from omnivec2.preprocess.formats.sound.sound_levels import (
+    Mixer,
+    Samples,
+    mixed,
+    report_silence,
+    to_full_scale,
+)
+from omnivec2.preprocess.formats.sound.sound_reader import open_sound
+from omnivec2.preprocess.formats.sound.sound_types import SOUND_TYPES
+from omnivec2.preprocess.notes import NoteCode, note
+from omnivec2.preprocess.source_options import SourceOptions
+from omnivec2.preprocess.source_options import stated as stated_options
 from omnivec2.spec import HeadSpec, Limits, Modality, TensorSpec
 
 AUDIOSET_MEAN = -4.2677393
@@ -45,18 +63,29 @@ AUDIOSET_DEVIATION = 4.5689974
 LOWEST_RATE_HZ = 4_000
 HIGHEST_RATE_HZ = 384_000
 MAX_CHANNELS = 16
-LARGEST_SAMPLE = 32_768.0
-"""Floating point audio lies in -1..1; values beyond 16-bit integers are certainly not audio."""
-BLOCK_FRAMES = 1 << 16
 
-_FORMATS = {"WAV": "WAV", "WAVEX": "WAV", "RF64": "WAV", "FLAC": "FLAC", "OGG": "OGG", "MP3": "MP3"}
-_STREAMED_RIFF_SIZES = (0, 0x7FFFFFFF, 0xFFFFFFFF)
-_MP3_SYNC = 0xE0
-_MP3_STATED_LENGTH = re.compile(rb"(?:Xing|Info)\0\0\0[\x01-\x0f]")
-"""Start of the tag in which an encoder states the number of frames; without it decoders guess."""
+_CALLED_ALIKE = frozenset({"M4A", "AAC"})
 
 MIN_DECODED_SHARE = 0.98
 """Share of the stated samples below which a file is truncated; encoders round a little."""
+
+
+class AudioOptions(SourceOptions):
+    """What a caller can state of a recording."""
+
+    sample_rate: int | None = Field(
+        default=None,
+        ge=LOWEST_RATE_HZ,
+        le=HIGHEST_RATE_HZ,
+        description="Samples per second of arrays of samples, or instead of what a file states.",
+    )
+    scale: float | None = Field(
+        default=None,
+        gt=0,
+        allow_inf_nan=False,
+        description="The full scale of floating point samples, such as 32768 for integers of 16 "
+        "bits that were saved as floats; 1 unless they are plainly larger.",
+    )
 
 
 class AudioParameters(Parameters):
@@ -81,22 +110,12 @@ class Audio(NamedTuple):
 
 
 class AudioPreprocessor(Preprocessor[AudioParameters, Audio]):
-    """WAV, FLAC, OGG or MP3 -> one or more windows of ``frames`` x ``mel_bins``."""
+    """A recording -> one or more windows of ``frames`` x ``mel_bins``."""
 
     modality = Modality.AUDIO
-    media_types: ClassVar[dict[str, str]] = {
-        "audio/wav": "WAV",
-        "audio/x-wav": "WAV",
-        "audio/wave": "WAV",
-        "audio/vnd.wave": "WAV",
-        "audio/flac": "FLAC",
-        "audio/x-flac": "FLAC",
-        "audio/ogg": "OGG",
-        "application/ogg": "OGG",
-        "audio/mpeg": "MP3",
-        "audio/mp3": "MP3",
-    }
+    media_types = SOUND_TYPES
     parameters_type = AudioParameters
+    source_options_type = AudioOptions
     default_limits = Limits(bytes=32 * 2**20, decoded_bytes=192 * 2**20, seconds=300.0)
 
     @property
@@ -119,30 +138,47 @@ class AudioPreprocessor(Preprocessor[AudioParameters, Audio]):
         return example_files.tone()
 
     def sniff(self, data: bytes) -> str | None:
-        """Detect the content type by magic bytes; MP3 by its ID3 tag or frame sync."""
-        if data[:4] in (b"RIFF", b"RF64") and data[8:12] == b"WAVE":
-            return "audio/wav"
-        if data[:4] == b"fLaC":
-            return "audio/flac"
-        if data[:4] == b"OggS":
-            return "audio/ogg"
-        synced = len(data) > 1 and data[0] == 0xFF and data[1] & _MP3_SYNC == _MP3_SYNC
-        return "audio/mpeg" if data[:3] == b"ID3" or synced else None
+        """Detect the content type by magic bytes; MP3 and AAC by the sync of their frames."""
+        found = _kind_of(data)
+        return next((kind for kind, name in self.media_types.items() if name == found), None)
+
+    def split(self, value: JsonValue) -> list[JsonValue] | None:
+        """Split a list of inputs; a list of numbers is a single one, its samples."""
+        return list(value) if isinstance(value, list) and not is_array(value) else None
+
+    def decode_json(self, value: JsonValue) -> Audio:
+        """Decode a file as base64 text, or an array of samples and its sampling rate."""
+        if isinstance(value, dict) and (text := file_text(value)) is not None:
+            value = text
+        if isinstance(value, str):
+            return self.decode(self.decode_base64(value))
+        if not isinstance(value, (list, dict)):
+            raise InvalidInputError(f"expected {FORMS}", field="inputs")
+        seconds = self.limits.seconds or math.inf
+        most = int(min(seconds * HIGHEST_RATE_HZ, self.limits.decoded_bytes // 4))
+        samples, rate = read_samples(value, most, MAX_CHANNELS)
+        rate = self._stated_rate(rate)
+        if rate is None:
+            rate = self.parameters.sample_rate
+            note(
+                NoteCode.GUESSED,
+                f"the samples state no sampling rate, so that {rate:,} per second were assumed; "
+                "state sample_rate among the parameters",
+                field="sample_rate",
+            )
+        self._check_header(rate, 1 if samples.ndim == 1 else samples.shape[1])
+        self._check_length(len(samples), rate)
+        return Audio(self._scaled(samples), rate)
 
     def decode(self, data: bytes, media_type: str | None = None) -> Audio:
         """Decode one audio file to mono float32; see the base class for errors."""
-        expected = self._expected_format(data, media_type)
-        _refuse_truncated_riff(data)
-        try:
-            with soundfile.SoundFile(io.BytesIO(data)) as file:
-                stated = expected != "MP3" or _MP3_STATED_LENGTH.search(data) is not None
-                declared = int(file.frames) if stated else 0
-                self._check_header(file, expected, declared)
-                return self._read(file, declared)
-        except (soundfile.SoundFileError, RuntimeError) as error:
-            raise UndecodableError(
-                f"not a readable {expected} file; expected {self.accepts}", field="inputs"
-            ) from error
+        kind = self._format(data, media_type)
+        with open_sound(data, kind) as sound:
+            rate = self._stated_rate(sound.rate_hz) or sound.rate_hz
+            self._check_header(rate, sound.channels)
+            self._check_length(sound.stated_frames or 0, rate)
+            mono = self._read(sound, rate)
+        return Audio(self._scaled(mono) if sound.floats else mono, rate)
 
     def prepare(self, native: Audio) -> Prepared:
         """Compute filter banks and cut them into windows spread evenly over the recording.
@@ -152,6 +188,7 @@ class AudioPreprocessor(Preprocessor[AudioParameters, Audio]):
         """
         p = self.parameters
         waveform = self._mono(*native)
+        report_silence(waveform)
         banks = FilterBanks(p.sample_rate, p.mel_bins)
         frames = banks.frames(len(waveform))
         if frames == 0:
@@ -162,34 +199,71 @@ class AudioPreprocessor(Preprocessor[AudioParameters, Audio]):
             padding = ((0, p.frames - frames), (0, 0))
             fbank = np.pad(banks(waveform), padding, constant_values=AUDIOSET_MEAN)
             return Prepared([{"fbank": fbank}], {"reduce": "mean"})
+        if frames > p.frames * p.max_windows:
+            note(
+                NoteCode.CUT,
+                f"{p.max_windows} windows spread over the recording were used, which hold "
+                f"{p.frames * p.max_windows / frames:.0%} of it",
+            )
         starts = window_starts(frames, p.frames, p.max_windows)
         samples = [{"fbank": banks(waveform, start, p.frames)} for start in starts]
         return Prepared(samples, {"reduce": "mean"})
 
-    def _expected_format(self, data: bytes, media_type: str | None) -> str:
+    def _format(self, data: bytes, media_type: str | None) -> str:
+        if media_type is not None and media_type not in self.media_types:
+            raise UnsupportedMediaTypeError(
+                f"{media_type} is not accepted; expected {self.accepts}"
+            )
         if not data:
             raise UndecodableError(f"empty input; expected {self.accepts}", field="inputs")
-        kind = media_type or self.sniff(data)
-        if kind is None:
-            raise UndecodableError(f"not a known audio format; expected {self.accepts}")
-        if kind not in self.media_types:
-            raise UnsupportedMediaTypeError(f"{kind} is not accepted; expected {self.accepts}")
-        return self.media_types[kind]
-
-    def _check_header(self, file: Any, expected: str, declared: int) -> None:
-        found = _FORMATS.get(file.format)
-        if found != expected:
+        found = _kind_of(data)
+        if found is None or found not in self.media_types.values():
+            raise self._unknown(found or unsupported_format(data))
+        declared = self.media_types.get(media_type or "", found)
+        # Recordings of AAC are called by their codec or by their container.
+        if declared != found and not {declared, found} <= _CALLED_ALIKE:
             raise UndecodableError(
-                f"declared as {expected}, but the bytes are {found or file.format}", field="inputs"
+                f"declared as {declared}, but the bytes are {found}", field="inputs"
             )
-        rate, channels = int(file.samplerate), int(file.channels)
-        if not LOWEST_RATE_HZ <= rate <= HIGHEST_RATE_HZ:
+        return found
+
+    def _unknown(self, what: str | None) -> UndecodableError:
+        if what is None:
+            return UndecodableError(
+                f"not a known audio format; expected {self.accepts}", field="inputs"
+            )
+        return UndecodableError(
+            f"unsupported: {what}; expected {self.accepts}; convert it with "
+            "ffmpeg -i INPUT OUTPUT.wav",
+            field="inputs",
+        )
+
+    def _stated_rate(self, rate_hz: int | None) -> int | None:
+        """Return the sampling rate that the caller states, or else that of the input."""
+        stated = stated_options(AudioOptions).sample_rate
+        if stated is not None and rate_hz is not None and stated != rate_hz:
+            note(
+                NoteCode.CONVERTED,
+                f"the input states {rate_hz:,} samples per second and the request {stated:,}; "
+                "that of the request was used",
+                field="sample_rate",
+            )
+        return rate_hz if stated is None else stated
+
+    def _scaled(self, samples: Samples) -> Samples:
+        """Apply the full scale that the caller states; integers in files have their own."""
+        scale = stated_options(AudioOptions).scale
+        return samples if scale is None else samples / np.float32(scale)
+
+    def _check_header(self, rate_hz: int, channels: int) -> None:
+        if not LOWEST_RATE_HZ <= rate_hz <= HIGHEST_RATE_HZ:
             raise InvalidInputError(
-                f"{rate:,} samples per second; expected {LOWEST_RATE_HZ:,} to {HIGHEST_RATE_HZ:,}"
+                f"{rate_hz:,} samples per second; expected {LOWEST_RATE_HZ:,} to "
+                f"{HIGHEST_RATE_HZ:,}; state sample_rate among the parameters if it is another",
+                field="sample_rate",
             )
         if channels > MAX_CHANNELS:
             raise TooLargeError(f"{channels} channels; at most {MAX_CHANNELS} are accepted")
-        self._check_length(declared, rate)
 
     def _check_length(self, frames: int, rate_hz: int) -> None:
         seconds = self.limits.seconds
@@ -201,58 +275,54 @@ class AudioPreprocessor(Preprocessor[AudioParameters, Audio]):
                 field="inputs",
             )
 
-    def _read(self, file: Any, declared: int) -> Audio:
-        rate = int(file.samplerate)
-        parts: list[npt.NDArray[np.float32]] = []
+    def _read(self, sound: SoundFile, rate_hz: int) -> Samples:
+        mixer = Mixer(sound.channels)
+        mono = self._collect(sound, rate_hz, mixer.add)
+        instead = mixer.instead()
+        if instead is None:
+            return mono
+        return self._collect(sound, rate_hz, lambda block: block[:, instead])
+
+    def _collect(
+        self, sound: SoundFile, rate_hz: int, one_channel: Callable[[Samples], Samples]
+    ) -> Samples:
+        parts: list[Samples] = []
         frames = 0
-        for block in _mono_blocks(file):
+        for block in sound.blocks():
             frames += len(block)
             # The header may leave the length out or state a wrong one: count while reading.
-            self._check_length(frames, rate)
-            parts.append(block)
-        if frames < MIN_DECODED_SHARE * declared:
+            self._check_length(frames, rate_hz)
+            parts.append(one_channel(block))
+        stated = sound.stated_frames or 0
+        if frames < MIN_DECODED_SHARE * stated:
             raise UndecodableError(
-                f"audio is truncated: {frames:,} of {declared:,} samples are present",
+                f"audio is truncated: {frames:,} of {stated:,} samples are present",
                 field="inputs",
             )
-        if not parts:
+        if not frames:
             raise InvalidInputError("audio holds no samples", field="inputs")
-        return Audio(np.concatenate(parts), rate)
+        return np.concatenate(parts)
 
-    def _mono(self, waveform: npt.NDArray[np.float32], rate_hz: int) -> npt.NDArray[np.float32]:
-        """Mix to one channel, resample to the head's rate and subtract the mean."""
-        mono = np.asarray(waveform, dtype=np.float32)
-        if mono.ndim == 2:
-            mono = mono.mean(axis=1)
-        # "not <=" rather than ">", so that NaN is refused too.
-        if mono.size and not float(np.abs(mono).max()) <= LARGEST_SAMPLE:
-            raise InvalidInputError(
-                "audio holds samples that are not finite numbers in -1..1", field="inputs"
+    def _mono(self, waveform: Samples, rate_hz: int) -> Samples:
+        """Mix to one channel of -1..1, resample to the head's rate and subtract the mean."""
+        mono = mixed(np.asarray(waveform, dtype=np.float32))
+        mono = to_full_scale(mono, stated=stated_options(AudioOptions).scale is not None)
+        wanted = self.parameters.sample_rate
+        if rate_hz < wanted:
+            note(
+                NoteCode.RESAMPLED,
+                f"the recording has {rate_hz:,} samples per second, not {wanted:,}: it lacks what "
+                f"lies above {rate_hz // 2:,} Hz",
             )
-        if rate_hz != self.parameters.sample_rate:
-            mono = soxr.resample(mono, rate_hz, self.parameters.sample_rate)
+        if rate_hz != wanted:
+            mono = soxr.resample(mono, rate_hz, wanted)
         return mono - mono.mean(dtype=np.float64).astype(np.float32) if mono.size else mono
 
 
-def _mono_blocks(file: Any) -> Iterator[npt.NDArray[np.float32]]:
-    while True:
-        block = file.read(BLOCK_FRAMES, dtype="float32", always_2d=True)
-        if not len(block):
-            return
-        yield block.mean(axis=1)
-
-
-def _refuse_truncated_riff(data: bytes) -> None:
-    """Refuse a WAV shorter than it declares; libsndfile would silently read what there is."""
-    if data[:4] != b"RIFF":
-        return
-    declared = int.from_bytes(data[4:8], "little")
-    # Writers to a pipe cannot seek back and leave one of these. A missing pad byte is harmless.
-    if declared not in _STREAMED_RIFF_SIZES and declared + 8 > len(data) + 1:
-        raise UndecodableError(
-            f"WAV is truncated: {len(data):,} of {declared + 8:,} bytes are present",
-            field="inputs",
-        )
+def _kind_of(data: bytes) -> str | None:
+    """Return the container of a recording, by the name under which sound comes in it."""
+    found = container_of(data)
+    return "M4A" if found in ("MP4", "MOV") else found
 
 
 PREPROCESSOR = AudioPreprocessor

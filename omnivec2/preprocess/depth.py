@@ -19,16 +19,32 @@ from omnivec2.preprocess.base import (
     json_type,
 )
 from omnivec2.preprocess.formats.guards.decoding_guard import check_frames, check_pixels, format_of
+from omnivec2.preprocess.formats.measurements.depth_units import (
+    MILLIMETRES_PER_UNIT,
+    DepthOptions,
+    DepthUnit,
+    concluded_scale,
+    note_unusual,
+    to_millimetres,
+    unit_named,
+    without_depth,
+)
+from omnivec2.preprocess.formats.measurements.tiff_meaning import upright
+from omnivec2.preprocess.formats.measurements.tiff_tags import read_tiff_tags
 from omnivec2.preprocess.formats.media.frame_sampling import uniform_frames
 from omnivec2.preprocess.formats.pictures import raster
 from omnivec2.preprocess.formats.pictures.tiff import read_tiff
 from omnivec2.preprocess.formats.science.npy import MAGIC, read_npy
+from omnivec2.preprocess.formats.science.npz import NpzArray, is_npz, read_npz
+from omnivec2.preprocess.notes import NoteCode, note
+from omnivec2.preprocess.source_options import stated
 from omnivec2.spec import HeadSpec, Limits, Modality, TensorSpec
 
 NPY = "application/x-npy"
-MILLIMETRES_PER_UNIT = {"m": 1000.0, "mm": 1.0}
-_FARTHEST_MM = np.iinfo(np.uint16).max
+NPZ = "application/x-npz"
 _PICTURE_AXES, _SEQUENCE_AXES = 2, 3
+_FEWEST_PIXELS = 32
+"""No camera's picture is narrower: an axis that is shorter, behind two longer ones, is time."""
 
 
 class DepthParameters(Parameters):
@@ -41,7 +57,7 @@ class DepthParameters(Parameters):
 
 
 class DepthPreprocessor(Preprocessor[DepthParameters, npt.NDArray[np.uint16]]):
-    """16-bit PNG, NPY or TIFF -> ``frames`` depth pictures of ``height`` x ``width``."""
+    """16-bit PNG, NumPy or TIFF -> ``frames`` depth pictures of ``height`` x ``width``."""
 
     modality = Modality.DEPTH
     media_types: ClassVar[dict[str, str]] = {
@@ -50,10 +66,13 @@ class DepthPreprocessor(Preprocessor[DepthParameters, npt.NDArray[np.uint16]]):
         NPY: "NPY",
         "application/npy": "NPY",
         "application/x-numpy": "NPY",
+        NPZ: "NPZ",
+        "application/npz": "NPZ",
         "image/tiff": "TIFF",
         "image/x-tiff": "TIFF",
     }
     parameters_type = DepthParameters
+    source_options_type = DepthOptions
     default_limits = Limits(bytes=64 * 2**20, pixels=16_000_000, frames=600)
 
     @property
@@ -74,7 +93,7 @@ class DepthPreprocessor(Preprocessor[DepthParameters, npt.NDArray[np.uint16]]):
     @property
     def accepts(self) -> str:
         """The accepted formats with their units, which a file does not state."""
-        return "16-bit PNG or TIFF (mm), NPY (metres if floating point, else mm)"
+        return "16-bit PNG or TIFF (mm), NPY or NPZ (metres if floating point, else mm)"
 
     @property
     def json_example(self) -> JsonValue:
@@ -83,7 +102,9 @@ class DepthPreprocessor(Preprocessor[DepthParameters, npt.NDArray[np.uint16]]):
 
     def sniff(self, data: bytes) -> str | None:
         """Detect the content type by magic bytes."""
-        return NPY if data.startswith(MAGIC) else raster.sniff(data)
+        if data.startswith(MAGIC):
+            return NPY
+        return NPZ if is_npz(data) else raster.sniff(data)
 
     def decode(self, data: bytes, media_type: str | None = None) -> npt.NDArray[np.uint16]:
         """Decode one file to millimetres (frames, height, width); see the base for errors."""
@@ -91,7 +112,10 @@ class DepthPreprocessor(Preprocessor[DepthParameters, npt.NDArray[np.uint16]]):
         return self._READERS[kind](self, data)
 
     def decode_json(self, value: JsonValue) -> npt.NDArray[np.uint16]:
-        """Decode base64 of a file, or ``{"depth": [[...]], "unit": "m" | "mm"}`` (default m)."""
+        """Decode base64 of a file, or ``{"depth": [[...]], "unit": "m"}``.
+
+        Without a unit numbers are metres, unless they are plainly millimetres.
+        """
         if not isinstance(value, dict):
             return super().decode_json(value)
         unknown = sorted(set(value) - {"depth", "unit"})
@@ -101,15 +125,11 @@ class DepthPreprocessor(Preprocessor[DepthParameters, npt.NDArray[np.uint16]]):
                 field="inputs",
                 known=("depth", "unit"),
             )
-        unit = value.get("unit", "m")
-        if not isinstance(unit, str) or unit not in MILLIMETRES_PER_UNIT:
-            raise InvalidInputError(
-                f"unit must be m or mm, got {unit!r}",
-                field="inputs.unit",
-                known=tuple(MILLIMETRES_PER_UNIT),
-            )
-        scale = MILLIMETRES_PER_UNIT[unit]
-        return self._sequence(_numbers(value["depth"]), scale, "depth")
+        depth = _numbers(value["depth"])
+        if "unit" not in value:
+            return self._sequence(depth, None, "depth", whole_are_mm=False)
+        scale = MILLIMETRES_PER_UNIT[unit_named(value["unit"], "inputs.unit")]
+        return self._sequence(depth, scale, "depth")
 
     def prepare(self, native: npt.NDArray[np.uint16]) -> Prepared:
         """Choose frames evenly, resize by nearest pixel, cut at ``max_mm``.
@@ -141,58 +161,107 @@ class DepthPreprocessor(Preprocessor[DepthParameters, npt.NDArray[np.uint16]]):
                 f"expected a 16-bit grey PNG in millimetres, got one of mode {picture.mode}",
                 field="inputs",
             )
+        orientation = raster.orientation_of(picture)
         raster.load(picture, "PNG")
-        return self._sequence(np.asarray(picture), None, "PNG")
+        return self._sequence(np.asarray(raster.upright(picture, orientation)), None, "PNG")
 
     def _read_npy(self, data: bytes) -> npt.NDArray[np.uint16]:
         return self._sequence(read_npy(data, self.limits.decoded_bytes), None, "NPY")
 
+    def _read_npz(self, data: bytes) -> npt.NDArray[np.uint16]:
+        values, _ = read_npz(data, self.limits.decoded_bytes, _depth_array)
+        return self._sequence(values, None, "NPZ")
+
     def _read_tiff(self, data: bytes) -> npt.NDArray[np.uint16]:
-        return self._sequence(read_tiff(data, self.limits), None, "TIFF")
+        tags = read_tiff_tags(data)
+        values = upright(read_tiff(data, self.limits), tags)
+        if tags.no_data is not None:
+            values = without_depth(values, tags.no_data)
+        if tags.scale is None and not tags.unit:
+            return self._sequence(values, None, "TIFF")
+        unit = _unit_of(tags.unit)
+        measured = values != 0
+        values = np.where(measured, values * (tags.scale or 1.0) + tags.offset, 0.0)
+        return self._sequence(values, MILLIMETRES_PER_UNIT[unit], "TIFF")
 
-    _READERS: ClassVar = {"PNG": _read_png, "NPY": _read_npy, "TIFF": _read_tiff}
+    _READERS: ClassVar = {
+        "PNG": _read_png, "NPY": _read_npy, "NPZ": _read_npz, "TIFF": _read_tiff,
+    }  # fmt: skip
 
-    def _sequence(self, values: Array, scale: float | None, kind: str) -> npt.NDArray[np.uint16]:
+    def _sequence(
+        self, values: Array, scale: float | None, kind: str, *, whole_are_mm: bool = True
+    ) -> npt.NDArray[np.uint16]:
         """Check values and convert them to millimetres (frames, height, width).
 
-        Without ``scale`` the type decides: floating point numbers are metres.
+        Without ``scale`` the caller's statement decides, or else the values' type and size.
         """
-        if values.ndim not in (_PICTURE_AXES, _SEQUENCE_AXES):
-            raise InvalidInputError(
-                f"expected depth (height, width) or (frames, height, width), got {values.shape}",
-                field="inputs",
-            )
-        sequence = values[None] if values.ndim == _PICTURE_AXES else values
+        sequence = _frames_first(values)
         check_frames(len(sequence), self.limits, kind)
         check_pixels(sequence.shape[2], sequence.shape[1], self.limits, kind)
+        if values.dtype.itemsize == 1:
+            raise InvalidInputError(
+                "8-bit numbers cannot hold depth in mm; expected 16 bits", field="inputs"
+            )
+        options = stated(DepthOptions)
+        if options.no_data is not None:
+            sequence = without_depth(sequence, options.no_data)
         if scale is None:
-            unit = "m" if values.dtype.kind == "f" else "mm"
-            if values.dtype.itemsize == 1:
-                raise InvalidInputError(
-                    "8-bit numbers cannot hold depth in mm; expected 16 bits", field="inputs"
-                )
-            scale = MILLIMETRES_PER_UNIT[unit]
-        return to_millimetres(sequence, scale)
+            scale = options.millimetres_per_number
+        if scale is None:
+            scale = concluded_scale(sequence, whole_are_mm=whole_are_mm)
+        millimetres = to_millimetres(sequence, scale)
+        note_unusual(millimetres, self.parameters.max_mm)
+        return millimetres
 
 
-def to_millimetres(values: Array, scale: float) -> npt.NDArray[np.uint16]:
-    """Convert depths to uint16 millimetres; values not finite or not positive become 0, "no data".
+def _unit_of(text: str) -> DepthUnit:
+    """Return the unit that a TIFF's tags state; metres, and a note, if it is not a length."""
+    try:
+        return unit_named(text or "m", "inputs")
+    except InvalidInputError:
+        note(NoteCode.IGNORED, f"the TIFF's unit {text[:20]!r} is not known; metres were taken")
+        return "m"
 
-    Args:
-        values: An array of depths of any real type.
-        scale: The number of millimetres per unit of ``values``.
+
+def _frames_first(values: Array) -> Array:
+    """Return depths as (frames, height, width).
 
     Raises:
-        InvalidInputError: no pixel has a depth.
+        InvalidInputError: They are of another form.
     """
-    out = np.empty(values.shape, dtype=np.uint16)
-    for source, target in zip(values, out, strict=True):  # frame by frame, for memory
-        frame = source.astype(np.float64) * scale
-        valid = np.isfinite(frame) & (frame > 0)
-        target[...] = np.rint(np.clip(np.where(valid, frame, 0.0), 0, _FARTHEST_MM))
-    if not out.any():
-        raise InvalidInputError("no pixel has a depth: all are 0, negative or NaN", field="inputs")
-    return out
+    if values.ndim == _SEQUENCE_AXES and values.shape[2] == 1 and values.shape[0] > 1:
+        values = values[..., 0]  # (height, width, channel)
+    elif values.ndim > _SEQUENCE_AXES and 1 in (channels := (values.shape[-1], values.shape[1])):
+        values = values[..., 0] if channels[0] == 1 else values[:, 0]
+    if values.ndim not in (_PICTURE_AXES, _SEQUENCE_AXES):
+        raise InvalidInputError(
+            f"expected depth (height, width) or (frames, height, width), got {values.shape}",
+            field="inputs",
+        )
+    if values.ndim == _PICTURE_AXES:
+        return values[None]
+    if values.shape[2] < _FEWEST_PIXELS <= min(values.shape[:2]):
+        note(
+            NoteCode.GUESSED,
+            f"depths of shape {values.shape} were taken as (height, width, frames); send "
+            "(frames, height, width)",
+        )
+        return np.moveaxis(values, 2, 0)
+    return values
+
+
+def _depth_array(arrays: Mapping[str, NpzArray]) -> str:
+    """Return the name of the depths among the arrays of an NPZ file."""
+    fitting = [a for a in arrays.values() if a.is_numeric and len(a.shape) in (2, 3, 4)]
+    named = [a for a in fitting if "depth" in a.name.lower()]
+    chosen = named if len(named) == 1 else fitting
+    if len(chosen) != 1:
+        found = ", ".join(f"{a.name} {a.shape}" for a in list(arrays.values())[:8]) or "nothing"
+        raise InvalidInputError(
+            f"expected an NPZ file (np.savez) with one array of depths, it has {found}",
+            field="inputs",
+        )
+    return chosen[0].name
 
 
 def _numbers(value: JsonValue) -> Array:

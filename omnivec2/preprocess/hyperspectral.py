@@ -1,15 +1,16 @@
-"""Hyperspectral cubes: ENVI, MATLAB, GeoTIFF, NPY or JSON -> a window around every pixel."""
+"""Hyperspectral cubes: ENVI, MATLAB, GeoTIFF, NumPy or JSON -> a window around every pixel."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import ClassVar, Self, overload
 
 import numpy as np
 import numpy.typing as npt
 from pydantic import Field, JsonValue, model_validator
 
-from omnivec2.errors import InvalidInputError, TooLargeError, UndecodableError
+from omnivec2.errors import InvalidInputError, UndecodableError
 from omnivec2.preprocess.base import (
     OCTET_STREAM,
     Array,
@@ -19,8 +20,18 @@ from omnivec2.preprocess.base import (
     Sample,
     input_shape,
 )
+from omnivec2.preprocess.formats.cubes.cube import Cube
+from omnivec2.preprocess.formats.cubes.cube_readers import READERS, sniff_cube
+from omnivec2.preprocess.formats.cubes.holes import holes_of
+from omnivec2.preprocess.formats.cubes.sensor_values import sensor_values
+from omnivec2.preprocess.formats.cubes.wavelengths import (
+    SENSORS,
+    Sensor,
+    SensorName,
+    as_wavelengths,
+)
 from omnivec2.preprocess.formats.guards.json_text import parse_json, unwrap_inputs
-from omnivec2.preprocess.formats.science.cube_readers import READERS, sniff_cube
+from omnivec2.preprocess.source_options import SourceOptions, stated
 from omnivec2.spec import HeadSpec, Limits, Modality, TensorSpec
 
 
@@ -29,6 +40,11 @@ class HyperspectralParameters(Parameters):
 
     window: int = Field(default=7, ge=1, le=31, description="pixels per side, odd")
     bands: int = Field(default=204, ge=1, le=4096, description="bands of the sensor")
+    sensor: SensorName | None = Field(
+        default="aviris",
+        description="the sensor whose bands and raw values these are, null for an unknown one; it "
+        "counts if it has that many bands",
+    )
 
     @model_validator(mode="after")
     def _window_has_a_centre(self) -> Self:
@@ -37,11 +53,31 @@ class HyperspectralParameters(Parameters):
         return self
 
 
+class HyperspectralOptions(SourceOptions):
+    """What can be stated of a cube that its file does not say."""
+
+    no_data: float | None = Field(
+        default=None, description="the value of pixels and bands without data"
+    )
+    scale: float | None = Field(
+        default=None,
+        gt=0,
+        description="the factor from the file's values to raw sensor values, such as 10000 for "
+        "reflectances of 0 to 1 of a sensor that stores them as integers",
+    )
+    wavelengths: tuple[float, ...] | None = Field(
+        default=None,
+        max_length=4096,
+        description="the wavelength of every band, in nanometres or micrometres",
+    )
+
+
 class HyperspectralPreprocessor(Preprocessor[HyperspectralParameters, Array]):
     """Makes one sample per pixel, in the sensor's own values (scaling is in the graph).
 
     The native value is an array (height, width, bands), or (spectra, bands) for spectra
-    that form no picture: the window of each of those repeats the spectrum.
+    that form no picture: the window of each of those repeats the spectrum. A pixel without data
+    is 0 in all bands.
     """
 
     modality = Modality.HYPERSPECTRAL
@@ -53,9 +89,14 @@ class HyperspectralPreprocessor(Preprocessor[HyperspectralParameters, Array]):
         "image/tiff": "GeoTIFF",
         "image/geotiff": "GeoTIFF",
         "application/x-npy": "NPY",
+        "application/npy": "NPY",
+        "application/x-numpy": "NPY",
+        "application/x-npz": "NPZ",
+        "application/npz": "NPZ",
         "application/json": "JSON",
     }
     parameters_type = HyperspectralParameters
+    source_options_type = HyperspectralOptions
     default_limits = Limits(bytes=64 * 2**20, decoded_bytes=128 * 2**20, pixels=65_536, bands=4_096)
 
     @property
@@ -90,29 +131,27 @@ class HyperspectralPreprocessor(Preprocessor[HyperspectralParameters, Array]):
         return sniff_cube(data)
 
     def decode(self, data: bytes, media_type: str | None = None) -> Array:
-        """Decode a cube; its bands may be the last axis or the first."""
+        """Decode a cube; its bands may be any axis unless the file says which."""
         if media_type in (None, OCTET_STREAM):
             media_type = self.sniff(data)
         name = self.media_types.get(media_type or "")
+        if name is None and data.startswith(b"ENVI"):
+            raise InvalidInputError(
+                "this is an ENVI header without its data; send both in one ZIP", field="inputs"
+            )
         if name is None:
             raise UndecodableError(f"expected a hyperspectral cube in one of {self.accepts}")
         if name == "JSON":
             return self.decode_json(unwrap_inputs(parse_json(data)))
-        return self._check_cube(READERS[name](data, self.limits, self.parameters.bands))
+        if {name, self.media_types.get(self.sniff(data) or "")} == {"NPY", "NPZ"}:
+            name = "NPZ" if name == "NPY" else "NPY"  # both are NumPy's, and easily confused
+        return self._sensor_values(READERS[name](data, self.limits, self.parameters.bands))
 
     def decode_json(self, value: JsonValue) -> Array:
         """Decode a spectrum, a list of spectra or a cube as nested lists, or a base64 file."""
         if not isinstance(value, list):
             return super().decode_json(value)
-        try:
-            array = np.asarray(value)
-        except ValueError as error:
-            raise InvalidInputError(
-                "expected nested lists of equal lengths", field="inputs"
-            ) from error
-        if array.dtype.kind not in "iuf":
-            raise InvalidInputError("expected nested lists of numbers", field="inputs")
-        return self._check_cube(array)
+        return self._sensor_values(Cube(_numbers(value)))
 
     def split(self, value: JsonValue) -> list[JsonValue] | None:
         """Split a list of inputs; up to three levels of lists of numbers are a single one."""
@@ -128,34 +167,45 @@ class HyperspectralPreprocessor(Preprocessor[HyperspectralParameters, Array]):
     def prepare(self, native: Array) -> Prepared:
         """Lay a window around every pixel; each is made on access.
 
-        Context: ``grid``, (height, width) of the pixels, row by row.
+        Context: ``grid``, (height, width) of the pixels, row by row; and if there are pixels
+        without data, ``measured``, a mask of that shape of the others.
         """
         windows = PixelWindows(native, self.parameters.window)
-        return Prepared(windows, {"grid": windows.grid})
+        holes = holes_of(native)
+        if not holes.any():
+            return Prepared(windows, {"grid": windows.grid})
+        return Prepared(windows, {"grid": windows.grid, "measured": ~holes.reshape(windows.grid)})
 
-    def _check_cube(self, array: Array) -> Array:
-        """Check a cube and move its bands to the last axis."""
-        bands = self.parameters.bands
-        if array.ndim == 1:
-            array = array[None]
-        if array.ndim not in (2, 3) or 0 in array.shape:
-            raise InvalidInputError(
-                f"expected (height, width, {bands}) or (spectra, {bands}), got {array.shape}"
-            )
-        if array.shape[-1] != bands:
-            if array.shape[0] != bands:
-                raise InvalidInputError(
-                    f"expected {bands} bands, got an array of shape {array.shape}"
-                )
-            array = np.moveaxis(array, 0, -1)
-        pixels = array.size // bands
-        if self.limits.pixels is not None and pixels > self.limits.pixels:
-            raise TooLargeError(f"{pixels:,} pixels, the limit is {self.limits.pixels:,}")
-        with np.errstate(over="ignore", invalid="ignore"):
-            exact = array.astype(np.float32) if array.dtype.itemsize > 4 else array
-        if exact.dtype.kind == "f" and not np.isfinite(exact).all():
-            raise InvalidInputError("the cube has values that are not finite numbers")
-        return exact
+    def _sensor_values(self, cube: Cube) -> Array:
+        """Apply what the file and the caller say of a cube."""
+        options = stated(HyperspectralOptions)
+        if options.no_data is not None:
+            cube = replace(cube, no_data=options.no_data)
+        if options.wavelengths is not None:
+            cube = replace(cube, wavelengths_nm=as_wavelengths(options.wavelengths))
+        return sensor_values(cube, self.parameters.bands, self._sensor, self.limits, options.scale)
+
+    @property
+    def _sensor(self) -> Sensor | None:
+        """The sensor that the head was trained on, if it is a known one."""
+        sensor = SENSORS[self.parameters.sensor] if self.parameters.sensor else None
+        return sensor if sensor is not None and sensor.bands == self.parameters.bands else None
+
+
+def _numbers(value: list[JsonValue]) -> Array:
+    """Return nested lists of numbers as an array; null is NaN."""
+    try:
+        array = np.asarray(value)
+        if array.dtype == object and all(
+            item is None or (isinstance(item, int | float) and not isinstance(item, bool))
+            for item in array.flat
+        ):
+            array = array.astype(np.float64)
+    except (ValueError, OverflowError) as error:
+        raise InvalidInputError("expected nested lists of equal lengths", field="inputs") from error
+    if array.dtype.kind not in "iuf":
+        raise InvalidInputError("expected nested lists of numbers", field="inputs")
+    return array
 
 
 class PixelWindows(Sequence[Sample]):

@@ -5,8 +5,7 @@ Scaling per channel, with constants from training, is in the graph.
 
 from __future__ import annotations
 
-import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 
@@ -23,11 +22,33 @@ from omnivec2.preprocess.base import (
 )
 from omnivec2.preprocess.formats.media.polyphase import resample
 from omnivec2.preprocess.formats.media.windows import window_starts
-from omnivec2.preprocess.formats.tables.binary_tables import is_binary_table
+from omnivec2.preprocess.formats.motion.channel_columns import ChannelColumn, find_channels
+from omnivec2.preprocess.formats.motion.motion_units import factors
+from omnivec2.preprocess.formats.motion.recording_json import recording_from_json
+from omnivec2.preprocess.formats.motion.recording_options import UPWARD, ImuOptions
+from omnivec2.preprocess.formats.motion.sensor_clock import (
+    LONGEST_S,
+    SHORTEST_S,
+    sample_times,
+)
 from omnivec2.preprocess.formats.tables.frame import LARGEST_NUMBER, FloatColumn, Frame
 from omnivec2.preprocess.formats.tables.table_preprocessor import TablePreprocessor
-from omnivec2.preprocess.formats.tables.time_axis import find_time_column, read_seconds
+from omnivec2.preprocess.formats.tables.time_axis import (
+    TimeAxis,
+    find_time_axis,
+    read_times,
+)
+from omnivec2.preprocess.notes import NoteCode, note
+from omnivec2.preprocess.source_options import stated
 from omnivec2.spec import HeadSpec, Limits, Modality, TensorSpec
+
+UCI_CHANNELS = (
+    *("acc_x", "acc_y", "acc_z"),
+    *("body_acc_x", "body_acc_y", "body_acc_z"),
+    *("body_gyro_x", "body_gyro_y", "body_gyro_z"),
+)
+"""The channels of UCI HAR: acceleration, the same without gravity, both in g, and rotation in
+rad/s, of a phone at the waist whose x axis points up."""
 
 LONGEST_GAP_S = 0.5
 """Longer pauses between two samples are not interpolated: the motion in them is unknown."""
@@ -38,28 +59,13 @@ SAME_RATE = 0.02
 _LARGEST_STEP = 4096
 """Bound on numerator and denominator of a resampling ratio."""
 
-_UNITS_PER_SECOND = (1.0, 1e3, 1e6, 1e9)
-_SHORTEST_S, _LONGEST_S = 2.5e-4, 0.25
-"""Distances between samples that are read as seconds (4 to 4,000 Hz); a thousand times as
-much is read as milliseconds, and so on: the ranges do not overlap."""
-
 
 class ImuParameters(Parameters):
     """Frozen parameters of the motion sensor preprocessor."""
 
     window: int = 64
     rate_hz: float = 50.0
-    channels: tuple[str, ...] = (
-        "acc_x",
-        "acc_y",
-        "acc_z",
-        "body_acc_x",
-        "body_acc_y",
-        "body_acc_z",
-        "body_gyro_x",
-        "body_gyro_y",
-        "body_gyro_z",
-    )
+    channels: tuple[str, ...] = UCI_CHANNELS
     max_windows: int = 32
 
 
@@ -82,6 +88,7 @@ class ImuPreprocessor(TablePreprocessor[ImuParameters, Recording]):
 
     modality = Modality.IMU
     parameters_type = ImuParameters
+    source_options_type = ImuOptions
     default_limits = Limits(
         bytes=4 * 2**20, decoded_bytes=64 * 2**20, rows=100_000, columns=64, seconds=3600.0
     )
@@ -115,9 +122,17 @@ class ImuPreprocessor(TablePreprocessor[ImuParameters, Recording]):
             return None
         return super().split(value)
 
+    def decode_json(self, value: JsonValue) -> Recording:
+        """Decode columns, rows, or one list of samples per channel."""
+        return super().decode_json(
+            recording_from_json(value, len(self.parameters.channels), self.parameters.window)
+        )
+
     def from_frame(self, frame: Frame) -> Recording:
         """Read channels by name, or by position if there are no names and the number fits."""
-        time, names = self._find_columns(frame)
+        options = stated(ImuOptions)
+        axis, columns = self._find_columns(frame, options)
+        names = [column.column for column in columns]
         signal = np.stack([frame.numbers(name) for name in names], axis=1)
         holes = np.argwhere(np.isnan(signal))
         if holes.size:
@@ -126,16 +141,16 @@ class ImuPreprocessor(TablePreprocessor[ImuParameters, Recording]):
                 f"column {names[channel]!r}, row {frame.row_number(row)}: a value is missing",
                 field=f"inputs.{names[channel]}",
             )
-        if time is None:
-            return Recording(signal)
-        times = read_seconds(frame, time)
-        # Unique times in order: loggers repeat the last sample when they stall.
-        times, first = np.unique(times, return_index=True)
-        return Recording(signal[first], times / _units_per_second(frame, time, times))
-
-    def is_native(self, value: bytes | JsonValue) -> bool:
-        """Return whether it is a binary table: text is read in Python."""
-        return is_binary_table(value)
+        signal = self._in_units_of_head(signal, columns, options)
+        found = None
+        if options.sample_rate is None and axis is not None:
+            found = sample_times(axis, signal)
+        if found is not None:
+            times, rows = found
+            return Recording(signal[rows], times)
+        if options.sample_rate is not None:
+            return Recording(signal, np.arange(len(signal)) / options.sample_rate)
+        return Recording(signal)
 
     def prepare(self, native: Recording) -> Prepared:
         """Cut windows spread evenly over the recording; their answers are averaged."""
@@ -156,13 +171,37 @@ class ImuPreprocessor(TablePreprocessor[ImuParameters, Recording]):
                 f"at least {p.window} ({p.window / p.rate_hz:g} s)",
                 field="inputs",
             )
+        if not np.ptp(signal, axis=0).any():
+            note(NoteCode.EMPTY, "the recording shows nothing: no channel ever changes")
         starts = window_starts(len(signal), p.window, p.max_windows)
         signal = signal.astype(np.float32)
         samples = [{"signal": signal[start : start + p.window]} for start in starts]
         return Prepared(samples, {"reduce": "mean"})
 
-    def _find_columns(self, frame: Frame) -> tuple[str | None, list[str]]:
-        """Return the time column, if any, and the columns of the channels in order."""
+    def _in_units_of_head(
+        self, signal: FloatColumn, columns: Sequence[ChannelColumn], options: ImuOptions
+    ) -> FloatColumn:
+        """Convert to g and rad/s, x upwards, if these are the channels of the shipped head."""
+        channels = self.parameters.channels
+        if not set(channels) <= set(UCI_CHANNELS):
+            return signal
+        named = [column.unit for column in columns]
+        signal = signal * factors(
+            signal, channels, named, acceleration=options.unit, rotation=options.gyro_unit
+        )
+        if options.up_axis in (None, "x") or len(channels) % 3:
+            return signal
+        turned = [
+            sign * signal[:, start + axis]
+            for start in range(0, len(channels), 3)
+            for axis, sign in UPWARD[options.up_axis]
+        ]
+        return np.stack(turned, axis=1)
+
+    def _find_columns(
+        self, frame: Frame, options: ImuOptions
+    ) -> tuple[TimeAxis | None, list[ChannelColumn]]:
+        """Return the times of the rows, if any, and the columns of the channels in order."""
         wanted = self.parameters.channels
         if not frame.named:
             names = list(frame.columns)
@@ -173,13 +212,27 @@ class ImuPreprocessor(TablePreprocessor[ImuParameters, Recording]):
                     field="inputs",
                 )
             time = names.pop(0) if len(names) > len(wanted) else None
-            return time, names
-        by_plain_name = {_normalized_name(name): name for name in frame.columns}
-        missing = [name for name in wanted if _normalized_name(name) not in by_plain_name]
-        if missing:
-            frame.require(missing)
-        names = [by_plain_name[_normalized_name(name)] for name in wanted]
-        return find_time_column(frame.without(names)), names
+            columns = [ChannelColumn(*pair) for pair in zip(wanted, names, strict=True)]
+            return None if time is None else read_times(frame, time, options), columns
+        columns = find_channels(frame, wanted)
+        rest = frame.without([column.column for column in columns])
+        axis = find_time_axis(rest, options, evenly=True)
+        unused = [name for name in rest.columns if axis is None or name not in axis.columns]
+        if unused:
+            note(
+                NoteCode.IGNORED,
+                f"columns that are no channel of this head were not used: {', '.join(unused)}"
+                + f"; without a time column, rows are taken as {self.parameters.rate_hz:g} Hz"
+                * (axis is None and options.sample_rate is None),
+                count=len(unused),
+            )
+        if axis is not None and (missing := np.flatnonzero(~np.isfinite(axis.values))).size:
+            raise InvalidInputError(
+                f"column {axis.columns[0]!r}, row {frame.row_number(int(missing[0]))}: expected "
+                "a date or time, got none",
+                field=f"inputs.{axis.columns[0]}",
+            )
+        return axis, columns
 
     def _resample(self, signal: npt.NDArray[np.float64], times: FloatColumn) -> Array:
         """Resample to the head's rate: first to an even grid, then with a polyphase filter."""
@@ -199,6 +252,18 @@ class ImuPreprocessor(TablePreprocessor[ImuParameters, Recording]):
         if self.limits.seconds is not None and duration > self.limits.seconds:
             raise TooLargeError(f"the recording lasts longer than {self.limits.seconds:g} seconds")
         source_hz = 1.0 / float(np.median(steps))
+        if source_hz > 1.01 / SHORTEST_S:
+            raise InvalidInputError(
+                f"a sampling rate of {source_hz:.3g} Hz fits no sensor; are the times in another "
+                "unit? State it in the parameter time_unit",
+                field="inputs",
+            )
+        if source_hz < 1.0 / LONGEST_S:
+            raise InvalidInputError(
+                f"a sampling rate of {source_hz:.3g} Hz is too low: this head needs at least "
+                f"{1.0 / LONGEST_S:g} Hz, {self.parameters.rate_hz:g} Hz at best",
+                field="inputs",
+            )
         count = round(duration * source_hz) + 1
         if count > 2 * len(times):
             raise InvalidInputError("times are too uneven: over half the samples are missing")
@@ -206,32 +271,17 @@ class ImuPreprocessor(TablePreprocessor[ImuParameters, Recording]):
         even = np.stack([np.interp(grid, times, channel) for channel in signal.T], axis=1)
         if abs(source_hz / self.parameters.rate_hz - 1) < SAME_RATE:
             return even
+        note(
+            NoteCode.RESAMPLED,
+            f"the recording was resampled from {source_hz:.4g} to {self.parameters.rate_hz:g} Hz, "
+            "the rate of this head",
+        )
         ratio = Fraction(self.parameters.rate_hz / source_hz).limit_denominator(_LARGEST_STEP)
         return resample(even, ratio.numerator, ratio.denominator)
 
 
 def _is_unnamed_row(row: JsonValue) -> bool:
     return isinstance(row, list) and not any(isinstance(cell, list | dict | str) for cell in row)
-
-
-def _normalized_name(name: str) -> str:
-    """Drop case, spaces and punctuation of a column's name: Acc_X, acc-x and accx are equal."""
-    return re.sub(r"[\W_]+", "", name).lower()
-
-
-def _units_per_second(frame: Frame, name: str, times: FloatColumn) -> float:
-    """Infer from the distance between samples whether times are in s, ms, µs or ns."""
-    if len(times) < 2 or frame.columns[name].dtype.kind == "M":
-        return 1.0
-    step = float(np.median(np.diff(times)))
-    for units in _UNITS_PER_SECOND:
-        if _SHORTEST_S <= step / units < _LONGEST_S:
-            return units
-    raise InvalidInputError(
-        f"column {name!r}: samples lie {step:g} apart, which fits no sensor; "
-        "expected times in s, ms, µs or ns",
-        field=f"inputs.{name}",
-    )
 
 
 PREPROCESSOR = ImuPreprocessor

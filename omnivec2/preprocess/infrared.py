@@ -7,7 +7,7 @@ differences within a picture are kept.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -24,11 +24,26 @@ from omnivec2.preprocess.base import (
 )
 from omnivec2.preprocess.formats import example_files
 from omnivec2.preprocess.formats.guards.decoding_guard import format_of
+from omnivec2.preprocess.formats.measurements.tiff_meaning import (
+    COLOURFUL,
+    apply_no_data,
+    brighter_higher,
+    note_false_colours,
+    upright,
+)
+from omnivec2.preprocess.formats.measurements.tiff_tags import TiffTags, read_tiff_tags
 from omnivec2.preprocess.formats.pictures import raster
 from omnivec2.preprocess.formats.pictures.flir import read_raw_thermal
+from omnivec2.preprocess.formats.pictures.picture_files import open_png, read_grey_png
 from omnivec2.preprocess.formats.pictures.random_pictures import random_pictures
 from omnivec2.preprocess.formats.pictures.tiff import read_tiff
+from omnivec2.preprocess.notes import NoteCode, note
+from omnivec2.preprocess.source_options import SourceOptions, stated
 from omnivec2.spec import HeadSpec, Limits, Modality, TensorSpec
+
+_CHECKED_SIDE = 64
+_FEWEST_LEVELS = 8
+"""Integers that span fewer levels show the sensor's noise."""
 
 
 class InfraredParameters(Parameters):
@@ -38,6 +53,17 @@ class InfraredParameters(Parameters):
     width: int = 64
     low_percentile: float = Field(default=1.0, ge=0, lt=50)
     high_percentile: float = Field(default=99.0, gt=50, le=100)
+
+
+class InfraredOptions(SourceOptions):
+    """What can be stated of a thermal picture that its file does not say."""
+
+    polarity: Literal["white_hot", "black_hot"] = Field(
+        default="white_hot", description="whether high values are warm or cold"
+    )
+    no_data: float | None = Field(
+        default=None, description="the value of pixels without data, such as -9999"
+    )
 
 
 class InfraredPreprocessor(Preprocessor[InfraredParameters, Array]):
@@ -54,6 +80,7 @@ class InfraredPreprocessor(Preprocessor[InfraredParameters, Array]):
         "image/pjpeg": "JPEG",
     }
     parameters_type = InfraredParameters
+    source_options_type = InfraredOptions
     default_limits = Limits(bytes=32 * 2**20, pixels=16_000_000)
 
     @property
@@ -82,16 +109,34 @@ class InfraredPreprocessor(Preprocessor[InfraredParameters, Array]):
     def decode(self, data: bytes, media_type: str | None = None) -> Array:
         """Decode to sensor values (height, width) of the file's own type.
 
-        A radiometric JPEG gives its raw thermal picture, any other JPEG its grey values.
+        A radiometric JPEG gives its raw thermal picture, any other JPEG its grey values. Pixels
+        without data are NaN; high values are warm.
         """
         kind = format_of(data, self.sniff(data), media_type, self.media_types)
-        if kind == "TIFF":
-            page: Array = read_tiff(data, self.limits, first_only=True)[0]
-            return page
-        picture = raster.open_picture(data, kind, self.limits)
-        grey = raster.read_grey(picture, kind)
-        thermal = read_raw_thermal(picture, self.limits) if kind == "JPEG" else None
-        return grey if thermal is None else thermal
+        values = self._read_tiff(data) if kind == "TIFF" else self._read_picture(data, kind)
+        return _colder_lower(values, stated(InfraredOptions).polarity)
+
+    def _read_tiff(self, data: bytes) -> Array:
+        tags = read_tiff_tags(data)
+        if tags.has_more_pages:
+            note(NoteCode.IGNORED, "the TIFF has several pages; only the first was read")
+        page = read_tiff(data, self.limits, first_only=True)[0]
+        values = apply_no_data(page, stated(InfraredOptions).no_data, tags)
+        return upright(brighter_higher(values, tags), tags)
+
+    def _read_picture(self, data: bytes, kind: str) -> Array:
+        if kind == "PNG":
+            file, picture = open_png(data, self.limits)
+            grey = read_grey_png(file, picture, self.limits)
+        else:
+            picture = raster.open_picture(data, kind, self.limits)
+            orientation = raster.orientation_of(picture)
+            grey = raster.read_grey(picture, kind)
+            thermal = read_raw_thermal(picture, self.limits)
+            if thermal is not None:
+                return _turned_alike(thermal, picture, orientation)
+        _note_colours(picture)
+        return apply_no_data(grey, stated(InfraredOptions).no_data, TiffTags())
 
     def prepare(self, native: Array) -> Prepared:
         """Stretch between the percentiles, then resize.
@@ -120,7 +165,47 @@ class InfraredPreprocessor(Preprocessor[InfraredParameters, Array]):
             raise InvalidInputError("the picture holds no finite value", field="inputs")
         percentiles = (self.parameters.low_percentile, self.parameters.high_percentile)
         low, high = np.percentile(finite, percentiles)
+        least, most = float(finite.min()), float(finite.max())
+        if most == least or (native.dtype.kind != "f" and most - least < _FEWEST_LEVELS):
+            note(
+                NoteCode.EMPTY,
+                f"the picture is even: its values lie between {least:g} and {most:g}, without "
+                "contrast to show anything, as with a covered lens",
+            )
+        if high <= low:  # whatever is to be seen covers less than a hundredth
+            low, high = least, most
         return raster.scale_to_uint8(native, float(low), float(high))
+
+
+def _colder_lower(values: Array, polarity: str) -> Array:
+    """Return values of which high ones are warm."""
+    if polarity == "white_hot":
+        return values
+    if values.dtype.kind == "f":
+        return -values
+    return np.invert(values)  # -1 - x of signed, the largest - x of unsigned integers
+
+
+def _turned_alike(thermal: Array, picture: Image.Image, orientation: int) -> Array:
+    """Turn the raw thermal picture inside a JPEG as the JPEG's orientation demands.
+
+    The JPEG is a rendering of it, so that both are stored the same way round. Where they are not,
+    the camera has turned its rendering only.
+    """
+    wide = thermal.shape[1] >= thermal.shape[0]
+    if wide != (picture.width >= picture.height):
+        return thermal
+    return np.asarray(raster.upright(Image.fromarray(thermal), orientation))
+
+
+def _note_colours(picture: Image.Image) -> None:
+    """Say if a decoded picture shows temperatures as colours, of which only brightness is kept."""
+    if picture.mode not in ("RGB", "RGBA", "P", "CMYK", "YCbCr"):
+        return
+    side = (min(picture.width, _CHECKED_SIDE), min(picture.height, _CHECKED_SIDE))
+    small = np.asarray(picture.resize(side, Image.Resampling.NEAREST).convert("RGB"))
+    if float(np.ptp(small, axis=2).mean()) > COLOURFUL:
+        note_false_colours()
 
 
 PREPROCESSOR = InfraredPreprocessor

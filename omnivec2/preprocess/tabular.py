@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import difflib
+import math
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
@@ -16,15 +18,23 @@ from omnivec2.preprocess.base import (
     Prepared,
     input_shape,
 )
-from omnivec2.preprocess.formats.tables.binary_tables import is_binary_table
-from omnivec2.preprocess.formats.tables.frame import MISSING_TEXTS, Frame
+from omnivec2.preprocess.formats.tables.frame import FloatColumn, Frame
 from omnivec2.preprocess.formats.tables.table_preprocessor import TablePreprocessor
+from omnivec2.preprocess.formats.tables.values.category_spellings import CategorySpellings
+from omnivec2.preprocess.formats.tables.values.column_names import match_names, plain_name
+from omnivec2.preprocess.notes import NoteCode, note
 from omnivec2.spec import HeadSpec, Limits, Modality, TensorSpec
 
 MISSING_ID = 0
 UNKNOWN_ID = 1
 FIRST_ID = 2
 """Category ids: 0 is missing, 1 was never seen in training, the schema's start at 2."""
+
+UNUSUAL_DEVIATIONS = 15.0
+"""Numbers further from the mean of training rows, in standard deviations, are noted. Incomes and
+balances reach 13 among the training rows themselves; another unit is further out."""
+
+_SHOWN = 3
 
 
 class Column(BaseModel):
@@ -37,6 +47,18 @@ class Column(BaseModel):
     categories: tuple[str, ...] = ()
     mean: float = 0.0
     std: float = Field(default=1.0, gt=0)
+
+    @property
+    def is_flag(self) -> bool:
+        """Whether the training rows may have held only 0 and 1."""
+        is_known = {"mean", "std"} <= self.model_fields_set
+        return is_known and 0 <= self.mean <= 1 and self.std <= 0.5
+
+    @property
+    def farthest(self) -> float:
+        """The distance from the mean from which on a number is unusual; none without statistics."""
+        is_known = {"mean", "std"} <= self.model_fields_set
+        return UNUSUAL_DEVIATIONS * self.std if is_known else math.inf
 
     @model_validator(mode="after")
     def _only_categories_have_categories(self) -> Column:
@@ -81,7 +103,7 @@ class Table:
 
 
 class TabularPreprocessor(TablePreprocessor[TabularParameters, Table]):
-    """CSV, Parquet or JSON -> one sample per row."""
+    """CSV, Parquet, XLSX or JSON -> one sample per row."""
 
     modality = Modality.TABULAR
     parameters_type = TabularParameters
@@ -92,8 +114,17 @@ class TabularPreprocessor(TablePreprocessor[TabularParameters, Table]):
         super().__init__(parameters, limits)
         # Looked up once, not for every row.
         self._names = [column.name for column in parameters.columns]
-        self._numbers = [column.name for column in parameters.numbers]
-        self._ids = {column.name: _ids_of(column) for column in parameters.categories}
+        self._means = np.array([column.mean for column in parameters.numbers])
+        self._farthest = np.array([column.farthest for column in parameters.numbers])
+        self._spellings = {
+            column.name: CategorySpellings(column.categories, FIRST_ID, MISSING_ID, UNKNOWN_ID)
+            for column in parameters.categories
+        }
+
+    @property
+    def known_columns(self) -> Collection[str]:
+        """The columns of the schema."""
+        return self._names
 
     @property
     def inputs(self) -> tuple[TensorSpec, ...]:
@@ -140,28 +171,100 @@ class TabularPreprocessor(TablePreprocessor[TabularParameters, Table]):
         """Wrap the frame as it is; ``prepare`` checks the schema."""
         return Table(frame)
 
-    def is_native(self, value: bytes | JsonValue) -> bool:
-        """Return whether it is a binary table: text is read in Python."""
-        return is_binary_table(value)
-
     def prepare(self, native: Table) -> Prepared:
         """Make one sample per row; missing numbers become 0, not the mean of their column."""
-        frame = native.frame
-        frame.require(self._names)
+        frame = self._columns_of_schema(native.frame)
         if not frame.rows:
             raise InvalidInputError("table is empty", field="inputs")
         rows = frame.rows
-        numbers = _stack_columns([frame.numbers(name) for name in self._numbers], rows)
+        numbers = _stack_columns([_numbers(frame, c) for c in self.parameters.numbers], rows)
         missing = np.isnan(numbers)
+        self._note_unusual(numbers)
+        lacking: dict[str, int] = {}
+        if missing.any():
+            counts = missing.sum(axis=0).tolist()
+            names = [column.name for column in self.parameters.numbers]
+            lacking = dict(zip(names, counts, strict=True))
+        ids = [self._category_ids(frame, name, lacking) for name in self._spellings]
+        if lacking:
+            _note_missing(lacking)
+            _note_empty_rows(missing, ids)
         arrays: dict[str, Array] = {
             "numbers": np.where(missing, 0.0, numbers).astype(np.float32),
             "missing": missing.astype(np.uint8),
-            "categories": _stack_columns(
-                [_category_ids(frame.texts(name), ids) for name, ids in self._ids.items()], rows
-            ).astype(np.int32),
+            "categories": _stack_columns(ids, rows).astype(np.int32),
         }
         samples = [{name: array[row] for name, array in arrays.items()} for row in range(rows)]
         return Prepared(samples, {"form": native.form, "reduce": "each"})
+
+    def _columns_of_schema(self, frame: Frame) -> Frame:
+        """Return the columns under the schema's names; what is not used of a table is noted."""
+        if len(frame.columns) == len(self._names) and list(frame.columns) == self._names:
+            return frame
+        found = match_names(self._names, frame.columns) if frame.named else {}
+        renamed = {name: frame.columns[there] for name, there in found.items()}
+        others = {n: c for n, c in frame.columns.items() if n not in found.values()}
+        replace(frame, columns=renamed | others).require(self._names)
+        for name, there in found.items():
+            if plain_name(name) != plain_name(there):
+                note(
+                    NoteCode.GUESSED,
+                    f"column {there!r} was read as {name!r}; no unit was converted",
+                    field=name,
+                )
+        if others:
+            shown = ", ".join(map(repr, list(others)[:10])) + ", ..." * (len(others) > 10)
+            note(
+                NoteCode.IGNORED,
+                f"columns that this head does not read were ignored: {shown}",
+                count=len(others),
+            )
+        return replace(frame, columns=renamed)
+
+    def _note_unusual(self, numbers: Array) -> None:
+        far = np.abs(numbers - self._means) > self._farthest
+        if not far.any():
+            return
+        for index in np.flatnonzero(far.any(axis=0)):
+            column, row = self.parameters.numbers[index], int(far[:, index].argmax())
+            note(
+                NoteCode.UNUSUAL,
+                f"column {column.name!r}: {numbers[row, index]:g} lies far outside of what this "
+                f"head was trained on (mean {column.mean:.4g}, deviation {column.std:.4g}); "
+                "is it in another unit?",
+                field=column.name,
+                count=int(far[:, index].sum()),
+            )
+
+    def _category_ids(self, frame: Frame, name: str, lacking: dict[str, int]) -> Array:
+        texts = frame.texts(name)
+        if (exact := self._spellings[name].exact_ids(texts)) is not None:
+            return np.array(exact)
+        found = self._spellings[name].ids(texts)
+        lacking[name] = found.missing
+        if found.read_as:
+            pairs = [f"{text!r} as {category!r}" for text, category in found.read_as.items()]
+            shown = ", ".join(pairs[:_SHOWN])
+            note(NoteCode.CONVERTED, f"column {name!r}: {shown} was read", field=name)
+        if found.unknown:
+            self._note_unknown(name, found.unknown)
+        return np.array(found.ids)
+
+    def _note_unknown(self, name: str, unknown: Mapping[str, int]) -> None:
+        column = next(column for column in self.parameters.categories if column.name == name)
+        texts = [text[:60] for text in list(unknown)[:_SHOWN]]
+        close = [c for t in texts for c in difflib.get_close_matches(t, column.categories, 1, 0.75)]
+        hint = f"; did you mean {close[0]!r}?" if close else ""
+        if not close and len(known := ", ".join(column.categories)) < 100:
+            hint = f"; known are {known}"
+        more = ", ..." * (len(unknown) > _SHOWN)
+        note(
+            NoteCode.UNKNOWN_CATEGORY,
+            f"column {name!r}: {', '.join(map(repr, texts))}{more} was never seen in training and "
+            f"was read as an unknown category{hint}",
+            field=name,
+            count=sum(unknown.values()),
+        )
 
 
 def _stack_columns(columns: list[Array], rows: int) -> Array:
@@ -169,21 +272,44 @@ def _stack_columns(columns: list[Array], rows: int) -> Array:
     return np.stack(columns, axis=1) if columns else np.empty((rows, 0))
 
 
-def _ids_of(column: Column) -> dict[str, int]:
-    return {category: FIRST_ID + index for index, category in enumerate(column.categories)}
+def _numbers(frame: Frame, column: Column) -> FloatColumn:
+    """Read a number column; truth values are 0 and 1 where the training rows held only these."""
+    cells = frame.columns[column.name]
+    if cells.dtype == object and column.is_flag and all(_is_truth(cell) for cell in cells):
+        return np.array([_TRUTH[str(cell).strip().lower()] for cell in cells])
+    return frame.numbers(column.name)
 
 
-def _category_ids(texts: list[str | None], known: Mapping[str, int]) -> Array:
-    return np.array([_category_id(text, known) for text in texts])
+_TRUTH = {"true": 1.0, "false": 0.0, "none": np.nan, "": np.nan}
 
 
-def _category_id(text: str | None, known: Mapping[str, int]) -> int:
-    if text is None:
-        return MISSING_ID
-    # The schema comes first: it may well have a category "none" or "?".
-    if text in known:
-        return known[text]
-    return MISSING_ID if text.lower() in MISSING_TEXTS else UNKNOWN_ID
+def _is_truth(cell: Any) -> bool:
+    return cell is None or str(cell).strip().lower() in _TRUTH
+
+
+def _note_empty_rows(missing: Array, ids: Sequence[Array]) -> None:
+    empty = missing.all(axis=1)
+    for column in ids:
+        empty = empty & (column == MISSING_ID)
+    if empty.any():
+        note(
+            NoteCode.EMPTY,
+            "empty rows, in which every cell is missing, were answered like others",
+            count=int(empty.sum()),
+        )
+
+
+def _note_missing(lacking: Mapping[str, int]) -> None:
+    counts = {name: count for name, count in lacking.items() if count}
+    if not counts:
+        return
+    shown = ", ".join(f"{name!r} ({count})" for name, count in list(counts.items())[:10])
+    note(
+        NoteCode.FILLED,
+        f"missing values were read as missing, as in training: {shown}",
+        field=next(iter(counts)) if len(counts) == 1 else None,
+        count=sum(counts.values()),
+    )
 
 
 PREPROCESSOR = TabularPreprocessor

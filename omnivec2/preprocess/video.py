@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
-import io
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import ClassVar
 
-import av
 import numpy as np
 import numpy.typing as npt
 from av.container import InputContainer
-from av.error import FFmpegError
+from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 from PIL import Image
 from pydantic import JsonValue
 
-from omnivec2.errors import InvalidInputError, TooLargeError, UndecodableError
+from omnivec2.errors import (
+    InvalidInputError,
+    TooLargeError,
+    UndecodableError,
+    UnsupportedMediaTypeError,
+)
 from omnivec2.preprocess.base import (
     Array,
     Parameters,
@@ -25,22 +29,26 @@ from omnivec2.preprocess.base import (
     input_shape,
 )
 from omnivec2.preprocess.formats import example_files
-from omnivec2.preprocess.formats.guards.decoding_guard import (
-    check_frames,
-    check_pixels,
-    format_of,
-    undecodable,
+from omnivec2.preprocess.formats.guards.decoding_guard import check_pixels, format_of
+from omnivec2.preprocess.formats.media import video_frames
+from omnivec2.preprocess.formats.media.av_containers import (
+    default_track,
+    open_container,
+    same_demuxer,
 )
-from omnivec2.preprocess.formats.media import video_container, video_frames
 from omnivec2.preprocess.formats.media.frame_sampling import uniform_frames
+from omnivec2.preprocess.formats.media.frame_times import FrameTimes, frame_times, read_packets
+from omnivec2.preprocess.formats.media.media_signatures import container_of, unsupported_format
+from omnivec2.preprocess.formats.media.whole_files import check_whole, gif_size
 from omnivec2.preprocess.formats.pictures import raster
 from omnivec2.preprocess.formats.pictures.random_pictures import random_pictures
+from omnivec2.preprocess.notes import NoteCode, note
 from omnivec2.spec import HeadSpec, Limits, Modality, TensorSpec
 
 Frames = npt.NDArray[np.uint8] | Sequence[npt.NDArray[np.uint8]]
 
-_DEMUXERS = {"MP4": "mov", "MOV": "mov", "WebM": "matroska", "AVI": "avi", "GIF": "gif"}
-_MICROSECONDS = 1e6
+EVEN_LEVELS = 4
+"""The range of levels, of 256, up to which a picture is even: compression leaves a few."""
 
 
 class VideoParameters(Parameters):
@@ -66,12 +74,14 @@ class Clip:
 
 
 class VideoPreprocessor(Preprocessor[VideoParameters, Clip | Frames]):
-    """MP4, MOV, WebM, AVI or GIF -> ``frames`` pictures, one per equal part of the clip."""
+    """A recording -> ``frames`` pictures, shown in the middles of equal parts of its time."""
 
     modality = Modality.VIDEO
     media_types: ClassVar[dict[str, str]] = {
         "video/mp4": "MP4",
         "video/x-m4v": "MP4",
+        "video/3gpp": "MP4",
+        "video/3gpp2": "MP4",
         "application/mp4": "MP4",
         "video/quicktime": "MOV",
         "video/webm": "WebM",
@@ -81,6 +91,10 @@ class VideoPreprocessor(Preprocessor[VideoParameters, Clip | Frames]):
         "video/msvideo": "AVI",
         "video/vnd.avi": "AVI",
         "image/gif": "GIF",
+        "video/mp2t": "MPEG-TS",
+        "video/vnd.dlna.mpeg-tts": "MPEG-TS",
+        "video/mpeg": "MPEG-PS",
+        "video/mp2p": "MPEG-PS",
     }
     parameters_type = VideoParameters
     default_limits = Limits(bytes=64 * 2**20, pixels=9_000_000, seconds=120.0, frames=7_200)
@@ -107,23 +121,16 @@ class VideoPreprocessor(Preprocessor[VideoParameters, Clip | Frames]):
 
     def sniff(self, data: bytes) -> str | None:
         """Detect the content type by magic bytes."""
-        return video_container.sniff(data)
+        found = container_of(data)
+        return next((kind for kind, name in self.media_types.items() if name == found), None)
 
     def decode(self, data: bytes, media_type: str | None = None) -> Clip:
         """Decode the frames that are needed, skipping all others that can be skipped."""
         kind = self._format(data, media_type)
-        if not video_container.is_complete(data, kind):
-            raise UndecodableError(f"the {kind} file is truncated or damaged", field="inputs")
-        if _DEMUXERS[kind] == "mov":
-            video_container.check_sample_tables(data)
+        check_whole(data, kind)
         if kind == "GIF":  # the demuxer does not pass its header on
-            check_pixels(*video_container.gif_size(data), self.limits, kind)
-        # A named demuxer never follows a playlist to other files or addresses.
-        source, demuxer, options = io.BytesIO(data), _DEMUXERS[kind], self._codec_options
-        with (
-            undecodable(kind, FFmpegError),
-            av.open(source, mode="r", format=demuxer, options=options) as opened,
-        ):
+            check_pixels(*gif_size(data), self.limits, kind)
+        with open_container(data, kind, self._codec_options) as opened:
             return self._read_clip(opened, kind, 2 * len(data) + 2**20)
 
     def prepare(self, native: Clip | Frames) -> Prepared:
@@ -138,6 +145,9 @@ class VideoPreprocessor(Preprocessor[VideoParameters, Clip | Frames]):
             height, width = native[0].shape[:2]
             chosen = [native[i] for i in uniform_frames(len(native), self.parameters.frames)]
             native = Clip(np.stack([self._fit(frame) for frame in chosen]), (width, height))
+        spread = native.frames.reshape(-1, 3)
+        if (np.ptp(spread, axis=0) <= EVEN_LEVELS).all():
+            note(NoteCode.EMPTY, "the video shows nothing: every frame is one even colour")
         return Prepared([{"frames": native.frames}], {"size": native.size})
 
     def _fit(self, frame: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
@@ -150,60 +160,82 @@ class VideoPreprocessor(Preprocessor[VideoParameters, Clip | Frames]):
         return np.asarray(raster.resize(Image.fromarray(frame), (p.width, p.height), p.resize))
 
     def _format(self, data: bytes, media_type: str | None) -> str:
-        sniffed = self.sniff(data)
-        found, declared = (
-            self.media_types.get(sniffed or ""),
-            self.media_types.get(media_type or ""),
-        )
+        found = container_of(data)
+        if found not in self.media_types.values():
+            what = found or unsupported_format(data)
+            if what and (media_type is None or media_type in self.media_types):
+                raise UndecodableError(
+                    f"unsupported: {what}; expected {self.accepts}; convert it with "
+                    "ffmpeg -i INPUT OUTPUT.mp4",
+                    field="inputs",
+                )
+        declared = self.media_types.get(media_type or "")
         # MP4 and MOV differ in a brand that writers often get wrong.
-        if found and declared and _DEMUXERS[found] == _DEMUXERS[declared]:
-            media_type = sniffed
-        return format_of(data, sniffed, media_type, self.media_types)
+        if found and declared and same_demuxer(found, declared):
+            media_type = None
+        return format_of(data, self.sniff(data), media_type, self.media_types)
 
     def _read_clip(self, opened: InputContainer, kind: str, max_bytes: int) -> Clip:
-        if not opened.streams.video:
-            raise InvalidInputError(f"the {kind} file holds no video", field="inputs")
-        stream = opened.streams.video[0]
-        self._check_declared(opened, stream, kind)
+        stream = default_track(opened.streams.video, kind, "video")
+        if stream is None:
+            cover = " but a cover picture" if opened.streams.video else ""
+            sound = "; it is a sound recording" if opened.streams.audio else ""
+            raise InvalidInputError(f"the {kind} file holds no video{cover}{sound}", field="inputs")
+        self._check_decodable(stream, kind)
         stream.codec_context.thread_count = 1  # requests run side by side already
         stream.codec_context.options = self._codec_options
-        groups = video_frames.group_packets(opened, stream, self.limits, kind, max_bytes)
-        wanted = video_frames.choose_frames(
-            groups, self.parameters.frames, stream.width * stream.height, kind
-        )
-        frames: dict[video_frames.FramePosition, npt.NDArray[np.uint8]] = {}
-        size = (stream.width, stream.height)
-        for place, frame in video_frames.decode(stream, groups, wanted, kind):
+        packets = read_packets(opened, stream, self.limits, kind, max_bytes)
+        video = frame_times(packets, stream, kind)
+        self._check_seconds(video, kind)
+        wanted = video_frames.choose_frames(video, self.parameters.frames, kind)
+        decoded = video_frames.decode(stream, video, wanted.tolist(), kind)
+        if not decoded:
+            key = "" if packets[0].is_keyframe else "; it holds no key frame"
+            raise UndecodableError(f"no frame of the {kind} can be decoded{key}", field="inputs")
+        return self._clip(decoded, wanted.tolist())
+
+    def _clip(self, decoded: Mapping[int, VideoFrame], wanted: Sequence[int]) -> Clip:
+        """Fit the wanted frames; one that did not decode is replaced by the nearest."""
+        size = (0, 0)
+        frames: dict[int, npt.NDArray[np.uint8]] = {}
+        for number, frame in decoded.items():
             pixels = video_frames.upright(frame)
             size = (pixels.shape[1], pixels.shape[0])
-            frames[place] = self._fit(pixels)
-        if not frames:
-            raise UndecodableError(f"no frame of the {kind} can be decoded", field="inputs")
-        return Clip(np.stack([frames[_nearest(frames, place)] for place in wanted]), size)
+            frames[number] = self._fit(pixels)
+        if damaged := sum(frame.is_corrupt for frame in decoded.values()):
+            note(NoteCode.REPAIRED, "frames are damaged, and were used all the same", count=damaged)
+        nearest = [min(frames, key=partial(_distance, number)) for number in wanted]
+        if lost := len(set(wanted) - set(frames)):
+            note(
+                NoteCode.REPAIRED,
+                "frames that could not be decoded were replaced by others",
+                count=lost,
+            )
+        return Clip(np.stack([frames[number] for number in nearest]), size)
 
     @property
     def _codec_options(self) -> dict[str, str]:
         return {"max_pixels": str(self.limits.pixels)} if self.limits.pixels else {}
 
-    def _check_declared(self, opened: InputContainer, stream: VideoStream, kind: str) -> None:
+    def _check_decodable(self, stream: VideoStream, kind: str) -> None:
+        if stream.codec_context is None:
+            raise UnsupportedMediaTypeError(
+                f"unsupported: the codec of the {kind}; convert it with ffmpeg -i INPUT OUTPUT.mp4"
+            )
         check_pixels(stream.width, stream.height, self.limits, kind)
-        check_frames(max(stream.frames, 1), self.limits, kind)
-        seconds = (opened.duration or 0) / _MICROSECONDS
-        if stream.duration and stream.time_base:
-            seconds = max(seconds, float(stream.duration * stream.time_base))
-        if self.limits.seconds is not None and seconds > self.limits.seconds:
+
+    def _check_seconds(self, video: FrameTimes, kind: str) -> None:
+        seconds = self.limits.seconds
+        if seconds is not None and video.seconds > seconds:
             raise TooLargeError(
-                f"the {kind} declares {seconds:,.1f} seconds; "
-                f"the limit (seconds) is {self.limits.seconds:g}",
+                f"the {kind} lasts {video.seconds:,.1f} seconds; "
+                f"the limit (seconds) is {seconds:g}",
                 field="inputs",
             )
 
 
-def _nearest(
-    frames: Iterable[video_frames.FramePosition], wanted: video_frames.FramePosition
-) -> video_frames.FramePosition:
-    """Return the decoded frame nearest to a wanted one, which replaces it if it did not decode."""
-    return min(frames, key=lambda f: (abs(f.group - wanted.group), abs(f.rank - wanted.rank)))
+def _distance(first: int, second: int) -> int:
+    return abs(first - second)
 
 
 PREPROCESSOR = VideoPreprocessor

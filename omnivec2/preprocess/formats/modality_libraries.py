@@ -15,17 +15,17 @@ from omnivec2.spec import Modality
 LIBRARIES: Mapping[Modality, tuple[str, ...]] = {
     Modality.IMAGE: ("PIL", "av", "imagecodecs", "tifffile"),
     Modality.VIDEO: ("av", "PIL"),
-    Modality.AUDIO: ("soundfile", "soxr"),
+    Modality.AUDIO: ("av", "soundfile", "soxr"),
     Modality.TEXT: ("tokenizers",),
     Modality.DEPTH: ("PIL", "imagecodecs", "tifffile"),
     Modality.POINTCLOUD: ("fpsample", "laspy", "lazrs", "pypcd4"),
-    Modality.TIMESERIES: ("pyarrow",),
-    Modality.TABULAR: ("pyarrow",),
+    Modality.TIMESERIES: ("pyarrow", "python_calamine"),
+    Modality.TABULAR: ("pyarrow", "python_calamine"),
     Modality.GRAPH: ("rdkit",),
     Modality.XRAY: ("PIL", "imagecodecs", "openjpeg", "pydicom", "pylibjpeg"),
     Modality.INFRARED: ("PIL", "imagecodecs", "tifffile"),
-    Modality.IMU: ("pyarrow",),
-    Modality.HYPERSPECTRAL: ("PIL", "imagecodecs", "spectral", "tifffile"),
+    Modality.IMU: ("pyarrow", "python_calamine"),
+    Modality.HYPERSPECTRAL: ("PIL", "imagecodecs", "tifffile"),
 }
 """Modality -> the modules that it imports of its extra."""
 

@@ -108,18 +108,19 @@ class HyperspectralRules(NpyRules):
     def parameters_from_data(
         self, rows: Sequence[Row], base: HeadSpec, given: Collection[str]
     ) -> dict[str, JsonValue]:
-        """Return the number of bands of a scene or a spectrum."""
+        """Return the number of bands of a scene or a spectrum, whose sensor is not known."""
         del base, given
         value = rows[0].value
         if isinstance(value, Pixel):
-            return {"bands": int(value.scene.cube.shape[-1])}
+            return {"bands": int(value.scene.cube.shape[-1]), "sensor": None}
         if isinstance(value, np.ndarray):
-            return {"bands": int(value.shape[-1])}
-        return {}
+            return {"bands": int(value.shape[-1]), "sensor": None}
+        return {"sensor": None}
 
     def needs_own_tokenizer(self, preprocessor: Preprocessor[Any, Any], base: HeadSpec) -> bool:
         """Whether bands or window are others than the base's."""
-        return parameters_differ(preprocessor, base.preprocess.parameters)
+        same_sensor = {"sensor": preprocessor.parameters.sensor}
+        return parameters_differ(preprocessor, {**base.preprocess.parameters, **same_sensor})
 
     def augmentation(self, samples: Sequence[Sample]) -> Augment | None:
         """Return turned windows and other light."""

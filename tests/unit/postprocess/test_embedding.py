@@ -34,6 +34,12 @@ def test_parts_of_one_input_are_averaged_before_normalising(spec, answer, contex
     assert answer(spec, VECTORS, context) == [[pytest.approx(0.6), pytest.approx(0.8)]]
 
 
+def test_pixels_that_hold_no_data_are_left_out_of_the_mean(spec, answer):
+    context = {"grid": (1, 2), "measured": np.array([[True, False]])}
+    first = np.asarray(VECTORS["embedding"])[0].tolist()
+    assert answer(spec, VECTORS, context, normalize=False) == [first]
+
+
 def test_a_vector_of_zeros_is_not_normalised(spec, answer):
     assert answer(spec, {"embedding": np.zeros((1, 2))}) == [[0.0, 0.0]]
 

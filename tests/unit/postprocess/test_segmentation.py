@@ -76,6 +76,15 @@ def test_pixels_of_a_cube_become_masks_of_its_grid(head, answer):
         answer(spec, {"logits": logits[:5]}, {"grid": (2, 3)})
 
 
+def test_pixels_that_hold_no_data_belong_to_no_class(head, answer):
+    logits = np.full((6, 3), -9.0)
+    logits[[0, 1, 2, 3, 4, 5], [0, 0, 1, 0, 1, 1]] = 9.0
+    spec = head(FAMILY, Modality.HYPERSPECTRAL, labels=LABELS)
+    measured = np.array([[False, True, False], [True, False, False]])
+    (only,) = answer(spec, {"logits": logits}, {"grid": (2, 3), "measured": measured})
+    assert mask_of(only).tolist() == [[0, 255, 0], [255, 0, 0]]
+
+
 def test_points_take_the_class_of_their_group(head, answer):
     logits = np.array([[[9.0, 0, 0], [0, 0, 9.0]]])
     spec = head(FAMILY, Modality.POINTCLOUD, labels=LABELS)

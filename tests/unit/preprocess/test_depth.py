@@ -20,6 +20,9 @@ from omnivec2.errors import (
 )
 from omnivec2.preprocess import preprocessor_type
 from omnivec2.preprocess.depth import DepthParameters, DepthPreprocessor
+from omnivec2.preprocess.formats.measurements.depth_units import DepthOptions
+from omnivec2.preprocess.notes import collect_notes
+from omnivec2.preprocess.source_options import state
 from omnivec2.spec import Limits, Modality
 
 DATA = Path(__file__).parents[2] / "data" / "depth"
@@ -141,10 +144,10 @@ def test_base64_of_a_file_is_taken_and_a_list_is_a_list_of_inputs():
         ({"depth": [[True]]}, "numbers only"),
         ({"depth": [[10**400, 1]]}, "numbers only"),
         ({"depth": [1, 2]}, "height, width"),
-        ({"depth": [[[[1]]]]}, "height, width"),
+        ({"depth": [[[[1, 2], [1, 2]], [[1, 2], [1, 2]]]]}, "height, width"),
         ({"depth": "text"}, "nested lists"),
-        ({"depth": [[1]], "unit": "feet"}, "unit must be m or mm"),
-        ({"depth": [[1]], "unit": ["m"]}, "unit must be m or mm"),
+        ({"depth": [[1]], "unit": "furlong"}, "unit must be one of m, cm, mm"),
+        ({"depth": [[1]], "unit": ["m"]}, "unit must be one of m, cm, mm"),
         ({"depths": [[1]]}, "depths"),
         ({"depth": [[0, 0]]}, "no pixel has a depth"),
         (3, "base64"),
@@ -208,11 +211,24 @@ def test_pickled_objects_are_never_loaded():
         depth().decode(file.getvalue())
 
 
-def test_an_npz_is_refused():
+def npz(**arrays) -> bytes:
     file = io.BytesIO()
-    np.savez(file, depth=np.ones((4, 4)))
-    with pytest.raises(UndecodableError):
-        depth().decode(file.getvalue())
+    np.savez_compressed(file, **arrays)
+    return file.getvalue()
+
+
+def test_the_depths_of_an_npz_are_read():
+    picture = np.full((4, 5), 1500, np.uint16)
+    for data in (npz(picture=picture), npz(depth=picture, colour=np.ones((4, 5, 3), np.uint8))):
+        assert depth().sniff(data) == "application/x-npz"
+        assert depth().decode(data).tolist() == [[[1500] * 5] * 4]
+
+
+def test_an_npz_of_several_arrays_without_a_name_is_refused():
+    with pytest.raises(InvalidInputError, match=r"one array of depths, it has a \(4, 5\), b"):
+        depth().decode(npz(a=np.ones((4, 5)), b=np.ones((4, 5))))
+    with pytest.raises(InvalidInputError, match="it has a"):
+        depth().decode(npz(a=np.ones(4)))
 
 
 @pytest.mark.parametrize("shape", [(10**6, 10**6), (10**9, 10**9, 10**9), (1, 10_000, 10_000)])
@@ -282,3 +298,91 @@ def test_damaged_bytes_never_raise_anything_but_input_errors(name):
 
 def test_the_registry_finds_it():
     assert preprocessor_type(Modality.DEPTH) is DepthPreprocessor
+
+
+ROOM = np.linspace(500, 3500, 48 * 64).reshape(48, 64).astype(np.uint16)
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_the_orientation_of_a_png_is_applied(orientation):
+    turned = {
+        1: ROOM, 2: ROOM[:, ::-1], 3: ROOM[::-1, ::-1], 4: ROOM[::-1], 5: ROOM.T,
+        6: ROOM.T[::-1], 7: ROOM[::-1, ::-1].T, 8: ROOM.T[:, ::-1],
+    }  # fmt: skip
+    stored = np.ascontiguousarray(turned[orientation])
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    file = io.BytesIO()
+    Image.fromarray(stored).save(file, "PNG", exif=exif)
+    assert np.array_equal(depth().decode(file.getvalue())[0], ROOM)
+
+
+@pytest.mark.parametrize(
+    ("options", "factor"),
+    [
+        ({"depth_unit": "m"}, 1000), ({"depth_unit": "cm"}, 10), ({"scale": 1 / 5000}, 0.2),
+        ({"scale": 0.001}, 1), ({"depth_unit": "mm", "scale": 0.25}, 0.25),
+    ],
+)  # fmt: skip
+def test_the_unit_or_scale_of_a_file_can_be_stated(options, factor):
+    stored = np.round(ROOM / factor).astype(np.uint16)
+    with state(DepthOptions(**options)):
+        for data in (png(stored), npy(stored), tiff(stored)):
+            assert np.abs(depth().decode(data)[0] - ROOM.astype(float)).max() <= factor / 2 + 0.5
+
+
+def test_a_stated_mark_is_no_data():
+    marked = np.where(ROOM > 3000, 4095, ROOM).astype(np.uint16)
+    with state(DepthOptions(no_data=4095)):
+        found = depth().decode(png(marked))[0]
+    assert np.array_equal(found == 0, ROOM > 3000)
+
+
+def gdal_tiff(array, *, no_data=None, items=()) -> bytes:
+    tags = [(42113, "s", 0, no_data, True)] if no_data else []
+    if items:
+        text = "".join(f'<Item name="x" sample="0" role="{r}">{v}</Item>' for r, v in items)
+        tags.append((42112, "s", 0, f"<GDALMetadata>{text}</GDALMetadata>", True))
+    return tiff(array, extratags=tags, metadata=None)
+
+
+def test_tags_of_gdal_are_applied():
+    marked = np.where(ROOM > 3000, 9999, ROOM).astype(np.uint16)
+    found = depth().decode(gdal_tiff(marked, no_data="9999"))[0]
+    assert np.array_equal(found == 0, ROOM > 3000)
+    scaled = gdal_tiff(ROOM, items=[("scale", 0.0005), ("offset", 0.1), ("unittype", "metre")])
+    assert np.abs(depth().decode(scaled)[0] - (ROOM * 0.5 + 100)).max() <= 0.5
+    with collect_notes() as notes:
+        depth().decode(gdal_tiff(ROOM, items=[("scale", 0.001), ("unittype", "dn")]))
+    assert [note.code for note in notes] == ["ignored"]
+
+
+def test_depth_far_beyond_the_head_is_noted():
+    with collect_notes() as notes:
+        depth().decode(png((ROOM * 5 + 2000).astype(np.uint16)))
+    assert [note.code for note in notes] == ["unusual"]
+    assert "state depth_unit or scale" in next(iter(notes)).text
+
+
+def test_axes_of_one_entry_and_frames_at_the_end_are_understood():
+    sequence = np.stack([ROOM, ROOM + 100, ROOM + 200])
+    with collect_notes() as notes:
+        assert np.array_equal(depth().decode(npy(ROOM[..., None])), ROOM[None])
+        assert np.array_equal(depth().decode(npy(sequence[..., None])), sequence)
+        assert np.array_equal(depth().decode(npy(sequence[:, None])), sequence)
+        assert np.array_equal(depth().decode(npy(sequence[:1, ..., None])), sequence[:1])
+    assert not len(notes)
+    with collect_notes() as notes:
+        assert np.array_equal(depth().decode(npy(np.moveaxis(sequence, 0, 2))), sequence)
+    assert [note.code for note in notes] == ["guessed"]
+
+
+def test_integers_in_json_are_millimetres_if_they_are_too_large_for_metres():
+    with collect_notes() as notes:
+        found = depth().decode_json({"depth": ROOM.tolist()})
+    assert np.array_equal(found[0], ROOM)
+    assert [note.code for note in notes] == ["guessed"]
+    assert np.array_equal(depth().decode_json({"depth": ROOM.tolist(), "unit": "mm"})[0], ROOM)
+    with state(DepthOptions(depth_unit="mm")), collect_notes() as notes:
+        assert np.array_equal(depth().decode_json({"depth": ROOM.tolist()})[0], ROOM)
+    assert not len(notes)

@@ -17,7 +17,13 @@ import tifffile
 
 from omnivec2.errors import InputError, InvalidInputError, TooLargeError, UndecodableError
 from omnivec2.preprocess import collate
-from omnivec2.preprocess.hyperspectral import HyperspectralParameters, HyperspectralPreprocessor
+from omnivec2.preprocess.hyperspectral import (
+    HyperspectralOptions,
+    HyperspectralParameters,
+    HyperspectralPreprocessor,
+)
+from omnivec2.preprocess.notes import collect_notes
+from omnivec2.preprocess.source_options import state
 from omnivec2.spec import Limits
 
 DATA = Path(__file__).parents[2] / "data" / "hyperspectral"
@@ -295,3 +301,76 @@ def test_arrays_of_too_many_axes_or_of_no_values_are_refused(four_bands, shape):
 def test_a_list_whose_ends_are_not_the_bands_is_refused(four_bands):
     with pytest.raises(InvalidInputError, match="expected 4 bands"):
         four_bands.decode_json([[1, 2, 3], [4, 5, 6]])
+
+
+def notes_of(preprocessor, read) -> tuple[np.ndarray, list[str]]:
+    with collect_notes() as notes:
+        cube = read(preprocessor)
+    return cube, [note.code for note in notes]
+
+
+def test_pixels_without_data_are_holes_and_in_the_context(preprocess):
+    cube = CUBE.astype(np.float32)
+    cube[0] = np.nan
+    closed, codes = notes_of(preprocess, lambda p: p.decode(npy(cube)))
+    assert codes == ["dropped"]
+    prepared = preprocess.prepare(closed)
+    assert prepared.context["measured"].tolist() == [[False] * 8] + [[True] * 8] * 8
+    assert len(prepared.samples) == 72
+    assert (closed[0] == 0).all()
+    assert "measured" not in preprocess.prepare(CUBE).context
+
+
+def test_null_in_json_is_no_data(preprocess):
+    spectrum = CUBE[0, 0].tolist()
+    closed, codes = notes_of(
+        preprocess, lambda p: p.decode_json([[None] * 204, spectrum, [None, *spectrum[1:]]])
+    )
+    assert codes == ["dropped", "filled"]
+    assert closed.any(axis=1).tolist() == [False, True, True]
+
+
+def test_what_the_caller_states_is_applied(preprocess):
+    cube = (CUBE / 10_000).astype(np.float32)
+    cube[2, 3] = -5
+    with state(HyperspectralOptions(no_data=-5, scale=10_000)):
+        closed, codes = notes_of(preprocess, lambda p: p.decode(npy(cube)))
+    assert codes == ["dropped"]
+    assert not closed[2, 3].any()
+    np.testing.assert_allclose(closed[0], CUBE[0], rtol=1e-5)
+    waves = tuple(np.linspace(0.397, 1.003, 204))
+    with state(HyperspectralOptions(wavelengths=waves)), pytest.raises(
+        InvalidInputError, match="wavelengths of the 204 bands go from 397 to 1003 nm"
+    ):  # fmt: skip
+        preprocess.decode(npy(CUBE))
+
+
+def test_a_sensor_that_is_not_known_is_not_checked():
+    parameters = HyperspectralParameters(sensor=None)
+    unknown = HyperspectralPreprocessor(parameters)
+    with state(HyperspectralOptions(wavelengths=tuple(np.linspace(397, 1003, 204)))):
+        cube, codes = notes_of(unknown, lambda p: p.decode(npy(CUBE / 10_000)))
+    assert codes == []
+    assert cube.shape == CUBE.shape
+
+
+def test_npz_is_read_under_any_of_the_names_of_numpys_types(preprocess):
+    stream = io.BytesIO()
+    np.savez(stream, cube=CUBE, labels=np.zeros((9, 8), np.uint8))
+    for media_type in (None, "application/x-npz", "application/npy", "application/zip"):
+        assert np.array_equal(preprocess.decode(stream.getvalue(), media_type), CUBE)
+    for media_type in ("application/npy", "application/x-numpy", "application/npz"):
+        assert np.array_equal(preprocess.decode(npy(CUBE), media_type), CUBE)
+
+
+def test_an_archive_of_one_other_cube_is_read(preprocess):
+    for path in FILES[:3]:
+        stream = io.BytesIO()
+        with zipfile.ZipFile(stream, "w") as archive:
+            archive.writestr(path.name, path.read_bytes())
+        assert np.array_equal(preprocess.decode(stream.getvalue()), CUBE)
+
+
+def test_a_header_alone_is_refused_with_the_way_out(preprocess):
+    with pytest.raises(InvalidInputError, match="send both in one ZIP"):
+        preprocess.decode(HEADER.encode())

@@ -20,8 +20,14 @@ from omnivec2.errors import (
     UnsupportedMediaTypeError,
 )
 from omnivec2.preprocess import preprocessor_type
-from omnivec2.preprocess.infrared import InfraredParameters, InfraredPreprocessor
+from omnivec2.preprocess.formats.pictures import raster
+from omnivec2.preprocess.infrared import (
+    InfraredOptions,
+    InfraredParameters,
+    InfraredPreprocessor,
+)
 from omnivec2.preprocess.notes import collect_notes
+from omnivec2.preprocess.source_options import state
 from omnivec2.spec import Limits, Modality
 
 DATA = Path(__file__).parents[2] / "data" / "infrared"
@@ -227,3 +233,106 @@ def test_damaged_bytes_never_raise_anything_but_input_errors(name):
 
 def test_the_registry_finds_it():
     assert preprocessor_type(Modality.INFRARED) is InfraredPreprocessor
+
+
+SCENE = (np.hypot(*np.mgrid[-30:34, -40:40]) * 50 + 21_000).astype(np.uint16)
+BORDER = np.mgrid[:64, :80][1] < 12
+
+
+def scene_tiff(array, no_data=None, pages=1) -> bytes:
+    file = io.BytesIO()
+    tags = [(42113, "s", 0, no_data, True)] if no_data else []
+    with tifffile.TiffWriter(file) as writer:
+        for _ in range(pages):
+            writer.write(array, extratags=tags, metadata=None, contiguous=False)
+    return file.getvalue()
+
+
+def pixels_of(data: bytes) -> tuple[np.ndarray, list[str]]:
+    with collect_notes() as notes:
+        sample = infrared().prepare(infrared().decode(data)).samples[0]
+    return sample["pixels"], [note.code for note in notes]
+
+
+@pytest.mark.parametrize(
+    ("dtype", "mark", "stated"),
+    [
+        ("u2", 0, "0"), ("u2", 65_535, "65535"), ("i2", -9999, "-9999"), ("f4", -9999, "-9999"),
+        ("f4", -1e20, "-1e+20"), ("f4", 1e30, "1e+30"), ("f8", -1.5, "-1.5"),
+    ],
+)  # fmt: skip
+def test_pixels_without_data_do_not_count(dtype, mark, stated):
+    scene = SCENE // 2 if dtype == "i2" else SCENE
+    expected, _ = pixels_of(scene_tiff(np.where(BORDER, np.nan, scene).astype(np.float32)))
+    marked = np.where(BORDER, float(mark), scene).astype(dtype)
+    found, codes = pixels_of(scene_tiff(marked, stated))
+    assert np.array_equal(found, expected)
+    assert codes == []
+
+
+@pytest.mark.parametrize(
+    ("dtype", "mark"), [("u2", 0), ("i2", -9999), ("f4", -9999), ("f4", -3.4e38), ("i2", -32768)]
+)
+def test_usual_marks_that_are_not_stated_do_not_count_either_and_are_noted(dtype, mark):
+    scene = SCENE // 2 if dtype == "i2" else SCENE
+    expected, _ = pixels_of(scene_tiff(np.where(BORDER, np.nan, scene).astype(np.float32)))
+    found, codes = pixels_of(scene_tiff(np.where(BORDER, float(mark), scene).astype(dtype)))
+    assert np.array_equal(found, expected)
+    assert codes == ["guessed"]
+
+
+def test_what_the_caller_states_is_applied():
+    plain, _ = pixels_of(scene_tiff(SCENE))
+    for negative in (65_535 - SCENE, -SCENE.astype(np.float32), -1 - (SCENE // 4).astype(np.int16)):
+        with state(InfraredOptions(polarity="black_hot")):
+            found, _ = pixels_of(scene_tiff(negative))
+        assert np.abs(found.astype(int) - plain).max() <= 1
+    marked = np.where(BORDER, 21_500, SCENE).astype(np.uint16)
+    with state(InfraredOptions(no_data=21_500)):
+        assert np.isnan(infrared().decode(scene_tiff(marked)))[BORDER].all()
+
+
+@pytest.mark.parametrize("value", [0, 90, 255])
+def test_an_even_picture_is_noted(value):
+    file = io.BytesIO()
+    Image.fromarray(np.full((40, 50), value, np.uint8)).save(file, "PNG")
+    assert pixels_of(file.getvalue())[1] == ["empty"]
+    noisy = 20_000 + np.arange(2000).reshape(40, 50).astype(np.uint16) % 4
+    assert pixels_of(scene_tiff(noisy))[1] == ["empty"]
+
+
+def test_a_small_warm_spot_on_an_even_ground_is_seen():
+    spot = np.full((64, 64), 20_000, np.uint16)
+    spot[30:32, 30:32] = 24_000
+    pixels, codes = pixels_of(scene_tiff(spot))
+    assert codes == []
+    assert pixels[30, 30] > 200 > pixels[0, 0] == 0
+
+
+def test_false_colours_are_noted_and_grey_pictures_are_not():
+    ramp = np.tile(np.arange(256, dtype=np.uint8), (64, 1))
+    rainbow = np.stack([ramp, np.abs(128 - ramp.astype(int)).astype(np.uint8), 255 - ramp], axis=2)
+    grey = np.repeat(ramp[..., None], 3, axis=2)
+    for kind in ("PNG", "JPEG"):
+        for picture, expected in ((rainbow, ["guessed"]), (grey, []), (ramp, [])):
+            file = io.BytesIO()
+            Image.fromarray(picture).save(file, kind)
+            assert pixels_of(file.getvalue())[1] == expected
+
+
+def test_further_pages_are_noted():
+    assert pixels_of(scene_tiff(SCENE, pages=3))[1] == ["ignored"]
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_the_raw_picture_of_a_jpeg_is_turned_as_its_rendering(orientation):
+    data = radiometric(counts())
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    body = exif.tobytes()
+    if not body.startswith(b"Exif"):
+        body = b"Exif\0\0" + body
+    segment = b"\xff\xe1" + struct.pack(">H", len(body) + 2) + body
+    found = infrared().decode(data[:2] + segment + data[2:])
+    turned = np.asarray(raster.upright(Image.fromarray(counts()), orientation))
+    assert np.array_equal(found, turned)

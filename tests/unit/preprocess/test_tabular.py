@@ -11,6 +11,7 @@ from pydantic import ValidationError
 
 from omnivec2.errors import InvalidInputError, TooLargeError
 from omnivec2.preprocess import collate, preprocessor_type
+from omnivec2.preprocess.notes import Note, NoteCode, collect_notes
 from omnivec2.preprocess.tabular import Table, TabularParameters, TabularPreprocessor
 from omnivec2.spec import Limits, Modality
 
@@ -203,3 +204,89 @@ def test_compressed_tables_and_files_within_json_may_expand_and_others_not() -> 
     assert tabular().may_expand("UEFSMQ==")
     assert not tabular().may_expand((DATA / "adult.csv").read_bytes())
     assert not tabular().may_expand({"age": [39]})
+
+
+def notes_on(value: Any) -> list[Note]:
+    with collect_notes() as notes:
+        native = (
+            tabular().decode(value) if isinstance(value, bytes) else tabular().decode_json(value)
+        )
+        tabular().prepare(native)
+    return list(notes)
+
+
+KNOWN = {**ROW, "native-country": "United-States"}
+
+
+def test_a_table_that_is_understood_has_no_notes():
+    assert not notes_on(KNOWN)
+    assert not notes_on([KNOWN] * 3)
+    assert not notes_on({**dict(reversed(KNOWN.items())), "workclass": "state-GOV"})
+
+
+@pytest.mark.parametrize(
+    ("change", "code", "field", "words"),
+    [
+        ({"native-country": "Atlantis"}, NoteCode.UNKNOWN_CATEGORY, "native-country", "Atlantis"),
+        ({"native-country": "United-Statse"}, NoteCode.UNKNOWN_CATEGORY, "native-country", "mean"),
+        ({"shoe size": 44}, NoteCode.IGNORED, None, "'shoe size'"),
+        ({"age": None}, NoteCode.FILLED, "age", "'age' (1)"),
+        ({"workclass": "?"}, NoteCode.FILLED, "workclass", "'workclass' (1)"),
+        ({"age": 1984}, NoteCode.UNUSUAL, "age", "mean 38.6"),
+        ({"age": "39 years"}, NoteCode.IGNORED, "age", "unit 'years'"),
+        ({"age": "1,039"}, NoteCode.GUESSED, "age", "decimal"),
+    ],
+)
+def test_what_is_not_understood_is_noted(change, code, field, words):
+    notes = [note for note in notes_on({**KNOWN, **change}) if note.code is code]
+    assert [(note.field, note.count) for note in notes] == [(field, 1)]
+    assert words in notes[0].text
+
+
+def test_rows_with_the_same_remark_are_counted():
+    (note,) = notes_on([{**KNOWN, "workclass": name} for name in ("x", "Private", "x", "y")])
+    assert (note.code, note.count) == (NoteCode.UNKNOWN_CATEGORY, 3)
+    assert "known are Private, State-gov" in note.text
+
+
+def test_columns_are_found_under_other_spellings():
+    row = {"AGE": 39, "Work Class": "Private", "Hours per week": 40, "native_country": "Cuba"}
+    assert arrays(tabular().decode_json(row)) == arrays(tabular().decode_json(ROW))
+    units = {**KNOWN, "age (years)": 39}
+    del units["age"]
+    assert [(note.code, note.field) for note in notes_on(units)] == [(NoteCode.GUESSED, "age")]
+
+
+def test_columns_that_are_ambiguous_are_refused():
+    rows = [{"Age": 39, "AGE": 40, "workclass": "x", "hours-per-week": 1, "native-country": "x"}]
+    with pytest.raises(InvalidInputError, match="missing column 'age'"):
+        tabular().prepare(tabular().decode_json(rows))
+
+
+def test_a_name_that_is_close_to_a_missing_one_is_shown():
+    rows = [{**{n: v for n, v in KNOWN.items() if n != "workclass"}, "wrkclass": "Private"}]
+    with pytest.raises(InvalidInputError, match="is 'wrkclass' meant"):
+        tabular().prepare(tabular().decode_json(rows))
+
+
+def test_rows_without_names_say_how_to_send_names():
+    with pytest.raises(InvalidInputError, match=r"no names.*'split'"):
+        tabular().prepare(tabular().decode(b"39,1,40,2\n50,1,13,2\n"))
+
+
+def test_truth_values_are_numbers_where_training_rows_held_0_and_1():
+    columns = [{"name": "flag", "kind": "number", "mean": 0.3, "std": 0.46}]
+    head = TabularPreprocessor(TabularParameters.model_validate({"columns": columns}))
+    samples = head.prepare(head.decode_json([{"flag": True}, {"flag": "False"}, {"flag": None}]))
+    assert [sample["numbers"].tolist() for sample in samples.samples] == [[1], [0], [0]]
+    assert [sample["missing"].tolist() for sample in samples.samples] == [[0], [0], [1]]
+
+
+def test_rows_in_which_every_cell_is_missing_are_noted_as_empty():
+    empty = dict.fromkeys(KNOWN)
+    codes = {note.code: note.count for note in notes_on([KNOWN, empty, empty])}
+    assert codes == {NoteCode.FILLED: 8, NoteCode.EMPTY: 2}
+
+
+def test_no_number_is_unusual_without_statistics():
+    assert not notes_on({**KNOWN, "hours-per-week": 1e12})

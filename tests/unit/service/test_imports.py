@@ -17,7 +17,7 @@ LIBRARIES = frozenset(
     {
         "PIL", "av", "fpsample", "google.protobuf.text_format", "grpc", "imagecodecs", "laspy",
         "ml_dtypes", "onnxruntime", "opentelemetry.sdk", "openvino", "pyarrow", "pydicom",
-        "pypcd4", "rdkit", "scipy", "soundfile", "soxr", "spectral", "tifffile", "tokenizers",
+        "pypcd4", "rdkit", "scipy", "soundfile", "soxr", "tifffile", "tokenizers",
         "torch", "tritonclient.grpc",
     }
 )  # fmt: skip

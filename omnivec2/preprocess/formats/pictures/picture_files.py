@@ -12,14 +12,14 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from omnivec2.errors import InvalidInputError, UndecodableError
+from omnivec2.errors import InvalidInputError, TooLargeError, UndecodableError
 from omnivec2.preprocess.base import Array
 from omnivec2.preprocess.formats.guards.decoding_guard import undecodable
 from omnivec2.preprocess.formats.pictures import raster
 from omnivec2.preprocess.formats.pictures.colour_profile import lab_to_srgb
 from omnivec2.preprocess.formats.pictures.jpeg_repair import completed, read_deep_jpeg
 from omnivec2.preprocess.formats.pictures.png_chunks import PngFile, read_chunks
-from omnivec2.preprocess.formats.pictures.sample_depth import to_uint8
+from omnivec2.preprocess.formats.pictures.sample_depth import to_uint8, upper_bytes
 from omnivec2.preprocess.notes import NoteCode, note
 from omnivec2.spec import Limits
 
@@ -29,9 +29,8 @@ _CONVERTED = frozenset({"1", "P", "CMYK", "YCbCr", "HSV", "RGBX"})
 _WIDE = frozenset({"I", "F"})
 _DEEP_BITS = 16
 _GREY = 0
+_BYTES_PER_PIXEL = {2: 6, 4: 4, 6: 8}  # of 16-bit samples, by a PNG's colour type
 _ALPHA = 4  # the bit of a PNG's colour type
-# ITU-R BT.601 in 16-bit fractions, as Pillow has them.
-_LUMA = np.array([19595, 38470, 7471], dtype=np.uint64)
 
 
 @dataclass(frozen=True)
@@ -78,7 +77,7 @@ def read_picture(
 
         return read_colour_tiff(data, limits)
     if kind == "HEIC":
-        from omnivec2.preprocess.formats.pictures.heif import read_heif
+        from omnivec2.preprocess.formats.pictures.heif.reader import read_heif
 
         return read_heif(data, limits)
     picture = raster.open_picture(data, kind, limits)
@@ -106,13 +105,26 @@ def read_grey_picture(data: bytes, kind: str, limits: Limits) -> Array:
         return _read_grey_jpeg(data, limits)
     if kind != "PNG":
         return raster.read_grey(raster.open_picture(data, kind, limits), kind)
+    return read_grey_png(*open_png(data, limits), limits)
+
+
+def open_png(data: bytes, limits: Limits) -> tuple[PngFile, Image.Image]:
+    """Read the chunks of a PNG beside its pixels, and its header.
+
+    Raises:
+        UndecodableError: the header is damaged.
+        TooLargeError: the declared size is over its limit.
+    """
     file = read_chunks(data)
-    picture = raster.open_picture(file.data, kind, limits)
+    return file, raster.open_picture(file.data, "PNG", limits)
+
+
+def read_grey_png(file: PngFile, picture: Image.Image, limits: Limits) -> Array:
+    """Decode a PNG that :func:`open_png` opened, like :func:`read_grey_picture`."""
     if file.bit_depth != _DEEP_BITS or file.colour_type == _GREY:
-        return raster.read_grey(picture, kind)
-    orientation = raster.orientation_of(picture)
-    colours, _ = _deep_samples(file, picture)
-    return raster.upright_array(_grey(colours), orientation)
+        return raster.upright_array(raster.read_grey(picture, "PNG"), file.orientation)
+    colours, _ = _deep_samples(file, picture, limits)
+    return raster.upright_array(raster.luma(colours), file.orientation)
 
 
 def to_plain_mode(picture: Image.Image, profile: bytes | None = None) -> Image.Image:
@@ -179,33 +191,31 @@ def _read_grey_jpeg(data: bytes, limits: Limits) -> Array:
         return raster.read_grey(raster.open_picture(data, "JPEG", limits), "JPEG")
     except UndecodableError:
         if (deep := read_deep_jpeg(data, limits)) is not None:
-            return _grey(deep[0])
+            return raster.luma(deep[0])
         if (whole := completed(data)) is None:
             raise
     return _read_grey_jpeg(whole, limits)
 
 
 def _read_png(data: bytes, limits: Limits) -> StoredPicture:
-    file = read_chunks(data)
-    picture = raster.open_picture(file.data, "PNG", limits)
-    orientation = raster.orientation_of(picture)
+    file, picture = open_png(data, limits)
     if file.frames > 1:
         _note_frames("PNG")
     if file.bit_depth != _DEEP_BITS:
-        stored = _decoded(picture, "PNG", orientation)
-        return StoredPicture(stored.pixels, stored.size, orientation, file.profile)
-    colours, alpha = _deep_samples(file, picture)
+        stored = _decoded(picture, "PNG", file.orientation)
+        return StoredPicture(stored.pixels, stored.size, file.orientation, file.profile)
+    colours, alpha = _deep_samples(file, picture, limits)
     bits = file.significant_bits
     white = (1 << bits) - 1 if bits and bits < _DEEP_BITS else None
     planes = to_uint8(colours, white)
     if alpha is not None:
         planes = planes if planes.ndim == 3 else np.repeat(planes[..., None], 3, axis=-1)
         planes = np.concatenate([planes, _alpha_to_uint8(alpha, colours)[..., None]], axis=-1)
-    return StoredPicture(Image.fromarray(planes), picture.size, orientation, file.profile)
+    return StoredPicture(Image.fromarray(planes), picture.size, file.orientation, file.profile)
 
 
 def _deep_samples(
-    file: PngFile, picture: Image.Image
+    file: PngFile, picture: Image.Image, limits: Limits
 ) -> tuple[npt.NDArray[np.uint16], npt.NDArray[np.uint16] | None]:
     """Decode a 16-bit PNG to grey or colours, without a cut to 8 bits, and its transparency."""
     if file.colour_type == _GREY:
@@ -213,6 +223,14 @@ def _deep_samples(
         samples = np.asarray(picture).astype(np.uint16)
     else:
         import imagecodecs  # not on loading: most pictures have 8 bits
+
+        declared = picture.width * picture.height * _BYTES_PER_PIXEL[file.colour_type]
+        if declared > limits.decoded_bytes:
+            raise TooLargeError(
+                f"the PNG declares {declared:,} bytes of pixels; the limit (decoded_bytes) is "
+                f"{limits.decoded_bytes:,}",
+                field="inputs",
+            )
 
         with undecodable("PNG"):
             samples = imagecodecs.png_decode(file.data)
@@ -235,11 +253,4 @@ def _alpha_to_uint8(alpha: npt.NDArray[np.uint16], colours: Array) -> npt.NDArra
     peak = int(alpha.max())
     if peak and peak.bit_length() <= max(int(colours.max()).bit_length(), 8) < _DEEP_BITS:
         return raster.scale_to_uint8(alpha, 0, peak)
-    return (alpha >> 8).astype(np.uint8)
-
-
-def _grey(samples: Array) -> Array:
-    if samples.ndim == 2:
-        return samples
-    weighed = samples.astype(np.uint64) @ _LUMA
-    return ((weighed + 0x8000) >> 16).astype(samples.dtype)
+    return upper_bytes(alpha)

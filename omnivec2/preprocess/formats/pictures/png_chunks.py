@@ -12,7 +12,10 @@ import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from PIL import Image
+
 from omnivec2.errors import TooLargeError
+from omnivec2.preprocess.formats.pictures import raster
 from omnivec2.preprocess.formats.pictures.colour_profile import MAX_PROFILE_BYTES
 from omnivec2.preprocess.notes import NoteCode, note
 
@@ -24,15 +27,9 @@ _FRAME_BYTES = 12  # length, name and checksum of a chunk
 _HEAD = struct.Struct(">I4s")
 _HEADER = struct.Struct(">8xBB")  # after width and height: bit depth and colour type
 _ANCILLARY = 0x20  # the case of the first letter of a chunk's name
-_NEEDED = frozenset({b"tRNS", b"eXIf"})
 _TEXTS = frozenset({b"tEXt", b"zTXt", b"iTXt"})
-# The texts in which Pillow finds an orientation.
-_ORIENTATION_TEXTS = (
-    b"XML:com.adobe.xmp\0",
-    b"Raw profile type exif\0",
-    b"Raw profile type APP1\0",
-)
-_MAX_TEXT_BYTES = 1000  # compressed at best by a thousand, it stays under Pillow's limit
+_ORIENTATION_TEXTS = (b"XML:com.adobe.xmp\0", b"Raw profile type exif\0")
+_MAX_TEXT_BYTES = 2**18
 _SRGB_GAMMA, _GAMMA_TOLERANCE, _GAMMA_BYTES = 45455, 2500, 4  # gAMA holds 100,000 x gamma
 _GREY, _COLOUR = 0, 2
 
@@ -49,6 +46,7 @@ class PngFile:
         transparent: The sample values that mean "transparent" in grey or RGB, or None.
         profile: The ICC profile, or None.
         frames: The number of frames that an animation declares, else 1.
+        orientation: The EXIF orientation, 1 to 8.
     """
 
     data: bytes
@@ -58,6 +56,7 @@ class PngFile:
     transparent: tuple[int, ...] | None = None
     profile: bytes | None = None
     frames: int = 1
+    orientation: int = 1
 
 
 def read_chunks(data: bytes) -> PngFile:
@@ -70,6 +69,7 @@ def read_chunks(data: bytes) -> PngFile:
     kept: list[bytes] = []
     damaged: list[str] = []
     stated: dict[bytes, bytes] = {}
+    texts: dict[str, str] = {}
     kept_to = 0
     for at, end, name in _chunks(data):
         if name != b"IHDR" and not name[0] & _ANCILLARY:
@@ -78,7 +78,9 @@ def read_chunks(data: bytes) -> PngFile:
         whole = zlib.crc32(body, zlib.crc32(name)) == int.from_bytes(data[end - 4 : end])
         if whole and name not in _TEXTS:
             stated.setdefault(name, body)
-        if name != b"IHDR" and (not whole or _is_needless(name, body)):
+        elif whole and body.startswith(_ORIENTATION_TEXTS):
+            texts.setdefault(body.partition(b"\0")[0].decode(), _text(name, body))
+        if name != b"IHDR" and (not whole or name != b"tRNS" or not body):
             kept.append(data[kept_to:at])
             kept_to = end
             if not whole:
@@ -93,6 +95,8 @@ def read_chunks(data: bytes) -> PngFile:
             count=len(damaged),
         )
     _interpret(stated, file)
+    if b"eXIf" in stated or texts:
+        file.orientation = _orientation(stated.get(b"eXIf"), texts)
     return file
 
 
@@ -108,14 +112,6 @@ def _chunks(data: bytes) -> Iterator[tuple[int, int, bytes]]:
             return
         yield at, end, name
     raise TooLargeError(f"the PNG has more than {MAX_CHUNKS:,} chunks", field="inputs")
-
-
-def _is_needless(name: bytes, body: bytes) -> bool:
-    """Whether a chunk says nothing about the pixels, or only what is read here."""
-    if name not in _TEXTS:
-        return name not in _NEEDED or (name == b"tRNS" and not body)
-    # Pillow finds orientations in some texts; a short one cannot unpack to much.
-    return not body.startswith(_ORIENTATION_TEXTS) or len(body) > _MAX_TEXT_BYTES
 
 
 def _interpret(stated: dict[bytes, bytes], file: PngFile) -> None:
@@ -139,6 +135,31 @@ def _interpret(stated: dict[bytes, bytes], file: PngFile) -> None:
                 "applied; save it in sRGB",
                 field="gAMA",
             )
+
+
+def _text(name: bytes, body: bytes) -> str:
+    """Return the text of a chunk, as far as it is no longer than a bound; empty if damaged."""
+    rest = body.partition(b"\0")[2]
+    packed = name == b"zTXt"
+    if name == b"iTXt":
+        packed = rest[:1] == b"\1"
+        rest = rest[2:].partition(b"\0")[2].partition(b"\0")[2]
+    elif packed:
+        rest = rest[1:]
+    try:
+        rest = zlib.decompressobj().decompress(rest, _MAX_TEXT_BYTES) if packed else rest
+    except zlib.error:
+        return ""
+    return rest[:_MAX_TEXT_BYTES].decode("utf-8", errors="replace")
+
+
+def _orientation(exif: bytes | None, texts: dict[str, str]) -> int:
+    """Let Pillow find the orientation in the places where programs write it."""
+    bearer = Image.new("1", (1, 1))
+    bearer.info.update(texts)
+    if exif is not None:
+        bearer.info["exif"] = exif
+    return raster.orientation_of(bearer)
 
 
 def _unpack_profile(body: bytes) -> bytes | None:

@@ -61,6 +61,8 @@ _TRANSPOSES = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
+# ITU-R BT.601 in 16-bit fractions, as Pillow has them.
+_LUMA = np.array([19595, 38470, 7471], dtype=np.uint64)
 _TABLE_DTYPES = (np.dtype(np.uint8), np.dtype(np.uint16))
 _SWAPPED_SIDES = frozenset({5, 6, 7, 8})
 # After the sides are swapped, where they are.
@@ -213,6 +215,14 @@ def resize(picture: Image.Image, size: tuple[int, int], how: ResizeMode) -> Imag
     if picture.size == size:
         return picture
     return picture.resize(size, Image.Resampling.BICUBIC, box=box, reducing_gap=2.0)
+
+
+def luma(samples: Array) -> Array:
+    """Return the grey values (height, width) of integers (height, width[, 3]), of their type."""
+    if samples.ndim == 2:
+        return samples
+    weighed = samples.astype(np.uint64) @ _LUMA
+    return ((weighed + 0x8000) >> 16).astype(samples.dtype)
 
 
 def read_grey(picture: Image.Image, kind: str) -> Array:

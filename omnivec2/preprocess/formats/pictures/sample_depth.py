@@ -6,6 +6,8 @@ floating point samples have no natural white at all. Everything that is conclude
 
 from __future__ import annotations
 
+import sys
+
 import numpy as np
 import numpy.typing as npt
 
@@ -53,6 +55,13 @@ def to_uint8(values: Array, white: int | None = None) -> npt.NDArray[np.uint8]:
     return stretch_to_uint8(values)
 
 
+def upper_bytes(values: npt.NDArray[np.uint16]) -> npt.NDArray[np.uint8]:
+    """Return the upper bytes of 16-bit values, without a copy of them in between."""
+    upper = 1 if sys.byteorder == "little" else 0
+    both = np.ascontiguousarray(values, dtype=np.uint16).view(np.uint8)
+    return np.ascontiguousarray(both.reshape(*values.shape, 2)[..., upper])
+
+
 def significant_bits(values: npt.NDArray[np.uint16]) -> int:
     """Return how many of 16 bits are used, as one of the usual depths; 16 if more than 14."""
     peak = int(values.max(initial=0))
@@ -66,7 +75,7 @@ def _uint16(values: npt.NDArray[np.uint16], white: int | None) -> npt.NDArray[np
         return scale_to_uint8(values, 0, white)
     bits = significant_bits(values)
     if bits == _FULL_BITS:
-        return (values >> 8).astype(np.uint8)
+        return upper_bytes(values)
     note(
         NoteCode.GUESSED,
         f"the values of this 16-bit picture use {bits} bits (up to {values.max()}); "

@@ -10,6 +10,7 @@ import tifffile
 from omnivec2.errors import InvalidInputError, TooLargeError, UndecodableError
 from omnivec2.preprocess.base import Array
 from omnivec2.preprocess.formats.guards.decoding_guard import check_frames, undecodable
+from omnivec2.preprocess.formats.pictures.tiff_samples import choose_page
 from omnivec2.preprocess.formats.pictures.tiff_segments import check_page, check_tags
 from omnivec2.spec import Limits
 
@@ -23,7 +24,7 @@ def read_tiff(data: bytes, limits: Limits, *, first_only: bool = False) -> Array
         data: The file.
         limits: The head's limits; what the headers declare is compared with ``pixels`` per
             page, ``frames`` and ``decoded_bytes`` before any page is decoded.
-        first_only: Whether to read the first page only.
+        first_only: Whether to read one page only, the first that is no thumbnail and no mask.
 
     Returns:
         An array (pages, height, width) of the file's own type.
@@ -35,7 +36,7 @@ def read_tiff(data: bytes, limits: Limits, *, first_only: bool = False) -> Array
     """
     check_tags(data)
     with undecodable("TIFF", tifffile.TiffFileError), tifffile.TiffFile(io.BytesIO(data)) as file:
-        pages = _pages(file, 1 if first_only else limits.frames)
+        pages = [choose_page(file)[0]] if first_only else _pages(file, limits.frames)
         if not pages:
             raise UndecodableError("the TIFF has no page that can be read", field="inputs")
         check_frames(len(pages), limits, "TIFF")

@@ -16,6 +16,7 @@ import tifffile
 from omnivec2.errors import InvalidInputError, TooLargeError, UndecodableError
 from omnivec2.preprocess.formats.guards.decoding_guard import check_pixels
 from omnivec2.preprocess.formats.pictures.codestream import check_scans, declared_size
+from omnivec2.preprocess.notes import NoteCode, note
 from omnivec2.spec import Limits
 
 MAX_TAGS = 512
@@ -86,6 +87,12 @@ def check_page(page: tifffile.TiffPage, data: bytes, limits: Limits) -> None:
     ends = (a + b for a, b in zip(page.dataoffsets, page.databytecounts, strict=True))
     if not page.dataoffsets or max(ends) > len(data):
         raise UndecodableError("the TIFF is truncated: pixels lie beyond its end", field="inputs")
+    if 0 in page.databytecounts:
+        note(
+            NoteCode.FILLED,
+            "strips or tiles of the TIFF are empty; their pixels were taken as 0",
+            count=page.databytecounts.count(0),
+        )
     if page.compression not in _BYTE_CODINGS:
         _check_codestreams(page, data)
 

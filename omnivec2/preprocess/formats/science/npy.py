@@ -22,12 +22,13 @@ _HEADER_READERS = {
 _HEADER_ERRORS = (ValueError, TypeError, SyntaxError, KeyError, tokenize.TokenError, Warning)
 
 
-def read_npy(data: bytes, decoded_bytes: int) -> Array:
+def read_npy(data: bytes, decoded_bytes: int, *, records: bool = False) -> Array:
     """Read an array of plain numbers.
 
     Args:
         data: The file.
         decoded_bytes: The size of the largest array to accept, in bytes.
+        records: Whether arrays of records with named fields are accepted too.
 
     Returns:
         A read-only view of ``data`` in the shape and dtype that the file declares.
@@ -38,14 +39,10 @@ def read_npy(data: bytes, decoded_bytes: int) -> Array:
         InvalidInputError: the array does not hold real numbers.
     """
     stream = io.BytesIO(data)
-    try:
-        version = npy_format.read_magic(stream)
-        shape, fortran, dtype = _HEADER_READERS[version](stream)
-    except _HEADER_ERRORS as error:
-        raise UndecodableError("expected a NumPy .npy file with a readable header") from error
+    shape, fortran, dtype = read_header(stream)
     if dtype.hasobject:
         raise UndecodableError("pickled Python objects in .npy files are refused; save numbers")
-    if dtype.kind not in "iuf":
+    if dtype.kind not in "iuf" and not (records and dtype.names):
         raise InvalidInputError(f"expected an array of real numbers, got dtype {dtype}")
     if any(size < 0 for size in shape):
         raise UndecodableError(f"a .npy file cannot have the shape {shape}")
@@ -60,3 +57,19 @@ def read_npy(data: bytes, decoded_bytes: int) -> Array:
         )
     flat = np.frombuffer(data, dtype=dtype, count=math.prod(shape), offset=start)
     return flat.reshape(shape, order="F" if fortran else "C")
+
+
+def read_header(stream: io.BytesIO) -> tuple[tuple[int, ...], bool, np.dtype[np.generic]]:
+    """Return the shape, whether the order is Fortran's, and the type that a header declares.
+
+    Args:
+        stream: The file, at its beginning; it is left behind the header.
+
+    Raises:
+        UndecodableError: it is not the header of a ``.npy`` file.
+    """
+    try:
+        version = npy_format.read_magic(stream)
+        return _HEADER_READERS[version](stream)
+    except _HEADER_ERRORS as error:
+        raise UndecodableError("expected a NumPy .npy file with a readable header") from error

@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from difflib import get_close_matches
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from omnivec2.errors import InvalidInputError
 from omnivec2.preprocess.base import Array, json_type
+from omnivec2.preprocess.formats.tables.values import number_text
+from omnivec2.preprocess.formats.tables.values.number_columns import NumberTexts, read_numbers
+from omnivec2.preprocess.formats.tables.values.number_text import Decimal, plain_number
+from omnivec2.preprocess.notes import NoteCode, note
 
-FloatColumn = npt.NDArray[np.float64]
-
-MISSING_TEXTS = frozenset({"", "?", "na", "n/a", "nan", "null", "none"})
-"""The spellings of a missing value in text, in lower case."""
+FloatColumn = number_text.FloatColumn
+MISSING_TEXTS = number_text.MISSING_TEXTS
 
 LARGEST_NUMBER = 1e15
 """The largest magnitude accepted: its square still fits float32, which graphs compute in."""
@@ -33,12 +35,20 @@ class Frame:
         text_numbers: Whether text may spell a number, as in CSV.
         origin: The index of each row in the source, an int array (rows,), for messages;
             None if the rows are those of the source.
+        decimal: The decimal mark of numbers that are text, if it is stated.
+        decimal_guess: The mark that is assumed where such numbers can be read both ways.
+        units: The column -> unit of a row of units below the names.
+        twice: The names of several columns with different values, which are left out.
     """
 
     columns: Mapping[str, Array]
     named: bool = True
     text_numbers: bool = True
     origin: Array | None = None
+    decimal: Decimal | None = None
+    decimal_guess: Decimal = "."
+    units: Mapping[str, str] = field(default_factory=dict)
+    twice: frozenset[str] = frozenset()
 
     @classmethod
     def of(cls, columns: Mapping[str, Sequence[Any] | Array]) -> Frame:
@@ -67,13 +77,26 @@ class Frame:
     def require(self, names: Sequence[str]) -> None:
         """Raise ``InvalidInputError`` if a column is missing; others may be present."""
         missing = [name for name in names if name not in self.columns]
+        for name in missing:
+            if name in self.twice:
+                raise InvalidInputError(
+                    f"two columns are named {name!r} and hold different values",
+                    field=f"inputs.{name}",
+                )
         if missing:
-            there = ", ".join(map(repr, list(self.columns)[:50])) if self.named else "no names"
+            close = [c for m in missing for c in get_close_matches(m, list(self.columns), 1, 0.75)]
+            hint = f"; is {close[0]!r} meant?" if close and self.named else ""
             raise InvalidInputError(
                 f"missing column{'s' * (len(missing) > 1)} {', '.join(map(repr, missing))}; "
-                f"the table has {there}",
+                f"the table has {self._names_there(len(missing) == len(names))}{hint}",
                 field=f"inputs.{missing[0]}",
             )
+
+    def _names_there(self, nothing_fits: bool) -> str:
+        if not self.named:
+            return "no names: send a header line, a list of row objects, or pandas' orient 'split'"
+        there = ", ".join(map(repr, list(self.columns)[:50]))
+        return there + "; does it lack a header line?" * nothing_fits
 
     def numbers(self, name: str) -> FloatColumn:
         """Read a column as float64, NaN where missing.
@@ -85,9 +108,7 @@ class Frame:
         if column.dtype == np.float64:
             values = np.asarray(column, np.float64)
         elif column.dtype == object:
-            plain = _plain_numbers(column) if self.text_numbers else None
-            cells = (self._number(cell, name, row) for row, cell in enumerate(column))
-            values = np.fromiter(cells, np.float64, len(column)) if plain is None else plain
+            values = self._numbers_of_objects(column, name)
         else:
             raise InvalidInputError(
                 f"column {name!r} holds dates; expected numbers", field=f"inputs.{name}"
@@ -98,6 +119,35 @@ class Frame:
             row = int(wrong.argmax())
             raise self._bad_cell(name, row, repr(float(values[row])))
         return values
+
+    def _numbers_of_objects(self, column: Array, name: str) -> FloatColumn:
+        if not self.text_numbers:
+            cells = (self._number(cell, name, row) for row, cell in enumerate(column))
+            return np.fromiter(cells, np.float64, len(column))
+        plain = self._plain_numbers(column)
+        if plain is not None:
+            return plain
+        found = read_numbers(column.tolist(), self.decimal, self.decimal_guess)
+        if found.wrong is not None:
+            cell = column[found.wrong]
+            text = cell if isinstance(cell, str) else repr(cell)
+            is_comma = "," in text and not found.reason
+            hint = "a decimal comma or thousands separator stands where it fits no number"
+            reason = f"; {found.reason or hint}" if found.reason or is_comma else ""
+            raise self._bad_cell(name, found.wrong, _quote(cell) + reason)
+        _note_form(name, found)
+        return found.values
+
+    def _plain_numbers(self, column: Array) -> FloatColumn | None:
+        """Convert all cells at once if each is text that spells a number, else return None."""
+        if set(map(type, column)) != {str} or any("_" in cell for cell in column):
+            return None
+        if "," in (self.decimal, self.decimal_guess) and any("." in cell for cell in column):
+            return None
+        try:
+            return column.astype(np.float64)
+        except ValueError:
+            return None
 
     def texts(self, name: str) -> list[str | None]:
         """Read a column as stripped text, None where missing or empty."""
@@ -110,16 +160,20 @@ class Frame:
             return column.dtype == np.float64
         seen = False
         for cell in column:
-            number = _parse_number(cell) if self.text_numbers or not isinstance(cell, str) else None
+            number = plain_number(cell) if self.text_numbers or not isinstance(cell, str) else None
             if number is not None and not math.isnan(number):
                 return True
             seen = seen or number is None
-        return not seen
+        if not seen or not self.text_numbers:
+            return not seen
+        return read_numbers(column.tolist(), self.decimal, self.decimal_guess).wrong is None
 
     def _number(self, cell: Any, name: str, row: int) -> float:
         if isinstance(cell, str) and not self.text_numbers:
+            if cell.strip().lower() in MISSING_TEXTS:
+                return math.nan
             raise self._bad_cell(name, row, f"the string {_quote(cell)}")
-        number = _parse_number(cell)
+        number = plain_number(cell)
         if number is None:
             raise self._bad_cell(name, row, _quote(cell))
         return number
@@ -172,16 +226,6 @@ def column_from_json(values: Sequence[Any], name: str) -> Array:
     return column
 
 
-def _plain_numbers(column: Array) -> FloatColumn | None:
-    """Convert all cells at once if each is text that spells a number, else return None."""
-    if set(map(type, column)) != {str} or any("_" in cell for cell in column):
-        return None
-    try:
-        return column.astype(np.float64)
-    except ValueError:
-        return None
-
-
 def _finite(number: int | float) -> bool:
     try:
         return math.isfinite(number)
@@ -189,22 +233,22 @@ def _finite(number: int | float) -> bool:
         return False
 
 
-def _parse_number(cell: Any) -> float | None:
-    """Parse the number in a cell: NaN if missing, None if it is something else."""
-    if cell is None:
-        return math.nan
-    if isinstance(cell, str):
-        text = cell.strip()
-        if text.lower() in MISSING_TEXTS:
-            return math.nan
-        # float() accepts Python's digit groups (1_000), which no table uses.
-        if "_" in text:
-            return None
-        try:
-            return float(text)
-        except ValueError:
-            return None
-    return None if isinstance(cell, bool) else float(cell)
+def _note_form(name: str, found: NumberTexts) -> None:
+    if found.unit:
+        note(
+            NoteCode.IGNORED,
+            f"column {name!r}: the unit {found.unit!r} beside its numbers was left out; they are "
+            "read as they stand",
+            field=name,
+        )
+    if found.guessed is not None:
+        other, kind = (",", "comma") if found.guessed == "." else (".", "point")
+        note(
+            NoteCode.GUESSED,
+            f"column {name!r}: its numbers can be read in two ways; {other!r} was taken as a "
+            f"thousands separator, not as a decimal {kind}; the parameter 'decimal' states it",
+            field=name,
+        )
 
 
 def _text(cell: Any) -> str | None:

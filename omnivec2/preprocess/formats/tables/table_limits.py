@@ -4,13 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from omnivec2.errors import InvalidInputError, TooLargeError
+import numpy as np
+
+from omnivec2.errors import TooLargeError
 from omnivec2.preprocess.base import Array
 from omnivec2.preprocess.formats.tables.frame import Frame
+from omnivec2.preprocess.formats.tables.time_axis import is_time_text
+from omnivec2.preprocess.notes import NoteCode, note
 from omnivec2.spec import Limits
 
-INDEX_NAMES = frozenset({"", "Unnamed: 0", "__index_level_0__"})
-"""The names that a data frame's index column has in a file; the column is left out."""
+INDEX_NAMES = frozenset({"", "Unnamed: 0"})
+"""The names that a data frame's index has as the first column of a file."""
+
+_INDEX_LEVEL = "__index_level_"
+"""The start of its name in Parquet, where it may be any column."""
 
 
 def make_frame(
@@ -18,18 +25,49 @@ def make_frame(
 ) -> Frame:
     """Build a frame from a reader's columns; those without a name are named by position.
 
-    Raises:
-        InvalidInputError: two columns have the same name.
+    A data frame's row numbers are left out; its index of times is kept. Of columns with the same
+    name and values one is kept; if their values differ, none is, and asking for it is an error.
     """
     kept: dict[str, Array] = {}
+    twice: set[str] = set()
     for index, (name, column) in enumerate(zip(names, columns, strict=True)):
-        if named and index == 0 and name in INDEX_NAMES and len(columns) > 1:
+        if named and len(columns) > 1 and _is_index(name, index) and not _holds_times(column):
             continue
         key = name or f"column {index + 1}"
-        if key in kept:
-            raise InvalidInputError(f"two columns are named {key!r}", field=f"inputs.{key}")
-        kept[key] = column
-    return Frame(kept, named=named, text_numbers=text_numbers)
+        if key in kept and not _are_equal(kept[key], column):
+            twice.add(key)
+        else:
+            kept.setdefault(key, column)
+    for name in twice:
+        del kept[name]
+        note(
+            NoteCode.IGNORED,
+            f"several columns are named {name!r} and hold different values; none was used",
+            field=name,
+        )
+    return Frame(kept, named=named, text_numbers=text_numbers, twice=frozenset(twice))
+
+
+def _is_index(name: str, position: int) -> bool:
+    return (position == 0 and name in INDEX_NAMES) or name.startswith(_INDEX_LEVEL)
+
+
+def _holds_times(column: Array) -> bool:
+    """Whether an index is one of times; a time series cannot do without it."""
+    if column.dtype.kind == "M":
+        return True
+    is_text = column.dtype == object and len(column) > 0
+    return is_text and is_time_text(column[0]) and is_time_text(column[-1])
+
+
+def _are_equal(first: Array, second: Array) -> bool:
+    if first.dtype != second.dtype:
+        return False
+    return bool(((first == second) | (_is_nan(first) & _is_nan(second))).all())
+
+
+def _is_nan(column: Array) -> Array:
+    return np.array([cell != cell for cell in column.tolist()], bool)  # noqa: PLR0124
 
 
 def check_columns(count: int, limits: Limits) -> None:

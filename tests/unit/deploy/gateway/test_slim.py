@@ -36,7 +36,7 @@ REMOVED = (
     "pyarrow/libarrow_python.so.2600.1.0",
     "rdkit/Chem/Draw/rdMolDraw2D.so",
     "rdkit/Contrib/LEF/ClusterFps.py",
-    "spectral/_cython.pxd",
+    "numpy/random/_common.pxd",
 )
 LOADABLE = """
   Type           Offset   VirtAddr           PhysAddr           FileSiz  MemSiz   Flg Align

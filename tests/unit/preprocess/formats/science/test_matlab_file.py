@@ -109,3 +109,93 @@ def test_a_file_may_not_unpack_to_more_than_the_limit():
     assert len(MatlabFile(data, 70_000).variables) == 2
     with pytest.raises(TooLargeError, match="more than 60,000 bytes"):
         MatlabFile(data, 60_000)
+
+
+def one_matrix(*parts: bytes) -> bytes:
+    """A file of one matrix element of any parts."""
+    return b"MATLAB 5.0 MAT-file".ljust(124) + b"\0\x01IM" + element(14, b"".join(parts))
+
+
+FLAGS = struct.pack("<II", 6, 0)
+SIZES = struct.pack("<2i", 1, 3)
+VALUES = element(9, bytes(24))
+
+
+@pytest.mark.parametrize("wrong", [0, 1, 3, 7, 9, 14, 15, 16, 99, 255])
+def test_an_element_of_a_wrong_type_is_refused_before_it_is_read(wrong):
+    for tags in {(wrong, 5, 1), (6, wrong, 1), (6, 5, wrong)} - {(6, 5, 1)}:
+        head = [element(tag, data) for tag, data in zip(tags, (FLAGS, SIZES, b"x"), strict=True)]
+        with pytest.raises(UndecodableError, match="damaged"):
+            MatlabFile(one_matrix(*head, VALUES), LIMIT)
+
+
+@pytest.mark.parametrize("tag", [*range(20), 255, 2**16 - 1])
+@pytest.mark.parametrize("flags", [6, 8, 10, 15])
+def test_values_of_any_type_tag_are_read_as_such_or_refused(tag, flags):
+    file = MatlabFile(matrix(element(tag, bytes(24)), flags=flags), LIMIT)
+    if tag in ((9, 12, 13) if flags == 6 else (12, 13)):  # those of eight bytes each
+        assert file.read(file.variables[0]).shape == (1, 3)
+    else:
+        with pytest.raises(UndecodableError):
+            file.read(file.variables[0])
+
+
+def test_integers_are_not_stored_as_floats():
+    file = MatlabFile(matrix(element(7, bytes(12)), flags=10), LIMIT)
+    with pytest.raises(UndecodableError, match="unknown type"):
+        file.read(file.variables[0])
+
+
+@pytest.mark.parametrize("depth", [1, 100, 20_000])
+def test_cells_inside_cells_are_listed_and_never_followed(depth):
+    inner = element(6, FLAGS) + element(5, SIZES) + element(1, b"x") + VALUES
+    flags, sizes = struct.pack("<II", 1, 0), struct.pack("<2i", 1, 1)
+    head = element(6, flags) + element(5, sizes) + element(1, b"c")
+    lengths = [len(inner) + (8 + len(head)) * level for level in reversed(range(depth))]
+    nested = b"".join(head + struct.pack("<II", 14, length) for length in lengths)
+    file = MatlabFile(one_matrix(nested, inner), LIMIT)
+    assert [(v.kind, v.is_numeric) for v in file.variables] == [("cell", False)]
+    with pytest.raises(InvalidInputError, match="real numbers in variable c"):
+        file.read(file.variables[0])
+
+
+def test_two_variables_of_one_name_are_refused():
+    again = matrix(VALUES)[128:]
+    with pytest.raises(InvalidInputError, match="several variables named x"):
+        MatlabFile(matrix(VALUES) + again, LIMIT)
+
+
+def test_functions_and_objects_are_listed():
+    for number, parts in ((16, ()), (17, (element(1, b"table"), element(1, b"MCOS")))):
+        flags = element(6, struct.pack("<II", number, 0))
+        data = one_matrix(flags, *parts) + matrix(VALUES)[128:]
+        kinds = [(v.name, v.kind) for v in MatlabFile(data, LIMIT).variables]
+        assert kinds[0] == (("", "function") if number == 16 else ("table", "opaque"))
+        assert kinds[1] == ("x", "double")
+
+
+def test_a_thousand_variables_are_too_many():
+    one = matrix(VALUES, name=b"")[128:]
+    with pytest.raises(TooLargeError, match="more than 1,000 variables"):
+        MatlabFile(matrix(VALUES) + one * 1000, LIMIT)
+
+
+@pytest.mark.parametrize("mark", [b"II", b"\0\0", b"MM"])
+def test_the_mark_of_the_byte_order_must_be_right(mark):
+    data = matrix(VALUES)
+    with pytest.raises(UndecodableError, match="byte order"):
+        MatlabFile(data[:126] + mark + data[128:], LIMIT)
+
+
+@pytest.mark.parametrize("compressed", [False, True])
+def test_a_single_wrong_byte_is_refused_or_read_and_never_more(compressed):
+    data = mat(cube=np.arange(24.0).reshape(2, 3, 4), text="ab", compressed=compressed)
+    for place in range(124, min(len(data), 400)):
+        for value in (0, 8, 14, 255):
+            damaged = data[:place] + bytes([value]) + data[place + 1 :]
+            try:
+                file = MatlabFile(damaged, LIMIT)
+                for variable in file.variables:
+                    file.read(variable)
+            except (UndecodableError, InvalidInputError, TooLargeError):
+                continue

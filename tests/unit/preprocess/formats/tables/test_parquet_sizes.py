@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import io
+import time
 
 import numpy as np
 import pyarrow as pa
@@ -9,7 +10,7 @@ from pyarrow import parquet
 
 from omnivec2.errors import TooLargeError, UndecodableError
 from omnivec2.preprocess.formats.tables.parquet_reader import read_parquet
-from omnivec2.preprocess.formats.tables.parquet_sizes import declared_sizes
+from omnivec2.preprocess.formats.tables.parquet_sizes import MAX_CHUNKS, declared_sizes
 from omnivec2.spec import Limits
 
 
@@ -135,3 +136,86 @@ def test_a_footer_of_very_many_values_is_undecodable(monkeypatch):
     monkeypatch.setattr("omnivec2.preprocess.formats.tables.parquet_sizes.MAX_FIELDS", 10)
     with pytest.raises(UndecodableError):
         declared_sizes(footer(b"\x15\2" * 20 + b"\0"))
+
+
+def file_of_chunks(content: bytes, chunks: list[tuple[int, int]]) -> bytes:
+    """A file of some bytes and a footer of columns that claim them: start and size of each."""
+    columns = b"".join(
+        b"\x3c" + b"\x39\x18\x01a" + b"\x46" + varint(size) + b"\x26" + varint(start) + b"\0\0"
+        for start, size in chunks
+    )
+    count = (
+        b"\x19\xfc" + length(len(chunks))
+        if len(chunks) > 14
+        else bytes([0x19, len(chunks) * 16 + 12])
+    )
+    group = count + columns + b"\0"
+    footer = b"\x49\x1c" + group + b"\0"
+    return b"PAR1" + content + footer + len(footer).to_bytes(4, "little") + b"PAR1"
+
+
+def length(number: int) -> bytes:
+    """The length of a list as Thrift spells it."""
+    return bytes([number & 0x7F | 0x80, number >> 7]) if number > 0x7F else bytes([number])
+
+
+PAGE = b"\x15\0\x15\0\x15\0\0"
+"""The header of an empty page."""
+
+
+def test_column_chunks_of_their_own_bytes_are_walked():
+    assert declared_sizes(file_of_chunks(PAGE * 3, [(4, 7), (11, 14)])).values == 0
+
+
+@pytest.mark.parametrize(
+    "chunks", [[(4, 7), (4, 7)], [(4, 14), (11, 7)], [(0, 7)], [(4, 1_000)], [(4, 7)] * 400]
+)
+def test_column_chunks_that_overlap_each_other_or_the_footer_are_damage(chunks):
+    with pytest.raises(UndecodableError):
+        declared_sizes(file_of_chunks(PAGE * 3, chunks))
+
+
+def test_a_page_header_must_end_within_its_chunk():
+    with pytest.raises(UndecodableError):
+        declared_sizes(file_of_chunks(PAGE * 3, [(4, 5)]))
+
+
+@pytest.mark.parametrize("value", [b"\x11", b"\x12", b"\x15\0"])
+def test_a_struct_of_millions_of_fields_is_refused_at_once(value):
+    content = value * 1_000_000 + b"\0"
+    started = time.perf_counter()
+    with pytest.raises(UndecodableError):
+        declared_sizes(file_of_chunks(content, [(4, len(content))]))
+    with pytest.raises(UndecodableError):
+        declared_sizes(footer(content))
+    assert time.perf_counter() - started < 1
+
+
+@pytest.mark.parametrize("kind", [0x11, 0x12, 0x15, 0x1C])
+def test_a_list_of_millions_of_values_is_refused_soon(kind):
+    content = b"\x19" + bytes([kind | 0xF0]) + b"\x80\x89\x7a" + b"\0" * 2_000_000
+    started = time.perf_counter()
+    with pytest.raises(UndecodableError):
+        declared_sizes(footer(content))
+    assert time.perf_counter() - started < 5
+
+
+def test_too_many_column_chunks_are_refused():
+    with pytest.raises(TooLargeError, match="column chunks"):
+        declared_sizes(file_of_chunks(b"", [(4, 0)] * (MAX_CHUNKS + 1)))
+
+
+def test_values_that_the_footer_claims_are_compared_before_pages_are_walked():
+    data = written({"a": np.zeros(1_000)})
+    assert declared_sizes(data, 1_000).values == 1_000
+    with pytest.raises(TooLargeError, match="when decoded"):
+        declared_sizes(data, 999)
+
+
+def test_columns_of_lists_are_counted_where_they_are_read():
+    data = written({"a": [[1.5] * 50_000] * 20})
+    assert declared_sizes(data).values == 0
+    assert declared_sizes(data, nested=True).values == 1_000_000
+    limits = Limits(rows=100, columns=10, decoded_bytes=2**20)
+    with pytest.raises(TooLargeError, match="when decoded"):
+        read_parquet(data, limits, lists=True)

@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from omnivec2.errors import InvalidInputError, TooLargeError
+from omnivec2.errors import TooLargeError
 from omnivec2.preprocess.formats.tables.table_limits import check_columns, check_rows, make_frame
 from omnivec2.spec import Limits
 
@@ -19,8 +19,13 @@ def test_the_index_column_of_a_data_frame_is_left_out(index):
 def test_columns_without_a_name_are_named_by_position():
     frame = make_frame(["a", "", "b"], [ONE, ONE, ONE], named=True)
     assert list(frame.columns) == ["a", "column 2", "b"]
-    with pytest.raises(InvalidInputError, match="two columns are named 'a'"):
-        make_frame(["a", "a"], [ONE, ONE], named=True)
+
+
+def test_of_equal_columns_with_one_name_one_is_kept_and_of_different_ones_none():
+    assert list(make_frame(["a", "a"], [ONE, ONE.copy()], named=True).columns) == ["a"]
+    frame = make_frame(["a", "a", "b"], [ONE, ONE + 1, ONE], named=True)
+    assert list(frame.columns) == ["b"]
+    assert frame.twice == {"a"}
 
 
 def test_limits_are_inclusive_and_none_means_any_number():

@@ -1,0 +1,1 @@
+"""Pictures whose pixels are measurements: units, tags, and marks of missing values."""

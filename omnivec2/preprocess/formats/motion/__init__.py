@@ -1,0 +1,1 @@
+"""Recordings of motion sensors: names of channels, units, time stamps."""

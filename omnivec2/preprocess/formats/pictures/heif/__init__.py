@@ -1,0 +1,1 @@
+"""HEIC pictures, as phones take them."""

@@ -1,0 +1,1 @@
+"""Time series in tables and JSON: ids, times, gaps, scale."""

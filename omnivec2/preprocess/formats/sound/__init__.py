@@ -1,0 +1,1 @@
+"""Sound recordings: their readers, arrays of samples, levels and channels."""

@@ -1,0 +1,52 @@
+"""The content types of sound, and the names of their containers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+SOUND_TYPES: Mapping[str, str] = {
+    "audio/wav": "WAV",
+    "audio/x-wav": "WAV",
+    "audio/x-pn-wav": "WAV",
+    "audio/wave": "WAV",
+    "audio/vnd.wave": "WAV",
+    "audio/flac": "FLAC",
+    "audio/x-flac": "FLAC",
+    "audio/ogg": "OGG",
+    "application/ogg": "OGG",
+    "audio/opus": "OGG",
+    "audio/x-opus+ogg": "OGG",
+    "audio/vorbis": "OGG",
+    "audio/x-vorbis+ogg": "OGG",
+    "audio/mpeg": "MP3",
+    "audio/mp3": "MP3",
+    "audio/mpeg3": "MP3",
+    "audio/x-mp3": "MP3",
+    "audio/x-mpeg": "MP3",
+    "audio/mp4": "M4A",
+    "audio/m4a": "M4A",
+    "audio/x-m4a": "M4A",
+    "audio/x-m4b": "M4A",
+    "audio/alac": "M4A",
+    "audio/3gpp": "M4A",
+    "audio/3gpp2": "M4A",
+    "video/mp4": "M4A",
+    "video/quicktime": "M4A",
+    "audio/aac": "AAC",
+    "audio/aacp": "AAC",
+    "audio/x-aac": "AAC",
+    "audio/webm": "WebM",
+    "video/webm": "WebM",
+    "audio/x-matroska": "WebM",
+    "audio/matroska": "WebM",
+    "audio/aiff": "AIFF",
+    "audio/x-aiff": "AIFF",
+    "audio/basic": "AU",
+    "audio/x-au": "AU",
+    "audio/x-caf": "CAF",
+    "audio/x-w64": "W64",
+    "audio/amr": "AMR",
+    "audio/amr-wb": "AMR",
+    "audio/x-ms-wma": "WMA",
+}
+"""Content type -> the container's name; the first of a container is the one it is detected as."""

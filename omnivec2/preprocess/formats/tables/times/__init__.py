@@ -1,0 +1,1 @@
+"""Time in tables: dates in text, epochs and other numbers, the order and spacing of rows."""

@@ -1,0 +1,1 @@
+"""What cells and names mean: numbers as people write them, columns under other names."""
