@@ -103,7 +103,8 @@ def check_ids(spec: HeadSpec, inputs: Mapping[str, Array]) -> None:
     for tensor in spec.inputs:
         if tensor.dtype in _ID_DTYPES and (inputs[tensor.name] < 0).any():
             where = f"inputs.{tensor.name}.data"
-            raise InvalidInputError(f"{where}: an id is negative", field=where)
+            message = f"{where}: {spec.name} cannot take a negative id"
+            raise InvalidInputError(message, field=where)
 
 
 def dynamic_limit(limits: Limits) -> int:
