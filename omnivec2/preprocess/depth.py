@@ -29,7 +29,6 @@ from omnivec2.preprocess.formats.measurements.depth_units import (
     unit_named,
     without_depth,
 )
-from omnivec2.preprocess.formats.measurements.tiff_meaning import upright
 from omnivec2.preprocess.formats.measurements.tiff_tags import read_tiff_tags
 from omnivec2.preprocess.formats.media.frame_sampling import uniform_frames
 from omnivec2.preprocess.formats.pictures import raster
@@ -174,7 +173,8 @@ class DepthPreprocessor(Preprocessor[DepthParameters, npt.NDArray[np.uint16]]):
 
     def _read_tiff(self, data: bytes) -> npt.NDArray[np.uint16]:
         tags = read_tiff_tags(data)
-        values = upright(read_tiff(data, self.limits), tags)
+        pages = read_tiff(data, self.limits)
+        values = np.stack([raster.upright_array(page, tags.orientation) for page in pages])
         if tags.no_data is not None:
             values = without_depth(values, tags.no_data)
         if tags.scale is None and not tags.unit:

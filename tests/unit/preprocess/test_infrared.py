@@ -163,12 +163,12 @@ def test_a_radiometric_jpeg_that_claims_a_huge_thermal_picture_is_refused():
         infrared().decode(radiometric(counts(), size=(60_000, 60_000)))
 
 
-def test_a_tiff_of_many_pages_gives_its_first_and_of_colours_is_invalid():
+def test_a_tiff_of_many_pages_gives_its_first_and_of_four_inks_is_invalid():
     file = io.BytesIO()
     tifffile.imwrite(file, np.stack([counts(), counts() + 1]), photometric="minisblack")
     assert np.array_equal(infrared().decode(file.getvalue()), counts())
     file = io.BytesIO()
-    tifffile.imwrite(file, np.zeros((4, 4, 3), np.uint8), photometric="rgb")
+    tifffile.imwrite(file, np.zeros((4, 4, 4), np.uint8), photometric="separated")
     with pytest.raises(InvalidInputError):
         infrared().decode(file.getvalue())
 

@@ -36,6 +36,7 @@ from omnivec2.preprocess.formats.science.npz import NpzArray, is_npz, read_npz
 from omnivec2.preprocess.notes import NoteCode, note
 from omnivec2.spec import Limits
 
+_PLAIN_CODINGS = frozenset({1, 5, 8, 32773, 32946})  # none, LZW, deflate, PackBits
 NPZ = "application/x-npz"
 _MATLAB_73 = b"MATLAB 7.3 MAT-file"
 _HDF5 = b"\x89HDF\r\n"
@@ -167,7 +168,9 @@ def read_tiff(data: bytes, limits: Limits, bands: int) -> Cube:
     import tifffile
 
     from omnivec2.preprocess.formats.measurements.tiff_tags import read_tiff_tags
+    from omnivec2.preprocess.formats.pictures.tiff_segments import check_tags
 
+    check_tags(data)
     try:
         with tifffile.TiffFile(io.BytesIO(data)) as file:
             series = file.series[0]
@@ -183,7 +186,7 @@ def read_tiff(data: bytes, limits: Limits, bands: int) -> Cube:
                     f"the TIFF file declares more than {limits.decoded_bytes:,} bytes",
                     field="inputs",
                 )
-            _check_segments(series, len(data))
+            _check_segments(series, data, limits)
             values = np.asarray(series.asarray(maxworkers=1)).reshape(shape)
     except _DAMAGE_ERRORS as error:
         raise UndecodableError(
@@ -195,9 +198,17 @@ def read_tiff(data: bytes, limits: Limits, bands: int) -> Cube:
     return Cube(values, no_data=tags.no_data, wavelengths_nm=waves, ignored=ignored)
 
 
-def _check_segments(series: Any, size: int) -> None:
-    """Refuse files that end before their pixels do; the library would fill in zeros."""
+def _check_segments(series: Any, data: bytes, limits: Limits) -> None:
+    """Refuse files that end before their pixels do; the library would fill in zeros.
+
+    Strips that hold pictures of their own, such as JPEG, may not be larger than they declare.
+    """
+    from omnivec2.preprocess.formats.pictures.tiff_segments import check_page
+
+    size = len(data)
     for page in series.pages:
+        if page is not None and series.keyframe.compression not in _PLAIN_CODINGS:
+            check_page(page.aspage(), data, limits)
         frame = series.keyframe if page is None else page
         ends = [o + n for o, n in zip(frame.dataoffsets, frame.databytecounts, strict=True)]
         if not ends or max(ends) > size or 0 in frame.databytecounts:

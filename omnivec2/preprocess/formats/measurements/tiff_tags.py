@@ -1,4 +1,4 @@
-"""What a TIFF says of its first page's pixels: how they lie, what zero is, marks, scales, units.
+"""What a TIFF says of its first page's pixels: how they lie, marks, scales, units.
 
 Format: Adobe, "TIFF 6.0"; GDAL, "GTiff -- GeoTIFF File Format", tags 42112 (GDAL_METADATA, XML)
 and 42113 (GDAL_NODATA, a number as text).
@@ -14,18 +14,15 @@ import numpy as np
 import tifffile
 
 from omnivec2.errors import InvalidInputError, UndecodableError
-from omnivec2.preprocess.base import Array
 from omnivec2.preprocess.formats.guards.decoding_guard import undecodable
 
 _ORIENTATION_TAG, _METADATA_TAG, _NO_DATA_TAG = 274, 42112, 42113
-_WHITE_IS_ZERO, _PALETTE = 0, 3  # of PhotometricInterpretation
-_REDUCED_OR_MASK = 0x1 | 0x4  # bits of NewSubfileType
 _MOST_METADATA = 2**20
 _ITEM = re.compile(r"<Item\s+([^<>]{0,500})>([^<>]{0,500})</Item>")
 _ATTRIBUTE = re.compile(r"(\w+)\s*=\s*\"([^\"]*)\"")
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True)
 class TiffTags:
     """The tags of a TIFF's first page.
 
@@ -36,9 +33,6 @@ class TiffTags:
         unit: The unit of scaled values, empty if none is stated.
         wavelengths: The wavelengths of the bands as they are written, empty if none are.
         orientation: The number of the EXIF orientation, 1 to 8.
-        white_is_zero: Whether low values are bright.
-        palette: The colours (red, green, blue; index) of 16 bits that values stand for, or None.
-        has_more_pages: Whether a second page follows that is no smaller copy of the first.
     """
 
     no_data: float | None = None
@@ -47,9 +41,6 @@ class TiffTags:
     unit: str = ""
     wavelengths: tuple[float, ...] = ()
     orientation: int = 1
-    white_is_zero: bool = False
-    palette: Array | None = None
-    has_more_pages: bool = False
 
 
 def read_tiff_tags(data: bytes) -> TiffTags:
@@ -60,16 +51,22 @@ def read_tiff_tags(data: bytes) -> TiffTags:
     """
     try:
         with undecodable("TIFF", tifffile.TiffFileError), tifffile.TiffFile(io.BytesIO(data)) as f:
-            page = f.pages.first
-            texts = [
-                str(page.tags[code].value) if code in page.tags else ""
-                for code in (_NO_DATA_TAG, _METADATA_TAG)
-            ]
-            orientation = page.tags.valueof(_ORIENTATION_TAG, 1)
-            photometric, palette = int(page.photometric), page.colormap
-            has_more_pages = _has_more_pages(f)
+            return tags_of(f.pages.first)
     except UndecodableError:
         return TiffTags()
+
+
+def tags_of(page: tifffile.TiffPage) -> TiffTags:
+    """Return the tags of a page of an open file.
+
+    Raises:
+        InvalidInputError: The value of pixels without data is not a number.
+    """
+    texts = [
+        str(page.tags[code].value) if code in page.tags else ""
+        for code in (_NO_DATA_TAG, _METADATA_TAG)
+    ]
+    orientation = page.tags.valueof(_ORIENTATION_TAG, 1)
     no_data, metadata = texts[0].strip(" \0\r\n\t"), texts[1][:_MOST_METADATA]
     items = [(dict(_ATTRIBUTE.findall(a)), t.strip()) for a, t in _ITEM.findall(metadata)]
     roles = {a["role"]: text for a, text in items if "role" in a and a.get("sample", "0") == "0"}
@@ -87,18 +84,7 @@ def read_tiff_tags(data: bytes) -> TiffTags:
         unit=roles.get("unittype", ""),
         wavelengths=tuple(wave for _, wave in waves),
         orientation=orientation if orientation in range(1, 9) else 1,
-        white_is_zero=photometric == _WHITE_IS_ZERO,
-        palette=palette if photometric == _PALETTE else None,
-        has_more_pages=has_more_pages,
     )
-
-
-def _has_more_pages(file: tifffile.TiffFile) -> bool:
-    try:
-        second = file.pages[1]  # the third and all that follow are not read
-    except IndexError:
-        return False
-    return isinstance(second, tifffile.TiffPage) and not second.subfiletype & _REDUCED_OR_MASK
 
 
 def _stated_no_data(text: str) -> float:
