@@ -15,6 +15,7 @@ import tifffile
 
 from omnivec2.errors import InvalidInputError, UndecodableError
 from omnivec2.preprocess.formats.guards.decoding_guard import undecodable
+from omnivec2.preprocess.formats.pictures.tiff_segments import check_tags
 
 _ORIENTATION_TAG, _METADATA_TAG, _NO_DATA_TAG = 274, 42112, 42113
 _MOST_METADATA = 2**20
@@ -47,8 +48,10 @@ def read_tiff_tags(data: bytes) -> TiffTags:
     """Read the tags of a TIFF; a file that cannot be read has none.
 
     Raises:
-        InvalidInputError: The value of pixels without data is not a number.
+        InvalidInputError: The value of pixels without data is not a number, or there are far too
+            many tags.
     """
+    check_tags(data)
     try:
         with undecodable("TIFF", tifffile.TiffFileError), tifffile.TiffFile(io.BytesIO(data)) as f:
             return tags_of(f.pages.first)
