@@ -17,7 +17,9 @@ from service import errors
 from service.gateway import Gateway
 from service.http.http_exchange import TIMEOUT_HEADER
 from service.http.middleware.access_log import AccessLogMiddleware
+from service.http.middleware.allowed_hosts import ANY, AllowedHostsMiddleware, allowed_hosts
 from service.http.middleware.drain import DrainMiddleware
+from service.http.middleware.head_requests import HeadMiddleware
 from service.http.middleware.request_id import RequestIdMiddleware
 from service.http.middleware.require_key import API_KEY_HEADER, ApiKeyMiddleware
 from service.http.middleware.security_headers import SecurityHeadersMiddleware
@@ -48,6 +50,10 @@ JSON (`{"inputs": …, "parameters": {…}}`) or a form (`file=@…`, repeatable
 and answers in the Hugging Face task schemas. A list of inputs gets a list of answers.
 
 `POST /predict/<modality>?tasks=<task>,<task>` answers the same inputs with several heads.
+
+Every path may also answer 400 (the head of the request is not HTTP/1.1, or ambiguous),
+421 (it is addressed to a host that is not allowed) and 431 (its head, or the trailers of its
+body, are too long). HEAD is answered wherever GET is.
 """
 
 
@@ -152,6 +158,7 @@ def _telemetry(gateway: Gateway) -> TelemetryConfig:
 
 def _add_middleware(app: FastAPI, gateway: Gateway) -> None:
     """Add the middleware; the last one added is the outermost."""
+    app.add_middleware(HeadMiddleware)
     if gateway.access is not None:
         app.add_middleware(ApiKeyMiddleware, access=gateway.access)
     app.add_middleware(DrainMiddleware, shutdown=gateway.shutdown)
@@ -165,6 +172,8 @@ def _add_middleware(app: FastAPI, gateway: Gateway) -> None:
             allow_headers=_REQUEST_HEADERS,
             expose_headers=_RESPONSE_HEADERS,
         )
+    if ANY not in (hosts := allowed_hosts(gateway.settings)):
+        app.add_middleware(AllowedHostsMiddleware, hosts=hosts)
     app.add_middleware(SecurityHeadersMiddleware)
     if gateway.settings.access_log:
         app.add_middleware(AccessLogMiddleware)

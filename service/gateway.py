@@ -38,6 +38,8 @@ _MEASURE_SECONDS = 0.5
 """The time between two measurements of the event loop's lag and of readiness."""
 _JOIN_POLL_SECONDS = 0.1
 """The time between two checks whether to stop while the models are loaded."""
+_CLOSE_SECONDS = 2.0
+"""The time that host threads have to finish, once the requests they work for have ended."""
 _TRIM_SECONDS = 5.0
 """The time between two trims of the heap: pages that are needed again must be zeroed."""
 _TRIM_BUSY_SECONDS = 20.0
@@ -113,6 +115,7 @@ class Gateway:
         metrics_address: The address of the metrics, if they have a port of their own.
         recorder: The recorder of traces; None if they are off.
         loading: The task that loads the models, once started.
+        leaves_threads: Whether ``close`` has left threads behind that did not finish.
     """
 
     def __init__(
@@ -145,6 +148,8 @@ class Gateway:
         self.metrics_address = ""
         self.recorder = tracing.start()
         self.loading: asyncio.Task[None] | None = None
+        self.leaves_threads = False
+        self._stuck = 0
         self._background: list[asyncio.Task[None]] = []
         self._refreshed = time.monotonic()
         self._add_gauges()
@@ -179,6 +184,9 @@ class Gateway:
         if self._dataplane is None:
             return Health(False, health.detail or self._waiting, health.refused, health.slower)
         refused = {**health.refused, **self._dataplane.served.refused}
+        if self._dataplane.host_threads.is_blocked:
+            detail = "no thread is left to decode inputs: all are stuck in some whose time is over"
+            return Health(False, detail, refused, health.slower)
         return Health(health.ready, health.detail, refused, health.slower)
 
     def start_loading(self) -> None:
@@ -205,11 +213,22 @@ class Gateway:
                 task.cancel()
                 await asyncio.wait((task,))
         if self._dataplane is not None:
-            await asyncio.to_thread(self._dataplane.close)
+            finished = await asyncio.to_thread(self._dataplane.close, _CLOSE_SECONDS)
+            if self._decoders is not None:
+                # Threads that wait for a decoder come back when it ends.
+                await asyncio.to_thread(self._decoders.close)
+                finished = await asyncio.to_thread(self._dataplane.close, _CLOSE_SECONDS)
+            if not finished:
+                _LOG.error("host threads do not finish; they are left behind")
+                self.leaves_threads = True
             self._dataplane = None
-        if self._decoders is not None:
+        elif self._decoders is not None:
             await asyncio.to_thread(self._decoders.close)
-        await self.runtime.close()
+        try:
+            await self.runtime.close()
+        except ModelNotReadyError as error:
+            _LOG.error("the runtime is left behind: %s", error)
+            self.leaves_threads = True
         if self._group_metrics is not None:
             await asyncio.to_thread(self._group_metrics.close)
         if self.recorder is not None:
@@ -219,12 +238,18 @@ class Gateway:
         """Add the metrics whose values are read when the metrics are."""
         watch, settings = self.metrics.watch, self.settings
         watch("pending_requests", "Requests being worked on.", lambda: self.admission.requests)
+        watch(
+            "slow_bodies",
+            "Requests whose bodies arrive slowly; not among the pending ones.",
+            lambda: self.admission.arriving.apart,
+        )
         watch("pending_bytes", "Bytes of request bodies held.", lambda: self.admission.bytes)
         watch(
             "wait_seconds",
             "Expected wait of a request that arrives now.",
             lambda: self.admission.wait_seconds,
         )
+        watch("stuck_host_threads", "Threads that do not come back from an input.", self._stuck_now)
         for gauge in ("pending_requests", "pending_bytes"):
             self.metrics.limit(gauge, getattr(settings, f"max_{gauge}"))
         watch(
@@ -240,6 +265,9 @@ class Gateway:
             )
         self.metrics.watch_models(lambda: [head.model for head in self._heads()])
 
+    def _stuck_now(self) -> int:
+        return self._dataplane.host_threads.stuck if self._dataplane else 0
+
     def _is_busy(self) -> bool:
         return self.admission.requests > 0
 
@@ -253,6 +281,9 @@ class Gateway:
             await asyncio.sleep(_MEASURE_SECONDS)
             self.metrics.observe_lag(max(0.0, time.perf_counter() - due))
             self.metrics.set_ready((await self.health()).ready)
+            if (stuck := self._stuck_now()) != self._stuck:
+                self._stuck = stuck
+                _LOG.error("%d host threads are stuck in inputs whose time is over", stuck)
 
     async def _load(self) -> None:
         await self._start()
@@ -263,6 +294,7 @@ class Gateway:
             self.settings.host_workers,
             2 * self.settings.inference_workers,
             self._decoders,
+            self.settings.max_batch_token_pairs,
         )
         if not plane.heads:
             plane.close()

@@ -108,6 +108,11 @@ host thread. A file that crashes one, or makes it hang, then costs a single requ
     """Most samples merged into one batch, if a model's own limit is not lower. A batch takes fewer
     where more would only make each other wait."""
 
+    max_batch_token_pairs: Annotated[int, Field(ge=1)] = 2**21
+    """Most pairs of tokens in one batch of several samples: samples times the square of their \
+length, by which attention takes memory, about 200 bytes a pair. A request with more is computed \
+in slices."""
+
     max_queue_rows: Annotated[int, Field(ge=1)] = 4096
     """Samples that may wait for the network; beyond it, requests are answered 429."""
 
@@ -149,6 +154,11 @@ guessed, ignored or cut. Callers may ask for it themselves (X-Strict)."""
     api_keys_file: Path | None = None
     """API keys (``omnivec2 key create``); without such a file no key is required."""
 
+    allowed_hosts: Annotated[tuple[str, ...], NoDecode] = ()
+    """Names that requests may be addressed to in ``Host`` (``api.example,*.internal.example``); \
+``*`` allows any. By default any, but only ``localhost``, names without a dot and addresses while \
+the service listens on a loopback address and needs no key."""
+
     cors_origins: Annotated[tuple[str, ...], NoDecode] = ()
     """Origins whose pages may call from a browser (``https://a.example,https://b.example``)."""
 
@@ -168,7 +178,9 @@ notice."""
     drain_seconds: Annotated[float, Field(gt=0)] = 30.0
     """Time in which requests under way may finish once the service has stopped listening."""
 
-    @field_validator("only", "required", "triton_endpoints", "cors_origins", mode="before")
+    @field_validator(
+        "only", "required", "triton_endpoints", "allowed_hosts", "cors_origins", mode="before"
+    )
     @classmethod
     def _split_names(cls, value: object) -> object:
         """Split names that the environment separates by commas; code passes a sequence."""

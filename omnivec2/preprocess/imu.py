@@ -8,11 +8,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
-from pydantic import Field, JsonValue
+from pydantic import JsonValue
 
 from omnivec2.errors import InvalidInputError, TooLargeError
 from omnivec2.preprocess.base import (
@@ -24,18 +23,18 @@ from omnivec2.preprocess.base import (
 from omnivec2.preprocess.formats.media.polyphase import resample
 from omnivec2.preprocess.formats.media.windows import window_starts
 from omnivec2.preprocess.formats.motion.channel_columns import ChannelColumn, find_channels
-from omnivec2.preprocess.formats.motion.motion_units import (
-    AccelerationUnit,
-    RotationUnit,
-    factors,
-)
+from omnivec2.preprocess.formats.motion.motion_units import factors
 from omnivec2.preprocess.formats.motion.recording_json import recording_from_json
-from omnivec2.preprocess.formats.motion.sensor_clock import LONGEST_S, sample_times
+from omnivec2.preprocess.formats.motion.recording_options import UPWARD, ImuOptions
+from omnivec2.preprocess.formats.motion.sensor_clock import (
+    LONGEST_S,
+    SHORTEST_S,
+    sample_times,
+)
 from omnivec2.preprocess.formats.tables.frame import LARGEST_NUMBER, FloatColumn, Frame
 from omnivec2.preprocess.formats.tables.table_preprocessor import TablePreprocessor
 from omnivec2.preprocess.formats.tables.time_axis import (
     TimeAxis,
-    TimeOptions,
     find_time_axis,
     read_times,
 )
@@ -59,30 +58,6 @@ SAME_RATE = 0.02
 
 _LARGEST_STEP = 4096
 """Bound on numerator and denominator of a resampling ratio."""
-
-UPWARD = {
-    "x": ((0, 1), (1, 1), (2, 1)),
-    "y": ((1, 1), (0, -1), (2, 1)),
-    "z": ((2, 1), (1, 1), (0, -1)),
-    "-x": ((0, -1), (1, -1), (2, 1)),
-    "-y": ((1, -1), (0, 1), (2, 1)),
-    "-z": ((2, -1), (1, 1), (0, 1)),
-}
-"""The axis that points up when the wearer stands -> the axis and sign of each axis of the head,
-whose x points up: rotations, so that left stays left."""
-
-
-class ImuOptions(TimeOptions):
-    """What a caller can state about a recording."""
-
-    unit: AccelerationUnit | None = Field(default=None, description="unit of accelerations")
-    gyro_unit: RotationUnit | None = Field(default=None, description="unit of rotation rates")
-    sample_rate: float | None = Field(
-        default=None, gt=0, le=1e6, description="samples per second, for rows without times"
-    )
-    up_axis: Literal["x", "y", "z", "-x", "-y", "-z"] | None = Field(
-        default=None, description="axis that points up when the wearer stands; x for this head"
-    )
 
 
 class ImuParameters(Parameters):
@@ -277,6 +252,12 @@ class ImuPreprocessor(TablePreprocessor[ImuParameters, Recording]):
         if self.limits.seconds is not None and duration > self.limits.seconds:
             raise TooLargeError(f"the recording lasts longer than {self.limits.seconds:g} seconds")
         source_hz = 1.0 / float(np.median(steps))
+        if source_hz > 1.01 / SHORTEST_S:
+            raise InvalidInputError(
+                f"a sampling rate of {source_hz:.3g} Hz fits no sensor; are the times in another "
+                "unit? State it in the parameter time_unit",
+                field="inputs",
+            )
         if source_hz < 1.0 / LONGEST_S:
             raise InvalidInputError(
                 f"a sampling rate of {source_hz:.3g} Hz is too low: this head needs at least "

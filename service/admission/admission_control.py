@@ -22,11 +22,11 @@ from types import TracebackType
 
 from omnivec2.errors import InputError, ModelNotReadyError, OverloadedError
 from omnivec2.spec import HeadSpec
+from service.admission.arriving_bodies import ArrivingBodies, ArrivingBody
 from service.admission.cost_model import CostModel, DrainRate
 
 _ARRIVAL_SECONDS = 1.0
-"""A body that takes longer to arrive holds no room until it is there: a slow sender must not block
-others."""
+"""The time after which a body that has not arrived is set apart, and holds no room."""
 
 _REFUSED_SECONDS = 1.0
 """The time constant with which refused work, which adds to ``Retry-After``, is forgotten."""
@@ -41,7 +41,8 @@ class AdmissionControl:
     """The requests that are worked on, the bytes they hold and the work that is left.
 
     Args:
-        max_requests: The limit on requests that are worked on at the same time.
+        max_requests: The limit on requests that are worked on at the same time, and on those
+            beside them whose bodies arrive slowly.
         max_bytes: The limit on bytes of bodies that are held at the same time.
         max_queue_seconds: The longest time that a request may wait for those before it.
         workers: The number of requests that are always admitted: they need not wait for each
@@ -49,7 +50,9 @@ class AdmissionControl:
         clock: A clock in seconds.
 
     Attributes:
-        requests: The number of requests that are admitted and not yet answered.
+        arriving: The bodies that have not arrived yet.
+        requests: The number of requests that are admitted and not yet answered, without those
+            whose bodies arrive slowly.
         bytes: The bytes of their bodies.
         work_seconds: The work that is left for them, in seconds of one thread.
         drain_rate: The rate at which that work is done.
@@ -74,6 +77,8 @@ class AdmissionControl:
         self._refused_seconds = 0.0
         self._refused_at = self._ticked_at = clock()
         self._working = 0
+        self.arriving = ArrivingBodies(max_requests)
+        self._tickets: dict[ArrivingBody, Ticket] = {}
         self.requests = 0
         self.bytes = 0
         self.work_seconds = 0.0
@@ -118,7 +123,7 @@ class AdmissionControl:
         Raises:
             OverloadedError: The limit on requests is reached.
         """
-        if self.requests >= self._max_requests:
+        if self._is_full():
             message = f"{self.requests:,} requests are being worked on already"
             raise OverloadedError(
                 message, retry_after_seconds=self._retry_after(0.0), reason="requests"
@@ -130,7 +135,7 @@ class AdmissionControl:
         Raises:
             OverloadedError: The limit on bytes of bodies is reached.
         """
-        if self.bytes + count > self._max_bytes:
+        if self.bytes + count > self._max_bytes and not self._free_bytes(count):
             message = f"request bodies hold {self.bytes:,} bytes already"
             raise OverloadedError(
                 message, retry_after_seconds=self._retry_after(0.0), reason="bytes"
@@ -139,7 +144,7 @@ class AdmissionControl:
 
     def _refusal(self, model: str, work: float, seconds: float) -> tuple[str, str] | None:
         """Return the label and the message of a reason to refuse a request, if there is one."""
-        if self.requests >= self._max_requests:
+        if self._is_full():
             return "requests", f"{self.requests:,} requests are being worked on already"
         if self.requests < self._workers:
             return None
@@ -156,6 +161,22 @@ class AdmissionControl:
             message = f"the requests to {model} hold as much of the queue as is left for all others"
             return "model", message
         return None
+
+    def _is_full(self) -> bool:
+        """Whether every place is taken; where places are short, slow senders are set apart."""
+        if self.requests < self._max_requests:
+            return False
+        for body in self.arriving.overdue(self._clock()):
+            self._tickets[body].set_apart()
+        return self.requests >= self._max_requests
+
+    def _free_bytes(self, count: int) -> bool:
+        """Make room for bytes by giving up bodies that hold some and hardly arrive any more."""
+        for body in self.arriving.stalled(self._clock()):
+            self._tickets[body].give_up()
+            if self.bytes + count <= self._max_bytes:
+                return True
+        return False
 
     def _retry_after(self, work: float) -> float:
         """Return the seconds until what is admitted, and what was refused lately, could be done."""
@@ -205,10 +226,10 @@ class AdmissionControl:
         share = (self._ticked_at - since) * self._workers / self._working
         self.drain_rate.record_work(min(held, share))
 
-    def _leave(self, *, worked: bool) -> None:
+    def _leave(self, *, worked: bool, counted: bool) -> None:
         self._tick()
         self._working -= worked
-        self.requests -= 1
+        self.requests -= counted
         if self.requests == 0:
             self.work_seconds = 0.0
             self._work_by_model.clear()
@@ -218,6 +239,9 @@ class Ticket:
     """One admitted request: it releases its place, its bytes and its work at the end.
 
     It is the ``WorkMeter`` of the request.
+
+    Attributes:
+        arrival: The state of its body, until the work begins.
     """
 
     def __init__(
@@ -233,6 +257,7 @@ class Ticket:
         self._measured_seconds = 0.0
         self._held = 0.0
         self._bytes = 0
+        self.arrival = ArrivingBody(admission.now())
         self._arrival_timeout: asyncio.TimerHandle | None = None
         self._begun = False
         self._began_at = 0.0
@@ -241,10 +266,31 @@ class Ticket:
         """Account for more bytes of this request's body; see ``AdmissionControl.hold_bytes``."""
         self._admission.hold_bytes(count)
         self._bytes += count
+        self.arrival.record_bytes(count, self._admission.now())
+
+    def set_apart(self) -> None:
+        """Give back the place and the room of a request whose body arrives slowly."""
+        self._cancel_arrival_timeout()
+        self._change_to(0.0)
+        self._admission.requests -= 1
+        slowest = self._admission.arriving.set_apart(self.arrival, self._admission.now())
+        if slowest is not None:
+            self._admission._tickets[slowest].give_up()
+
+    def give_up(self) -> None:
+        """Refuse the request, whose body does not arrive, and give its bytes back."""
+        self._end_arrival()
+        self._admission.bytes -= self._bytes
+        self._bytes = 0
+        self.arrival.give_up()
 
     def begin_work(self) -> None:
         """Record that the body has arrived and that the work on it begins."""
-        self._cancel_arrival_timeout()
+        self._end_arrival()
+        if self.arrival.is_apart:
+            # Not refused now, after all that was sent: those counted apart are limited too.
+            self._admission.requests += 1
+            self.arrival.is_apart = False
         self._begun = True
         self._began_at = self._admission.now()
         self._admission._start_work()
@@ -276,9 +322,11 @@ class Ticket:
 
     def __enter__(self) -> Ticket:
         self._admission.requests += 1
+        self._admission.arriving.add(self.arrival)
+        self._admission._tickets[self.arrival] = self
         self._hold()
         self._arrival_timeout = asyncio.get_running_loop().call_later(
-            _ARRIVAL_SECONDS, self._change_to, 0.0
+            _ARRIVAL_SECONDS, self.set_apart
         )
         return self
 
@@ -288,13 +336,13 @@ class Ticket:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self._cancel_arrival_timeout()
+        self._end_arrival()
         if self._begun and isinstance(error, (InputError, ModelNotReadyError)):
             # However far it came, what it held need not be done any more.
             self._admission._drop_work(self._held, self._began_at)
         self._change_to(0.0)
         self._admission.bytes -= self._bytes
-        self._admission._leave(worked=self._begun)
+        self._admission._leave(worked=self._begun, counted=not self.arrival.is_apart)
 
     def _hold(self) -> None:
         """Hold room for the work that is left."""
@@ -304,6 +352,11 @@ class Ticket:
     def _change_to(self, work: float) -> None:
         self._admission._change_work(self._model, work - self._held)
         self._held = work
+
+    def _end_arrival(self) -> None:
+        self._cancel_arrival_timeout()
+        self._admission.arriving.remove(self.arrival)
+        self._admission._tickets.pop(self.arrival, None)
 
     def _cancel_arrival_timeout(self) -> None:
         if self._arrival_timeout is not None:

@@ -88,7 +88,7 @@ class Nursery:
         with theirs:
             # One thread per process: what runs beside it has the other cores.
             environment = os.environ | {
-                **{"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"},
+                **{"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MALLOC_ARENA_MAX": "2"},
                 "PYTHONPATH": os.pathsep.join(filter(None, sys.path)),
             }
             self._program = subprocess.Popen(

@@ -61,10 +61,11 @@ def _work(descriptor: int, memory_bytes: int, answer_bytes: int) -> None:
 def _limit(memory_bytes: int) -> None:
     """Bound this process's memory, and end it with its parent."""
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-    with open("/proc/self/statm", encoding="ascii") as file:
-        pages = int(file.read().split()[0])
-    most = pages * resource.getpagesize() + memory_bytes
-    resource.setrlimit(resource.RLIMIT_AS, (most, most))
+    # Of what may be written, not of addresses: codecs' threads reserve many that they never use.
+    with open("/proc/self/status", encoding="ascii") as file:
+        (data,) = (line for line in file if line.startswith("VmData:"))
+    most = int(data.split()[1]) * 1024 + memory_bytes
+    resource.setrlimit(resource.RLIMIT_DATA, (most, most))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
 
 

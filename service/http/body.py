@@ -12,6 +12,7 @@ from starlette.requests import ClientDisconnect, Request
 from omnivec2.errors import (
     DeadlineExceededError,
     InvalidInputError,
+    OverloadedError,
     TooLargeError,
     UnsupportedMediaTypeError,
 )
@@ -54,16 +55,18 @@ class Body:
         Raises:
             TooLargeError: It is longer, or declared to be; no more of it is read.
             DeadlineExceededError: It did not arrive in time.
+            OverloadedError: Too many bytes are held, or it arrives slowly while others wait.
             InvalidInputError: The client broke off, or its declared length is not a number.
         """
         _check_declared(header_text(self._request.scope, b"content-length"), limit)
         chunks: list[bytes] = []
         with self._failures_named():
             # One timer for the whole body: it is there already in most cases.
-            async with asyncio.timeout(self._timeout_seconds):
-                while not self._is_whole:
-                    if chunk := await self._receive(limit):
-                        chunks.append(chunk)
+            async with asyncio.timeout(self._timeout_seconds) as timer:
+                with self._given_up(timer):
+                    while not self._is_whole:
+                        if chunk := await self._receive(limit):
+                            chunks.append(chunk)
         # A body in one piece is not copied.
         return chunks[0] if len(chunks) == 1 else b"".join(chunks)
 
@@ -75,8 +78,9 @@ class Body:
             with self._failures_named():
                 # Around each step, not around the loop: a timeout must not fire in
                 # the code that this generator yields to.
-                async with asyncio.timeout_at(deadline):
-                    chunk = await self._receive(limit)
+                async with asyncio.timeout_at(deadline) as timer:
+                    with self._given_up(timer):
+                        chunk = await self._receive(limit)
             yield chunk
 
     async def _receive(self, limit: int) -> bytes:
@@ -94,10 +98,25 @@ class Body:
         return chunk
 
     @contextmanager
+    def _given_up(self, timer: asyncio.Timeout) -> Iterator[None]:
+        """Let the timer of a block run out as soon as the body is given up."""
+        arrival = self._ticket.arrival
+        if arrival.is_given_up:
+            raise TimeoutError
+        arrival.on_give_up = lambda: timer.reschedule(0.0)
+        try:
+            yield
+        finally:
+            arrival.on_give_up = None
+
+    @contextmanager
     def _failures_named(self) -> Iterator[None]:
         try:
             yield
         except TimeoutError as error:
+            if self._ticket.arrival.is_given_up:
+                message = "the body arrives too slowly while others wait"
+                raise OverloadedError(message, reason="slow") from error
             message = f"the body did not arrive within {self._timeout_seconds:g} s"
             raise DeadlineExceededError(message) from error
         except ClientDisconnect as error:

@@ -28,7 +28,7 @@ from service.http.forms.content_type import (
     URLENCODED,
     ContentType,
 )
-from service.http.forms.conversion_hints import conversion_hint
+from service.http.forms.conversion_hints import conversion_hint, names_other_content
 from service.http.forms.form_fields import (
     FILE_FIELDS,
     PARAMETERS,
@@ -43,9 +43,6 @@ from service.pipeline.host_stages import FileInput, JsonInput, RawInput
 
 _JSON_OVERHEAD = 64 * 2**10
 """Room for parameters and punctuation around the inputs of a JSON or multipart body."""
-
-# Types that programs guess from a file's name; what the file is shows in its bytes.
-_GUESSED_FAMILIES = ("image/", "audio/", "video/")
 
 
 @dataclass(frozen=True)
@@ -80,7 +77,7 @@ class RequestReader:
         if kind == MULTIPART:
             return await self._read_multipart(headers, body)
         is_format = kind in self.preprocessor.media_types
-        if not is_format and kind not in UNSPECIFIC and not _may_be_another(declared):
+        if not is_format and names_other_content(kind):
             raise self._unsupported(kind)
         # What may be a whole request is read as far as one may be.
         of_request = declared.is_json or not is_format or kind == PLAIN
@@ -102,10 +99,13 @@ class RequestReader:
             return self._from_unspecific(data)
         if request := self._json.from_text(data, kind):
             return request
-        if kind == PLAIN or self.preprocessor.sniff(data) is None:
+        # Programs guess a type from a file's name; what the file is shows in its bytes.
+        if self.preprocessor.sniff(data) is None:
             raise self._unsupported(kind)
         note(
-            NoteCode.GUESSED, f"Content-Type is {kind}, but the file was read as what its bytes say"
+            NoteCode.GUESSED,
+            f"Content-Type is {kind[:80]}, which is no type of this modality; the file was read as "
+            "what its bytes say",
         )
         return self._from_file(data, None)
 
@@ -247,14 +247,3 @@ class _InMemoryParser(MultiPartParser):
     """A parser that keeps files in memory: bodies are bounded, and pre-processors take bytes."""
 
     spool_max_size = 2**40
-
-
-def _may_be_another(declared: ContentType) -> bool:
-    """Whether a body of a type that is no format of the modality can still be a request to it."""
-    kind = declared.media_type
-    return (
-        declared.is_json
-        or kind == PLAIN
-        or kind in JSON_LINES
-        or kind.startswith(_GUESSED_FAMILIES)
-    )

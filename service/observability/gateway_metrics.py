@@ -32,7 +32,7 @@ _BYTES = tuple(4**power for power in range(4, 14))  # 256 bytes to 64 MiB
 
 # Known reasons are exported as 0, so that rates exist before the first rejection.
 _REASONS = (
-    *("work", "model", "requests", "bytes", "queue", "triton"),  # overload
+    *("work", "model", "requests", "bytes", "slow", "queue", "triton"),  # overload
     *("key", "unauthenticated", "forbidden"),  # access
 )
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Awaitable, Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
@@ -16,6 +16,7 @@ from omnivec2.errors import ModelNotReadyError, OmniVecError, UndecodableError
 from service.errors import OUR_FAULT, grpc_code_of
 from service.gateway import Gateway
 from service.observability.access_logger import is_enabled, log_request
+from service.oip.grpc_messages import MessageReader
 from service.pipeline.concurrency import in_thread_if_large
 from service.request_context import REQUEST, request_id_of
 
@@ -37,10 +38,16 @@ class Guard:
     """
 
     def __init__(self, gateway: Gateway) -> None:
+        settings = gateway.settings
         self._gateway = gateway
+        places = max(1, settings.max_pending_bytes // settings.max_body_bytes)
+        self._messages = MessageReader(places, settings.upload_timeout_seconds)
 
     def wrap(self, name: str, method: Handler, kind: Any) -> Handler:
-        """Return a handler of undecoded messages.
+        """Return a handler of undecoded messages, which are read once the caller is known.
+
+        It is one of a stream of messages, though the methods take one: gRPC reads the whole message
+        of another before it calls anything.
 
         Args:
             name: The name of the method.
@@ -48,13 +55,15 @@ class Guard:
             kind: The class of the message that it takes.
         """
 
-        async def call(data: bytes, context: Any) -> Any:
+        async def call(messages: AsyncIterator[bytes], context: Any) -> Any:
             metadata = {k: str(v) for k, v in context.invocation_metadata() if _is_text(k)}
             request_id = request_id_of(metadata.get("x-request-id", ""))
             REQUEST.set(replace(REQUEST.get(), request_id=request_id))
-            with self._logged(name, context, len(data)) as outcome:
+            with self._logged(name, context) as outcome:
                 try:
                     with self._authenticated(name, metadata):
+                        data = await self._messages.read(messages)
+                        outcome["bytes_in"] = len(data)
                         message = await in_thread_if_large(len(data), lambda: _decode(data, kind))
                         response = await method(message, context)
                     outcome.update(status="OK", bytes_out=response.ByteSize())
@@ -89,14 +98,14 @@ class Guard:
             yield
 
     def _check_room(self, name: str) -> None:
-        """Refuse the call if there are too many, before its message is decoded."""
+        """Refuse the call if there are too many, before its message is read."""
         if name == _INFER:
             self._gateway.admission.check_requests()
 
     @contextmanager
-    def _logged(self, name: str, context: Any, bytes_in: int) -> Iterator[dict[str, Any]]:
+    def _logged(self, name: str, context: Any) -> Iterator[dict[str, Any]]:
         """Log the call as HTTP requests are, with the outcome put into the yielded mapping."""
-        outcome: dict[str, Any] = {"status": "CANCELLED", "bytes_out": 0}
+        outcome: dict[str, Any] = {"status": "CANCELLED", "bytes_in": 0, "bytes_out": 0}
         started = time.perf_counter()
         try:
             yield outcome
@@ -109,7 +118,7 @@ class Guard:
                     "grpc",
                     method=name,
                     status=outcome["status"],
-                    bytes_in=bytes_in,
+                    bytes_in=outcome["bytes_in"],
                     bytes_out=outcome["bytes_out"],
                     duration_ms=round((time.perf_counter() - started) * 1000, 2),
                     client=context.peer(),

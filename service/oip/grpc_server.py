@@ -82,7 +82,7 @@ class GrpcServer:
             "ModelInfer": (self._model_infer, service_pb2.ModelInferRequest),
         }
         handlers = {
-            name: grpc.unary_unary_rpc_method_handler(
+            name: grpc.stream_unary_rpc_method_handler(
                 guard.wrap(name, method, kind),
                 response_serializer=lambda message: message.SerializeToString(),
             )

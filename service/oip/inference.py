@@ -10,7 +10,7 @@ from omnivec2.errors import InvalidInputError, OmniVecError, StaleModelError, Un
 from omnivec2.preprocess import Array
 from omnivec2.spec import TensorSpec
 from service.gateway import Gateway
-from service.oip.tensors import DATATYPES, Tensor, read_tensors
+from service.oip.tensors import DATATYPES, Tensor, check_ids, read_tensors
 from service.pipeline.answers import TensorAnswer
 from service.pipeline.data_plane import DataPlane
 from service.pipeline.host_stages import Head
@@ -126,7 +126,9 @@ async def infer(plane: DataPlane, name: str, version: str, request: InferRequest
     def read(head: Head) -> Mapping[str, Array]:
         _check_version(head.model, version)
         _check_outputs(head.model, request.outputs)
-        return read_tensors(head.spec, request.inputs)
+        inputs = read_tensors(head.spec, request.inputs)
+        check_ids(head.spec, inputs)
+        return inputs
 
     try:
         answer = await plane.infer_tensors(find_head(plane, name, version), read, request.nbytes)

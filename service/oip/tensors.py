@@ -33,6 +33,8 @@ _UNSUPPORTED = ("shared_memory_region", "classification")
 _TYPES: Mapping[str, set[type]] = {"b": {bool}, "i": {int}, "u": {int}, "f": {int, float}}
 """Kind of a dtype -> the Python types of its values in JSON."""
 
+_ID_DTYPES = ("int32", "int64")
+
 _MAX_DYNAMIC_AXIS = 4096
 """The ceiling on a dynamic axis of a modality without a limit on what the axis counts."""
 
@@ -88,6 +90,20 @@ def read_tensors(spec: HeadSpec, tensors: Sequence[Tensor]) -> dict[str, Array]:
     return {
         expected.name: _to_array(given[expected.name], expected.dtype) for expected in spec.inputs
     }
+
+
+def check_ids(spec: HeadSpec, inputs: Mapping[str, Array]) -> None:
+    """Refuse negative ids: a graph would count them from the end of its table, and answer.
+
+    Inputs of 32 and 64 bits are ids, indices and masks; signals have 16 bits or are floats.
+
+    Raises:
+        InvalidInputError: There is one.
+    """
+    for tensor in spec.inputs:
+        if tensor.dtype in _ID_DTYPES and (inputs[tensor.name] < 0).any():
+            where = f"inputs.{tensor.name}.data"
+            raise InvalidInputError(f"{where}: an id is negative", field=where)
 
 
 def dynamic_limit(limits: Limits) -> int:

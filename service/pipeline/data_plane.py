@@ -13,6 +13,7 @@ the checks of the network's outputs.
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from functools import partial
@@ -89,6 +90,7 @@ class DataPlane:
             enough to keep every worker busy, few enough that a large input is never wholly in
             memory.
         decoders: The processes in which native code reads inputs; None reads them in this one.
+        max_token_pairs: The most pairs of tokens in one call of the runtime with several rows.
 
     Attributes:
         served: The heads of the runtime's models.
@@ -100,10 +102,11 @@ class DataPlane:
         host_workers: int,
         chunks_ahead: int = 4,
         decoders: Decoders | None = None,
+        max_token_pairs: int = sys.maxsize,
     ) -> None:
         self._host = HostThreads(host_workers)
         self._decoders = decoders
-        self._inference = MeasuredInference(runtime, self._host, chunks_ahead)
+        self._inference = MeasuredInference(runtime, self._host, chunks_ahead, max_token_pairs)
         self.served = ServedHeads(runtime)
         self._generator = TextGenerator(runtime)
 
@@ -206,9 +209,14 @@ class DataPlane:
         heads, outputs = await self._on_served_heads([head], attempt)
         return TensorAnswer(outputs, heads[0].model, timings)
 
-    def close(self) -> None:
-        """Stop the host threads; what they run is finished, what waits is dropped."""
-        self._host.close()
+    @property
+    def host_threads(self) -> HostThreads:
+        """The threads that decode, prepare and post-process."""
+        return self._host
+
+    def close(self, seconds: float = float("inf")) -> bool:
+        """Stop the host threads; see ``HostThreads.close``."""
+        return self._host.close(seconds)
 
     async def _on_served_heads(
         self, heads: Sequence[Head], attempt: Callable[[Sequence[Head]], Awaitable[T]]

@@ -176,4 +176,8 @@ class Runtime(Protocol):
         """Return the current state."""
 
     async def close(self) -> None:
-        """Finish running batches, reject waiting ones and free the models."""
+        """Finish running batches, reject waiting ones and free the models.
+
+        Raises:
+            ModelNotReadyError: A batch does not finish; its thread and its graphs are left behind.
+        """

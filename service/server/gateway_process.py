@@ -119,6 +119,8 @@ def _serve(
         log_config=None,
         access_log=False,
         server_header=False,
+        # uvicorn would believe any caller of this machine.
+        proxy_headers="FORWARDED_ALLOW_IPS" in os.environ,
         http=protocol_with_limits(settings.max_header_bytes, settings.header_timeout_seconds),
         ws="none",
         timeout_keep_alive=settings.keep_alive_seconds,
@@ -141,9 +143,12 @@ def _serve(
             await asyncio.sleep(_POLL_SECONDS)
         await serving
 
-    with asyncio.Runner(loop_factory=config.get_loop_factory()) as runner:
-        runner.run(run())
-    if server.force_exit:
+    try:
+        with asyncio.Runner(loop_factory=config.get_loop_factory()) as runner:
+            runner.run(run())
+    finally:
+        server.call_off_last_resort()
+    if server.force_exit or gateway.leaves_threads:
         # Threads may still be running, and Python would wait for them.
         logging.shutdown()
         os._exit(1)

@@ -5,6 +5,9 @@
     SIGTERM ─ delay ──────────► listener closed ─ linger ─► idle connections closed ─► exit 0
               /readyz fails                       1 s       requests finish, drain_seconds
               └ every answer closes its connection ────────────────────────────────┘
+
+What hangs beyond that, in native code perhaps, does not keep the process alive: 6 s after the drain
+it exits with status 1.
 """
 
 from __future__ import annotations
@@ -12,8 +15,10 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import os
 import signal
 import socket
+import threading
 import time
 from types import FrameType
 
@@ -28,6 +33,9 @@ _LINGER_SECONDS = 1.0
 closed: their callers cannot know yet, and would see a broken connection."""
 
 _POLL_SECONDS = 0.02
+
+_CLOSE_SECONDS = 6.0
+"""The time from the end of the drain until the process is ended, whatever it hangs in."""
 
 
 class GracefulServer(uvicorn.Server):
@@ -46,6 +54,7 @@ class GracefulServer(uvicorn.Server):
         self._shutdown_state = shutdown_state
         self._delay_seconds = delay_seconds
         self._stop_at = float("inf")
+        self._last_resort: threading.Timer | None = None
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """Handle a signal: begin to drain at the first, exit at the second."""
@@ -55,9 +64,24 @@ class GracefulServer(uvicorn.Server):
             return
         self._shutdown_state.draining = True
         self._stop_at = time.monotonic() + self._delay_seconds
+        self._start_last_resort()
         if sig == signal.SIGINT:
             # uvicorn raises it again at the end, as the shell expects of an interrupted program.
             self._captured_signals.append(sig)
+
+    def call_off_last_resort(self) -> None:
+        """Let the process live on: the server has ended as it should."""
+        if self._last_resort is not None:
+            self._last_resort.cancel()
+
+    def _start_last_resort(self) -> None:
+        drain_seconds = self.config.timeout_graceful_shutdown
+        if drain_seconds is None:
+            return
+        seconds = self._delay_seconds + _LINGER_SECONDS + drain_seconds + _CLOSE_SECONDS
+        self._last_resort = threading.Timer(seconds, _end_process)
+        self._last_resort.daemon = True
+        self._last_resort.start()
 
     async def on_tick(self, counter: int) -> bool:
         """Check, ten times a second, whether to exit."""
@@ -103,3 +127,9 @@ class GracefulServer(uvicorn.Server):
             server_state=self.server_state,
             app_state=self.lifespan.state,
         )
+
+
+def _end_process() -> None:
+    _LOG.critical("the process did not stop in its time; it is ended")
+    logging.shutdown()
+    os._exit(1)

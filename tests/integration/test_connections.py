@@ -222,3 +222,50 @@ def test_a_key_is_made_and_revoked_while_the_gateway_runs(
         assert time.monotonic() < last
         time.sleep(0.2)
     assert status == 200
+
+
+def test_trailers_without_end_are_refused(server: RunningServer, key: str) -> None:
+    head = f"POST {ROUTE} HTTP/1.1\r\nHost: x\r\nX-API-Key: {key}\r\nContent-Type: text/plain\r\n"
+    with connect(server) as connection:
+        connection.sendall(f"{head}Transfer-Encoding: chunked\r\n\r\n4\r\ngood\r\n0\r\n".encode())
+        with contextlib.suppress(OSError):
+            for _ in range(1000):
+                connection.sendall(b"X: b\r\n" * 1000)
+        answer = read_all(connection)
+        assert answer == b"" or answer.startswith(b"HTTP/1.1 431 ")
+
+
+def test_an_offer_of_another_protocol_does_not_lose_the_body(
+    server: RunningServer, key: str
+) -> None:
+    offer = {"Connection": "Upgrade, HTTP2-Settings", "Upgrade": "h2c", "HTTP2-Settings": "AA"}
+    headers = {"Content-Type": "text/plain", "X-API-Key": key, **offer}
+    with requests.Session() as session:
+        for _ in range(3):
+            reply = session.post(f"{server.url}{ROUTE}", data=b"good", headers=headers)
+            assert reply.status_code == 200
+
+
+def test_head_is_answered_without_a_body(server: RunningServer, key: str) -> None:
+    connection = http.client.HTTPConnection(urlsplit(server.url).netloc, timeout=20)
+    for method in ("HEAD", "GET", "HEAD"):
+        connection.request(method, "/models", headers={"X-API-Key": key})
+        response = connection.getresponse()
+        assert response.status == 200
+        assert int(response.headers["Content-Length"]) > 0
+        assert bool(response.read()) == (method == "GET")
+    connection.close()
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        b"GET /healthz\r\n\r\n",
+        b"GET /healthz HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n",
+        b"POST /healthz HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: identity, chunked\r\n\r\n0\r\n",
+    ],
+)
+def test_an_ambiguous_head_ends_the_connection(server: RunningServer, head: bytes) -> None:
+    with connect(server) as connection:
+        connection.sendall(head)
+        assert read_all(connection).startswith(b"HTTP/1.1 400 ")

@@ -5,6 +5,8 @@ from __future__ import annotations
 import http.client
 import signal
 import socket
+import subprocess
+import sys
 import threading
 import time
 from collections import Counter
@@ -14,9 +16,11 @@ from urllib.parse import urlsplit
 
 import numpy as np
 import pytest
+import requests
 import tritonclient.grpc as triton
 from tritonclient.utils import triton_to_np_dtype
 
+from tests.support.documents import ROOT
 from tests.support.servers import RunningServer, running_server
 from tests.support.tiny_models import tiny_heads, write_repository
 
@@ -148,6 +152,33 @@ def test_a_second_signal_stops_the_process_at_once(options: tuple[str, ...]) -> 
         assert server.process.poll() is None
         server.process.send_signal(signal.SIGTERM)
         assert server.process.wait(5) == 1
+
+
+def test_a_thread_that_does_not_come_back_is_seen_and_does_not_keep_the_process(
+    options: tuple[str, ...],
+) -> None:
+    command = [sys.executable, "-m", "tests.support.stuck_gateway", options[1]]
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as process:
+        try:
+            assert process.stdout is not None
+            server = RunningServer(process.stdout.readline().split()[1], process)
+            # The second of a list: a lone text is so cheap that the event loop prepares it.
+            reply = requests.post(
+                f"{server.url}{ROUTE}",
+                json={"inputs": ["good", "stuck"]},
+                headers={"X-Request-Timeout": "0.2"},
+                timeout=20,
+            )
+            assert reply.status_code == 504
+            last = time.monotonic() + 20
+            while (status := ready_status(server)) == 200 and time.monotonic() < last:
+                time.sleep(0.2)
+            assert status == 503
+            assert "stuck" in requests.get(f"{server.url}/readyz", timeout=5).json()["detail"]
+            process.send_signal(signal.SIGTERM)
+            assert process.wait(12) == 1
+        finally:
+            process.kill()
 
 
 def test_grpc_calls_that_run_are_finished_too(options: tuple[str, ...]) -> None:

@@ -63,9 +63,9 @@ def clip(
     return file.getvalue()
 
 
-def with_matrix(data: bytes, matrix: Sequence[int]) -> bytes:
+def with_matrix(data: bytes, matrix: Sequence[float]) -> bytes:
     """Return an MP4 with another display matrix: a, b, c, d in whole turns."""
-    a, b, c, d = (number * _ONE for number in matrix)
+    a, b, c, d = (int(number * _ONE) for number in matrix)
     at = data.find(b"tkhd") + 44  # of a version 0 track header
     packed = struct.pack(">9i", a, b, 0, c, d, 0, 0, 0, 1 << 30)
     return data[:at] + packed + data[at + 36 :]

@@ -152,8 +152,9 @@ def test_every_peer_is_locked() -> None:
 
 
 def test_the_image_that_builds_plans_has_what_drawing_random_inputs_imports() -> None:
-    # Parquet is read by a module that is loaded for a Parquet file only.
-    imported = _distributions(set(_imports_on_loading("omnivec2/preprocess"))) - {"pyarrow"}
+    # Parquet and XLSX are read by modules that are loaded for such files only.
+    of_files = {"pyarrow", "python-calamine"}
+    imported = _distributions(set(_imports_on_loading("omnivec2/preprocess"))) - of_files
     assert imported - _locked("requirements/engines.lock").keys() == set()
 
 

@@ -33,6 +33,11 @@ _BY_FAMILY = {
 }
 
 
+def names_other_content(media_type: str) -> bool:
+    """Whether a type is known to be that of content that no modality reads."""
+    return media_type in _BY_TYPE
+
+
 def conversion_hint(media_type: str, accepted: Iterable[str]) -> str:
     """Return how to convert a type into one that is taken; empty if that is not known.
 

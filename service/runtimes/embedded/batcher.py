@@ -111,18 +111,27 @@ class Batcher:
             self._changed.notify()
         return await future
 
-    def close(self) -> None:
-        """Finish the running batches and reject the waiting jobs; idempotent."""
+    def close(self, seconds: float = threading.TIMEOUT_MAX) -> bool:
+        """Finish the running batches and reject the waiting jobs; idempotent.
+
+        Args:
+            seconds: The time to wait for the running batches.
+
+        Returns:
+            Whether all have finished.
+        """
         with self._changed:
             self._closed = True
             self._changed.notify_all()
+        last = time.monotonic() + seconds
         for thread in self._threads:
-            thread.join()
+            thread.join(max(0.0, last - time.monotonic()))
         rejected = [job for queue in self._queues.values() for job in queue]
         self._queues.clear()
         for job in rejected:
             job.failure = ModelNotReadyError("the service is shutting down")
         _deliver(rejected)
+        return not any(thread.is_alive() for thread in self._threads)
 
     def _work(self) -> None:
         lower_thread_priority()

@@ -21,6 +21,7 @@ from typing import Protocol
 from omnivec2.errors import OmniVecError, RefusedTensorsError
 from omnivec2.parts import MASK
 from service.runtimes.base import Inference
+from service.runtimes.batch_memory import rows_within
 from service.runtimes.embedded.batch_rows import (
     Batch,
     Rows,
@@ -56,6 +57,10 @@ class BatchedGraph(Protocol):
         """The most rows of one batch."""
 
     @property
+    def max_token_pairs(self) -> int:
+        """The most pairs of tokens of one batch of several rows; they take its memory."""
+
+    @property
     def pads(self) -> bool:
         """Whether rows of different lengths may be padded to meet in a batch.
 
@@ -65,6 +70,9 @@ class BatchedGraph(Protocol):
     @property
     def token_tensors(self) -> Collection[str]:
         """The names of its tensors of which padding may be cut off; see ``token_padding``."""
+
+    def count_tokens(self, inputs: Batch) -> int:
+        """Return how many tokens of one row are compared with each other; 0 if it matters not."""
 
     def run(self, inputs: Batch) -> Batch:
         """Compute a batch; called in a worker thread."""
@@ -230,14 +238,18 @@ def _run_level(
 
 
 def _batches(tasks: Sequence[_Task]) -> Iterator[list[_Task]]:
-    """Split the tasks of one graph so that no batch exceeds its rows."""
-    most = tasks[0].job.graphs[tasks[0].node].max_rows
+    """Split the tasks of one graph so that no batch exceeds its rows, or its memory."""
+    graph = tasks[0].job.graphs[tasks[0].node]
     batch: list[_Task] = []
-    rows = 0
+    rows = longest = 0
     for task in tasks:
+        tokens = graph.count_tokens({name: own.array for name, own in task.inputs.items()})
+        # Shorter rows are padded to the longest.
+        longest = max(longest, tokens)
+        most = rows_within(graph.max_token_pairs, longest, graph.max_rows)
         if batch and rows + task.job.rows > most:
             yield batch
-            batch, rows = [], 0
+            batch, rows, longest = [], 0, tokens
         batch.append(task)
         rows += task.job.rows
     yield batch

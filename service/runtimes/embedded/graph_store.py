@@ -115,7 +115,9 @@ class GraphStore:
         )
         try:
             loaded = option.engine.load(stored, options)
-            return ServedGraph(stored, loaded, settings.max_batch_rows)
+            return ServedGraph(
+                stored, loaded, settings.max_batch_rows, settings.max_batch_token_pairs
+            )
         except (ArtifactError, ModelNotReadyError) as error:
             return error
 

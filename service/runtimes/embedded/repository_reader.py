@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -34,6 +34,9 @@ from omnivec2.spec import HeadSpec, model_name
 
 _LOG = logging.getLogger(__name__)
 
+PlaceFiles = Callable[[Path, Passport], Path]
+"""Returns the directory to load a model's files from: (its version directory, its passport)."""
+
 
 @dataclass(frozen=True)
 class StoredGraph:
@@ -42,7 +45,8 @@ class StoredGraph:
     Attributes:
         name: The name of its model or part.
         version: The name of its version directory.
-        directory: The version directory with ``model.onnx``, its weights and its passport.
+        directory: The directory with ``model.onnx`` and its weights: the version directory, or
+            one with copies of its files.
         digest: The sha256 of its passport's claims: what it computes, for caches.
         limits: The smallest and the largest size of each axis that varies, by its name in the
             graph; the batch is left out.
@@ -124,7 +128,13 @@ def _stamps(directory: Path) -> Iterator[tuple[str, int, int, int]]:
         yield str(file), stat.st_ino, stat.st_size, stat.st_mtime_ns
 
 
-def read_repository(root: Path, only: Iterable[str] = ()) -> Repository:
+def _in_place(version: Path, _: Passport) -> Path:
+    return version
+
+
+def read_repository(
+    root: Path, only: Iterable[str] = (), place_files: PlaceFiles = _in_place
+) -> Repository:
     """Read every model of a repository, or only some heads.
 
     A model that cannot be served does not stop the others: it is logged and listed.
@@ -132,6 +142,7 @@ def read_repository(root: Path, only: Iterable[str] = ()) -> Repository:
     Args:
         root: The directory with one directory per model.
         only: The heads to read, as ``<modality>/<task>``; all if empty.
+        place_files: The choice of the directories to load graphs from; by default their own.
 
     Raises:
         ArtifactError: There is no repository, or a model of ``only`` is not in it.
@@ -149,7 +160,7 @@ def read_repository(root: Path, only: Iterable[str] = ()) -> Repository:
         try:
             config = read_config(directory / CONFIG_FILE)
             if is_served(config, name):
-                repository.models[name] = read_model(directory, config)
+                repository.models[name] = read_model(directory, config, place_files)
         except ArtifactError as error:
             _LOG.error("%s is not served: %s", name, error)
             repository.refused[name] = str(error)
@@ -172,12 +183,15 @@ def _with_limits(models: Mapping[str, StoredModel]) -> dict[str, StoredModel]:
     }
 
 
-def read_model(directory: Path, config: ModelConfig) -> StoredModel:
+def read_model(
+    directory: Path, config: ModelConfig, place_files: PlaceFiles = _in_place
+) -> StoredModel:
     """Read one model's spec and check its files against its passport.
 
     Args:
         directory: The directory of the model in the repository.
         config: The content of its ``config.pbtxt``.
+        place_files: The choice of the directories to load graphs from.
 
     Raises:
         ArtifactError: The configuration or its head spec cannot be read.
@@ -193,11 +207,12 @@ def read_model(directory: Path, config: ModelConfig) -> StoredModel:
     steps = read_steps(config)
     root = directory.parent
     needed = passport.dependencies(spec)
-    graphs = [_read_part(root, s.model, s.version, passport, needed) for s in steps]
-    if not steps:
-        graphs = [_graph(version, config, passport)]
+    parts = [(step.model, step.version) for step in steps]
     if (generation := spec.generation) is not None:
-        graphs.append(_read_part(root, generation.decoder, generation.version, passport, needed))
+        parts.append((generation.decoder, generation.version))
+    graphs = [_read_part(root, *part, passport, needed, place_files) for part in parts]
+    if not steps:
+        graphs.insert(0, _graph(version, config, passport, place_files))
     gate = version / GATE_FILE if GATE_FILE in passport.files else None
     return StoredModel(spec, version.name, steps, tuple(graphs), gate)
 
@@ -210,7 +225,12 @@ def _newest(directory: Path) -> Path:
 
 
 def _read_part(
-    root: Path, name: str, number: str, head: Passport, digests: Mapping[str, str]
+    root: Path,
+    name: str,
+    number: str,
+    head: Passport,
+    digests: Mapping[str, str],
+    place_files: PlaceFiles,
 ) -> StoredGraph:
     """Read a version of a part and check that it is the one a head was exported with."""
     version = root / name / number
@@ -222,16 +242,18 @@ def _read_part(
         raise PassportError(
             f"{head.model}: was exported with another {name} than version {number} in {root}"
         )
-    return _graph(version, config, passport)
+    return _graph(version, config, passport, place_files)
 
 
-def _graph(version: Path, config: ModelConfig, passport: Passport) -> StoredGraph:
+def _graph(
+    version: Path, config: ModelConfig, passport: Passport, place_files: PlaceFiles
+) -> StoredGraph:
     if config.backend != ONNX_BACKEND:
         raise ArtifactError(f"{version}: is for Triton's backend {config.backend!r} only")
     return StoredGraph(
         version.parent.name,
         version.name,
-        version,
+        place_files(version, passport),
         tuple(tensor.name for tensor in config.input),
         tuple(tensor.name for tensor in config.output),
         config.max_batch_size,

@@ -18,7 +18,9 @@ from service.runtimes.embedded.graph_pass import BatchObserver
 from service.runtimes.embedded.graph_runs import Graphs
 from service.runtimes.embedded.heap import freed_memory_returned
 from service.runtimes.embedded.model_loader import LoadedModels, ModelLoader
+from service.runtimes.embedded.private_files import PrivateFiles
 from service.runtimes.embedded.repository_reader import (
+    Repository,
     StoredModel,
     read_repository,
     signatures,
@@ -33,6 +35,9 @@ from service.runtimes.ensemble import (
 from service.settings import Settings
 
 _LOG = logging.getLogger(__name__)
+
+_CLOSE_SECONDS = 2.0
+"""The time that running batches have to finish. Nobody waits for their answers any more."""
 
 
 class EmbeddedRuntime:
@@ -57,6 +62,7 @@ class EmbeddedRuntime:
         self._settings = settings
         self._observer = BatchObserver(on_batch, on_tokens)
         self._loader = ModelLoader(settings)
+        self._files = PrivateFiles(settings.cache_directory)
         self._models: Mapping[str, Model] = {}
         self._signatures: Mapping[str, object] = {}
         self._refused: dict[str, str] = {}
@@ -157,11 +163,12 @@ class EmbeddedRuntime:
         return Health(True, "", dict(self._refused), slower)
 
     async def close(self) -> None:
-        """Finish the running batches and free the graphs."""
-        if self._batcher is not None:
-            await asyncio.to_thread(self._batcher.close)
-        self._batcher = None
+        """Finish the running batches and free the graphs; see ``Runtime.close``."""
+        batcher, self._batcher = self._batcher, None
+        finished = batcher is None or await asyncio.to_thread(batcher.close, _CLOSE_SECONDS)
         self._models = {}
+        if not finished:
+            raise ModelNotReadyError(f"a batch did not finish within {_CLOSE_SECONDS:g} s")
         self._graphs.clear()
         self._loader.close()
 
@@ -184,6 +191,11 @@ class EmbeddedRuntime:
             record_spans(spans, dataflow, runs, started)
         return collect_answers(dataflow, inputs, runs)
 
+    def _read_repository(self) -> Repository:
+        self._files.sweep()
+        settings = self._settings
+        return read_repository(settings.model_repo, settings.only, self._files.directory_of)
+
     async def _load_changes(self) -> None:
         """Load new and changed models and drop those that are gone.
 
@@ -193,7 +205,7 @@ class EmbeddedRuntime:
         current = await asyncio.to_thread(signatures, root)
         if current == self._signatures:
             return
-        repository = await asyncio.to_thread(read_repository, root, self._settings.only)
+        repository = await asyncio.to_thread(self._read_repository)
         changed = [
             stored
             for name, stored in repository.models.items()

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import sys
 import weakref
 from collections.abc import Mapping
 
 from omnivec2.errors import ArtifactError
 from omnivec2.preprocess import Array
+from service.runtimes.batch_memory import tokens_in_graph
 from service.runtimes.embedded.engines.base import LoadedGraph
 from service.runtimes.embedded.repository_reader import StoredGraph
 from service.runtimes.embedded.token_padding import token_tensors
@@ -19,10 +21,12 @@ class ServedGraph:
         stored: The graph's configuration.
         loaded: The same graph in its engine; closed with this object, or when it is collected.
         max_rows: The most rows of one batch, if the graph's own limit is not lower.
+        max_token_pairs: The most pairs of tokens of one batch of several rows.
 
     Attributes:
         name: The name of the model or part.
         max_rows: The most rows of one batch.
+        max_token_pairs: The most pairs of tokens of one batch of several rows.
         pads: Whether rows of different lengths may be padded to meet in a batch.
         token_tensors: The names of its tensors of which padding may be cut off.
 
@@ -30,9 +34,16 @@ class ServedGraph:
         ArtifactError: The graph's tensors are not those of its configuration.
     """
 
-    def __init__(self, stored: StoredGraph, loaded: LoadedGraph, max_rows: int) -> None:
+    def __init__(
+        self,
+        stored: StoredGraph,
+        loaded: LoadedGraph,
+        max_rows: int,
+        max_token_pairs: int = sys.maxsize,
+    ) -> None:
         self.name = stored.name
         self.max_rows = min(stored.max_batch_size, max_rows)
+        self.max_token_pairs = max_token_pairs
         self.pads = _may_be_padded(loaded)
         self.token_tensors = token_tensors(loaded.inputs, loaded.outputs)
         self._loaded = loaded
@@ -50,6 +61,10 @@ class ServedGraph:
     def memory_bytes(self) -> int:
         """The bytes of its weights."""
         return self._loaded.memory_bytes
+
+    def count_tokens(self, inputs: Mapping[str, Array]) -> int:
+        """Return how many tokens of one row it compares; see ``tokens_in_graph``."""
+        return tokens_in_graph(self.name, self._loaded.inputs, inputs)
 
     def run(self, inputs: Mapping[str, Array]) -> Mapping[str, Array]:
         """Compute a batch; inputs that the graph does not use are left out.

@@ -17,6 +17,7 @@ from omnivec2.spec import TensorSpec, model_name
 from service.pipeline.concurrency import gather_or_cancel
 from service.request_context import REQUEST, trace_stage
 from service.runtimes.base import Health, Inference, Model, generation_of
+from service.runtimes.batch_memory import MemoryGate, tokens_in_head
 from service.runtimes.ensemble import run_steps
 from service.runtimes.triton.endpoint import Endpoint
 from service.runtimes.triton.model_metadata import is_same_model
@@ -30,6 +31,11 @@ _EJECTED_POLL_SECONDS = 0.25
 
 _TRIES = 2
 """The number of servers that a request is sent to before it fails."""
+
+
+_BATCHES = 4
+"""The largest batches, by memory, that may be under way for this gateway: a server has two
+instances of each model, and merges what waits for them."""
 
 
 class TritonRuntime:
@@ -49,6 +55,7 @@ class TritonRuntime:
         self._models: dict[str, Model] = {}
         self._reported: Mapping[str, Model] = self._models
         self._requests = 0
+        self._memory = MemoryGate(_BATCHES * settings.max_batch_token_pairs)
         self._polling_ejected: asyncio.Task[None] | None = None
         self._some_ejected = asyncio.Event()
 
@@ -91,14 +98,15 @@ class TritonRuntime:
             tensor.name: _as_column(tensor, inputs[tensor.name]) for tensor in model.spec.inputs
         }
         outputs = [tensor.name for tensor in model.spec.outputs]
-        answer = await self._send(
-            [model],
-            model.name,
-            model.version,
-            columns,
-            outputs,
-            lambda: self._endpoints_of([model]),
-        )
+        async with self._memory.hold(_token_pairs([model], inputs)):
+            answer = await self._send(
+                [model],
+                model.name,
+                model.version,
+                columns,
+                outputs,
+                lambda: self._endpoints_of([model]),
+            )
         return _without_columns(model, answer)
 
     async def infer_all(
@@ -125,7 +133,8 @@ class TritonRuntime:
 
         specs = {tensor.name: tensor for model in models for tensor in model.spec.inputs}
         columns = {name: _as_column(tensor, inputs[name]) for name, tensor in specs.items()}
-        answers = await run_steps(models, columns, run_part)
+        async with self._memory.hold(_token_pairs(models, inputs)):
+            answers = await run_steps(models, columns, run_part)
         return [_without_columns(*pair) for pair in zip(models, answers, strict=True)]
 
     async def decode(self, model: Model, inputs: Mapping[str, Array]) -> Inference:
@@ -275,6 +284,12 @@ class TritonRuntime:
             await asyncio.gather(*(endpoint.poll() for endpoint in ejected))
             self._merge_models()
             await asyncio.sleep(_EJECTED_POLL_SECONDS)
+
+
+def _token_pairs(models: Sequence[Model], inputs: Mapping[str, Array]) -> int:
+    """Return the pairs of tokens that the longest of some models compares in a batch."""
+    rows = len(next(iter(inputs.values())))
+    return rows * max(tokens_in_head(model.spec, inputs) for model in models) ** 2
 
 
 def _as_column(tensor: TensorSpec, array: Array) -> Array:

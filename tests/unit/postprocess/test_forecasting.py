@@ -49,3 +49,13 @@ def test_quantiles_are_named_cut_and_never_cross(head, answer):
 def test_fewer_steps_than_the_horizon_are_the_models_fault(spec, answer):
     with pytest.raises(ModelNotReadyError):
         answer(spec, {"mean": np.zeros((1, 3))})
+
+
+def test_series_that_were_normalised_before_are_brought_back_in_64_bits(head, answer):
+    context = {"names": ["a", "b"], "location": [1e9, 3.0], "scale": [0.5, 0.0]}
+    spec = head(TaskFamily.FORECASTING, Modality.TIMESERIES, horizon=4, quantiles=(0.1, 0.9))
+    outputs = {**MEANS, "quantiles": np.ones((2, 2, 4), np.float32)}
+    first, second = answer(spec, outputs, context)["predictions"]
+    assert first["mean"] == [1e9, 1e9 + 0.5, 1e9 + 1, 1e9 + 1.5]
+    assert first["quantiles"]["0.1"] == [1e9 + 0.5] * 4
+    assert second["mean"] == second["quantiles"]["0.9"] == [3.0] * 4

@@ -17,8 +17,17 @@ from omnivec2.errors import (
     UnsupportedMediaTypeError,
 )
 from omnivec2.preprocess import collate, preprocessor_type
-from omnivec2.preprocess.audio import AUDIOSET_MEAN, Audio, AudioParameters, AudioPreprocessor
+from omnivec2.preprocess.audio import (
+    AUDIOSET_MEAN,
+    Audio,
+    AudioOptions,
+    AudioParameters,
+    AudioPreprocessor,
+)
+from omnivec2.preprocess.notes import NoteCode, collect_notes
+from omnivec2.preprocess.source_options import state
 from omnivec2.spec import Limits, Modality
+from tests.support import sounds
 
 DATA = Path(__file__).parents[2] / "data" / "audio"
 FILES = {
@@ -230,3 +239,141 @@ def test_the_channels_of_an_array_are_averaged_as_those_of_a_file():
     mono = audio.prepare(Audio((left + right) / 2, 16_000))
     for first, second in zip(stereo.samples, mono.samples, strict=True):
         np.testing.assert_allclose(first["fbank"], second["fbank"], atol=1e-4)
+
+
+def prepared(native: Audio, preprocessor: AudioPreprocessor | None = None):
+    """The first filter banks, and the codes of the notes."""
+    with collect_notes() as notes:
+        samples = (preprocessor or audio()).prepare(native).samples
+    return samples[0]["fbank"], [remark.code for remark in notes]
+
+
+def decoded(data: bytes, media_type: str | None = None) -> tuple[Audio, list[NoteCode]]:
+    with collect_notes() as notes:
+        return audio().decode(data, media_type), [remark.code for remark in notes]
+
+
+def test_silence_is_answered_with_a_note():
+    assert prepared(Audio(np.zeros(16_000, np.float32), 16_000))[1] == [NoteCode.EMPTY]
+    assert prepared(Audio(np.full(16_000, 0.2, np.float32), 16_000))[1] == [NoteCode.EMPTY]
+    assert prepared(Audio(tone(1), 16_000))[1] == []
+
+
+def test_a_lower_rate_lacks_something_and_a_higher_one_does_not():
+    assert prepared(Audio(tone(1, 8_000), 8_000))[1] == [NoteCode.RESAMPLED]
+    assert prepared(Audio(tone(1, 44_100), 44_100))[1] == []
+
+
+def test_what_is_left_out_of_a_long_recording_is_noted():
+    long = Audio(tone(30), 16_000)
+    assert prepared(long, audio(max_windows=2))[1] == [NoteCode.CUT]
+    assert prepared(long)[1] == []
+
+
+@pytest.mark.parametrize("full", [2**15, 2**31])
+def test_floats_of_the_range_of_integers_are_scaled_with_a_note(full):
+    native, notes = decoded(encoded(tone(1) * full, subtype="FLOAT"))
+    fbank, more = prepared(native)
+    assert (notes, more) == ([], [NoteCode.GUESSED])
+    assert fbank == pytest.approx(prepared(Audio(tone(1), 16_000))[0], abs=0.1)
+
+
+def test_the_scale_can_be_stated():
+    data = encoded(tone(1) * 1_000, subtype="FLOAT")
+    with state(AudioOptions(scale=1_000.0)):
+        native, _ = decoded(data)
+        fbank, notes = prepared(native)
+        whole, _ = decoded(encoded(tone(1)))  # integers have a scale of their own
+    assert notes == []
+    assert fbank == pytest.approx(prepared(Audio(tone(1), 16_000))[0], abs=0.1)
+    assert whole.waveform.max() == pytest.approx(0.3, abs=1e-3)
+
+
+def test_the_sampling_rate_can_be_stated_where_a_file_is_wrong():
+    with state(AudioOptions(sample_rate=16_000)):
+        native, notes = decoded(encoded(tone(1), rate=48_000))
+        assert (native.rate_hz, notes) == (16_000, [NoteCode.CONVERTED])
+        native, notes = decoded(encoded(tone(1), rate=100))
+        assert (native.rate_hz, notes) == (16_000, [NoteCode.CONVERTED])
+        assert decoded(encoded(tone(1)))[1] == []
+
+
+def test_arrays_of_samples_are_taken_with_their_rate():
+    samples = [float(value) for value in tone(0.2)]
+    with collect_notes() as notes:
+        native = audio().decode_json({"array": samples, "sampling_rate": 8_000})
+    assert (native.rate_hz, len(native.waveform), len(notes)) == (8_000, len(samples), 0)
+
+
+def test_a_rate_that_is_not_stated_is_assumed_with_a_note():
+    samples = [float(value) for value in tone(0.2)]
+    assert audio().split(samples) is None
+    with collect_notes() as notes:
+        assert audio().decode_json(samples).rate_hz == 16_000
+    assert [remark.code for remark in notes] == [NoteCode.GUESSED]
+    with collect_notes() as notes, state(AudioOptions(sample_rate=8_000)):
+        assert audio().decode_json(samples).rate_hz == 8_000
+    assert len(notes) == 0
+
+
+def test_a_list_of_files_is_a_list_of_inputs():
+    assert audio().split(["AAAA", "BBBB"]) == ["AAAA", "BBBB"]
+    assert audio().split([[0.1, 0.2], [0.3]]) == [[0.1, 0.2], [0.3]]
+    assert audio().split("AAAA") is None
+
+
+@pytest.mark.parametrize("value", [7, None, True])
+def test_json_that_is_neither_a_file_nor_samples_is_refused(value):
+    with pytest.raises(InvalidInputError, match=r"base64.*array"):
+        audio().decode_json(value)
+
+
+def test_arrays_of_too_many_samples_or_of_a_wild_rate_are_refused():
+    with pytest.raises(TooLargeError, match="10 seconds"):
+        audio(Limits(seconds=10)).decode_json({"array": [0.1] * 45_000, "sampling_rate": 4_000})
+    with pytest.raises(InvalidInputError, match="samples per second"):
+        audio().decode_json({"array": [0.1] * 50, "sampling_rate": 3})
+
+
+def test_files_in_objects_are_taken():
+    text = base64.b64encode(encoded(tone(1))).decode()
+    for value in ({"data": text, "format": "wav"}, {"input_audio": {"data": text}}):
+        assert len(audio().decode_json(value).waveform) == 16_000
+
+
+@pytest.mark.parametrize("kind", ["WAV", "FLAC", "OGG"])
+def test_of_channels_of_opposite_phase_one_is_used_with_a_note(kind):
+    wave = 2 * tone(1)
+    native, notes = decoded(encoded(np.stack([wave, -wave], axis=1), kind=kind))
+    assert notes == [NoteCode.REPAIRED]
+    assert np.abs(native.waveform).max() == pytest.approx(0.6, abs=0.05)
+
+
+@pytest.mark.parametrize(
+    ("declared", "bytes_are"),
+    [
+        ("audio/mp4", "mp4"), ("audio/x-m4a", "mp4"), ("audio/aac", "mp4"), ("audio/mp4", "adts"),
+        ("audio/aac", "adts"), ("video/mp4", "mp4"), ("audio/webm", "webm"),
+        ("video/webm", "webm"), ("audio/ogg", "ogg"), ("audio/opus", "ogg"),
+    ],
+)  # fmt: skip
+def test_recordings_go_by_several_names(declared, bytes_are):
+    codec = {"webm": "libopus", "ogg": "libopus"}.get(bytes_are, "aac")
+    data = sounds.encoded(tone(1), bytes_are, codec)
+    assert len(decoded(data, declared)[0].waveform) > 15_000
+    assert len(decoded(data)[0].waveform) > 15_000
+
+
+@pytest.mark.parametrize(
+    ("data", "what"),
+    [
+        (b"MThd\0\0\0\6", "MIDI"),
+        (b"wvpk1234", "WavPack"),
+        (b"RIFF\0\0\0\0AVI LIST", "AVI"),
+        (b"\0\0\1\xba1234", "MPEG-PS"),
+        (b"\x0b\x77\x12\x34", "AC-3"),
+    ],
+)
+def test_what_is_no_sound_that_is_read_is_named_with_a_way_out(data, what):
+    with pytest.raises(UndecodableError, match=rf"unsupported: {what}.*convert it with ffmpeg"):
+        audio().decode(data)

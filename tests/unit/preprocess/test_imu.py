@@ -7,8 +7,15 @@ import pytest
 
 from omnivec2.errors import InvalidInputError, TooLargeError
 from omnivec2.preprocess import collate, preprocessor_type
+from omnivec2.preprocess.formats.motion.recording_options import UPWARD, ImuOptions
 from omnivec2.preprocess.formats.tables.frame import Frame
-from omnivec2.preprocess.imu import ImuParameters, ImuPreprocessor, Recording
+from omnivec2.preprocess.imu import (
+    ImuParameters,
+    ImuPreprocessor,
+    Recording,
+)
+from omnivec2.preprocess.notes import NoteCode, collect_notes
+from omnivec2.preprocess.source_options import state
 from omnivec2.spec import Limits, Modality
 
 DATA = Path(__file__).parents[2] / "data" / "imu"
@@ -191,3 +198,87 @@ def test_dates_of_a_column_are_in_seconds_whatever_their_distance():
     native = small().from_frame(Frame.of({"t": times, "acc_x": [0] * 4, "acc_y": [1] * 4}))
     assert native.times is not None
     assert np.diff(native.times).tolist() == [60, 60, 60]
+
+
+def codes(data: bytes, options: ImuOptions | None = None) -> list[NoteCode]:
+    with state(options), collect_notes() as notes:
+        small().prepare(small().decode(data))
+    return [note.code for note in notes]
+
+
+def test_a_stated_rate_is_that_of_rows_without_times():
+    _, signal = sine(100)
+    with state(ImuOptions(sample_rate=100)):
+        native = small().decode(csv("acc_x,acc_y", signal))
+    assert native.times is not None
+    assert np.diff(native.times) == pytest.approx(0.01)
+    times = np.arange(len(signal)) * 0.5
+    with state(ImuOptions(sample_rate=100)):
+        other = small().decode(csv("time,acc_x,acc_y", np.c_[times, signal]))
+    assert other.times == pytest.approx(native.times)
+
+
+def test_a_column_of_times_may_be_stated():
+    times, signal = sine(100)
+    data = csv("time,clock,acc_x,acc_y", np.c_[times * 3, times * 1000, signal])
+    with state(ImuOptions(time_column="clock", time_unit="ms")):
+        native = small().decode(data)
+    assert native.times == pytest.approx(times)
+    with (
+        state(ImuOptions(time_column="when")),
+        pytest.raises(InvalidInputError, match="missing column 'when'"),
+    ):
+        small().decode(data)
+
+
+def test_resampling_and_unused_columns_are_noted():
+    times, signal = sine(100)
+    assert codes(csv("time_s,acc_x,acc_y", np.c_[times, signal])) == [NoteCode.RESAMPLED]
+    assert codes(csv("acc_x,acc_y,heart", np.c_[signal, signal[:, 0]])) == [NoteCode.IGNORED]
+    assert codes(csv("acc_x,acc_y", signal)) == []
+
+
+def test_a_recording_that_never_changes_is_noted():
+    assert codes(csv("acc_x,acc_y", np.ones((20, 2)))) == [NoteCode.EMPTY]
+
+
+def test_a_rate_that_is_too_low_is_refused_with_the_rate():
+    times = np.arange(400) / 3
+    with pytest.raises(InvalidInputError, match="a sampling rate of 3 Hz is too low"):
+        small().prepare(Recording(np.ones((400, 2)), times))
+
+
+def test_a_rate_that_no_sensor_has_is_refused():
+    data = csv("time_ns,acc_x,acc_y", np.c_[np.arange(40), np.ones((40, 2))])
+    with pytest.raises(InvalidInputError, match=r"fits no sensor.*another unit"):
+        small().prepare(small().decode(data))
+
+
+def test_infinite_times_are_refused():
+    with pytest.raises(InvalidInputError, match="expected a date or time, got 'inf'"):
+        small().decode(b"time,acc_x,acc_y\n0,1,2\ninf,1,2\n0.02,1,2\n")
+
+
+def test_a_missing_time_is_refused_with_its_row():
+    data = b"time,acc_x,acc_y\n0,1,2\n,1,2\n0.02,1,2\n"
+    with pytest.raises(InvalidInputError, match="row 2: expected a date or time, got none"):
+        small().decode(data)
+
+
+@pytest.mark.parametrize("axis", list(UPWARD))
+def test_turning_the_axes_keeps_right_hands_right(axis):
+    matrix = np.zeros((3, 3))
+    for row, (column, sign) in enumerate(UPWARD[axis]):
+        matrix[row, column] = sign
+    assert np.linalg.det(matrix) == pytest.approx(1)
+    up = np.zeros(3)
+    up["xyz".index(axis[-1])] = -1 if axis[0] == "-" else 1
+    assert matrix @ up == pytest.approx([1, 0, 0])
+
+
+def test_units_of_other_heads_are_not_converted():
+    signal = np.full((20, 3), 9.8)
+    native = imu(window=8, channels=("hip_x", "hip_y", "hip_z")).decode(
+        csv("hip_x,hip_y,hip_z", signal)
+    )
+    np.testing.assert_array_equal(native.signal, signal)

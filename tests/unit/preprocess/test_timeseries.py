@@ -7,6 +7,7 @@ import pytest
 
 from omnivec2.errors import InvalidInputError
 from omnivec2.preprocess import preprocessor_type
+from omnivec2.preprocess.notes import NoteCode, collect_notes
 from omnivec2.preprocess.timeseries import Series, TimeseriesParameters, TimeseriesPreprocessor
 from omnivec2.spec import Modality
 
@@ -150,3 +151,71 @@ def test_infinite_arrays_are_refused():
 def test_a_table_of_times_alone_has_no_series():
     with pytest.raises(InvalidInputError, match="no column holds numbers"):
         short().decode(b"date\n2020-01-01\n2020-01-02\n")
+
+
+def notes_of(value: object) -> list[NoteCode]:
+    with collect_notes() as notes:
+        native = short().decode(value) if isinstance(value, bytes) else short().decode_json(value)
+        short().prepare(native)
+    return [note.code for note in notes]
+
+
+def test_a_table_in_long_format_is_one_series_per_id():
+    rows = [
+        {"unique_id": i, "ds": f"2020-01-0{d}", "y": d + n}
+        for n, i in ((0, "A"), (5, "B"))
+        for d in range(1, 7)
+    ]
+    native = short().decode_json(rows)
+    assert native.names == ("A", "B")
+    assert values(native) == [[3, 4, 5, 6], [8, 9, 10, 11]]
+    assert short().decode_json([{**row, "z": 1.0} for row in rows]).names == (
+        *("A/y", "A/z"),
+        *("B/y", "B/z"),
+    )
+    assert short().decode_json(rows[:6]).names == ("y",)
+
+
+def test_a_series_that_is_too_short_is_named():
+    csv = b"unique_id,ds,y\n" + b"".join(b"A,2020-01-0%d,1\n" % d for d in range(1, 8))
+    with pytest.raises(InvalidInputError, match="series 'B': 2 values are too few"):
+        short().decode(csv + b"B,2020-01-01,2\nB,2020-01-02,3\n")
+
+
+def test_a_constant_series_is_told_from_the_others():
+    prepared = short().prepare(Series.of({"a": np.arange(9.0), "b": np.full(9, 3.0)}))
+    assert prepared.context["location"] == [0.0, 3.0]
+    assert prepared.context["scale"] == [1.0, 0.0]
+    assert all(np.isfinite(sample["values"]).all() for sample in prepared.samples)
+    ordinary = short().prepare(Series.of({"a": np.arange(9.0)}))
+    assert ordinary.context == {"names": ["a"], "reduce": "each"}
+
+
+def test_pairs_of_times_and_values_are_one_series():
+    pairs = [[1.7e12 + 3.6e6 * hour, float(hour)] for hour in range(9)]
+    assert short().split(pairs) is None
+    assert values(short().decode_json(pairs[::-1])) == [[5, 6, 7, 8]]
+
+
+def test_json_lines_hold_rows_or_series():
+    rows = b'{"ds": "2020-01-02", "y": 2}\n{"ds": "2020-01-01", "y": 1}\n' * 1
+    rows += b'{"ds": "2020-01-03", "y": 3}\n{"ds": "2020-01-04", "y": 4}\n'
+    assert values(short().decode(rows)) == [[1, 2, 3, 4]]
+    lines = b'{"item_id": "A", "target": [1, 2, 3, 4]}\n{"target": [5, 6, 7, "NaN", 9]}\n'
+    native = short().decode(lines)
+    assert native.names == ("A", "series 2")
+    assert values(native) == [[1, 2, 3, 4], [6, 7, 8, 9]]
+
+
+def test_what_is_left_out_or_filled_in_is_noted():
+    assert notes_of(b"a,city\n" + b"1,Oslo\n2,Rome\n" * 3) == [NoteCode.IGNORED]
+    assert notes_of([1, 2, None, 4]) == [NoteCode.FILLED]
+    assert notes_of({"target": [1.0, 2, 3, 4], "cat": [0]}) == [NoteCode.IGNORED]
+    assert notes_of({"id": list(range(5)), "v": [3.0, 1, 4, 1, 5]}) == [NoteCode.IGNORED]
+    assert notes_of([1.0, 2, 3, 4]) == []
+
+
+def test_a_date_that_cannot_be_read_is_called_a_date():
+    with pytest.raises(InvalidInputError, match="expected a date or time, got 'Q1'") as caught:
+        short().decode(b"date,v\nQ1,1\nQ2,2\nQ3,3\nQ4,4\n")
+    assert "number" not in str(caught.value)

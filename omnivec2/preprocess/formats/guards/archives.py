@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from omnivec2.errors import InvalidInputError, TooLargeError, UndecodableError
+from omnivec2.preprocess.formats.guards.decoding_guard import undecodable
 
 ZIP = b"PK\x03\x04"
 GZIP = b"\x1f\x8b\x08"
@@ -56,7 +57,7 @@ class ZipArchive:
     def __init__(self, file: zipfile.ZipFile, limit: int) -> None:
         self._file = file
         self._left = self._limit = limit
-        self.names = [info.filename for info in file.infolist() if not info.is_dir()]
+        self.names = [name for name in file.namelist() if not name.endswith("/")]
 
     def read(self, name: str, limit: int | None = None) -> bytes:
         """Unpack a member.
@@ -78,11 +79,8 @@ class ZipArchive:
             raise UndecodableError(
                 "unsupported: a ZIP file packed by another method than deflate", field="inputs"
             )
-        try:
-            with self._file.open(info) as member:
-                content = member.read(most + 1)
-        except (zipfile.BadZipFile, zlib.error, EOFError, OSError, ValueError) as error:
-            raise _damaged("ZIP") from error
+        with undecodable("ZIP", zipfile.BadZipFile), self._file.open(info) as member:
+            content = member.read(most + 1)
         self._left -= len(content)
         if len(content) > most:
             raise _too_large(limit or self._limit)
@@ -102,10 +100,8 @@ def open_zip(data: bytes, limit: int) -> Iterator[ZipArchive]:
         UndecodableError: it is no ZIP file, damaged or truncated.
     """
     _check_directory(data)
-    try:
+    with undecodable("ZIP", zipfile.BadZipFile):
         file = zipfile.ZipFile(io.BytesIO(data))
-    except (zipfile.BadZipFile, struct.error, OSError, ValueError, LookupError) as error:
-        raise _damaged("ZIP") from error
     with file:
         yield ZipArchive(file, limit)
 

@@ -6,6 +6,7 @@ declared sizes are compared with limits before a codec can allocate memory for t
 
 from __future__ import annotations
 
+import errno
 import logging
 import struct
 import warnings
@@ -15,6 +16,7 @@ from contextlib import contextmanager
 
 from omnivec2.errors import (
     InvalidInputError,
+    ModelNotReadyError,
     TooLargeError,
     UndecodableError,
     UnsupportedMediaTypeError,
@@ -51,6 +53,10 @@ them documents which. ``Warning`` is raised only where warnings are errors.
 for _codec in ("PIL", "pydicom", "pylibjpeg", "tifffile"):
     warnings.filterwarnings("ignore", module=rf"{_codec}\b")
     logging.getLogger(_codec).setLevel(logging.CRITICAL)
+
+
+_SYSTEM_FAULTS = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EMFILE, errno.ENFILE})
+"""What the system says of a full disk or of too many open files: no fault of the input."""
 
 
 def format_of(
@@ -110,11 +116,18 @@ def undecodable(kind: str, *also: type[Exception]) -> Iterator[None]:
     Args:
         kind: The expected format, for the message, e.g. ``"PNG"``.
         also: The codec's own errors, if they derive from none of :data:`CODEC_ERRORS`.
+
+    Raises:
+        UndecodableError: The codec failed.
+        ModelNotReadyError: The codec could not open or write a file of its own.
     """
     caught: tuple[type[Exception], ...] = (*CODEC_ERRORS, *also)
     try:
         yield
     except caught as error:
+        if isinstance(error, OSError) and error.errno in _SYSTEM_FAULTS:
+            message = f"the service cannot decode a {kind} now: {error.strerror}"
+            raise ModelNotReadyError(message) from error
         message = f"not a readable {kind} file; it is damaged or truncated"
         raise UndecodableError(message, field="inputs") from error
 

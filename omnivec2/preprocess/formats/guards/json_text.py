@@ -11,6 +11,7 @@ from omnivec2.errors import UndecodableError
 
 _LONG_MARKS = (codecs.BOM_UTF32_LE, codecs.BOM_UTF32_BE)
 _MARKS = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE, *_LONG_MARKS)
+_FEW_SIGNS = 8
 _CONTROLS = bytes(set(range(32)) - set(b"\t\n\v\f\r\x1b"))
 
 
@@ -22,11 +23,7 @@ def decode_utf8(data: bytes) -> str:
             text has (they are of another kind of file).
     """
     try:
-        if data.startswith(_MARKS):
-            text = data.decode("utf-32" if data.startswith(_LONG_MARKS) else "utf-16")
-            data = text.encode()
-        else:
-            text = data.decode("utf-8-sig")
+        text = _decode_marked(data) if data.startswith(_MARKS) else data.decode("utf-8-sig")
     except UnicodeError as error:
         where = f": byte {error.start}" if isinstance(error, UnicodeDecodeError) else ""
         raise UndecodableError(
@@ -34,8 +31,17 @@ def decode_utf8(data: bytes) -> str:
             "type, such as Content-Type: text/plain; charset=windows-1252",
             field="inputs",
         ) from error
-    if len(data.translate(None, _CONTROLS)) != len(data):
+    plain = text.encode() if data.startswith(_MARKS) else data
+    if len(plain.translate(None, _CONTROLS)) != len(plain):
         raise UndecodableError("not text: it holds control characters", field="inputs")
+    return text
+
+
+def _decode_marked(data: bytes) -> str:
+    """Decode bytes that begin with a mark of UTF-16 or UTF-32, unless it is there by chance."""
+    text = data.decode("utf-32" if data.startswith(_LONG_MARKS) else "utf-16")
+    if len(text) < _FEW_SIGNS and not any(map(str.isascii, text)):
+        raise UnicodeError("no text")
     return text
 
 

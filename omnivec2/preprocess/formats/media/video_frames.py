@@ -203,7 +203,8 @@ def _starts(video: FrameTimes) -> list[int]:
 
 def upright(frame: VideoFrame) -> npt.NDArray[np.uint8]:
     """Convert a frame to RGB (height, width, 3), turned and mirrored as the container says."""
-    pixels = frame.to_ndarray(format="rgb24").astype(np.uint8, copy=False)
+    # Requests run side by side already, and every thread takes memory of its own.
+    pixels = frame.to_ndarray(format="rgb24", threads=1).astype(np.uint8, copy=False)
     sides: Iterable[SideData] = frame.side_data  # type: ignore[assignment] # not its keys
     matrices = [bytes(side) for side in sides if side.type == Type.DISPLAYMATRIX]
     if not matrices or len(matrices[0]) < _MATRIX.size:

@@ -50,7 +50,6 @@ _AT_REST: Mapping[AccelerationUnit, float] = {
     "g": 1.0,
     "m/s^2": STANDARD_GRAVITY,
     "mg": 1000.0,
-    "cm/s^2": 100 * STANDARD_GRAVITY,
 }
 _AROUND = 1.6
 """A median length between 1 / 1.6 and 1.6 times that at rest tells the unit: people move about

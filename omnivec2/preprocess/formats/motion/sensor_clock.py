@@ -87,6 +87,10 @@ def _units_per_second(axis: TimeAxis, stamps: FloatColumn) -> float:
     dated = epoch_unit(stamps)
     if dated is not None and SHORTEST_S <= step / PER_SECOND[dated] <= _SLOWEST_S:
         return PER_SECOND[dated]
+    fractions = bool((unique != np.floor(unique)).any())
+    if fractions and LONGEST_S <= step < _SLOWEST_S:
+        # Fractions of a millisecond are rarer than sensors that are too slow.
+        return 1.0
     for unit in get_args(TimeUnit):
         if unit in ("s", "ms", "us", "ns"):
             seconds = step / PER_SECOND[unit]

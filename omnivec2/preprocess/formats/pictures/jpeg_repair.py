@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Callable
 
 from PIL import Image
 
@@ -33,15 +34,18 @@ def completed(data: bytes) -> bytes | None:
     """
     if _END in data[-_END_WITHIN:]:
         return None
-    whole = data.rstrip(b"\xff") + _END
-    other = data.rstrip(b"\xff") + _FILLING + _END
     try:
-        if _decoded(whole) != _decoded(other):
+        if not _holds_all_pixels(data, _decoded):
             return None
     except CODEC_ERRORS:
         return None
     note(NoteCode.REPAIRED, "the JPEG lacks its end marker; all of its pixels are there")
-    return whole
+    return data.rstrip(b"\xff") + _END
+
+
+def _holds_all_pixels(data: bytes, decode: Callable[[bytes], bytes]) -> bool:
+    start = data.rstrip(b"\xff")
+    return decode(start + _END) == decode(start + _FILLING + _END)
 
 
 def _decoded(data: bytes) -> bytes:
@@ -76,6 +80,11 @@ def read_deep_jpeg(data: bytes, limits: Limits) -> tuple[Array, int] | None:
 
     with undecodable("JPEG"):
         samples: Array = imagecodecs.jpeg8_decode(data)
+        # This decoder fills up what is missing, silently.
+        if _END not in data[-_END_WITHIN:] and not _holds_all_pixels(
+            data, lambda stream: bytes(imagecodecs.jpeg8_decode(stream).data)
+        ):
+            raise UndecodableError("the JPEG is truncated", field="inputs")
         if samples.shape[:2] != (frame.height, frame.width):
             raise UndecodableError("the JPEG disagrees with its header", field="inputs")
         return samples, (1 << frame.bits) - 1

@@ -8,7 +8,6 @@ from typing import Any
 from pydantic import JsonValue
 
 from omnivec2.errors import InvalidInputError
-from omnivec2.preprocess.base import json_type
 from omnivec2.preprocess.formats.tables.pandas_json import unwrap_table
 from omnivec2.preprocess.formats.tables.time_axis import is_time_text
 from omnivec2.preprocess.formats.tables.times.time_numbers import word_set
@@ -71,11 +70,23 @@ def _is_entry(item: JsonValue) -> bool:
 def _several(items: list[Any]) -> JsonValue:
     """Return a list of GluonTS's entries as columns, if they are equally long."""
     columns: dict[str, JsonValue] = {}
+    unused: set[str] = set()
     for number, item in enumerate(items, 1):
-        name = str(item.get("item_id", f"series {number}"))
-        if name in columns:
-            raise InvalidInputError(f"two series are named {name!r}", field="inputs")
-        columns[name] = _values(_target(item)["target"])
+        label = str(item.get("item_id", f"series {number}"))
+        for key, cells in _target(item).items():
+            if not key.startswith("target"):
+                unused.add(key)
+                continue
+            name = label if key == "target" else f"{label}/{key}"
+            if name in columns:
+                raise InvalidInputError(f"two series are named {name!r}", field="inputs")
+            columns[name] = cells
+    if unused:
+        note(
+            NoteCode.IGNORED,
+            f"fields beside the targets were not used: {', '.join(sorted(unused)[:8])}",
+            count=len(unused),
+        )
     length = min(len(cells) for cells in columns.values() if isinstance(cells, list))
     return {name: cells[-length:] for name, cells in columns.items() if isinstance(cells, list)}
 
@@ -92,19 +103,16 @@ def _target(value: Mapping[str, JsonValue]) -> dict[str, JsonValue]:
         )
     kept = {name: cells for name, cells in value.items() if name not in _FIELDS | _COVARIATES}
     target = kept["target"]
-    if isinstance(target, list) and target and all(isinstance(row, list) for row in target):
-        # GluonTS's series of several dimensions: (dimensions, steps).
-        del kept["target"]
-        for number, row in enumerate(target, 1):
-            kept[f"target {number}"] = _values(row)
-        return kept
-    return kept | {"target": _values(target)}
+    rows = [row for row in target if isinstance(row, list)] if isinstance(target, list) else []
+    if isinstance(target, list) and len(rows) < max(1, len(target)):
+        return kept | {"target": _values(target)}
+    # GluonTS's series of several dimensions: (dimensions, steps).
+    del kept["target"]
+    for number, row in enumerate(rows, 1):
+        kept[f"target {number}"] = _values(row)
+    return kept
 
 
-def _values(cells: JsonValue) -> JsonValue:
+def _values(cells: list[Any]) -> JsonValue:
     """Return values in which GluonTS's text "NaN" is missing, as null is."""
-    if not isinstance(cells, list):
-        raise InvalidInputError(
-            f"expected a list of numbers as target, got {json_type(cells)}", field="inputs.target"
-        )
     return [None if isinstance(cell, str) and cell.lower() == "nan" else cell for cell in cells]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from itertools import chain
 
 import numpy as np
 from av.audio.frame import AudioFrame
@@ -55,45 +56,56 @@ def open_with_ffmpeg(data: bytes, kind: str) -> Iterator[SoundFile]:
             )
         if any(not v.disposition & Disposition.attached_pic for v in opened.streams.video):
             note(NoteCode.IGNORED, f"only the sound of the {kind} was used, not its pictures")
-        yield _Reader(opened, stream, kind, 2 * len(data) + 2**20).described()
+        yield _described(data, kind, stream, _Reader(opened, stream, kind, len(data)))
+
+
+def _described(data: bytes, kind: str, stream: AudioStream, reader: _Reader) -> SoundFile:
+    """Return what the first frame tells; a header may state another rate than there is."""
+    rate = reader.first.sample_rate
+    stated = None
+    if kind in _STATED_LENGTHS and stream.duration and stream.time_base:
+        length = round(stream.duration * stream.time_base * rate)
+        stated = length if length < UNKNOWN_FRAMES else None
+    readers = [reader]
+
+    def blocks() -> Iterator[Block]:
+        if readers:
+            yield from readers.pop().blocks()
+            return
+        # Opened once more rather than sought in: what decoders leave out at a start differs.
+        with open_container(data, kind) as opened:
+            again = opened.streams.audio[index]
+            yield from _Reader(opened, again, kind, len(data)).blocks()
+
+    index = next(n for n, other in enumerate(stream.container.streams.audio) if other is stream)
+    floats = stream.codec_context.name.startswith("pcm_f")
+    return SoundFile(rate, reader.first.layout.nb_channels, stated, floats, blocks)
 
 
 class _Reader:
-    """Reads the sound of one stream, once or again from the start."""
+    """Reads the sound of one stream, once.
+
+    Attributes:
+        first: The first frame.
+    """
 
     def __init__(
-        self, opened: InputContainer, stream: AudioStream, kind: str, max_bytes: int
+        self, opened: InputContainer, stream: AudioStream, kind: str, file_bytes: int
     ) -> None:
         self._opened, self._stream, self._kind = opened, stream, kind
-        self._max_bytes = max_bytes
+        self._max_bytes = 2 * file_bytes + 2**20
         stream.codec_context.thread_count = 1  # requests run side by side already
         self._frames = self._decoded()
-        self._first = next(self._frames, None)
-        if self._first is None:
+        first = next(self._frames, None)
+        if first is None:
             raise UndecodableError(f"no sound of the {kind} can be decoded", field="inputs")
-
-    def described(self) -> SoundFile:
-        """Return what the first frame tells; a header may state another rate than there is."""
-        assert self._first is not None
-        rate, channels = self._first.sample_rate, self._first.layout.nb_channels
-        stated = None
-        if self._kind in _STATED_LENGTHS and self._stream.duration and self._stream.time_base:
-            length = round(self._stream.duration * self._stream.time_base * rate)
-            stated = length if length < UNKNOWN_FRAMES else None
-        floats = self._stream.codec_context.name.startswith("pcm_f")
-        return SoundFile(rate, channels, stated, floats, self.blocks)
+        self.first = first
 
     def blocks(self) -> Iterator[Block]:
         """Yield the blocks (frames, channels), from the first on."""
-        if self._first is None:  # read before
-            self._opened.seek(0, stream=self._stream)
-            self._stream.codec_context.flush_buffers()
-            self._frames = self._decoded()
-            first = next(self._frames)
-        else:
-            first, self._first = self._first, None
+        first = self.first
         left = self._samples_shown(first.sample_rate)
-        for frame in self._all(first):
+        for frame in chain([first], self._frames):
             if frame.sample_rate != first.sample_rate or (
                 frame.layout.nb_channels != first.layout.nb_channels
             ):
@@ -108,10 +120,6 @@ class _Reader:
             yield block
             if left == 0:
                 return
-
-    def _all(self, first: AudioFrame) -> Iterator[AudioFrame]:
-        yield first
-        yield from self._frames
 
     def _samples_shown(self, rate_hz: int) -> int | None:
         """Return the samples that an edit list lets a player play, or None for all."""

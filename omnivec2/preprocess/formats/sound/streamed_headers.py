@@ -31,7 +31,7 @@ def au_with_true_size(data: bytes) -> bytes:
         return data
     start, size = _AU_HEADER.unpack_from(data)
     if 0 < size < _PLACEHOLDER:
-        _refuse_truncated("AU", size, len(data) - start)
+        _refuse_truncated("AU", size, max(len(data) - start, 0))
         return data
     return data[:8] + _AU_UNKNOWN.to_bytes(4, "big") + data[12:]
 

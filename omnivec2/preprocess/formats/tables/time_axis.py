@@ -30,6 +30,7 @@ from omnivec2.preprocess.formats.tables.times.date_texts import (
 from omnivec2.preprocess.formats.tables.times.time_cells import (
     floats,
     holds_time_texts,
+    is_number,
     text_cells,
 )
 from omnivec2.preprocess.formats.tables.times.time_numbers import (
@@ -261,6 +262,9 @@ def _read_named(frame: Frame, name: str, options: TimeOptions) -> TimeAxis:
     found = read_date_column(text_cells(column), name, order=options.date_order)
     if isinstance(found, DateColumn):
         return _text_axis(name, found)
+    if is_number(column[0]) and is_number(column[found]):
+        # Of a column of numbers, the cell that is none is wrong.
+        found = next((row for row, cell in enumerate(column) if not is_number(cell)), found)
     raise InvalidInputError(
         f"column {name!r}, row {frame.row_number(found)}: expected a date or time, "
         f"got {str(column[found])[:40]!r}; write times as 2024-12-31 13:00:00",

@@ -54,25 +54,22 @@ def check_ids(ids: Sequence[int]) -> None:
 
 
 def _check_short_text(text: str) -> None:
-    words = [word.lower() for word in _WORD.findall(text)]
-    if not words:
-        note(
-            NoteCode.EMPTY,
-            "the text is empty of words: it holds only punctuation or signs, so that the answer "
-            "says little",
-        )
-    elif _STOP_WORDS.issuperset(words):
-        note(
-            NoteCode.EMPTY,
-            "the text is empty of content: it holds only stop words such as 'the' and 'of', so "
-            "that the answer says little",
-        )
-    elif is_address(text):
+    if is_address(text):
         note(
             NoteCode.GUESSED,
             "the text is an address (URL) and was read as it is: URLs are not fetched; send the "
             "text itself",
         )
+    has_words = False
+    for word in _WORD.finditer(text):
+        if word[0].lower() not in _STOP_WORDS:
+            return
+        has_words = True
+    only = "stop words such as 'the' and 'of'" if has_words else "punctuation or signs"
+    note(
+        NoteCode.EMPTY,
+        f"the text is empty of content: it holds only {only}, so that the answer says little",
+    )
 
 
 def _check_script(text: str) -> None:

@@ -45,7 +45,10 @@ def read_table(path: Path) -> Frame:
             from omnivec2.preprocess.formats.tables.parquet_reader import read_parquet
 
             return read_parquet(data, _LIMITS)
-        return _read_tsv(data) if name.endswith(".tsv") else read_csv(data, _LIMITS)
+        if name.endswith(".tsv"):
+            return _read_tsv(data)
+        # Nobody would see a note that the encoding was guessed.
+        return read_csv(data, _LIMITS, charset="utf-8")
     except (InputError, UnicodeDecodeError) as error:
         raise InvalidInputError(f"{path}: {error}") from error
 

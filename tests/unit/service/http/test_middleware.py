@@ -66,6 +66,88 @@ def test_the_page_of_documentation_may_run_its_own_scripts_and_no_others() -> No
     run(test)
 
 
+# --- hosts --------------------------------------------------------------------------------
+
+
+async def status_for(app: FastAPI, host: str) -> int:
+    return (await ask(app, "/models", method="GET", Host=host)).status
+
+
+LOOPBACK = ("localhost", "LOCALHOST:8080", "a.localhost", "127.0.0.1:80", "[::1]:80", "gateway:80")
+FOREIGN = ("attacker.example", "attacker.example:8080", "localhost.attacker.example", "a:b", "")
+
+
+def test_by_default_only_local_names_and_addresses_are_answered() -> None:
+    async def test(app: FastAPI) -> None:
+        for host in LOOPBACK:
+            assert await status_for(app, host) == 200
+        for host in FOREIGN:
+            assert await status_for(app, host) == 421
+        reply = await ask(app, ROUTE, Host="attacker.example")
+        assert reply.status == 421
+        assert reply.headers["content-type"] == "application/problem+json"
+        assert "OMNIVEC2_ALLOWED_HOSTS" in reply.json["error"]
+
+    run(test)
+
+
+@pytest.mark.parametrize("fields", [{"host": "0.0.0.0"}, {"allowed_hosts": ("*",)}])
+def test_any_host_is_answered_where_others_may_call_or_all_are_allowed(fields: Any) -> None:
+    async def test(app: FastAPI) -> None:
+        assert await status_for(app, "gateway:8080") == 200
+
+    run(test, **fields)
+
+
+def test_any_host_is_answered_where_a_key_is_required(tmp_path: Path) -> None:
+    key = create_key(tmp_path / "keys.json", "alice")
+
+    async def test(app: FastAPI) -> None:
+        reply = await ask(app, "/models", method="GET", Host="api.example", X_API_Key=key)
+        assert reply.status == 200
+
+    run(test, api_keys_file=tmp_path / "keys.json")
+
+
+def test_hosts_are_allowed_by_name_and_by_domain() -> None:
+    async def test(app: FastAPI) -> None:
+        for host, status in (
+            ("api.example", 200),
+            ("a.internal.example:1", 200),
+            ("internal.example", 421),
+            ("xinternal.example", 421),
+            ("localhost", 421),
+            ("10.0.0.1", 200),
+        ):
+            assert await status_for(app, host) == status
+
+    run(test, host="0.0.0.0", allowed_hosts=("api.example", "*.internal.example"))
+
+
+# --- HEAD ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "path", ["/", "/docs", "/healthz", "/readyz", "/metrics", "/models", "/openapi.json", "/v2"]
+)
+def test_head_is_answered_like_get_without_the_body(path: str) -> None:
+    async def test(app: FastAPI) -> None:
+        got = await ask(app, path, method="GET")
+        head = await ask(app, path, method="HEAD")
+        assert head.status == got.status == 200
+        assert head.body == b""
+        assert head.headers["content-type"] == got.headers["content-type"]
+
+    run(test)
+
+
+def test_head_is_refused_where_get_is() -> None:
+    async def test(app: FastAPI) -> None:
+        assert (await ask(app, ROUTE, method="HEAD")).status == 405
+
+    run(test)
+
+
 def test_pages_of_other_origins_may_not_ask_unless_they_are_named() -> None:
     async def test(app: FastAPI) -> None:
         reply = await ask(app, ROUTE, Origin="https://a.example")

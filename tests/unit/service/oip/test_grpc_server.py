@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from pathlib import Path
 from typing import Any
 
 import grpc
@@ -12,6 +13,7 @@ import pytest
 from fastapi import FastAPI
 from tritonclient.grpc import service_pb2
 
+from service.access.api_keys import create_key
 from service.observability.access_logger import LOGGER
 from tests.support.asgi import SENTIMENT, ask, run
 from tests.support.service_fakes import FakeRuntime
@@ -130,3 +132,50 @@ def test_a_failure_counts_once_with_the_status_it_has_over_http() -> None:
         assert 'requests_total{modality="unknown",status="404",task="unknown"} 1.0' in metrics
 
     run(test, Broken(SENTIMENT), grpc_port=0)
+
+
+# --- before the message is read -----------------------------------------------------------
+
+
+async def send_half(app: FastAPI, metadata: tuple[tuple[str, str], ...]) -> str:
+    """Return the code of a call whose message never comes, or ``waiting``."""
+    async with grpc.aio.insecure_channel(app.state.gateway.grpc_address) as channel:
+        method = channel.stream_unary(METHOD, request_serializer=None, response_deserializer=None)
+        running = method(metadata=metadata)
+        try:
+            async with asyncio.timeout(1):
+                await running
+        except grpc.aio.AioRpcError as error:
+            return error.code().name
+        except TimeoutError:
+            return "waiting"
+        return "OK"
+
+
+def test_a_caller_without_a_key_is_refused_before_its_message_is_read(tmp_path: Path) -> None:
+    key = create_key(tmp_path / "keys.json", "alice")
+
+    async def test(app: FastAPI) -> None:
+        assert await send_half(app, ()) == "UNAUTHENTICATED"
+        assert await send_half(app, (("x-api-key", key),)) == "waiting"
+
+    run(test, FakeRuntime(SENTIMENT), grpc_port=0, api_keys_file=tmp_path / "keys.json")
+
+
+def test_a_message_that_does_not_arrive_ends_its_call() -> None:
+    async def test(app: FastAPI) -> None:
+        assert await send_half(app, ()) == "DEADLINE_EXCEEDED"
+        assert (await call(app, infer_request()))[0] == "OK"
+
+    run(test, FakeRuntime(SENTIMENT), grpc_port=0, upload_timeout_seconds=0.1)
+
+
+def test_a_large_message_is_taken_and_one_over_the_limit_is_not() -> None:
+    async def test(app: FastAPI) -> None:
+        request = infer_request()
+        request.parameters["padding"].string_param = "x" * 3_000_000
+        assert (await call(app, request))[0] == "OK"
+        request.parameters["padding"].string_param = "x" * 5_000_000
+        assert (await call(app, request))[0] == "RESOURCE_EXHAUSTED"
+
+    run(test, FakeRuntime(SENTIMENT), grpc_port=0, max_body_bytes=4_000_000)

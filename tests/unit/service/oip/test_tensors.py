@@ -11,7 +11,7 @@ from tritonclient.grpc import service_pb2
 from omnivec2.errors import InputError, InvalidInputError, TooLargeError, UndecodableError
 from omnivec2.spec import DType, HeadSpec, Limits
 from service.oip import grpc_wire, http_wire
-from service.oip.tensors import DATATYPES, dynamic_limit, max_values, read_tensors
+from service.oip.tensors import DATATYPES, check_ids, dynamic_limit, max_values, read_tensors
 from service.pipeline.answers import TensorAnswer, Timings
 from service.runtimes.base import Model
 from tests.support.oip import binary_body, json_body, random_array, tensors_spec, wire_input
@@ -145,6 +145,19 @@ def read(body: bytes, header: str | None = None, spec: HeadSpec = SPEC) -> dict[
 def one(**changes: Any) -> bytes:
     fields = {k: v for k, v in {**GOOD, **changes}.items() if v is not ...}
     return json.dumps({"inputs": [fields]}).encode()
+
+
+@pytest.mark.parametrize("dtype", ["int32", "int64"])
+def test_negative_ids_are_refused_before_a_graph_takes_them_from_the_end(dtype: str) -> None:
+    spec = tensors_spec(("x", dtype, (2,)))
+    check_ids(spec, {"x": np.array([[0, 5]], dtype)})
+    with pytest.raises(InvalidInputError, match=r"inputs\.x\.data: an id is negative"):
+        check_ids(spec, {"x": np.array([[3, -1]], dtype)})
+
+
+@pytest.mark.parametrize("dtype", ["int8", "int16", "float32"])
+def test_signals_may_be_negative(dtype: str) -> None:
+    check_ids(tensors_spec(("x", dtype, (2,))), {"x": np.array([[3, -1]], dtype)})
 
 
 def test_the_request_the_bad_ones_are_made_from_is_good() -> None:

@@ -215,12 +215,15 @@ def test_the_models_of_the_runtime_become_heads() -> None:
 
 
 def infer_tensors(
-    runtime: FakeRuntime, read: ReadTensors, meter: RecordingMeter | None = None
+    runtime: FakeRuntime,
+    read: ReadTensors,
+    meter: RecordingMeter | None = None,
+    **options: int,
 ) -> TensorAnswer:
     """Run tensors through ``text/sentiment``."""
 
     async def main() -> TensorAnswer:
-        plane = DataPlane(runtime, 1)
+        plane = DataPlane(runtime, 1, **options)
         try:
             with in_request(RequestContext(work=meter or RecordingMeter())):
                 return await plane.infer_tensors(plane.head("text", "sentiment"), read, 8)
@@ -244,6 +247,15 @@ def test_tensors_are_timed_and_measured_like_other_inputs() -> None:
     assert answer.timings.decode > 0
     assert answer.timings.preprocess == answer.timings.postprocess == 0
     assert (meter.inputs, meter.tokens, meter.seconds) == ([1], [6], [0.5])
+
+
+def test_long_tensors_of_many_rows_are_run_in_slices_within_memory() -> None:
+    meter = RecordingMeter()
+    runtime = FakeRuntime(SENTIMENT)
+    answer = infer_tensors(runtime, read_ids, meter, max_token_pairs=3 * 3)
+    assert answer.outputs["logits"].tolist() == [[5, 1], [8, 1]]
+    assert (answer.timings.queue, answer.timings.compute) == (0.5, 1.0)
+    assert (meter.tokens, meter.seconds) == ([6], [0.5, 0.5])
 
 
 def test_tensors_are_read_again_for_the_head_that_took_the_place_of_theirs() -> None:

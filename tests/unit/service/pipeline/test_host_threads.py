@@ -69,3 +69,60 @@ def test_a_cheap_call_runs_in_the_event_loop_and_is_work_too() -> None:
     assert asyncio.run(main()) == threading.get_ident()
     assert len(meter.seconds) == 1
     assert timings.queue == 0
+
+
+# --- calls that do not come back ----------------------------------------------------------
+
+
+def test_threads_that_work_on_long_after_their_deadline_are_stuck(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("service.pipeline.host_threads._STUCK_SECONDS", 0.05)
+    release = threading.Event()
+
+    async def main() -> None:
+        threads = HostThreads(2)
+
+        async def start(seconds: float) -> asyncio.Task[bool]:
+            with in_request(RequestContext(deadline=time.monotonic() + seconds)):
+                return asyncio.create_task(threads.run(Timings(), lambda: release.wait(10)))
+
+        try:
+            calls = [await start(0.05), await start(60)]
+            await asyncio.sleep(0.02)
+            assert (threads.stuck, threads.is_blocked) == (0, False)
+            await asyncio.sleep(0.2)
+            assert (threads.stuck, threads.is_blocked) == (1, False)
+            calls[1].cancel()
+            assert not threads.close(0.05)
+            release.set()
+            await asyncio.wait(calls)
+            assert threads.close(5)
+            assert threads.stuck == 0
+        finally:
+            release.set()
+
+    asyncio.run(main())
+
+
+def test_when_all_threads_are_stuck_nothing_can_be_answered(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("service.pipeline.host_threads._STUCK_SECONDS", 0.01)
+    release = threading.Event()
+
+    async def main() -> None:
+        threads = HostThreads(1)
+        try:
+            with in_request(RequestContext(deadline=time.monotonic())):
+                call = asyncio.create_task(threads.run(Timings(), lambda: release.wait(10)))
+            await asyncio.sleep(0.1)
+            assert threads.is_blocked
+            release.set()
+            await call
+            assert not threads.is_blocked
+        finally:
+            release.set()
+            threads.close()
+
+    asyncio.run(main())

@@ -1,4 +1,4 @@
-"""What a connection does with heads that are too long, or that never end; without a socket."""
+"""What a connection does with what is too long, never ends or is ambiguous; without a socket."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import json
 from collections.abc import Awaitable, Callable, Iterable
 from typing import Any
 
+import pytest
 import uvicorn
 from uvicorn.server import ServerState
 
@@ -57,11 +58,11 @@ async def answer(scope: Any, receive: Any, send: Any) -> None:
 Steps = Callable[[LimitedProtocol, MemoryTransport], Awaitable[None]]
 
 
-def converse(steps: Steps) -> MemoryTransport:
+def converse(steps: Steps, app: Any = answer) -> MemoryTransport:
     """Run the steps on a new connection and return its transport as they left it."""
 
     async def main() -> MemoryTransport:
-        config = uvicorn.Config(answer, lifespan="off", log_config=None, access_log=False)
+        config = uvicorn.Config(app, lifespan="off", log_config=None, access_log=False)
         config.load()
         protocol = protocol_with_limits(LONGEST, SECONDS)(config, ServerState(), {})
         transport = MemoryTransport()
@@ -74,16 +75,21 @@ def converse(steps: Steps) -> MemoryTransport:
     return asyncio.run(main())
 
 
-def send(chunks: Iterable[bytes], wait_seconds: float = 0.0) -> MemoryTransport:
+def send(
+    chunks: Iterable[bytes],
+    wait_seconds: float = 0.0,
+    app: Any = answer,
+    pause_seconds: float = 0.005,
+) -> MemoryTransport:
     """Send the chunks one after the other, then wait."""
 
     async def steps(protocol: LimitedProtocol, transport: MemoryTransport) -> None:
         for chunk in chunks:
             protocol.data_received(chunk)
-            await asyncio.sleep(0.005)
+            await asyncio.sleep(pause_seconds)
         await asyncio.sleep(wait_seconds)
 
-    return converse(steps)
+    return converse(steps, app)
 
 
 def test_a_request_within_the_limits_is_answered_and_its_connection_kept() -> None:
@@ -185,6 +191,119 @@ def test_a_lost_connection_leaves_no_timer_behind() -> None:
         assert not transport.closed
 
     converse(steps)
+
+
+# --- what surrounds a body ----------------------------------------------------------------
+
+CHUNKED = b"POST /echo HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n"
+
+
+async def echo(scope: Any, receive: Any, send: Any) -> None:
+    """Answer with the whole body and the names of the headers."""
+    body, more = b"", True
+    while more:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            return
+        body += message["body"]
+        more = message["more_body"]
+    body += b" " + b",".join(name for name, _ in scope["headers"])
+    headers = [(b"content-length", str(len(body)).encode())]
+    await send({"type": "http.response.start", "status": 200, "headers": headers})
+    await send({"type": "http.response.body", "body": body})
+
+
+def test_trailers_within_the_limit_are_dropped() -> None:
+    transport = send([CHUNKED, b"0\r\nX-A: b\r\nAuthorization: c\r\n\r\n", REQUEST], app=echo)
+    assert b"hello host,transfer-encoding" in transport.written
+    assert b"authorization" not in transport.written
+    assert transport.written.count(b"HTTP/1.1 200") == 2
+
+
+@pytest.mark.parametrize(
+    "rest",
+    [
+        [b"0\r\n", *[b"X: b\r\n"] * 100],
+        [b"0\r\n" + b"X:\r\n" * 10_000],
+        [b"0\r\nX: ", *[b"a" * 50] * 20],
+        [b"0\r\n" + b"x" * 10 * LONGEST],
+        [b"5;", *[b"a" * 50] * 20],
+    ],
+    ids=["many", "many in one piece", "an endless value", "an endless name", "an extension"],
+)
+def test_trailers_and_extensions_of_chunks_without_end_are_refused(rest: list[bytes]) -> None:
+    transport = send([CHUNKED, *rest, REQUEST], app=echo)
+    assert transport.written.startswith(b"HTTP/1.1 431 ")
+    assert transport.written.count(b"HTTP/1.1") == 1
+    assert transport.closed
+
+
+def test_trailers_without_end_after_an_early_answer_end_the_connection() -> None:
+    transport = send([CHUNKED, b"0\r\n", *[b"X: b\r\n"] * 100])
+    assert transport.written.count(b"HTTP/1.1") == 1
+    assert transport.written.startswith(b"HTTP/1.1 200 ")
+    assert transport.closed
+
+
+def test_many_small_chunks_are_no_long_trailers() -> None:
+    transport = send([CHUNKED, *[b"1\r\nx\r\n"] * 100, b"0\r\n\r\n"], app=echo)
+    assert b"hello" + b"x" * 100 in transport.written
+
+
+# --- heads of two meanings, and offers of other protocols ----------------------------------
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        b"GET /\r\n\r\n",
+        b"GET / HTTP/1.1\r\n\r\n",
+        b"GET / HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n",
+        b"GET / HTTP/1.1\r\nHost: a\r\nHost: a\r\n\r\n",
+        b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: identity, chunked\r\n\r\n0\r\n\r\n",
+        b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n",
+        b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: identity\r\n"
+        b"Transfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+        b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\nContent-Length: 3\r\n\r\n",
+        b"POST / HTTP/1.0\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+        b"CONNECT a:80 HTTP/1.1\r\nHost: a:80\r\n\r\n",
+    ],
+)
+def test_a_head_that_two_readers_could_understand_differently_is_refused(head: bytes) -> None:
+    transport = send([head, REQUEST])
+    first, _, body = transport.written.partition(b"\r\n\r\n")
+    assert first.startswith(b"HTTP/1.1 400 ")
+    assert json.loads(body)["error"]
+    assert transport.closed
+
+
+def test_an_old_client_without_a_host_is_answered() -> None:
+    assert send([b"GET / HTTP/1.0\r\n\r\n"]).written.startswith(b"HTTP/1.1 200 ")
+
+
+def test_a_refused_head_is_not_answered_in_the_place_of_the_request_before_it() -> None:
+    slow = b"GET /slow HTTP/1.1\r\nHost: x\r\n\r\n"
+    transport = send([slow + b"GET / HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n"])
+    assert b" 400 " not in transport.written
+    assert transport.closed
+
+
+OFFER = b"Host: x\r\nConnection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AA\r\n"
+
+
+@pytest.mark.parametrize("size", [1, 7, 1000])
+def test_an_offer_to_go_on_in_another_protocol_is_ignored(size: int) -> None:
+    stream = (
+        b"POST / HTTP/1.1\r\n" + OFFER + b"Content-Length: 5\r\n\r\nhello"
+        b"POST / HTTP/1.1\r\n" + OFFER + b"Transfer-Encoding: chunked\r\n\r\n3\r\nbye\r\n0\r\n\r\n"
+        b"GET / HTTP/1.1\r\n" + OFFER + b"\r\n"
+        b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 4\r\n\r\nlast"
+    )
+    chunks = [stream[start : start + size] for start in range(0, len(stream), size)]
+    written = send(chunks, app=echo, pause_seconds=0.0, wait_seconds=0.01).written
+    assert written.count(b"HTTP/1.1 200") == 4
+    bodies = [part.split(b"\r\n\r\n")[1] for part in written.split(b"HTTP/1.1 200 OK")[1:]]
+    assert [body.split(b" ")[0] for body in bodies] == [b"hello", b"bye", b"", b"last"]
 
 
 # --- what is written ----------------------------------------------------------------------

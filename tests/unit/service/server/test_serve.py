@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 import signal
 import socket
@@ -18,6 +19,7 @@ import pytest
 
 from omnivec2.errors import ArtifactError
 from service.gateway import Gateway
+from service.observability.access_logger import LOGGER
 from service.server.gateway_process import serve
 from service.settings import Settings
 from tests.support.process_state import process_state_restored
@@ -66,7 +68,9 @@ class Operator:
         try:
             while self.answer is None and time.monotonic() < last:
                 try:
-                    with urllib.request.urlopen(f"{self.address}/models", timeout=5) as reply:
+                    headers = {"X-Forwarded-For": "203.0.113.9"}
+                    asked = urllib.request.Request(f"{self.address}/models", headers=headers)
+                    with urllib.request.urlopen(asked, timeout=5) as reply:
                         self.answer = json.load(reply)
                 except (urllib.error.URLError, TimeoutError):
                     time.sleep(0.02)
@@ -95,6 +99,24 @@ def test_a_gateway_is_announced_once_it_answers_and_ends_quietly_on_a_signal(
     assert operator.address.startswith("http://127.0.0.1:")
     assert operator.routes == ["text/sentiment"]
     assert [model["task"] for model in operator.answer["models"]] == ["sentiment"]
+
+
+@pytest.mark.parametrize(("trusted", "client"), [("", "127.0.0.1"), ("127.0.0.1", "203.0.113.9")])
+def test_only_a_named_proxy_is_believed_on_whom_it_speaks_for(
+    repository: Path, trusted: str, client: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("FORWARDED_ALLOW_IPS", raising=False)
+    if trusted:
+        monkeypatch.setenv("FORWARDED_ALLOW_IPS", trusted)
+    logged: list[Any] = []
+    handler = logging.Handler()
+    handler.emit = logged.append  # type: ignore[assignment,method-assign]
+    logging.getLogger(LOGGER).addHandler(handler)
+    try:
+        served(settings(repository, log_level="info"))
+    finally:
+        logging.getLogger(LOGGER).removeHandler(handler)
+    assert {record.client for record in logged} == {client}
 
 
 def test_the_address_of_version_six_is_announced_in_brackets(repository: Path) -> None:

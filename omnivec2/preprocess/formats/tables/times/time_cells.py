@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from omnivec2.preprocess.formats.tables.frame import MISSING_TEXTS, FloatColumn, Frame
 from omnivec2.preprocess.formats.tables.times.date_texts import is_time_text
-from omnivec2.preprocess.formats.tables.values.number_text import read_numbers
+from omnivec2.preprocess.formats.tables.values.number_text import plain_number, read_numbers
 
 
 def text_cells(column: npt.NDArray[Any]) -> list[Any]:
@@ -38,7 +38,12 @@ def is_missing(cell: Any) -> bool:
 
 
 def floats(frame: Frame, name: str) -> FloatColumn | None:
-    """Read a column of numbers of any size; None if it holds something else."""
+    """Read a column of numbers of any size; None if it holds something else, or infinity."""
+    values = _numbers(frame, name)
+    return None if values is None or np.isinf(values).any() else values
+
+
+def _numbers(frame: Frame, name: str) -> FloatColumn | None:
     column = frame.columns[name]
     if column.dtype == np.float64:
         return np.asarray(column, np.float64)
@@ -55,3 +60,9 @@ def floats(frame: Frame, name: str) -> FloatColumn | None:
         pass
     found = read_numbers(cells, frame.decimal, frame.decimal_guess)
     return found.values if found.wrong is None else None
+
+
+def is_number(cell: Any) -> bool:
+    """Whether a cell is, or spells, a finite number."""
+    number = plain_number(cell)
+    return number is not None and math.isfinite(number)

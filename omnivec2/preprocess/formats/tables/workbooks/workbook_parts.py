@@ -30,8 +30,11 @@ _LETTERS = re.compile(r"[A-Z]{1,3}", re.IGNORECASE)
 _LONGEST_REFERENCE = 10
 _ROW = re.compile(r"[1-9][0-9]{0,6}")
 
-_CELL_BYTES = 32
-"""What a cell of the rectangle takes in memory, filled or not."""
+_CELL_BYTES = 64
+"""A cell in memory: 32 bytes of the library's rectangle, filled or not, and an object."""
+
+_MOST_ELEMENTS = 4_000_000
+"""The most elements of a part of a workbook: a cell has up to three, and its row one."""
 
 Attributes = Mapping[str, str]
 
@@ -77,7 +80,8 @@ def checked_copy(archive: ZipArchive, sheet: Sheet, limits: Limits) -> bytes | N
     """
     cells = _part(archive, sheet.path)
     texts = archive.read(_TEXTS) if _TEXTS in archive.names else b""
-    if not _check_sheet(cells, _text_lengths(texts) if texts else [], limits):
+    most_cells = limits.decoded_bytes // _CELL_BYTES
+    if not _check_sheet(cells, _text_lengths(texts, most_cells) if texts else [], limits):
         return None
     parts = {name: archive.read(name) for name in _KEPT if name in archive.names}
     parts |= {sheet.path: cells} | ({_TEXTS: texts} if texts else {})
@@ -101,6 +105,7 @@ class _Extent:
         self.cells = 0
         self._lengths, self._left = lengths, limits.decoded_bytes
         self._most_cells = limits.decoded_bytes // _CELL_BYTES
+        self._elements_left = _MOST_ELEMENTS
         self._row = self._first_row = self._last_row = 0
         # A cell without a reference stands behind the one before it.
         self._column = 0
@@ -112,6 +117,9 @@ class _Extent:
 
     def start(self, name: str, attributes: Attributes) -> None:
         """Follow the rows and cells; a cell counts once it holds a value or a formula."""
+        self._elements_left -= 1
+        if self._elements_left < 0:
+            raise _too_many_cells(self._most_cells)
         if name == "c":
             self._reference = attributes.get("r")
             self._column = self._column + 1 if self._reference is None else 0
@@ -190,13 +198,15 @@ def _check_sheet(xml: bytes, lengths: list[int], limits: Limits) -> int:
     return extent.cells
 
 
-def _text_lengths(xml: bytes) -> list[int]:
+def _text_lengths(xml: bytes, most: int) -> list[int]:
     """Return the length of each shared text."""
     lengths: list[int] = []
 
     def start(name: str, attributes: Attributes) -> None:
         if _local(name) == "si":
             lengths.append(0)
+            if len(lengths) > most:
+                raise _too_many_cells(most)
 
     def characters(text: str) -> None:
         if lengths:

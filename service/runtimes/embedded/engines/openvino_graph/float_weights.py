@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import math
 import mmap
+import os
 import tempfile
 from collections.abc import Sequence
 
@@ -53,9 +54,13 @@ class FloatWeights:
         self.nbytes += values.nbytes
         if values.nbytes < _MAPPED_BYTES:
             return ops.constant(np.ascontiguousarray(values))
-        with tempfile.TemporaryFile() as file:
-            file.truncate(values.nbytes)
-            pages = mmap.mmap(file.fileno(), values.nbytes)
+        try:
+            with tempfile.TemporaryFile() as file:
+                # On a full disk, writing into a file with holes would end the process.
+                os.posix_fallocate(file.fileno(), 0, values.nbytes)
+                pages = mmap.mmap(file.fileno(), values.nbytes)
+        except OSError:
+            return ops.constant(np.ascontiguousarray(values))
         self._maps.append(pages)
         mapped = np.frombuffer(pages, values.dtype).reshape(values.shape)
         mapped[...] = values

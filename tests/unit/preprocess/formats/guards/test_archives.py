@@ -86,6 +86,13 @@ def test_a_truncated_archive_is_undecodable(cut):
         pass
 
 
+def test_directories_of_other_versions_are_undecodable():
+    data = bytearray(zipped({"a": b"1"}))
+    data[data.rindex(b"PK\x01\x02") + 6] = 200
+    with pytest.raises(UndecodableError, match="ZIP"), open_zip(bytes(data), 100):
+        pass
+
+
 def test_damaged_members_are_undecodable():
     data = bytearray(zipped({"a": b"abcdefgh" * 9}))
     data[40] ^= 0xFF

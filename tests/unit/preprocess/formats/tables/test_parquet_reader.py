@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import io
-from datetime import datetime
+from datetime import datetime, time, timedelta
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +12,7 @@ from pyarrow import parquet
 from omnivec2.errors import InputError, InvalidInputError, TooLargeError, UndecodableError
 from omnivec2.preprocess.formats.tables.parquet_reader import read_parquet
 from omnivec2.preprocess.formats.tables.time_axis import find_time_column
+from omnivec2.preprocess.notes import NoteCode, collect_notes
 from omnivec2.spec import Limits
 
 DATA = Path(__file__).parents[4] / "data"
@@ -110,3 +111,27 @@ def test_truncated_parquet_is_undecodable(size):
 def test_parquet_without_flat_columns_is_invalid():
     with pytest.raises(InvalidInputError, match="table is empty"):
         read_parquet(written({"nested": [[1], [2]]}), LIMITS)
+
+
+def test_times_of_day_are_texts_and_durations_seconds():
+    frame = read_parquet(
+        written(
+            {
+                "t": pa.array([time(13, 5), None], pa.time64("us")),
+                "d": pa.array([timedelta(seconds=1.5), None], pa.duration("ms")),
+            }
+        ),
+        LIMITS,
+    )
+    assert frame.texts("t")[0].startswith("13:05:00")
+    np.testing.assert_array_equal(frame.numbers("d"), [1.5, np.nan])
+
+
+def test_columns_that_are_not_read_are_noted():
+    nested = {"a": [1.0], "b": [{"x": 1}], "c": [[1.0, 2.0]]}
+    with collect_notes() as notes:
+        assert list(read_parquet(written(nested), LIMITS).columns) == ["a"]
+    (note,) = notes
+    assert (note.code, note.count) == (NoteCode.IGNORED, 2)
+    lists = read_parquet(written(nested), LIMITS, lists=True)
+    assert lists.columns["c"][0].tolist() == [1, 2]

@@ -208,10 +208,17 @@ def test_lines_of_json_are_inputs() -> None:
         read(body, JSON)
 
 
-def test_a_picture_under_the_type_of_another_is_read_and_noted() -> None:
-    request = read(b"abc", "image/x-letters", letters())
+@pytest.mark.parametrize("content_type", ["image/x-letters", "text/plain", "application/letters"])
+def test_a_file_under_another_type_is_read_as_what_it_is_and_noted(content_type: str) -> None:
+    request = read(b"abc", content_type, letters())
     assert request.inputs == [FileInput(b"abc", None)]
     assert codes(request) == ["guessed"]
+
+
+@pytest.mark.parametrize("content_type", ["image/x-letters", "text/plain", "application/letters"])
+def test_a_file_that_is_not_recognised_is_refused_by_its_type(content_type: str) -> None:
+    with pytest.raises(UnsupportedMediaTypeError, match=content_type):
+        read(b"123", content_type, letters())
 
 
 @pytest.mark.parametrize(

@@ -28,6 +28,7 @@ class Graph:
     """Computes a function; remembers its batches, and can be held up at a gate."""
 
     max_rows = 8
+    max_token_pairs = 10**6
 
     def __init__(
         self,
@@ -43,6 +44,9 @@ class Graph:
         self.failure: Exception | None = None
         self.gate, self.entered = threading.Event(), threading.Event()
         self.gate.set()
+
+    def count_tokens(self, inputs: Mapping[str, Array]) -> int:
+        return inputs["mask"].shape[1] if self.name == "trunk" else 0
 
     def run(self, inputs: Mapping[str, Array]) -> Mapping[str, Array]:
         self.entered.set()
@@ -381,3 +385,53 @@ def test_nobody_joins_beyond_an_even_share_with_a_worker_that_computes_such_rows
         assert max(rows for rows, _ in trunk.batches) <= 4
 
     run(test, workers=2)
+
+
+# --- memory -------------------------------------------------------------------------------
+
+
+def test_rows_that_would_take_too_much_memory_together_are_computed_one_after_the_other() -> None:
+    async def test(network: Network) -> None:
+        await network.learn_lengths()
+        trunk = network.graphs["trunk"]
+        trunk.max_token_pairs = 2 * BUCKET**2
+        busy = await hold(trunk, network.infer("a", "a", [1, 1]))
+        tasks = await queued(*[network.infer("a", "a", [1, n]) for n in range(1, 6)])
+        trunk.gate.set()
+        await busy
+        assert values(await asyncio.gather(*tasks)) == [[21 + n] for n in range(1, 6)]
+        assert [rows for rows, _ in trunk.batches] == [1, 2, 2, 1]
+        assert [rows for rows, _ in network.graphs["head_a"].batches] == [1, 5]
+
+    run(test)
+
+
+def test_one_row_over_the_limit_of_memory_is_computed_by_itself() -> None:
+    async def test(network: Network) -> None:
+        trunk = network.graphs["trunk"]
+        trunk.max_token_pairs = 1
+        assert values([await network.infer("a", "a", [1, 2])]) == [[23]]
+
+    run(test)
+
+
+def test_what_nobody_waits_for_any_more_is_not_begun() -> None:
+    async def test(network: Network) -> None:
+        await network.learn_lengths()
+        trunk = network.graphs["trunk"]
+        trunk.max_token_pairs = 1
+        busy = await hold(trunk, network.infer("a", "a", [1, 1]))
+        tasks = await queued(*[network.infer("a", "a", [1, n]) for n in range(1, 4)])
+        trunk.entered.clear()
+        trunk.gate.set()
+        await busy
+        trunk.gate.clear()
+        await asyncio.to_thread(trunk.entered.wait, 5)
+        for task in tasks:
+            task.cancel()
+        await asyncio.wait(tasks)
+        trunk.gate.set()
+        await network.infer("a", "a", [1, 1])
+        assert len(trunk.batches) <= 3
+
+    run(test)

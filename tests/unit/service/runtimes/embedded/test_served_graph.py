@@ -57,6 +57,12 @@ def test_rows_are_padded_only_where_no_output_would_keep_the_padding(
     assert ServedGraph(STORED, Doubling(taken=output), 8).pads is pads
 
 
+def test_the_tokens_of_a_whole_graph_are_those_of_its_axes() -> None:
+    graph = ServedGraph(STORED, Doubling(), 8, 50)
+    assert graph.max_token_pairs == 50
+    assert graph.count_tokens({"x": np.zeros((2, 6))}) == 6
+
+
 @pytest.mark.parametrize("name", ["x", "y"])
 def test_a_graph_of_other_tensors_than_its_configuration_is_refused(name: str) -> None:
     graph = Doubling()

@@ -178,3 +178,14 @@ def test_cells_without_references_stand_side_by_side():
     assert part(data, SHEET) != sheet
     frame = read(data)
     assert np.array_equal(frame.numbers("b"), [2.0])
+
+
+@pytest.mark.parametrize("part_name", [SHEET, "xl/sharedStrings.xml"])
+def test_very_many_elements_are_refused_soon(part_name, monkeypatch):
+    parts = "omnivec2.preprocess.formats.tables.workbooks.workbook_parts"
+    monkeypatch.setattr(f"{parts}._MOST_ELEMENTS", 1_000)
+    end = b"</sheetData>" if part_name == SHEET else b"</sst>"
+    filler = b"<row/>" if part_name == SHEET else b"<si/>"
+    data = with_part(workbook({"S": ROWS}), part_name, end, filler * 70_000 + end)
+    with pytest.raises(TooLargeError):
+        read(data)
