@@ -17,14 +17,13 @@ import numpy as np
 
 from omnivec2.errors import InvalidInputError, TooLargeError, UndecodableError
 from omnivec2.preprocess.formats.cubes.cube import Cube, check_pixels, find_bands
-from omnivec2.preprocess.formats.cubes.envi_archive import has_header, read_envi
-from omnivec2.preprocess.formats.cubes.wavelengths import Wavelengths, as_wavelengths
-from omnivec2.preprocess.formats.guards.zip_directory import (
-    open_zip,
-    read_beginning,
-    read_member,
-    visible_members,
+from omnivec2.preprocess.formats.cubes.envi_archive import (
+    MAX_HEADER_BYTES,
+    has_header,
+    read_envi,
 )
+from omnivec2.preprocess.formats.cubes.wavelengths import Wavelengths, as_wavelengths
+from omnivec2.preprocess.formats.guards.archives import open_zip
 from omnivec2.preprocess.formats.science.matlab_file import (
     MATLAB_5,
     MatlabFile,
@@ -69,18 +68,19 @@ def read_zip(data: bytes, limits: Limits, bands: int) -> Cube:
     """Read an archive of an ENVI header and its data, of NumPy arrays, or of one other cube."""
     if is_npz(data):
         return _read_npz(data, limits, bands)
-    with open_zip(data, _MAX_ZIP_MEMBERS) as archive:
-        members = visible_members(archive)
-        if has_header(members):
-            return read_envi(archive, members, limits, bands)
-        if len(members) == 1:
-            kind = _SINGLE_FILES.get(sniff_cube(read_beginning(archive, members[0], 128)) or "")
+    limit = max(limits.decoded_bytes, limits.bytes) + MAX_HEADER_BYTES
+    with open_zip(data, limit, _MAX_ZIP_MEMBERS) as archive:
+        if has_header(archive):
+            return read_envi(archive, limits, bands)
+        names = list(archive.sizes)
+        if len(names) == 1:
+            kind = _SINGLE_FILES.get(sniff_cube(archive.beginning(names[0], 128)) or "")
             if kind is not None:
-                return kind(read_member(archive, members[0], limits.bytes), limits, bands)
-        names = ", ".join(member.filename[:40] for member in members[:8]) or "nothing"
+                return kind(archive.read(names[0], limits.bytes), limits, bands)
+        found = ", ".join(name[:40] for name in names[:8]) or "nothing"
         raise InvalidInputError(
             "expected a ZIP with an ENVI header (.hdr) and its data file, or with one .mat, .tif "
-            f"or .npy file, got {names}",
+            f"or .npy file, got {found}",
             field="inputs",
         )
 
