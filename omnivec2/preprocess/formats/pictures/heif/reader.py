@@ -192,6 +192,7 @@ def _in_rgb(frame: av.VideoFrame, nclx: tuple[int, int, bool] | None) -> Image.I
         src_colorspace=_MATRICES.get(matrix, _BT601),
         src_color_range=_FULL if is_full else _NARROW,
         dst_color_range=_FULL,
+        threads=1,
     )
     return Image.fromarray(converted.to_ndarray())
 

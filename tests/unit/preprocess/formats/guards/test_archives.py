@@ -30,7 +30,11 @@ def test_gzip_is_unpacked_no_further_than_its_limit():
         gunzip(gzip.compress(bytes(600)) * 2, 1_000)
 
 
-@pytest.mark.parametrize("data", [gzip.compress(b"abc" * 99)[:-12], b"\x1f\x8b\x08" + bytes(30)])
+@pytest.mark.parametrize(
+    "data",
+    [gzip.compress(b"abc" * 99)[:-12], b"\x1f\x8b\x08" + bytes(30)],
+    ids=["truncated", "nothing but zeros"],
+)
 def test_damaged_gzip_is_undecodable(data):
     with pytest.raises(UndecodableError, match="GZIP"):
         gunzip(data, 1_000)

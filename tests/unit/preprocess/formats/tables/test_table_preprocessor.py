@@ -141,6 +141,7 @@ def test_files_that_are_not_read_are_named_with_what_to_do(data, message):
         (b'{"a": 1}\n{"a": }\n', "JSON Lines, line 2"),
         (b'{"a": 1,\n"b": }\n', "not JSON"),
     ],
+    ids=["gzip twice", "ZIP in a ZIP", "truncated ZIP", "a line of JSON", "JSON"],
 )
 def test_damaged_files_say_where(data, message):
     with pytest.raises(InputError, match=message):
