@@ -69,6 +69,8 @@ class DepthPreprocessor(Preprocessor[DepthParameters, npt.NDArray[np.uint16]]):
         "application/npz": "NPZ",
         "image/tiff": "TIFF",
         "image/x-tiff": "TIFF",
+        "image/tif": "TIFF",
+        "image/geotiff": "TIFF",
     }
     parameters_type = DepthParameters
     source_options_type = DepthOptions
@@ -107,7 +109,10 @@ class DepthPreprocessor(Preprocessor[DepthParameters, npt.NDArray[np.uint16]]):
 
     def decode(self, data: bytes, media_type: str | None = None) -> npt.NDArray[np.uint16]:
         """Decode one file to millimetres (frames, height, width); see the base for errors."""
-        kind = format_of(data, self.sniff(data), media_type, self.media_types)
+        sniffed = self.sniff(data)
+        if sniffed in (NPY, NPZ) and self.media_types.get(media_type or "") in ("NPY", "NPZ"):
+            media_type = sniffed  # both are NumPy's, and easily taken for one another
+        kind = format_of(data, sniffed, media_type, self.media_types)
         return self._READERS[kind](self, data)
 
     def decode_json(self, value: JsonValue) -> npt.NDArray[np.uint16]:

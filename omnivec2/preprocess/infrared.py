@@ -72,6 +72,8 @@ class InfraredPreprocessor(Preprocessor[InfraredParameters, Array]):
     media_types: ClassVar[dict[str, str]] = {
         "image/tiff": "TIFF",
         "image/x-tiff": "TIFF",
+        "image/tif": "TIFF",
+        "image/geotiff": "TIFF",
         "image/png": "PNG",
         "image/x-png": "PNG",
         "image/jpeg": "JPEG",

@@ -221,7 +221,8 @@ def test_the_depths_of_an_npz_are_read():
     picture = np.full((4, 5), 1500, np.uint16)
     for data in (npz(picture=picture), npz(depth=picture, colour=np.ones((4, 5, 3), np.uint8))):
         assert depth().sniff(data) == "application/x-npz"
-        assert depth().decode(data).tolist() == [[[1500] * 5] * 4]
+        for media_type in (None, "application/x-npz", "application/npy"):
+            assert depth().decode(data, media_type).tolist() == [[[1500] * 5] * 4]
 
 
 def test_an_npz_of_several_arrays_without_a_name_is_refused():
