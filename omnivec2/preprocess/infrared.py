@@ -33,7 +33,11 @@ from omnivec2.preprocess.formats.measurements.thermal_tiff import (
 )
 from omnivec2.preprocess.formats.pictures import raster
 from omnivec2.preprocess.formats.pictures.flir import read_raw_thermal
-from omnivec2.preprocess.formats.pictures.picture_files import read_grey_picture
+from omnivec2.preprocess.formats.pictures.picture_files import (
+    open_png,
+    read_grey_picture,
+    read_grey_png,
+)
 from omnivec2.preprocess.formats.pictures.random_pictures import random_pictures
 from omnivec2.preprocess.notes import NoteCode, note
 from omnivec2.preprocess.source_options import SourceOptions, stated
@@ -121,22 +125,22 @@ class InfraredPreprocessor(Preprocessor[InfraredParameters, Array]):
         return _colder_lower(values, stated(InfraredOptions).polarity)
 
     def _read_picture(self, data: bytes, kind: str) -> Array:
-        # Opened here for its colours, transparency and attachments; a file that is damaged beside
-        # its pixels cannot be, and has grey values all the same.
-        picture = None
-        with suppress(UndecodableError):
-            picture = raster.open_picture(data, kind, self.limits)
-        if picture is not None and kind == "JPEG":
-            thermal = read_raw_thermal(picture, self.limits)
-            if thermal is not None:
-                return _turned_alike(thermal, picture)
+        no_data = stated(InfraredOptions).no_data
+        if kind == "PNG":
+            file, picture = open_png(data, self.limits)
+            grey = read_grey_png(file, picture, self.limits)
+            transparent = _look_at_colours(picture, file.orientation)
+            return hide(apply_no_data(grey, no_data), transparent)
+        picture = raster.open_picture(data, kind, self.limits)
+        thermal = read_raw_thermal(picture, self.limits)
+        if thermal is not None:
+            return _turned_alike(thermal, picture)
         grey = read_grey_picture(data, kind, self.limits)
-        values = apply_no_data(grey, stated(InfraredOptions).no_data)
-        if picture is None or picture.mode in _PLAIN_MODES:
-            return values
-        with suppress(UndecodableError):
-            return hide(values, _look_at_colours(picture, kind))
-        return values
+        with suppress(UndecodableError):  # one that is cut off has grey values, and is noted
+            picture.draft("RGB", _DRAFT_SIZE)
+            raster.load(picture, kind)
+            _look_at_colours(picture, orientation=1)
+        return apply_no_data(grey, no_data)
 
     def prepare(self, native: Array) -> Prepared:
         """Stretch between the percentiles, then resize.
@@ -198,12 +202,10 @@ def _turned_alike(thermal: Array, picture: Image.Image) -> Array:
     return raster.upright_array(thermal, raster.orientation_of(picture))
 
 
-def _look_at_colours(picture: Image.Image, kind: str) -> npt.NDArray[np.bool_] | None:
-    """Say if an opened picture has false colours; return where it is transparent, if it may be."""
-    orientation = raster.orientation_of(picture)
-    if kind == "JPEG":
-        picture.draft("RGB", _DRAFT_SIZE)
-    raster.load(picture, kind)
+def _look_at_colours(picture: Image.Image, orientation: int) -> npt.NDArray[np.bool_] | None:
+    """Say if a decoded picture has false colours; return where it is transparent, if anywhere."""
+    if picture.mode in _PLAIN_MODES and not picture.has_transparency_data:
+        return None
     coloured = np.asarray(picture.convert("RGBA"))
     note_false_colours(coloured[..., :3], 255)
     if not picture.has_transparency_data:

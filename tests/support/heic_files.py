@@ -174,9 +174,8 @@ def _head(items: list[_Item], inside: bytes, kind: HeicKind, start: int) -> byte
         if item.sources
     )
     count = struct.pack(">H", len(items))
-    properties = box(b"ipco", b"".join(known)) + _full(
-        b"ipma", struct.pack(">I", len(items)) + used
-    )
+    used = struct.pack(">I", len(items)) + used
+    properties = box(b"ipco", b"".join(known)) + _full(b"ipma", used)
     meta = (
         _full(b"hdlr", struct.pack(">I4s12x", 0, b"pict") + b"\0")
         + _full(b"pitm", struct.pack(">H", 1))

@@ -19,6 +19,7 @@ from omnivec2.preprocess.formats.measurements.missing_values import (
 from omnivec2.preprocess.formats.measurements.tiff_tags import tags_of
 from omnivec2.preprocess.formats.pictures.raster import luma, upright_array
 from omnivec2.preprocess.formats.pictures.tiff_samples import (
+    PALETTE,
     RGB,
     WHITE_IS_ZERO,
     TiffSamples,
@@ -58,7 +59,9 @@ def read_thermal_tiff(data: bytes, limits: Limits, no_data: float | None) -> Arr
     """
     check_tags(data)
     with undecodable("TIFF", tifffile.TiffFileError), tifffile.TiffFile(io.BytesIO(data)) as file:
-        page = choose_page(file)
+        page, has_more_pages = choose_page(file)
+        if has_more_pages:
+            note(NoteCode.IGNORED, "the TIFF has several pages; only the first was read")
         mark = no_data if no_data is not None else tags_of(page).no_data
         samples = read_samples(page, data, limits)
         values = _grey(samples)
@@ -66,7 +69,7 @@ def read_thermal_tiff(data: bytes, limits: Limits, no_data: float | None) -> Arr
         if mark is not None and samples.photometric == WHITE_IS_ZERO:
             stored: Array = np.asarray(page.asarray(maxworkers=1)).reshape(values.shape)
             missing = is_mark(stored, mark) if missing is None else missing | is_mark(stored, mark)
-        elif not samples.is_palette:
+        elif page.photometric != PALETTE:
             values = apply_no_data(values, mark)
     return upright_array(hide(values, missing), samples.orientation)
 

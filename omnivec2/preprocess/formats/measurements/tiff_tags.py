@@ -1,4 +1,4 @@
-"""What a TIFF says of its first page's pixels: how they lie, marks, scales, units.
+"""What a TIFF says of its picture's pixels: how they lie, marks, scales, units.
 
 Format: Adobe, "TIFF 6.0"; GDAL, "GTiff -- GeoTIFF File Format", tags 42112 (GDAL_METADATA, XML)
 and 42113 (GDAL_NODATA, a number as text).
@@ -15,6 +15,7 @@ import tifffile
 
 from omnivec2.errors import InvalidInputError, UndecodableError
 from omnivec2.preprocess.formats.guards.decoding_guard import undecodable
+from omnivec2.preprocess.formats.pictures.tiff_samples import choose_page
 from omnivec2.preprocess.formats.pictures.tiff_segments import check_tags
 
 _ORIENTATION_TAG, _METADATA_TAG, _NO_DATA_TAG = 274, 42112, 42113
@@ -25,7 +26,7 @@ _ATTRIBUTE = re.compile(r"(\w+)\s*=\s*\"([^\"]*)\"")
 
 @dataclass(frozen=True)
 class TiffTags:
-    """The tags of a TIFF's first page.
+    """The tags of a TIFF's first page that is no thumbnail.
 
     Attributes:
         no_data: The value of pixels without data, None if none is stated.
@@ -54,7 +55,7 @@ def read_tiff_tags(data: bytes) -> TiffTags:
     check_tags(data)
     try:
         with undecodable("TIFF", tifffile.TiffFileError), tifffile.TiffFile(io.BytesIO(data)) as f:
-            return tags_of(f.pages.first)
+            return tags_of(choose_page(f)[0])
     except UndecodableError:
         return TiffTags()
 

@@ -28,6 +28,7 @@ from omnivec2.preprocess.formats.pictures.tiff_samples import (
     read_samples,
 )
 from omnivec2.preprocess.formats.pictures.tiff_segments import check_tags
+from omnivec2.preprocess.notes import NoteCode, note
 from omnivec2.spec import Limits
 
 _PROFILE = 34675
@@ -43,7 +44,9 @@ def read_colour_tiff(data: bytes, limits: Limits) -> StoredPicture:
     """
     check_tags(data)
     with undecodable("TIFF", tifffile.TiffFileError), tifffile.TiffFile(io.BytesIO(data)) as file:
-        page = choose_page(file)
+        page, has_more = choose_page(file)
+        if has_more:
+            note(NoteCode.IGNORED, "the TIFF has several pages; only the first was read")
         samples = read_samples(page, data, limits)
         profile = page.tags.valueof(_PROFILE)
         profile = profile if isinstance(profile, bytes) else None

@@ -105,10 +105,24 @@ def read_grey_picture(data: bytes, kind: str, limits: Limits) -> Array:
         return _read_grey_jpeg(data, limits)
     if kind != "PNG":
         return raster.read_grey(raster.open_picture(data, kind, limits), kind)
+    return read_grey_png(*open_png(data, limits), limits)
+
+
+def open_png(data: bytes, limits: Limits) -> tuple[PngFile, Image.Image]:
+    """Read the chunks of a PNG beside its pixels, and its header.
+
+    Raises:
+        UndecodableError: the header is damaged.
+        TooLargeError: the declared size is over its limit.
+    """
     file = read_chunks(data)
-    picture = raster.open_picture(file.data, kind, limits)
+    return file, raster.open_picture(file.data, "PNG", limits)
+
+
+def read_grey_png(file: PngFile, picture: Image.Image, limits: Limits) -> Array:
+    """Decode a PNG that :func:`open_png` opened, like :func:`read_grey_picture`."""
     if file.bit_depth != _DEEP_BITS or file.colour_type == _GREY:
-        return raster.upright_array(raster.read_grey(picture, kind), file.orientation)
+        return raster.upright_array(raster.read_grey(picture, "PNG"), file.orientation)
     colours, _ = _deep_samples(file, picture, limits)
     return raster.upright_array(raster.luma(colours), file.orientation)
 
@@ -184,8 +198,7 @@ def _read_grey_jpeg(data: bytes, limits: Limits) -> Array:
 
 
 def _read_png(data: bytes, limits: Limits) -> StoredPicture:
-    file = read_chunks(data)
-    picture = raster.open_picture(file.data, "PNG", limits)
+    file, picture = open_png(data, limits)
     if file.frames > 1:
         _note_frames("PNG")
     if file.bit_depth != _DEEP_BITS:

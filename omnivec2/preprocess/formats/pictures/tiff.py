@@ -10,14 +10,8 @@ import tifffile
 from omnivec2.errors import InvalidInputError, TooLargeError, UndecodableError
 from omnivec2.preprocess.base import Array
 from omnivec2.preprocess.formats.guards.decoding_guard import check_frames, undecodable
-from omnivec2.preprocess.formats.pictures.raster import luma, upright_array
-from omnivec2.preprocess.formats.pictures.tiff_samples import (
-    TiffSamples,
-    choose_page,
-    read_samples,
-)
+from omnivec2.preprocess.formats.pictures.tiff_samples import choose_page
 from omnivec2.preprocess.formats.pictures.tiff_segments import check_page, check_tags
-from omnivec2.preprocess.notes import NoteCode, note
 from omnivec2.spec import Limits
 
 _REAL_KINDS = "iuf"
@@ -30,11 +24,10 @@ def read_tiff(data: bytes, limits: Limits, *, first_only: bool = False) -> Array
         data: The file.
         limits: The head's limits; what the headers declare is compared with ``pixels`` per
             page, ``frames`` and ``decoded_bytes`` before any page is decoded.
-        first_only: Whether to read one page only, the first that is no thumbnail, as a viewer
-            shows it: upright, with high values bright, and with the greys of a palette.
+        first_only: Whether to read one page only, the first that is no thumbnail and no mask.
 
     Returns:
-        An array (pages, height, width) of the file's own type, or of 8 bits from a palette.
+        An array (pages, height, width) of the file's own type.
 
     Raises:
         UndecodableError: the file is damaged or truncated.
@@ -43,9 +36,7 @@ def read_tiff(data: bytes, limits: Limits, *, first_only: bool = False) -> Array
     """
     check_tags(data)
     with undecodable("TIFF", tifffile.TiffFileError), tifffile.TiffFile(io.BytesIO(data)) as file:
-        if first_only:
-            return _shown_grey(read_samples(choose_page(file), data, limits))[None]
-        pages = _pages(file, limits.frames)
+        pages = [choose_page(file)[0]] if first_only else _pages(file, limits.frames)
         if not pages:
             raise UndecodableError("the TIFF has no page that can be read", field="inputs")
         check_frames(len(pages), limits, "TIFF")
@@ -59,25 +50,6 @@ def read_tiff(data: bytes, limits: Limits, *, first_only: bool = False) -> Array
                 field="inputs",
             )
         return np.stack([np.asarray(page.asarray(maxworkers=1)) for page in pages])
-
-
-def _shown_grey(samples: TiffSamples) -> Array:
-    colours = samples.colours
-    if samples.is_palette:
-        colours = luma(colours)
-        if np.ptp(samples.colours, axis=-1).any():
-            note(
-                NoteCode.GUESSED,
-                "the palette of the TIFF has colours; their brightness was taken as the values",
-            )
-    elif colours.shape[-1] != 1:
-        raise InvalidInputError(
-            f"expected a grey TIFF, got {colours.shape[-1]} colours (samples per pixel)",
-            field="inputs",
-        )
-    values = colours.reshape(colours.shape[:2])
-    values = values.astype(np.uint8) if values.dtype == bool else values
-    return upright_array(values, samples.orientation)
 
 
 def _pages(file: tifffile.TiffFile, max_pages: int | None) -> list[tifffile.TiffPage]:

@@ -6,7 +6,9 @@ samples and its palette mean (TIFF 6.0, sections 3 to 8 and 18).
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import islice
 
 import numpy as np
 import numpy.typing as npt
@@ -46,7 +48,6 @@ class TiffSamples:
         alpha: The transparency (height, width) of the same type, or None.
         is_premultiplied: Whether the colours are multiplied with the transparency.
         orientation: The EXIF orientation, 1 to 8.
-        is_palette: Whether the colours come from a palette.
     """
 
     photometric: int
@@ -55,7 +56,6 @@ class TiffSamples:
     alpha: Array | None = None
     is_premultiplied: bool = False
     orientation: int = 1
-    is_palette: bool = False
 
 
 def read_samples(page: tifffile.TiffPage, data: bytes, limits: Limits) -> TiffSamples:
@@ -74,7 +74,7 @@ def read_samples(page: tifffile.TiffPage, data: bytes, limits: Limits) -> TiffSa
     photometric = int(page.photometric)
     if photometric == PALETTE:
         colours: Array = _palette_colours(values[..., 0], page)
-        return TiffSamples(RGB, colours, orientation=orientation, is_palette=True)
+        return TiffSamples(RGB, colours, orientation=orientation)
     colours, alpha, is_premultiplied = _by_meaning(values, page)
     white = _stated_white(colours, page)
     if photometric == WHITE_IS_ZERO:
@@ -84,35 +84,32 @@ def read_samples(page: tifffile.TiffPage, data: bytes, limits: Limits) -> TiffSa
     return TiffSamples(photometric, colours, white, alpha, is_premultiplied, orientation)
 
 
-def choose_page(file: tifffile.TiffFile) -> tifffile.TiffPage:
-    """Return the first page that is no reduced copy and no mask, else the first of all."""
-    chosen: tifffile.TiffPage | None = None
+def choose_page(file: tifffile.TiffFile) -> tuple[tifffile.TiffPage, bool]:
+    """Return the first page that is no reduced copy and no mask, and whether there are more.
+
+    If all of them are marked as such, it is the first page within the first one, as in cameras'
+    raw files, or else the first of all, which is noted.
+    """
+    whole: list[tifffile.TiffPage] = []
     for page in _first_pages(file.pages):
-        if page.subfiletype & _REDUCED_OR_MASK:
-            continue
-        if chosen is not None:
-            note(NoteCode.IGNORED, "the TIFF has several pages; only the first was read")
+        if not page.subfiletype & _REDUCED_OR_MASK:
+            whole.append(page)
+        if len(whole) > 1:
             break
-        chosen = page
-    if chosen is not None:
-        return chosen
+    if whole:
+        return whole[0], len(whole) > 1
     first = file.pages.first
-    if first.pages is not None:  # camera's raw files
-        for page in _first_pages(first.pages):
-            if not page.subfiletype & _REDUCED_OR_MASK:
-                return page
+    for page in _first_pages(first.pages):
+        if not page.subfiletype & _REDUCED_OR_MASK:
+            return page, False
     note(NoteCode.GUESSED, "every page of the TIFF is marked as a reduced copy; one was read")
-    return first
+    return first, False
 
 
-def _first_pages(pages: tifffile.TiffPages) -> list[tifffile.TiffPage]:
-    found: list[tifffile.TiffPage] = []
-    for page in pages:
+def _first_pages(pages: tifffile.TiffPages | None) -> Iterator[tifffile.TiffPage]:
+    for page in islice(pages or (), MAX_PAGES):
         if isinstance(page, tifffile.TiffPage):
-            found.append(page)
-        if len(found) == MAX_PAGES:
-            break
-    return found
+            yield page
 
 
 def _note_bands(used: int, count: int) -> None:

@@ -10,7 +10,6 @@ import tifffile
 from omnivec2.errors import InvalidInputError, UndecodableError
 from omnivec2.preprocess.formats.pictures import raster
 from omnivec2.preprocess.formats.pictures.colour_tiff import read_colour_tiff
-from omnivec2.preprocess.formats.pictures.tiff import read_tiff
 from omnivec2.preprocess.notes import NoteCode, collect_notes
 from omnivec2.spec import Limits
 from tests.support.tiff_bytes import tiff_bytes
@@ -175,11 +174,6 @@ def test_every_orientation_is_turned_upright(orientation, depth):
     stored = raster.upright_array(COLOURS, {6: 8, 8: 6}.get(orientation, orientation))
     tag = [(274, "H", 1, orientation, True)]
     assert_same(shown(tiff(DEPTHS[depth](stored), photometric="rgb", extratags=tag)), COLOURS)
-    stored = raster.upright_array(GREY, {6: 8, 8: 6}.get(orientation, orientation))
-    data = tiff(DEPTHS[depth](stored), photometric="minisblack", extratags=tag)
-    np.testing.assert_array_equal(
-        read_tiff(data, Limits(), first_only=True)[0], DEPTHS[depth](GREY)
-    )
 
 
 @pytest.mark.parametrize("is_big", [False, True])
@@ -239,13 +233,3 @@ def test_indices_outside_of_a_palette_are_refused():
     data = bytearray(tiff(GREY, photometric="palette", colormap=np.zeros((3, 256), np.uint16)))
     with pytest.raises(UndecodableError):
         shown(bytes(data).replace(b"\x40\x01\x03\x00\x00\x03", b"\x40\x01\x03\x00\x03\x00"))
-
-
-def test_the_greys_of_a_palette_are_values_and_its_colours_are_noted():
-    ramp = np.repeat((np.arange(256) * 257)[None, ::-1], 3, axis=0).astype(np.uint16)
-    data = tiff(GREY, photometric="palette", colormap=ramp)
-    np.testing.assert_array_equal(read_tiff(data, Limits(), first_only=True)[0], 255 - GREY)
-    colourful = np.random.default_rng(0).integers(0, 65_535, (3, 256)).astype(np.uint16)
-    with collect_notes() as notes:
-        read_tiff(tiff(GREY, photometric="palette", colormap=colourful), Limits(), first_only=True)
-    assert "has colours" in next(iter(notes)).text
