@@ -34,7 +34,7 @@ from omnivec2.preprocess.formats.measurements.tiff_meaning import (
 from omnivec2.preprocess.formats.measurements.tiff_tags import TiffTags, read_tiff_tags
 from omnivec2.preprocess.formats.pictures import raster
 from omnivec2.preprocess.formats.pictures.flir import read_raw_thermal
-from omnivec2.preprocess.formats.pictures.picture_files import open_png, read_grey_png
+from omnivec2.preprocess.formats.pictures.grey_pictures import open_png, read_grey_png
 from omnivec2.preprocess.formats.pictures.random_pictures import random_pictures
 from omnivec2.preprocess.formats.pictures.tiff import read_tiff
 from omnivec2.preprocess.notes import NoteCode, note

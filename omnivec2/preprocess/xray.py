@@ -20,7 +20,7 @@ from omnivec2.preprocess.base import (
 from omnivec2.preprocess.formats import example_files
 from omnivec2.preprocess.formats.guards.decoding_guard import format_of
 from omnivec2.preprocess.formats.pictures import raster
-from omnivec2.preprocess.formats.pictures.picture_files import read_grey_picture
+from omnivec2.preprocess.formats.pictures.grey_pictures import read_grey_picture
 from omnivec2.preprocess.formats.pictures.random_pictures import random_pictures
 from omnivec2.preprocess.formats.science.dicom_start import is_dicom
 from omnivec2.preprocess.notes import NoteCode, note

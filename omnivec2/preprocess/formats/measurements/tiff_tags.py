@@ -16,7 +16,7 @@ import tifffile
 from omnivec2.errors import InvalidInputError, UndecodableError
 from omnivec2.preprocess.base import Array
 from omnivec2.preprocess.formats.guards.decoding_guard import undecodable
-from omnivec2.preprocess.formats.pictures.tiff_samples import choose_page
+from omnivec2.preprocess.formats.pictures.tiff_pages.samples import choose_page
 
 _ORIENTATION_TAG, _METADATA_TAG, _NO_DATA_TAG = 274, 42112, 42113
 _WHITE_IS_ZERO, _PALETTE = 0, 3  # of PhotometricInterpretation
