@@ -147,6 +147,10 @@ loadtest: $(DEV_READY)  ## Load a started service (HOST_URL=, PROFILE=mixed, RUN
 	$(DEV)/bin/python -m loadtests.load --url $(HOST_URL) --profile $(PROFILE) \
 		--run-time $(RUN_TIME) $(if $(BASELINE),--baseline $(BASELINE)) $(ARGS)
 
+.PHONY: fuzz-decoders
+fuzz-decoders: $(DEV_READY)  ## Send 20,000 damaged files of all modalities (ARGS="--files 0 --seconds 3600" for longer)
+	$(DEV)/bin/python -m loadtests.fuzz_decoders $(ARGS)
+
 .PHONY: fuzz
 fuzz: $(DEV_READY)  ## Fuzz a service with requests made from its OpenAPI document (BUDGET=600 seconds)
 	$(DEV)/bin/python -m loadtests.fuzz --seconds $(BUDGET) $(ARGS)

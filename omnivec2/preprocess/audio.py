@@ -39,6 +39,7 @@ from omnivec2.preprocess.formats.sound.sample_arrays import (
     is_array,
     read_samples,
 )
+from omnivec2.preprocess.formats.sound.sound_file import SoundFile
 from omnivec2.preprocess.formats.sound.sound_levels import (
     Mixer,
     Samples,
@@ -46,7 +47,7 @@ from omnivec2.preprocess.formats.sound.sound_levels import (
     report_silence,
     to_full_scale,
 )
-from omnivec2.preprocess.formats.sound.sound_reader import SoundFile, open_sound
+from omnivec2.preprocess.formats.sound.sound_reader import open_sound
 from omnivec2.preprocess.formats.sound.sound_types import SOUND_TYPES
 from omnivec2.preprocess.notes import NoteCode, note
 from omnivec2.preprocess.source_options import SourceOptions

@@ -1,8 +1,7 @@
-"""Graphs: SMILES, MOL/SDF or edge lists -> atom and bond fields with Laplacian identifiers."""
+"""Graphs: SMILES, InChI, MOL/SDF or edge lists -> atom and bond fields, Laplacian identifiers."""
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from typing import ClassVar
 
@@ -22,7 +21,7 @@ from omnivec2.preprocess.base import (
     input_shape,
     json_type,
 )
-from omnivec2.preprocess.formats.guards.json_text import decode_utf8, parse_json, unwrap_inputs
+from omnivec2.preprocess.formats.guards.json_text import parse_json, unwrap_inputs
 from omnivec2.preprocess.formats.science.edge_lists import read_edge_list
 from omnivec2.preprocess.formats.science.graph_fields import (
     ATOM_FIELD_SIZES,
@@ -31,7 +30,12 @@ from omnivec2.preprocess.formats.science.graph_fields import (
     Ids,
     check_size,
 )
-from omnivec2.preprocess.formats.science.molecules import read_molfile, read_smiles
+from omnivec2.preprocess.formats.science.molecule_texts import (
+    decode_molecules,
+    looks_like_text,
+    split_molecules,
+)
+from omnivec2.preprocess.formats.science.molecules import read_molecule
 from omnivec2.spec import HeadSpec, Limits, Modality, TensorSpec
 
 __all__ = [
@@ -46,8 +50,6 @@ __all__ = [
 
 _NODE_INPUTS = ("nodes", "node_ids", "node_mask")
 _EDGE_INPUTS = ("edges", "edge_features", "edge_mask")
-
-_SMILES_LINE = re.compile(rb"[A-Za-z0-9@+\-\[\]()=#$:/\\.%*~]+([ \t][ -~\t]*)?")
 
 _SAME_EIGENVALUE = 1e-6
 """Eigenvalues of a Laplacian closer than this are one eigenvalue found twice."""
@@ -65,14 +67,17 @@ class GraphParameters(Parameters):
 class GraphPreprocessor(Preprocessor[GraphParameters, Graph]):
     """Reads molecules with RDKit and general graphs from JSON; both become id arrays.
 
-    Text is a SMILES string, of which only the first word counts (a name may follow). Of
-    an SDF file only the first molecule is read. Hydrogens stay implicit, as in OGB.
+    Text is a SMILES string or an InChI, of which only the first word counts (a name may
+    follow), or a MOL or SDF file. Atoms are put in a canonical order first, so that a molecule
+    has the same arrays however it is written. Hydrogens stay implicit, as in OGB.
     """
 
     modality = Modality.GRAPH
     media_types: ClassVar = {
         "text/plain": "SMILES",
         "chemical/x-daylight-smiles": "SMILES",
+        "chemical/x-inchi": "InChI",
+        "text/csv": "SMILES",
         "chemical/x-mdl-molfile": "MOL",
         "chemical/x-mdl-sdfile": "SDF",
         "application/json": "JSON",
@@ -133,16 +138,19 @@ class GraphPreprocessor(Preprocessor[GraphParameters, Graph]):
         }
 
     def sniff(self, data: bytes) -> str | None:
-        """Detect MOL and SDF by their marks, JSON by its brace; other one-line text is SMILES."""
+        """Detect MOL and SDF by their marks, JSON by its brace; other text is SMILES or InChI."""
         if b"\nM  END" in data or b"V2000" in data[:1024] or b"V3000" in data[:1024]:
             return "chemical/x-mdl-sdfile" if b"$$$$" in data else "chemical/x-mdl-molfile"
-        text = data.strip()
-        if text.startswith(b"{"):
+        if data.removeprefix(b"\xef\xbb\xbf").lstrip().startswith((b"{", b'["')):
             return "application/json"
-        return "text/plain" if _SMILES_LINE.fullmatch(text) else None
+        return "text/plain" if looks_like_text(data) else None
 
     def decode(self, data: bytes, media_type: str | None = None) -> Graph:
-        """Decode a SMILES string, MOL, SDF or JSON file."""
+        """Decode a SMILES string, an InChI, a MOL, SDF or JSON file.
+
+        Of several molecules only the first of an SDF file is read, with a note; see
+        :meth:`split_file`.
+        """
         if media_type in (None, OCTET_STREAM):
             media_type = self.sniff(data)
         name = self.media_types.get(media_type or "")
@@ -150,7 +158,21 @@ class GraphPreprocessor(Preprocessor[GraphParameters, Graph]):
             raise UndecodableError(f"expected a molecule as one of {self.accepts}")
         if name == "JSON":
             return self.decode_json(unwrap_inputs(parse_json(data)))
-        return self._molecule(decode_utf8(data), block=name in ("MOL", "SDF"))
+        return self._check_graph(read_molecule(decode_molecules(data), self.limits))
+
+    def split_file(self, data: bytes, media_type: str | None = None) -> list[bytes] | None:
+        """Split an SDF file into its molecules, and lines of SMILES or InChI."""
+        if self.media_types.get(media_type or self.sniff(data) or "", "JSON") == "JSON":
+            return None
+        molecules = self._several(decode_molecules(data))
+        return None if molecules is None else [text.encode() for text in molecules]
+
+    def split(self, value: JsonValue) -> list[JsonValue] | None:
+        """Split a list, the text of an SDF file, or lines of SMILES or InChI."""
+        if isinstance(value, str) and len(value) <= self.limits.bytes:
+            molecules = self._several(value)
+            return None if molecules is None else list(molecules)
+        return super().split(value)
 
     @property
     def json_example(self) -> JsonValue:
@@ -161,14 +183,14 @@ class GraphPreprocessor(Preprocessor[GraphParameters, Graph]):
         """Decode a SMILES string, the text of a MOL or SDF file, or an edge list.
 
         An edge list is ``{"nodes": [...], "edges": [[u, v], ...], "edge_features": [[3
-        ids], ...]}``. Its nodes are either OGB's nine ids each, or atomic numbers, from
-        which RDKit derives the other fields; then only the bond type of ``edge_features``
-        counts. Without ``edge_features`` all bonds are single.
+        ids], ...]}``. Its nodes are either OGB's nine ids each, or atomic numbers or
+        elements' symbols, from which RDKit derives the other fields; then only the bond type
+        of ``edge_features`` counts. Without ``edge_features`` all bonds are single.
         """
         if isinstance(value, str):
             if len(value) > self.limits.bytes:
                 raise TooLargeError(f"the text is longer than {self.limits.bytes:,} characters")
-            return self._molecule(value, block="\n" in value.strip())
+            return self._check_graph(read_molecule(value, self.limits))
         if isinstance(value, dict):
             return self._check_graph(read_edge_list(value, self.limits))
         raise InvalidInputError(
@@ -194,10 +216,15 @@ class GraphPreprocessor(Preprocessor[GraphParameters, Graph]):
         }
         return Prepared([sample])
 
-    def _molecule(self, text: str, *, block: bool) -> Graph:
-        return self._check_graph(
-            read_molfile(text, self.limits) if block else read_smiles(text, self.limits)
-        )
+    def _several(self, text: str) -> list[str] | None:
+        molecules = split_molecules(text)
+        if len(molecules) > self.limits.inputs:
+            raise TooLargeError(
+                f"{len(molecules):,} molecules in one request, "
+                f"at most {self.limits.inputs:,} are taken",
+                field="inputs",
+            )
+        return molecules if len(molecules) > 1 else None
 
     def _check_graph(self, graph: Graph) -> Graph:
         if not len(graph.nodes):

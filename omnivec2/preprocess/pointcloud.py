@@ -1,4 +1,4 @@
-"""Point clouds: PLY, PCD, LAS/LAZ, XYZ, NPY or JSON -> groups of neighbouring points.
+"""Point clouds: PLY, PCD, LAS/LAZ, XYZ, NPY, meshes or JSON -> groups of neighbouring points.
 
 Farthest point sampling and k-nearest-neighbour groups as in Point-BERT (Yu et al., 2022).
 """
@@ -23,22 +23,34 @@ from omnivec2.preprocess.base import (
 )
 from omnivec2.preprocess.formats.guards.json_text import parse_json, unwrap_inputs
 from omnivec2.preprocess.formats.points.nearest_points import nearest_centre, nearest_neighbours
+from omnivec2.preprocess.formats.points.point_arrays import is_one_cloud, points_of_json
+from omnivec2.preprocess.formats.points.point_options import PointOptions
 from omnivec2.preprocess.formats.points.point_readers import (
     LAS,
     LAZ,
     NPY,
+    OBJ,
+    OFF,
     PCD,
     PLY,
     READERS,
+    STL,
     TEXT,
+    refuse_other_formats,
     sniff_points,
 )
+from omnivec2.preprocess.notes import NoteCode, note
+from omnivec2.preprocess.source_options import stated
 from omnivec2.spec import HeadSpec, Limits, Modality, TensorSpec
 
 Points = npt.NDArray[np.float32]
 
 _LARGEST_COORDINATE = 1e15
 """Beyond this a float32 cloud loses its shape; such values are damage, not coordinates."""
+
+
+_NO_COORDINATE = 1e30
+"""Beyond this is no place but a mark, such as the largest float32, 3.4e38."""
 
 
 class PointCloudParameters(Parameters):
@@ -59,9 +71,9 @@ class PointCloudPreprocessor(Preprocessor[PointCloudParameters, Points]):
     """Centres a cloud, scales it into the unit sphere, samples it and groups it.
 
     The native value is a float32 array (points, 3), relative to the cloud's centroid: the
-    map coordinates of LAS files would lose their centimetres as float32. A point with a
-    coordinate that is not finite is refused, except in PCD files, where the format defines
-    NaN as "no return": such points stay in the native value and are left out of the groups.
+    map coordinates of LAS files would lose their centimetres as float32. Points without finite
+    coordinates, as depth cameras write where they saw nothing, stay in the native value, where
+    they are NaN, and are left out of the groups.
     """
 
     modality = Modality.POINTCLOUD
@@ -77,9 +89,13 @@ class PointCloudPreprocessor(Preprocessor[PointCloudParameters, Points]):
         TEXT: "XYZ",
         "text/csv": "XYZ",
         NPY: "NPY",
+        OFF: "OFF",
+        OBJ: "OBJ",
+        STL: "STL",
         "application/json": "JSON",
     }
     parameters_type = PointCloudParameters
+    source_options_type = PointOptions
     default_limits = Limits(points=1_000_000, decoded_bytes=128 * 2**20)
 
     @property
@@ -117,48 +133,37 @@ class PointCloudPreprocessor(Preprocessor[PointCloudParameters, Points]):
         return [[x, y, z] for x in (0.0, 1.0) for y in (0.0, 1.0) for z in (0.0, 1.0)]
 
     def sniff(self, data: bytes) -> str | None:
-        """Detect the content type by magic numbers; text must begin with a number."""
+        """Detect the content type by magic numbers and first words; other text is XYZ."""
         return sniff_points(data)
 
     def decode(self, data: bytes, media_type: str | None = None) -> Points:
         """Decode one file into float32 (points, 3) relative to the centroid."""
-        if media_type in (None, OCTET_STREAM):
-            media_type = self.sniff(data)
+        refuse_other_formats(data)
         name = self.media_types.get(media_type or "")
+        if media_type in (None, OCTET_STREAM) or name == "XYZ":
+            # Text is what senders declare of files that they do not know.
+            name = self.media_types.get(self.sniff(data) or "", name)
         if name is None:
             raise UndecodableError(f"expected a point cloud in one of {self.accepts}")
         if name == "JSON":
             return self.decode_json(unwrap_inputs(parse_json(data)))
-        return self._check_points(READERS[name](data, self.limits), missing_allowed=name == "PCD")
+        return self._check_points(READERS[name](data, self.limits))
 
     def decode_json(self, value: JsonValue) -> Points:
-        """Decode a list of ``[x, y, z]``, ``{"points": [[x, y, z], ...]}`` or a base64 file."""
-        if isinstance(value, dict):
-            if set(value) != {"points"}:
-                raise InvalidInputError(
-                    'expected an object with the one key "points"', field="inputs"
-                )
+        """Decode points, as lists or as objects, an object of columns, or a base64 file."""
+        if isinstance(value, dict) and set(value) == {"points"}:
             value = value["points"]
-        if not isinstance(value, list):
+        if isinstance(value, list):
+            self._check_count(len(value))
+        elif not isinstance(value, dict):
             return super().decode_json(value)
-        self._check_count(len(value))
-        expected = "expected a list of points [x, y, z], each of three numbers"
-        try:
-            points = np.asarray(value)
-        except ValueError as error:
-            raise InvalidInputError(expected, field="inputs") from error
-        if points.ndim != 2 or points.shape[1] != 3 or points.dtype.kind not in "iuf":
-            raise InvalidInputError(expected, field="inputs")
-        return self._check_points(points, missing_allowed=False)
+        return self._check_points(points_of_json(value))
 
     def split(self, value: JsonValue) -> list[JsonValue] | None:
         """Split a list of clouds; a list whose first item is a point is a single one."""
         if not isinstance(value, list) or not value:
             return None
-        first = value[0]
-        is_point = isinstance(first, list) and bool(first) and not isinstance(first[0], list)
-        is_number = isinstance(first, int | float)
-        return None if is_point or is_number else list(value)
+        return None if is_one_cloud(value[0]) else list(value)
 
     def prepare(self, native: Points) -> Prepared:
         """Sample and group the points; a cloud with too few of them is repeated in order.
@@ -183,19 +188,19 @@ class PointCloudPreprocessor(Preprocessor[PointCloudParameters, Points]):
         sample = {"groups": sampled[nearest] - centres[:, None], "centres": centres}
         return Prepared([sample], {"assignment": assignment})
 
-    def _check_points(self, points: Array, *, missing_allowed: bool) -> Points:
+    def _check_points(self, points: Array) -> Points:
         self._check_count(len(points))
-        with np.errstate(invalid="ignore"):  # signalling NaN; refused below
+        with np.errstate(invalid="ignore"):  # signalling NaN, which is left out below
             exact = points.astype(np.float64)
-        finite = np.isfinite(exact).all(axis=1)
-        if not finite.all() and not missing_allowed:
-            index = int(np.argmin(finite))
-            raise InvalidInputError(f"point {index} has a coordinate that is not a finite number")
-        if not finite.any():
+        finite = _with_coordinates(exact)
+        kept = exact if finite is None else exact[finite]
+        if not len(kept):
             raise InvalidInputError("the point cloud has no point with finite coordinates")
-        if np.abs(exact[finite]).max() > _LARGEST_COORDINATE:
+        if np.abs(kept).max() > _LARGEST_COORDINATE:
             raise InvalidInputError(f"coordinates beyond {_LARGEST_COORDINATE:g} are not usable")
-        return np.asarray(exact - exact[finite].mean(axis=0), dtype=np.float32)
+        _note_content(kept, self.parameters.neighbours)
+        centred = exact - kept.mean(axis=0)
+        return np.asarray(_turned(centred, stated(PointOptions).up_axis), dtype=np.float32)
 
     def _check_count(self, count: int) -> None:
         if count < 1:
@@ -203,6 +208,57 @@ class PointCloudPreprocessor(Preprocessor[PointCloudParameters, Points]):
         limit = self.limits.points
         if limit is not None and count > limit:
             raise TooLargeError(f"{count:,} points, the limit is {limit:,}", field="inputs")
+
+
+def _with_coordinates(points: npt.NDArray[np.float64]) -> npt.NDArray[np.bool_] | None:
+    """Return a mask of the points that have coordinates, None if all have; others become NaN.
+
+    Sensors write NaN, infinity or the largest number where they saw nothing, or zero for all
+    three coordinates; one point at zero is a point.
+    """
+    usable = np.ones(len(points), dtype=np.bool_)
+    if not np.abs(points).max() < _NO_COORDINATE:  # false for NaN
+        usable &= np.less(np.abs(points), _NO_COORDINATE).all(axis=1)
+        missing = len(points) - int(usable.sum())
+        text = "points without finite coordinates are left out"
+        note(NoteCode.DROPPED, text, count=missing)
+    if np.count_nonzero(points[:, 0]) < len(points) - 1:
+        zero = ~points.any(axis=1)
+        zeros = int(zero.sum())
+        if 1 < zeros < int(usable.sum()):
+            usable &= ~zero
+            text = "points at exactly (0, 0, 0), which sensors write where they saw nothing, "
+            note(NoteCode.DROPPED, f"{text}are left out", count=zeros)
+    if usable.all():
+        return None
+    points[~usable] = np.nan
+    return usable
+
+
+def _note_content(points: npt.NDArray[np.float64], neighbours: int) -> None:
+    if np.array_equal(points[0], points[-1]) and not np.ptp(points, axis=0).any():
+        text = "all points lie in one place" if len(points) > 1 else "the cloud is a single point"
+        note(NoteCode.EMPTY, text)
+    elif len(points) < neighbours:
+        text = f"a cloud of fewer than {neighbours} points, which are repeated, shows little"
+        note(NoteCode.UNUSUAL, text)
+
+
+_TURNS: dict[str, tuple[tuple[int, int], ...]] = {
+    "x": ((2, -1), (1, 1), (0, 1)),
+    "y": ((0, 1), (2, -1), (1, 1)),
+    "-x": ((2, 1), (1, 1), (0, -1)),
+    "-y": ((0, 1), (2, 1), (1, -1)),
+    "-z": ((0, 1), (1, -1), (2, -1)),
+}
+"""Up axis -> for each new axis the old one and its sign; all are rotations, none mirrors."""
+
+
+def _turned(points: npt.NDArray[np.float64], up_axis: str) -> npt.NDArray[np.float64]:
+    """Return points turned so that their up axis is z."""
+    if up_axis == "z":
+        return points
+    return np.stack([points[:, axis] * sign for axis, sign in _TURNS[up_axis]], axis=1)
 
 
 def _scale_to_unit_sphere(points: Points) -> Points:

@@ -186,7 +186,9 @@ class TabularPreprocessor(TablePreprocessor[TabularParameters, Table]):
             names = [column.name for column in self.parameters.numbers]
             lacking = dict(zip(names, counts, strict=True))
         ids = [self._category_ids(frame, name, lacking) for name in self._spellings]
-        _note_missing(lacking)
+        if lacking:
+            _note_missing(lacking)
+            _note_empty_rows(missing, ids)
         arrays: dict[str, Array] = {
             "numbers": np.where(missing, 0.0, numbers).astype(np.float32),
             "missing": missing.astype(np.uint8),
@@ -283,6 +285,18 @@ _TRUTH = {"true": 1.0, "false": 0.0, "none": np.nan, "": np.nan}
 
 def _is_truth(cell: Any) -> bool:
     return cell is None or str(cell).strip().lower() in _TRUTH
+
+
+def _note_empty_rows(missing: Array, ids: Sequence[Array]) -> None:
+    empty = missing.all(axis=1)
+    for column in ids:
+        empty = empty & (column == MISSING_ID)
+    if empty.any():
+        note(
+            NoteCode.EMPTY,
+            "empty rows, in which every cell is missing, were answered like others",
+            count=int(empty.sum()),
+        )
 
 
 def _note_missing(lacking: Mapping[str, int]) -> None:

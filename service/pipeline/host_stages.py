@@ -12,10 +12,16 @@ from typing import Any, TypeVar
 import numpy as np
 from pydantic import BaseModel, JsonValue, ValidationError
 
-from omnivec2.errors import InvalidInputError, InvalidParameterError, TooLargeError
+from omnivec2.errors import (
+    InvalidInputError,
+    InvalidParameterError,
+    TooLargeError,
+    UndecodableError,
+)
 from omnivec2.postprocess.base import Parameters, Postprocessor
 from omnivec2.preprocess import Array, Prepared, Preprocessor, Sample, collate
-from omnivec2.preprocess.notes import Note, collect_notes
+from omnivec2.preprocess.formats.guards.misplaced_content import file_in_base64, refuse_misplaced
+from omnivec2.preprocess.notes import Note, NoteCode, collect_notes, note
 from omnivec2.preprocess.source_options import SourceOptions, state
 from omnivec2.spec import HeadSpec, TaskFamily
 from service.pipeline.inline_costs import InlineCosts
@@ -197,10 +203,7 @@ def _prepare(
     preprocessor: Preprocessor[Any, Any], raw: RawInput, max_batch_size: int
 ) -> PreparedInput:
     started = time.perf_counter()
-    if isinstance(raw, FileInput):
-        native = preprocessor.decode(raw.data, raw.media_type)
-    else:
-        native = preprocessor.decode_json(raw.value)
+    native = _decode(preprocessor, raw)
     decoded = time.perf_counter()
     prepared = preprocessor.prepare(native)
     count = len(prepared.samples)
@@ -209,6 +212,22 @@ def _prepare(
     small = count <= max_batch_size
     batch = collate_range(prepared.samples, 0, count) if small else None
     return PreparedInput(prepared, batch, decoded - started, time.perf_counter() - decoded, started)
+
+
+def _decode(preprocessor: Preprocessor[Any, Any], raw: RawInput) -> Any:
+    try:
+        if isinstance(raw, FileInput):
+            return preprocessor.decode(raw.data, raw.media_type)
+        return preprocessor.decode_json(raw.value)
+    except (UndecodableError, InvalidInputError):
+        refuse_misplaced(raw.content, preprocessor.accepts)
+        if not isinstance(raw, FileInput):
+            raise
+        data = file_in_base64(raw.data, preprocessor.limits.bytes, preprocessor.sniff)
+        if data is None:
+            raise
+    note(NoteCode.GUESSED, "the body was read as a file in base64; send the file as it is")
+    return preprocessor.decode(data)
 
 
 def collate_range(samples: Sequence[Sample], start: int, stop: int) -> dict[str, Array]:

@@ -26,6 +26,7 @@ from service.http.forms.json_bodies import (
 )
 from service.pipeline.host_stages import JsonInput, RawInput
 
+_OF_OPENAI = {"input", "model", "parameters", "encoding_format", "dimensions", "user"}
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
 
@@ -130,6 +131,10 @@ class JsonRequests:
     def _from_value(self, value: JsonValue, nbytes: int) -> PredictRequest:
         if is_envelope(value):
             return self.from_envelope(value, nbytes)
+        if isinstance(value, dict) and "input" in value and value.keys() <= _OF_OPENAI:
+            raise InvalidInputError(
+                'expected "inputs", got "input"', field="input", known=("inputs", "parameters")
+            )
         if JSON in self.preprocessor.media_types:
             return self.from_inputs(value, {}, nbytes)
         raise InvalidInputError(

@@ -54,8 +54,9 @@ def test_only_the_first_molecule_of_an_sdf_file_is_read(preprocess):
 def test_fields_are_those_of_ogb(preprocess):
     # The example in OGB's own source: chiral carbon and double bond of this molecule.
     graph = preprocess.decode_json("Cl[C@H](/C=C/C)Br")
-    assert graph.nodes[1].tolist() == [5, 2, 4, 5, 1, 0, 2, 0, 0]
-    assert graph.edge_features[2].tolist() == [1, 2, 0]
+    # In the canonical order it is C/C=C/[C@@H](Cl)Br.
+    assert graph.nodes[3].tolist() == [5, 1, 4, 5, 1, 0, 2, 0, 0]
+    assert graph.edge_features[1].tolist() == [1, 2, 0]
 
 
 @pytest.mark.parametrize("smiles", ["[Cu+7]", "*", "C->[Fe]", "[He]", "FS(F)(F)(F)(F)F", "[CH3-]"])
@@ -156,7 +157,7 @@ def test_an_edge_list_of_fields_is_taken_as_it_is_and_edges_once(preprocess):
     "value",
     [
         {}, {"nodes": [6]}, {"nodes": [], "edges": []}, {"nodes": [6], "edges": [], "x": 1},
-        {"nodes": 6, "edges": []}, {"nodes": [0, "C"], "edges": []}, {"nodes": [119], "edges": []},
+        {"nodes": 6, "edges": []}, {"nodes": [0, "Cc"], "edges": []}, {"nodes": [119], "edges": []},
         {"nodes": [-1], "edges": []}, {"nodes": [6.5], "edges": []}, {"nodes": [True], "edges": []},
         {"nodes": [6, 6], "edges": [[0, 2]]}, {"nodes": [6, 6], "edges": [[0, 0]]},
         {"nodes": [6, 6], "edges": [[0]]}, {"nodes": [6, 6], "edges": [[-1, 0]]},
@@ -175,7 +176,19 @@ def test_json_that_is_no_graph_is_refused(preprocess, value):
         preprocess.decode_json(value)
 
 
-@pytest.mark.parametrize("text", ["C1CC", "not a molecule", "C(C", "[Xx]", "ÄÖ", "C\0C", "Qq"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "C1CC",
+        "not a molecule",
+        "C(C",
+        "[Xx]",
+        "ÄÖ",
+        "C\0C",
+        "Qq",
+        "[13CH484]",
+    ],
+)
 def test_an_unparsable_smiles_string_is_named(preprocess, text):
     with pytest.raises(UndecodableError) as caught:
         preprocess.decode_json(text)

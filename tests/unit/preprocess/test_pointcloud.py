@@ -156,7 +156,7 @@ def test_a_list_of_points_is_one_input_and_a_list_of_clouds_is_many(preprocess):
 @pytest.mark.parametrize(
     "value",
     [
-        [], [[1, 2]], [[1, 2, 3], [1, 2]], [["1", "2", "3"]], [[1, 2, None]], [[[1, 2, 3]]],
+        [], [[1, 2]], [[1, 2, 3], [1, 2]], [["1", "2", "3"]], [[1, 2, None]], [[[1, 2]]],
         [1, 2, 3], {"xyz": []}, {"points": []}, 3, None, True, [[True, False, True]], [[1e999] * 3],
     ],
 )  # fmt: skip

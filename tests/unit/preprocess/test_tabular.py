@@ -263,6 +263,12 @@ def test_columns_that_are_ambiguous_are_refused():
         tabular().prepare(tabular().decode_json(rows))
 
 
+def test_a_name_that_is_close_to_a_missing_one_is_shown():
+    rows = [{**{n: v for n, v in KNOWN.items() if n != "workclass"}, "wrkclass": "Private"}]
+    with pytest.raises(InvalidInputError, match="is 'wrkclass' meant"):
+        tabular().prepare(tabular().decode_json(rows))
+
+
 def test_rows_without_names_say_how_to_send_names():
     with pytest.raises(InvalidInputError, match=r"no names.*'split'"):
         tabular().prepare(tabular().decode(b"39,1,40,2\n50,1,13,2\n"))
@@ -274,6 +280,12 @@ def test_truth_values_are_numbers_where_training_rows_held_0_and_1():
     samples = head.prepare(head.decode_json([{"flag": True}, {"flag": "False"}, {"flag": None}]))
     assert [sample["numbers"].tolist() for sample in samples.samples] == [[1], [0], [0]]
     assert [sample["missing"].tolist() for sample in samples.samples] == [[0], [0], [1]]
+
+
+def test_rows_in_which_every_cell_is_missing_are_noted_as_empty():
+    empty = dict.fromkeys(KNOWN)
+    codes = {note.code: note.count for note in notes_on([KNOWN, empty, empty])}
+    assert codes == {NoteCode.FILLED: 8, NoteCode.EMPTY: 2}
 
 
 def test_no_number_is_unusual_without_statistics():

@@ -14,7 +14,12 @@ from omnivec2.preprocess.notes import NoteCode, note
 
 _ADDRESS = re.compile(r"\s*(?:https?|ftps?|s3|gs|file|hf|ipfs|blob|abfss?)://\S+\s*", re.IGNORECASE)
 _WINDOWS_PATH = re.compile(r"[A-Za-z]:[\\/]|\\\\")
-_FILE_NAME = re.compile(r"(?:~|\.{1,2})?[\w\- .()/\\+@,]*\.[A-Za-z][A-Za-z0-9]{1,7}")
+_SUFFIXES = (
+    "jpe?g|png|gif|webp|bmp|tiff?|heic|heif|avif|mp4|mov|webm|avi|mkv|mp3|wav|flac|ogg|opus|m4a|aac|"
+    "txt|md|pdf|docx?|csv|tsv|jsonl?|parquet|xlsx?|np[yz]|mat|hdr|zip|dcm|ply|pcd|la[sz]|xyz|off|obj|"
+    "stl|smi|mol|sdf"
+)
+_FILE_NAME = re.compile(rf"~?[\w\- .()/\\+@,]*\.(?:{_SUFFIXES})", re.IGNORECASE)
 _URL_SAFE = str.maketrans("-_", "+/")
 # str() of Python's bytes, and quotation marks that a shell or a template left around the text.
 _WRAPPED = re.compile(r"""\s*(?:b?'([^']*)'|b?"([^"]*)")\s*""", re.DOTALL)
@@ -33,6 +38,13 @@ def is_address(text: str) -> bool:
     return "://" in text[:16] and _ADDRESS.fullmatch(text) is not None
 
 
+def is_file_name(text: str) -> bool:
+    """Whether a text is nothing but the name or the path of a file, such as ``./cat.jpg``."""
+    if len(text) > _LONGEST_NAME:
+        return False
+    return bool(_WINDOWS_PATH.match(text) or _FILE_NAME.fullmatch(text))
+
+
 def refuse_address(text: str, accepts: str) -> None:
     """Refuse the address or the name of a file where its content is expected.
 
@@ -49,10 +61,10 @@ def refuse_address(text: str, accepts: str) -> None:
             f"body, in a form or as base64 ({accepts})",
             field="inputs",
         )
-    if len(text) <= _LONGEST_NAME and (_WINDOWS_PATH.match(text) or _FILE_NAME.fullmatch(text)):
+    if is_file_name(text):
         raise InvalidInputError(
             "files of this machine are not read by name: expected the file itself, not its path; "
-            f"send it as the body, in a form or as base64 ({accepts})",
+            f"send it as the body (curl --data-binary @NAME), in a form or as base64 ({accepts})",
             field="inputs",
         )
 

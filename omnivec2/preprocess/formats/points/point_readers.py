@@ -18,7 +18,18 @@ import numpy as np
 
 from omnivec2.errors import InvalidInputError, TooLargeError, UndecodableError
 from omnivec2.preprocess.base import Array
+from omnivec2.preprocess.formats.points.mesh_vertices import (
+    is_obj,
+    is_off,
+    is_stl,
+    read_obj,
+    read_off,
+    read_stl,
+)
+from omnivec2.preprocess.formats.points.pcd_points import is_pcd, read_pcd
 from omnivec2.preprocess.formats.points.ply_vertices import read_vertices
+from omnivec2.preprocess.formats.points.point_arrays import points_of_array
+from omnivec2.preprocess.formats.points.point_text import read_point_text
 from omnivec2.preprocess.formats.science.npy import MAGIC as NPY_MAGIC
 from omnivec2.preprocess.formats.science.npy import read_npy
 from omnivec2.spec import Limits
@@ -29,6 +40,24 @@ LAS = "application/vnd.las"
 LAZ = "application/vnd.laszip"
 TEXT = "text/plain"
 NPY = "application/x-npy"
+OFF = "model/off"
+OBJ = "model/obj"
+STL = "model/stl"
+
+_HEAD_BYTES = 4096
+_CONTROLS = frozenset(range(32)) - frozenset(b"\t\n\v\f\r\x1b\x1a")
+_OTHER_FORMATS = {
+    b"PK\x03\x04": "a ZIP archive (NPZ, 3MF)",
+    b"\x1f\x8b": "a compressed file",
+    b"glTF": "glTF",
+    b"ASTM-E57": "E57",
+    b"\x89HDF": "HDF5",
+    b"Kaydara FBX": "FBX",
+    b"#ROSBAG": "a ROS bag",
+    b"# vtk": "VTK",
+    b"DRACO": "Draco",
+    b"<": "XML",
+}
 
 # Raised by numpy-based decoders on damaged files; a Warning only where warnings are errors.
 _DAMAGE_ERRORS = (
@@ -38,12 +67,13 @@ _DAMAGE_ERRORS = (
 
 
 def sniff_points(data: bytes) -> str | None:
-    """Detect the content type of a point cloud by its first bytes, or return None."""
-    head = data[:512]
-    if head.startswith(b"ply") and head[3:4] in (b"\n", b"\r"):
+    """Detect the content type of a point cloud by its first bytes, or return None.
+
+    Any text is taken for points as text: what is wrong with it is said when it is read.
+    """
+    head = data[:_HEAD_BYTES]
+    if head[:3].lower() == b"ply" and head[3:4] in (b"\n", b"\r", b" "):
         return PLY
-    if head.startswith(b"# .PCD") or head.lstrip().startswith((b"VERSION", b"FIELDS")):
-        return PCD
     if head.startswith(b"LASF"):
         # LASzip marks compression in the top bits of the point format (byte 104).
         return LAZ if len(head) > 104 and head[104] & 0xC0 else LAS
@@ -52,46 +82,44 @@ def sniff_points(data: bytes) -> str | None:
     text = head.removeprefix(b"\xef\xbb\xbf").lstrip()
     if text[:1] in (b"[", b"{"):
         return "application/json"
-    return TEXT if text[:1] and text[:1] in b"0123456789-+.#/" and b"\0" not in head else None
+    known = ((is_pcd, PCD), (is_off, OFF), (is_obj, OBJ))
+    found = next((kind for is_one, kind in known if is_one(text)), None)
+    if found is None and is_stl(data):
+        return STL
+    return found or (TEXT if _is_text(text) else None)
+
+
+def _is_text(head: bytes) -> bool:
+    if head.startswith((b"\xff\xfe", b"\xfe\xff")):
+        return True
+    return bool(head) and not head.startswith(b"PK\x03\x04") and not _CONTROLS & set(head)
+
+
+def refuse_other_formats(data: bytes) -> None:
+    """Refuse a file of a format that is not read, by its name.
+
+    Raises:
+        UndecodableError: It is one; the message says how to convert it.
+    """
+    for magic, name in _OTHER_FORMATS.items():
+        if data.startswith(magic):
+            raise UndecodableError(
+                f"unsupported: {name}; convert it to PLY, e.g. with CloudCompare or Open3D",
+                field="inputs",
+            )
+    if data and len(data) % 16 == 0 and sniff_points(data) is None:
+        values = np.frombuffer(data[:_HEAD_BYTES], "<f4")
+        if np.isfinite(values).all() and np.abs(values).max() < 1e4:
+            raise UndecodableError(
+                "unsupported: numbers without a header (KITTI and nuScenes write such .bin files); "
+                "save them as NPY: numpy.save(name, points[:, :3])",
+                field="inputs",
+            )
 
 
 def read_ply(data: bytes, limits: Limits) -> Array:
     """Read ``x``, ``y``, ``z`` of the ``vertex`` element of a PLY file, ASCII or binary."""
     return read_vertices(data, lambda count: _check_points(count, limits))
-
-
-def read_pcd(data: bytes, limits: Limits) -> Array:
-    """Read the ``x``, ``y``, ``z`` fields of a PCD file, ASCII, binary or compressed."""
-    from pypcd4.pypcd4 import Encoding, MetaData, PointCloud
-
-    end = data.find(b"\nDATA ", 0, 65_536) + 1
-    start = data.find(b"\n", end) + 1
-    if not end or not start:
-        raise UndecodableError("expected a PCD file with a header that ends in a DATA line")
-    try:
-        lines = data[:start].decode("ascii").splitlines()
-        header = MetaData.parse_header(lines)
-        if not {"x", "y", "z"} <= set(header.fields):
-            raise InvalidInputError(f"expected PCD fields x, y, z, got {' '.join(header.fields)}")
-        _check_points(header.points, limits)
-        if sum(header.count) > 4096:
-            raise TooLargeError("the PCD file declares more than 4,096 values per point")
-        declared = header.points * header.build_dtype().itemsize
-        if declared > limits.decoded_bytes:
-            raise TooLargeError(f"the PCD file declares {declared:,} bytes of points")
-        if header.data not in (Encoding.ASCII, Encoding.BINARY):
-            packed, unpacked = struct.unpack("<II", data[start : start + 8])
-            if unpacked != declared or packed > len(data) - start - 8:
-                raise UndecodableError("the PCD file's compressed block has impossible sizes")
-        cloud = PointCloud.from_fileobj(io.BufferedReader(io.BytesIO(data)))
-        points = np.asarray(cloud.numpy(("x", "y", "z")), dtype=np.float64)
-    except _DAMAGE_ERRORS as error:
-        raise UndecodableError("the PCD file is damaged or truncated") from error
-    if points.shape != (header.points, 3):
-        raise UndecodableError(
-            f"the PCD file is truncated: {header.points:,} points declared, {len(points):,} found"
-        )
-    return points
 
 
 def read_las(data: bytes, limits: Limits) -> Array:
@@ -159,38 +187,16 @@ def _check_las_header(data: bytes) -> None:
 
 
 def read_text(data: bytes, limits: Limits) -> Array:
-    """Read XYZ text: one point per line, its first three numbers; commas or spaces.
-
-    Comments start with ``#``. A first line of column names, or of a single count (PTS), is
-    skipped.
-    """
-    _check_points(data.count(b"\n"), limits)
-    try:
-        text = data.decode("utf-8-sig").replace(",", " ").replace(";", " ").replace("//", "#")
-        lines = [line for line in text.splitlines() if line.split("#", 1)[0].strip()]
-        if lines and _is_heading(lines[0]):
-            del lines[0]
-        if not lines:
-            raise InvalidInputError("a point cloud needs at least 1 point")
-        return np.loadtxt(lines, dtype=np.float64, usecols=(0, 1, 2), ndmin=2)
-    except _DAMAGE_ERRORS as error:
-        raise UndecodableError(
-            "expected text with one point per line, at least three numbers each"
-        ) from error
-
-
-def _is_heading(line: str) -> bool:
-    words = line.split("#", 1)[0].split()
-    return (len(words) == 1 and words[0].isdigit()) or all(word[0].isalpha() for word in words[:3])
+    """Read XYZ, PTS or CSV text: one point per line; see :mod:`.point_text`."""
+    _check_points(max(data.count(b"\n"), data.count(b"\r")), limits)
+    return read_point_text(data)
 
 
 def read_array(data: bytes, limits: Limits) -> Array:
-    """Read an NPY file (points, 3 or more); the first three columns are the coordinates."""
-    array = read_npy(data, limits.decoded_bytes)
-    if array.ndim != 2 or array.shape[1] < 3:
-        raise InvalidInputError(f"expected an array of shape (points, 3), got {array.shape}")
-    _check_points(len(array), limits)
-    return array[:, :3]
+    """Read an NPY file (points, 3 or more), (3, points) or of records with fields x, y, z."""
+    points = points_of_array(read_npy(data, limits.decoded_bytes, records=True))
+    _check_points(len(points), limits)
+    return points
 
 
 def _check_points(count: int, limits: Limits) -> None:
@@ -205,4 +211,7 @@ READERS: dict[str, Callable[[bytes, Limits], Array]] = {
     "LAZ": read_las,
     "XYZ": read_text,
     "NPY": read_array,
+    "OFF": read_off,
+    "OBJ": read_obj,
+    "STL": read_stl,
 }

@@ -1,14 +1,20 @@
-"""Reader of graphs in JSON: ``{"nodes": ..., "edges": ..., "edge_features": ...}``."""
+"""Reader of graphs in JSON: ``{"nodes": ..., "edges": ..., "edge_features": ...}``.
+
+PyTorch Geometric's and OGB's names are taken as well: ``x`` or ``node_feat``, ``edge_index``
+of two rows, and ``edge_attr`` or ``edge_feat``.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 
 import numpy as np
 from pydantic import JsonValue
 
 from omnivec2.errors import InvalidInputError
 from omnivec2.preprocess.base import json_type
+from omnivec2.preprocess.formats.science.canonical_graph import in_canonical_order
 from omnivec2.preprocess.formats.science.graph_fields import (
     ATOM_FIELD_SIZES,
     BOND_FIELD_SIZES,
@@ -17,9 +23,17 @@ from omnivec2.preprocess.formats.science.graph_fields import (
     check_size,
 )
 from omnivec2.preprocess.formats.science.molecules import graph_from_atoms
+from omnivec2.preprocess.formats.science.rdkit_module import rdkit_chem
 from omnivec2.spec import Limits
 
 _KEYS = ("nodes", "edges", "edge_features")
+_OTHER_KEYS = {
+    "x": "nodes",
+    "node_feat": "nodes",
+    "edge_index": "edges",
+    "edge_attr": "edge_features",
+    "edge_feat": "edge_features",
+}
 _SINGLE_BOND = (0, 0, 0)
 
 
@@ -30,6 +44,7 @@ def read_edge_list(value: dict[str, JsonValue], limits: Limits) -> Graph:
         InvalidInputError: a key is missing or unknown, or an id or index is out of range.
         TooLargeError: there are more nodes or edges than the limits.
     """
+    value = _with_our_keys(value)
     if not {"nodes", "edges"} <= set(value) <= set(_KEYS):
         raise InvalidInputError(
             "expected an object with nodes, edges and optionally edge_features, "
@@ -53,6 +68,7 @@ def read_edge_list(value: dict[str, JsonValue], limits: Limits) -> Graph:
         )
     ends, features = _merge_duplicates(ends, features)
     check_size(len(nodes), len(ends), limits)
+    nodes = [_atomic_number(n, i) if isinstance(n, str) else n for i, n in enumerate(nodes)]
     if all(type(node) is int for node in nodes):
         numbers = _rows([[node] for node in nodes], "nodes", (119,))[:, 0]
         kinds = features[:, 0]
@@ -63,7 +79,40 @@ def read_edge_list(value: dict[str, JsonValue], limits: Limits) -> Graph:
             )
         pairs = [(int(a), int(b)) for a, b in ends]
         return graph_from_atoms([int(n) for n in numbers], pairs, [int(k) for k in kinds])
-    return Graph(_rows(nodes, "nodes", ATOM_FIELD_SIZES), ends, features)
+    return in_canonical_order(Graph(_rows(nodes, "nodes", ATOM_FIELD_SIZES), ends, features))
+
+
+def _with_our_keys(value: dict[str, JsonValue]) -> dict[str, JsonValue]:
+    """Return a graph with the keys of other libraries replaced by ours."""
+    renamed = {_OTHER_KEYS.get(key, key): item for key, item in value.items()}
+    if len(renamed) < len(value):
+        raise InvalidInputError("nodes or edges are given twice, by two names", field="inputs")
+    ends = renamed.get("edges")
+    if "edge_index" not in value or not isinstance(ends, list):
+        return renamed
+    pair = [row for row in ends if isinstance(row, list)]
+    if len(ends) != 2 or len(pair) != 2 or len(pair[0]) != len(pair[1]):
+        raise InvalidInputError(
+            "expected two lists of the same length, the first and second ends of all edges",
+            field="inputs.edge_index",
+        )
+    return {**renamed, "edges": [[first, second] for first, second in zip(*pair, strict=True)]}
+
+
+def _atomic_number(symbol: str, index: int) -> int:
+    numbers: dict[str, int] = _element_numbers()
+    if (number := numbers.get(symbol)) is None:
+        raise InvalidInputError(
+            f"expected an element's symbol, such as C or Cl, got {symbol[:40]!r}",
+            field=f"inputs.nodes[{index}]",
+        )
+    return number
+
+
+@lru_cache(maxsize=1)
+def _element_numbers() -> dict[str, int]:
+    table = rdkit_chem().GetPeriodicTable()
+    return {table.GetElementSymbol(number): number for number in range(1, 119)}
 
 
 def _list(value: dict[str, JsonValue], key: str) -> list[JsonValue]:

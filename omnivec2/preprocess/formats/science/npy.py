@@ -22,12 +22,13 @@ _HEADER_READERS = {
 _HEADER_ERRORS = (ValueError, TypeError, SyntaxError, KeyError, tokenize.TokenError, Warning)
 
 
-def read_npy(data: bytes, decoded_bytes: int) -> Array:
+def read_npy(data: bytes, decoded_bytes: int, *, records: bool = False) -> Array:
     """Read an array of plain numbers.
 
     Args:
         data: The file.
         decoded_bytes: The size of the largest array to accept, in bytes.
+        records: Whether arrays of records with named fields are accepted too.
 
     Returns:
         A read-only view of ``data`` in the shape and dtype that the file declares.
@@ -41,7 +42,7 @@ def read_npy(data: bytes, decoded_bytes: int) -> Array:
     shape, fortran, dtype = read_header(stream)
     if dtype.hasobject:
         raise UndecodableError("pickled Python objects in .npy files are refused; save numbers")
-    if dtype.kind not in "iuf":
+    if dtype.kind not in "iuf" and not (records and dtype.names):
         raise InvalidInputError(f"expected an array of real numbers, got dtype {dtype}")
     if any(size < 0 for size in shape):
         raise UndecodableError(f"a .npy file cannot have the shape {shape}")

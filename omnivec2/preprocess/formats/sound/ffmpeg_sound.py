@@ -21,12 +21,7 @@ from omnivec2.preprocess.formats.media.av_containers import (
     same_demuxer,
 )
 from omnivec2.preprocess.formats.media.whole_files import check_whole
-from omnivec2.preprocess.formats.sound.sound_reader import (
-    UNKNOWN_FRAMES,
-    Block,
-    SoundFile,
-    no_sound,
-)
+from omnivec2.preprocess.formats.sound.sound_file import UNKNOWN_FRAMES, Block, SoundFile
 from omnivec2.preprocess.notes import NoteCode, note
 
 _MOST_DAMAGED_SHARE = 0.05
@@ -47,7 +42,7 @@ def open_with_ffmpeg(data: bytes, kind: str) -> Iterator[SoundFile]:
     with open_container(data, kind) as opened:
         stream = default_track(opened.streams.audio, kind, "sound")
         if stream is None:
-            raise no_sound(kind)
+            raise InvalidInputError(f"the {kind} file holds no sound", field="inputs")
         if stream.codec_context is None:
             raise UndecodableError(
                 f"unsupported: the codec of the {kind}; convert it with "

@@ -6,22 +6,18 @@ import io
 import re
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
 import soundfile
 
-from omnivec2.errors import InvalidInputError, UndecodableError
+from omnivec2.errors import UndecodableError
 from omnivec2.preprocess.formats.media.media_signatures import id3_end
 from omnivec2.preprocess.formats.media.mpeg_frames import mpeg_samples, mpeg_start
 from omnivec2.preprocess.formats.media.whole_files import check_whole
 from omnivec2.preprocess.formats.sound import streamed_headers, wav_chunks
+from omnivec2.preprocess.formats.sound.sound_file import UNKNOWN_FRAMES, Block, SoundFile
 from omnivec2.preprocess.formats.sound.wav_chunks import codec_tag
 from omnivec2.preprocess.notes import NoteCode, note
-
-Block = npt.NDArray[np.float32]
 
 BLOCK_FRAMES = 1 << 16
 
@@ -36,29 +32,6 @@ _UNREADABLE_CODECS = ("G72", "NMS_ADPCM", "DWVW")
 """Codecs of telephones and samplers that soundfile cannot read in blocks, and FFmpeg misreads."""
 
 _GUESS_TOLERANCE = 1.01
-
-UNKNOWN_FRAMES = 2**36 - 1
-"""From here on a stated length is what FLAC or libsndfile have in place of an unknown one."""
-
-
-@dataclass(frozen=True)
-class SoundFile:
-    """A file of sound that was opened.
-
-    Attributes:
-        rate_hz: The stated number of samples per second.
-        channels: The number of channels.
-        stated_frames: The number of frames that the file states; None if it states none.
-        floats: Whether it holds floating point samples, whose scale is not fixed.
-        blocks: A function that starts to yield float32 blocks (frames, channels), from the first
-            frame on.
-    """
-
-    rate_hz: int
-    channels: int
-    stated_frames: int | None
-    floats: bool
-    blocks: Callable[[], Iterator[Block]]
 
 
 @contextmanager
@@ -196,8 +169,3 @@ def _unsupported(what: str) -> UndecodableError:
         f"unsupported: {what}; convert it with ffmpeg -i INPUT -c:a pcm_s16le OUTPUT.wav",
         field="inputs",
     )
-
-
-def no_sound(kind: str) -> InvalidInputError:
-    """Return the error of a file that holds no sound."""
-    return InvalidInputError(f"the {kind} file holds no sound", field="inputs")

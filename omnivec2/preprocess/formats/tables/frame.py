@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from difflib import get_close_matches
 from typing import Any
 
 import numpy as np
@@ -12,12 +13,8 @@ import numpy as np
 from omnivec2.errors import InvalidInputError
 from omnivec2.preprocess.base import Array, json_type
 from omnivec2.preprocess.formats.tables.values import number_text
-from omnivec2.preprocess.formats.tables.values.number_text import (
-    Decimal,
-    NumberTexts,
-    plain_number,
-    read_numbers,
-)
+from omnivec2.preprocess.formats.tables.values.number_columns import NumberTexts, read_numbers
+from omnivec2.preprocess.formats.tables.values.number_text import Decimal, plain_number
 from omnivec2.preprocess.notes import NoteCode, note
 
 FloatColumn = number_text.FloatColumn
@@ -87,9 +84,11 @@ class Frame:
                     field=f"inputs.{name}",
                 )
         if missing:
+            close = [c for m in missing for c in get_close_matches(m, list(self.columns), 1, 0.75)]
+            hint = f"; is {close[0]!r} meant?" if close and self.named else ""
             raise InvalidInputError(
                 f"missing column{'s' * (len(missing) > 1)} {', '.join(map(repr, missing))}; "
-                f"the table has {self._names_there(len(missing) == len(names))}",
+                f"the table has {self._names_there(len(missing) == len(names))}{hint}",
                 field=f"inputs.{missing[0]}",
             )
 

@@ -40,7 +40,7 @@ def read_parquet(data: bytes, limits: Limits, *, lists: bool = False) -> Frame:
         TooLargeError: the file declares too many rows, columns or bytes.
         InvalidInputError: there are no rows, or no flat columns.
     """
-    sizes = declared_sizes(data, limits.decoded_bytes // _VALUE_BYTES)
+    sizes = declared_sizes(data, limits.decoded_bytes // _VALUE_BYTES, nested=lists)
     try:
         file = parquet.ParquetFile(pa.BufferReader(data), pre_buffer=False)
         footer = file.metadata
@@ -60,10 +60,11 @@ def read_parquet(data: bytes, limits: Limits, *, lists: bool = False) -> Frame:
         )
         table = file.read(columns=names, use_threads=False)
         table.validate(full=True)
+        table = _with_texts(table)
         columns = [_column(table.column(index)) for index in range(table.num_columns)]
     except _DAMAGE_ERRORS as error:
         raise UndecodableError("not a readable Parquet file", field="inputs") from error
-    unread = [field.name for field in file.schema_arrow if field.name not in names]
+    unread = [field.name for field in file.schema_arrow if field.name not in table.column_names]
     if unread:
         note(
             NoteCode.IGNORED,
@@ -84,8 +85,27 @@ def _check_sizes(sizes: DeclaredSizes, limits: Limits) -> None:
         )
 
 
+def _with_texts(table: Any) -> Any:
+    """Return a table whose columns of bytes are texts, without those that are none."""
+    for name in table.column_names:
+        column = table.column(name)
+        kind = column.type
+        words = kind.value_type if types.is_dictionary(kind) else kind
+        if types.is_binary(words) or types.is_large_binary(words):
+            try:
+                column = column.cast(pa.dictionary(pa.int32(), pa.string()))
+                column.validate(full=True)
+            except pa.ArrowInvalid:
+                table = table.drop_columns(name)
+            else:
+                table = table.set_column(table.column_names.index(name), name, column)
+    return table
+
+
 def _is_text(kind: Any) -> bool:
-    return bool(types.is_string(kind) or types.is_large_string(kind))
+    """Whether a type is one of texts; old writers do not say that their bytes are UTF-8."""
+    checks = (types.is_string, types.is_large_string, types.is_binary, types.is_large_binary)
+    return any(check(kind) for check in checks)
 
 
 def _is_flat(kind: Any) -> bool:

@@ -41,7 +41,7 @@ _DATA_VALUES = 1
 
 @dataclass(frozen=True)
 class DeclaredSizes:
-    """The sums over all pages of the columns that are not nested."""
+    """The sums over all pages of the columns that are read."""
 
     unpacked_bytes: int
     values: int
@@ -56,7 +56,9 @@ class _Chunk:
     values: int
 
 
-def declared_sizes(data: bytes, most_values: int | None = None) -> DeclaredSizes:
+def declared_sizes(
+    data: bytes, most_values: int | None = None, *, nested: bool = False
+) -> DeclaredSizes:
     """Sum the sizes that the page headers of a Parquet file declare.
 
     Every byte is walked at most once, so the time is bounded by the size of the file and by
@@ -65,6 +67,7 @@ def declared_sizes(data: bytes, most_values: int | None = None) -> DeclaredSizes
     Args:
         data: The file.
         most_values: The number of values from which on pages are not walked any more.
+        nested: Whether columns of lists and structs are read, and so are counted.
 
     Raises:
         UndecodableError: the file is damaged, or its column chunks overlap.
@@ -75,7 +78,7 @@ def declared_sizes(data: bytes, most_values: int | None = None) -> DeclaredSizes
     if data[:4] != _MAGIC or data[-4:] != _MAGIC or start < 4:
         raise _damaged()
     reader = _Reader(data)
-    chunks = _flat_chunks(reader.struct_at(start, len(data) - _TAIL), start)
+    chunks = _chunks(reader.struct_at(start, len(data) - _TAIL), start, nested=nested)
     if most_values is not None and sum(chunk.values for chunk in chunks) > most_values:
         raise TooLargeError(
             f"table holds more than {most_values:,} values when decoded", field="inputs"
@@ -90,8 +93,8 @@ def declared_sizes(data: bytes, most_values: int | None = None) -> DeclaredSizes
     return DeclaredSizes(unpacked, values)
 
 
-def _flat_chunks(footer: Struct, footer_start: int) -> list[_Chunk]:
-    """Return the chunks of the columns that are not nested, in the order of the file."""
+def _chunks(footer: Struct, footer_start: int, *, nested: bool) -> list[_Chunk]:
+    """Return the chunks of the columns that are read, in the order of the file."""
     chunks: list[_Chunk] = []
     count = 0
     for group in _list(footer.get(_FILE_ROW_GROUPS)):
@@ -101,7 +104,7 @@ def _flat_chunks(footer: Struct, footer_start: int) -> list[_Chunk]:
             raise TooLargeError(f"table has more than {MAX_CHUNKS:,} column chunks", field="inputs")
         for chunk in columns:
             column = _struct(_struct(chunk).get(_CHUNK_METADATA))
-            if len(_list(column.get(_COLUMN_PATH))) == 1:
+            if len(_list(column.get(_COLUMN_PATH))) == 1 or nested:
                 chunks.append(_chunk(column))
     chunks.sort(key=lambda chunk: chunk.start)
     end = len(_MAGIC)

@@ -44,6 +44,7 @@ BINARY_WORKBOOK = "xl/workbook.bin"
 
 _PARQUET = b"PAR1"
 _BINARY = ((_PARQUET, PARQUET_TYPE), (ZIP, ZIP_TYPE), (GZIP, GZIP_TYPE))
+_MARKUP = "HTML or XML; export the table as CSV"
 _UNSUPPORTED = (
     (b"\xd0\xcf\x11\xe0", "an old Excel workbook (XLS); save it as XLSX or CSV"),
     (b"ARROW1", "an Arrow or Feather file; write it as Parquet"),
@@ -54,7 +55,10 @@ _UNSUPPORTED = (
     (b"\x80\x04\x95", "a pickle, which could run code; write it as Parquet"),
     (b"\x80\x05\x95", "a pickle, which could run code; write it as Parquet"),
     (b"%PDF", "a PDF document; export the table as CSV"),
-    (b"<", "HTML or XML; export the table as CSV"),
+    (b"<!doctype", _MARKUP),
+    (b"<html", _MARKUP),
+    (b"<table", _MARKUP),
+    (b"<?xml", _MARKUP),
     (b"\xfd7zXZ", "an XZ archive; use GZIP or ZIP"),
     (b"BZh", "a BZIP2 archive; use GZIP or ZIP"),
     (b"\x28\xb5\x2f\xfd", "a Zstandard archive; use GZIP or ZIP"),
@@ -84,7 +88,9 @@ def table_type(data: bytes) -> str | None:
 def unsupported(data: bytes) -> str | None:
     """Return what a file is that people take for a table and that is not read, or None."""
     start = data[:64].removeprefix(b"\xef\xbb\xbf").lstrip()
-    return next((what for magic, what in _UNSUPPORTED if start.startswith(magic)), None)
+    return next(
+        (what for magic, what in _UNSUPPORTED if start.lower().startswith(magic.lower())), None
+    )
 
 
 def is_workbook(members: Collection[str]) -> bool:

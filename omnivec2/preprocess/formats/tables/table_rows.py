@@ -19,11 +19,13 @@ from omnivec2.preprocess.base import Array
 from omnivec2.preprocess.formats.tables.frame import Frame
 from omnivec2.preprocess.formats.tables.table_limits import make_frame
 from omnivec2.preprocess.formats.tables.time_axis import is_time_text
+from omnivec2.preprocess.formats.tables.values.number_columns import common_decimal
 from omnivec2.preprocess.formats.tables.values.number_text import (
     MISSING_TEXTS,
     Decimal,
-    common_decimal,
+    can_be_thousands,
     is_number_text,
+    is_unit,
 )
 from omnivec2.preprocess.notes import NoteCode, note
 
@@ -76,6 +78,8 @@ def frame_of_rows(
     columns = [list(cells) for cells in zip(*(row.cells for row in rows), strict=True)]
     kept = [i for i, name in enumerate(names) if name or not named or not _is_empty(columns[i])]
     decimal = _decimal(columns, semicolons=semicolons) if commas else "."
+    if semicolons and decimal == ".":
+        _note_doubtful_points(names, columns)
     frame = make_frame([names[i] for i in kept], [_array(columns[i]) for i in kept], named=named)
     return replace(frame, units=units, decimal_guess=decimal)
 
@@ -88,7 +92,8 @@ def looks_like_data(cell: Any) -> bool:
     # An index column has an empty name; the first value of a number column may be missing.
     if text.lower() in MISSING_TEXTS or text.lower() in _BOOLEANS:
         return True
-    return is_number_text(text) or is_time_text(text)
+    # A name may well be a number of hours or metres.
+    return is_number_text(text, units=False) or is_time_text(text)
 
 
 def _of_equal_length(rows: list[Row], source: str) -> list[Row]:
@@ -103,7 +108,7 @@ def _of_equal_length(rows: list[Row], source: str) -> list[Row]:
         return rows
     head, body = rows[start - 1], rows[start:]
     # A line above the names is none of names.
-    is_header = start == 1 and any(map(looks_like_data, body[0].cells))
+    is_header = start == 1 and not _are_names(body[0])
     if len(head.cells) == width - 1 and is_header:
         if all(_is_blank(row.cells[-1]) for row in body):
             return [Row(head.number, [*head.cells, ""]), *body]
@@ -115,9 +120,10 @@ def _of_equal_length(rows: list[Row], source: str) -> list[Row]:
         return [Row(head.number, ["", *head.cells]), *body]
     if len(head.cells) == width + 1 and is_header and _is_blank(head.cells[-1]):
         return [Row(head.number, head.cells[:-1]), *body]
-    is_above = start <= MOST_LINES_ABOVE and all(len(row.cells) < width for row in rows[:start])
-    # One row below shorter ones is rather a row that is too long.
-    if is_above and len(body) > 1:
+    above = rows[:start]
+    is_above = start <= MOST_LINES_ABOVE and all(len(row.cells) < width for row in above)
+    # One row below shorter ones is rather a row that is too long; so are many, below values.
+    if is_above and len(body) > 1 and (_are_names(body[0]) or all(map(_are_names, above))):
         _note_lines_above(start)
         return body
     expected = len(rows[0].cells)
@@ -166,19 +172,24 @@ def _units(rows: list[Row]) -> list[str] | None:
     """Return the units if the first row below the names holds some: texts above numbers."""
     if len(rows) < 2:
         return None
-    texts = ["" if _is_blank(cell) else cell for cell in rows[0].cells]
-    if any(not isinstance(text, str) or (text and looks_like_data(text)) for text in texts):
+    if not all(cell is None or isinstance(cell, str) for cell in rows[0].cells):
         return None
-    units = [text.strip().strip("[]()").strip() for text in texts]
-    above_numbers = 0
-    for column, unit in enumerate(units):
+    texts = [_name(cell) for cell in rows[0].cells]
+    units = ["" if text.lower() in MISSING_TEXTS else text.strip("[]()").strip() for text in texts]
+    known = 0
+    for column, (text, unit) in enumerate(zip(texts, units, strict=True)):
+        if not unit:
+            continue
         cells = [row.cells[column] for row in rows[1:_LOOKED_AT]]
         filled = [cell for cell in cells if not _is_blank(cell)]
-        if filled and all(map(looks_like_data, filled)) and unit:
-            if len(unit) > _LONGEST_UNIT:
-                return None
-            above_numbers += 1
-    if not above_numbers:
+        is_above_values = bool(filled) and all(map(looks_like_data, filled))
+        is_bracketed = text[0] in "[(" and text[-1] in "])"
+        if looks_like_data(text) or len(unit) > _LONGEST_UNIT:
+            return None
+        if not (is_above_values or is_bracketed):
+            return None
+        known += is_bracketed or is_unit(unit)
+    if not known:
         return None
     shown = ", ".join(filter(None, units))
     note(
@@ -196,8 +207,28 @@ def _decimal(columns: Sequence[list[Any]], *, semicolons: bool) -> Decimal:
     return common_decimal(columns, otherwise="," if semicolons else ".")
 
 
+def _note_doubtful_points(names: Sequence[str], columns: Sequence[list[Any]]) -> None:
+    """Say of which columns points may be thousands separators, as beside decimal commas."""
+    for name, cells in zip(names, columns, strict=True):
+        if can_be_thousands(cells[0], ".") and all(
+            _is_blank(cell) or can_be_thousands(cell, ".") for cell in cells
+        ):
+            note(
+                NoteCode.GUESSED,
+                f"column {name!r}: the points of its numbers were read as decimal points; if they "
+                "separate thousands, state the parameter 'decimal': ','",
+                field=name or None,
+            )
+
+
+def _are_names(row: Row) -> bool:
+    return not any(map(looks_like_data, row.cells))
+
+
 def _name(cell: Any) -> str:
-    return "" if cell is None else " ".join(str(cell).split())
+    name = "" if cell is None else " ".join(str(cell).split())
+    # Trading platforms write names as tags.
+    return name[1:-1] if name[:1] == "<" and name[-1:] == ">" else name
 
 
 def _is_blank(cell: Any) -> bool:

@@ -6,7 +6,7 @@ import re
 import unicodedata
 from collections.abc import Sequence
 
-from omnivec2.preprocess.formats.guards.base64_text import is_address
+from omnivec2.preprocess.formats.guards.base64_text import is_address, is_file_name
 from omnivec2.preprocess.notes import NoteCode, note
 from omnivec2.wordpiece import UNKNOWN_ID
 
@@ -59,6 +59,12 @@ def _check_short_text(text: str) -> None:
             NoteCode.GUESSED,
             "the text is an address (URL) and was read as it is: URLs are not fetched; send the "
             "text itself",
+        )
+    elif "." in text and " " not in text and is_file_name(text.strip()):
+        note(
+            NoteCode.GUESSED,
+            "the text is the name of a file and was read as it is: files are not read by name; "
+            "send the text itself (curl --data-binary @NAME)",
         )
     has_words = False
     for word in _WORD.finditer(text):

@@ -180,6 +180,25 @@ def test_a_form_with_several_files_is_a_batch_in_their_order() -> None:
     assert [i.data for i in request.inputs if isinstance(i, FileInput)] == [b"abc", b"def"]
 
 
+class ListPreprocessor(LettersPreprocessor):
+    """Takes files that are lists: their parts are separated by commas."""
+
+    def split_file(self, data: bytes, media_type: str | None = None) -> list[bytes] | None:
+        return data.split(b",") if b"," in data else None
+
+
+@pytest.mark.parametrize("kind", ["file", "form"])
+def test_a_file_that_is_a_list_is_a_batch_of_its_parts(kind: str) -> None:
+    reader = RequestReader(ListPreprocessor(Parameters()), 10_000, 100)
+    data, content_type = b"ab,cd", "text/letters"
+    if kind == "form":
+        data, content_type = form([("file", ("a", data, "text/letters"))])
+    headers = Headers({"content-type": content_type})
+    request = asyncio.run(reader.read(headers, MemoryBody(data)))
+    assert request.batched
+    assert request.inputs == [FileInput(b"ab", "text/letters"), FileInput(b"cd", "text/letters")]
+
+
 def test_a_wrong_guess_of_a_form_tool_is_corrected_by_the_content() -> None:
     data, kind = form([("file", ("a.xyz", b"abc", "chemical/x-xyz"))])
     assert read(data, kind).inputs == [FileInput(b"abc", None)]

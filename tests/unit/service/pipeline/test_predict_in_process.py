@@ -26,3 +26,15 @@ def test_a_message_names_a_file_only_if_its_field_is_one() -> None:
     assert message_with_file_name("wrong", "inputs[1].width", files) == "b.txt: wrong"
     for field in (None, "parameters.top_k", "inputs", "inputs[7]"):
         assert message_with_file_name("wrong", field, files) == "wrong"
+
+
+def test_a_file_of_several_molecules_gets_an_answer_each_and_names_the_wrong_one(
+    tmp_path: Path,
+) -> None:
+    head = next(head for head in tiny_heads() if head.route == "graph/solubility")
+    settings = Settings(model_repo=write_repository(tmp_path, [head]))
+    answer = predict_in_process(settings, head.route, [NamedFile("all.smi", b"CCO\nC\n")], {}).value
+    assert isinstance(answer, list)
+    assert len(answer) == 2
+    with pytest.raises(InputError, match=r"^all\.smi \(part 2\): "):
+        predict_in_process(settings, head.route, [NamedFile("all.smi", b"CCO\nC(\n")], {})

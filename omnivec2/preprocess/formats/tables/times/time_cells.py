@@ -10,7 +10,8 @@ import numpy.typing as npt
 
 from omnivec2.preprocess.formats.tables.frame import MISSING_TEXTS, FloatColumn, Frame
 from omnivec2.preprocess.formats.tables.times.date_texts import is_time_text
-from omnivec2.preprocess.formats.tables.values.number_text import plain_number, read_numbers
+from omnivec2.preprocess.formats.tables.values.number_columns import read_numbers
+from omnivec2.preprocess.formats.tables.values.number_text import plain_number
 
 
 def text_cells(column: npt.NDArray[Any]) -> list[Any]:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, Literal
 
 import numpy as np
@@ -83,7 +83,8 @@ _SPACES = " \u00a0\u2007\u2009\u202f"
 _NUMBER = re.compile(
     rf"(?P<open>\()?\s*(?P<sign>[-+−]?)\s*(?P<currency>{_CURRENCIES})?\s*(?P<sign2>[-+−]?)"
     rf"(?P<digits>[0-9](?:[0-9.,'’{_SPACES}]*[0-9])?\.?|[.,][0-9]+)(?P<power>[eE][-+]?[0-9]{{1,3}})?"
-    r"\s*(?P<unit>[^\W\d_%‰°²³][^\s\d]{0,7}[\d²³]?|[%‰°][^\s\d]{0,3})?\s*(?P<close>\))?"
+    r"\s*(?P<unit>[^\W\d_%‰°²³][^\s\d]{0,7}[\d²³]?|[%‰°][^\s\d]{0,3}|[€$£¥₹₩₽₺₪฿])?"
+    r"\s*(?P<close>\))?"
 )
 _GROUPS = {mark: re.compile(rf"[0-9]{{1,3}}(?:{re.escape(mark)}[0-9]{{3}})+") for mark in ",.'’ "}
 _AMBIGUOUS = re.compile(r"[1-9][0-9]{0,2}[.,][0-9]{3}")
@@ -124,25 +125,6 @@ class NumberText:
         return self.scale * float(f"{whole or '0'}{'.' if mark else ''}{rest}{self.power}")
 
 
-@dataclass(frozen=True)
-class NumberTexts:
-    """The numbers of a column of texts.
-
-    Attributes:
-        values: A float64 array (rows,), NaN where missing; unset from ``wrong`` on.
-        wrong: The first row that holds no number, or None.
-        reason: The cause, if more is known than that it is no number.
-        unit: The unit or currency that stands in every cell, or "".
-        guessed: The decimal mark that was guessed, or None if it was clear.
-    """
-
-    values: FloatColumn
-    wrong: int | None = None
-    reason: str = ""
-    unit: str = ""
-    guessed: Decimal | None = None
-
-
 def plain_number(cell: Any) -> float | None:
     """Parse a number in its plain form: NaN if missing, None if it is something else."""
     if cell is None:
@@ -161,6 +143,7 @@ def plain_number(cell: Any) -> float | None:
     return float(cell)
 
 
+@lru_cache(maxsize=4096)
 def split_number(text: str) -> NumberText | None:
     """Take a written number apart; None if the text is no number."""
     if len(text) > _LONGEST or not (found := _NUMBER.fullmatch(text.strip())):
@@ -187,80 +170,33 @@ def split_number(text: str) -> NumberText | None:
     return NumberText(digits, -1.0 if negative else 1.0, parts["power"], unit, decimal)
 
 
-def is_number_text(text: str) -> bool:
-    """Whether a text spells a number in any form; a missing value is none."""
+def is_number_text(text: str, *, units: bool = True) -> bool:
+    """Whether a text spells a number in any form; a missing value is none.
+
+    Args:
+        text: The text.
+        units: Whether a unit of letters may stand beside it.
+    """
     plain = plain_number(text)
     if plain is not None:
         return text.strip().lower() not in MISSING_TEXTS
-    return split_number(text) is not None
+    parts = split_number(text)
+    return parts is not None and (units or not any(map(str.isalpha, parts.unit)))
 
 
-def read_numbers(
-    cells: Sequence[Any], decimal: Decimal | None = None, guess: Decimal = "."
-) -> NumberTexts:
-    """Read a column of numbers in any form; all cells must agree on decimal mark and unit.
-
-    Args:
-        cells: The texts, numbers and None.
-        decimal: The decimal mark if it is stated.
-        guess: The mark that is assumed of a column that can be read both ways.
-    """
-    values = np.full(len(cells), np.nan)
-    written: list[tuple[int, NumberText]] = []
-    for row, cell in enumerate(cells):
-        number = plain_number(cell)
-        is_text = isinstance(cell, str) and number is not None and not math.isnan(number)
-        parts = (
-            split_number(cell) if isinstance(cell, str) and (number is None or is_text) else None
-        )
-        if parts is not None:
-            written.append((row, parts))
-        elif number is None or (is_text and not math.isfinite(number)):
-            return NumberTexts(values, row)
-        if number is not None:
-            values[row] = number
-    marks = {parts.decimal for _, parts in written} - {None}
-    if decimal is None and len(marks) > 1:
-        row = next(row for row, parts in written if parts.decimal == ",")
-        return NumberTexts(values, row, "the column mixes decimal points and decimal commas")
-    units = {parts.unit for _, parts in written}
-    if len(units) > 1:
-        row = next(row for row, parts in written if parts.unit != written[0][1].unit)
-        shown = " and ".join(repr(unit) if unit else "none" for unit in sorted(units)[:3])
-        return NumberTexts(values, row, f"the column mixes units: {shown}")
-    clear = decimal or next(iter(marks), None)
-    mark: Decimal = clear or guess
-    # What Python reads as it stands needs no word unless it is read otherwise.
-    other = "," if mark == "." else "."
-    ambiguous = any(other in parts.digits or "," in parts.digits for _, parts in written)
-    for row, parts in written:
-        value = parts.value(mark)
-        if value is None:
-            return NumberTexts(values, row, f"decimals of this table follow {mark!r}")
-        values[row] = value
-    guessed = mark if clear is None and ambiguous else None
-    return NumberTexts(values, unit=next(iter(units), ""), guessed=guessed)
+def can_be_thousands(text: str, mark: Decimal) -> bool:
+    """Whether the mark in a plain number may separate thousands: 1.234 but not 0.5."""
+    return mark in text and _AMBIGUOUS.fullmatch(text.strip().lstrip("+-")) is not None
 
 
-def common_decimal(columns: Iterable[Sequence[Any]], *, otherwise: Decimal) -> Decimal:
-    """Return the decimal mark that the columns of numbers of a table show.
-
-    Args:
-        columns: The cells of each column.
-        otherwise: The mark of a table whose columns show none, or both.
-    """
-    found: set[Decimal] = set()
-    for cells in columns:
-        marks: set[Decimal | None] = set()
-        for cell in cells:
-            if not isinstance(cell, str) or cell.strip().lower() in MISSING_TEXTS:
-                continue
-            if (parts := split_number(cell)) is None:
-                marks.clear()
-                break
-            marks.add(parts.decimal)
-        found |= {mark for mark in marks if mark is not None}
-    return found.pop() if len(found) == 1 else otherwise
+def is_unit(text: str) -> bool:
+    """Whether a text is a unit, or a product or quotient of several."""
+    parts = re.split(r"[*/·. ^]|(?<=[a-zA-Z])(?=[-\d²³])", text.strip().lower())
+    powers = re.compile(r"-?[\d²³]*")
+    return text.strip().lower() in UNITS or (
+        any(part in UNITS for part in parts)
+        and all(part in UNITS or powers.fullmatch(part) for part in parts)
+    )
 
 
 def _without_groups(digits: str) -> str | None:

@@ -8,6 +8,7 @@ import pytest
 
 from omnivec2.errors import InputError, InvalidInputError, TooLargeError, UndecodableError
 from omnivec2.preprocess.formats.points import point_readers
+from omnivec2.preprocess.formats.points.pcd_points import read_pcd
 from omnivec2.spec import Limits
 
 DATA = Path(__file__).parents[4] / "data" / "pointcloud"
@@ -22,8 +23,15 @@ PCD = (
     ("data", "media_type"),
     [
         (b"ply\nformat ascii 1.0\n", point_readers.PLY),
-        (b"plywood", None),
+        (b"plywood", point_readers.TEXT),
+        (b"x,y,z\n1,2,3\n", point_readers.TEXT),
         (b"# .PCD v.7\n", point_readers.PCD),
+        (b"# by a program\n\n# of mine\nVERSION .7\nFIELDS x\nSIZE 4\n", point_readers.PCD),
+        (b"OFF8 6 0\n0 0 0\n", point_readers.OFF),
+        (b"# made by\nCOFF\n8 6 0\n", point_readers.OFF),
+        (b"# made by\nmtllib a.mtl\nv 1 2 3\n", point_readers.OBJ),
+        (b"solid a\n facet normal 0 0 1\n", point_readers.STL),
+        (bytes(80) + b"\1\0\0\0" + bytes(50), point_readers.STL),
         (b"LASF", point_readers.LAS),
         (b"LASF" + bytes(100) + b"\x80", point_readers.LAZ),
         (b'\xef\xbb\xbf {"points": []}', "application/json"),
@@ -41,7 +49,7 @@ def test_ascii_and_binary_pcd_give_their_points():
     text = PCD + b"DATA ascii\n1 2 3\n4 5 6\n"
     binary = PCD + b"DATA binary\n" + struct.pack("<6f", 1, 2, 3, 4, 5, 6)
     for data in (text, binary):
-        assert point_readers.read_pcd(data, LIMITS).tolist() == expected
+        assert read_pcd(data, LIMITS).tolist() == expected
 
 
 @pytest.mark.parametrize(
@@ -67,7 +75,7 @@ def test_ascii_and_binary_pcd_give_their_points():
 )
 def test_pcd_files_that_cannot_be_used_are_refused(data, error):
     with pytest.raises(error):
-        point_readers.read_pcd(data, LIMITS)
+        read_pcd(data, LIMITS)
 
 
 def test_xyz_text_may_have_names_a_count_comments_and_more_columns():

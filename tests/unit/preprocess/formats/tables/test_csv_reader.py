@@ -106,7 +106,7 @@ def test_the_same_table_is_read_from_all_its_spellings(data):
         (b"# one, two, three\na,b,c,d\n1,2,3,4\n3,4,5,6\n", NoteCode.IGNORED),
         (b"Report,,\n,,\na,b,c\n1,2,3\n3,4,5\n", NoteCode.IGNORED),
         (b"a,b\ns,m/s\n1,2\n3,4\n", NoteCode.IGNORED),
-        (b"a,b\n[s],\n1,2\n3,4\n", NoteCode.IGNORED),
+        (b"a,b\n[s],-\n1,2\n3,4\n", NoteCode.IGNORED),
         (b"a,b\n1,2\n,\n3,4\n, \n,\n", NoteCode.DROPPED),
         (b"a\n1\n\n3\n", NoteCode.DROPPED),
         (b"a,b\nx,1,2\ny,3,4\n", NoteCode.IGNORED),
@@ -118,10 +118,30 @@ def test_what_is_no_row_of_the_table_is_left_out_and_noted(data, code):
     assert code in codes
 
 
-def test_a_first_row_of_categories_above_numbers_is_no_row_of_units():
-    frame, codes = notes_of(b"a,b\nred,1\nblue,2\n")
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"a,b\nred,1\nblue,2\n",
+        b"a,b\nred,many\nblue,2\n",
+        b"a,b\n,many\nblue,2\n",
+        b"a,b\nm,\nf,2\n",
+        b"a\nx\n1\n",
+    ],
+)
+def test_a_first_row_of_texts_is_no_row_of_units(data):
+    frame, codes = notes_of(data)
     assert frame.rows == 2
     assert not codes
+
+
+def test_rows_that_grow_longer_are_refused_below_values():
+    with pytest.raises(InvalidInputError, match="CSV line 4 has 3 fields; expected 2"):
+        read_csv(b"a,b\n1,2\n3,4\n5,6,7\n8,9,10\n", LIMITS)
+
+
+def test_names_may_be_numbers_with_units():
+    frame = read_csv(b"5 min,10 min\n1,2\n3,4\n", LIMITS)
+    assert list(frame.columns) == ["5 min", "10 min"]
 
 
 def test_units_below_the_names_are_kept():
@@ -184,3 +204,14 @@ def test_a_table_without_names_says_so_where_names_are_needed():
 def test_truth_values_and_written_numbers_are_no_names():
     assert not read_csv(b"True,1\nFalse,2\n", LIMITS).named
     assert not read_csv(b"1,5;x1\n".replace(b"x1", b"2,5") * 2, LIMITS).named
+
+
+def test_points_that_may_separate_thousands_are_noted_beside_semicolons():
+    assert notes_of(b"a;b\n1.234;x\n;y\n5.678;z\n")[1] == {NoteCode.GUESSED}
+    for data in (b"a;b\n1.234;x\n0.5;y\n", b"a,b\n1.234,x\n5.678,y\n", b"a;b\n1.5;x\n"):
+        assert not notes_of(data)[1]
+
+
+def test_names_may_be_written_as_tags():
+    frame = read_csv(b"<DATE>;<CLOSE>\n20240101;1.5\n20240102;2.5\n", LIMITS)
+    assert list(frame.columns) == ["DATE", "CLOSE"]

@@ -113,6 +113,22 @@ def test_parquet_without_flat_columns_is_invalid():
         read_parquet(written({"nested": [[1], [2]]}), LIMITS)
 
 
+def test_texts_that_are_not_declared_as_such_are_read():
+    words = pa.array([b"abc", b"\xc3\xa9", None, b"abc"], pa.binary())
+    sink = io.BytesIO()
+    parquet.write_table(pa.table({"a": words}), sink)
+    assert read_parquet(sink.getvalue(), Limits()).texts("a") == ["abc", "é", None, "abc"]
+
+
+def test_bytes_that_are_no_text_are_left_out_and_noted():
+    sink = io.BytesIO()
+    columns = {"a": pa.array([b"\xff\xfe"], pa.binary()), "b": [1.0]}
+    parquet.write_table(pa.table(columns), sink)
+    with collect_notes() as notes:
+        assert list(read_parquet(sink.getvalue(), Limits()).columns) == ["b"]
+    assert [note.code for note in notes] == [NoteCode.IGNORED]
+
+
 def test_times_of_day_are_texts_and_durations_seconds():
     frame = read_parquet(
         written(

@@ -210,3 +210,12 @@ def test_values_that_the_footer_claims_are_compared_before_pages_are_walked():
     assert declared_sizes(data, 1_000).values == 1_000
     with pytest.raises(TooLargeError, match="when decoded"):
         declared_sizes(data, 999)
+
+
+def test_columns_of_lists_are_counted_where_they_are_read():
+    data = written({"a": [[1.5] * 50_000] * 20})
+    assert declared_sizes(data).values == 0
+    assert declared_sizes(data, nested=True).values == 1_000_000
+    limits = Limits(rows=100, columns=10, decoded_bytes=2**20)
+    with pytest.raises(TooLargeError, match="when decoded"):
+        read_parquet(data, limits, lists=True)

@@ -8,6 +8,7 @@ import json
 import time
 import zipfile
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -27,7 +28,7 @@ MUTATIONS = 120
 SLOWEST_SECONDS = 2.0
 
 ROWS = 40
-COLUMNS = {
+COLUMNS: dict[str, list[Any]] = {
     "time": [f"2024-01-{1 + i // 24:02}T{i % 24:02}:00:00" for i in range(ROWS)],
     "acc_x": [float(i % 7) for i in range(ROWS)],
     "load": [i * 1.25 for i in range(ROWS)],
@@ -42,6 +43,15 @@ JSON_ROWS = [dict(zip(COLUMNS, row, strict=True)) for row in zip(*COLUMNS.values
 def parquet_file(**options: object) -> bytes:
     file = io.BytesIO()
     parquet.write_table(pa.table(COLUMNS), file, **options)
+    return file.getvalue()
+
+
+def parquet_of_lists_and_bytes() -> bytes:
+    file = io.BytesIO()
+    lists = pa.array([[float(i), 1.5] for i in range(ROWS)])
+    words = pa.array([kind.encode() for kind in COLUMNS["kind"]], pa.binary())
+    numbers = {name: COLUMNS[name] for name in ("acc_x", "load")}
+    parquet.write_table(pa.table({**numbers, "target": lists, "kind": words}), file)
     return file.getvalue()
 
 
@@ -75,6 +85,7 @@ FILES: dict[str, bytes] = {
     "Parquet": parquet_file(),
     "Parquet with pages of version 2": parquet_file(data_page_version="2.0", compression="gzip"),
     "Parquet without dictionaries": parquet_file(use_dictionary=False, compression="none"),
+    "Parquet of lists and bytes": parquet_of_lists_and_bytes(),
     "XLSX": SHEET,
     "XLSX without compression": stored_sheet(),
     "GZIP": gzip.compress(CSV),

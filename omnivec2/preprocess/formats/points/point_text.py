@@ -1,0 +1,291 @@
+"""Points as text: XYZ, PTS, TXT and CSV, with or without names of the columns.
+
+What separates the numbers, which mark is the decimal one and what the columns mean is concluded
+from the first lines; then NumPy reads all of them.
+"""
+
+from __future__ import annotations
+
+import csv
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from omnivec2.errors import InvalidInputError, UndecodableError
+from omnivec2.preprocess.base import Array
+from omnivec2.preprocess.formats.points.point_columns import Axes, find_axes
+from omnivec2.preprocess.formats.points.point_options import PointOptions
+from omnivec2.preprocess.formats.points.unnamed_columns import guess_axes
+from omnivec2.preprocess.notes import NoteCode, note
+from omnivec2.preprocess.source_options import stated
+
+_SAMPLE_LINES = 64
+_COMMENT = re.compile(r"\s*(#|//|%|!)")
+_DECIMAL_COMMA = re.compile(r"[+-]?\d*,\d+(?:[eE][+-]?\d+)?")
+_THOUSANDS = re.compile(r"[+-]?\d{1,3}(?:\.\d{3})+(?:,\d+)?")
+_NUMBER = re.compile(r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eEdD][+-]?\d+)?")
+MISSING = frozenset(
+    {"", "nan", "-nan", "+nan", "na", "n/a", "null", "none", "nil", "-", "--", "?", "nan(ind)",
+     "-nan(ind)", "1.#qnan", "-1.#ind", "1.#inf", "-1.#inf", "inf", "-inf", "+inf", "infinity"}
+)  # fmt: skip
+"""How programs write that a number is missing, in lower case."""
+
+_EXPECTED = "expected text with one point per line, at least three numbers each"
+
+
+@dataclass(frozen=True)
+class _Format:
+    """How the numbers of a line are written.
+
+    Attributes:
+        separator: What stands between them; None for blanks.
+        decimal_comma: Whether a comma is the decimal mark.
+        thousands: Whether points group the digits by thousands.
+    """
+
+    separator: str | None
+    decimal_comma: bool = False
+    thousands: bool = False
+
+    def cells(self, line: str) -> list[str]:
+        """Split a line into its cells, without quotes and blanks around them."""
+        if '"' in line and self.separator is not None:
+            try:
+                row = next(csv.reader([line], delimiter=self.separator, skipinitialspace=True))
+            except csv.Error as error:
+                raise UndecodableError(_EXPECTED, field="inputs") from error
+            return [cell.strip() for cell in row]
+        return [cell.strip().strip("\"'") for cell in line.split(self.separator)]
+
+    def plain(self, text: str) -> str:
+        """Return a text with decimal points instead of commas."""
+        if self.thousands:
+            text = text.replace(".", "")
+        return text.replace(",", ".") if self.decimal_comma else text
+
+
+def read_point_text(data: bytes) -> Array:
+    """Read one point per line: float64 (points, 3); missing coordinates are NaN.
+
+    Raises:
+        UndecodableError: A line has too few numbers, or others than numbers.
+        InvalidInputError: There are no points, or which columns are x, y and z is not clear.
+    """
+    comments, lines = _content(_decode(data))
+    if lines and _is_count(lines[0]):
+        lines = _after_count(lines)
+    if not lines:
+        raise InvalidInputError("a point cloud needs at least 1 point", field="inputs")
+    form = _format_of(lines[:_SAMPLE_LINES])
+    rows = [form.cells(line) for line in lines[:_SAMPLE_LINES]]
+    names = _names(rows, form)
+    if names is not None:
+        lines, rows = lines[1:], rows[1:]
+        if not rows:
+            raise InvalidInputError("a point cloud needs at least 1 point", field="inputs")
+    else:
+        names = _names_in_comment(comments, form, len(rows[0]))
+    _refuse_commas_for_both(names, rows, form)
+    if names is not None and not any(name.strip("0123456789") for name in names):
+        names = None  # numbers of columns
+    if names is not None:
+        names = _aligned(names, len(rows[0]))
+    axes = None if names is None or stated(PointOptions).columns else find_axes(names)
+    if axes is None:
+        axes = guess_axes([[_number(cell, form) for cell in row] for row in rows], names)
+    return axes.scaled(_numbers(lines, form, axes))
+
+
+def _decode(data: bytes) -> str:
+    if data.startswith((b"\xff\xfe", b"\xfe\xff")) and len(data) % 2 == 0 and len(data) > 2:
+        return data.decode("utf-16", errors="replace")
+    try:
+        return data.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        if b"\0" in data[:4096]:
+            raise UndecodableError(_EXPECTED) from None
+        return data.decode("cp1252", errors="replace")
+
+
+def _content(text: str) -> tuple[list[str], list[str]]:
+    """Return the comments before the first line of content, and the lines of content."""
+    lines = text.splitlines()
+    comments: list[str] = []
+    for line in lines:
+        if line.strip() and not _COMMENT.match(line):
+            break
+        comments.append(line)
+    if not any(mark in text for mark in ("#", "//", "%", "!")):
+        return comments, [line for line in lines if line.strip()]
+    kept = (re.split(r"#(?![QqIi])|//", line, maxsplit=1)[0] for line in lines[len(comments) :])
+    return comments, [line for line in kept if line.strip() and not _COMMENT.match(line)]
+
+
+def _is_count(line: str) -> bool:
+    return line.strip().isdecimal()
+
+
+def _after_count(lines: list[str]) -> list[str]:
+    """Drop a count, as PTS files have, and the comment that XYZ files of molecules have."""
+    declared, lines = int(lines[0].strip()[:18]), lines[1:]
+    if lines and _is_count(lines[0]):
+        raise UndecodableError(
+            "unsupported: a PTX file; convert it to PLY or XYZ, e.g. with CloudCompare",
+            field="inputs",
+        )
+    if len(lines) == declared + 1:
+        lines = lines[1:]
+    if len(lines) != declared:
+        text = f"the file declares {declared:,} points and has {len(lines):,} lines of them"
+        note(NoteCode.REPAIRED, text)
+    return lines
+
+
+def _format_of(lines: Sequence[str]) -> _Format:
+    for separator in (";", "\t", "|"):
+        if all(separator in line for line in lines):
+            return _decimals([c for line in lines for c in line.split(separator)], separator)
+    if not any("," in line for line in lines):
+        return _Format(None)
+    words = [line.split() for line in lines]
+    numbers = [word for row in words for word in row if _is_decimal(word) or _is_number(word)]
+    by_blanks = [row for row in words if len(row) >= 3 and all(map(_is_decimal_or_name, row))]
+    if len(by_blanks) == len(words) and any(map(_is_decimal, numbers)):
+        return _decimals(numbers, None)
+    if not all("," in line for line in lines[1:]):
+        return _Format(None)  # a comma in the names only
+    if any('"' in line for line in lines):
+        return _decimals([cell for line in lines for cell in _Format(",").cells(line)], ",")
+    return _Format(",")
+
+
+def _decimals(cells: Sequence[str], separator: str | None) -> _Format:
+    cells = [cell.strip().strip('"') for cell in cells]
+    grouped = [cell for cell in cells if "." in cell and "," in cell]
+    if not any(map(_is_decimal, cells)) and not grouped:
+        return _Format(separator)
+    numbers = [cell for cell in cells if any(map(str.isdigit, cell)) and ("." in cell)]
+    if any(not _THOUSANDS.fullmatch(cell) for cell in numbers if _is_number_like(cell)):
+        raise InvalidInputError(
+            "numbers have both commas and points; write them with one decimal mark and "
+            "without marks for thousands",
+            field="inputs",
+        )
+    return _Format(separator, decimal_comma=True, thousands=bool(numbers))
+
+
+def _is_decimal(cell: str) -> bool:
+    return _DECIMAL_COMMA.fullmatch(cell) is not None
+
+
+def _is_number(cell: str) -> bool:
+    return _NUMBER.fullmatch(cell) is not None
+
+
+def _is_number_like(cell: str) -> bool:
+    return re.fullmatch(r"[+-]?[\d.,]+", cell) is not None
+
+
+def _is_decimal_or_name(word: str) -> bool:
+    return _is_decimal(word) or _is_number(word) or "," not in word
+
+
+def _number(cell: str, form: _Format) -> float | None:
+    """Return the number in a cell, NaN if it is missing, None if the cell holds something else."""
+    if cell.lower() in MISSING:
+        return np.nan
+    plain = form.plain(cell)
+    return float(plain.replace("d", "e").replace("D", "e")) if _is_number(plain) else None
+
+
+def _names(rows: list[list[str]], form: _Format) -> list[str] | None:
+    """Return the first row if it holds names of columns."""
+    first, rest = rows[0], rows[1:]
+    words = [_number(cell, form) is None for cell in first]
+    if not any(words):
+        return first if _are_numbers_of_columns(first, rest) else None
+    if not rest:
+        return first if len(first) >= 3 and all(words[:3]) else None
+    width = len(rest[0])
+    values = [_number(cell, form) is not None for cell in rest[0]]
+    offset = 1 if width == len(first) + 1 else 0
+    pairs = zip(words, values[offset:], strict=False)
+    return first if any(word and value for word, value in pairs) or width != len(first) else None
+
+
+def _aligned(names: list[str], count: int) -> list[str]:
+    """Return a name for every column; R and pandas write row numbers without one."""
+    if len(names) == 1 and count > 1:
+        names = next((n for n in (names[0].split(","), names[0].split()) if len(n) == count), names)
+    if len(names) == count - 1:
+        return ["", *names]
+    return [*names, *[""] * (count - len(names))]
+
+
+def _are_numbers_of_columns(first: list[str], rest: list[list[str]]) -> bool:
+    """Whether a row is 0, 1, 2, ..., as pandas names columns without names."""
+    numbers = first[1:] if first and not first[0] else first
+    if numbers != [str(index) for index in range(len(numbers))] or len(numbers) < 3:
+        return False
+    named = len(numbers) < len(first) or any(not cell.isdecimal() for row in rest for cell in row)
+    if named:
+        note(NoteCode.GUESSED, "the first line 0, 1, 2, ... was taken for the names of columns")
+    return named
+
+
+def _names_in_comment(comments: list[str], form: _Format, count: int) -> list[str] | None:
+    """Return the names in the last comment that has one for every column, as savetxt writes."""
+    for line in reversed(comments):
+        text = re.sub(r"^[\s#/%!]+", "", line)
+        for separator in (form.separator, None, ","):
+            names = [name.strip() for name in text.split(separator)]
+            if len(names) == count and {"x", "y", "z"} <= {name.lower()[:1] for name in names}:
+                return names
+    return None
+
+
+def _refuse_commas_for_both(names: list[str] | None, rows: list[list[str]], form: _Format) -> None:
+    """Refuse commas that are both decimal marks and separators: 1,5,2,5,3,5 is three numbers."""
+    if form.separator != "," or len(rows[0]) % 2 or len(rows[0]) < 6:
+        return
+    whole = all(re.fullmatch(r"[+-]?\d+", cell) for row in rows for cell in row)
+    fractions = [cell for row in rows for cell in row[1::2]]
+    zeros = any(len(cell) > 1 and cell.startswith("0") for cell in fractions)
+    twice = names is not None and 2 * len(names) == len(rows[0])
+    if whole and (twice or (names is None and zeros)):
+        raise InvalidInputError(
+            "commas seem to be decimal marks and to separate the columns; use semicolons "
+            "between the columns, or decimal points",
+            field="inputs",
+        )
+
+
+def _numbers(lines: list[str], form: _Format, axes: Axes) -> Array:
+    """Read three columns of all lines; slower, and cell by cell, if one is missing or damaged."""
+    plain = lines
+    if form.decimal_comma or form.thousands:
+        plain = form.plain("\n".join(lines)).split("\n")
+    if not any('"' in line for line in lines[:_SAMPLE_LINES]):
+        try:
+            return np.loadtxt(
+                plain,
+                dtype=np.float64,
+                comments=None,
+                delimiter=form.separator,
+                usecols=axes.columns,
+                ndmin=2,
+            )
+        except ValueError:
+            pass  # a missing number or damage: the next way tells which
+    found = np.empty((len(lines), 3))
+    for index, line in enumerate(lines):
+        cells = form.cells(line)
+        for axis, column in enumerate(axes.columns):
+            value = _number(cells[column], form) if column < len(cells) else None
+            if value is None:
+                shown = f", got {line[:40]!r} as point {index + 1:,}"
+                raise UndecodableError(_EXPECTED + shown, field="inputs")
+            found[index, axis] = value
+    return found
