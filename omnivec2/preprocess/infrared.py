@@ -14,7 +14,7 @@ import numpy.typing as npt
 from PIL import Image
 from pydantic import Field, JsonValue
 
-from omnivec2.errors import InvalidInputError
+from omnivec2.errors import InvalidInputError, UndecodableError
 from omnivec2.preprocess.base import (
     Array,
     Parameters,
@@ -34,7 +34,11 @@ from omnivec2.preprocess.formats.measurements.tiff_meaning import (
 from omnivec2.preprocess.formats.measurements.tiff_tags import TiffTags, read_tiff_tags
 from omnivec2.preprocess.formats.pictures import raster
 from omnivec2.preprocess.formats.pictures.flir import read_raw_thermal
-from omnivec2.preprocess.formats.pictures.grey_pictures import open_png, read_grey_png
+from omnivec2.preprocess.formats.pictures.grey_pictures import (
+    open_png,
+    read_grey_picture,
+    read_grey_png,
+)
 from omnivec2.preprocess.formats.pictures.random_pictures import random_pictures
 from omnivec2.preprocess.formats.pictures.tiff import read_tiff
 from omnivec2.preprocess.notes import NoteCode, note
@@ -129,7 +133,11 @@ class InfraredPreprocessor(Preprocessor[InfraredParameters, Array]):
             file, picture = open_png(data, self.limits)
             grey = read_grey_png(file, picture, self.limits)
         else:
-            picture = raster.open_picture(data, kind, self.limits)
+            try:
+                picture = raster.open_picture(data, kind, self.limits)
+            except UndecodableError:  # of more than 8 bits, or damaged, which shows here
+                grey = read_grey_picture(data, kind, self.limits)
+                return apply_no_data(grey, stated(InfraredOptions).no_data, TiffTags())
             orientation = raster.orientation_of(picture)
             grey = raster.read_grey(picture, kind)
             thermal = read_raw_thermal(picture, self.limits)
