@@ -25,7 +25,7 @@ from omnivec2.errors import (
     UnsupportedMediaTypeError,
 )
 from omnivec2.preprocess import preprocessor_type
-from omnivec2.preprocess.formats.science import dicom_file as dicom
+from omnivec2.preprocess.formats.dicom import dicom_file as dicom
 from omnivec2.preprocess.notes import NoteCode, collect_notes
 from omnivec2.preprocess.xray import XrayParameters, XrayPreprocessor
 from omnivec2.spec import Limits, Modality

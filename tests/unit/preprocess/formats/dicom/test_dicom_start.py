@@ -4,7 +4,7 @@ import struct
 
 import pytest
 
-from omnivec2.preprocess.formats.science.dicom_start import bare_syntax, is_dicom
+from omnivec2.preprocess.formats.dicom.dicom_start import bare_syntax, is_dicom
 
 EXPLICIT = struct.pack("<HH2sH", 8, 5, b"CS", 10)
 BIG = struct.pack(">HH2sH", 8, 8, b"CS", 10)
