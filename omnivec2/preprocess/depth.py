@@ -32,7 +32,7 @@ from omnivec2.preprocess.formats.measurements.depth_units import (
 from omnivec2.preprocess.formats.measurements.tiff_tags import read_tiff_tags
 from omnivec2.preprocess.formats.media.frame_sampling import uniform_frames
 from omnivec2.preprocess.formats.pictures import raster
-from omnivec2.preprocess.formats.pictures.picture_files import read_grey_picture
+from omnivec2.preprocess.formats.pictures.grey_pictures import read_grey_picture
 from omnivec2.preprocess.formats.pictures.png_chunks import read_chunks
 from omnivec2.preprocess.formats.pictures.tiff import read_tiff
 from omnivec2.preprocess.formats.science.npy import MAGIC, read_npy

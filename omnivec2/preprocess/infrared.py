@@ -33,7 +33,7 @@ from omnivec2.preprocess.formats.measurements.thermal_tiff import (
 )
 from omnivec2.preprocess.formats.pictures import raster
 from omnivec2.preprocess.formats.pictures.flir import read_raw_thermal
-from omnivec2.preprocess.formats.pictures.picture_files import (
+from omnivec2.preprocess.formats.pictures.grey_pictures import (
     open_png,
     read_grey_picture,
     read_grey_png,
@@ -131,7 +131,10 @@ class InfraredPreprocessor(Preprocessor[InfraredParameters, Array]):
             grey = read_grey_png(file, picture, self.limits)
             transparent = _look_at_colours(picture, file.orientation)
             return hide(apply_no_data(grey, no_data), transparent)
-        picture = raster.open_picture(data, kind, self.limits)
+        try:
+            picture = raster.open_picture(data, kind, self.limits)
+        except UndecodableError:  # of more than 8 bits, or damaged, which shows here
+            return apply_no_data(read_grey_picture(data, kind, self.limits), no_data)
         thermal = read_raw_thermal(picture, self.limits)
         if thermal is not None:
             return _turned_alike(thermal, picture)

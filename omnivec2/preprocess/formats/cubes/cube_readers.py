@@ -168,7 +168,7 @@ def read_tiff(data: bytes, limits: Limits, bands: int) -> Cube:
     import tifffile
 
     from omnivec2.preprocess.formats.measurements.tiff_tags import read_tiff_tags
-    from omnivec2.preprocess.formats.pictures.tiff_segments import check_tags
+    from omnivec2.preprocess.formats.pictures.tiff_pages.segments import check_tags
 
     check_tags(data)
     try:
@@ -203,7 +203,7 @@ def _check_segments(series: Any, data: bytes, limits: Limits) -> None:
 
     Strips that hold pictures of their own, such as JPEG, may not be larger than they declare.
     """
-    from omnivec2.preprocess.formats.pictures.tiff_segments import check_page
+    from omnivec2.preprocess.formats.pictures.tiff_pages.segments import check_page
 
     size = len(data)
     for page in series.pages:

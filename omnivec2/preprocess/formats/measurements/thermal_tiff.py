@@ -18,7 +18,7 @@ from omnivec2.preprocess.formats.measurements.missing_values import (
 )
 from omnivec2.preprocess.formats.measurements.tiff_tags import tags_of
 from omnivec2.preprocess.formats.pictures.raster import luma, upright_array
-from omnivec2.preprocess.formats.pictures.tiff_samples import (
+from omnivec2.preprocess.formats.pictures.tiff_pages.samples import (
     PALETTE,
     RGB,
     WHITE_IS_ZERO,
@@ -26,7 +26,7 @@ from omnivec2.preprocess.formats.pictures.tiff_samples import (
     choose_page,
     read_samples,
 )
-from omnivec2.preprocess.formats.pictures.tiff_segments import check_tags
+from omnivec2.preprocess.formats.pictures.tiff_pages.segments import check_tags
 from omnivec2.preprocess.notes import NoteCode, note
 from omnivec2.spec import Limits
 

@@ -15,8 +15,8 @@ import tifffile
 
 from omnivec2.errors import InvalidInputError, UndecodableError
 from omnivec2.preprocess.formats.guards.decoding_guard import undecodable
-from omnivec2.preprocess.formats.pictures.tiff_samples import choose_page
-from omnivec2.preprocess.formats.pictures.tiff_segments import check_tags
+from omnivec2.preprocess.formats.pictures.tiff_pages.samples import choose_page
+from omnivec2.preprocess.formats.pictures.tiff_pages.segments import check_tags
 
 _ORIENTATION_TAG, _METADATA_TAG, _NO_DATA_TAG = 274, 42112, 42113
 _MOST_METADATA = 2**20
