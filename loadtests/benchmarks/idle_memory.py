@@ -48,7 +48,7 @@ _FIRST_USE = {
     Modality.TABULAR: ("first Parquet file", "pyarrow.parquet"),
     Modality.GRAPH: ("first molecule", "rdkit.Chem"),
     Modality.POINTCLOUD: ("first LAS and PCD files", "laspy, pypcd4.pypcd4, fpsample"),
-    Modality.XRAY: ("first DICOM file", "omnivec2.preprocess.formats.science.dicom"),
+    Modality.XRAY: ("first DICOM file", "omnivec2.preprocess.formats.dicom.dicom"),
     Modality.HYPERSPECTRAL: ("first TIFF file", "tifffile"),
 }
 """Modules that are imported when the first file of a kind arrives."""

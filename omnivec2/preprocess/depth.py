@@ -29,10 +29,11 @@ from omnivec2.preprocess.formats.measurements.depth_units import (
     unit_named,
     without_depth,
 )
-from omnivec2.preprocess.formats.measurements.tiff_meaning import upright
 from omnivec2.preprocess.formats.measurements.tiff_tags import read_tiff_tags
 from omnivec2.preprocess.formats.media.frame_sampling import uniform_frames
 from omnivec2.preprocess.formats.pictures import raster
+from omnivec2.preprocess.formats.pictures.grey_pictures import read_grey_picture
+from omnivec2.preprocess.formats.pictures.png_chunks import read_chunks
 from omnivec2.preprocess.formats.pictures.tiff import read_tiff
 from omnivec2.preprocess.formats.science.npy import MAGIC, read_npy
 from omnivec2.preprocess.formats.science.npz import NpzArray, is_npz, read_npz
@@ -43,6 +44,8 @@ from omnivec2.spec import HeadSpec, Limits, Modality, TensorSpec
 NPY = "application/x-npy"
 NPZ = "application/x-npz"
 _PICTURE_AXES, _SEQUENCE_AXES = 2, 3
+_DEEP_BITS = 16
+_GREY_TYPES = (0, 4)  # of a PNG: grey, and grey with transparency
 _FEWEST_PIXELS = 32
 """No camera's picture is narrower: an axis that is shorter, behind two longer ones, is time."""
 
@@ -70,6 +73,8 @@ class DepthPreprocessor(Preprocessor[DepthParameters, npt.NDArray[np.uint16]]):
         "application/npz": "NPZ",
         "image/tiff": "TIFF",
         "image/x-tiff": "TIFF",
+        "image/tif": "TIFF",
+        "image/geotiff": "TIFF",
     }
     parameters_type = DepthParameters
     source_options_type = DepthOptions
@@ -108,7 +113,10 @@ class DepthPreprocessor(Preprocessor[DepthParameters, npt.NDArray[np.uint16]]):
 
     def decode(self, data: bytes, media_type: str | None = None) -> npt.NDArray[np.uint16]:
         """Decode one file to millimetres (frames, height, width); see the base for errors."""
-        kind = format_of(data, self.sniff(data), media_type, self.media_types)
+        sniffed = self.sniff(data)
+        if sniffed in (NPY, NPZ) and self.media_types.get(media_type or "") in ("NPY", "NPZ"):
+            media_type = sniffed  # both are NumPy's, and easily taken for one another
+        kind = format_of(data, sniffed, media_type, self.media_types)
         return self._READERS[kind](self, data)
 
     def decode_json(self, value: JsonValue) -> npt.NDArray[np.uint16]:
@@ -156,14 +164,14 @@ class DepthPreprocessor(Preprocessor[DepthParameters, npt.NDArray[np.uint16]]):
 
     def _read_png(self, data: bytes) -> npt.NDArray[np.uint16]:
         picture = raster.open_picture(data, "PNG", self.limits)
-        if not picture.mode.startswith("I"):
+        stored = read_chunks(data)
+        if stored.bit_depth != _DEEP_BITS or stored.colour_type not in _GREY_TYPES:
             raise InvalidInputError(
-                f"expected a 16-bit grey PNG in millimetres, got one of mode {picture.mode}",
+                f"expected a 16-bit grey PNG in millimetres, got one of mode {picture.mode} and "
+                f"{stored.bit_depth} bits",
                 field="inputs",
             )
-        orientation = raster.orientation_of(picture)
-        raster.load(picture, "PNG")
-        return self._sequence(np.asarray(raster.upright(picture, orientation)), None, "PNG")
+        return self._sequence(read_grey_picture(data, "PNG", self.limits), None, "PNG")
 
     def _read_npy(self, data: bytes) -> npt.NDArray[np.uint16]:
         return self._sequence(read_npy(data, self.limits.decoded_bytes), None, "NPY")
@@ -174,7 +182,8 @@ class DepthPreprocessor(Preprocessor[DepthParameters, npt.NDArray[np.uint16]]):
 
     def _read_tiff(self, data: bytes) -> npt.NDArray[np.uint16]:
         tags = read_tiff_tags(data)
-        values = upright(read_tiff(data, self.limits), tags)
+        pages = read_tiff(data, self.limits)
+        values = np.stack([raster.upright_array(page, tags.orientation) for page in pages])
         if tags.no_data is not None:
             values = without_depth(values, tags.no_data)
         if tags.scale is None and not tags.unit:

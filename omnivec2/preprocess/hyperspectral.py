@@ -30,9 +30,14 @@ from omnivec2.preprocess.formats.cubes.wavelengths import (
     SensorName,
     as_wavelengths,
 )
+from omnivec2.preprocess.formats.guards.foreign_formats import name_of_format
 from omnivec2.preprocess.formats.guards.json_text import parse_json, unwrap_inputs
+from omnivec2.preprocess.notes import NoteCode, note
 from omnivec2.preprocess.source_options import SourceOptions, stated
 from omnivec2.spec import HeadSpec, Limits, Modality, TensorSpec
+
+_ARCHIVES = frozenset({"NPY", "NPZ", "ENVI (header and data in a ZIP)"})
+"""Formats that are easily taken for one another: an NPZ file is a ZIP archive of NPY files."""
 
 
 class HyperspectralParameters(Parameters):
@@ -86,7 +91,11 @@ class HyperspectralPreprocessor(Preprocessor[HyperspectralParameters, Array]):
         "application/x-zip-compressed": "ENVI (header and data in a ZIP)",
         "application/x-matlab-data": "MATLAB .mat (version 5)",
         "application/matlab-mat": "MATLAB .mat (version 5)",
+        "application/x-matlab": "MATLAB .mat (version 5)",
+        "application/mat": "MATLAB .mat (version 5)",
         "image/tiff": "GeoTIFF",
+        "image/x-tiff": "GeoTIFF",
+        "image/tif": "GeoTIFF",
         "image/geotiff": "GeoTIFF",
         "application/x-npy": "NPY",
         "application/npy": "NPY",
@@ -132,20 +141,33 @@ class HyperspectralPreprocessor(Preprocessor[HyperspectralParameters, Array]):
 
     def decode(self, data: bytes, media_type: str | None = None) -> Array:
         """Decode a cube; its bands may be any axis unless the file says which."""
-        if media_type in (None, OCTET_STREAM):
-            media_type = self.sniff(data)
-        name = self.media_types.get(media_type or "")
-        if name is None and data.startswith(b"ENVI"):
+        name = self._format(data, None if media_type == OCTET_STREAM else media_type)
+        if name == "JSON":
+            return self.decode_json(unwrap_inputs(parse_json(data)))
+        return self._sensor_values(READERS[name](data, self.limits, self.parameters.bands))
+
+    def _format(self, data: bytes, media_type: str | None) -> str:
+        """Return the format of a file: what its bytes are, whatever it is declared as."""
+        declared = self.media_types.get(media_type or "")
+        found = self.media_types.get(self.sniff(data) or "")
+        if found is None and data.startswith(b"ENVI"):
             raise InvalidInputError(
                 "this is an ENVI header without its data; send both in one ZIP", field="inputs"
             )
-        if name is None:
-            raise UndecodableError(f"expected a hyperspectral cube in one of {self.accepts}")
-        if name == "JSON":
-            return self.decode_json(unwrap_inputs(parse_json(data)))
-        if {name, self.media_types.get(self.sniff(data) or "")} == {"NPY", "NPZ"}:
-            name = "NPZ" if name == "NPY" else "NPY"  # both are NumPy's, and easily confused
-        return self._sensor_values(READERS[name](data, self.limits, self.parameters.bands))
+        if found is None and (foreign := name_of_format(data)) is not None:
+            raise UndecodableError(
+                f"unsupported: the file is {foreign.name}; expected {self.accepts}", field="inputs"
+            )
+        if found is None and declared is None:
+            raise UndecodableError(
+                f"expected a hyperspectral cube in one of {self.accepts}", field="inputs"
+            )
+        if found and declared and found != declared and not {found, declared} <= _ARCHIVES:
+            note(
+                NoteCode.GUESSED,
+                f"declared as {declared}, but the bytes are {found}; they were read as {found}",
+            )
+        return found or declared or ""
 
     def decode_json(self, value: JsonValue) -> Array:
         """Decode a spectrum, a list of spectra or a cube as nested lists, or a base64 file."""

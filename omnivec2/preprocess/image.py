@@ -23,7 +23,8 @@ from omnivec2.preprocess.formats import example_files
 from omnivec2.preprocess.formats.guards.decoding_guard import format_of
 from omnivec2.preprocess.formats.pictures import raster
 from omnivec2.preprocess.formats.pictures.colour_profile import convert_to_srgb
-from omnivec2.preprocess.formats.pictures.picture_files import read_picture, to_plain_mode
+from omnivec2.preprocess.formats.pictures.picture_files import read_picture
+from omnivec2.preprocess.formats.pictures.plain_pictures import to_plain_mode
 from omnivec2.preprocess.formats.pictures.random_pictures import random_pictures
 from omnivec2.preprocess.notes import NoteCode, note
 from omnivec2.spec import HeadSpec, Limits, Modality, TensorSpec

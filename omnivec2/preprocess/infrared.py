@@ -7,6 +7,7 @@ differences within a picture are kept.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import ClassVar, Literal
 
 import numpy as np
@@ -14,7 +15,7 @@ import numpy.typing as npt
 from PIL import Image
 from pydantic import Field, JsonValue
 
-from omnivec2.errors import InvalidInputError
+from omnivec2.errors import InvalidInputError, UndecodableError
 from omnivec2.preprocess.base import (
     Array,
     Parameters,
@@ -24,24 +25,26 @@ from omnivec2.preprocess.base import (
 )
 from omnivec2.preprocess.formats import example_files
 from omnivec2.preprocess.formats.guards.decoding_guard import format_of
-from omnivec2.preprocess.formats.measurements.tiff_meaning import (
-    COLOURFUL,
+from omnivec2.preprocess.formats.measurements.thermal_tiff import (
     apply_no_data,
-    brighter_higher,
+    hide,
     note_false_colours,
-    upright,
+    read_thermal_tiff,
 )
-from omnivec2.preprocess.formats.measurements.tiff_tags import TiffTags, read_tiff_tags
 from omnivec2.preprocess.formats.pictures import raster
 from omnivec2.preprocess.formats.pictures.flir import read_raw_thermal
-from omnivec2.preprocess.formats.pictures.picture_files import open_png, read_grey_png
+from omnivec2.preprocess.formats.pictures.grey_pictures import (
+    open_png,
+    read_grey_picture,
+    read_grey_png,
+)
 from omnivec2.preprocess.formats.pictures.random_pictures import random_pictures
-from omnivec2.preprocess.formats.pictures.tiff import read_tiff
 from omnivec2.preprocess.notes import NoteCode, note
 from omnivec2.preprocess.source_options import SourceOptions, stated
 from omnivec2.spec import HeadSpec, Limits, Modality, TensorSpec
 
-_CHECKED_SIDE = 64
+_DRAFT_SIZE = (64, 64)
+_PLAIN_MODES = frozenset({"1", "L", "I", "F", "I;16", "I;16L", "I;16B", "I;16N"})
 _FEWEST_LEVELS = 8
 """Integers that span fewer levels show the sensor's noise."""
 
@@ -73,6 +76,8 @@ class InfraredPreprocessor(Preprocessor[InfraredParameters, Array]):
     media_types: ClassVar[dict[str, str]] = {
         "image/tiff": "TIFF",
         "image/x-tiff": "TIFF",
+        "image/tif": "TIFF",
+        "image/geotiff": "TIFF",
         "image/png": "PNG",
         "image/x-png": "PNG",
         "image/jpeg": "JPEG",
@@ -113,30 +118,32 @@ class InfraredPreprocessor(Preprocessor[InfraredParameters, Array]):
         without data are NaN; high values are warm.
         """
         kind = format_of(data, self.sniff(data), media_type, self.media_types)
-        values = self._read_tiff(data) if kind == "TIFF" else self._read_picture(data, kind)
+        if kind == "TIFF":
+            values = read_thermal_tiff(data, self.limits, stated(InfraredOptions).no_data)
+        else:
+            values = self._read_picture(data, kind)
         return _colder_lower(values, stated(InfraredOptions).polarity)
 
-    def _read_tiff(self, data: bytes) -> Array:
-        tags = read_tiff_tags(data)
-        if tags.has_more_pages:
-            note(NoteCode.IGNORED, "the TIFF has several pages; only the first was read")
-        page = read_tiff(data, self.limits, first_only=True)[0]
-        values = apply_no_data(page, stated(InfraredOptions).no_data, tags)
-        return upright(brighter_higher(values, tags), tags)
-
     def _read_picture(self, data: bytes, kind: str) -> Array:
+        no_data = stated(InfraredOptions).no_data
         if kind == "PNG":
             file, picture = open_png(data, self.limits)
             grey = read_grey_png(file, picture, self.limits)
-        else:
+            transparent = _look_at_colours(picture, file.orientation)
+            return hide(apply_no_data(grey, no_data), transparent)
+        try:
             picture = raster.open_picture(data, kind, self.limits)
-            orientation = raster.orientation_of(picture)
-            grey = raster.read_grey(picture, kind)
-            thermal = read_raw_thermal(picture, self.limits)
-            if thermal is not None:
-                return _turned_alike(thermal, picture, orientation)
-        _note_colours(picture)
-        return apply_no_data(grey, stated(InfraredOptions).no_data, TiffTags())
+        except UndecodableError:  # of more than 8 bits, or damaged, which shows here
+            return apply_no_data(read_grey_picture(data, kind, self.limits), no_data)
+        thermal = read_raw_thermal(picture, self.limits)
+        if thermal is not None:
+            return _turned_alike(thermal, picture)
+        grey = read_grey_picture(data, kind, self.limits)
+        with suppress(UndecodableError):  # one that is cut off has grey values, and is noted
+            picture.draft("RGB", _DRAFT_SIZE)
+            raster.load(picture, kind)
+            _look_at_colours(picture, orientation=1)
+        return apply_no_data(grey, no_data)
 
     def prepare(self, native: Array) -> Prepared:
         """Stretch between the percentiles, then resize.
@@ -186,7 +193,7 @@ def _colder_lower(values: Array, polarity: str) -> Array:
     return np.invert(values)  # -1 - x of signed, the largest - x of unsigned integers
 
 
-def _turned_alike(thermal: Array, picture: Image.Image, orientation: int) -> Array:
+def _turned_alike(thermal: Array, picture: Image.Image) -> Array:
     """Turn the raw thermal picture inside a JPEG as the JPEG's orientation demands.
 
     The JPEG is a rendering of it, so that both are stored the same way round. Where they are not,
@@ -195,17 +202,18 @@ def _turned_alike(thermal: Array, picture: Image.Image, orientation: int) -> Arr
     wide = thermal.shape[1] >= thermal.shape[0]
     if wide != (picture.width >= picture.height):
         return thermal
-    return np.asarray(raster.upright(Image.fromarray(thermal), orientation))
+    return raster.upright_array(thermal, raster.orientation_of(picture))
 
 
-def _note_colours(picture: Image.Image) -> None:
-    """Say if a decoded picture shows temperatures as colours, of which only brightness is kept."""
-    if picture.mode not in ("RGB", "RGBA", "P", "CMYK", "YCbCr"):
-        return
-    side = (min(picture.width, _CHECKED_SIDE), min(picture.height, _CHECKED_SIDE))
-    small = np.asarray(picture.resize(side, Image.Resampling.NEAREST).convert("RGB"))
-    if float(np.ptp(small, axis=2).mean()) > COLOURFUL:
-        note_false_colours()
+def _look_at_colours(picture: Image.Image, orientation: int) -> npt.NDArray[np.bool_] | None:
+    """Say if a decoded picture has false colours; return where it is transparent, if anywhere."""
+    if picture.mode in _PLAIN_MODES and not picture.has_transparency_data:
+        return None
+    coloured = np.asarray(picture.convert("RGBA"))
+    note_false_colours(coloured[..., :3], 255)
+    if not picture.has_transparency_data:
+        return None
+    return np.asarray(raster.upright_array(coloured[..., 3] == 0, orientation))
 
 
 PREPROCESSOR = InfraredPreprocessor

@@ -18,11 +18,11 @@ from omnivec2.preprocess.base import (
     input_shape,
 )
 from omnivec2.preprocess.formats import example_files
+from omnivec2.preprocess.formats.dicom.dicom_start import is_dicom
 from omnivec2.preprocess.formats.guards.decoding_guard import format_of
 from omnivec2.preprocess.formats.pictures import raster
-from omnivec2.preprocess.formats.pictures.picture_files import read_grey_picture
+from omnivec2.preprocess.formats.pictures.grey_pictures import read_grey_picture
 from omnivec2.preprocess.formats.pictures.random_pictures import random_pictures
-from omnivec2.preprocess.formats.science.dicom_start import is_dicom
 from omnivec2.preprocess.notes import NoteCode, note
 from omnivec2.spec import HeadSpec, Limits, Modality, TensorSpec
 
@@ -84,7 +84,7 @@ class XrayPreprocessor(Preprocessor[XrayParameters, Array]):
         kind = format_of(data, self.sniff(data), media_type, self.media_types)
         if kind == "DICOM":
             # Not on loading: the libraries take 22 MiB, and many services get no DICOM file.
-            from omnivec2.preprocess.formats.science.dicom import read_dicom
+            from omnivec2.preprocess.formats.dicom.dicom import read_dicom
 
             return read_dicom(data, self.limits)
         return read_grey_picture(data, kind, self.limits)

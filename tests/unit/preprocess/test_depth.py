@@ -5,6 +5,7 @@ import contextlib
 import io
 from pathlib import Path
 
+import imagecodecs
 import numpy as np
 import pytest
 import tifffile
@@ -221,7 +222,8 @@ def test_the_depths_of_an_npz_are_read():
     picture = np.full((4, 5), 1500, np.uint16)
     for data in (npz(picture=picture), npz(depth=picture, colour=np.ones((4, 5, 3), np.uint8))):
         assert depth().sniff(data) == "application/x-npz"
-        assert depth().decode(data).tolist() == [[[1500] * 5] * 4]
+        for media_type in (None, "application/x-npz", "application/npy"):
+            assert depth().decode(data, media_type).tolist() == [[[1500] * 5] * 4]
 
 
 def test_an_npz_of_several_arrays_without_a_name_is_refused():
@@ -386,3 +388,11 @@ def test_integers_in_json_are_millimetres_if_they_are_too_large_for_metres():
     with state(DepthOptions(depth_unit="mm")), collect_notes() as notes:
         assert np.array_equal(depth().decode_json({"depth": ROOM.tolist()})[0], ROOM)
     assert not len(notes)
+
+
+def test_16_bits_are_kept_beside_transparency_and_colours_are_refused():
+    opaque = np.full(ROOM.shape, 65_535, np.uint16)
+    data = imagecodecs.png_encode(np.stack([ROOM, opaque], axis=-1))
+    assert np.array_equal(depth().decode(data)[0], ROOM)
+    with pytest.raises(InvalidInputError, match="expected a 16-bit grey PNG"):
+        depth().decode(imagecodecs.png_encode(np.stack([ROOM] * 3, axis=-1)))

@@ -374,3 +374,20 @@ def test_an_archive_of_one_other_cube_is_read(preprocess):
 def test_a_header_alone_is_refused_with_the_way_out(preprocess):
     with pytest.raises(InvalidInputError, match="send both in one ZIP"):
         preprocess.decode(HEADER.encode())
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.name)
+def test_a_cube_that_is_declared_as_another_format_is_read_with_a_note(preprocess, path):
+    for media_type in ("image/tiff", "application/json", "application/x-matlab-data"):
+        with collect_notes() as notes:
+            assert np.array_equal(preprocess.decode(path.read_bytes(), media_type), CUBE)
+        is_right = (
+            preprocess.media_types[media_type]
+            == (preprocess.media_types[preprocess.sniff(path.read_bytes())])
+        )
+        assert [note.code for note in notes] == ([] if is_right else ["guessed"])
+
+
+def test_other_files_are_refused_by_their_name(preprocess):
+    with pytest.raises(UndecodableError, match="the file is PNG; expected ENVI"):
+        preprocess.decode(b"\x89PNG\r\n\x1a\n" + bytes(40))

@@ -22,6 +22,7 @@ from omnivec2.preprocess import preprocessor_type
 from omnivec2.preprocess.image import ImageParameters, ImagePreprocessor
 from omnivec2.preprocess.notes import NoteCode, collect_notes
 from omnivec2.spec import Limits, Modality
+from tests.support.heic_files import heic
 
 DATA = Path(__file__).parents[2] / "data" / "image"
 FILES = {
@@ -313,3 +314,48 @@ def test_damaged_bytes_never_raise_anything_but_input_errors(name):
 
 def test_the_registry_finds_it():
     assert preprocessor_type(Modality.IMAGE) is ImagePreprocessor
+
+
+@pytest.mark.parametrize("colour", [(0, 0, 0), (255, 255, 255), (12, 200, 99)])
+@pytest.mark.parametrize("kind", ["PNG", "JPEG", "TIFF", "WEBP"])
+def test_an_even_picture_is_answered_with_a_note(colour, kind):
+    with collect_notes() as notes:
+        options = {"lossless": True} if kind == "WEBP" else {}
+        pixels(encoded(Image.new("RGB", (40, 30), colour), kind, **options))
+    assert [note.code for note in notes] == [NoteCode.EMPTY]
+    assert "even colour" in next(iter(notes)).text
+
+
+def test_a_picture_that_is_even_but_for_a_spot_is_not_empty():
+    picture = Image.new("RGB", (96, 96), (200, 200, 200))
+    picture.paste((0, 0, 0), (70, 10, 80, 20))
+    with collect_notes() as notes:
+        pixels(encoded(picture))
+    assert not notes
+
+
+def test_the_colours_of_a_profile_are_converted_also_those_for_printing():
+    lab = ImageCms.createProfile("LAB")
+    swapped = ImageCms.ImageCmsProfile(lab).tobytes()
+    with collect_notes() as notes:
+        found = pixels(encoded(gradient(32, 32), icc_profile=swapped), height=32, width=32)
+    np.testing.assert_array_equal(found, np.asarray(gradient(32, 32)))
+    assert "for Lab colours" in next(iter(notes)).text
+    cmyk = encoded(gradient(32, 32).convert("CMYK"), "JPEG", quality=95, icc_profile=b"broken")
+    with collect_notes() as notes:
+        found = pixels(cmyk, height=32, width=32)
+    assert np.abs(found.astype(int) - np.asarray(gradient(32, 32))).mean() < 6
+    assert "is damaged" in next(iter(notes)).text
+
+
+@pytest.mark.parametrize("kind", ["AVIF", "HEIC"])
+def test_pictures_of_phones_are_detected_and_read(kind):
+    if kind == "HEIC":
+        data = heic(np.asarray(gradient(64, 48)))
+    else:
+        data = encoded(gradient(64, 48), "AVIF", quality=95)
+    preprocessor = image(height=48, width=64)
+    assert preprocessor.sniff(data) == f"image/{kind.lower()}"
+    for declared in (None, f"image/{kind.lower()}", "image/jpeg"):
+        found = preprocessor.prepare(preprocessor.decode(data, declared)).samples[0]["pixels"]
+        assert np.abs(found.astype(int) - np.asarray(gradient(64, 48))).mean() < 4

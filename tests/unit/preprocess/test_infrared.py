@@ -6,6 +6,7 @@ import io
 import struct
 from pathlib import Path
 
+import imagecodecs
 import numpy as np
 import pytest
 import tifffile
@@ -163,12 +164,12 @@ def test_a_radiometric_jpeg_that_claims_a_huge_thermal_picture_is_refused():
         infrared().decode(radiometric(counts(), size=(60_000, 60_000)))
 
 
-def test_a_tiff_of_many_pages_gives_its_first_and_of_colours_is_invalid():
+def test_a_tiff_of_many_pages_gives_its_first_and_of_four_inks_is_invalid():
     file = io.BytesIO()
     tifffile.imwrite(file, np.stack([counts(), counts() + 1]), photometric="minisblack")
     assert np.array_equal(infrared().decode(file.getvalue()), counts())
     file = io.BytesIO()
-    tifffile.imwrite(file, np.zeros((4, 4, 3), np.uint8), photometric="rgb")
+    tifffile.imwrite(file, np.zeros((4, 4, 4), np.uint8), photometric="separated")
     with pytest.raises(InvalidInputError):
         infrared().decode(file.getvalue())
 
@@ -336,3 +337,27 @@ def test_the_raw_picture_of_a_jpeg_is_turned_as_its_rendering(orientation):
     found = infrared().decode(data[:2] + segment + data[2:])
     turned = np.asarray(raster.upright(Image.fromarray(counts()), orientation))
     assert np.array_equal(found, turned)
+
+
+@pytest.mark.parametrize("channels", [2, 3, 4])
+def test_a_png_of_16_bit_channels_is_read_whole(channels):
+    values = np.arange(24_000, 24_000 + 64 * 50, dtype=np.uint16).reshape(50, 64)
+    planes = [values] * (channels - 1 + channels % 2)
+    planes += [] if channels % 2 else [np.full_like(values, 65_535)]
+    data = imagecodecs.png_encode(np.dstack(planes))
+    np.testing.assert_array_equal(infrared().decode(bytes(data)), values)
+
+
+def test_a_jpeg_of_12_bits_is_read_whole():
+    values = np.arange(0, 64 * 50, dtype=np.uint16).reshape(50, 64)
+    data = imagecodecs.jpeg8_encode(values, lossless=True, bitspersample=12)
+    np.testing.assert_array_equal(infrared().decode(bytes(data)), values)
+
+
+def test_a_thumbnail_before_the_thermal_picture_is_passed_over():
+    values = np.arange(24_000, 24_000 + 64 * 50, dtype=np.uint16).reshape(50, 64)
+    file = io.BytesIO()
+    with tifffile.TiffWriter(file) as writer:
+        writer.write(values[::8, ::8], subfiletype=1, metadata=None)
+        writer.write(values, photometric="miniswhite", metadata=None)
+    np.testing.assert_array_equal(infrared().decode(file.getvalue()), 65_535 - values)

@@ -17,14 +17,13 @@ import numpy as np
 
 from omnivec2.errors import InvalidInputError, TooLargeError, UndecodableError
 from omnivec2.preprocess.formats.cubes.cube import Cube, check_pixels, find_bands
-from omnivec2.preprocess.formats.cubes.envi_archive import has_header, read_envi
-from omnivec2.preprocess.formats.cubes.wavelengths import Wavelengths, as_wavelengths
-from omnivec2.preprocess.formats.guards.zip_directory import (
-    open_zip,
-    read_beginning,
-    read_member,
-    visible_members,
+from omnivec2.preprocess.formats.cubes.envi_archive import (
+    MAX_HEADER_BYTES,
+    has_header,
+    read_envi,
 )
+from omnivec2.preprocess.formats.cubes.wavelengths import Wavelengths, as_wavelengths
+from omnivec2.preprocess.formats.guards.archives import open_zip
 from omnivec2.preprocess.formats.science.matlab_file import (
     MATLAB_5,
     MatlabFile,
@@ -36,6 +35,7 @@ from omnivec2.preprocess.formats.science.npz import NpzArray, is_npz, read_npz
 from omnivec2.preprocess.notes import NoteCode, note
 from omnivec2.spec import Limits
 
+_PLAIN_CODINGS = frozenset({1, 5, 8, 32773, 32946})  # none, LZW, deflate, PackBits
 NPZ = "application/x-npz"
 _MATLAB_73 = b"MATLAB 7.3 MAT-file"
 _HDF5 = b"\x89HDF\r\n"
@@ -68,18 +68,19 @@ def read_zip(data: bytes, limits: Limits, bands: int) -> Cube:
     """Read an archive of an ENVI header and its data, of NumPy arrays, or of one other cube."""
     if is_npz(data):
         return _read_npz(data, limits, bands)
-    with open_zip(data, _MAX_ZIP_MEMBERS) as archive:
-        members = visible_members(archive)
-        if has_header(members):
-            return read_envi(archive, members, limits, bands)
-        if len(members) == 1:
-            kind = _SINGLE_FILES.get(sniff_cube(read_beginning(archive, members[0], 128)) or "")
+    limit = max(limits.decoded_bytes, limits.bytes) + MAX_HEADER_BYTES
+    with open_zip(data, limit, _MAX_ZIP_MEMBERS) as archive:
+        if has_header(archive):
+            return read_envi(archive, limits, bands)
+        names = list(archive.sizes)
+        if len(names) == 1:
+            kind = _SINGLE_FILES.get(sniff_cube(archive.beginning(names[0], 128)) or "")
             if kind is not None:
-                return kind(read_member(archive, members[0], limits.bytes), limits, bands)
-        names = ", ".join(member.filename[:40] for member in members[:8]) or "nothing"
+                return kind(archive.read(names[0], limits.bytes), limits, bands)
+        found = ", ".join(name[:40] for name in names[:8]) or "nothing"
         raise InvalidInputError(
             "expected a ZIP with an ENVI header (.hdr) and its data file, or with one .mat, .tif "
-            f"or .npy file, got {names}",
+            f"or .npy file, got {found}",
             field="inputs",
         )
 
@@ -167,7 +168,9 @@ def read_tiff(data: bytes, limits: Limits, bands: int) -> Cube:
     import tifffile
 
     from omnivec2.preprocess.formats.measurements.tiff_tags import read_tiff_tags
+    from omnivec2.preprocess.formats.pictures.tiff_pages.segments import check_tags
 
+    check_tags(data)
     try:
         with tifffile.TiffFile(io.BytesIO(data)) as file:
             series = file.series[0]
@@ -183,7 +186,7 @@ def read_tiff(data: bytes, limits: Limits, bands: int) -> Cube:
                     f"the TIFF file declares more than {limits.decoded_bytes:,} bytes",
                     field="inputs",
                 )
-            _check_segments(series, len(data))
+            _check_segments(series, data, limits)
             values = np.asarray(series.asarray(maxworkers=1)).reshape(shape)
     except _DAMAGE_ERRORS as error:
         raise UndecodableError(
@@ -195,9 +198,17 @@ def read_tiff(data: bytes, limits: Limits, bands: int) -> Cube:
     return Cube(values, no_data=tags.no_data, wavelengths_nm=waves, ignored=ignored)
 
 
-def _check_segments(series: Any, size: int) -> None:
-    """Refuse files that end before their pixels do; the library would fill in zeros."""
+def _check_segments(series: Any, data: bytes, limits: Limits) -> None:
+    """Refuse files that end before their pixels do; the library would fill in zeros.
+
+    Strips that hold pictures of their own, such as JPEG, may not be larger than they declare.
+    """
+    from omnivec2.preprocess.formats.pictures.tiff_pages.segments import check_page
+
+    size = len(data)
     for page in series.pages:
+        if page is not None and series.keyframe.compression not in _PLAIN_CODINGS:
+            check_page(page.aspage(), data, limits)
         frame = series.keyframe if page is None else page
         ends = [o + n for o, n in zip(frame.dataoffsets, frame.databytecounts, strict=True)]
         if not ends or max(ends) > size or 0 in frame.databytecounts:

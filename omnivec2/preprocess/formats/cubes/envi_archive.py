@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import re
-import zipfile
-from collections.abc import Sequence
+from collections.abc import Iterable
 
 import numpy as np
 
@@ -12,12 +11,12 @@ from omnivec2.errors import InvalidInputError, UndecodableError
 from omnivec2.preprocess.base import Array
 from omnivec2.preprocess.formats.cubes.cube import Cube, check_pixels
 from omnivec2.preprocess.formats.cubes.envi_header import EnviHeader, parse_header
-from omnivec2.preprocess.formats.guards.zip_directory import read_member
+from omnivec2.preprocess.formats.guards.archives import ZipArchive
 from omnivec2.preprocess.notes import NoteCode, note
 from omnivec2.spec import Limits
 
 _HEADER = ".hdr"
-_MAX_HEADER_BYTES = 2**20
+MAX_HEADER_BYTES = 2**20
 _MOST_HEADERS = 16
 
 _COMPANIONS = frozenset({
@@ -31,19 +30,16 @@ _REFERENCES = re.compile(r"(^|[/_-])(dark|white)[_-]?(ref|reference|current)?s?(
 """Names of the dark and white references that push-broom cameras save beside a scene."""
 
 
-def has_header(members: Sequence[zipfile.ZipInfo]) -> bool:
-    """Whether an archive's files include an ENVI header."""
-    return any(_is_header(member) for member in members)
+def has_header(archive: ZipArchive) -> bool:
+    """Whether an archive has an ENVI header."""
+    return any(_is_header(name) for name in archive.sizes)
 
 
-def read_envi(
-    archive: zipfile.ZipFile, members: Sequence[zipfile.ZipInfo], limits: Limits, bands: int
-) -> Cube:
+def read_envi(archive: ZipArchive, limits: Limits, bands: int) -> Cube:
     """Read the cube (BSQ, BIL or BIP) of an archive.
 
     Args:
         archive: The archive.
-        members: Its files, without hidden ones.
         limits: The head's limits; what the header declares is compared with them first.
         bands: The number of bands by which one of several cubes is chosen.
 
@@ -52,9 +48,9 @@ def read_envi(
         TooLargeError: The cube is over a limit.
         InvalidInputError: There is no cube to choose, or it is of a kind that is not taken.
     """
-    member, header = _choose_header(archive, members, bands)
+    name, header = _choose_header(archive, bands)
     check_pixels(header.shape[0] * header.shape[1], limits)
-    data = read_member(archive, _choose_data(members, member, header), limits.decoded_bytes)
+    data = archive.read(_choose_data(archive, name, header), limits.decoded_bytes)
     declared = header.offset + header.nbytes
     if len(data) < declared:
         raise UndecodableError(
@@ -89,68 +85,61 @@ def read_envi(
     )
 
 
-def _choose_header(
-    archive: zipfile.ZipFile, members: Sequence[zipfile.ZipInfo], bands: int
-) -> tuple[zipfile.ZipInfo, EnviHeader]:
+def _choose_header(archive: ZipArchive, bands: int) -> tuple[str, EnviHeader]:
     """Return the header of the scene: the only one, or the only one of the right bands."""
-    found = [member for member in members if _is_header(member)]
-    scenes = [member for member in found if not _REFERENCES.search(_name(member))] or found
+    found = [name for name in archive.sizes if _is_header(name)]
+    scenes = [name for name in found if not _REFERENCES.search(_short(name))] or found
     headers = [
-        (member, parse_header(read_member(archive, member, _MAX_HEADER_BYTES)))
-        for member in scenes[:_MOST_HEADERS]
+        (name, parse_header(archive.read(name, MAX_HEADER_BYTES)))
+        for name in scenes[:_MOST_HEADERS]
     ]
     if len(headers) > 1:
-        headers = [(m, h) for m, h in headers if h.shape[2] == bands]
+        headers = [(name, header) for name, header in headers if header.shape[2] == bands]
     if len(headers) != 1:
-        names = ", ".join(_name(member) for member in scenes[:8])
         raise InvalidInputError(
-            f"expected a ZIP with one cube of {bands} bands, the headers are {names}",
+            f"expected a ZIP with one cube of {bands} bands, the headers are {_listed(scenes)}",
             field="inputs",
         )
     if len(found) > 1:
-        others = ", ".join(_name(member) for member in found if member is not headers[0][0])
+        others = _listed(name for name in found if name != headers[0][0])
         note(NoteCode.IGNORED, f"other cubes of the ZIP were not used: {others}", field="inputs")
     return headers[0]
 
 
-def _choose_data(
-    members: Sequence[zipfile.ZipInfo], member: zipfile.ZipInfo, header: EnviHeader
-) -> zipfile.ZipInfo:
+def _choose_data(archive: ZipArchive, name: str, header: EnviHeader) -> str:
     """Return the data file that is named like a header, by its size if there are several."""
-    candidates = _data_files(members, member)
+    candidates = _data_files(archive, name)
     declared = header.offset + header.nbytes
     if not candidates:
-        others = [m for m in members if not _is_header(m) and m.file_size == declared]
+        others = [n for n, s in archive.sizes.items() if s == declared and not _is_header(n)]
         if len(others) == 1:
             note(
                 NoteCode.GUESSED,
-                f"{_name(others[0])} was read as the data of {_name(member)}, as it has the size "
+                f"{_short(others[0])} was read as the data of {_short(name)}, as it has the size "
                 "that the header declares; give both the same name",
             )
             return others[0]
     if len(candidates) > 1:
-        candidates = [c for c in candidates if c.file_size == declared] or candidates
+        candidates = [c for c in candidates if archive.sizes[c] == declared] or candidates
     if len(candidates) != 1:
         raise InvalidInputError(
             "expected a ZIP with one data file named like the .hdr file "
-            f"({_name(member)}), got {len(candidates)}",
+            f"({_short(name)}), got {len(candidates)}",
             field="inputs",
         )
     return candidates[0]
 
 
-def _data_files(
-    members: Sequence[zipfile.ZipInfo], header: zipfile.ZipInfo
-) -> list[zipfile.ZipInfo]:
+def _data_files(archive: ZipArchive, header: str) -> list[str]:
     """Return the files that may hold a header's data: ``x``, ``x.dat`` of ``x.hdr``."""
-    stem = header.filename[: -len(_HEADER)].lower()
+    stem = header[: -len(_HEADER)].lower()
     found = []
-    for member in members:
-        name = member.filename.lower()
-        base, _, ending = name.rpartition(".") if "." in _name(member) else (name, "", "")
-        named_alike = stem in (name, base) or _without_ending(stem) == base
-        if named_alike and not _is_header(member) and ending not in _COMPANIONS:
-            found.append(member)
+    for name in archive.sizes:
+        low = name.lower()
+        base, _, ending = low.rpartition(".") if "." in _short(low) else (low, "", "")
+        named_alike = stem in (low, base) or _without_ending(stem) == base
+        if named_alike and not _is_header(low) and ending not in _COMPANIONS:
+            found.append(name)
     return found
 
 
@@ -158,9 +147,13 @@ def _without_ending(name: str) -> str:
     return re.split(r"\.[^./]*$", name)[0]
 
 
-def _is_header(member: zipfile.ZipInfo) -> bool:
-    return member.filename.lower().endswith(_HEADER)
+def _is_header(name: str) -> bool:
+    return name.lower().endswith(_HEADER)
 
 
-def _name(member: zipfile.ZipInfo) -> str:
-    return member.filename.rpartition("/")[2][:60]
+def _short(name: str) -> str:
+    return name.rpartition("/")[2][:60]
+
+
+def _listed(names: Iterable[str]) -> str:
+    return ", ".join([_short(name) for name in names][:8])

@@ -6,6 +6,7 @@ with a byte order mark, lack fields whose value is usual, and hold lists over ma
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -17,6 +18,7 @@ from omnivec2.preprocess.formats.cubes.wavelengths import to_nanometres
 from omnivec2.preprocess.notes import NoteCode, note
 
 _MAGIC = "ENVI"
+_SIZES = ("lines", "samples", "bands")
 _TYPES = {
     "1": "u1", "2": "i2", "3": "i4", "4": "f4", "5": "f8",
     "12": "u2", "13": "u4", "14": "i8", "15": "u8",
@@ -53,7 +55,7 @@ class EnviHeader:
 
     def number(self, name: str) -> float | None:
         """Return a field as a number; None, and a note, if it is something else."""
-        text = self.fields.get(name, "").strip("{} \t")
+        text = _word(self.fields, name)
         if not text:
             return None
         try:
@@ -113,8 +115,7 @@ def parse_header(data: bytes) -> EnviHeader:
             compressed or framed.
     """
     fields = _fields(_text(data))
-    shape = tuple(_integer(fields, name) for name in ("lines", "samples", "bands"))
-    lines, samples, bands = shape
+    lines, samples, bands = shape = tuple(_integer(fields, name) for name in _SIZES)
     offset = _integer(fields, "header offset", 0)
     if min(shape) < 1 or offset < 0:
         raise InvalidInputError("the ENVI header declares an impossible size", field="inputs")
@@ -143,9 +144,12 @@ def _fields(text: str) -> dict[str, str]:
     lines = iter(text.replace("\r\n", "\n").replace("\r", "\n").split("\n"))
     first = next((line for line in lines if line.strip()), "")
     if not first.strip().upper().startswith(_MAGIC):
-        raise UndecodableError(
-            "the .hdr file is not an ENVI header: its first line must be ENVI", field="inputs"
-        )
+        if not all(re.search(rf"^\s*{name}\s*=", text, re.I | re.M) for name in _SIZES):
+            raise UndecodableError(
+                "the .hdr file is not an ENVI header: its first line must be ENVI", field="inputs"
+            )
+        note(NoteCode.REPAIRED, "the ENVI header does not begin with the line ENVI")
+        lines = iter(text.splitlines())
     fields: dict[str, str] = {}
     for line in lines:
         name, equals, value = line.partition("=")
@@ -165,15 +169,23 @@ def _fields(text: str) -> dict[str, str]:
     return fields
 
 
+def _word(fields: Mapping[str, str], name: str) -> str:
+    """Return the first word of a field in lower case, without braces and comments behind it."""
+    return fields.get(name, "").partition(";")[0].strip("{} \t\n").lower()
+
+
 def _integer(fields: Mapping[str, str], name: str, usual: int | None = None) -> int:
-    text = fields.get(name, "").strip("{} \t")
+    text = _word(fields, name)
     if not text and usual is not None:
         return usual
     if not text:
         raise InvalidInputError(f"the ENVI header has no field {name!r}", field="inputs")
     try:
-        return int(text)
-    except ValueError as error:
+        value = float(text)
+        if value == int(value):
+            return int(value)
+        raise ValueError(text)
+    except (ValueError, OverflowError) as error:
         raise InvalidInputError(
             f"expected a whole number in the ENVI header's field {name!r}, got {text[:40]!r}",
             field="inputs",
@@ -193,7 +205,7 @@ def _check_unsupported(fields: Mapping[str, str]) -> None:
 
 
 def _interleave(fields: Mapping[str, str]) -> str:
-    interleave = fields.get("interleave", "").strip("{} \t").lower()
+    interleave = _word(fields, "interleave")
     if not interleave:
         note(
             NoteCode.GUESSED,
@@ -209,7 +221,7 @@ def _interleave(fields: Mapping[str, str]) -> str:
 
 
 def _dtype(fields: Mapping[str, str]) -> np.dtype[np.generic]:
-    number = fields.get("data type", "").strip("{} \t")
+    number = _word(fields, "data type")
     if number in _COMPLEX_TYPES or number not in _TYPES:
         found = f"data type {number}" if number else "no field 'data type'"
         raise InvalidInputError(
@@ -218,7 +230,7 @@ def _dtype(fields: Mapping[str, str]) -> np.dtype[np.generic]:
             field="inputs",
         )
     dtype = np.dtype(_TYPES[number])
-    order = fields.get("byte order", "").strip("{} \t").lower()
+    order = _word(fields, "byte order")
     if order in ("1", "msf", "network (ieee)"):
         return dtype.newbyteorder(">")
     if order in ("0", "lsf", "host (intel)"):

@@ -95,8 +95,8 @@ def concluded_scale(values: Array, *, whole_are_mm: bool) -> float:
     """
     if whole_are_mm and values.dtype.kind != "f":
         return MILLIMETRES_PER_UNIT["mm"]
-    sample = _sample(values).astype(np.float64)
-    with np.errstate(invalid="ignore"):
+    with np.errstate(invalid="ignore"):  # casting some of the many NaN counts as invalid, too
+        sample = _sample(values).astype(np.float64)
         valid = sample[(sample > 0) & (sample < _BEYOND_ANY_ROOM)]
     median = float(np.median(valid)) if valid.size else 0.0
     if median < _LEAST_AMBIGUOUS:
@@ -145,7 +145,8 @@ def to_millimetres(values: Array, scale: float) -> npt.NDArray[np.uint16]:
     out = np.empty(values.shape, dtype=np.uint16)
     missing = 0
     for source, target in zip(values, out, strict=True):  # frame by frame, for memory
-        frame = source.astype(np.float64) * scale
+        with np.errstate(invalid="ignore", over="ignore"):
+            frame = source.astype(np.float64) * scale
         marked = (np.abs(frame - MISSING_MM) < 0.5) | is_beyond_measuring(frame)
         if (largest := _largest(source)) is not None:
             marked |= largest

@@ -1,4 +1,4 @@
-"""What a TIFF says of its picture's pixels: how they lie, what zero is, marks, scales, units.
+"""What a TIFF says of its picture's pixels: how they lie, marks, scales, units.
 
 Format: Adobe, "TIFF 6.0"; GDAL, "GTiff -- GeoTIFF File Format", tags 42112 (GDAL_METADATA, XML)
 and 42113 (GDAL_NODATA, a number as text).
@@ -14,18 +14,17 @@ import numpy as np
 import tifffile
 
 from omnivec2.errors import InvalidInputError, UndecodableError
-from omnivec2.preprocess.base import Array
 from omnivec2.preprocess.formats.guards.decoding_guard import undecodable
-from omnivec2.preprocess.formats.pictures.tiff_samples import choose_page
+from omnivec2.preprocess.formats.pictures.tiff_pages.samples import choose_page
+from omnivec2.preprocess.formats.pictures.tiff_pages.segments import check_tags
 
 _ORIENTATION_TAG, _METADATA_TAG, _NO_DATA_TAG = 274, 42112, 42113
-_WHITE_IS_ZERO, _PALETTE = 0, 3  # of PhotometricInterpretation
 _MOST_METADATA = 2**20
 _ITEM = re.compile(r"<Item\s+([^<>]{0,500})>([^<>]{0,500})</Item>")
 _ATTRIBUTE = re.compile(r"(\w+)\s*=\s*\"([^\"]*)\"")
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True)
 class TiffTags:
     """The tags of a TIFF's first page that is no thumbnail.
 
@@ -36,9 +35,6 @@ class TiffTags:
         unit: The unit of scaled values, empty if none is stated.
         wavelengths: The wavelengths of the bands as they are written, empty if none are.
         orientation: The number of the EXIF orientation, 1 to 8.
-        white_is_zero: Whether low values are bright.
-        palette: The colours (red, green, blue; index) of 16 bits that values stand for, or None.
-        has_more_pages: Whether a second such page follows.
     """
 
     no_data: float | None = None
@@ -47,28 +43,34 @@ class TiffTags:
     unit: str = ""
     wavelengths: tuple[float, ...] = ()
     orientation: int = 1
-    white_is_zero: bool = False
-    palette: Array | None = None
-    has_more_pages: bool = False
 
 
 def read_tiff_tags(data: bytes) -> TiffTags:
     """Read the tags of a TIFF; a file that cannot be read has none.
 
     Raises:
-        InvalidInputError: The value of pixels without data is not a number.
+        InvalidInputError: The value of pixels without data is not a number, or there are far too
+            many tags.
     """
+    check_tags(data)
     try:
         with undecodable("TIFF", tifffile.TiffFileError), tifffile.TiffFile(io.BytesIO(data)) as f:
-            page, has_more_pages = choose_page(f)
-            texts = [
-                str(page.tags[code].value) if code in page.tags else ""
-                for code in (_NO_DATA_TAG, _METADATA_TAG)
-            ]
-            orientation = page.tags.valueof(_ORIENTATION_TAG, 1)
-            photometric, palette = int(page.photometric), page.colormap
+            return tags_of(choose_page(f)[0])
     except UndecodableError:
         return TiffTags()
+
+
+def tags_of(page: tifffile.TiffPage) -> TiffTags:
+    """Return the tags of a page of an open file.
+
+    Raises:
+        InvalidInputError: The value of pixels without data is not a number.
+    """
+    texts = [
+        str(page.tags[code].value) if code in page.tags else ""
+        for code in (_NO_DATA_TAG, _METADATA_TAG)
+    ]
+    orientation = page.tags.valueof(_ORIENTATION_TAG, 1)
     no_data, metadata = texts[0].strip(" \0\r\n\t"), texts[1][:_MOST_METADATA]
     items = [(dict(_ATTRIBUTE.findall(a)), t.strip()) for a, t in _ITEM.findall(metadata)]
     roles = {a["role"]: text for a, text in items if "role" in a and a.get("sample", "0") == "0"}
@@ -86,9 +88,6 @@ def read_tiff_tags(data: bytes) -> TiffTags:
         unit=roles.get("unittype", ""),
         wavelengths=tuple(wave for _, wave in waves),
         orientation=orientation if orientation in range(1, 9) else 1,
-        white_is_zero=photometric == _WHITE_IS_ZERO,
-        palette=palette if photometric == _PALETTE else None,
-        has_more_pages=has_more_pages,
     )
 
 

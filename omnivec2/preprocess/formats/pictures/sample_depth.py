@@ -13,11 +13,8 @@ import numpy.typing as npt
 
 from omnivec2.preprocess.base import Array
 from omnivec2.preprocess.formats.pictures.raster import scale_to_uint8, stretch_to_uint8
+from omnivec2.preprocess.formats.pictures.sample_bits import FULL_BITS, significant_bits
 from omnivec2.preprocess.notes import NoteCode, note
-
-_FULL_BITS = 16
-_COMMON_DEPTHS = (8, 10, 12, 14)
-"""The bits of sensors and converters whose values are found in 16-bit files."""
 
 _UNIT_PEAK = 0.25
 """Floats of 0..1 that stay below this are taken for something else than black to white."""
@@ -62,19 +59,11 @@ def upper_bytes(values: npt.NDArray[np.uint16]) -> npt.NDArray[np.uint8]:
     return np.ascontiguousarray(both.reshape(*values.shape, 2)[..., upper])
 
 
-def significant_bits(values: npt.NDArray[np.uint16]) -> int:
-    """Return how many of 16 bits are used, as one of the usual depths; 16 if more than 14."""
-    peak = int(values.max(initial=0))
-    if peak == 0:
-        return _FULL_BITS
-    return next((bits for bits in _COMMON_DEPTHS if peak < 1 << bits), _FULL_BITS)
-
-
 def _uint16(values: npt.NDArray[np.uint16], white: int | None) -> npt.NDArray[np.uint8]:
     if white is not None and values.max(initial=0) <= white:
         return scale_to_uint8(values, 0, white)
     bits = significant_bits(values)
-    if bits == _FULL_BITS:
+    if bits == FULL_BITS:
         return upper_bytes(values)
     note(
         NoteCode.GUESSED,

@@ -10,8 +10,8 @@ import tifffile
 from omnivec2.errors import InvalidInputError, TooLargeError, UndecodableError
 from omnivec2.preprocess.base import Array
 from omnivec2.preprocess.formats.guards.decoding_guard import check_frames, undecodable
-from omnivec2.preprocess.formats.pictures.tiff_samples import choose_page
-from omnivec2.preprocess.formats.pictures.tiff_segments import check_page, check_tags
+from omnivec2.preprocess.formats.pictures.tiff_pages.samples import choose_page
+from omnivec2.preprocess.formats.pictures.tiff_pages.segments import check_page, check_tags
 from omnivec2.spec import Limits
 
 _REAL_KINDS = "iuf"

@@ -1,1 +1,1 @@
-"""Formats of sciences: DICOM, spectral cubes, NumPy arrays, molecules, edge lists."""
+"""Formats of sciences: spectral cubes, NumPy arrays, molecules, edge lists."""

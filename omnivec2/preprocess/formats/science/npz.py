@@ -9,12 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from omnivec2.preprocess.base import Array
-from omnivec2.preprocess.formats.guards.zip_directory import (
-    open_zip,
-    read_beginning,
-    read_member,
-    visible_members,
-)
+from omnivec2.preprocess.formats.guards.archives import open_zip
 from omnivec2.preprocess.formats.science.npy import read_header, read_npy
 
 _MOST_ARRAYS = 256
@@ -52,7 +47,7 @@ def read_npz(
 
     Args:
         data: The file.
-        decoded_bytes: The size of the largest array to accept, in bytes.
+        decoded_bytes: The size of the arrays to accept, in bytes, all that are read together.
         choose: A function that names the array to read, given all; it raises if none fits.
         also: A function that says which others to read.
 
@@ -64,22 +59,19 @@ def read_npz(
         TooLargeError: there are too many arrays, or one is too large.
         InvalidInputError: no array fits.
     """
-    with open_zip(data, _MOST_ARRAYS) as archive:
-        members = {
-            member.filename.removesuffix(_SUFFIX): member
-            for member in visible_members(archive)
-            if member.filename.endswith(_SUFFIX)
-        }
+    limit = decoded_bytes + 2 * _MOST_HEADER_BYTES
+    with open_zip(data, limit, _MOST_ARRAYS) as archive:
         arrays = {}
-        for name, member in members.items():
-            head = read_beginning(archive, member, _MOST_HEADER_BYTES)
-            shape, _, dtype = read_header(io.BytesIO(head))
-            arrays[name] = NpzArray(name, shape, dtype)
+        for member in archive.sizes:
+            if member.endswith(_SUFFIX):
+                head = archive.beginning(member, _MOST_HEADER_BYTES)
+                shape, _, dtype = read_header(io.BytesIO(head))
+                name = member.removesuffix(_SUFFIX)
+                arrays[name] = NpzArray(name, shape, dtype)
         wanted = choose(arrays)
         rest = [n for n, array in arrays.items() if n != wanted and also(array)]
 
         def read(name: str) -> Array:
-            packed = read_member(archive, members[name], decoded_bytes + _MOST_HEADER_BYTES)
-            return read_npy(packed, decoded_bytes)
+            return read_npy(archive.read(name + _SUFFIX), decoded_bytes)
 
         return read(wanted), {name: read(name) for name in rest}

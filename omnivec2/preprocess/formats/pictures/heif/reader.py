@@ -16,7 +16,7 @@ from PIL import Image
 from omnivec2.errors import InvalidInputError, UndecodableError
 from omnivec2.preprocess.formats.guards.decoding_guard import check_pixels, undecodable
 from omnivec2.preprocess.formats.pictures.heif.boxes import HeifFile, Item, parse_heif
-from omnivec2.preprocess.formats.pictures.picture_files import StoredPicture
+from omnivec2.preprocess.formats.pictures.plain_pictures import StoredPicture
 from omnivec2.preprocess.notes import NoteCode, note
 from omnivec2.spec import Limits
 

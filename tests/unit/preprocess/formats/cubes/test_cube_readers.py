@@ -5,6 +5,7 @@ import struct
 import zipfile
 import zlib
 
+import imagecodecs
 import numpy as np
 import pytest
 import scipy.io
@@ -78,13 +79,13 @@ def test_an_envi_archive_gives_its_cube():
 @pytest.mark.parametrize(
     ("data", "error", "message"),
     [
-        (zipped({f"{i}.img": b"" for i in range(80)}), TooLargeError, "more than 64 files"),
+        (zipped({f"{i}.img": b"" for i in range(80)}), TooLargeError, "more than 64 members"),
         (zipped({"cube.img": b""}), InvalidInputError, r"\.hdr.* got cube.img"),
         (zipped({"cube.hdr": HEADER_TEXT, "other.img": b""}), InvalidInputError, "one data file"),
         (
             zipped({"cube.hdr": bytes(2**21), "cube.img": b""}),
             TooLargeError,
-            "cube.hdr in the ZIP unpacks",
+            "unpacks to more than 1,048,576",
         ),
         (zipped({"cube.hdr": HEADER_TEXT, "cube.img": bytes(2**17)}), TooLargeError, "unpacks to"),
         (zipped({"cube.hdr": b"ENVO\n", "cube.img": b""}), UndecodableError, "first line must be"),
@@ -142,6 +143,30 @@ def test_the_bands_of_a_tiff_may_be_samples_or_pages():
     np.testing.assert_array_equal(cube_readers.read_tiff(samples, LIMITS, BANDS).values, CUBE)
     pages = tiff(np.moveaxis(CUBE, 2, 0).copy(), photometric="minisblack")
     assert cube_readers.read_tiff(pages, LIMITS, BANDS).values.shape == (BANDS, 3, 2)
+
+
+@pytest.mark.parametrize("pages", ["frames", "pages"])
+def test_strips_that_hold_larger_pictures_than_they_declare_are_refused(pages):
+    small, large = np.zeros((8, 8), np.uint8), np.zeros((64, 64), np.uint8)
+    stream = io.BytesIO()
+    if pages == "frames":
+        tifffile.imwrite(stream, np.stack([small] * 4), photometric="minisblack", compression="png")
+    else:
+        with tifffile.TiffWriter(stream) as file:
+            for _ in range(4):
+                file.write(small, contiguous=False, metadata=None, compression="png")
+    data = stream.getvalue()
+    assert cube_readers.read_tiff(data, LIMITS, BANDS).values.shape == (4, 8, 8)
+    packed = imagecodecs.png_encode(large)
+    with tifffile.TiffFile(io.BytesIO(data)) as file:
+        tags = file.pages[3].aspage().tags
+        offset, count = tags["StripOffsets"], tags["StripByteCounts"]
+        swapped = bytearray(data + packed)
+        for tag, value in ((offset, len(data)), (count, len(packed))):
+            size = 2 if tag.dtype == 3 else 4
+            swapped[tag.valueoffset : tag.valueoffset + size] = value.to_bytes(size, "little")
+    with pytest.raises(UndecodableError, match="more than it declares"):
+        cube_readers.read_tiff(bytes(swapped), LIMITS, BANDS)
 
 
 def test_tiffs_that_cannot_be_used_are_refused():

@@ -46,6 +46,24 @@ def test_names_may_be_in_capitals_with_spaces_and_comments_between() -> None:
     assert parse_header(text.encode()).shape == (2, 3, 4)
 
 
+def test_values_may_have_braces_comments_and_decimal_points() -> None:
+    text = header(
+        samples="{3}", lines="2.0", bands="4 ; as many", byte_order="1 ; big", interleave="BIL ;"
+    )
+    found = parse_header(text.encode())
+    assert (found.shape, found.interleave, found.dtype) == ((2, 3, 4), "bil", np.dtype(">u2"))
+    for wrong in ("2.5", "nan", "inf", "1e999"):
+        with pytest.raises(InvalidInputError, match="whole number"):
+            parse_header(header(lines=wrong).encode())
+
+
+def test_a_header_without_its_first_line_is_read_with_a_note() -> None:
+    with collect_notes() as notes:
+        found = parse_header(header().removeprefix("ENVI\n").encode())
+    assert found.shape == (2, 3, 4)
+    assert [note.code for note in notes] == ["repaired"]
+
+
 @pytest.mark.parametrize(("field", "dtype"), [("byte_order", "<u2"), ("interleave", ">u2")])
 def test_fields_with_a_usual_value_may_be_missing_with_a_note(field: str, dtype: str) -> None:
     with collect_notes() as notes:

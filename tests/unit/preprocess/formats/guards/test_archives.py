@@ -46,6 +46,27 @@ def test_members_are_read_by_name_and_folders_are_none():
         assert archive.read("c") == b"2"
 
 
+def test_what_systems_leave_beside_files_is_not_among_those_that_people_put_there():
+    files = {"a/x": b"abc", "a/._x": b"", "__MACOSX/a/x": b"", "Thumbs.db": b"", ".DS_Store": b""}
+    with open_zip(zipped(files), 10) as archive:
+        assert archive.sizes == {"a/x": 3}
+        assert set(archive.names) == set(files)
+
+
+def test_the_beginning_of_a_member_does_not_count():
+    with open_zip(zipped({"a": bytes(60)}), 60) as archive:
+        assert archive.beginning("a", 2) == bytes(2)
+        assert archive.read("a") == bytes(60)
+
+
+def test_members_over_a_lower_limit_are_too_many():
+    data = bytearray(zipped({str(number): b"" for number in range(9)}))
+    lying = bytes(data[:-14]) + struct.pack("<HH", 1, 1) + bytes(data[-10:])
+    for file in (bytes(data), lying):
+        with pytest.raises(TooLargeError, match="more than 8 members"), open_zip(file, 10, 8):
+            pass
+
+
 def test_all_members_that_are_read_count_towards_the_limit():
     with open_zip(zipped({"a": bytes(60), "b": bytes(60)}), 100) as archive:
         archive.read("a")

@@ -53,20 +53,10 @@ def test_scales_units_and_wavelengths_are_read() -> None:
     assert tags.wavelengths == (400, 500)
 
 
-def test_a_second_page_is_seen_unless_it_is_a_smaller_copy() -> None:
-    assert not read_tiff_tags(tiff()).has_more_pages
-    assert read_tiff_tags(tiff(pages=3)).has_more_pages
-    stream = io.BytesIO()
-    with tifffile.TiffWriter(stream) as file:
-        file.write(PICTURE, metadata=None)
-        file.write(PICTURE[:1], subfiletype=1, metadata=None)
-    assert not read_tiff_tags(stream.getvalue()).has_more_pages
-
-
 @pytest.mark.parametrize("data", [b"", b"II*\0", b"no tiff"])
 def test_what_is_no_tiff_has_no_tags(data: bytes) -> None:
     tags = read_tiff_tags(data)
-    assert (tags.no_data, tags.scale, tags.orientation, tags.palette) == (None, None, 1, None)
+    assert (tags.no_data, tags.scale, tags.orientation) == (None, None, 1)
 
 
 @pytest.mark.parametrize("orientation", [0, 1, 6, 8, 9])
@@ -77,15 +67,3 @@ def test_the_orientation_is_read_if_there_is_such_a_one(orientation: int) -> Non
     )  # fmt: skip
     expected = orientation if orientation in range(1, 9) else 1
     assert read_tiff_tags(stream.getvalue()).orientation == expected
-
-
-def test_what_zero_and_indices_stand_for_is_read() -> None:
-    stream = io.BytesIO()
-    tifffile.imwrite(stream, PICTURE, photometric="miniswhite")
-    assert read_tiff_tags(stream.getvalue()).white_is_zero
-    colours = np.arange(3 * 256, dtype=np.uint16).reshape(3, 256)
-    stream = io.BytesIO()
-    tifffile.imwrite(stream, PICTURE.astype(np.uint8), photometric="palette", colormap=colours)
-    palette = read_tiff_tags(stream.getvalue()).palette
-    assert palette is not None
-    np.testing.assert_array_equal(palette, colours)

@@ -11,11 +11,9 @@ import pytest
 from PIL import Image
 
 from omnivec2.errors import TooLargeError, UndecodableError
-from omnivec2.preprocess.formats.pictures.picture_files import (
-    read_grey_picture,
-    read_picture,
-    to_plain_mode,
-)
+from omnivec2.preprocess.formats.pictures.grey_pictures import read_grey_picture
+from omnivec2.preprocess.formats.pictures.picture_files import read_picture
+from omnivec2.preprocess.formats.pictures.plain_pictures import to_plain_mode
 from omnivec2.preprocess.notes import NoteCode, collect_notes
 from omnivec2.spec import Limits
 

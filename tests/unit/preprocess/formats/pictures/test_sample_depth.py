@@ -4,11 +4,8 @@ import numpy as np
 import pytest
 
 from omnivec2.errors import InvalidInputError
-from omnivec2.preprocess.formats.pictures.sample_depth import (
-    significant_bits,
-    to_uint8,
-    upper_bytes,
-)
+from omnivec2.preprocess.formats.pictures.sample_bits import significant_bits
+from omnivec2.preprocess.formats.pictures.sample_depth import to_uint8, upper_bytes
 from omnivec2.preprocess.notes import NoteCode, collect_notes
 
 RAMP = np.linspace(0, 1, 256)

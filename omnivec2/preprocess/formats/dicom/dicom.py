@@ -12,6 +12,9 @@ from pydicom.pixels.utils import pixel_array
 
 from omnivec2.errors import InvalidInputError, UndecodableError
 from omnivec2.preprocess.base import Array
+from omnivec2.preprocess.formats.dicom.dicom_codecs import PLUGIN, SYNTAXES
+from omnivec2.preprocess.formats.dicom.dicom_display import displayed, number
+from omnivec2.preprocess.formats.dicom.dicom_file import MeteredBytes, parse
 from omnivec2.preprocess.formats.guards.decoding_guard import check_pixels, undecodable
 from omnivec2.preprocess.formats.pictures.codestream import (
     check_scans,
@@ -20,9 +23,6 @@ from omnivec2.preprocess.formats.pictures.codestream import (
     jpeg_frame,
 )
 from omnivec2.preprocess.formats.pictures.raster import stretch_to_uint8
-from omnivec2.preprocess.formats.science.dicom_codecs import PLUGIN, SYNTAXES
-from omnivec2.preprocess.formats.science.dicom_display import displayed, number
-from omnivec2.preprocess.formats.science.dicom_file import MeteredBytes, parse
 from omnivec2.preprocess.notes import NoteCode, note
 from omnivec2.spec import Limits
 

@@ -10,9 +10,9 @@ import pytest
 import tifffile
 
 from omnivec2.errors import InputError, InvalidInputError, TooLargeError, UndecodableError
-from omnivec2.preprocess.formats.pictures.colour_tiff import read_colour_tiff
 from omnivec2.preprocess.formats.pictures.tiff import read_tiff
-from omnivec2.preprocess.formats.pictures.tiff_segments import MAX_TAGS, check_tags
+from omnivec2.preprocess.formats.pictures.tiff_pages.colours import read_colour_tiff
+from omnivec2.preprocess.formats.pictures.tiff_pages.segments import MAX_TAGS, check_tags
 from omnivec2.preprocess.notes import NoteCode, collect_notes
 from omnivec2.spec import Limits
 from tests.support.tiff_bytes import tiff_bytes

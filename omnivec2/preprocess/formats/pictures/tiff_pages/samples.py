@@ -16,8 +16,8 @@ import tifffile
 
 from omnivec2.errors import InvalidInputError, UndecodableError
 from omnivec2.preprocess.base import Array
-from omnivec2.preprocess.formats.pictures.sample_depth import significant_bits
-from omnivec2.preprocess.formats.pictures.tiff_segments import check_page
+from omnivec2.preprocess.formats.pictures.sample_bits import significant_bits
+from omnivec2.preprocess.formats.pictures.tiff_pages.segments import check_page
 from omnivec2.preprocess.notes import NoteCode, note
 from omnivec2.spec import Limits
 

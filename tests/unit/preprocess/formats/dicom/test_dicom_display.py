@@ -9,7 +9,7 @@ from pydicom import uid
 from pydicom.dataset import Dataset, FileMetaDataset
 
 from omnivec2.errors import InvalidInputError
-from omnivec2.preprocess.formats.science.dicom_display import displayed, number
+from omnivec2.preprocess.formats.dicom.dicom_display import displayed, number
 from omnivec2.preprocess.notes import NoteCode, collect_notes
 
 STORED = np.arange(0, 4096, 65, dtype=np.uint16).reshape(8, 8)

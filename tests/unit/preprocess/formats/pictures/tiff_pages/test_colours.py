@@ -9,7 +9,7 @@ import tifffile
 
 from omnivec2.errors import InvalidInputError, UndecodableError
 from omnivec2.preprocess.formats.pictures import raster
-from omnivec2.preprocess.formats.pictures.colour_tiff import read_colour_tiff
+from omnivec2.preprocess.formats.pictures.tiff_pages.colours import read_colour_tiff
 from omnivec2.preprocess.notes import NoteCode, collect_notes
 from omnivec2.spec import Limits
 from tests.support.tiff_bytes import tiff_bytes

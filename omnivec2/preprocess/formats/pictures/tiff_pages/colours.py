@@ -17,9 +17,9 @@ from omnivec2.errors import InvalidInputError
 from omnivec2.preprocess.base import Array
 from omnivec2.preprocess.formats.guards.decoding_guard import undecodable
 from omnivec2.preprocess.formats.pictures import raster
-from omnivec2.preprocess.formats.pictures.picture_files import StoredPicture, to_plain_mode
+from omnivec2.preprocess.formats.pictures.plain_pictures import StoredPicture, to_plain_mode
 from omnivec2.preprocess.formats.pictures.sample_depth import to_uint8
-from omnivec2.preprocess.formats.pictures.tiff_samples import (
+from omnivec2.preprocess.formats.pictures.tiff_pages.samples import (
     CMYK,
     LAB,
     YCBCR,
@@ -27,7 +27,7 @@ from omnivec2.preprocess.formats.pictures.tiff_samples import (
     choose_page,
     read_samples,
 )
-from omnivec2.preprocess.formats.pictures.tiff_segments import check_tags
+from omnivec2.preprocess.formats.pictures.tiff_pages.segments import check_tags
 from omnivec2.preprocess.notes import NoteCode, note
 from omnivec2.spec import Limits
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from pydicom import uid
 
-from omnivec2.preprocess.formats.science.dicom_codecs import SYNTAXES, decode_frame, is_available
+from omnivec2.preprocess.formats.dicom.dicom_codecs import SYNTAXES, decode_frame, is_available
 
 GREY = np.arange(12, dtype=np.uint8).reshape(3, 4)
 COLOUR = np.zeros((8, 8, 3), np.uint8)

@@ -11,7 +11,7 @@ from pydicom.filereader import read_dataset
 from pydicom.tag import BaseTag
 
 from omnivec2.errors import InvalidInputError, TooLargeError, UndecodableError
-from omnivec2.preprocess.formats.science.dicom_start import PREAMBLE, PREFIX, bare_syntax
+from omnivec2.preprocess.formats.dicom.dicom_start import PREAMBLE, PREFIX, bare_syntax
 from omnivec2.preprocess.notes import NoteCode, note
 from omnivec2.spec import Limits
 

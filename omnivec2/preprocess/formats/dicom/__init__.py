@@ -1,0 +1,1 @@
+"""DICOM files: how they begin, what they hold, how they are shown."""

@@ -1,0 +1,1 @@
+"""Pages of TIFF files: their checks, the meaning of their samples, and pictures from them."""
