@@ -20,7 +20,7 @@ from export.parity.random_samples import random_inputs
 from export.repository.assembly import assemble
 from export.repository.layouts import Layout
 from omnivec2.checkpoint import read_checkpoint
-from service.runtimes.embedded.batch_rows import merge_batches
+from service.runtimes.embedded.batching.batch_rows import merge_batches
 from tests.support.documents import ROOT
 from tests.support.runtimes import RunningRuntime, Tensors, relative_error, running_runtime
 

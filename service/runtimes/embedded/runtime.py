@@ -13,8 +13,8 @@ from omnivec2.preprocess import Array
 from omnivec2.spec import model_name
 from service.request_context import REQUEST
 from service.runtimes.base import Health, Inference, Model, generation_of
-from service.runtimes.embedded.batcher import Batcher
-from service.runtimes.embedded.graph_pass import BatchObserver
+from service.runtimes.embedded.batching.batcher import Batcher
+from service.runtimes.embedded.batching.graph_pass import BatchObserver
 from service.runtimes.embedded.graph_runs import Graphs
 from service.runtimes.embedded.heap import freed_memory_returned
 from service.runtimes.embedded.model_loader import LoadedModels, ModelLoader

@@ -9,9 +9,9 @@ from collections.abc import Mapping
 from omnivec2.errors import ArtifactError
 from omnivec2.preprocess import Array
 from service.runtimes.batch_memory import tokens_in_graph
+from service.runtimes.embedded.batching.token_padding import token_tensors
 from service.runtimes.embedded.engines.base import LoadedGraph
 from service.runtimes.embedded.repository_reader import StoredGraph
-from service.runtimes.embedded.token_padding import token_tensors
 
 
 class ServedGraph:

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from service.runtimes.embedded.token_padding import (
+from service.runtimes.embedded.batching.token_padding import (
     count_tokens,
     restore_tokens,
     token_tensors,

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from service.runtimes.embedded.batch_rows import (
+from service.runtimes.embedded.batching.batch_rows import (
     Rows,
     join_rows,
     length_bucket,

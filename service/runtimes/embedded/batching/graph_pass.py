@@ -22,13 +22,17 @@ from omnivec2.errors import OmniVecError, RefusedTensorsError
 from omnivec2.parts import MASK
 from service.runtimes.base import Inference
 from service.runtimes.batch_memory import rows_within
-from service.runtimes.embedded.batch_rows import (
+from service.runtimes.embedded.batching.batch_rows import (
     Batch,
     Rows,
     join_rows,
     length_bucket,
 )
-from service.runtimes.embedded.token_padding import count_tokens, restore_tokens, trim_tokens
+from service.runtimes.embedded.batching.token_padding import (
+    count_tokens,
+    restore_tokens,
+    trim_tokens,
+)
 from service.runtimes.ensemble import Dataflow
 
 # A worker thread survives every failure of a batch.

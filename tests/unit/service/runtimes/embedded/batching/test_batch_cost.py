@@ -5,7 +5,7 @@ from collections.abc import Iterable
 import numpy as np
 import pytest
 
-from service.runtimes.embedded.batch_cost import BatchCost
+from service.runtimes.embedded.batching.batch_cost import BatchCost
 
 SIZES = (1, 2, 4, 8, 16)
 

@@ -12,7 +12,7 @@ import numpy as np
 
 from omnivec2.parts import MASK
 from omnivec2.preprocess import Array
-from service.runtimes.embedded.batch_rows import Batch
+from service.runtimes.embedded.batching.batch_rows import Batch
 from service.runtimes.embedded.engines.base import Shape
 
 

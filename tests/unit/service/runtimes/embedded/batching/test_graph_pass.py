@@ -13,9 +13,9 @@ from omnivec2.errors import ModelNotReadyError, RefusedTensorsError
 from omnivec2.model_config import Step
 from omnivec2.preprocess import Array
 from service.runtimes.base import Inference, Model
-from service.runtimes.embedded.batch_cost import BatchCost
-from service.runtimes.embedded.batcher import Batcher
-from service.runtimes.embedded.graph_pass import BatchObserver
+from service.runtimes.embedded.batching.batch_cost import BatchCost
+from service.runtimes.embedded.batching.batcher import Batcher
+from service.runtimes.embedded.batching.graph_pass import BatchObserver
 from service.runtimes.ensemble import collect_answers, resolve_dataflow
 from tests.support.service_fakes import letters_spec
 

@@ -10,8 +10,8 @@ import pytest
 from omnivec2.errors import ModelNotReadyError, OverloadedError, RefusedTensorsError
 from omnivec2.preprocess import Array
 from service.runtimes.base import Inference
-from service.runtimes.embedded.batcher import Batcher
-from service.runtimes.embedded.graph_pass import BatchObserver
+from service.runtimes.embedded.batching.batcher import Batcher
+from service.runtimes.embedded.batching.graph_pass import BatchObserver
 from service.runtimes.ensemble import single_part
 
 

@@ -17,9 +17,9 @@ from weakref import WeakKeyDictionary
 
 from omnivec2.errors import ModelNotReadyError, OverloadedError
 from service.runtimes.base import Inference
-from service.runtimes.embedded.batch_cost import BatchCost
-from service.runtimes.embedded.batch_rows import Batch, length_bucket
-from service.runtimes.embedded.graph_pass import (
+from service.runtimes.embedded.batching.batch_cost import BatchCost
+from service.runtimes.embedded.batching.batch_rows import Batch, length_bucket
+from service.runtimes.embedded.batching.graph_pass import (
     BATCH_ERRORS,
     BatchedGraph,
     BatchObserver,
