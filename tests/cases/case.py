@@ -37,7 +37,7 @@ class Sent:
 
 
 Factory = Callable[[], Sent | bytes]
-"""What makes a request at test time; bytes are sent without a type, as curl's users should."""
+"""What makes a request at test time; bytes are sent without a declared type."""
 
 
 class Asking(Protocol):
@@ -202,17 +202,6 @@ class StaysAt:
         means = {item["target"]: item["mean"] for item in answer.json()["predictions"]}
         off = np.abs(np.array(means[self.target]) - self.value).max()
         return "" if off <= 0.005 * max(1.0, abs(self.value)) else f"is off by {off}"
-
-
-@dataclass(frozen=True)
-class All:
-    """Several expectations that hold together."""
-
-    of: Sequence[Expectation]
-
-    def complaint(self, answer: httpx.Response, route: str, ask: Asking) -> str:
-        found = (expected.complaint(answer, route, ask) for expected in self.of)
-        return next(filter(None, found), "")
 
 
 @dataclass(frozen=True)
