@@ -7,13 +7,12 @@ import logging
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
 
 from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import generate_latest
 
 from omnivec2.errors import ArtifactError, ModelNotReadyError, OmniVecError
-from omnivec2.preprocess import Preprocessor
+from omnivec2.spec import Modality
 from service.access.access_control import AccessControl
 from service.admission.admission_control import AdmissionControl
 from service.decoding.decoder_pool import DecoderPool
@@ -72,10 +71,12 @@ def _make_decoders(settings: Settings) -> DecoderPool | None:
     return DecoderPool(settings.host_workers, memory_bytes, settings.decoder_seconds)
 
 
-def _native_preprocessors(plane: DataPlane) -> list[Preprocessor[Any, Any]]:
-    """Return the preprocessors of the heads whose files native code reads."""
-    known = [head.preprocessor for head in plane.heads.values()]
-    return [preprocessor for preprocessor in known if preprocessor.is_native(b"")]
+def _expected_modalities(settings: Settings) -> list[Modality]:
+    """Return the modalities that will be served, as far as it is known before models are loaded."""
+    names = [name.partition("/")[0] for name in settings.only]
+    if not names and settings.runtime == "embedded" and settings.model_repo.is_dir():
+        names = [path.name.partition("_")[0] for path in settings.model_repo.iterdir()]
+    return [modality for modality in Modality if modality.value in names or not names]
 
 
 async def _trim_heap_regularly(is_busy: Callable[[], bool]) -> None:
@@ -286,6 +287,9 @@ class Gateway:
                 _LOG.error("%d host threads are stuck in inputs whose time is over", stuck)
 
     async def _load(self) -> None:
+        # They start while the models are loaded: importing the codecs takes as long.
+        starting = asyncio.create_task(asyncio.to_thread(self._start_decoders))
+        self._background.append(starting)
         await self._start()
         # Codecs are imported here, which takes a while: not in the event loop.
         plane = await asyncio.to_thread(
@@ -300,14 +304,16 @@ class Gateway:
             plane.close()
             reasons = "; ".join(plane.served.refused.values())
             raise ArtifactError(f"nothing can be served: {reasons}")
+        await starting
         self._dataplane = plane
         _LOG.info("ready: %s", ", ".join(sorted(plane.heads)))
         self._refreshed = time.monotonic()
-        if self._decoders is not None:
-            # Requests that come before they are up wait for theirs only.
-            await asyncio.to_thread(self._decoders.start, _native_preprocessors(plane))
         calls = (self._poll_models(plane), _trim_heap_regularly(self._is_busy))
         self._background += [asyncio.create_task(call) for call in calls]
+
+    def _start_decoders(self) -> None:
+        if self._decoders is not None:
+            self._decoders.start(_expected_modalities(self.settings))
 
     async def _start(self) -> None:
         """Start the runtime, and retry until it is ready: its servers may start later."""

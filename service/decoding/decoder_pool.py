@@ -7,7 +7,7 @@ import json
 import logging
 import queue
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -23,9 +23,10 @@ from omnivec2.errors import (
     UndecodableError,
 )
 from omnivec2.preprocess import Array, Prepared, Preprocessor, Sample
-from omnivec2.preprocess.formats.modality_libraries import LIBRARIES
+from omnivec2.preprocess.formats.modality_libraries import LIBRARIES, missing_libraries
 from omnivec2.preprocess.notes import Note, NoteCode, collect_notes
 from omnivec2.preprocess.source_options import SourceOptions, state
+from omnivec2.spec import Modality
 from service.decoding.decoder_process import DecoderLostError, DecoderProcess, Nursery
 from service.pipeline.host_stages import FileInput, PreparedInput, RawInput
 from service.request_context import REQUEST
@@ -33,6 +34,9 @@ from service.request_context import REQUEST
 _LOG = logging.getLogger(__name__)
 
 _ANSWER_BYTES = 2**30
+
+_RARELY_NATIVE = frozenset({Modality.TEXT, Modality.TABULAR, Modality.TIMESERIES, Modality.IMU})
+"""Modalities whose files are text as a rule. Without others, the first that is not starts it all."""
 
 
 class DecoderPool:
@@ -60,16 +64,18 @@ class DecoderPool:
         )
         self.lost = 0
 
-    def start(self, preprocessors: Sequence[Preprocessor[Any, Any]]) -> None:
+    def start(self, modalities: Iterable[Modality]) -> None:
         """Start the processes, so that no request has to wait for them.
 
         Args:
-            preprocessors: The preprocessors whose libraries they have imported from the start.
+            modalities: The modalities whose libraries they have imported from the start.
         """
-        names = dict.fromkeys(type(known).__module__ for known in preprocessors)
-        modalities = dict.fromkeys(known.modality for known in preprocessors)
-        libraries = [name for known in modalities for name in LIBRARIES.get(known, ())]
+        usual = [m for m in modalities if m not in _RARELY_NATIVE and not missing_libraries(m)]
+        names = [f"omnivec2.preprocess.{modality.value}" for modality in usual]
+        libraries = [name for modality in usual for name in LIBRARIES.get(modality, ())]
         self._nursery.modules = tuple(dict.fromkeys([*names, *libraries]))
+        if not usual:
+            return
         for process in self._take_all():
             self._idle.put(process or self._replace())
 

@@ -20,6 +20,7 @@ from omnivec2.errors import (
     UndecodableError,
 )
 from omnivec2.preprocess.notes import Note, NoteCode
+from omnivec2.spec import Modality
 from service.decoding.decoder_pool import DecoderPool
 from service.pipeline.host_stages import FileInput, prepare
 from service.request_context import RequestContext, in_request
@@ -39,7 +40,6 @@ SOON = 0.5
 def pool() -> Iterator[DecoderPool]:
     """Two processes."""
     pool = DecoderPool(2, MEMORY_BYTES, 20.0)
-    pool.start([HostilePreprocessor(HostileParameters())])
     yield pool
     pool.close()
 
@@ -102,7 +102,6 @@ def test_a_decoder_that_hangs_is_ended_at_the_deadline(pool: DecoderPool) -> Non
 def test_a_decoder_has_a_time_limit_of_its_own() -> None:
     pool = DecoderPool(1, MEMORY_BYTES, SOON)
     try:
-        pool.start([ONE])
         with pytest.raises(TooLargeError, match=r"longer than 0\.5 s"):
             numbers(pool, b"hang")
         assert pool.lost == 1
@@ -152,9 +151,20 @@ def test_a_nursery_that_was_killed_is_started_again() -> None:
         pool.close()
 
 
+def test_libraries_of_the_modalities_are_imported_before_the_first_request() -> None:
+    pool = DecoderPool(1, MEMORY_BYTES, 20.0)
+    try:
+        pool.start([Modality.TEXT, Modality.IMAGE])
+        assert pool._nursery.modules[0] == "omnivec2.preprocess.image"
+        assert "PIL" in pool._nursery.modules
+        assert "tokenizers" not in pool._nursery.modules
+    finally:
+        pool.close()
+
+
 def test_closing_ends_every_process() -> None:
     pool = DecoderPool(1, MEMORY_BYTES, 20.0)
-    pool.start([ONE])
+    assert numbers(pool) == list(b"abc")
     process = pool._idle.get()
     assert process is not None
     pool._idle.put(process)
