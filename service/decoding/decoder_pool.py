@@ -36,7 +36,7 @@ _LOG = logging.getLogger(__name__)
 _ANSWER_BYTES = 2**30
 
 _RARELY_NATIVE = frozenset({Modality.TEXT, Modality.TABULAR, Modality.TIMESERIES, Modality.IMU})
-"""Modalities whose files are text as a rule. Without others, the first that is not starts it all."""
+"""Modalities whose files are text as a rule: the first that is not starts a process."""
 
 
 class DecoderPool:
