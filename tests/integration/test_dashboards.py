@@ -60,6 +60,7 @@ class Callers:
             self._ask("image/classification", content=image)
             self._ask("timeseries/forecast", json={"inputs": series})
             self._ask("text?tasks=sentiment,embedding", json={"inputs": "one"})
+            self._ask("text/sentiment", json={"inputs": "the long film " * 500})  # cut, and noted
             self._ask("text/nonsense", json={"inputs": "one"})
             self._ask("image/classification", content=b"no picture")
             with self._crowd():
