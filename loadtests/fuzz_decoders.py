@@ -79,7 +79,9 @@ def main() -> int:
         if options.only:
             targets = [target for target in targets if target.modality in options.only]
         findings = Findings()
-        _fuzz(gateway, targets, findings, options.files // 20, float("inf"), options)  # warms up
+        # Engines arrange their weights, and compile the shapes that come often, in the beginning.
+        warm_up = max(500, options.files // 10)
+        _fuzz(gateway, targets, findings, warm_up, float("inf"), options)
         findings = Findings()
         before = _memory(gateway.pid)
         started = time.monotonic()

@@ -53,7 +53,7 @@ installed and takes the fastest that answers like the network; ``openvino``, ``o
     engine_precision: Literal["auto", "fp32", "bf16", "int8"] = "auto"
     """Precision to compute in; ``auto`` takes the fastest that passes each head's accuracy gate."""
 
-    static_shapes: Annotated[int, Field(ge=0)] = 3
+    static_shapes: Annotated[int, Field(ge=0)] = 1
     """Shapes of batch that come often for which OpenVINO compiles the trunk once more. Each takes \
 the memory of its weights again, and 4 to 40 % less time than the graph for every size."""
 

@@ -10,6 +10,8 @@ from __future__ import annotations
 import ctypes
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Protocol
+from weakref import WeakSet
 
 # <malloc.h>
 _M_TRIM_THRESHOLD = -1
@@ -21,6 +23,9 @@ _LOADING_BYTES = 64 * 2**10
 _SERVING_BYTES = 32 * 2**20
 """The same while serving: where glibc's own adjustment ends. Activations below it reuse heap
 memory; a mapping for each of them halves the throughput, because fresh pages must be zeroed."""
+
+
+_KEEPERS: WeakSet[MemoryKeeper] = WeakSet()
 
 
 @contextmanager
@@ -37,8 +42,26 @@ def freed_memory_returned() -> Iterator[None]:
         trim_heap()
 
 
+class MemoryKeeper(Protocol):
+    """Something that keeps memory for its next use."""
+
+    def release_memory(self) -> None:
+        """Free what is kept; called from any thread."""
+
+
+def release_when_trimmed(keeper: MemoryKeeper) -> None:
+    """Let something release its memory whenever the heap is trimmed, as long as it lives."""
+    _KEEPERS.add(keeper)
+
+
 def trim_heap() -> None:
-    """Return whole free pages to the system; takes milliseconds, so not in the event loop."""
+    """Return whole free pages to the system; takes milliseconds, so not in the event loop.
+
+    Activations that engines keep for their next batches go as well: one unusually large batch
+    would otherwise be remembered for good.
+    """
+    for keeper in tuple(_KEEPERS):
+        keeper.release_memory()
     if trim := getattr(ctypes.CDLL(None), "malloc_trim", None):
         trim(0)
 

@@ -14,6 +14,7 @@ from contextlib import contextmanager
 import openvino as ov
 
 from omnivec2.errors import ModelNotReadyError
+from service.runtimes.embedded.heap import release_when_trimmed
 
 _KEPT = 6
 """Graphs that keep their activations: the trunk in a few shapes, a tokenizer, a head or two."""
@@ -30,6 +31,7 @@ class RecentGraphs:
         self._kept = kept
         self._lock = threading.Lock()
         self._order: dict[InferenceRequests, None] = {}
+        release_when_trimmed(self)
 
     def touch(self, requests: InferenceRequests) -> None:
         """Record that a graph runs; the one that has not run for longest releases its memory."""
@@ -41,6 +43,13 @@ class RecentGraphs:
                 return
             del self._order[oldest]
         oldest.release_memory()
+
+    def release_memory(self) -> None:
+        """Let all graphs release their activations; their next batches allocate them anew."""
+        with self._lock:
+            kept = list(self._order)
+        for requests in kept:
+            requests.release_memory()
 
     def remove(self, requests: InferenceRequests) -> None:
         """Forget a graph that was closed."""

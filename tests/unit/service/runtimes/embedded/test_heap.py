@@ -2,6 +2,9 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import weakref
+
+from service.runtimes.embedded.heap import release_when_trimmed, trim_heap
 
 # Blocks that stay lie between blocks that go: a heap cannot shrink at its end.
 PROGRAM = """
@@ -35,3 +38,24 @@ def ratio(mode: str) -> float:
 def test_what_is_freed_between_blocks_that_stay_goes_back_to_the_system() -> None:
     assert ratio("plain") > 1.7
     assert ratio("compact") < 1.2
+
+
+class Keeper:
+    """Counts how often it is asked to release its memory."""
+
+    def __init__(self) -> None:
+        self.released = 0
+
+    def release_memory(self) -> None:
+        self.released += 1
+
+
+def test_trimming_releases_what_is_kept_for_the_next_batch_as_long_as_its_keeper_lives() -> None:
+    keeper = Keeper()
+    release_when_trimmed(keeper)
+    trim_heap()
+    assert keeper.released == 1
+    reference = weakref.ref(keeper)
+    del keeper
+    assert reference() is None
+    trim_heap()
