@@ -142,6 +142,8 @@ class Gateway:
         loaded = group.runtime if group else None
         self.runtime = runtime or RUNTIMES[settings.runtime](settings, self.metrics, loaded)
         self._decoders = _make_decoders(settings)
+        # What another runtime serves is not known before it does: its decoders start when needed.
+        self._starts_decoders = runtime is None
         self._dataplane: DataPlane | None = None
         self.failure = ""
         self._waiting = "the models are being loaded"
@@ -312,7 +314,7 @@ class Gateway:
         self._background += [asyncio.create_task(call) for call in calls]
 
     def _start_decoders(self) -> None:
-        if self._decoders is not None:
+        if self._decoders is not None and self._starts_decoders:
             self._decoders.start(_expected_modalities(self.settings))
 
     async def _start(self) -> None:
