@@ -28,7 +28,7 @@ PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 EXTRAS = PROJECT["optional-dependencies"]
 SERVING = [*PROJECT["dependencies"], *(line for m in Modality for line in EXTRAS[m.value])]
 """What `make serve` installs: the gateway, and the libraries of all modalities."""
-OURS = {"omnivec2", "omnivec2_cli", "service", "export", "rollout"}
+OURS = {"omnivec2", "omnivec2_api", "omnivec2_cli", "service", "export", "rollout"}
 
 # Used without being imported by name: plugins and engines that a library of ours looks for.
 PLUGINS = {
@@ -164,11 +164,14 @@ def test_every_serving_dependency_is_locked() -> None:
 
 def test_what_serving_imports_is_a_serving_dependency() -> None:
     serving = _declared(SERVING)
-    assert _third_party("omnivec2", "omnivec2_cli", "service") - serving - {"torch"} == set()
+    assert (
+        _third_party("omnivec2", "omnivec2_api", "omnivec2_cli", "service") - serving - {"torch"}
+        == set()
+    )
 
 
 def test_every_serving_dependency_is_used() -> None:
-    used = _third_party("omnivec2", "omnivec2_cli", "service", "export") | PLUGINS
+    used = _third_party("omnivec2", "omnivec2_api", "omnivec2_cli", "service", "export") | PLUGINS
     assert _declared(SERVING) - used == set()
 
 
