@@ -35,6 +35,22 @@ TEXT_MODALITIES = frozenset({Modality.TEXT, Modality.GRAPH})
 
 _LONGEST_NAME = 1024
 
+# What Python's mimetypes does not know, or takes for something else.
+_MEDIA_TYPES: Mapping[str, str] = {
+    ".jsonl": "application/jsonl",
+    ".laz": "application/vnd.laszip",
+    ".mat": "application/x-matlab-data",
+    ".ndjson": "application/x-ndjson",
+    ".npy": "application/x-npy",
+    ".npz": "application/x-npz",
+    ".off": "model/off",
+    ".parquet": "application/vnd.apache.parquet",
+    ".pcd": "application/x-pcd",
+    ".ply": "model/ply",
+    ".smi": "chemical/x-daylight-smiles",
+    ".tsv": "text/tab-separated-values",
+}
+
 
 @dataclass(frozen=True)
 class FileValue:
@@ -91,7 +107,13 @@ def read_file(path: Path) -> FileValue:
         data = path.expanduser().read_bytes()
     except OSError as error:
         raise InvalidInputError(f"{path}: {error.strerror}", field="inputs") from error
-    return FileValue(data, mimetypes.guess_type(path.name)[0])
+    return FileValue(data, guess_media_type(path.name))
+
+
+def guess_media_type(name: str) -> str | None:
+    """Return the content type that the name of a file suggests, or None."""
+    suffix = os.path.splitext(name)[1].lower()
+    return _MEDIA_TYPES.get(suffix) or mimetypes.guess_type(name)[0]
 
 
 def _refuse_file_name(text: str) -> None:
@@ -117,7 +139,7 @@ def _open_file(file: Any) -> FileValue:
             "expected a file that is opened in binary mode, open(name, 'rb')", field="inputs"
         )
     name = getattr(file, "name", "")
-    return FileValue(data, mimetypes.guess_type(name)[0] if isinstance(name, str) else None)
+    return FileValue(data, guess_media_type(name) if isinstance(name, str) else None)
 
 
 def _in_memory(modality: str, value: Any) -> InputValue:

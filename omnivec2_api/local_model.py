@@ -89,6 +89,16 @@ def load(
     )
 
 
+def open_repository(repository: Path, only: Sequence[str]) -> Model:
+    """Load heads of a model repository with the settings of the service, isolation included.
+
+    Raises:
+        ArtifactError: Nothing in the repository can be served here.
+    """
+    settings = Settings(runtime="embedded", model_repo=repository, only=tuple(only), required=())
+    return Model(settings.model_copy(update={"max_queue_rows": _UNLIMITED_ROWS}))
+
+
 class Model(Predictor):
     """A loaded network. Close it, or use it in a ``with`` block; see ``load``.
 

@@ -34,6 +34,11 @@ class Progress:
         title: The name in front of it.
         done: The number of inputs that were done before, in an earlier run.
         clock: A clock in seconds.
+
+    Attributes:
+        total: The number of inputs; None if it is not known.
+        done: The number of inputs that are done.
+        failed: The number of inputs without an answer.
     """
 
     def __init__(
@@ -45,7 +50,7 @@ class Progress:
         done: int = 0,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._total, self._title, self._clock = total, title, clock
+        self.total, self._title, self._clock = total, title, clock
         self._console: Console | None = make_console(stderr=True) if shown else None
         self._bar: RichProgress | None = None
         self._task = TaskID(0)
@@ -72,10 +77,10 @@ class Progress:
         """Return where it is in one line: how many, how fast, how long it will take."""
         seconds = max(self._clock() - self._started, 1e-6)
         rate = (self.done - self._before) / seconds
-        of_total = "" if self._total is None else f" of {self._total:,}"
+        of_total = "" if self.total is None else f" of {self.total:,}"
         left = ""
-        if self._total is not None and rate > 0:
-            left = f", {_duration((self._total - self.done) / rate)} left"
+        if self.total is not None and rate > 0:
+            left = f", {_duration((self.total - self.done) / rate)} left"
         title = f"{self._title}: " if self._title else ""
         return f"{title}{self.done:,}{of_total}, {rate:.1f}/s{left}{self._failed_text()}"
 
@@ -95,7 +100,7 @@ class Progress:
             )
             self._bar.start()
             self._task = self._bar.add_task(
-                self._title, total=self._total, completed=self.done, failed=""
+                self._title, total=self.total, completed=self.done, failed=""
             )
         return self
 

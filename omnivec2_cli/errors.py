@@ -1,7 +1,7 @@
 """How the command line reports errors: one line on standard error and an exit status.
 
-Exit status 1 means that the command failed, 2 that the user's input or usage was wrong, and 130
-that it was interrupted.
+Exit status 1 means that the command failed, 2 that the user's input or usage was wrong, 3 that some
+of many inputs have no answer, and 130 that it was interrupted.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from omnivec2.errors import InputError, OmniVecError
 
 EXIT_FAILED = 1
 EXIT_USAGE = 2
+EXIT_SOME_FAILED = 3
 EXIT_INTERRUPTED = 130
 """The exit status that shells report for a process ended by SIGINT: 128 + 2."""
 

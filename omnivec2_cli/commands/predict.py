@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from pydantic import JsonValue
 
 from omnivec2.errors import InputError
 from omnivec2.terminal import make_console
@@ -20,7 +19,10 @@ from omnivec2_cli.options import (
     CheckpointOption,
     HeadArgument,
     JsonOption,
+    ParametersOption,
     RepositoryOption,
+    StrictOption,
+    parse_parameters,
 )
 from omnivec2_cli.tables import print_answers, print_notes
 
@@ -31,16 +33,14 @@ def predict(
         list[str], typer.Argument(metavar="FILE", help="Input files; - reads standard input.")
     ],
     as_json: JsonOption = False,
-    parameters: Annotated[
-        str, typer.Option("--parameters", "-p", help="Request parameters as JSON.")
-    ] = "{}",
+    parameters: ParametersOption = "{}",
     url: Annotated[
         str | None,
-        typer.Option(help="Send the request to this running server; no model is loaded here."),
+        typer.Option(
+            "--url", "--server", help="Ask this running service; no model is loaded here."
+        ),
     ] = None,
-    strict: Annotated[
-        bool, typer.Option("--strict", help="Fail if a part of a file was guessed or left out.")
-    ] = False,
+    strict: StrictOption = False,
     checkpoint: CheckpointOption = DEFAULT_CHECKPOINT,
     model_repo: RepositoryOption = DEFAULT_REPOSITORY,
 ) -> None:
@@ -63,7 +63,7 @@ def predict(
     from service.settings import Settings
 
     with one_line_errors():
-        options = _parse_parameters(parameters)
+        options = parse_parameters(parameters)
         inputs = [NamedFile(name, _read_input(name)) for name in files]
         if url is not None:
             timeout = Settings().request_timeout_seconds
@@ -79,21 +79,6 @@ def predict(
         else:
             print_answers(make_console(), files, answer.value)
             print_notes(make_console(stderr=True), inputs, answer.notes)
-
-
-def _parse_parameters(text: str) -> dict[str, JsonValue]:
-    """Parse the value of ``--parameters``.
-
-    Raises:
-        InputError: The value is not a JSON object.
-    """
-    try:
-        value = json.loads(text)
-    except ValueError as error:
-        raise InputError(f"--parameters is not JSON: {error}") from error
-    if not isinstance(value, dict):
-        raise InputError('--parameters: expected an object, e.g. {"top_k": 3}')
-    return value
 
 
 def _read_input(name: str) -> bytes:
