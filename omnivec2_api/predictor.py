@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from concurrent.futures import Future
+from contextlib import closing
 from types import TracebackType
-from typing import Any, Self, cast
+from typing import Any, Literal, Self, cast, overload
 
 from pydantic import JsonValue
 
@@ -130,6 +131,32 @@ class Predictor(ABC):
             raise InvalidParameterError(f"{answer.route} gives no vectors", field="task")
         return answer
 
+    @overload
+    def predict_batch(
+        self,
+        route: str,
+        values: Iterable[Any],
+        *,
+        progress: bool = ...,
+        return_exceptions: Literal[False] = ...,
+        concurrency: int | None = ...,
+        strict: bool = ...,
+        **parameters: Any,
+    ) -> Generator[Answer, None, None]: ...
+
+    @overload
+    def predict_batch(
+        self,
+        route: str,
+        values: Iterable[Any],
+        *,
+        progress: bool = ...,
+        return_exceptions: bool,
+        concurrency: int | None = ...,
+        strict: bool = ...,
+        **parameters: Any,
+    ) -> Generator[Answer | OmniVecError, None, None]: ...
+
     def predict_batch(
         self,
         route: str,
@@ -140,7 +167,7 @@ class Predictor(ABC):
         concurrency: int | None = None,
         strict: bool = False,
         **parameters: Any,
-    ) -> Iterator[Any]:
+    ) -> Generator[Answer | OmniVecError, None, None]:
         """Answer many inputs, several at a time, and yield the answers in their order.
 
         Inputs are read as they are needed, so that memory does not grow with their number.
@@ -166,17 +193,12 @@ class Predictor(ABC):
             modality, [task], values, parameters, concurrency=concurrency, strict=strict
         )
         total = len(cast(Any, values)) if hasattr(values, "__len__") else None
-        with Progress(total, shown=progress, title=route) as shown:
+        with closing(results), Progress(total, shown=progress, title=route) as shown:
             for result in results:
-                if isinstance(result, OmniVecError):
-                    if not return_exceptions:
-                        results.close()
-                        raise result
-                    shown.advance(failed=True)
-                    yield result
-                    continue
-                shown.advance()
-                yield result[task]
+                if isinstance(result, OmniVecError) and not return_exceptions:
+                    raise result
+                shown.advance(failed=isinstance(result, OmniVecError))
+                yield result if isinstance(result, OmniVecError) else result[task]
 
     def run_tasks(
         self,

@@ -22,6 +22,7 @@ def find_repository(source: Path, cache: Path, layout: str | None = None) -> Pat
     Raises:
         ArtifactError: The directory is neither, or the checkpoint was not exported.
     """
+    from omnivec2.checkpoint import CONFIG_FILE
     from omnivec2.model_config import model_directories
 
     if not source.is_dir():
@@ -31,6 +32,8 @@ def find_repository(source: Path, cache: Path, layout: str | None = None) -> Pat
         )
     if model_directories(source):
         return source
+    if not (source / CONFIG_FILE).exists():
+        raise ArtifactError(f"{source}: neither a checkpoint nor a model repository")
     from export.repository.assembly import assemble
     from export.repository.layouts import Layout
 

@@ -116,7 +116,7 @@ class AnswerColumns:
     def types(self) -> ColumnTypes:
         """The columns of all heads -> their types."""
         return {
-            self._prefix(head) + name: kind
+            self._column(head, name): kind
             for head in self.heads
             for name, kind in _family(head).types(head).items()
         }
@@ -143,13 +143,14 @@ class AnswerColumns:
 
     def _cells(self, rows: tuple[Answer, ...]) -> Cells:
         return {
-            self._prefix(head) + name: value
+            self._column(head, name): value
             for head, row in zip(self.heads, rows, strict=True)
             for name, value in _family(head).cells(row).items()
         }
 
-    def _prefix(self, head: HeadInfo) -> str:
-        return f"{head.task}_" if len(self.heads) > 1 else ""
+    def _column(self, head: HeadInfo, name: str) -> str:
+        is_clear = len(self.heads) == 1 or name == head.task
+        return name if is_clear else f"{head.task}_{name}"
 
 
 def _family(head: HeadInfo) -> FamilyColumns:

@@ -140,7 +140,7 @@ def _report_skipped(source: Source) -> None:
     if source.skipped.count:
         names = ", ".join(source.skipped.examples)
         typer.echo(
-            f"{source.skipped.count:,} files are of other types and are left out ({names} ...); "
+            f"files left out for their type: {source.skipped.count:,} ({names} ...); "
             "--include takes others",
             err=True,
         )

@@ -13,6 +13,7 @@ from omnivec2.errors import InputError
 from omnivec2.terminal import make_console
 from omnivec2_cli.commands.assemble import update_repository
 from omnivec2_cli.errors import one_line_errors
+from omnivec2_cli.open_predictor import ApiKeyOption, open_predictor
 from omnivec2_cli.options import (
     DEFAULT_CHECKPOINT,
     DEFAULT_REPOSITORY,
@@ -24,13 +25,18 @@ from omnivec2_cli.options import (
     StrictOption,
     parse_parameters,
 )
+from omnivec2_cli.predict_files import are_folders, predict_files
 from omnivec2_cli.tables import print_answers, print_notes
 
 
 def predict(
     route: HeadArgument,
     files: Annotated[
-        list[str], typer.Argument(metavar="FILE", help="Input files; - reads standard input.")
+        list[str],
+        typer.Argument(
+            metavar="FILE",
+            help="Input files; - reads standard input. Of folders and patterns, all files.",
+        ),
     ],
     as_json: JsonOption = False,
     parameters: ParametersOption = "{}",
@@ -40,13 +46,15 @@ def predict(
             "--url", "--server", help="Ask this running service; no model is loaded here."
         ),
     ] = None,
+    api_key: ApiKeyOption = None,
     strict: StrictOption = False,
     checkpoint: CheckpointOption = DEFAULT_CHECKPOINT,
     model_repo: RepositoryOption = DEFAULT_REPOSITORY,
 ) -> None:
     """Run a head on files, in this process or on a running server.
 
-    What was guessed or left out of a file is said on standard error.
+    What was guessed or left out of a file is said on standard error. Of a folder every file gets a
+    row; `omnivec2 batch` writes a table of many.
 
     Examples:
         omnivec2 predict image/classification cat.jpg
@@ -54,6 +62,8 @@ def predict(
         omnivec2 predict image/classification cat.jpg dog.jpg -p '{"top_k": 1}' --json
 
         echo "a great film" | omnivec2 predict text/sentiment -
+
+        omnivec2 predict image/classification photos/
 
         omnivec2 predict audio/events rain.ogg --url http://127.0.0.1:8080
     """
@@ -64,10 +74,17 @@ def predict(
 
     with one_line_errors():
         options = parse_parameters(parameters)
+        if are_folders(files):
+            console = None if as_json else make_console()
+            with open_predictor(url, api_key, [route], checkpoint, model_repo) as predictor:
+                predict_files(predictor, route, files, options, console, strict=strict)
+            return
         inputs = [NamedFile(name, _read_input(name)) for name in files]
         if url is not None:
             timeout = Settings().request_timeout_seconds
-            answer = predict_by_gateway(url, route, inputs, options, timeout, strict=strict)
+            answer = predict_by_gateway(
+                url, route, inputs, options, timeout, strict=strict, api_key=api_key
+            )
         else:
             update_repository(make_console(stderr=True), checkpoint, model_repo)
             settings = Settings(model_repo=model_repo)
