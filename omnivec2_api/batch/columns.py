@@ -96,7 +96,7 @@ FAMILY_COLUMNS: Mapping[str, FamilyColumns] = {
     ),
     TaskFamily.EMBEDDING: FamilyColumns(
         lambda head: {"embedding": f"vector:{head.embedding_size}"},
-        lambda answer: {"embedding": answer.vector.tolist()},
+        lambda answer: {"embedding": answer.value},
     ),
 }
 _ANY_FAMILY = FamilyColumns(lambda head: {"answer": "json"}, _json_text)
