@@ -21,7 +21,7 @@ from omnivec2.training.data.base import TaskData
 from omnivec2.training.losses import losses_by_family
 from omnivec2.training.recipe import Recipe
 from omnivec2.training.sampling import PairSampler, Sampler
-from omnivec2.training.stage import Losses, TrainingStage
+from omnivec2.training.stage import Losses, TrainingStage, batch_sizes
 
 _SETTLED = 0.7
 """The share of the single-stream tail after which no sample uses cross-attention any more."""
@@ -55,16 +55,14 @@ class SupervisedStage(TrainingStage):
 
     def target_scales(self) -> dict[str, Tensor]:
         """Compute the deviation of the targets of every regression task."""
-        return {
-            route: torch.as_tensor(np.stack(list(task.splits["train"].targets)).std(axis=0))
-            for route, task in self.tasks.items()
-            if task.family is TaskFamily.REGRESSION
-        }
+        return target_scales(self.tasks)
 
-    def sampler(self) -> Sampler:
+    @classmethod
+    def build_sampler(cls, recipe: Recipe, tasks: Mapping[str, TaskData], seed: int) -> Sampler:
         """Build a sampler of pairs by the weights of the recipe."""
-        weights = {route: self.recipe.tasks[route].weight for route in self.tasks}
-        return PairSampler(self.tasks, weights, self.batch_sizes, self.seed, self.target_scales())
+        weights = {route: recipe.tasks[route].weight for route in tasks}
+        sizes = batch_sizes(recipe, tasks)
+        return PairSampler(tasks, weights, sizes, seed, target_scales(tasks))
 
     def forward(self, batch: StepBatch) -> Losses:
         """Compute both losses, with single streams once all gates are closed."""
@@ -87,3 +85,12 @@ class SupervisedStage(TrainingStage):
             loss = losses[self.tasks[stream.route].family]
             stream_losses.append((stream.route, loss(output, stream.targets, stream.scale)))
         return stream_losses
+
+
+def target_scales(tasks: Mapping[str, TaskData]) -> dict[str, Tensor]:
+    """Compute the deviation of the targets of every regression task, by route."""
+    return {
+        route: torch.as_tensor(np.stack(list(task.splits["train"].targets)).std(axis=0))
+        for route, task in tasks.items()
+        if task.family is TaskFamily.REGRESSION
+    }

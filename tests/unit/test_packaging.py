@@ -227,9 +227,8 @@ def test_all_installs_what_the_modalities_install() -> None:
 def test_what_training_and_export_import_is_declared() -> None:
     weights = _locked("requirements/weights.lock").keys()
     declared = _declared(SERVING) | weights
-    assert _third_party("omnivec2/network", "omnivec2/training") - declared <= _declared(
-        EXTRAS["train"]
-    )
+    training = _declared([*EXTRAS["train"], *EXTRAS["mlflow"], *EXTRAS["wandb"]])
+    assert _third_party("omnivec2/network", "omnivec2/training") - declared <= training
     exporting = _declared([*EXTRAS["export"], *EXTRAS["gpu"], *EXTRAS["openvino"]])
     assert _third_party("export") - declared <= exporting
 

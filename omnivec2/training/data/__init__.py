@@ -15,6 +15,7 @@ from pathlib import Path
 from omnivec2.errors import UnknownModelError
 from omnivec2.spec import Modality
 from omnivec2.training.data.base import DataDirectories, Loader, Split, TaskData
+from omnivec2.training.yaml_lines import did_you_mean
 
 __all__ = ["DEFAULT_CACHE", "Split", "TaskData", "load_task", "routes"]
 
@@ -55,6 +56,9 @@ def load_task(route: str, root: Path, *, cache: Path | None = None) -> TaskData:
 
         loader = loader_of(route)
     if loader is None:
-        known = ", ".join(routes())
-        raise UnknownModelError(f"no data for {route!r}; there is data for {known}")
+        known = routes()
+        guess = did_you_mean(route, known)
+        raise UnknownModelError(
+            f"no data for {route!r}{guess}; there is data for {', '.join(known)}"
+        )
     return loader(DataDirectories(Path(root), cache or DEFAULT_CACHE))
