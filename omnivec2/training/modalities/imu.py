@@ -26,7 +26,7 @@ from omnivec2.training.adaptation.adaptation_rules import (
 )
 from omnivec2.training.adaptation.frozen_network import Base
 from omnivec2.training.adaptation.reading.labelled_rows import Row
-from omnivec2.training.adaptation.reading.labelled_tables import read_table
+from omnivec2.training.data.table_files import read_table
 from omnivec2.training.data import augmentation
 from omnivec2.training.data.base import Augment, TaskData
 from omnivec2.training.data.sets.imu import TASKS
