@@ -27,9 +27,7 @@ _LIMITS = Limits(bytes=2**31, decoded_bytes=2**33, rows=20_000_000, columns=10_0
 """Limits of a training table, which must fit in memory; a request's are for untrusted files."""
 
 
-def read_table(
-    path: Path, *, tabs: bool = False, names: Sequence[str] | None = None
-) -> Frame:
+def read_table(path: Path, *, tabs: bool = False, names: Sequence[str] | None = None) -> Frame:
     """Read a table file; TSV is read without quoting, as data sets of texts are written.
 
     Args:

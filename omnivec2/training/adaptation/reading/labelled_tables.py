@@ -14,6 +14,7 @@ from omnivec2.training.adaptation.adaptation_rules import AdaptationRules
 from omnivec2.training.adaptation.reading.labelled_rows import Label, Row, quantity
 from omnivec2.training.data.table_files import as_name, json_cell, read_table
 
+
 def read_rows(part: DataPart, rules: AdaptationRules, *, regression: bool) -> list[Row]:
     """Return the rows of one or several tables of the same columns.
 

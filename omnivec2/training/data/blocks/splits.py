@@ -37,7 +37,7 @@ _SPELLINGS = {
 class SplitRule(BaseModel, ABC):
     """A rule that gives every example a part."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", coerce_numbers_to_str=True)
 
     val: float = Field(default=0.1, gt=0, lt=1, description="share of the part val")
     test: float = Field(default=0.1, gt=0, lt=1, description="share of the part test")
@@ -372,3 +372,9 @@ def _parts_of_groups(keys: Sequence[str], rule: SplitRule) -> Array:
     part_of = {key: "test" for key in distinct[:test]}
     part_of |= {key: "val" for key in distinct[test:val]}
     return np.array([part_of.get(key, "train") for key in keys], dtype=object)
+
+
+def part_of_name(name: str) -> str | None:
+    """Return the part that a folder or a cell of a usual spelling names, or None."""
+    lower = name.lower()
+    return next((part for part, names in _SPELLINGS.items() if lower in names), None)

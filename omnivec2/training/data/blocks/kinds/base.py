@@ -11,6 +11,7 @@ from typing import Annotated, Any
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator
 
 from omnivec2.errors import ArtifactError
+from omnivec2.training.data.base import Augment
 from omnivec2.training.data.blocks.examples import Example, Problem
 from omnivec2.training.data.blocks.files import BlockFiles
 from omnivec2.training.data.blocks.splits import AnySplit
@@ -30,13 +31,12 @@ class Block(BaseModel, ABC):
     """One data set of a recipe.
 
     Subclasses have a field ``kind``, a literal, and are listed in
-    :data:`omnivec2.training.data.blocks.kinds.AnyBlock`. A kind whose samples are not made one
-    by one from examples overrides :meth:`load` of the spine by ``load`` of its own, see
-    :mod:`omnivec2.training.data.blocks.assembly`.
+    :data:`omnivec2.training.data.blocks.kinds.AnyBlock`.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", coerce_numbers_to_str=True)
 
+    kind: str
     path: Names | dict[str, Names] = Field(
         description="file, folder or pattern below --data, a list of them, or part -> them"
     )
@@ -99,6 +99,13 @@ class Block(BaseModel, ABC):
         if match is None:
             raise ArtifactError(f"{name} does not have the name_pattern {self.name_pattern!r}")
         return {key: value or "" for key, value in match.groupdict().items()}
+
+    def augmentation(self) -> Augment | None:
+        """Return a random variation of training samples that this kind alone knows, or None.
+
+        Classes of pictures, clips and sounds are varied without it.
+        """
+        return None
 
     @property
     def split_columns(self) -> tuple[str, ...]:

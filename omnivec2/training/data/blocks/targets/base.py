@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Hashable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 from pydantic import BaseModel, ConfigDict
 
 from omnivec2.errors import InvalidInputError
-from omnivec2.preprocess import Array, Sample
+from omnivec2.preprocess import Array, Prepared, Sample
 from omnivec2.spec import HeadSpec, PreprocessSpec, Target, TaskFamily
+from omnivec2.training.data.base import TargetForm
 from omnivec2.training.data.blocks.examples import Example
 
 
@@ -23,24 +24,26 @@ class FittedTarget(ABC):
         labels: The class names by index.
         targets: The quantities.
         horizon: The number of forecast steps.
+        form: The form of the targets.
+        further: Further fields of :class:`~omnivec2.training.data.TaskData`, by name.
     """
 
     labels: tuple[str, ...] = ()
     targets: tuple[Target, ...] = ()
     horizon: int | None = None
+    form: TargetForm = TargetForm.PLAIN
+    further: Mapping[str, Any] = field(default_factory=dict)
 
     @abstractmethod
-    def encode(self, parsed: Sequence[Any]) -> Sequence[Any] | Array:
+    def encode(self, parsed: Sequence[Any], kept: Sequence[Sample]) -> Sequence[Any] | Array:
         """Return the targets of a split in the form of :class:`~omnivec2.training.data.Split`.
 
         Args:
-            parsed: What :meth:`TargetKind.parse` returned, of the examples in order.
+            parsed: What :meth:`TargetKind.parse` returned, for every sample in order.
+            kept: What :meth:`target_arrays` returned for each of them, read when it is looked up.
 
         Returns:
-            One target per example; it may make them when they are looked up.
-
-        Raises:
-            InvalidInputError: A target is not one that the training part has.
+            One target per sample; it may make them when they are looked up.
         """
 
     def unknown(self, parsed: Any) -> str | None:
@@ -48,20 +51,31 @@ class FittedTarget(ABC):
         del parsed
         return None
 
-    def references(self, parsed: Sequence[Any]) -> Sequence[Array] | None:
-        """Return the masks at the size of metrics, where targets have another size."""
+    def sample_arrays(self, parsed: Any) -> Sample:
+        """Return arrays that the network is given beside the input, such as a summary's ids."""
         del parsed
+        return {}
+
+    def target_arrays(self, parsed: Any, prepared: Prepared, index: int) -> Sample:
+        """Return arrays that are kept for :meth:`encode`, made where the input was decoded.
+
+        Args:
+            parsed: The target.
+            prepared: The prepared input, with its context: sizes, groups of points.
+            index: The number of the sample among those of the input.
+        """
+        del parsed, prepared, index
+        return {}
+
+    def references(self, parsed: Sequence[Any], kept: Sequence[Sample]) -> Sequence[Array] | None:
+        """Return the masks at the size of metrics, where targets have another size."""
+        del parsed, kept
         return None
 
     def scales(self, parsed: Sequence[Any]) -> Array | None:
         """Return the divisors of errors before a metric, float32 [n], in forecasting only."""
         del parsed
         return None
-
-    def arrays(self, parsed: Any) -> Sample:
-        """Return arrays that are stored with the sample, such as the ids of a summary."""
-        del parsed
-        return {}
 
 
 class TargetKind(BaseModel, ABC):
@@ -73,14 +87,12 @@ class TargetKind(BaseModel, ABC):
     Class attributes:
         family: The family of the head.
         metric: The metric that is reported unless the recipe names another.
-        is_multi_label: Whether a sample may have several classes at once.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", coerce_numbers_to_str=True)
 
     family: ClassVar[TaskFamily]
     metric: ClassVar[str]
-    is_multi_label: ClassVar[bool] = False
 
     @abstractmethod
     def parse(self, example: Example) -> Any:

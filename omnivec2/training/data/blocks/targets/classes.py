@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, ClassVar, Literal
 
 import numpy as np
 from pydantic import Field
 
 from omnivec2.errors import ArtifactError, InvalidInputError
-from omnivec2.preprocess import Array
+from omnivec2.preprocess import Array, Sample
 from omnivec2.spec import HeadSpec, PreprocessSpec, TaskFamily
+from omnivec2.training.data.base import TargetForm
 from omnivec2.training.data.blocks.examples import Example
 from omnivec2.training.data.blocks.files import did_you_mean, listed
 from omnivec2.training.data.blocks.targets.base import FittedTarget, TargetKind
@@ -23,29 +25,33 @@ _NO = frozenset({"0", "false", "no", "n", "", "-1"})
 
 @dataclass(frozen=True)
 class FittedClasses(FittedTarget):
-    """Class names in the order of the head's outputs.
+    """Class names in the order of the head's outputs."""
 
-    Attributes:
-        is_multi_label: Whether a target is a row of zeros and ones instead of one index.
-    """
+    @cached_property
+    def index(self) -> Mapping[str, int]:
+        """The number of each class."""
+        return {name: number for number, name in enumerate(self.labels)}
 
-    is_multi_label: bool = False
-    _index: Mapping[str, int] = field(default_factory=dict)
+    @property
+    def is_multi_label(self) -> bool:
+        """Whether a target is a row of zeros and ones instead of one number."""
+        return self.form is TargetForm.MULTI_LABEL
 
-    def encode(self, parsed: Sequence[Any]) -> Array:
-        """Return int64 [n], or float32 [n, classes] of 0 and 1."""
+    def encode(self, parsed: Sequence[Any], kept: Sequence[Sample]) -> Array:
+        """Return int64 [n], or uint8 [n, classes] of 0 and 1."""
+        del kept
         if not self.is_multi_label:
-            return np.array([self._index[name] for name in parsed], dtype=np.int64)
-        rows = np.zeros((len(parsed), len(self.labels)), dtype=np.float32)
+            return np.array([self.index[name] for name in parsed], dtype=np.int64)
+        rows = np.zeros((len(parsed), len(self.labels)), dtype=np.uint8)
         for row, names in zip(rows, parsed, strict=True):
-            row[[self._index[name] for name in names]] = 1
+            row[[self.index[name] for name in names]] = 1
         return rows
 
     def unknown(self, parsed: Any) -> str | None:
         """Return the class that the training part lacks, if there is one."""
         names = parsed if self.is_multi_label else (parsed,)
         for name in names:
-            if name not in self._index:
+            if name not in self.index:
                 known = list(self.labels)
                 return (
                     f"class {name!r} is not in the training part, which has {listed(known)}"
@@ -56,6 +62,8 @@ class FittedClasses(FittedTarget):
 
 class _Names(TargetKind):
     """What both kinds share: the names of classes and their order."""
+
+    form: ClassVar[TargetForm] = TargetForm.PLAIN
 
     names: dict[str, str] | tuple[str, ...] = Field(
         default=(),
@@ -81,8 +89,7 @@ class _Names(TargetKind):
             labels = tuple(dict.fromkeys(given))
         else:
             labels = tuple(sorted(found, key=_natural))
-        index = {name: number for number, name in enumerate(labels)}
-        return FittedClasses(labels=labels, is_multi_label=self.is_multi_label, _index=index)
+        return FittedClasses(labels=labels, form=self.form)
 
 
 class ClassTarget(_Names):
@@ -139,7 +146,7 @@ class TagsTarget(_Names):
 
     family: ClassVar[TaskFamily] = TaskFamily.CLASSIFICATION
     metric: ClassVar[str] = "map"
-    is_multi_label: ClassVar[bool] = True
+    form: ClassVar[TargetForm] = TargetForm.MULTI_LABEL
 
     def parse(self, example: Example) -> tuple[str, ...]:
         """Return the names of the classes that apply; there may be none."""

@@ -10,7 +10,7 @@ import numpy as np
 from pydantic import Field
 
 from omnivec2.errors import ArtifactError, InvalidInputError
-from omnivec2.preprocess import Array
+from omnivec2.preprocess import Array, Sample
 from omnivec2.spec import HeadSpec, PreprocessSpec, Target, TaskFamily
 from omnivec2.training.data.blocks.examples import Example
 from omnivec2.training.data.blocks.targets.base import FittedTarget, TargetKind
@@ -20,8 +20,9 @@ from omnivec2.training.data.blocks.targets.base import FittedTarget, TargetKind
 class FittedNumbers(FittedTarget):
     """Quantities with their names and units."""
 
-    def encode(self, parsed: Sequence[Any]) -> Array:
+    def encode(self, parsed: Sequence[Any], kept: Sequence[Sample]) -> Array:
         """Return float32 [n, targets], in real units."""
+        del kept
         values = np.array([list(row.values()) for row in parsed], dtype=np.float32)
         return values.reshape(len(parsed), len(self.targets))
 
@@ -67,9 +68,7 @@ def _finite(name: str, cell: Any) -> float:
     try:
         number = float(cell)
     except (TypeError, ValueError):
-        raise InvalidInputError(
-            f"the target {name!r} is no number: {cell!r}"
-        ) from None
+        raise InvalidInputError(f"the target {name!r} is no number: {cell!r}") from None
     if not np.isfinite(number):
         raise InvalidInputError(f"the target {name!r} is {number}; expected a finite number")
     return number

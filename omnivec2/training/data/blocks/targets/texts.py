@@ -22,11 +22,12 @@ from omnivec2.wordpiece import END_ID, tokenizer
 class FittedTexts(FittedTarget):
     """Texts by people; the first of an input is trained on."""
 
-    def encode(self, parsed: Sequence[Any]) -> Sequence[Any]:
+    def encode(self, parsed: Sequence[Any], kept: Sequence[Sample]) -> Sequence[Any]:
         """Return :class:`~omnivec2.training.data.base.SummarizationTarget` of each input."""
+        del kept
         return list(parsed)
 
-    def arrays(self, parsed: Any) -> Sample:
+    def sample_arrays(self, parsed: Any) -> Sample:
         """Return ``target_ids``, int32, the ids of the first text and the end."""
         ids = tokenizer().encode(parsed.references[0], add_special_tokens=False).ids
         return {"target_ids": np.array([*ids, END_ID], np.int32)}
