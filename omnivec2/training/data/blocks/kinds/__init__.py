@@ -6,6 +6,7 @@ from typing import Annotated
 
 from pydantic import Field
 
+from omnivec2.training.data.blocks.kinds.archives import WebDatasetBlock
 from omnivec2.training.data.blocks.kinds.base import Block
 from omnivec2.training.data.blocks.kinds.folders import (
     AudioFolderBlock,
@@ -13,6 +14,8 @@ from omnivec2.training.data.blocks.kinds.folders import (
     ImageFolderBlock,
     VideoFolderBlock,
 )
+from omnivec2.training.data.blocks.kinds.hugging_face import DatasetsBlock
+from omnivec2.training.data.blocks.kinds.molecules import SdfBlock
 from omnivec2.training.data.blocks.kinds.tables import CsvBlock, JsonLinesBlock, ParquetBlock
 
 __all__ = ["AnyBlock", "Block"]
@@ -24,6 +27,9 @@ AnyBlock = Annotated[
     | FolderBlock
     | CsvBlock
     | ParquetBlock
-    | JsonLinesBlock,
+    | JsonLinesBlock
+    | SdfBlock
+    | WebDatasetBlock
+    | DatasetsBlock,
     Field(discriminator="kind"),
 ]
