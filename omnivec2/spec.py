@@ -192,6 +192,12 @@ class HeadSpec(_Frozen):
     metrics: tuple[Metric, ...] = ()
     data: tuple[DataSource, ...] = ()
     warm_starts: tuple[str, ...] = Field(default=(), description="pretrained parts it started from")
+    data_block: dict[str, JsonValue] | None = Field(
+        default=None,
+        description="the recipe's block that it was trained on, by which it is measured; kept in "
+        "checkpoints and left out of what is served",
+        exclude_if=lambda value: value is None,
+    )
     network: str = Field(description="preset the network was built from, e.g. reference")
     checkpoint_digest: str = Field(default="", description="sha256 of the checkpoint's weights")
 

@@ -140,6 +140,7 @@ class TaskData:
         dimensions: The length of the vectors, in embedding only.
         loss: The name of a loss in :data:`omnivec2.training.losses.NAMED_LOSSES`, where the form of
             the targets has a choice; its default if empty.
+        block: The recipe's block that the data was read by, as JSON; None for loaders in code.
         augment: The random variation of a training sample, or None.
         description: One or two sentences for people who call the head.
     """
@@ -163,6 +164,7 @@ class TaskData:
     quantiles: tuple[float, ...] = ()
     dimensions: int = 0
     loss: str = ""
+    block: Mapping[str, Any] | None = field(default=None, compare=False)
 
     @property
     def modality(self) -> Modality:
