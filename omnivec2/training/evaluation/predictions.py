@@ -43,11 +43,14 @@ class Answers:
         self.predicted.extend(other.predicted)
         self.wanted.extend(other.wanted)
 
+    @property
+    def means(self) -> list[Any]:
+        """The predictions, of forecasts with quantiles the expected values."""
+        return [p.mean if isinstance(p, QuantileForecast) else p for p in self.predicted]
+
     def measure(self, metric: str) -> float:
         """Compute a metric over all answers."""
-        predicted: Any = self.predicted
-        if isinstance(predicted[0], QuantileForecast) and metric not in _OF_QUANTILES:
-            predicted = [forecast.mean for forecast in predicted]
+        predicted: Any = self.predicted if metric in OF_QUANTILES else self.means
         shapes = {answer.shape for answer in predicted if isinstance(answer, np.ndarray)}
         if len(shapes) == 1 and len(next(iter(shapes))) == 1:
             predicted = np.stack(predicted)
@@ -193,7 +196,7 @@ _FORMS: dict[TargetForm, Callable[[Outputs, Split, Sequence[int]], Answers]] = {
 }
 """Readers of the forms that are read as no other of their family."""
 
-_OF_QUANTILES = ("pinball", "coverage")
+OF_QUANTILES = ("pinball", "coverage")
 """The metrics that are given quantiles; others are given the mean."""
 
 _FAMILIES: dict[TaskFamily, Callable[[Outputs, Split, Sequence[int]], Answers]] = {
