@@ -28,6 +28,7 @@ from omnivec2.training.runs.epochs import epochs_to_steps
 from omnivec2.training.runs.resuming import dotted_fields
 from omnivec2.training.stage import TrainingStage
 from omnivec2.training.structure.fitted_constants import fit_constants
+from omnivec2.training.structure.fitted_thresholds import FORMS, fit_thresholds
 from omnivec2.training.structure.network_structure import head_specs, network_config
 from omnivec2.training.supervised import SupervisedStage
 from omnivec2.training.training_state import (
@@ -37,6 +38,7 @@ from omnivec2.training.training_state import (
     recover_progress,
     save_state,
 )
+from omnivec2.training.validation import averaged_weights
 
 STAGES: dict[StageKind, type[TrainingStage]] = {
     "masked": MaskedStage,
@@ -127,7 +129,7 @@ class Training:
         self.tasks: dict[str, TaskData] = {}
         for route in recipe.tasks:
             self.console.print(f"reading {route}")
-            self.tasks[route] = load_task(route, paths.data)
+            self.tasks[route] = load_task(route, paths.data, block=recipe.tasks[route].block)
         self.recipe = recipe = with_steps(recipe, self.tasks, self.console)
         self.header = recipe.model_dump(mode="json")
         self.network, self.warm_starts = build_network(recipe, self.tasks)
@@ -185,6 +187,7 @@ class Training:
         stage = run.stage
         state = gather_state(stage, run.average.values, run.optimiser)
         averaged = gather_full_tensors(run.average.state(self.network))
+        thresholds = self._fit_thresholds(run)
         if not self.machine.is_main:
             return
         save_state(self.state, state, run.progress, self.header)
@@ -193,10 +196,23 @@ class Training:
         if stage.trains_heads:
             served = self._trained(run.progress.stage)
             tasks = list(self.tasks.values())
-            specs = head_specs(self.network, tasks, served, self.warm_starts)
+            specs = head_specs(self.network, tasks, served, self.warm_starts, thresholds)
         elif not last:
             return
         save_network(self.paths.checkpoint, self.network, averaged, specs)
+
+    def _fit_thresholds(self, run: StageRun) -> dict[str, tuple[float, ...]]:
+        """Return the thresholds of the stage's heads that give any number of labels."""
+        stage = run.stage
+        if not isinstance(stage, SupervisedStage):
+            return {}
+        # Of an earlier stage's heads, too: their network has changed since.
+        served = self._trained(run.progress.stage)
+        tasks = [self.tasks[route] for route in served if self.tasks[route].form in FORMS]
+        if not tasks:
+            return {}
+        with averaged_weights(stage, run.average):
+            return {task.route: fit_thresholds(self.network, task) for task in tasks}
 
     def _trained(self, stage: int) -> set[str]:
         """Return the tasks to ship whose heads a supervised stage up to this one trained."""
