@@ -68,15 +68,21 @@ class HeadConfig(FrozenConfig):
     outputs: int = Field(default=0, description="classes, targets or forecast steps")
     layout: Literal["sample", "token"] = Field(
         default="sample",
-        description="segmentation: one answer per sample (a pixel) or per token (an image cell)",
+        description="segmentation, regression: one answer per sample (or pixel) or per token (an "
+        "image cell or a group of points)",
     )
     grid: tuple[int, int] | None = Field(
-        default=None, description="rows x columns of tokens, for detection and segmentation"
+        default=None, description="rows x columns of tokens, for detection, segmentation and maps"
     )
-    upsample: int = Field(default=4, description="segmentation: cells per token side")
+    upsample: int = Field(default=4, description="segmentation, maps: cells per token side")
     quantiles: int = Field(default=0, description="forecasting: quantiles beside the mean")
     tokens: int = Field(default=0, description="forecasting: tokens of one series")
-    context: int = Field(default=0, description="forecasting: steps of one series")
+    context: int = Field(default=0, description="forecasting, anomaly: steps of one series")
+    code: int = Field(
+        default=0,
+        description="anomaly: numbers that a series is rebuilt from; its error is the answer",
+        exclude_if=lambda value: value == 0,
+    )
     decoder: DecoderConfig | None = Field(
         default=None,
         description="summarization: the decoder that writes the text",
@@ -101,7 +107,7 @@ class HeadConfig(FrozenConfig):
     @property
     def has_weights(self) -> bool:
         """Whether the head has parameters: a mean feature has none."""
-        return self.family is not TaskFamily.EMBEDDING or self.layers == "fc"
+        return self.family is not TaskFamily.EMBEDDING or self.outputs > 0
 
 
 class NetworkConfig(FrozenConfig):

@@ -11,6 +11,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from omnivec2.errors import ArtifactError
 from omnivec2.network.config import PRESETS
 from omnivec2.spec import Modality
+from omnivec2.training.data.blocks.kinds import AnyBlock
+from omnivec2.training.data.blocks.task_block import TaskBlock, TaskSettings
 from omnivec2.training.yaml_lines import Document
 
 StageKind = Literal["masked", "masked-pairs", "supervised"]
@@ -20,12 +22,30 @@ class _Recipe(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
-class TaskRecipe(_Recipe):
-    """The settings of one task in a training run."""
+class TaskRecipe(TaskSettings):
+    """The settings of one task in a training run, and of its data."""
 
+    data: AnyBlock | None = Field(
+        default=None, description="what it is trained on; the project's own data sets have none"
+    )
     weight: float = Field(gt=0, description="sampling weight, relative to the other tasks")
     batch_size: int = Field(default=32, gt=0, description="samples of one stream")
     served: bool = Field(default=True, description="False: used only to train the trunk")
+
+    @model_validator(mode="after")
+    def _settings_belong_to_a_block(self) -> TaskRecipe:
+        given = self.model_fields_set & set(TaskSettings.model_fields)
+        if self.data is None and given:
+            raise ValueError(f"{min(given)} needs a block of data beside it: data: {{kind: ...}}")
+        return self
+
+    @property
+    def block(self) -> TaskBlock | None:
+        """What the task's data is read by; None for the project's own data sets."""
+        if self.data is None:
+            return None
+        settings = {name: getattr(self, name) for name in TaskSettings.model_fields}
+        return TaskBlock(data=self.data, **settings)
 
 
 class LearningRates(_Recipe):

@@ -113,7 +113,7 @@ class Training:
         self.tasks: dict[str, TaskData] = {}
         for route in recipe.tasks:
             self.console.print(f"reading {route}")
-            self.tasks[route] = load_task(route, paths.data)
+            self.tasks[route] = load_task(route, paths.data, block=recipe.tasks[route].block)
         self.network, self.warm_starts = build_network(recipe, self.tasks)
         self.constants = {n for n, p in self.network.named_parameters() if not p.requires_grad}
         self.network.to(machine.device)

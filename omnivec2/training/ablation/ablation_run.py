@@ -139,7 +139,9 @@ def ablate(
         ArtifactError: Data is missing, or a variant is not possible for a task.
     """
     cells = Cells(out)
-    tasks = {route: load_task(route, data) for route in recipe.tasks}
+    tasks = {
+        route: load_task(route, data, block=task.block) for route, task in recipe.tasks.items()
+    }
     ablation = Ablation(recipe, tasks, run, console, Machine(device))
     networks = [
         (row, seed, routes)

@@ -210,8 +210,8 @@ def read_heads(checkpoint: Path, only: Sequence[str] | None = None) -> list[Head
 
 def _task_of(spec: HeadSpec, data_root: Path, cache: Path) -> TaskData:
     """Return a head's own task; for an embedding the first one with equal preprocessing."""
-    if not spec.is_embedding:
-        return load_task(spec.route, data_root, cache=cache)
+    if not spec.is_embedding or spec.data_block is not None:
+        return load_task(spec.route, data_root, cache=cache, head=spec)
     for route in routes(spec.modality):
         task = load_task(route, data_root, cache=cache)
         if task.preprocess == spec.preprocess:

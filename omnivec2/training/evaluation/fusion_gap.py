@@ -78,7 +78,9 @@ def load_run(recipe: Recipe, run: Path, data: Path) -> SavedRun:
     supervised = [recipe for recipe in reached if recipe.kind == "supervised"]
     if not supervised:
         raise CheckpointError(f"{run} has not reached a supervised stage: there are no heads yet")
-    tasks = {route: load_task(route, data) for route in recipe.tasks}
+    tasks = {
+        route: load_task(route, data, block=task.block) for route, task in recipe.tasks.items()
+    }
     config = network_config(recipe.preset, list(tasks.values()), literal=recipe.literal.trunk)
     network = OmniVec2(config)
     load_averaged(run / "state", network)

@@ -25,9 +25,9 @@ from omnivec2.preprocess.tabular import (
 from omnivec2.spec import HeadSpec
 from omnivec2.training.adaptation.adaptation_rules import AdaptationRules
 from omnivec2.training.adaptation.reading.labelled_rows import Row, Value
-from omnivec2.training.adaptation.reading.labelled_tables import json_cell
 from omnivec2.training.data.base import TaskData
 from omnivec2.training.data.sets.tabular import TASKS, schema
+from omnivec2.training.data.table_files import json_cell
 from omnivec2.training.evaluation.plain_features import one_hot
 from omnivec2.training.masked.field_restoration import field_sizes, relative_entropy
 from omnivec2.training.masked.restoration import Inputs, Restoration

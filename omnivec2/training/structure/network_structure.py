@@ -141,6 +141,7 @@ def _head_spec(network: OmniVec2, task: TaskData, warm_starts: Mapping[str, str]
         generation=generation_of(task.route, network.config.heads[task.route]),
         limits=preprocessor.limits,
         data=task.sources,
+        data_block=None if task.block is None else dict(task.block),
         warm_starts=tuple(
             dict.fromkeys(w for part, w in warm_starts.items() if part.startswith(parts))
         ),

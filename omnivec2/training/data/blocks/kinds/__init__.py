@@ -1,0 +1,29 @@
+"""Kinds of blocks by the name that a recipe gives them; a new kind is added to ``AnyBlock``."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import Field
+
+from omnivec2.training.data.blocks.kinds.base import Block
+from omnivec2.training.data.blocks.kinds.folders import (
+    AudioFolderBlock,
+    FolderBlock,
+    ImageFolderBlock,
+    VideoFolderBlock,
+)
+from omnivec2.training.data.blocks.kinds.tables import CsvBlock, JsonLinesBlock, ParquetBlock
+
+__all__ = ["AnyBlock", "Block"]
+
+AnyBlock = Annotated[
+    ImageFolderBlock
+    | AudioFolderBlock
+    | VideoFolderBlock
+    | FolderBlock
+    | CsvBlock
+    | ParquetBlock
+    | JsonLinesBlock,
+    Field(discriminator="kind"),
+]
