@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -29,7 +31,7 @@ class Outline:
     run_lengths: dict[str, object] | None = None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class AnnotatedPicture:
     """A picture and the objects that are marked in it.
 
@@ -37,7 +39,8 @@ class AnnotatedPicture:
         picture: The picture's file.
         place: The annotation it comes from, for messages.
         boxes: The boxes, float32 (objects, 4): cx, cy, w, h in 0..1.
-        labels: The class of each box, int64 (objects,).
+        labels: The class of each box, int64 (objects,), an index into ``classes``.
+        classes: The names of all classes of the annotations.
         outlines: The shapes, where the annotation has any.
         size: The (width, height) that the annotation declares, or None.
     """
@@ -46,13 +49,24 @@ class AnnotatedPicture:
     place: str
     boxes: Array
     labels: Array
+    classes: tuple[str, ...]
     outlines: tuple[Outline, ...] = ()
     size: tuple[int, int] | None = None
 
     @property
-    def target(self) -> dict[str, Array]:
-        """The target of detection: ``boxes`` and ``labels``."""
-        return {"boxes": self.boxes, "labels": self.labels}
+    def names(self) -> tuple[str, ...]:
+        """The class of each box by name."""
+        return tuple(self.classes[label] for label in self.labels.tolist())
+
+    @cached_property
+    def digest(self) -> str:
+        """A digest of everything that is marked, by which a cache tells changed annotations."""
+        shapes = [(o.label, [p.tolist() for p in o.polygons], o.run_lengths) for o in self.outlines]
+        content = (self.boxes.tolist(), self.labels.tolist(), self.classes, shapes, self.size)
+        return hashlib.sha256(repr(content).encode()).hexdigest()[:16]
+
+    def __repr__(self) -> str:
+        return f"AnnotatedPicture({str(self.picture)!r}, {self.digest})"
 
 
 def clip_corners(corners: Sequence[float]) -> tuple[float, float, float, float] | None:

@@ -197,7 +197,7 @@ class _Reader:
             if (box := self._box(where, entry, size)) is not None:
                 boxes.append((label, box))
         stacked, labels = stack_boxes(boxes)
-        return AnnotatedPicture(file, place, stacked, labels, tuple(outlines), size)
+        return AnnotatedPicture(file, place, stacked, labels, self.labels, tuple(outlines), size)
 
     def _box(
         self, place: str, entry: Mapping[str, Any], size: tuple[int, int]

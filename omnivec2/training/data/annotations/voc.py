@@ -140,7 +140,7 @@ def read_voc_picture(
             else:
                 boxes.append((numbers[name], box))
     stacked, found = stack_boxes(boxes)
-    return AnnotatedPicture(picture, str(file), stacked, found, size=size)
+    return AnnotatedPicture(picture, str(file), stacked, found, tuple(labels), size=size)
 
 
 def _parse(file: Path, report: Report) -> ET.Element | None:

@@ -247,7 +247,7 @@ def read_yolo_picture(
             continue
         boxes.append((label, box))
     stacked, numbers = stack_boxes(boxes)
-    return AnnotatedPicture(picture, str(file), stacked, numbers, tuple(outlines))
+    return AnnotatedPicture(picture, str(file), stacked, numbers, tuple(labels), tuple(outlines))
 
 
 def _numbers(line: str) -> list[float]:

@@ -6,13 +6,18 @@ from typing import Annotated
 
 from pydantic import Field
 
+from omnivec2.training.data.blocks.kinds.arrays import ArraysBlock
 from omnivec2.training.data.blocks.kinds.base import Block
+from omnivec2.training.data.blocks.kinds.boxes import CocoBlock, VocBlock, YoloBlock
 from omnivec2.training.data.blocks.kinds.folders import (
     AudioFolderBlock,
     FolderBlock,
     ImageFolderBlock,
     VideoFolderBlock,
 )
+from omnivec2.training.data.blocks.kinds.masks import MasksBlock
+from omnivec2.training.data.blocks.kinds.points import PointsBlock
+from omnivec2.training.data.blocks.kinds.series import SeriesBlock
 from omnivec2.training.data.blocks.kinds.tables import CsvBlock, JsonLinesBlock, ParquetBlock
 
 __all__ = ["AnyBlock", "Block"]
@@ -24,6 +29,13 @@ AnyBlock = Annotated[
     | FolderBlock
     | CsvBlock
     | ParquetBlock
-    | JsonLinesBlock,
+    | JsonLinesBlock
+    | CocoBlock
+    | YoloBlock
+    | VocBlock
+    | MasksBlock
+    | PointsBlock
+    | SeriesBlock
+    | ArraysBlock,
     Field(discriminator="kind"),
 ]
