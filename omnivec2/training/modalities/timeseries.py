@@ -118,4 +118,5 @@ TRAINING = TimeSeriesTraining(
     restoration=TimeSeriesRestoration,
     display=Drawing(_draw),
     adaptation=TimeSeriesRules(),
+    has_tokenizer_per_size=True,
 )
