@@ -77,6 +77,6 @@ def load_task(
         guess = did_you_mean(route, known)
         raise UnknownModelError(
             f"no data for {route!r}{guess}; give it a `data:` block in the recipe (docs/data.md), "
-            f"take one of the data sets that have a loader: {', '.join(known)}"
+            f"or take one of the data sets that have a loader: {', '.join(known)}"
         )
     return loader(at)
