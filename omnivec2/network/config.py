@@ -76,7 +76,7 @@ class HeadConfig(FrozenConfig):
     )
     upsample: int = Field(default=4, description="segmentation, maps: cells per token side")
     quantiles: int = Field(default=0, description="forecasting: quantiles beside the mean")
-    tokens: int = Field(default=0, description="forecasting: tokens of one series")
+    tokens: int = Field(default=0, description="forecasting: tokens of one series; points: groups")
     context: int = Field(default=0, description="forecasting, anomaly: steps of one series")
     code: int = Field(
         default=0,

@@ -71,10 +71,11 @@ class Regression(nn.Module):
 class Forecasting(nn.Module):
     """``mean`` (B, horizon), and ``quantiles`` (B, quantiles, horizon) if the head has any.
 
-    Quantiles never cross: each is the one below plus a distance that is positive. A linear map of all tokens (PatchTST) corrects a linear map of the series itself (the
+    A linear map of all tokens (PatchTST) corrects a linear map of the series itself (the
     global residual of TiDE, Das et al., 2023), which is hard to beat and starts from its
     least-squares fit. Both work in the tokenizer's instance normalisation, which is undone
     with the location and scale it hands over, so answers are in the units of the input.
+    Quantiles never cross: each is the one below it plus a distance that is positive.
     """
 
     def __init__(self, config: HeadConfig, width: int) -> None:
@@ -178,7 +179,7 @@ class MapRegression(TokenMaps):
         self.register_buffer("scale", torch.ones(config.outputs))
 
     def forward(self, tokens: Tokens) -> Outputs:
-        """Regress every cell, and undo the targets' standardisation."""
+        """Predict every cell, and undo the targets' standardisation."""
         scale, location = (b[:, None, None] for b in (self.scale, self.location))
         return {"values": self.maps(tokens) * scale + location}
 

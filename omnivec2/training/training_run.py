@@ -26,6 +26,7 @@ from omnivec2.training.optimisation import freeze_stems
 from omnivec2.training.recipe import Recipe, StageKind
 from omnivec2.training.stage import TrainingStage
 from omnivec2.training.structure.fitted_constants import fit_constants
+from omnivec2.training.structure.fitted_thresholds import FORMS, fit_thresholds
 from omnivec2.training.structure.network_structure import head_specs, network_config
 from omnivec2.training.supervised import SupervisedStage
 from omnivec2.training.training_state import (
@@ -35,6 +36,7 @@ from omnivec2.training.training_state import (
     recover_progress,
     save_state,
 )
+from omnivec2.training.validation import averaged_weights
 
 STAGES: dict[StageKind, type[TrainingStage]] = {
     "masked": MaskedStage,
@@ -164,6 +166,7 @@ class Training:
         stage = run.stage
         state = gather_state(stage, run.average.values, run.optimiser)
         averaged = gather_full_tensors(run.average.state(self.network))
+        thresholds = self._fit_thresholds(run)
         if not self.machine.is_main:
             return
         save_state(self.state, state, run.progress, self.header)
@@ -172,10 +175,23 @@ class Training:
         if stage.trains_heads:
             served = self._trained(run.progress.stage)
             tasks = list(self.tasks.values())
-            specs = head_specs(self.network, tasks, served, self.warm_starts)
+            specs = head_specs(self.network, tasks, served, self.warm_starts, thresholds)
         elif not last:
             return
         save_network(self.paths.checkpoint, self.network, averaged, specs)
+
+    def _fit_thresholds(self, run: StageRun) -> dict[str, tuple[float, ...]]:
+        """Return the thresholds of the stage's heads that give any number of labels."""
+        stage = run.stage
+        if not isinstance(stage, SupervisedStage):
+            return {}
+        # Of an earlier stage's heads, too: their network has changed since.
+        served = self._trained(run.progress.stage)
+        tasks = [self.tasks[route] for route in served if self.tasks[route].form in FORMS]
+        if not tasks:
+            return {}
+        with averaged_weights(stage, run.average):
+            return {task.route: fit_thresholds(self.network, task) for task in tasks}
 
     def _trained(self, stage: int) -> set[str]:
         """Return the tasks to ship whose heads a supervised stage up to this one trained."""

@@ -228,7 +228,7 @@ def _answer_samples(
     for start in range(0, len(rows), _BATCH):
         chosen = rows[start : start + _BATCH]
         outputs = model([data.samples[row] for row in chosen])
-        answers.extend(read_answers(task.family, outputs, data, chosen))
+        answers.extend(read_answers(task, outputs, data, chosen, thresholds=model.spec.thresholds))
         advance(len(chosen))
     return HeadAnswers(task, split, rows, answers)
 

@@ -161,7 +161,7 @@ def _gap_metric(task: TaskData) -> _GapMetric:
     """Return the task's metric, unless its family has no answers without a search."""
     better = METRICS[task.metric].higher_is_better
     own = _GapMetric(
-        task.metric, better, partial(read_answers, task.family), lambda a: a.measure(task.metric)
+        task.metric, better, partial(read_answers, task), lambda a: a.measure(task.metric)
     )
     return _OTHER_METRICS.get(task.family, own)
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from omnivec2.errors import ArtifactError
 from omnivec2.network.config import PRESETS, HeadConfig, NetworkConfig
 from omnivec2.network.omnivec2 import OmniVec2
 from omnivec2.network.tokenizers import AnyTokenizerConfig
@@ -16,9 +17,15 @@ from omnivec2.network.tokenizers.series import TimeSeriesTokenizerConfig
 from omnivec2.network.tokenizers.stem import STRIDE
 from omnivec2.preprocess import preprocessor_for
 from omnivec2.spec import HeadSpec, Modality, TaskFamily, TensorSpec
-from omnivec2.training.data.base import TaskData
+from omnivec2.training.data.base import TargetForm, TaskData
 from omnivec2.training.modalities import modality_training
 from omnivec2.training.structure.decoder_structure import decoder_config, generation_of, memory_spec
+
+_CODE = 8
+"""The numbers that a series is rebuilt from; anomalies show where these are too few for it."""
+
+_PICTURE_FAMILIES = (TaskFamily.DETECTION, TaskFamily.SEGMENTATION)
+"""The families whose answers of a picture have places in it."""
 
 
 def tokenizer_name(task: TaskData) -> str:
@@ -34,18 +41,33 @@ def tokenizer_config(task: TaskData) -> AnyTokenizerConfig:
 def head_config(task: TaskData) -> HeadConfig:
     """Return the head that a task's family and data ask for."""
     name = tokenizer_name(task)
-    outputs = task.horizon or len(task.labels) or len(task.targets)
-    config = HeadConfig(family=task.family, tokenizer=name, outputs=outputs)
+    outputs = task.horizon or task.dimensions or len(task.labels) or len(task.targets)
+    config = HeadConfig(
+        family=task.family, tokenizer=name, outputs=outputs, quantiles=len(task.quantiles)
+    )
     extra: dict[str, object] = {}
     if task.family is TaskFamily.FORECASTING:
-        tokenizer = tokenizer_config(task)
-        assert isinstance(tokenizer, TimeSeriesTokenizerConfig)
+        tokenizer = _series_tokenizer(task)
         extra = {"tokens": tokenizer.tokens, "context": tokenizer.context_length}
-    pixels = task.splits["train"].samples[0].get("pixels")
-    if task.family in (TaskFamily.DETECTION, TaskFamily.SEGMENTATION) and pixels is not None:
+    if task.form is TargetForm.ANOMALY:
+        extra = {"context": _series_tokenizer(task).context_length, "code": _CODE}
+    if task.form is TargetForm.POINTS:
+        extra = {"layout": "token", "tokens": len(task.splits["train"].samples[0]["centres"])}
+    is_map = task.form is TargetForm.MAP or task.family in _PICTURE_FAMILIES
+    pixels = task.splits["train"].samples[0].get("pixels") if is_map else None
+    if pixels is not None:
         height, width = pixels.shape[:2]
         extra |= {"grid": (height // STRIDE, width // STRIDE), "layout": "token"}
     return config.model_copy(update=extra)
+
+
+def _series_tokenizer(task: TaskData) -> TimeSeriesTokenizerConfig:
+    tokenizer = tokenizer_config(task)
+    if not isinstance(tokenizer, TimeSeriesTokenizerConfig):
+        raise ArtifactError(
+            f"{task.route}: forecasts and anomalies are answered for time series alone"
+        )
+    return tokenizer
 
 
 def embedding_route(modality: Modality) -> str:
@@ -86,7 +108,11 @@ def network_config(
 
 
 def head_specs(
-    network: OmniVec2, tasks: Sequence[TaskData], served: set[str], warm_starts: Mapping[str, str]
+    network: OmniVec2,
+    tasks: Sequence[TaskData],
+    served: set[str],
+    warm_starts: Mapping[str, str],
+    thresholds: Mapping[str, tuple[float, ...]] | None = None,
 ) -> list[HeadSpec]:
     """Return the spec of every served head and of every modality's embedding.
 
@@ -95,6 +121,7 @@ def head_specs(
         tasks: All tasks of the network.
         served: The routes of the heads that are served.
         warm_starts: The source of each part's first weights, by the part's name.
+        thresholds: The thresholds of heads that give any number of labels, by route.
     """
     specs = []
     width = network.config.trunk.g.width
@@ -102,7 +129,9 @@ def head_specs(
     for task in tasks:
         first.setdefault(task.modality, task)
         if task.route in served:
-            specs.append(_head_spec(network, task, warm_starts))
+            own = (thresholds or {}).get(task.route, ())
+            spec = _head_spec(network, task, warm_starts)
+            specs.append(spec.model_copy(update={"thresholds": own}))
     for modality, task in first.items():
         embedding = TensorSpec(name="embedding", dtype="float32", shape=(width,))
         specs.append(
@@ -114,6 +143,7 @@ def head_specs(
                     "outputs": (embedding,),
                     "labels": (),
                     "targets": (),
+                    "quantiles": (),
                     "horizon": None,
                     "generation": None,
                 }
@@ -135,6 +165,7 @@ def _head_spec(network: OmniVec2, task: TaskData, warm_starts: Mapping[str, str]
         preprocess=task.preprocess,
         labels=task.labels,
         targets=task.targets,
+        quantiles=task.quantiles,
         horizon=task.horizon,
         generation=generation_of(task.route, network.config.heads[task.route]),
         limits=preprocessor.limits,
@@ -159,10 +190,18 @@ def _outputs(head: HeadConfig, targets: int) -> tuple[TensorSpec, ...]:
     if head.family is TaskFamily.SEGMENTATION and head.grid:
         rows, columns = (side * head.upsample for side in head.grid)
         return (tensor("logits", head.outputs, rows, columns),)
+    if head.family is TaskFamily.SEGMENTATION and head.layout == "token":
+        return (tensor("logits", head.tokens, head.outputs),)
+    if head.family is TaskFamily.REGRESSION and head.grid:
+        return (tensor("values", targets, *(side * head.upsample for side in head.grid)),)
     if head.family is TaskFamily.REGRESSION:
         return (tensor("values", targets),)
+    if head.family is TaskFamily.FORECASTING and head.quantiles:
+        return tensor("mean", head.outputs), tensor("quantiles", head.quantiles, head.outputs)
     if head.family is TaskFamily.FORECASTING:
         return (tensor("mean", head.outputs),)
+    if head.family is TaskFamily.EMBEDDING:
+        return (tensor("embedding", head.outputs),)
     if head.decoder is not None:
         return (memory_spec(head.decoder),)
     return (tensor("logits", head.outputs),)

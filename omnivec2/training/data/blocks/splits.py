@@ -304,7 +304,7 @@ def _canonical(text: str) -> str:
     except ImportError:
         return text
     with rdBase.BlockLogs():
-        molecule = Chem.MolFromSmiles(text)
+        molecule: Any = Chem.MolFromSmiles(text)  # None, in spite of its type, if it is none
     return text if molecule is None else str(Chem.MolToSmiles(molecule))
 
 
@@ -318,7 +318,7 @@ def read_dates(examples: Sequence[Example], column: str, problems: list[Problem]
     """
     cells = [example.columns.get(column) for example in examples]
     seconds = np.full(len(cells), np.nan)
-    rows = []
+    rows: list[int] = []
     for row, cell in enumerate(cells):
         if isinstance(cell, np.datetime64):
             seconds[row] = cell.astype("datetime64[ms]").astype(np.int64) / 1000
@@ -378,3 +378,11 @@ def part_of_name(name: str) -> str | None:
     """Return the part that a folder or a cell of a usual spelling names, or None."""
     lower = name.lower()
     return next((part for part, names in _SPELLINGS.items() if lower in names), None)
+
+
+def part_folders(folder: Path) -> dict[str | None, Path]:
+    """Return the folders of parts, if every folder has the name of one and train is there."""
+    found = [p for p in sorted(folder.iterdir()) if p.is_dir() and not p.name.startswith(".")]
+    parts: dict[str | None, Path] = {p.name: p for p in found if part_of_name(p.name)}
+    has_train = any(part_of_name(str(name)) == "train" for name in parts)
+    return parts if has_train and len(parts) == len(found) else {}

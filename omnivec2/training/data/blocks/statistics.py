@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 from pydantic import JsonValue, ValidationError
 
-from omnivec2.errors import ArtifactError
-from omnivec2.preprocess import preprocessor_type
+from omnivec2.errors import ArtifactError, InvalidInputError
+from omnivec2.preprocess import Array, preprocessor_type
 from omnivec2.preprocess.formats.tables.frame import Frame
 from omnivec2.preprocess.formats.tables.time_axis import find_time_column
 from omnivec2.spec import Modality, PreprocessSpec
@@ -99,15 +99,27 @@ def record_schema(
         categories: The columns of numbers that are names.
     """
     frame = Frame.of({name: [row[name] for row in records] for name in records[0]})
-    numbers = [n for n in frame.columns if n not in categories and frame.is_numeric(n)]
+    numbers: list[str] = []
     typed: dict[str, list[Any]] = {}
     for name in frame.columns:
-        if name in numbers:
-            typed[name] = [None if np.isnan(v) else float(v) for v in frame.numbers(name)]
-        else:
+        values = None if name in categories else _numbers(frame, name)
+        if values is None:
             typed[name] = list(frame.texts(name))
+        else:
+            numbers.append(name)
+            typed[name] = [None if np.isnan(value) else float(value) for value in values]
     rows = [dict(zip(typed, cells, strict=True)) for cells in zip(*typed.values(), strict=True)]
     return column_schema(rows, numbers)
+
+
+def _numbers(frame: Frame, name: str) -> Array | None:
+    """Return the numbers of a column, or None if it is one of categories."""
+    if not frame.is_numeric(name):
+        return None
+    try:
+        return frame.numbers(name)
+    except InvalidInputError:
+        return None
 
 
 def recording_channels(value: Any) -> list[str]:

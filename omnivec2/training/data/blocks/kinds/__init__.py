@@ -6,6 +6,7 @@ from typing import Annotated
 
 from pydantic import Field
 
+from omnivec2.training.data.blocks.kinds.archives import WebDatasetBlock
 from omnivec2.training.data.blocks.kinds.arrays import ArraysBlock
 from omnivec2.training.data.blocks.kinds.base import Block
 from omnivec2.training.data.blocks.kinds.boxes import CocoBlock, VocBlock, YoloBlock
@@ -15,7 +16,9 @@ from omnivec2.training.data.blocks.kinds.folders import (
     ImageFolderBlock,
     VideoFolderBlock,
 )
+from omnivec2.training.data.blocks.kinds.hugging_face import DatasetsBlock
 from omnivec2.training.data.blocks.kinds.masks import MasksBlock
+from omnivec2.training.data.blocks.kinds.molecules import SdfBlock
 from omnivec2.training.data.blocks.kinds.points import PointsBlock
 from omnivec2.training.data.blocks.kinds.series import SeriesBlock
 from omnivec2.training.data.blocks.kinds.tables import CsvBlock, JsonLinesBlock, ParquetBlock
@@ -36,6 +39,9 @@ AnyBlock = Annotated[
     | MasksBlock
     | PointsBlock
     | SeriesBlock
-    | ArraysBlock,
+    | ArraysBlock
+    | SdfBlock
+    | WebDatasetBlock
+    | DatasetsBlock,
     Field(discriminator="kind"),
 ]

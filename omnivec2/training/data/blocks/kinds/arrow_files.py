@@ -25,3 +25,25 @@ def read_parquet_columns(path: Path) -> Mapping[str, Sequence[Any]]:
     if not table.num_rows:
         raise InvalidInputError(f"{path}: the table is empty")
     return {name: table.column(name).to_pylist() for name in table.column_names}
+
+
+def read_arrow_columns(path: Path) -> Mapping[str, Sequence[Any]]:
+    """Return the columns of an Arrow file as Python values; streams and files are both read.
+
+    Raises:
+        InvalidInputError: The file is not readable Arrow.
+    """
+    import pyarrow as pa
+
+    try:
+        with pa.memory_map(str(path)) as source:
+            try:
+                table = pa.ipc.open_stream(source).read_all()
+            except pa.ArrowInvalid:
+                source.seek(0)
+                table = pa.ipc.open_file(source).read_all()
+    except (pa.ArrowException, OSError) as error:
+        raise InvalidInputError(f"{path}: not a readable Arrow file: {error}") from error
+    if not table.num_rows:
+        raise InvalidInputError(f"{path}: the table is empty")
+    return {name: table.column(name).to_pylist() for name in table.column_names}

@@ -19,7 +19,7 @@ from omnivec2.errors import ArtifactError, InputError
 from omnivec2.training.data.blocks.examples import Example, Origin, Problem, ProblemKind
 from omnivec2.training.data.blocks.files import BlockFiles, did_you_mean, listed
 from omnivec2.training.data.blocks.kinds.base import Block, Names
-from omnivec2.training.data.blocks.splits import part_of_name
+from omnivec2.training.data.blocks.splits import part_folders
 from omnivec2.training.data.table_files import read_json_lines, read_table
 
 _METADATA = ("metadata.jsonl", "metadata.csv", "metadata.parquet")
@@ -56,7 +56,7 @@ class FilesInFolders(Block):
                     f"expected a folder; `kind: {self.kind}` reads folders of files",
                 )
                 continue
-            roots = _part_folders(folder) if part is None else {}
+            roots = part_folders(folder) if part is None else {}
             for own_part, root in roots.items() or ((part, folder),):
                 yield from self._read_folder(files, root, own_part)
 
@@ -190,14 +190,6 @@ class VideoFolderBlock(FilesInFolders):
     endings: ClassVar[frozenset[str]] = _endings(
         ".mp4 .m4v .mov .avi .mkv .webm .mpg .mpeg .ts .wmv .flv .3gp .ogv .gif .npy .npz"
     )
-
-
-def _part_folders(folder: Path) -> dict[str | None, Path]:
-    """Return the folders of parts, if every folder has the name of one and train is there."""
-    found = [path for path in _visible(folder) if path.is_dir()]
-    parts: dict[str | None, Path] = {path.name: path for path in found if part_of_name(path.name)}
-    has_train = any(part_of_name(str(name)) == "train" for name in parts)
-    return parts if has_train and len(parts) == len(found) else {}
 
 
 def _visible(folder: Path) -> list[Path]:
