@@ -11,6 +11,9 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from omnivec2.errors import ArtifactError
 from omnivec2.network.config import PRESETS
 from omnivec2.spec import Modality
+from omnivec2.training.fine_tuning.low_rank import LowRankSettings
+from omnivec2.training.fine_tuning.warm_starts import WarmStart, check_parts
+from omnivec2.training.structure.network_sizes import NetworkSizes
 from omnivec2.training.yaml_lines import Document
 
 StageKind = Literal["masked", "masked-pairs", "supervised"]
@@ -84,6 +87,15 @@ class Schedule(_Recipe):
     frozen_tokenizers: bool = Field(
         default=False, description="train heads alone, if the trunk is frozen too"
     )
+    trained_layers: int | None = Field(
+        default=None, ge=0, description="train only so many last layers of f's transformer"
+    )
+    layer_decay: float = Field(
+        default=1.0,
+        gt=0,
+        le=1,
+        description="rate of a pretrained layer of f, relative to that of the layer after it",
+    )
     accumulation: int = Field(
         default=1, gt=0, description="micro-batches of a step, to save memory"
     )
@@ -124,7 +136,7 @@ class StageRecipe(Schedule):
 class Recipe(Schedule):
     """A training run: one supervised stage, or several ``stages`` in order."""
 
-    preset: str = Field(description="sizes of the trunk: tiny, reference or paper")
+    preset: str = Field(description="sizes of the network: tiny, reference or paper")
     seed: int = Field(default=0, ge=0)
     stages: tuple[StageRecipe, ...] = Field(default=(), description="in their order")
     literal: LiteralSwitches = LiteralSwitches()
@@ -132,7 +144,17 @@ class Recipe(Schedule):
         default=False, description="several processes: share the transformers' weights (FSDP)"
     )
     bf16: bool = Field(default=True, description="autocast matrix products to bfloat16")
-    warm_start: bool = True
+    warm_start: WarmStart = Field(
+        default=True,
+        description="published weights: all that are packaged (true), none (false), or by part: "
+        "trunk, tokenizer.<name> -> local safetensors file, directory, or `packaged`",
+    )
+    network: NetworkSizes = Field(
+        default=NetworkSizes(), description="sizes that differ from the preset's"
+    )
+    lora: LowRankSettings | None = Field(
+        default=None, description="low-rank updates of f's layers, whose own weights stay"
+    )
     start_from: Path | None = Field(
         default=None, description="checkpoint whose weights to start from, where they fit"
     )
@@ -147,13 +169,18 @@ class Recipe(Schedule):
     def _is_consistent(self) -> Recipe:
         if self.preset not in PRESETS:
             raise ValueError(f"preset: {self.preset!r} is none of {', '.join(PRESETS)}")
+        check_parts(self.warm_start)
+        if self.network.f != "backbone":  # else its sizes are in files, which are read later
+            self.network.config(self.preset)
         if bool(self.stages) == bool(self.steps):
             raise ValueError("give either steps (one stage) or stages, each with its steps")
         for index, stage in enumerate((self, *self.stages)):
             unknown = [r for r in (*stage.only, *stage.batch_sizes) if r not in self.tasks]
+            where = f"stages.{index - 1}: " if index else ""
             if unknown:
-                where = f"stages.{index - 1}: " if index else ""
                 raise ValueError(f"{where}{unknown[0]} is none of the tasks")
+            if stage.frozen_trunk and stage.trained_layers is not None:
+                raise ValueError(f"{where}trained_layers means nothing with frozen_trunk")
         return self
 
     @property
