@@ -16,15 +16,28 @@ from omnivec2.spec import Modality, TaskFamily
 
 
 class TrunkConfig(FrozenConfig):
-    """f (BERT-type transformer, then 3 fully connected layers) and g (fusion transformer)."""
+    """f (a transformer, then fully connected layers) and g (fusion transformer)."""
 
     f: TransformerConfig
-    fc_widths: tuple[int, int, int]
+    fc_widths: tuple[int, ...] = Field(
+        description="widths of f's fully connected layers; none if f is its transformer alone"
+    )
     g: TransformerConfig
     literal: bool = Field(
         default=False,
-        description="the paper's wording: ReLU after all three FC layers, no LayerNorm",
+        description="the paper's wording: ReLU after all FC layers, no LayerNorm",
     )
+
+    @property
+    def narrowed_width(self) -> int:
+        """The width of the tokens that f gives to g."""
+        return self.fc_widths[-1] if self.fc_widths else self.f.width
+
+    @model_validator(mode="after")
+    def _g_has_the_width_that_f_ends_with(self) -> TrunkConfig:
+        if self.g.width != self.narrowed_width:
+            raise ValueError(f"g is {self.g.width} wide, but f ends with {self.narrowed_width}")
+        return self
 
 
 class DecoderConfig(FrozenConfig):

@@ -37,7 +37,7 @@ class Tokenizer(nn.Module):
     def __init__(self, width: int) -> None:
         super().__init__()
         self.cls = nn.Parameter(torch.randn(width) * 0.02)
-        self.norm = nn.LayerNorm(width)
+        self.norm: nn.Module = nn.LayerNorm(width)
 
     def finish(self, x_BND: Tensor, mask_BN: Tensor | None = None) -> Tokens:
         """Prepend CLS, normalise, and extend the mask."""
