@@ -68,9 +68,12 @@ class DecoderConfig(FrozenConfig):
         return self.state_width + self.key_width
 
 
-Summary = Literal["cls", "mean", "sum", "token_mean", "token_max", "token_deviation", "token_sum"]
+Summary = Literal[
+    "cls", "mean", "sum", "token_mean", "token_max", "token_deviation", "token_sum", "raw"
+]
 """A way to pool all features into one vector: the first one, or the mean or sum of real ones. With
-``token_`` the trunk's input is pooled, which keeps more of what the trunk's tasks do not need."""
+``token_`` the trunk's input is pooled, which keeps more of what the trunk's tasks do not need.
+``raw`` is the input itself in standard units, for tokenizers that have it (``Tokenizer.raw``)."""
 
 
 class HeadConfig(FrozenConfig):
@@ -112,10 +115,10 @@ class HeadConfig(FrozenConfig):
 
     @property
     def token_summaries(self) -> tuple[Summary, ...]:
-        """The summaries that are taken of the tokenizer's tokens."""
+        """The summaries that are taken before the trunk: of the tokens, or of the input."""
         if self.layers != "fc":
             return ()
-        return tuple(name for name in self.summaries if name.startswith("token_"))
+        return tuple(n for n in self.summaries if n.startswith("token_") or n == "raw")
 
     @property
     def has_weights(self) -> bool:
