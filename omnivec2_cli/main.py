@@ -13,6 +13,7 @@ from omnivec2_cli.commands.adapt import adapt
 from omnivec2_cli.commands.align import align
 from omnivec2_cli.commands.assemble import assemble
 from omnivec2_cli.commands.batch import batch
+from omnivec2_cli.commands.data import data_app
 from omnivec2_cli.commands.engines import engines
 from omnivec2_cli.commands.evaluate import evaluate
 from omnivec2_cli.commands.export import export
@@ -40,6 +41,7 @@ app = typer.Typer(
 for _command in (*_SERVING, *_TRAINING, *_EXPORT):
     app.command()(_command)
 app.add_typer(heads_app, name="head")
+app.add_typer(data_app, name="data")
 app.add_typer(keys_app, name="key")
 
 
