@@ -42,7 +42,7 @@ class Tokenizer(nn.Module):
     def __init__(self, width: int) -> None:
         super().__init__()
         self.cls = nn.Parameter(torch.randn(width) * 0.02)
-        self.norm = nn.LayerNorm(width)
+        self.norm: nn.Module = nn.LayerNorm(width)
 
     def raw(self, inputs: Inputs) -> Tensor:
         """Return the input itself in standard units, (B, raw width), for heads that read it."""
