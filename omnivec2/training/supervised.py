@@ -64,7 +64,14 @@ class SupervisedStage(TrainingStage):
     def sampler(self) -> Sampler:
         """Build a sampler of pairs by the weights of the recipe."""
         weights = {route: self.recipe.tasks[route].weight for route in self.tasks}
-        return PairSampler(self.tasks, weights, self.batch_sizes, self.seed, self.target_scales())
+        return PairSampler(
+            self.tasks,
+            weights,
+            self.batch_sizes,
+            self.seed,
+            self.target_scales(),
+            half_batches=self.recipe.literal.batches,
+        )
 
     def forward(self, batch: StepBatch) -> Losses:
         """Compute both losses, with single streams once all gates are closed."""

@@ -229,6 +229,7 @@ def config_of(recipe: Recipe, tasks: Mapping[str, TaskData]) -> NetworkConfig:
         recipe.preset,
         list(tasks.values()),
         literal=recipe.literal.trunk,
+        plain_fusion=recipe.literal.fusion,
         sizes=recipe.network,
         backbone=backbone_sizes(recipe.warm_start) if takes_backbone else None,
     )
