@@ -32,7 +32,7 @@ class ModalityTraining(ABC):
         literal_mask_ratio: The paper's share, where it is another one: image, video and audio
             95 %, points 90 %, text 95 % "with f = 5 %".
         literal_restoration: The paper's way of restoring, where it is another one.
-        literal_forms: Further ways of the paper, by the switch of ``literal`` in a recipe.
+        literal_forms: The further ways of the paper, by the switch of ``literal`` in a recipe.
         has_tokenizer_per_task: Whether a tokenizer belongs to one data set, as for tables, whose
             columns are their own.
     """
