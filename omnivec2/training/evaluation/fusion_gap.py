@@ -79,7 +79,9 @@ def load_run(recipe: Recipe, run: Path, data: Path) -> SavedRun:
     supervised = [recipe for recipe in reached if recipe.kind == "supervised"]
     if not supervised:
         raise CheckpointError(f"{run} has not reached a supervised stage: there are no heads yet")
-    tasks = {route: load_task(route, data) for route in recipe.tasks}
+    tasks = {
+        route: load_task(route, data, block=task.block) for route, task in recipe.tasks.items()
+    }
     network = OmniVec2(config_of(recipe, tasks))
     if recipe.lora is not None:
         add_low_rank_updates(network, recipe.lora)
@@ -161,7 +163,7 @@ def _gap_metric(task: TaskData) -> _GapMetric:
     """Return the task's metric, unless its family has no answers without a search."""
     better = METRICS[task.metric].higher_is_better
     own = _GapMetric(
-        task.metric, better, partial(read_answers, task.family), lambda a: a.measure(task.metric)
+        task.metric, better, partial(read_answers, task), lambda a: a.measure(task.metric)
     )
     return _OTHER_METRICS.get(task.family, own)
 
