@@ -63,8 +63,10 @@ def _image(own: Any, inputs: Inputs) -> Tensor:
 def _video(own: Any, inputs: Inputs) -> Tensor:
     """Cut clips into tubelets of two frames: (B, pairs x rows x columns, 2 x C x 16 x 16)."""
     frames = own.frames(inputs["frames"])
-    pairs = frames[:, : frames.shape[1] // 2 * 2].unflatten(1, (-1, 2)).flatten(2, 3)
-    return _patches(pairs.flatten(0, 1)).unflatten(0, (len(frames), -1)).flatten(1, 2)
+    batch, count, channels, height, width = frames.shape
+    pairs = frames[:, : count // 2 * 2].reshape(-1, 2 * channels, height, width)
+    patches = _patches(pairs)
+    return patches.reshape(batch, -1, patches.shape[2])
 
 
 def _audio(_: Any, inputs: Inputs) -> Tensor:
