@@ -53,7 +53,9 @@ def _scores(stage: SupervisedStage, route: str) -> dict[str, float]:
     losses, correct, seen = 0.0, 0, 0
     # Of masks, boxes and labels that go together there is no single class to compare.
     has_one_class = (
-        bool(task.labels) and task.form is TargetForm.PLAIN and np.ndim(split.targets[0]) == 0
+        bool(task.labels)
+        and task.form is TargetForm.PLAIN
+        and isinstance(split.targets[0], int | np.integer)
     )
     for start in range(0, len(chosen), _BATCH):
         rows = [int(i) for i in chosen[start : start + _BATCH]]

@@ -168,4 +168,5 @@ TRAINING = HyperspectralTraining(
     restoration=HyperspectralRestoration,
     display=Drawing(_draw),
     adaptation=HyperspectralRules(),
+    has_tokenizer_per_size=True,
 )

@@ -178,4 +178,5 @@ TRAINING = ImuTraining(
     restoration=ImuRestoration,
     display=Drawing(_draw),
     adaptation=ImuRules(),
+    has_tokenizer_per_size=True,
 )

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 
 from omnivec2.errors import ArtifactError
 from omnivec2.network.config import PRESETS, HeadConfig, NetworkConfig
-from omnivec2.network.omnivec2 import OmniVec2, module_name
+from omnivec2.network.omnivec2 import OmniVec2
 from omnivec2.network.tokenizers import AnyTokenizerConfig
 from omnivec2.network.tokenizers.series import TimeSeriesTokenizerConfig
 from omnivec2.network.tokenizers.stem import STRIDE
@@ -29,10 +29,8 @@ _PICTURE_FAMILIES = (TaskFamily.DETECTION, TaskFamily.SEGMENTATION)
 
 
 def tokenizer_name(task: TaskData) -> str:
-    """Return the key of a task's tokenizer: its modality, or modality and task."""
-    if modality_training(task.modality).has_tokenizer_per_task:
-        return module_name(task.route)
-    return task.modality.value
+    """Return the key of a task's tokenizer; tasks of one key share it."""
+    return modality_training(task.modality).tokenizer_key(task)
 
 
 def tokenizer_config(task: TaskData) -> AnyTokenizerConfig:

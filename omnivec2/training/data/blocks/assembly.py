@@ -13,7 +13,7 @@ import numpy as np
 
 from omnivec2.errors import ArtifactError, InputError, InvalidInputError
 from omnivec2.preprocess import Array, Prepared, Sample
-from omnivec2.spec import DataSource, HeadSpec, Modality, PreprocessSpec
+from omnivec2.spec import HeadSpec, Modality, PreprocessSpec
 from omnivec2.training.data.base import (
     DataDirectories,
     LazySequence,
@@ -38,7 +38,7 @@ from omnivec2.training.data.blocks.task_block import TaskBlock
 from omnivec2.training.data.sample_store import StoredSamples, stored
 
 _ITEM = "example"
-_TARGET = "target."
+_TARGET = "target-"
 
 
 @dataclass(frozen=True)
@@ -139,6 +139,8 @@ def load_block(
         ArtifactError: Files are missing or something in them is wrong; the message names file
             and row.
     """
+    if (cut := block.data.load(route, block, at, head)) is not None:
+        return cut
     divided = read_block(route, block, at.root)
     raise_problems(route, divided.problems)
     try:
@@ -166,7 +168,7 @@ def load_block(
         },
         metric=block.metric or block.data.target.metric,
         test_name=block.test_name or f"{route}, part test",
-        sources=block.sources or (_unstated_source(block),),
+        sources=block.sources or (block.data.unstated_source(),),
         labels=fitted.labels,
         targets=fitted.targets,
         horizon=fitted.horizon,
@@ -187,13 +189,8 @@ def preprocess_of(route: str, block: TaskBlock, divided: DividedExamples) -> Pre
     """
     modality = Modality(route.partition("/")[0])
     categories = getattr(block.data, "categories", ())
-    return fit_preprocess(modality, block.preprocess, divided.train(), categories)
-
-
-def _unstated_source(block: TaskBlock) -> DataSource:
-    paths = block.data.path
-    names = paths if isinstance(paths, tuple) else [n for some in paths.values() for n in some]
-    return DataSource(name=Path(names[0]).name or "own data", licence="not stated")
+    given = {**block.data.parameters(modality), **block.preprocess}
+    return fit_preprocess(modality, given, divided.train(), categories)
 
 
 class _SampleMaker:
@@ -263,7 +260,12 @@ class _SampleMaker:
                 problems.append(Problem(ProblemKind.UNDECODABLE, origin, str(found)))
                 continue
             for number in range(len(found.samples)):
-                sample = self._sample(index, found, number)
+                try:
+                    sample = self._sample(index, found, number)
+                except InputError as error:
+                    origin = examples[index].origin
+                    problems.append(Problem(ProblemKind.BAD_TARGET, origin, str(error)))
+                    continue
                 yield {**sample, _ITEM: np.asarray(index, dtype=np.int64)}
         raise_problems(self.route, problems)
 

@@ -21,6 +21,9 @@ from omnivec2.training.data.table_files import read_table
 
 Record = Mapping[str, Any]
 
+_LONGEST_SERIES = 512
+"""The longest context of series to be classified that is chosen without being asked for."""
+
 
 def fit_preprocess(
     modality: Modality,
@@ -173,6 +176,26 @@ def _imu(
     return {"channels": list(channels)} if channels else {}
 
 
+def _series(
+    train: Sequence[Example], given: Mapping[str, JsonValue], categories: Sequence[str]
+) -> dict[str, JsonValue]:
+    """Return the length of the shortest series: all of them can be read."""
+    del categories
+    if "context_length" in given:
+        return {}
+    lengths = [length for example in train for length in _series_lengths(example.value)]
+    return {"context_length": min(_LONGEST_SERIES, *lengths)} if lengths else {}
+
+
+def _series_lengths(value: Any) -> list[int]:
+    """Return the lengths of the series of an input: JSON, an array, or a table file."""
+    if isinstance(value, dict):
+        return [len(cells) for cells in value.values() if isinstance(cells, list)]
+    if isinstance(value, np.ndarray):
+        return [len(value)]
+    return [read_table(value).rows] if isinstance(value, Path) else []
+
+
 _FROM_DATA: dict[
     Modality,
     Callable[[Sequence[Example], Mapping[str, JsonValue], Sequence[str]], Mapping[str, JsonValue]],
@@ -180,5 +203,6 @@ _FROM_DATA: dict[
     Modality.TABULAR: _tabular,
     Modality.TEXT: _text,
     Modality.IMU: _imu,
+    Modality.TIMESERIES: _series,
 }
 """The modalities whose parameters follow from data; a new one is added here."""

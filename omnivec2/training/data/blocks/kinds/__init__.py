@@ -7,7 +7,9 @@ from typing import Annotated
 from pydantic import Field
 
 from omnivec2.training.data.blocks.kinds.archives import WebDatasetBlock
+from omnivec2.training.data.blocks.kinds.arrays import ArraysBlock
 from omnivec2.training.data.blocks.kinds.base import Block
+from omnivec2.training.data.blocks.kinds.boxes import CocoBlock, VocBlock, YoloBlock
 from omnivec2.training.data.blocks.kinds.folders import (
     AudioFolderBlock,
     FolderBlock,
@@ -15,7 +17,10 @@ from omnivec2.training.data.blocks.kinds.folders import (
     VideoFolderBlock,
 )
 from omnivec2.training.data.blocks.kinds.hugging_face import DatasetsBlock
+from omnivec2.training.data.blocks.kinds.masks import MasksBlock
 from omnivec2.training.data.blocks.kinds.molecules import SdfBlock
+from omnivec2.training.data.blocks.kinds.points import PointsBlock
+from omnivec2.training.data.blocks.kinds.series import SeriesBlock
 from omnivec2.training.data.blocks.kinds.tables import CsvBlock, JsonLinesBlock, ParquetBlock
 
 __all__ = ["AnyBlock", "Block"]
@@ -28,6 +33,13 @@ AnyBlock = Annotated[
     | CsvBlock
     | ParquetBlock
     | JsonLinesBlock
+    | CocoBlock
+    | YoloBlock
+    | VocBlock
+    | MasksBlock
+    | PointsBlock
+    | SeriesBlock
+    | ArraysBlock
     | SdfBlock
     | WebDatasetBlock
     | DatasetsBlock,

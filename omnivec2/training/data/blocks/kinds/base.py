@@ -6,17 +6,21 @@ import re
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, JsonValue, field_validator
 
 from omnivec2.errors import ArtifactError
-from omnivec2.training.data.base import Augment
+from omnivec2.spec import DataSource, HeadSpec, Modality
+from omnivec2.training.data.base import Augment, DataDirectories, TaskData
 from omnivec2.training.data.blocks.examples import Example, Problem
 from omnivec2.training.data.blocks.files import BlockFiles
 from omnivec2.training.data.blocks.splits import AnySplit
 from omnivec2.training.data.blocks.targets import AnyTarget
 from omnivec2.training.data.blocks.targets.classes import ClassTarget
+
+if TYPE_CHECKING:
+    from omnivec2.training.data.blocks.task_block import TaskBlock
 
 
 def _listed(value: Any) -> Any:
@@ -99,6 +103,33 @@ class Block(BaseModel, ABC):
         if match is None:
             raise ArtifactError(f"{name} does not have the name_pattern {self.name_pattern!r}")
         return {key: value or "" for key, value in match.groupdict().items()}
+
+    def parameters(self, modality: Modality) -> Mapping[str, JsonValue]:
+        """Return parameters of the pre-processor that this kind has instead of the defaults."""
+        del modality
+        return {}
+
+    def load(
+        self, route: str, block: TaskBlock, at: DataDirectories, head: HeadSpec | None
+    ) -> TaskData | None:
+        """Return the data of a task whose samples are parts of large inputs, or None.
+
+        A series holds thousands of windows, a scene as many pixels: they are cut when they are
+        looked up, and are not kept as the samples of other kinds are.
+
+        Args:
+            route: The head's name.
+            block: The block with the settings of the task.
+            at: The directories of data and of prepared arrays.
+            head: The trained head that is measured; None in training.
+        """
+        del route, block, at, head
+        return None
+
+    def unstated_source(self) -> DataSource:
+        """Return the source of data that the recipe says nothing of."""
+        names = self.path if isinstance(self.path, tuple) else sum(self.path.values(), ())
+        return DataSource(name=Path(names[0]).name or "own data", licence="not stated")
 
     def augmentation(self) -> Augment | None:
         """Return a random variation of training samples that this kind alone knows, or None.

@@ -7,8 +7,12 @@ from typing import Annotated, Any
 from pydantic import BeforeValidator, Field
 
 from omnivec2.training.data.blocks.targets.base import FittedTarget, TargetKind
+from omnivec2.training.data.blocks.targets.boxes import BoxesTarget
 from omnivec2.training.data.blocks.targets.classes import ClassTarget, TagsTarget
+from omnivec2.training.data.blocks.targets.forecasts import ForecastTarget
+from omnivec2.training.data.blocks.targets.masks import MaskTarget
 from omnivec2.training.data.blocks.targets.numbers import NumbersTarget
+from omnivec2.training.data.blocks.targets.points import PointsTarget
 from omnivec2.training.data.blocks.targets.texts import TextTarget
 
 __all__ = ["AnyTarget", "FittedTarget", "TargetKind"]
@@ -21,7 +25,14 @@ def _with_kind(value: Any) -> Any:
 
 AnyTarget = Annotated[
     Annotated[
-        ClassTarget | TagsTarget | NumbersTarget | TextTarget,
+        ClassTarget
+        | TagsTarget
+        | NumbersTarget
+        | TextTarget
+        | ForecastTarget
+        | BoxesTarget
+        | MaskTarget
+        | PointsTarget,
         Field(discriminator="kind"),
     ],
     BeforeValidator(_with_kind),
