@@ -19,7 +19,7 @@ from omnivec2.training.data.base import TaskData
 from omnivec2.training.losses import has_loss, loss_of
 from omnivec2.training.recipe import Recipe
 from omnivec2.training.sampling import PairSampler, Sampler
-from omnivec2.training.stage import Losses, TrainingStage
+from omnivec2.training.stage import Losses, TrainingStage, batch_sizes
 from omnivec2.training.structure.training_arrays import target_scales
 
 _SETTLED = 0.7
@@ -55,13 +55,14 @@ class SupervisedStage(TrainingStage):
 
     def target_scales(self) -> dict[str, Tensor]:
         """Compute the deviation of the targets of every regression task."""
-        scales = {route: target_scales(task) for route, task in self.tasks.items()}
-        return {route: torch.as_tensor(s) for route, s in scales.items() if s is not None}
+        return scales_of(self.tasks)
 
-    def sampler(self) -> Sampler:
+    @classmethod
+    def build_sampler(cls, recipe: Recipe, tasks: Mapping[str, TaskData], seed: int) -> Sampler:
         """Build a sampler of pairs by the weights of the recipe."""
-        weights = {route: self.recipe.tasks[route].weight for route in self.tasks}
-        return PairSampler(self.tasks, weights, self.batch_sizes, self.seed, self.target_scales())
+        weights = {route: recipe.tasks[route].weight for route in tasks}
+        sizes = batch_sizes(recipe, tasks)
+        return PairSampler(tasks, weights, sizes, seed, scales_of(tasks))
 
     def forward(self, batch: StepBatch) -> Losses:
         """Compute both losses, with single streams once all gates are closed."""
@@ -83,3 +84,9 @@ class SupervisedStage(TrainingStage):
             loss = self.losses[stream.route](output, stream.targets, stream.scale)
             stream_losses.append((stream.route, loss))
         return stream_losses
+
+
+def scales_of(tasks: Mapping[str, TaskData]) -> dict[str, Tensor]:
+    """Compute the deviation of the targets of every task that has one, by route."""
+    scales = {route: target_scales(task) for route, task in tasks.items()}
+    return {route: torch.as_tensor(s) for route, s in scales.items() if s is not None}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,11 +19,13 @@ from omnivec2.training.data import load_task
 from omnivec2.training.data.base import TaskData
 from omnivec2.training.distributed.devices import Machine
 from omnivec2.training.distributed.sharding import gather_full_tensors
-from omnivec2.training.journal import Journal
+from omnivec2.training.journal import DEFAULT_LOGS, Journal
 from omnivec2.training.loop import StageRun, run_stage, start_stage
 from omnivec2.training.masked.masked_stages import MaskedPairStage, MaskedStage
 from omnivec2.training.optimisation import freeze_stems
 from omnivec2.training.recipe import Recipe, StageKind
+from omnivec2.training.runs.epochs import epochs_to_steps
+from omnivec2.training.runs.resuming import dotted_fields
 from omnivec2.training.stage import TrainingStage
 from omnivec2.training.structure.fitted_constants import fit_constants
 from omnivec2.training.structure.fitted_thresholds import FORMS, fit_thresholds
@@ -68,6 +70,7 @@ def train(
     *,
     stop_after_steps: int | None = None,
     device: str = "cpu",
+    logs: Sequence[str] = DEFAULT_LOGS,
 ) -> Path:
     """Run a recipe to its end, or resume a run that was stopped.
 
@@ -77,19 +80,22 @@ def train(
         stop_after_steps: The number of steps over all stages after which to stop early; the
             run can be resumed.
         device: The device: ``cpu``, ``cuda``, or ``auto``.
+        logs: The kinds of experiment logs, from
+            :data:`omnivec2.training.runs.experiment_logs.LOGS`.
 
     Returns:
         The checkpoint directory.
 
     Raises:
         ArtifactError: Data is missing, or the run directory belongs to another recipe.
+        Interrupted: SIGINT or SIGTERM arrived; the state was saved.
     """
     machine = Machine(device)
     if int(os.environ.get("WORLD_SIZE", "1")) > 1:  # torchrun or accelerate launch started it
         from omnivec2.training.distributed.processes import Processes, ShardedProcesses
 
         machine = ShardedProcesses(device) if recipe.sharded else Processes(device)
-    return Training(recipe, paths, make_console(), machine).run(stop_after_steps)
+    return Training(recipe, paths, make_console(), machine, logs).run(stop_after_steps)
 
 
 class Training:
@@ -100,22 +106,32 @@ class Training:
         paths: The directories to read and write.
         console: The console for progress.
         machine: The device and the processes to compute on.
+        logs: The kinds of experiment logs.
     """
 
-    def __init__(self, recipe: Recipe, paths: Paths, console: Console, machine: Machine) -> None:
-        self.recipe, self.paths, self.machine = recipe, paths, machine
+    def __init__(
+        self,
+        recipe: Recipe,
+        paths: Paths,
+        console: Console,
+        machine: Machine,
+        logs: Sequence[str] = DEFAULT_LOGS,
+    ) -> None:
+        self.paths, self.machine = paths, machine
         # Only one of several processes prints and writes files.
         self.console = console if machine.is_main else Console(quiet=True)
-        self.header = recipe.model_dump(mode="json")
+        self.logs = logs if machine.is_main else ()
         paths.run.mkdir(parents=True, exist_ok=True)
         self.state = paths.run / "state"
-        self.progress = recover_progress(self.state, self.header)
+        self.progress = recover_progress(self.state, recipe.model_dump(mode="json"))
         machine.wait_for_all()
         torch.manual_seed(recipe.seed)
         self.tasks: dict[str, TaskData] = {}
         for route in recipe.tasks:
             self.console.print(f"reading {route}")
             self.tasks[route] = load_task(route, paths.data, block=recipe.tasks[route].block)
+        self.recipe = recipe = with_steps(recipe, self.tasks, self.console)
+        self.header = recipe.model_dump(mode="json")
         self.network, self.warm_starts = build_network(recipe, self.tasks)
         self.constants = {n for n, p in self.network.named_parameters() if not p.requires_grad}
         self.network.to(machine.device)
@@ -149,14 +165,19 @@ class Training:
             run.progress = self.progress
             run.balance.restore(self.progress.balance)
             load_state(self.state, stage, run.average.values, run.optimiser)
-            self.console.print(f"resuming at step {steps_before + run.progress.step}")
+            done = steps_before + run.progress.step
+            self.console.print(f"resuming at step {done} of {self.recipe.total_steps}")
         name = f"{index + 1}-{recipe.kind}"
         steps = (run.progress.step, last)
         folder = self.paths.run
         if not self.machine.is_main:
             folder = folder / f"process-{self.machine.index}"
             folder.mkdir(exist_ok=True)
-        with Journal(folder, name, self.console, steps_before, steps) as journal:
+        journal = Journal(
+            folder, name, self.console, steps_before, steps,
+            logs=self.logs, settings=dict(dotted_fields(self.header)),
+        )  # fmt: skip
+        with journal:
             run_stage(run, last, journal, lambda: self._save(run))
         # The next stage starts from the averaged weights, as they are the ones that ship.
         self.network.load_state_dict(run.average.state(self.network))
@@ -199,6 +220,15 @@ class Training:
         supervised = [recipe for recipe in done if STAGES[recipe.kind].trains_heads]
         trained = {route for recipe in supervised for route in recipe.routes()}
         return {route for route in trained if self.recipe.tasks[route].served}
+
+
+def with_steps(recipe: Recipe, tasks: Mapping[str, TaskData], console: Console) -> Recipe:
+    """Return the recipe with its epochs in steps, and print what they amount to."""
+    samplers = {kind: stage.build_sampler for kind, stage in STAGES.items()}
+    recipe, epochs = epochs_to_steps(recipe, tasks, samplers)
+    for each in epochs:
+        console.print(str(each), highlight=False)
+    return recipe
 
 
 def build_network(recipe: Recipe, tasks: Mapping[str, TaskData]) -> tuple[OmniVec2, dict[str, str]]:

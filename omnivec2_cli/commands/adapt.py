@@ -9,7 +9,7 @@ import typer
 
 from omnivec2.spec import Modality, model_name
 from omnivec2.terminal import make_console
-from omnivec2_cli.errors import needs_extra, one_line_errors
+from omnivec2_cli.errors import needs_extra, one_line_errors, resumable
 from omnivec2_cli.options import DEFAULT_CHECKPOINT, CheckpointOption
 
 
@@ -88,7 +88,7 @@ def adapt(
         omnivec2 adapt rte --data DATA
     """
     console = make_console()
-    with one_line_errors(), needs_extra("train"):
+    with one_line_errors(), needs_extra("train"), resumable(f"features in {run}"):
         from omnivec2.training.adaptation.adaptation_result import adapted_table, write_json
         from omnivec2.training.adaptation.adaptation_run import AdaptationPaths
         from omnivec2.training.adaptation.adaptation_run import adapt as run_adaptation

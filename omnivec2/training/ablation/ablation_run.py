@@ -24,7 +24,7 @@ from omnivec2.training.journal import Journal
 from omnivec2.training.loop import run_stage, start_stage
 from omnivec2.training.recipe import Recipe
 from omnivec2.training.supervised import SupervisedStage
-from omnivec2.training.training_run import build_network, freeze_parameters
+from omnivec2.training.training_run import build_network, freeze_parameters, with_steps
 from omnivec2.training.training_state import Progress
 from omnivec2.training.validation import averaged_weights
 
@@ -142,6 +142,7 @@ def ablate(
     tasks = {
         route: load_task(route, data, block=task.block) for route, task in recipe.tasks.items()
     }
+    recipe = with_steps(recipe, tasks, console)
     ablation = Ablation(recipe, tasks, run, console, Machine(device))
     networks = [
         (row, seed, routes)

@@ -33,15 +33,15 @@ AnyBlock = Annotated[
     | CsvBlock
     | ParquetBlock
     | JsonLinesBlock
+    | SdfBlock
+    | WebDatasetBlock
+    | DatasetsBlock
     | CocoBlock
     | YoloBlock
     | VocBlock
     | MasksBlock
     | PointsBlock
     | SeriesBlock
-    | ArraysBlock
-    | SdfBlock
-    | WebDatasetBlock
-    | DatasetsBlock,
+    | ArraysBlock,
     Field(discriminator="kind"),
 ]

@@ -146,3 +146,8 @@ class TargetKind(BaseModel, ABC):
         """Return the classes of a target, for the counts of `omnivec2 data check`."""
         del parsed
         return ()
+
+    def quantities(self, parsed: Sequence[Any]) -> tuple[str, ...]:
+        """Return the names of the quantities of targets that are mappings of them."""
+        del parsed
+        return ()

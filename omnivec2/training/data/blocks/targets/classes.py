@@ -88,7 +88,7 @@ class _Names(TargetKind):
             given = self.names.values() if isinstance(self.names, dict) else self.names
             labels = tuple(dict.fromkeys(given))
         else:
-            labels = tuple(sorted(found, key=_natural))
+            labels = tuple(sorted(found, key=natural_key))
         return FittedClasses(labels=labels, form=self.form)
 
 
@@ -188,6 +188,6 @@ def _applies(name: str, cell: Any) -> bool:
     raise InvalidInputError(f"column {name!r}: expected 0 or 1, got {cell!r}")
 
 
-def _natural(name: str) -> tuple[bool, str, str]:
+def natural_key(name: str) -> tuple[bool, str, str]:
     """Return a key that sorts numbers by their value, before all other names."""
     return not name.isdigit(), name.zfill(12), name

@@ -61,6 +61,10 @@ class NumbersTarget(TargetKind):
             targets=tuple(Target(name=name, unit=self.units.get(name, "")) for name in names)
         )
 
+    def quantities(self, parsed: Sequence[Any]) -> tuple[str, ...]:
+        """Return the names of the quantities."""
+        return tuple(parsed[0]) if parsed else ()
+
 
 def _finite(name: str, cell: Any) -> float:
     if cell is None or (isinstance(cell, str) and not cell.strip()):
