@@ -175,9 +175,9 @@ def load_block(
         form=fitted.form,
         augment=augmentation_of(route, block) if block.augment else None,
         description=block.description,
-        further_metrics=block.further_metrics,
         block=block.model_dump(mode="json", exclude_none=True),
-        **fitted.further,
+        **{"further_metrics": (), **fitted.further}
+        | ({"further_metrics": block.further_metrics} if block.further_metrics else {}),
     )
 
 
