@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import math
+import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Hashable, Sequence
 from datetime import date, datetime
@@ -253,7 +254,10 @@ class FoldSplit(SplitRule):
             self.folds, shuffle=True, random_state=self.seed
         )
         try:
-            pairs = list(splitter.split(np.zeros(len(examples)), classes, groups))
+            with warnings.catch_warnings():
+                # `omnivec2 data check` tells of classes that are smaller than the folds.
+                warnings.simplefilter("ignore", UserWarning)
+                pairs = list(splitter.split(np.zeros(len(examples)), classes, groups))
         except ValueError as error:
             raise ArtifactError(f"split: {self.folds} folds cannot be made: {error}") from error
         rest, test = pairs[self.fold - 1]
