@@ -71,10 +71,11 @@ class Regression(nn.Module):
 class Forecasting(nn.Module):
     """``mean`` (B, horizon), and ``quantiles`` (B, quantiles, horizon) if the head has any.
 
-    Quantiles never cross: each is the one below plus a distance that is positive. A linear map of all tokens (PatchTST) corrects a linear map of the series itself (the
+    A linear map of all tokens (PatchTST) corrects a linear map of the series itself (the
     global residual of TiDE, Das et al., 2023), which is hard to beat and starts from its
     least-squares fit. Both work in the tokenizer's instance normalisation, which is undone
     with the location and scale it hands over, so answers are in the units of the input.
+    Quantiles never cross: each is the one below it plus a distance that is positive.
     """
 
     def __init__(self, config: HeadConfig, width: int) -> None:
@@ -178,7 +179,7 @@ class MapRegression(TokenMaps):
         self.register_buffer("scale", torch.ones(config.outputs))
 
     def forward(self, tokens: Tokens) -> Outputs:
-        """Regress every cell, and undo the targets' standardisation."""
+        """Predict every cell, and undo the targets' standardisation."""
         scale, location = (b[:, None, None] for b in (self.scale, self.location))
         return {"values": self.maps(tokens) * scale + location}
 
@@ -270,9 +271,17 @@ OUTPUT_LAYERS: dict[TaskFamily, Any] = {
 
 
 def build_head(
-    config: HeadConfig, width: int, blocks: TransformerConfig, token_width: int
+    config: HeadConfig, width: int, blocks: TransformerConfig, token_width: int, raw_width: int = 0
 ) -> nn.Module:
-    """Build the head of a task on features of ``width`` that were tokens of ``token_width``."""
+    """Build the head of a task.
+
+    Args:
+        config: The sizes of the head.
+        width: The width of the features it gets.
+        blocks: The sizes of its blocks, if it has any.
+        token_width: The width of the tokens before the trunk.
+        raw_width: The size of the input in standard units, where its tokenizer has that.
+    """
     if config.layers == "fc":
-        return FullyConnectedHead(config, width, token_width)
+        return FullyConnectedHead(config, width, token_width, raw_width)
     return Head(OUTPUT_LAYERS[config.family](config, blocks.width), width, blocks)

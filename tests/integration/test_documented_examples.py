@@ -15,7 +15,7 @@ import pytest
 
 from tests.support.documents import ADDRESS, ROOT, Example, examples
 
-DOCUMENTS = (ROOT / "README.md", ROOT / "docs" / "http-api.md")
+DOCUMENTS = (ROOT / "README.md", ROOT / "docs" / "http-api.md", ROOT / "docs" / "python.md")
 EXAMPLES = [example for path in DOCUMENTS for example in examples(path)]
 # Those that print the answer's body, rather than its headers.
 CURLS = [e for e in EXAMPLES if e.language == "bash" and e.routes and "-D -" not in e.code]

@@ -24,7 +24,7 @@ from omnivec2.training.journal import Journal
 from omnivec2.training.loop import run_stage, start_stage
 from omnivec2.training.recipe import Recipe
 from omnivec2.training.supervised import SupervisedStage
-from omnivec2.training.training_run import build_network, freeze_parameters
+from omnivec2.training.training_run import build_network, freeze_parameters, with_steps
 from omnivec2.training.training_state import Progress
 from omnivec2.training.validation import averaged_weights
 
@@ -110,7 +110,7 @@ def measure_task(network: OmniVec2, task: TaskData, machine: Machine) -> float:
         inputs = as_tensors(collate([split.samples[row] for row in rows]))
         outputs = network(task.route, {k: v.to(machine.device) for k, v in inputs.items()})
         arrays = {name: value.float().cpu().numpy() for name, value in outputs.items()}
-        answers.extend(read_answers(task.family, arrays, split, rows))
+        answers.extend(read_answers(task, arrays, split, rows))
     return answers.measure(task.metric)
 
 
@@ -142,6 +142,7 @@ def ablate(
     tasks = {
         route: load_task(route, data, block=task.block) for route, task in recipe.tasks.items()
     }
+    recipe = with_steps(recipe, tasks, console)
     ablation = Ablation(recipe, tasks, run, console, Machine(device))
     networks = [
         (row, seed, routes)

@@ -17,6 +17,7 @@ from omnivec2.spec import HeadSpec, Modality
 from omnivec2.training.data.base import DataDirectories, Loader, Split, TaskData
 from omnivec2.training.data.blocks.assembly import load_block
 from omnivec2.training.data.blocks.task_block import TaskBlock
+from omnivec2.training.yaml_lines import did_you_mean
 
 __all__ = ["DEFAULT_CACHE", "Split", "TaskBlock", "TaskData", "load_task", "routes"]
 
@@ -72,9 +73,10 @@ def load_task(
 
         loader = loader_of(route)
     if loader is None:
-        known = ", ".join(routes())
+        known = routes()
+        guess = did_you_mean(route, known)
         raise UnknownModelError(
-            f"no data for {route!r}; give it a `data:` block in the recipe (docs/data.md), or take "
-            f"one of the data sets that have a loader: {known}"
+            f"no data for {route!r}{guess}; give it a `data:` block in the recipe (docs/data.md), "
+            f"or take one of the data sets that have a loader: {', '.join(known)}"
         )
     return loader(at)

@@ -84,8 +84,8 @@ class Split:
         scales: The divisors of errors before a metric, float32 [n], in forecasting only: the
             standard deviation over the training part of the sample's series.
         references: The masks at the size of metrics, in segmentation of pictures only.
-        queries: Which samples are searched with, bool [n], in embedding only: they are looked for
-            among the others. Without it every sample is looked for among all others.
+        queries: A mask of the samples that are looked for among the others, bool [n], in
+            embedding only. Without it every sample is looked for among all others.
     """
 
     samples: Sequence[Sample]
@@ -134,8 +134,8 @@ class TaskData:
         further_metrics: More metrics that are measured.
         further_tests: More test parts that are measured, by name.
         form: The form of the targets.
-        class_weights: How much a sample of each class, or each label where it applies, counts in
-            the loss; all the same if empty.
+        class_weights: The weight in the loss of each class, or of each label where it applies; all
+            are the same if empty.
         quantiles: The levels of forecast quantiles in 0..1, ascending; none if empty.
         dimensions: The length of the vectors, in embedding only.
         loss: The name of a loss in :data:`omnivec2.training.losses.NAMED_LOSSES`, where the form of
