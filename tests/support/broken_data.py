@@ -69,7 +69,7 @@ def missing_file(root: Path) -> Fault:
     (root / "pets" / "list.csv").write_text("\n".join(["path,label", *lines]))
     data = {"kind": "csv", "path": "pets/list.csv", "label": "label"}
     return Fault(
-        "image/pets", data, "pets/list.csv, row 10", "did you mean '01.png'?", "missing file"
+        "image/pets", data, "pets/list.csv, row 10", "did you mean 01.png?", "missing file"
     )
 
 
@@ -127,7 +127,7 @@ def unknown_part(root: Path) -> Fault:
     """A spelling of a part that means nothing."""
     table(root / "rows.csv", {7: "1.5,low,2024-01-01,tset"})
     data = {**CSV, "split": _GIVEN}
-    return Fault("tabular/rows", data, "rows.csv, row 7", "did you mean 'test'?", "unknown part")
+    return Fault("tabular/rows", data, "rows.csv, row 7", "did you mean test?", "unknown part")
 
 
 def ragged_row(root: Path) -> Fault:
@@ -234,7 +234,7 @@ def missing_column(root: Path) -> Fault:
     """A column that is spelled otherwise."""
     table(root / "rows.csv")
     data = {**CSV, "label": "lable"}
-    return Fault("tabular/rows", data, "rows.csv", "did you mean 'label'?", "unreadable file")
+    return Fault("tabular/rows", data, "rows.csv", "did you mean label?", "unreadable file")
 
 
 def bad_molecule(root: Path) -> Fault:

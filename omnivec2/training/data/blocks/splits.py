@@ -22,8 +22,9 @@ from omnivec2.preprocess import Array
 from omnivec2.preprocess.formats.tables.times.date_columns import read_date_column
 from omnivec2.training.data.base import hold_out
 from omnivec2.training.data.blocks.examples import Example, Problem, ProblemKind
-from omnivec2.training.data.blocks.files import did_you_mean, listed
+from omnivec2.training.data.blocks.files import listed
 from omnivec2.training.data.table_files import as_name
+from omnivec2.training.yaml_lines import did_you_mean
 
 PARTS = ("train", "val", "test")
 
@@ -58,7 +59,7 @@ class SplitRule(BaseModel, ABC):
         Args:
             examples: The examples.
             strata: The value of each example that every part should have its share of.
-            problems: Receives what is wrong.
+            problems: The list that faults are added to.
         """
 
     @model_validator(mode="after")
@@ -318,7 +319,7 @@ def read_dates(examples: Sequence[Example], column: str, problems: list[Problem]
     Args:
         examples: The examples.
         column: The column of dates.
-        problems: Receives the cells that are no dates.
+        problems: The list that the cells that are no dates are added to.
     """
     cells = [example.columns.get(column) for example in examples]
     seconds = np.full(len(cells), np.nan)
