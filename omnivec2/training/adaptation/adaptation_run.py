@@ -310,9 +310,7 @@ class _Adaptation:
     def _summaries(self, network: OmniVec2, part: Prepared, name: str) -> Any:
         advance = self.start(f"network: {name}", len(part.samples))
         with self.times.measure("network"):
-            return summarise(
-                network, self.request.route, part.samples, self.paths.run, advance
-            )
+            return summarise(network, self.request.route, part.samples, self.paths.run, advance)
 
     def _measure(self, test: Prepared) -> float:
         """Return the metric of the checkpoint as it was written, on the test part."""
