@@ -17,7 +17,7 @@ from omnivec2.preprocess import Prepared, Sample
 from omnivec2.preprocess.notes import collect_notes
 from omnivec2.spec import Modality
 from omnivec2.training.data.base import DataDirectories, TaskData, build
-from omnivec2.training.data.blocks.assembly import (
+from omnivec2.training.data.blocks.block_loading import (
     DividedExamples,
     fit_target,
     preprocess_of,
@@ -28,7 +28,7 @@ from omnivec2.training.data.blocks.files import BlockFiles
 from omnivec2.training.data.blocks.inputs import prepare_examples
 from omnivec2.training.data.blocks.splits import PARTS, input_key
 from omnivec2.training.data.blocks.targets import FittedTarget
-from omnivec2.training.data.blocks.targets.classes import natural_key
+from omnivec2.training.data.blocks.targets.class_targets import natural_key
 from omnivec2.training.data.blocks.task_block import TaskBlock
 
 _CHUNK = 64
@@ -71,15 +71,15 @@ class TaskCheck:
         family: The family of the head.
         counts: The number of usable examples by part.
         classes: The number of examples by class and part.
-<<<<<<< HEAD
+    <<<<<<< HEAD
         quantities: The mean and deviation over the training part, by quantity.
         problems: The faults, in the order of files and rows.
         notes: The remarks of the pre-processor on inputs, with their counts.
-=======
+    =======
         quantities: The mean and deviation over the training part by quantity.
         problems: The list of everything that is wrong, in the order of files and rows.
         notes: The remarks of the pre-processor on inputs, with their number.
->>>>>>> main
+    >>>>>>> main
         decoded: The number of inputs that were decoded.
         shown: Some examples of each part and class.
         parameters: The parameters of the pre-processor.

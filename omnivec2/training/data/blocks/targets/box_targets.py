@@ -11,7 +11,7 @@ import numpy as np
 from omnivec2.errors import ArtifactError, InvalidInputError
 from omnivec2.preprocess import Array, Prepared, Sample
 from omnivec2.spec import HeadSpec, PreprocessSpec, TaskFamily
-from omnivec2.training.data.annotations.boxes import AnnotatedPicture
+from omnivec2.training.data.annotations.annotated_boxes import AnnotatedPicture
 from omnivec2.training.data.blocks.examples import Example
 from omnivec2.training.data.blocks.files import listed
 from omnivec2.training.data.blocks.targets.base import FittedTarget, TargetKind

@@ -11,7 +11,7 @@ import yaml
 
 from omnivec2.spec import Modality
 from omnivec2.training.data.base import DataDirectories, Loader, TaskData
-from omnivec2.training.data.blocks.assembly import load_block
+from omnivec2.training.data.blocks.block_loading import load_block
 from omnivec2.training.data.blocks.task_block import TaskBlock
 
 
