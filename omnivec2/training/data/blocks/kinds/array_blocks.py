@@ -15,10 +15,11 @@ from omnivec2.preprocess import Array
 from omnivec2.spec import HeadSpec, Modality
 from omnivec2.training.data.base import DataDirectories, TaskData
 from omnivec2.training.data.blocks.examples import Example, Origin, Problem, ProblemKind
-from omnivec2.training.data.blocks.files import BlockFiles, did_you_mean, listed
+from omnivec2.training.data.blocks.files import BlockFiles, listed
 from omnivec2.training.data.blocks.kinds.base import Block, Names
 from omnivec2.training.data.blocks.scene_pixels import LabelledScene, scene_task
 from omnivec2.training.data.blocks.splits import part_of_name
+from omnivec2.training.yaml_lines import did_you_mean
 
 if TYPE_CHECKING:
     from omnivec2.training.data.blocks.task_block import TaskBlock
