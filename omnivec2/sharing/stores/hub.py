@@ -80,7 +80,7 @@ class HubStore:
             raise StoreError(f"{self.address}: {file.path}: {error}") from error
 
     def publish(self, outgoing: Outgoing, progress: Progress) -> int:
-        """Send a checkpoint as one commit, to a new repository if need be; see ``Store.publish``."""
+        """Send a checkpoint as one commit; see ``Store.publish``."""
         api = HfApi()
         try:
             api.create_repo(self._repo, repo_type="model", exist_ok=True)
