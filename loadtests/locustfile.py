@@ -37,6 +37,7 @@ from loadtests.traffic.traffic_profile import Profile, read_profile
 from omnivec2.spec import Modality
 
 _LONGEST_RETRY_SECONDS = 30.0
+_GOLDEN_RATIO = (5**0.5 - 1) / 2
 _DATA = Path(__file__).parents[1] / "tests" / "data"
 
 
@@ -49,6 +50,9 @@ class CurrentRun:
     expected: ClassVar[float] = 0.0
     seconds: ClassVar[float] = 0.0
     run_seconds: ClassVar[float] = 60.0
+    phase: ClassVar[float] = random.random()
+    """The part of the period that the newest user waited; another in every process."""
+
     prepared: ClassVar[Event] = Event()
     """Workers get users while they are still looking for files."""
 
@@ -60,10 +64,15 @@ class ModalityUser(FastHttpUser):
     modality: ClassVar[str]
 
     def on_start(self) -> None:
-        """Wait a random part of the period in an open loop, so that users do not start together."""
+        """Wait a part of the period in an open loop, so that arrivals are evenly spread.
+
+        Random parts would leave the rate of a short run to chance: multiples of the golden ratio,
+        modulo one, divide the period evenly however many users there are.
+        """
         CurrentRun.prepared.wait()
         shape = CurrentRun.profile.shape
-        first = random.uniform(0, shape.patience_seconds) if shape.is_open else 0.0
+        CurrentRun.phase = (CurrentRun.phase + _GOLDEN_RATIO) % 1.0
+        first = CurrentRun.phase * shape.patience_seconds if shape.is_open else 0.0
         self._next = time.monotonic() + first
         gevent.sleep(first)
 

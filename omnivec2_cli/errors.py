@@ -1,7 +1,7 @@
 """How the command line reports errors: one line on standard error and an exit status.
 
-Exit status 1 means that the command failed, 2 that the user's input or usage was wrong, 130 that
-Ctrl-C (SIGINT) stopped it, and 143 that SIGTERM did.
+Exit status 1 means that the command failed, 2 that the user's input or usage was wrong, 3 that some
+of many inputs have no answer, 130 that Ctrl-C (SIGINT) stopped it, and 143 that SIGTERM did.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from omnivec2.errors import InputError, OmniVecError
 
 EXIT_FAILED = 1
 EXIT_USAGE = 2
+EXIT_SOME_FAILED = 3
 EXIT_INTERRUPTED = 130
 """The exit status that shells report for a process ended by SIGINT: 128 + 2."""
 

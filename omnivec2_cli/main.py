@@ -12,6 +12,8 @@ from omnivec2_cli.commands.ablate import ablate
 from omnivec2_cli.commands.adapt import adapt
 from omnivec2_cli.commands.align import align
 from omnivec2_cli.commands.assemble import assemble
+from omnivec2_cli.commands.batch import batch
+from omnivec2_cli.commands.data import data_app
 from omnivec2_cli.commands.engines import engines
 from omnivec2_cli.commands.evaluate import evaluate
 from omnivec2_cli.commands.export import export
@@ -23,7 +25,7 @@ from omnivec2_cli.commands.predict import predict
 from omnivec2_cli.commands.serve import serve
 from omnivec2_cli.commands.train import train
 
-_SERVING = (serve, predict, models, assemble)
+_SERVING = (serve, predict, batch, models, assemble)
 _TRAINING = (train, adapt, align, evaluate, gap, ablate)
 _EXPORT = (export, engines)
 
@@ -39,6 +41,7 @@ app = typer.Typer(
 for _command in (*_SERVING, *_TRAINING, *_EXPORT):
     app.command()(_command)
 app.add_typer(heads_app, name="head")
+app.add_typer(data_app, name="data")
 app.add_typer(keys_app, name="key")
 
 

@@ -11,6 +11,11 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from omnivec2.errors import ArtifactError
 from omnivec2.network.config import PRESETS
 from omnivec2.spec import Modality
+from omnivec2.training.data.blocks.kinds import AnyBlock
+from omnivec2.training.data.blocks.task_block import TaskBlock, TaskSettings
+from omnivec2.training.fine_tuning.low_rank import LowRankSettings
+from omnivec2.training.fine_tuning.warm_starts import WarmStart, check_parts
+from omnivec2.training.structure.network_sizes import NetworkSizes
 from omnivec2.training.yaml_lines import Document, did_you_mean, located_error
 
 StageKind = Literal["masked", "masked-pairs", "supervised"]
@@ -20,12 +25,30 @@ class _Recipe(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
-class TaskRecipe(_Recipe):
-    """The settings of one task in a training run."""
+class TaskRecipe(TaskSettings):
+    """The settings of one task in a training run, and of its data."""
 
+    data: AnyBlock | None = Field(
+        default=None, description="what it is trained on; the project's own data sets have none"
+    )
     weight: float = Field(gt=0, description="sampling weight, relative to the other tasks")
     batch_size: int = Field(default=32, gt=0, description="samples of one stream")
     served: bool = Field(default=True, description="False: used only to train the trunk")
+
+    @model_validator(mode="after")
+    def _settings_belong_to_a_block(self) -> TaskRecipe:
+        given = self.model_fields_set & set(TaskSettings.model_fields)
+        if self.data is None and given:
+            raise ValueError(f"{min(given)} needs a block of data beside it: data: {{kind: ...}}")
+        return self
+
+    @property
+    def block(self) -> TaskBlock | None:
+        """What the task's data is read by; None for the project's own data sets."""
+        if self.data is None:
+            return None
+        settings = {name: getattr(self, name) for name in TaskSettings.model_fields}
+        return TaskBlock(data=self.data, **settings)
 
 
 class LearningRates(_Recipe):
@@ -89,6 +112,15 @@ class Schedule(_Recipe):
     frozen_tokenizers: bool = Field(
         default=False, description="train heads alone, if the trunk is frozen too"
     )
+    trained_layers: int | None = Field(
+        default=None, ge=0, description="train only so many last layers of f's transformer"
+    )
+    layer_decay: float = Field(
+        default=1.0,
+        gt=0,
+        le=1,
+        description="rate of a pretrained layer of f, relative to that of the layer after it",
+    )
     accumulation: int = Field(
         default=1, gt=0, description="micro-batches of a step, to save memory"
     )
@@ -131,7 +163,7 @@ class StageRecipe(Schedule):
 class Recipe(Schedule):
     """A training run: one supervised stage, or several ``stages`` in order."""
 
-    preset: str = Field(description="sizes of the trunk: tiny, reference or paper")
+    preset: str = Field(description="sizes of the network: tiny, reference or paper")
     seed: int = Field(default=0, ge=0)
     stages: tuple[StageRecipe, ...] = Field(default=(), description="in their order")
     literal: LiteralSwitches = LiteralSwitches()
@@ -139,7 +171,17 @@ class Recipe(Schedule):
         default=False, description="several processes: share the transformers' weights (FSDP)"
     )
     bf16: bool = Field(default=True, description="autocast matrix products to bfloat16")
-    warm_start: bool = True
+    warm_start: WarmStart = Field(
+        default=True,
+        description="published weights: all that are packaged (true), none (false), or by part: "
+        "trunk, tokenizer.<name> -> local safetensors file, directory, or `packaged`",
+    )
+    network: NetworkSizes = Field(
+        default=NetworkSizes(), description="sizes that differ from the preset's"
+    )
+    lora: LowRankSettings | None = Field(
+        default=None, description="low-rank updates of f's layers, whose own weights stay"
+    )
     start_from: Path | None = Field(
         default=None, description="checkpoint whose weights to start from, where they fit"
     )
@@ -160,6 +202,9 @@ class Recipe(Schedule):
 
     @model_validator(mode="after")
     def _is_consistent(self) -> Recipe:
+        check_parts(self.warm_start)
+        if self.network.f != "backbone":  # else its sizes are in files, which are read later
+            self.network.config(self.preset)
         if bool(self.stages) == bool(self.steps or self.epochs):
             raise ValueError("give either steps or epochs (one stage) or stages, each with its own")
         for index, stage in enumerate((self, *self.stages)):
@@ -170,6 +215,11 @@ class Recipe(Schedule):
                         raise located_error(
                             (*place, field), f"{route} is none of the tasks", route, self.tasks
                         )
+            if stage.frozen_trunk and stage.trained_layers is not None:
+                raise ValueError(
+                    f"{f'stages.{index - 1}: ' if index else ''}"
+                    "trained_layers means nothing with frozen_trunk"
+                )
         return self
 
     @property

@@ -19,11 +19,15 @@ from torch import Tensor
 from omnivec2.preprocess import collate
 from omnivec2.spec import Modality
 from omnivec2.training.batches import Batch, StepBatch, as_tensors
-from omnivec2.training.data.base import Split, TaskData
+from omnivec2.training.data.base import Split, TargetForm, TaskData
 from omnivec2.training.losses import LossScale
 
 _PREFETCHED = 4
 """The number of steps whose batches are kept ready."""
+
+
+_RUN = 4
+"""The samples of an identity that follow each other: vectors are learned from pairs of a batch."""
 
 
 class Sampler(ABC):
@@ -69,7 +73,12 @@ class Sampler(ABC):
             number = self.routes.index(route)
             size = len(self.tasks[route].splits["train"])
             generator = np.random.default_rng((self.seed, 2, number, epoch))
-            self._orders[key] = generator.permutation(size)
+            task = self.tasks[route]
+            if task.form is TargetForm.IDENTITY:
+                identities = np.asarray(task.splits["train"].targets[:])
+                self._orders[key] = order_in_runs(identities, generator)
+            else:
+                self._orders[key] = generator.permutation(size)
         return self._orders[key]
 
     def batch(self, route: str, start: int, count: int) -> Batch:
@@ -134,6 +143,24 @@ class Sampler(ABC):
         finally:
             stop.set()
             thread.join(timeout=10)
+
+
+def order_in_runs(identities: np.ndarray, generator: np.random.Generator) -> np.ndarray:
+    """Return all samples in a random order in which some of an identity follow each other.
+
+    Args:
+        identities: The number of what each sample shows.
+        generator: The source of randomness.
+    """
+    shuffled = generator.permutation(len(identities))
+    shuffled = shuffled[np.argsort(identities[shuffled], kind="stable")]
+    starts = np.flatnonzero(np.diff(identities[shuffled], prepend=identities[shuffled[0]] - 1))
+    runs: list[np.ndarray] = []
+    for members in np.split(shuffled, starts[1:]):
+        # A last sample alone would have no partner: it joins the run before it.
+        cuts = [cut for cut in range(_RUN, len(members), _RUN) if len(members) - cut > 1]
+        runs += np.split(members, cuts)
+    return np.concatenate([runs[index] for index in generator.permutation(len(runs))])
 
 
 class PairSampler(Sampler):

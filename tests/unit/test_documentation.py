@@ -17,6 +17,7 @@ HTTP_API = ROOT / "docs" / "http-api.md"
 ARCHITECTURE = ROOT / "docs" / "architecture.md"
 PACKAGES = [
     "omnivec2",
+    "omnivec2_api",
     "omnivec2_cli",
     "service",
     "export",

@@ -28,7 +28,7 @@ PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 EXTRAS = PROJECT["optional-dependencies"]
 SERVING = [*PROJECT["dependencies"], *(line for m in Modality for line in EXTRAS[m.value])]
 """What `make serve` installs: the gateway, and the libraries of all modalities."""
-OURS = {"omnivec2", "omnivec2_cli", "service", "export", "rollout"}
+OURS = {"omnivec2", "omnivec2_api", "omnivec2_cli", "service", "export", "rollout"}
 
 # Used without being imported by name: plugins and engines that a library of ours looks for.
 PLUGINS = {
@@ -119,6 +119,7 @@ def test_the_development_lock_names_no_cuda_library() -> None:
     [
         *("requirements/serving.lock", "requirements/triton.lock"),
         *("requirements/triton-server.lock", "requirements/peers.lock"),
+        "requirements/clients.lock",
     ],
 )
 def test_every_file_that_a_server_runs_has_a_hash(lock: str) -> None:
@@ -145,10 +146,11 @@ def test_peers_run_the_same_engines_and_codecs_as_the_service() -> None:
     assert {name: peers[name] for name in shared} == {name: serving[name] for name in shared}
 
 
-def test_every_peer_is_locked() -> None:
-    listed = (ROOT / "requirements" / "peers.in").read_text().splitlines()
-    declared = _declared([line for line in listed if not line.startswith("#")])
-    assert declared <= _locked("requirements/peers.lock").keys()
+@pytest.mark.parametrize("others", ["peers", "clients"])
+def test_every_peer_and_client_is_locked(others: str) -> None:
+    listed = (ROOT / "requirements" / f"{others}.in").read_text().splitlines()
+    declared = _declared([line.partition(" ")[0] for line in listed if not line.startswith("#")])
+    assert declared <= _locked(f"requirements/{others}.lock").keys()
 
 
 def test_the_image_that_builds_plans_has_what_drawing_random_inputs_imports() -> None:
@@ -164,11 +166,14 @@ def test_every_serving_dependency_is_locked() -> None:
 
 def test_what_serving_imports_is_a_serving_dependency() -> None:
     serving = _declared(SERVING)
-    assert _third_party("omnivec2", "omnivec2_cli", "service") - serving - {"torch"} == set()
+    assert (
+        _third_party("omnivec2", "omnivec2_api", "omnivec2_cli", "service") - serving - {"torch"}
+        == set()
+    )
 
 
 def test_every_serving_dependency_is_used() -> None:
-    used = _third_party("omnivec2", "omnivec2_cli", "service", "export") | PLUGINS
+    used = _third_party("omnivec2", "omnivec2_api", "omnivec2_cli", "service", "export") | PLUGINS
     assert _declared(SERVING) - used == set()
 
 

@@ -110,7 +110,7 @@ def measure_task(network: OmniVec2, task: TaskData, machine: Machine) -> float:
         inputs = as_tensors(collate([split.samples[row] for row in rows]))
         outputs = network(task.route, {k: v.to(machine.device) for k, v in inputs.items()})
         arrays = {name: value.float().cpu().numpy() for name, value in outputs.items()}
-        answers.extend(read_answers(task.family, arrays, split, rows))
+        answers.extend(read_answers(task, arrays, split, rows))
     return answers.measure(task.metric)
 
 
@@ -139,7 +139,9 @@ def ablate(
         ArtifactError: Data is missing, or a variant is not possible for a task.
     """
     cells = Cells(out)
-    tasks = {route: load_task(route, data) for route in recipe.tasks}
+    tasks = {
+        route: load_task(route, data, block=task.block) for route, task in recipe.tasks.items()
+    }
     recipe = with_steps(recipe, tasks, console)
     ablation = Ablation(recipe, tasks, run, console, Machine(device))
     networks = [

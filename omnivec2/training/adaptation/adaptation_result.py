@@ -34,6 +34,7 @@ class AdaptationResult:
         validation: The metric on labelled inputs that were not fitted to.
         baselines: The values of simple models with the same labels, by name.
         chosen: The choice by validation, in words, with the head's own tokenizer if it has one.
+        notes: The sentences that tell what to know about the choice.
         skipped: The number of inputs that could not be decoded.
         seconds: The seconds of every step, with ``total``, and ``cpu`` on all cores.
         seed: The seed of everything random.
@@ -50,6 +51,7 @@ class AdaptationResult:
     validation: float
     baselines: dict[str, float]
     chosen: str
+    notes: tuple[str, ...]
     skipped: int
     seconds: dict[str, float]
     seed: int

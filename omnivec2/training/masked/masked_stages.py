@@ -34,6 +34,7 @@ class _MaskedStage(TrainingStage):
                 ratios=recipe.mask_ratios,
                 literal=recipe.literal.masking,
                 tokenizers=list(names),
+                decoder=recipe.network.decoder_sizes(recipe.preset),
             )
 
     @property

@@ -8,6 +8,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
+from omnivec2.network.frozen_config import TransformerConfig
 from omnivec2.network.omnivec2 import OmniVec2
 from omnivec2.network.tokenizers import Tokenizer
 from omnivec2.spec import Modality
@@ -28,6 +29,7 @@ class MaskedObjective(nn.Module):
         ratios: The shares of tokens that are hidden, where they are not the usual ones.
         literal: Whether to use the paper's ratios and its permuted language model.
         tokenizers: The names of those that are trained; all unless given.
+        decoder: The sizes of a decoder; those of the network's preset unless given.
     """
 
     def __init__(
@@ -38,6 +40,7 @@ class MaskedObjective(nn.Module):
         ratios: Mapping[Modality, float] | None = None,
         literal: bool = False,
         tokenizers: Sequence[str] | None = None,
+        decoder: TransformerConfig | None = None,
     ) -> None:
         super().__init__()
         self._network = (network,)  # in a tuple: its parameters are its own
@@ -53,10 +56,11 @@ class MaskedObjective(nn.Module):
             self.ratios[training.modality] = training.hidden_share(literal=literal)
         self.ratios |= ratios or {}
         trunk = config.trunk
+        sizes = decoder or DECODERS[config.preset]
         encoded = trunk.f.width if reach == "f" else trunk.g.width
         self.decoders = nn.ModuleDict(
             {
-                name: Decoder(encoded, trunk.f.width, DECODERS[config.preset], kind.outputs)
+                name: Decoder(encoded, trunk.f.width, sizes, kind.outputs)
                 for name, kind in self.restorations.items()
             }
         )

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from omnivec2.network.omnivec2 import module_name
 from omnivec2.network.tokenizers import AnyTokenizerConfig, Tokenizer
 from omnivec2.preprocess import Array, Preprocessor, Sample
 from omnivec2.spec import Modality
@@ -34,6 +35,8 @@ class ModalityTraining(ABC):
         literal_restoration: The paper's way of restoring, where it is another one.
         has_tokenizer_per_task: Whether a tokenizer belongs to one data set, as for tables, whose
             columns are their own.
+        has_tokenizer_per_size: Whether inputs of other sizes need another tokenizer, as series of
+            another length do.
     """
 
     preprocessor: type[Preprocessor[Any, Any]]
@@ -45,10 +48,26 @@ class ModalityTraining(ABC):
     literal_mask_ratio: float | None = None
     literal_restoration: type[Restoration[Any]] | None = None
     has_tokenizer_per_task: bool = False
+    has_tokenizer_per_size: bool = False
 
     @abstractmethod
     def tokenizer_config(self, task: TaskData) -> AnyTokenizerConfig:
         """Return the sizes of a tokenizer for the samples of a task."""
+
+    def tokenizer_key(self, task: TaskData) -> str:
+        """Return the key of a task's tokenizer, which tasks of one key share.
+
+        It is the modality, but for inputs of other sizes than usual: ``timeseries_96``.
+        """
+        modality = self.modality.value
+        if self.has_tokenizer_per_task:
+            return module_name(task.route)
+        if not self.has_tokenizer_per_size:
+            return modality
+        config = self.tokenizer_config(task)
+        usual = type(config)().model_dump()
+        sizes = [str(size) for name, size in config.model_dump().items() if size != usual[name]]
+        return "_".join([modality, *sizes])
 
     @abstractmethod
     def plain_features(self, samples: Sequence[Sample]) -> Any:

@@ -21,10 +21,10 @@ from omnivec2.preprocess.hyperspectral import HyperspectralPreprocessor
 from omnivec2.spec import HeadSpec, TaskFamily
 from omnivec2.training.adaptation.adaptation_rules import NpyRules, parameters_differ
 from omnivec2.training.adaptation.reading.labelled_rows import Pixel, Row, Scene, Value
-from omnivec2.training.adaptation.reading.labelled_tables import as_name, is_number
 from omnivec2.training.data import augmentation
 from omnivec2.training.data.base import Augment, TaskData
 from omnivec2.training.data.sets.hyperspectral import TASKS
+from omnivec2.training.data.table_files import as_name, is_number
 from omnivec2.training.evaluation.plain_features import feature_rows
 from omnivec2.training.masked.restoration import (
     Inputs,
@@ -168,4 +168,5 @@ TRAINING = HyperspectralTraining(
     restoration=HyperspectralRestoration,
     display=Drawing(_draw),
     adaptation=HyperspectralRules(),
+    has_tokenizer_per_size=True,
 )

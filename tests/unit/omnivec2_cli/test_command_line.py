@@ -18,7 +18,7 @@ from omnivec2_cli.tables import brief
 from tests.support.tiny_models import classification, tiny_heads, write_repository
 
 COMMANDS = (
-    *("serve", "predict", "models", "assemble"),
+    *("serve", "predict", "batch", "models", "assemble"),
     *("train", "adapt", "align", "evaluate", "gap", "ablate", "export", "engines"),
     *("head", "key"),
 )

@@ -75,7 +75,17 @@ def sample_times(axis: TimeAxis, signal: FloatColumn) -> tuple[FloatColumn, Rows
             field=f"inputs.{axis.columns[0]}",
             count=len(stamps) - len(times),
         )
-    return times, first
+    return _from_first(times), first
+
+
+def _from_first(times: FloatColumn) -> FloatColumn:
+    """Count from the first sample, without the digits that a number of this size cannot hold.
+
+    Seconds since 1970 are exact to 0.24 µs in float64: that noise must not move the grid.
+    """
+    largest = max(float(np.abs(times).max()), 1.0)
+    digits = int(-np.log10(4 * np.spacing(largest)))
+    return np.asarray(np.round(times - times[0], digits), np.float64)
 
 
 def _units_per_second(axis: TimeAxis, stamps: FloatColumn) -> float:

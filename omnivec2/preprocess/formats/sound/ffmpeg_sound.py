@@ -90,6 +90,7 @@ class _Reader:
         self._opened, self._stream, self._kind = opened, stream, kind
         self._max_bytes = 2 * file_bytes + 2**20
         stream.codec_context.thread_count = 1  # requests run side by side already
+        self._late = _samples_late(stream)
         self._frames = self._decoded()
         first = next(self._frames, None)
         if first is None:
@@ -99,7 +100,7 @@ class _Reader:
     def blocks(self) -> Iterator[Block]:
         """Yield the blocks (frames, channels), from the first on."""
         first = self.first
-        left = self._samples_shown(first.sample_rate)
+        left, late = self._samples_shown(first.sample_rate), self._late
         for frame in chain([first], self._frames):
             if frame.sample_rate != first.sample_rate or (
                 frame.layout.nb_channels != first.layout.nb_channels
@@ -110,6 +111,7 @@ class _Reader:
                     field="inputs",
                 )
             block = _samples(frame)
+            block, late = block[late:], late - min(late, len(block))
             if left is not None:
                 block, left = block[:left], left - len(block[:left])
             yield block
@@ -151,6 +153,19 @@ class _Reader:
                 f"packets of the {self._kind} could not be decoded and were left out",
                 count=damaged,
             )
+
+
+def _samples_late(stream: AudioStream) -> int:
+    """Return how many samples of an encoder's delay FFmpeg leaves at the start.
+
+    Opus counts its delay at 48 kHz (RFC 7845, section 5.1); FFmpeg counts that of a Matroska
+    file at the rate of the sound that was encoded, and leaves out less if that is lower.
+    """
+    codec = stream.codec_context
+    head = codec.extradata or b""
+    if codec.name != "opus" or not head.startswith(b"OpusHead"):
+        return 0
+    return max(int.from_bytes(head[10:12], "little") - codec.delay, 0)
 
 
 def _samples(frame: AudioFrame) -> Block:

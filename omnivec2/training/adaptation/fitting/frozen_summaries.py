@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import cast
 
@@ -11,12 +13,15 @@ import numpy as np
 import torch
 from safetensors import SafetensorError
 from safetensors.numpy import load_file, save
+from torch import Tensor
 
 from omnivec2.atomic_files import write_file
 from omnivec2.network.config import Summary
 from omnivec2.network.fc_head import SUMMARIES, TOKEN_SUMMARIES, summary_width
 from omnivec2.network.omnivec2 import OmniVec2
+from omnivec2.network.tokenizers import Tokenizer
 from omnivec2.preprocess import Array, Sample, collate
+from omnivec2.training.adaptation.fitting.thread_limits import one_thread_per_fit
 from omnivec2.training.batches import as_tensors
 
 Summaries = Mapping[Summary, Array]
@@ -46,7 +51,7 @@ def summarise(
         kept = load_file(file)
     except (OSError, SafetensorError):
         kept = {}
-    if kept.keys() >= SUMMARIES.keys():
+    if kept.keys() >= summary_widths(network, route).keys():
         advance(len(samples))
         return {cast(Summary, name): array for name, array in kept.items()}
     summaries = compute(network, route, samples, advance)
@@ -55,33 +60,56 @@ def summarise(
     return summaries
 
 
-@torch.inference_mode()
+def summary_widths(network: OmniVec2, route: str) -> dict[Summary, int]:
+    """Return the size of every summary that there is of a route's inputs."""
+    trunk = network.config.trunk
+    raw_width = network.config.tokenizers[network.config.heads[route].tokenizer].raw_width
+    sizes = {n: summary_width(n, trunk.g.width, trunk.f.width, raw_width) for n in SUMMARIES}
+    return {name: size for name, size in sizes.items() if size}
+
+
 def compute(
     network: OmniVec2,
     route: str,
     samples: Sequence[Sample],
     advance: Callable[[int], None] = lambda _: None,
 ) -> Summaries:
-    """Compute every summary of every sample; samples of similar length share a batch."""
+    """Compute every summary of every sample; samples of similar length share a batch.
+
+    Batches are computed side by side, each by one thread: several threads in one small batch
+    take three times the processor time, most of it waiting for each other.
+    """
     order = sorted(range(len(samples)), key=lambda i: _length(samples[i]))
-    trunk = network.config.trunk
     summaries = {
-        name: np.empty(
-            (len(samples), summary_width(name, trunk.g.width, trunk.f.width)), np.float32
-        )
-        for name in SUMMARIES
+        name: np.empty((len(samples), size), np.float32)
+        for name, size in summary_widths(network, route).items()
     }
-    for start in range(0, len(order), _BATCH):
-        rows = order[start : start + _BATCH]
-        inputs = as_tensors(collate([samples[row] for row in rows]))
-        tokens = network.tokenize(route, inputs)
-        pooled = {str(name): make(tokens) for name, make in TOKEN_SUMMARIES.items()}
-        features = network.trunk(tokens)
-        features.extras |= pooled
-        for name, make in SUMMARIES.items():
-            summaries[name][rows] = make(features).numpy()
-        advance(len(rows))
+
+    @torch.inference_mode()
+    def run(rows: list[int]) -> int:
+        for name, values in _of_batch(network, route, [samples[row] for row in rows]).items():
+            summaries[name][rows] = values
+        return len(rows)
+
+    batches = [order[start : start + _BATCH] for start in range(0, len(order), _BATCH)]
+    with one_thread_per_fit(), ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:
+        for done in pool.map(run, batches):
+            advance(done)
     return summaries
+
+
+def _of_batch(network: OmniVec2, route: str, samples: Sequence[Sample]) -> dict[Summary, Array]:
+    inputs = as_tensors(collate(samples))
+    tokens = network.tokenize(route, inputs)
+    before: dict[str, Tensor] = {name: make(tokens) for name, make in TOKEN_SUMMARIES.items()}
+    tokenizer = network.tokenizers[network.config.heads[route].tokenizer]
+    assert isinstance(tokenizer, Tokenizer)
+    widths = summary_widths(network, route)
+    if "raw" in widths:
+        before["raw"] = tokenizer.raw(inputs)
+    features = network.trunk(tokens)
+    features.extras |= before
+    return {name: SUMMARIES[name](features).numpy() for name in widths}
 
 
 def _length(sample: Sample) -> int:

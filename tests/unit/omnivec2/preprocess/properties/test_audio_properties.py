@@ -109,6 +109,17 @@ def test_a_sound_is_the_same_however_it_is_stored(name, seed):
     assert distance(of_file(store(sound)), wanted) < tolerance
 
 
+@pytest.mark.parametrize("kind", ["webm", "ogg"])
+@pytest.mark.parametrize("rate", [8_000, 16_000, 24_000, 48_000])
+def test_opus_starts_with_the_sound_and_not_with_its_encoder_s_delay(kind, rate):
+    sound = np.zeros(rate, np.float32)
+    sound[rate // 4 : rate // 4 + rate // 100] = 0.8
+    waveform, rate_hz = PREPROCESSOR.decode(encoded(sound, kind, "libopus", rate))
+    found = np.abs(waveform.reshape(len(waveform), -1)[:, 0])
+    start = np.flatnonzero(found > 0.4 * found.max())[0] / rate_hz
+    assert start == pytest.approx(0.25, abs=0.0015)
+
+
 @pytest.mark.parametrize("seed", range(5))
 def test_samples_in_json_are_those_of_a_file(seed):
     sound = tones(seed=seed)

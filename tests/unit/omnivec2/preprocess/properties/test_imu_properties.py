@@ -178,6 +178,15 @@ def test_changes_that_keep_the_meaning_keep_the_arrays(seed: int) -> None:
         np.testing.assert_allclose(found, expected, atol=1e-3, err_msg=kind)
 
 
+@pytest.mark.parametrize("name", ["epoch ms", "epoch ns", "ns since boot", "time of day"])
+def test_times_of_another_origin_leave_no_noise_in_resampled_samples(name: str) -> None:
+    columns = motion(0, 100.0)
+    columns = in_order(columns, np.arange(SAMPLES))
+    expected, _ = windows(csv_of(columns))
+    found, _ = windows(KEEPING[name][0](columns, np.random.default_rng(0)))
+    np.testing.assert_allclose(found, expected, atol=1e-6)
+
+
 @pytest.mark.parametrize("seed", SEEDS)
 def test_any_rate_is_brought_to_that_of_the_head_and_noted(seed: int) -> None:
     rate_hz = (25.0, 100.0, 200.0)[seed % 3]
