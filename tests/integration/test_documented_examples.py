@@ -15,8 +15,9 @@ import pytest
 
 from tests.support.documents import ADDRESS, ROOT, Example, examples
 
-PAGES = ("README.md", "docs/index.md", "docs/http-api.md", "docs/python.md")
-DOCUMENTS = [ROOT / name for name in PAGES]
+DOCUMENTS = tuple(
+    ROOT / name for name in ("README.md", "docs/index.md", "docs/http-api.md", "docs/python.md")
+)
 EXAMPLES = [example for path in DOCUMENTS for example in examples(path)]
 # Those that print the answer's body, rather than its headers.
 CURLS = [e for e in EXAMPLES if e.language == "bash" and e.routes and "-D -" not in e.code]
