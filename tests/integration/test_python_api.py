@@ -140,7 +140,7 @@ def test_a_key_is_needed_where_the_service_asks_for_one(tmp_path: Path, reposito
         with omnivec2.Client(server.url) as stranger, pytest.raises(omnivec2.OmniVecError):
             stranger.predict("text/sentiment", "a film")
         with omnivec2.Client(server.url, api_key=key) as known:
-            assert known.predict("text/sentiment", "a film").label
+            assert known.predict("text/sentiment", "a film").value
 
 
 def _batch(*arguments: object) -> list[str]:
