@@ -33,7 +33,7 @@ class AdaptationResult:
         validation: The metric on labelled inputs that were not fitted to.
         baselines: The values of simple models with the same labels, by name.
         chosen: The choice by validation, in words, with the head's own tokenizer if it has one.
-        notes: Things to know about the choice, each a sentence.
+        notes: The sentences that tell what to know about the choice.
         skipped: The number of inputs that could not be decoded.
         seconds: The seconds of every step, with ``total``, and ``cpu`` on all cores.
         seed: The seed of everything random.

@@ -49,7 +49,7 @@ class DividedExamples:
         examples: The examples in reading order.
         parsed: The target of each.
         parts: The part of each, a text.
-        problems: Everything that is wrong, in the order it was found.
+        problems: The list of everything that is wrong, in the order it was found.
     """
 
     examples: list[Example]
@@ -175,9 +175,9 @@ def load_block(
         form=fitted.form,
         augment=augmentation_of(route, block) if block.augment else None,
         description=block.description,
-        further_metrics=block.further_metrics,
         block=block.model_dump(mode="json", exclude_none=True),
-        **fitted.further,
+        **{"further_metrics": (), **fitted.further}
+        | ({"further_metrics": block.further_metrics} if block.further_metrics else {}),
     )
 
 

@@ -17,7 +17,7 @@ from omnivec2.training.data.blocks.kinds.folders import (
     VideoFolderBlock,
 )
 from omnivec2.training.data.blocks.kinds.hugging_face import DatasetsBlock
-from omnivec2.training.data.blocks.kinds.masks import MasksBlock
+from omnivec2.training.data.blocks.kinds.masks import MapsBlock, MasksBlock
 from omnivec2.training.data.blocks.kinds.molecules import SdfBlock
 from omnivec2.training.data.blocks.kinds.points import PointsBlock
 from omnivec2.training.data.blocks.kinds.series import SeriesBlock
@@ -40,6 +40,7 @@ AnyBlock = Annotated[
     | YoloBlock
     | VocBlock
     | MasksBlock
+    | MapsBlock
     | PointsBlock
     | SeriesBlock
     | ArraysBlock,

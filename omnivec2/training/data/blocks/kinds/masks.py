@@ -1,4 +1,4 @@
-"""Pictures with masks: ``masks``."""
+"""Pictures with masks, or with maps of numbers: ``masks`` and ``maps``."""
 
 from __future__ import annotations
 
@@ -11,12 +11,14 @@ from pydantic import Field, JsonValue
 from omnivec2.errors import ArtifactError
 from omnivec2.spec import Modality
 from omnivec2.training.data.annotations.class_colours import ClassMap, class_map, read_classes
+from omnivec2.training.data.annotations.map_files import match_maps
 from omnivec2.training.data.annotations.mask_files import match_masks, values_of_masks
 from omnivec2.training.data.blocks.examples import Example, Origin, Problem, ProblemKind
 from omnivec2.training.data.blocks.files import BlockFiles
 from omnivec2.training.data.blocks.kinds.base import Block
 from omnivec2.training.data.blocks.splits import part_of_name
 from omnivec2.training.data.blocks.targets import AnyTarget
+from omnivec2.training.data.blocks.targets.maps import MapTarget
 from omnivec2.training.data.blocks.targets.masks import MaskFile, MaskTarget
 from omnivec2.training.data.blocks.targets.picture_sizes import SCENE_PARAMETERS
 
@@ -129,3 +131,72 @@ class MasksBlock(Block):
                 "`classes`"
             )
         return class_map(names, self.ignore, place="the values of the masks")
+
+
+_MAP_IMAGES = ("images", "image", "imgs", "rgb", "color", "pictures")
+_MAPS = ("maps", "map", "depth", "depths", "targets", "gt", "ground_truth", "labels")
+
+
+class MapsBlock(Block):
+    """Pictures, and for each a map with a number per pixel.
+
+    ::
+
+        <path>/images/a.jpg            the pictures, at any depth
+        <path>/depth/a.png             maps of the same names: PNG of 16 bits, TIFF or NPY
+        <path>/train/images/…          parts, in any usual spelling
+        <path>/a_colors.png, a_depth.png   or both in one folder
+    """
+
+    kind: Literal["maps"] = "maps"
+    target: AnyTarget = Field(default=MapTarget(), description="map")
+    images: str | None = Field(
+        default=None, description="folder of pictures in path; found by its name unless given"
+    )
+    maps: str | None = Field(
+        default=None, description="folder of maps in path; found by its name unless given"
+    )
+
+    def parameters(self, modality: Modality) -> Mapping[str, JsonValue]:
+        """Return the size of scenes, in which nothing is cut off."""
+        return SCENE_PARAMETERS if modality is Modality.IMAGE else {}
+
+    def read(self, files: BlockFiles) -> Iterator[Example | Problem]:
+        """Yield the pictures that have a map; those without are named."""
+        for given, path in self.paths(files):
+            for own, pictures, maps in self._folders(path):
+                pairs, without = match_maps(pictures, maps)
+                if not pairs:
+                    raise ArtifactError(f"{path}: no map has the name of a picture")
+                for picture in without:
+                    yield Problem(
+                        ProblemKind.MISSING_FILE,
+                        Origin(files.name(picture)),
+                        "the picture has no map of its name; it is left out",
+                        is_warning=True,
+                    )
+                for picture, file in pairs:
+                    name = str(picture.relative_to(pictures))
+                    columns = self.columns_of_name(name)
+                    origin = Origin(files.name(picture))
+                    yield Example(picture, file, origin, given or own, columns)
+
+    def _folders(self, path: Path) -> list[tuple[str | None, Path, Path]]:
+        """Return (part, folder of pictures, folder of maps)."""
+        if not path.is_dir():
+            raise ArtifactError(f"{path}: expected a folder of pictures and maps")
+        if (both := self._both(path)) is not None:
+            return [(None, *both)]
+        parts = [p for p in sorted(path.iterdir()) if p.is_dir() and part_of_name(p.name)]
+        if not parts:
+            return [(None, path, path)]
+        return [(part_of_name(p.name), *(self._both(p) or (p, p))) for p in parts]
+
+    def _both(self, path: Path) -> tuple[Path, Path] | None:
+        places = []
+        for given, names in ((self.images, _MAP_IMAGES), (self.maps, _MAPS)):
+            tries = (given,) if given is not None else names
+            places.append(next((path / name for name in tries if (path / name).is_dir()), None))
+        if places[0] is None or places[1] is None:
+            return None
+        return places[0], places[1]

@@ -6,10 +6,13 @@ from typing import Annotated, Any
 
 from pydantic import BeforeValidator, Field
 
+from omnivec2.training.data.blocks.targets.anomalies import AnomalyTarget
 from omnivec2.training.data.blocks.targets.base import FittedTarget, TargetKind
 from omnivec2.training.data.blocks.targets.boxes import BoxesTarget
 from omnivec2.training.data.blocks.targets.classes import ClassTarget, TagsTarget
 from omnivec2.training.data.blocks.targets.forecasts import ForecastTarget
+from omnivec2.training.data.blocks.targets.identities import IdentityTarget
+from omnivec2.training.data.blocks.targets.maps import MapTarget
 from omnivec2.training.data.blocks.targets.masks import MaskTarget
 from omnivec2.training.data.blocks.targets.numbers import NumbersTarget
 from omnivec2.training.data.blocks.targets.points import PointsTarget
@@ -32,7 +35,10 @@ AnyTarget = Annotated[
         | ForecastTarget
         | BoxesTarget
         | MaskTarget
-        | PointsTarget,
+        | PointsTarget
+        | MapTarget
+        | IdentityTarget
+        | AnomalyTarget,
         Field(discriminator="kind"),
     ],
     BeforeValidator(_with_kind),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
+from collections import Counter
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -20,6 +22,9 @@ from omnivec2.training.data.blocks.targets.base import FittedTarget, TargetKind
 from omnivec2.training.data.table_files import as_name, is_number
 
 _YES = frozenset({"1", "true", "yes", "y", "x"})
+_LARGEST_WEIGHT = 100.0
+"""The largest weight of a tag where it applies: a few samples must not outweigh all others."""
+
 _NO = frozenset({"0", "false", "no", "n", "", "-1"})
 
 
@@ -71,6 +76,12 @@ class _Names(TargetKind):
         "{0: negative, 1: positive}",
     )
 
+    weights: Literal["balanced"] | dict[str, float] | None = Field(
+        default=None,
+        description="weight of each class in the loss: balanced, so that rare ones count as much "
+        "as common ones, or class -> weight, 1 unless given",
+    )
+
     def _named(self, cell: str) -> str:
         if not self.names:
             return cell
@@ -81,7 +92,8 @@ class _Names(TargetKind):
             )
         return self.names[cell] if isinstance(self.names, dict) else cell
 
-    def _fitted(self, found: set[str], head: HeadSpec | None) -> FittedClasses:
+    def _fitted(self, parsed: Sequence[Sequence[str]], head: HeadSpec | None) -> FittedClasses:
+        found = {name for names in parsed for name in names}
         if head is not None and head.labels:
             labels = head.labels
         elif self.names:
@@ -89,7 +101,27 @@ class _Names(TargetKind):
             labels = tuple(dict.fromkeys(given))
         else:
             labels = tuple(sorted(found, key=natural_key))
-        return FittedClasses(labels=labels, form=self.form)
+        weights = self._weights(labels, parsed)
+        return FittedClasses(labels=labels, form=self.form, further={"class_weights": weights})
+
+    def _weights(self, labels: Sequence[str], parsed: Sequence[Sequence[str]]) -> tuple[float, ...]:
+        if self.weights is None:
+            return ()
+        if isinstance(self.weights, dict):
+            for name in self.weights:
+                if name not in labels:
+                    known = list(labels)
+                    raise ArtifactError(
+                        f"weights: there is no class {name!r}; there are {listed(known)}"
+                        f"{did_you_mean(name, known)}"
+                    )
+            return tuple(self.weights.get(name, 1.0) for name in labels)
+        counts = Counter(name for names in parsed for name in names)
+        return tuple(self._balanced(counts[name], len(parsed), len(labels)) for name in labels)
+
+    @abstractmethod
+    def _balanced(self, count: int, total: int, classes: int) -> float:
+        """Return the weight of a class that ``count`` of ``total`` inputs have."""
 
 
 class ClassTarget(_Names):
@@ -127,7 +159,10 @@ class ClassTarget(_Names):
                 f"{len(parsed)} labels have {len(found)} different numbers, so they are no "
                 "classes; did you mean target: numbers?"
             )
-        return self._fitted(found, head)
+        return self._fitted([(name,) for name in parsed], head)
+
+    def _balanced(self, count: int, total: int, classes: int) -> float:
+        return total / (classes * max(count, 1))
 
     def stratum(self, parsed: Any) -> Hashable:
         """Return the class."""
@@ -169,7 +204,10 @@ class TagsTarget(_Names):
         found = {name for names in parsed for name in names}
         if not found and head is None:
             raise ArtifactError("no input of the training part has a tag")
-        return self._fitted(found, head)
+        return self._fitted(parsed, head)
+
+    def _balanced(self, count: int, total: int, classes: int) -> float:
+        return min((total - count) / max(count, 1), _LARGEST_WEIGHT)
 
     def stratum(self, parsed: Any) -> Hashable:
         """Return the combination of classes."""

@@ -33,6 +33,9 @@ class NumbersTarget(TargetKind):
     kind: Literal["numbers"] = "numbers"
     units: dict[str, str] = Field(default={}, description="quantity -> the unit it is given in")
     names: dict[str, str] = Field(default={}, description="column -> the name of its quantity")
+    loss: Literal["l2", "l1"] = Field(
+        default="l2", description="squared errors, or absolute ones, which outliers move less"
+    )
 
     family: ClassVar[TaskFamily] = TaskFamily.REGRESSION
     metric: ClassVar[str] = "rmse"
@@ -58,7 +61,8 @@ class NumbersTarget(TargetKind):
                     "nothing to learn from it"
                 )
         return FittedNumbers(
-            targets=tuple(Target(name=name, unit=self.units.get(name, "")) for name in names)
+            targets=tuple(Target(name=name, unit=self.units.get(name, "")) for name in names),
+            further={"loss": self.loss},
         )
 
     def quantities(self, parsed: Sequence[Any]) -> tuple[str, ...]:
