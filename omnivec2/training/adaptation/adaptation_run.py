@@ -249,8 +249,8 @@ class _Adaptation:
             seconds = rules.search_seconds + len(train.labels) / _LABELS_PER_SECOND
         sample_fit = None
         per_sample = trunk_seconds(network, request.route, train.samples[0])
-        if self.own and per_sample * len(train.samples) > seconds / 2:
-            count = max(_FEWEST_LABELS, int(seconds / 2 / per_sample))
+        if self.own and per_sample * len(train.samples) > rules.trunk_seconds:
+            count = max(_FEWEST_LABELS, int(rules.trunk_seconds / per_sample))
             sample_fit = self._fit_layers(network, _some(train, count, request.seed), 0.0)
             self.with_trunk = sample_fit.looks_at_trunk
         fitted = self._fit_layers(network, train, seconds / 2)
