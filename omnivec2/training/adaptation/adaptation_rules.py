@@ -39,6 +39,8 @@ class AdaptationRules:
         class_family: The family of a head that answers with a class.
         summaries: The combinations of summaries that a head is chosen from.
         search_seconds: The nominal time to try more than linear maps; more labels get more.
+        trunk_seconds: The nominal time that the trunk may take with a tokenizer of the data's own,
+            before it is known to be worth it.
         starts_from_base: Whether a tokenizer of the data's own starts from the base's weights.
     """
 
@@ -50,6 +52,7 @@ class AdaptationRules:
         (*FEATURE_SUMMARIES, *TOKEN_SUMMARIES),
     )
     search_seconds: ClassVar[float] = 30.0
+    trunk_seconds: ClassVar[float] = 60.0
     starts_from_base: ClassVar[bool] = True
 
     def candidates(self, *, has_raw: bool) -> list[tuple[Summary, ...]]:
@@ -62,7 +65,13 @@ class AdaptationRules:
         if not has_raw:
             return list(self.summaries)
         most = max(self.summaries, key=len)
-        return [("raw",), *self.summaries, ("raw", *FEATURE_SUMMARIES), ("raw", *most)]
+        found: list[tuple[Summary, ...]] = [
+            ("raw",),
+            *self.summaries,
+            ("raw", *FEATURE_SUMMARIES),
+            ("raw", *most),
+        ]
+        return list(dict.fromkeys(found))
 
     # --- reading ------------------------------------------------------------------------
 
