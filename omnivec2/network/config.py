@@ -16,15 +16,28 @@ from omnivec2.spec import Modality, TaskFamily
 
 
 class TrunkConfig(FrozenConfig):
-    """f (BERT-type transformer, then 3 fully connected layers) and g (fusion transformer)."""
+    """f (a transformer, then fully connected layers) and g (fusion transformer)."""
 
     f: TransformerConfig
-    fc_widths: tuple[int, int, int]
+    fc_widths: tuple[int, ...] = Field(
+        description="widths of f's fully connected layers; none if f is its transformer alone"
+    )
     g: TransformerConfig
     literal: bool = Field(
         default=False,
-        description="the paper's wording: ReLU after all three FC layers, no LayerNorm",
+        description="the paper's wording: ReLU after all FC layers, no LayerNorm",
     )
+
+    @property
+    def narrowed_width(self) -> int:
+        """The width of the tokens that f gives to g."""
+        return self.fc_widths[-1] if self.fc_widths else self.f.width
+
+    @model_validator(mode="after")
+    def _g_has_the_width_that_f_ends_with(self) -> TrunkConfig:
+        if self.g.width != self.narrowed_width:
+            raise ValueError(f"g is {self.g.width} wide, but f ends with {self.narrowed_width}")
+        return self
 
 
 class DecoderConfig(FrozenConfig):
@@ -55,9 +68,12 @@ class DecoderConfig(FrozenConfig):
         return self.state_width + self.key_width
 
 
-Summary = Literal["cls", "mean", "sum", "token_mean", "token_max", "token_deviation", "token_sum"]
+Summary = Literal[
+    "cls", "mean", "sum", "token_mean", "token_max", "token_deviation", "token_sum", "raw"
+]
 """A way to pool all features into one vector: the first one, or the mean or sum of real ones. With
-``token_`` the trunk's input is pooled, which keeps more of what the trunk's tasks do not need."""
+``token_`` the trunk's input is pooled, which keeps more of what the trunk's tasks do not need.
+``raw`` is the input itself in standard units, for tokenizers that have it (``Tokenizer.raw``)."""
 
 
 class HeadConfig(FrozenConfig):
@@ -99,10 +115,10 @@ class HeadConfig(FrozenConfig):
 
     @property
     def token_summaries(self) -> tuple[Summary, ...]:
-        """The summaries that are taken of the tokenizer's tokens."""
+        """The summaries that are taken before the trunk: of the tokens, or of the input."""
         if self.layers != "fc":
             return ()
-        return tuple(name for name in self.summaries if name.startswith("token_"))
+        return tuple(n for n in self.summaries if n.startswith("token_") or n == "raw")
 
     @property
     def has_weights(self) -> bool:
@@ -117,6 +133,11 @@ class NetworkConfig(FrozenConfig):
     trunk: TrunkConfig
     head: TransformerConfig = Field(description="ViT-Tiny blocks of every head")
     cross_heads: int = Field(default=6, description="attention heads of the training-only fusion")
+    plain_fusion: bool = Field(
+        default=False,
+        description="the paper's wording: cross-attention in place of the stream, without gates",
+        exclude_if=lambda value: not value,
+    )
     tokenizers: dict[str, AnyTokenizerConfig] = Field(default={})
     heads: dict[str, HeadConfig] = Field(default={}, description="'<modality>/<task>' -> head")
 

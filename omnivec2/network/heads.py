@@ -271,9 +271,17 @@ OUTPUT_LAYERS: dict[TaskFamily, Any] = {
 
 
 def build_head(
-    config: HeadConfig, width: int, blocks: TransformerConfig, token_width: int
+    config: HeadConfig, width: int, blocks: TransformerConfig, token_width: int, raw_width: int = 0
 ) -> nn.Module:
-    """Build the head of a task on features of ``width`` that were tokens of ``token_width``."""
+    """Build the head of a task.
+
+    Args:
+        config: The sizes of the head.
+        width: The width of the features it gets.
+        blocks: The sizes of its blocks, if it has any.
+        token_width: The width of the tokens before the trunk.
+        raw_width: The size of the input in standard units, where its tokenizer has that.
+    """
     if config.layers == "fc":
-        return FullyConnectedHead(config, width, token_width)
+        return FullyConnectedHead(config, width, token_width, raw_width)
     return Head(OUTPUT_LAYERS[config.family](config, blocks.width), width, blocks)

@@ -13,6 +13,9 @@ from omnivec2.network.config import PRESETS
 from omnivec2.spec import Modality
 from omnivec2.training.data.blocks.kinds import AnyBlock
 from omnivec2.training.data.blocks.task_block import TaskBlock, TaskSettings
+from omnivec2.training.fine_tuning.low_rank import LowRankSettings
+from omnivec2.training.fine_tuning.warm_starts import WarmStart, check_parts
+from omnivec2.training.structure.network_sizes import NetworkSizes
 from omnivec2.training.yaml_lines import Document, did_you_mean, located_error
 
 StageKind = Literal["masked", "masked-pairs", "supervised"]
@@ -68,6 +71,22 @@ class LiteralSwitches(_Recipe):
     balancing: bool = Field(
         default=False, description="rates of descent from window to window, no bounds (DWA)"
     )
+    fusion: bool = Field(
+        default=False, description="plain cross-attention in place of the stream: no gate or norm"
+    )
+    batches: bool = Field(
+        default=False, description="a step has one batch, half of it from each of its two tasks"
+    )
+    text: bool = Field(
+        default=False,
+        description="permuted language model on permuted sentences; 5 % of the words are predicted",
+    )
+    points: bool = Field(default=False, description="l2 between points in their order, no Chamfer")
+
+    @property
+    def masked_forms(self) -> tuple[str, ...]:
+        """The switches of masked stages that single modalities know."""
+        return tuple(name for name in ("text", "points") if getattr(self, name))
 
 
 class Schedule(_Recipe):
@@ -108,6 +127,15 @@ class Schedule(_Recipe):
     )
     frozen_tokenizers: bool = Field(
         default=False, description="train heads alone, if the trunk is frozen too"
+    )
+    trained_layers: int | None = Field(
+        default=None, ge=0, description="train only so many last layers of f's transformer"
+    )
+    layer_decay: float = Field(
+        default=1.0,
+        gt=0,
+        le=1,
+        description="rate of a pretrained layer of f, relative to that of the layer after it",
     )
     accumulation: int = Field(
         default=1, gt=0, description="micro-batches of a step, to save memory"
@@ -151,7 +179,7 @@ class StageRecipe(Schedule):
 class Recipe(Schedule):
     """A training run: one supervised stage, or several ``stages`` in order."""
 
-    preset: str = Field(description="sizes of the trunk: tiny, reference or paper")
+    preset: str = Field(description="sizes of the network: tiny, reference or paper")
     seed: int = Field(default=0, ge=0)
     stages: tuple[StageRecipe, ...] = Field(default=(), description="in their order")
     literal: LiteralSwitches = LiteralSwitches()
@@ -159,7 +187,17 @@ class Recipe(Schedule):
         default=False, description="several processes: share the transformers' weights (FSDP)"
     )
     bf16: bool = Field(default=True, description="autocast matrix products to bfloat16")
-    warm_start: bool = True
+    warm_start: WarmStart = Field(
+        default=True,
+        description="published weights: all that are packaged (true), none (false), or by part: "
+        "trunk, tokenizer.<name> -> local safetensors file, directory, or `packaged`",
+    )
+    network: NetworkSizes = Field(
+        default=NetworkSizes(), description="sizes that differ from the preset's"
+    )
+    lora: LowRankSettings | None = Field(
+        default=None, description="low-rank updates of f's layers, whose own weights stay"
+    )
     start_from: Path | None = Field(
         default=None, description="checkpoint whose weights to start from, where they fit"
     )
@@ -180,6 +218,9 @@ class Recipe(Schedule):
 
     @model_validator(mode="after")
     def _is_consistent(self) -> Recipe:
+        check_parts(self.warm_start)
+        if self.network.f != "backbone":  # else its sizes are in files, which are read later
+            self.network.config(self.preset)
         if bool(self.stages) == bool(self.steps or self.epochs):
             raise ValueError("give either steps or epochs (one stage) or stages, each with its own")
         for index, stage in enumerate((self, *self.stages)):
@@ -190,6 +231,11 @@ class Recipe(Schedule):
                         raise located_error(
                             (*place, field), f"{route} is none of the tasks", route, self.tasks
                         )
+            if stage.frozen_trunk and stage.trained_layers is not None:
+                raise ValueError(
+                    f"{f'stages.{index - 1}: ' if index else ''}"
+                    "trained_layers means nothing with frozen_trunk"
+                )
         return self
 
     @property

@@ -10,15 +10,22 @@ from pathlib import Path
 import torch
 from rich.console import Console
 
+from omnivec2.network.config import NetworkConfig
 from omnivec2.network.omnivec2 import OmniVec2
 from omnivec2.network.saved_network import continue_from, save_network
 from omnivec2.network.trunk import parameters_of
-from omnivec2.network.warmstart import warm_start
 from omnivec2.terminal import make_console
 from omnivec2.training.data import load_task
 from omnivec2.training.data.base import TaskData
 from omnivec2.training.distributed.devices import Machine
 from omnivec2.training.distributed.sharding import gather_full_tensors
+from omnivec2.training.fine_tuning.layer_rates import train_last_layers
+from omnivec2.training.fine_tuning.low_rank import (
+    add_low_rank_updates,
+    freeze_updated_stacks,
+    merged_state,
+)
+from omnivec2.training.fine_tuning.warm_starts import backbone_sizes, load_local, load_packaged
 from omnivec2.training.journal import DEFAULT_LOGS, Journal
 from omnivec2.training.loop import StageRun, run_stage, start_stage
 from omnivec2.training.masked.masked_stages import MaskedPairStage, MaskedStage
@@ -45,7 +52,7 @@ STAGES: dict[StageKind, type[TrainingStage]] = {
     "masked-pairs": MaskedPairStage,
     "supervised": SupervisedStage,
 }
-_SEED_STRIDE = 7919
+SEED_STRIDE = 7919
 """The distance of the seeds of two stages."""
 
 
@@ -132,7 +139,7 @@ class Training:
             self.tasks[route] = load_task(route, paths.data, block=recipe.tasks[route].block)
         self.recipe = recipe = with_steps(recipe, self.tasks, self.console)
         self.header = recipe.model_dump(mode="json")
-        self.network, self.warm_starts = build_network(recipe, self.tasks)
+        self.network, self.warm_starts = build_network(recipe, self.tasks, self.console)
         self.constants = {n for n, p in self.network.named_parameters() if not p.requires_grad}
         self.network.to(machine.device)
 
@@ -157,7 +164,7 @@ class Training:
     def _run_stage(self, index: int, recipe: Recipe, steps_before: int, last: int) -> None:
         tasks = {route: self.tasks[route] for route in recipe.routes()}
         freeze_parameters(self.network, recipe, self.constants)
-        seed = self.recipe.seed + _SEED_STRIDE * index
+        seed = self.recipe.seed + SEED_STRIDE * index
         stage = STAGES[recipe.kind](self.network, recipe, tasks, seed)
         stage.to(self.machine.device)
         run = start_stage(stage, Progress(stage=index), self.machine)
@@ -199,6 +206,7 @@ class Training:
             specs = head_specs(self.network, tasks, served, self.warm_starts, thresholds)
         elif not last:
             return
+        averaged = merged_state(self.network, averaged)
         save_network(self.paths.checkpoint, self.network, averaged, specs)
 
     def _fit_thresholds(self, run: StageRun) -> dict[str, tuple[float, ...]]:
@@ -231,19 +239,46 @@ def with_steps(recipe: Recipe, tasks: Mapping[str, TaskData], console: Console) 
     return recipe
 
 
-def build_network(recipe: Recipe, tasks: Mapping[str, TaskData]) -> tuple[OmniVec2, dict[str, str]]:
+def build_network(
+    recipe: Recipe, tasks: Mapping[str, TaskData], console: Console | None = None
+) -> tuple[OmniVec2, dict[str, str]]:
     """Build the network of a recipe, fit its constants and load its warm starts.
+
+    Args:
+        recipe: The recipe.
+        tasks: The data of every task, by route.
+        console: The console for tables of what warm starts were taken from.
 
     Returns:
         The network, and the names of its warm starts by the part that started from them.
     """
-    config = network_config(recipe.preset, list(tasks.values()), literal=recipe.literal.trunk)
-    network = OmniVec2(config)
-    warm_starts = warm_start(network) if recipe.warm_start else {}
+    network = OmniVec2(config_of(recipe, tasks))
+    warm_starts = load_packaged(network, recipe.warm_start)
     fit_constants(network, list(tasks.values()))
+    # After the constants, as they set a projection that a backbone brings.
+    warm_starts |= load_local(network, recipe.warm_start, console)
     if recipe.start_from is not None:
         continue_from(network, recipe.start_from)
+    if recipe.lora is not None:
+        add_low_rank_updates(network, recipe.lora)
     return network, warm_starts
+
+
+def config_of(recipe: Recipe, tasks: Mapping[str, TaskData]) -> NetworkConfig:
+    """Return the sizes of a recipe's network.
+
+    Raises:
+        ArtifactError: They do not fit together, or the trunk's warm start cannot be read.
+    """
+    takes_backbone = recipe.network.f == "backbone"
+    return network_config(
+        recipe.preset,
+        list(tasks.values()),
+        literal=recipe.literal.trunk,
+        plain_fusion=recipe.literal.fusion,
+        sizes=recipe.network,
+        backbone=backbone_sizes(recipe.warm_start) if takes_backbone else None,
+    )
 
 
 def freeze_parameters(network: OmniVec2, recipe: Recipe, constants: set[str]) -> None:
@@ -257,6 +292,10 @@ def freeze_parameters(network: OmniVec2, recipe: Recipe, constants: set[str]) ->
     for name, parameter in network.named_parameters():
         parameter.requires_grad_(name not in constants)
     freeze_stems(network, recipe.frozen_stem_blocks if recipe.warm_start else 0)
+    if recipe.lora is not None:
+        freeze_updated_stacks(network)
+    if recipe.trained_layers is not None:
+        train_last_layers(network, recipe.trained_layers)
     if recipe.frozen_trunk:
         network.trunk.requires_grad_(False)
     if recipe.frozen_tokenizers:

@@ -62,6 +62,15 @@ def adapt(
         int | None, typer.Option(min=0, help="Number of inputs that may fail to decode.")
     ] = None,
     seed: Annotated[int | None, typer.Option(help="Random seed.  [default: 0]")] = None,
+    search_seconds: Annotated[
+        float | None,
+        typer.Option(
+            min=0,
+            help="Nominal time to try more than linear maps: two layers, and a tokenizer of its "
+            "own.  [default: 6 for tables, 90 for motion and spectra, 30 for "
+            "others; one more per 100 labels]",
+        ),
+    ] = None,
     checkpoint: CheckpointOption = DEFAULT_CHECKPOINT,
     out: Annotated[
         Path | None, typer.Option(help="Checkpoint to write.  [default: checkpoints/MODALITY_TASK]")
@@ -93,7 +102,8 @@ def adapt(
         from omnivec2.training.adaptation.adaptation_run import AdaptationPaths
         from omnivec2.training.adaptation.adaptation_run import adapt as run_adaptation
 
-        changed = {"fraction": fraction, "skip_bad": skip_bad, "seed": seed}
+        changed = {"fraction": fraction, "skip_bad": skip_bad, "seed": seed,
+                   "search_seconds": search_seconds}  # fmt: skip
         given = {key: value for key, value in changed.items() if value is not None}
         if recipe is not None:
             request = _from_recipe(recipe, data, given)

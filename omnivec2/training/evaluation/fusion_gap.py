@@ -33,9 +33,10 @@ from omnivec2.training.evaluation.evaluate_heads import Advance, evenly_spaced
 from omnivec2.training.evaluation.fusion_gap_table import Gap
 from omnivec2.training.evaluation.predictions import Answers, read_answers
 from omnivec2.training.evaluation.quality_metrics import METRICS
+from omnivec2.training.fine_tuning.low_rank import add_low_rank_updates
 from omnivec2.training.recipe import Recipe
 from omnivec2.training.sampling import PairSampler
-from omnivec2.training.structure.network_structure import network_config
+from omnivec2.training.training_run import config_of
 from omnivec2.training.training_state import load_averaged, read_progress
 
 MOST_SAMPLES = 2000
@@ -81,8 +82,9 @@ def load_run(recipe: Recipe, run: Path, data: Path) -> SavedRun:
     tasks = {
         route: load_task(route, data, block=task.block) for route, task in recipe.tasks.items()
     }
-    config = network_config(recipe.preset, list(tasks.values()), literal=recipe.literal.trunk)
-    network = OmniVec2(config)
+    network = OmniVec2(config_of(recipe, tasks))
+    if recipe.lora is not None:
+        add_low_rank_updates(network, recipe.lora)
     load_averaged(run / "state", network)
     trained = {route for recipe in supervised for route in recipe.routes()}
     tasks = {route: task for route, task in tasks.items() if route in trained}

@@ -88,6 +88,7 @@ class TabularRestoration(Restoration[TabularTokenizer]):
 class TabularRules(AdaptationRules):
     """The rules of tables, whose columns are always those of the data."""
 
+    search_seconds = 6.0
     starts_from_base = False
 
     def input_columns(self, path: Path, columns: Sequence[str]) -> list[str]:

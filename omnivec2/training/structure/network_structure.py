@@ -10,16 +10,18 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from omnivec2.errors import ArtifactError
-from omnivec2.network.config import PRESETS, HeadConfig, NetworkConfig
+from omnivec2.network.config import HeadConfig, NetworkConfig
+from omnivec2.network.frozen_config import TransformerConfig
 from omnivec2.network.omnivec2 import OmniVec2
 from omnivec2.network.tokenizers import AnyTokenizerConfig
 from omnivec2.network.tokenizers.series import TimeSeriesTokenizerConfig
-from omnivec2.network.tokenizers.stem import STRIDE
+from omnivec2.network.tokenizers.visual import VisualTokenizerConfig
 from omnivec2.preprocess import preprocessor_for
 from omnivec2.spec import HeadSpec, Modality, TaskFamily, TensorSpec
 from omnivec2.training.data.base import TargetForm, TaskData
 from omnivec2.training.modalities import modality_training
 from omnivec2.training.structure.decoder_structure import decoder_config, generation_of, memory_spec
+from omnivec2.training.structure.network_sizes import NetworkSizes
 
 _CODE = 8
 """The numbers that a series is rebuilt from; anomalies show where these are too few for it."""
@@ -38,36 +40,58 @@ def tokenizer_config(task: TaskData) -> AnyTokenizerConfig:
     return modality_training(task.modality).tokenizer_config(task)
 
 
-def head_config(task: TaskData) -> HeadConfig:
-    """Return the head that a task's family and data ask for."""
-    name = tokenizer_name(task)
+def head_config(task: TaskData, tokenizer: AnyTokenizerConfig | None = None) -> HeadConfig:
+    """Return the head that a task's family and data ask for.
+
+    Args:
+        task: The task.
+        tokenizer: The sizes of its tokenizer, if not those that its data asks for.
+
+    Raises:
+        ArtifactError: Its pictures do not divide into patches of the tokenizer, or it asks for
+            an answer that its modality cannot have.
+    """
+    tokenizer = tokenizer or tokenizer_config(task)
     outputs = task.horizon or task.dimensions or len(task.labels) or len(task.targets)
     config = HeadConfig(
-        family=task.family, tokenizer=name, outputs=outputs, quantiles=len(task.quantiles)
-    )
+        family=task.family, tokenizer=tokenizer_name(task), outputs=outputs,
+        quantiles=len(task.quantiles),
+    )  # fmt: skip
     extra: dict[str, object] = {}
     if task.family is TaskFamily.FORECASTING:
-        tokenizer = _series_tokenizer(task)
-        extra = {"tokens": tokenizer.tokens, "context": tokenizer.context_length}
+        series = _series_tokenizer(task, tokenizer)
+        extra = {"tokens": series.tokens, "context": series.context_length}
     if task.form is TargetForm.ANOMALY:
-        extra = {"context": _series_tokenizer(task).context_length, "code": _CODE}
+        series = _series_tokenizer(task, tokenizer)
+        extra = {"context": series.context_length, "code": _CODE}
     if task.form is TargetForm.POINTS:
         extra = {"layout": "token", "tokens": len(task.splits["train"].samples[0]["centres"])}
-    is_map = task.form is TargetForm.MAP or task.family in _PICTURE_FAMILIES
-    pixels = task.splits["train"].samples[0].get("pixels") if is_map else None
-    if pixels is not None:
-        height, width = pixels.shape[:2]
-        extra |= {"grid": (height // STRIDE, width // STRIDE), "layout": "token"}
+    if isinstance(tokenizer, VisualTokenizerConfig):
+        grid = _grid_of(task, tokenizer)
+        if task.form is TargetForm.MAP or task.family in _PICTURE_FAMILIES:
+            extra |= {"grid": grid[1:], "layout": "token"}
     return config.model_copy(update=extra)
 
 
-def _series_tokenizer(task: TaskData) -> TimeSeriesTokenizerConfig:
-    tokenizer = tokenizer_config(task)
+def _series_tokenizer(task: TaskData, tokenizer: AnyTokenizerConfig) -> TimeSeriesTokenizerConfig:
     if not isinstance(tokenizer, TimeSeriesTokenizerConfig):
         raise ArtifactError(
             f"{task.route}: forecasts and anomalies are answered for time series alone"
         )
     return tokenizer
+
+
+def _grid_of(task: TaskData, tokenizer: VisualTokenizerConfig) -> tuple[int, int, int]:
+    """Return the frames, rows and columns of tokens that a tokenizer makes of a task's samples."""
+    array = next(iter(task.splits["train"].samples[0].values()))
+    shape = array.shape if tokenizer.modality is Modality.AUDIO else array.shape[:-1]
+    frames = (*(1,) * (3 - len(shape)), *shape)
+    if tokenizer.stem == "patches" and any(side % tokenizer.patch for side in frames[1:]):
+        raise ArtifactError(
+            f"{task.route}: {frames[1]} x {frames[2]} does not divide into patches of "
+            f"{tokenizer.patch}; give its data another height and width, or another patch"
+        )
+    return tokenizer.grid_of(frames)
 
 
 def embedding_route(modality: Modality) -> str:
@@ -76,7 +100,13 @@ def embedding_route(modality: Modality) -> str:
 
 
 def network_config(
-    preset: str, tasks: Sequence[TaskData], *, literal: bool = False
+    preset: str,
+    tasks: Sequence[TaskData],
+    *,
+    literal: bool = False,
+    plain_fusion: bool = False,
+    sizes: NetworkSizes | None = None,
+    backbone: TransformerConfig | None = None,
 ) -> NetworkConfig:
     """Return a preset with the tokenizers and heads of tasks, and an embedding per modality.
 
@@ -85,26 +115,43 @@ def network_config(
     Args:
         preset: The name of the preset.
         tasks: All tasks of the network.
-        literal: Whether the trunk follows the paper's wording, with ReLU after all three fully
+        literal: Whether the trunk follows the paper's wording, with ReLU after all fully
             connected layers.
+        plain_fusion: Whether cross-attention follows the paper's wording, without gates.
+        sizes: The sizes that differ from the preset's.
+        backbone: The sizes of the trunk's warm start, if ``sizes`` takes them.
+
+    Raises:
+        ArtifactError: The sizes do not fit together, or name a tokenizer that no task has.
     """
+    sizes = sizes or NetworkSizes()
+    try:
+        base = sizes.config(preset, literal=literal, backbone=backbone)
+    except ValueError as error:
+        raise ArtifactError(f"network: {error}") from error
+    post_norm = base.trunk.f.norm_order("post") == "post"
     tokenizers: dict[str, AnyTokenizerConfig] = {}
     heads: dict[str, HeadConfig] = {}
     for task in tasks:
         name = tokenizer_name(task)
-        config = tokenizer_config(task)
+        config = sizes.tokenizer(name, tokenizer_config(task), post_norm=post_norm)
         tokenizers[name] = tokenizers.get(name, config).combined_with(config)
-        heads[task.route] = head_config(task)
+        heads[task.route] = head_config(task, config)
         if task.family is TaskFamily.SUMMARIZATION:
-            decoder = decoder_config(task, PRESETS[preset])
+            decoder = decoder_config(task, base)
             heads[task.route] = heads[task.route].model_copy(update={"decoder": decoder})
         heads.setdefault(
             embedding_route(task.modality),
             HeadConfig(family=TaskFamily.EMBEDDING, tokenizer=name),
         )
-    base = PRESETS[preset].model_dump()
-    base["trunk"]["literal"] = literal
-    return NetworkConfig.model_validate(base | {"tokenizers": tokenizers, "heads": heads})
+    if unknown := sizes.tokenizers.keys() - tokenizers.keys():
+        raise ArtifactError(
+            f"network.tokenizers.{min(unknown)}: no task has that tokenizer; "
+            f"there are {', '.join(tokenizers)}"
+        )
+    content = base.model_dump() | {"tokenizers": tokenizers, "heads": heads}
+    content["plain_fusion"] = plain_fusion
+    return NetworkConfig.model_validate(content)
 
 
 def head_specs(

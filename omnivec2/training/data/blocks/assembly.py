@@ -49,7 +49,7 @@ class DividedExamples:
         examples: The examples in reading order.
         parsed: The target of each.
         parts: The part of each, a text.
-        problems: Everything that is wrong, in the order it was found.
+        problems: The list of everything that is wrong, in the order it was found.
     """
 
     examples: list[Example]

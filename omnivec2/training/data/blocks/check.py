@@ -66,11 +66,11 @@ class TaskCheck:
         route: The head's name.
         kind: The kind of its block.
         family: The family of the head.
-        counts: Part -> the number of usable examples.
-        classes: Class -> part -> the number of examples.
-        quantities: Quantity -> mean and deviation over the training part.
-        problems: Everything that is wrong, in the order of files and rows.
-        notes: What the pre-processor remarked on inputs -> how often.
+        counts: The number of usable examples by part.
+        classes: The number of examples by class and part.
+        quantities: The mean and deviation over the training part by quantity.
+        problems: The list of everything that is wrong, in the order of files and rows.
+        notes: The remarks of the pre-processor on inputs, with their number.
         decoded: The number of inputs that were decoded.
         shown: Some examples of each part and class.
         parameters: The parameters of the pre-processor.

@@ -57,7 +57,7 @@ class SplitRule(BaseModel, ABC):
         Args:
             examples: The examples.
             strata: The value of each example that every part should have its share of.
-            problems: Receives what is wrong.
+            problems: The list that receives what is wrong.
         """
 
     @model_validator(mode="after")
@@ -314,7 +314,7 @@ def read_dates(examples: Sequence[Example], column: str, problems: list[Problem]
     Args:
         examples: The examples.
         column: The column of dates.
-        problems: Receives the cells that are no dates.
+        problems: The list that receives the cells that are no dates.
     """
     cells = [example.columns.get(column) for example in examples]
     seconds = np.full(len(cells), np.nan)
