@@ -23,10 +23,13 @@ import pytest
 import yaml
 from PIL import Image
 
-from tests.support import own_data
+from export.export_run import export_checkpoint, require_ok
+from export.repository.assembly import assemble
+from export.repository.layouts import Layout
+from omnivec2.spec import Modality
+from tests.support import adapt_data, own_data
 from tests.support.documents import ROOT
 from tests.support.servers import RunningServer, running_server
-from tests.support.tiny_models import tiny_heads, write_repository
 
 _LONGEST_SECONDS = 400
 _SMALL = {"height": 64, "width": 96}
@@ -284,7 +287,10 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def service(trained: Path) -> Iterator[RunningServer]:
     """A service that serves something else already."""
-    repository = write_repository(trained / "model_repo", tiny_heads()[:1])
+    base = adapt_data.tiny_base(trained / "base", Modality.IMU)
+    require_ok(export_checkpoint(base, layouts=[Layout.FUSED]))
+    repository = trained / "model_repo"
+    assemble(base, repository, Layout.FUSED)
     options = ("--model-repo", str(repository), "--checkpoint", "none", "--grpc-port", "0")
     with running_server(*options) as server:
         yield server
