@@ -179,7 +179,7 @@ class TablePositions(nn.Module):
 
 
 def resize_positions(table: Tensor, old: tuple[int, int], new: tuple[int, int]) -> Tensor:
-    """Interpolate a table of positions bicubically, as ViT and DINOv2 do for other picture sizes.
+    """Resize a table of positions, as ViT and DINOv2 do for other sizes of pictures: bicubically.
 
     Args:
         table: The positions, row-major, (rows * columns, width).

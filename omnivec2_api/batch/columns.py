@@ -125,7 +125,7 @@ class AnswerColumns:
         """Return the values for each row of an input: one, unless it has several parts.
 
         Args:
-            answers: Task -> answer.
+            answers: The answers by task.
 
         Raises:
             InvalidInputError: The heads see different numbers of rows in the input.

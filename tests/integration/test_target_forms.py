@@ -1,4 +1,4 @@
-"""Heads with every form of targets, from training to an answer over HTTP, in both layouts."""
+"""Heads with every form of targets, from training to an answer over HTTP."""
 
 from __future__ import annotations
 
@@ -57,16 +57,19 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
             patch.setattr(module, "load_task", lambda route, *_, **__: TASKS[route])
         paths = Paths(data=folder, run=folder / "run", checkpoint=folder / "checkpoint")
         made = running.train(recipe, paths)
-        require_ok(export_checkpoint(made, layouts=list(Layout)))
+        require_ok(export_checkpoint(made, layouts=[Layout.FUSED], only=list(TASKS)))
         yield made
 
 
-@pytest.fixture(scope="module", params=list(Layout))
-def server(
-    request: pytest.FixtureRequest, checkpoint: Path, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[RunningServer]:
-    repository = tmp_path_factory.mktemp("repository") / request.param
-    assemble(checkpoint, repository, request.param)
+@pytest.fixture(scope="module")
+def repository(checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("repository") / "models"
+    assemble(checkpoint, folder, Layout.FUSED)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def server(repository: Path) -> Iterator[RunningServer]:
     none = str(repository.parent / "none")
     with running_server("--model-repo", str(repository), "--checkpoint", none) as running:
         yield running
@@ -125,9 +128,7 @@ def test_every_point_of_a_cloud_gets_a_class(server):
     assert labelled["names"] == ["below", "above"]
 
 
-def test_every_head_is_measured_through_its_graph(checkpoint, tmp_path):
-    repository = tmp_path / "repository"
-    assemble(checkpoint, repository, Layout.FUSED)
+def test_every_head_is_measured_through_its_graph(checkpoint, repository, tmp_path):
     results = evaluate_checkpoint(
         checkpoint, tmp_path, repository, only=list(TASKS), cache=tmp_path / "cache"
     )

@@ -21,7 +21,7 @@ class Transfer:
     Attributes:
         backbone: The same backbone.
         report: The report so far.
-        reasons: Why tensors of the backbone have no place in this network, by their name.
+        reasons: The reasons why tensors of the backbone have no place here, by their name.
     """
 
     def __init__(self, backbone: Backbone) -> None:
@@ -47,7 +47,7 @@ class Transfer:
             tensor: The values.
             theirs: The names of the backbone's tensors that it was made from; none for a constant.
             prefix: The name of the module in the network.
-            note: What was changed on the way.
+            note: The change that was made on the way.
 
         Raises:
             CheckpointError: The shapes differ.

@@ -158,9 +158,7 @@ def _logistic(
     x: Array, y: Array, weights: Array, penalties: Sequence[float], classes: int, effort: _Effort
 ) -> Iterator[LinearMap]:
     known = np.unique(y)
-    model = LogisticRegression(
-        max_iter=effort.iterations, tol=effort.tolerance, warm_start=True
-    )
+    model = LogisticRegression(max_iter=effort.iterations, tol=effort.tolerance, warm_start=True)
     for penalty in penalties:
         weight, bias = np.zeros((classes, x.shape[1])), np.full(classes, _ABSENT)
         bias[known] = 0.0

@@ -58,7 +58,7 @@ class Example:
         target: The target as the data states it; the block's target kind reads it.
         origin: The place that both come from.
         part: The part that the data itself puts it in, as the data spells it, or None.
-        columns: Further values by name, by which the parts may be divided.
+        columns: The further values by name, by which the parts may be divided.
     """
 
     value: Value
@@ -92,7 +92,11 @@ class Problem:
     Attributes:
         kind: The kind of the fault.
         origin: The place of the fault.
-        reason: What was found, and what was expected.
+    <<<<<<< HEAD
+        reason: The value that was found, and what was expected.
+    =======
+        reason: A sentence of what was found, and what was expected.
+    >>>>>>> main
         is_warning: Whether training goes on in spite of it.
     """
 

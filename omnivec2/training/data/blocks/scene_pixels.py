@@ -21,7 +21,7 @@ from omnivec2.training.data.base import LazySequence, Split, TaskData, build, pr
 from omnivec2.training.data.blocks.examples import Example, Origin
 from omnivec2.training.data.blocks.files import listed
 from omnivec2.training.data.blocks.splits import PARTS, SharesSplit, part_of_name
-from omnivec2.training.data.blocks.targets.classes import ClassTarget
+from omnivec2.training.data.blocks.targets.class_targets import ClassTarget
 from omnivec2.training.data.table_files import as_name
 
 if TYPE_CHECKING:

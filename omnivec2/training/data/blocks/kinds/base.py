@@ -17,7 +17,7 @@ from omnivec2.training.data.blocks.examples import Example, Problem
 from omnivec2.training.data.blocks.files import BlockFiles
 from omnivec2.training.data.blocks.splits import AnySplit
 from omnivec2.training.data.blocks.targets import AnyTarget
-from omnivec2.training.data.blocks.targets.classes import ClassTarget
+from omnivec2.training.data.blocks.targets.class_targets import ClassTarget
 
 if TYPE_CHECKING:
     from omnivec2.training.data.blocks.task_block import TaskBlock

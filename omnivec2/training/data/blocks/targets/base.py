@@ -25,7 +25,7 @@ class FittedTarget(ABC):
         targets: The quantities.
         horizon: The number of forecast steps.
         form: The form of the targets.
-        further: Further fields of :class:`~omnivec2.training.data.TaskData`, by name.
+        further: The further fields of :class:`~omnivec2.training.data.TaskData`, by name.
     """
 
     labels: tuple[str, ...] = ()
@@ -39,8 +39,8 @@ class FittedTarget(ABC):
         """Return the targets of a split in the form of :class:`~omnivec2.training.data.Split`.
 
         Args:
-            parsed: What :meth:`TargetKind.parse` returned, for every sample in order.
-            kept: What :meth:`target_arrays` returned for each of them, read when it is looked up.
+            parsed: The results of :meth:`TargetKind.parse`, for every sample in order.
+            kept: The results of :meth:`target_arrays` for each, read when they are looked up.
 
         Returns:
             One target per sample; it may make them when they are looked up.
@@ -99,7 +99,7 @@ class TargetKind(BaseModel, ABC):
         """Return one target as Python values, checked by itself.
 
         Args:
-            example: What a reader yielded; its ``target`` is a mapping of columns to cells where
+            example: The example of a reader; its ``target`` is a mapping of columns to cells where
                 it comes from a table, else what the kind of block states.
 
         Raises:
