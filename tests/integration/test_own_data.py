@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import base64
 import io
-import json
 import os
 import subprocess
 import sys
@@ -73,7 +72,8 @@ def finds_fruit(ask: Answer, route: str) -> None:
     found = 0
     for seed, kind in ((101, "apple"), (102, "plum"), (103, "apple"), (104, "plum")):
         picture, [corners] = own_data.fruit(seed, [kind])
-        boxes = ask(route, {**_png(picture), "params": {"threshold": 0.05}})
+        encoded = base64.b64encode(_png(picture)["content"]).decode()
+        boxes = ask(route, {"json": {"inputs": encoded, "parameters": {"threshold": 0.05}}})
         assert {one["label"] for one in boxes} <= {"apple", "plum"}
         for one in boxes:
             box = one["box"]
@@ -151,6 +151,15 @@ def tells_gestures_apart(ask: Answer, route: str) -> None:
         assert {one["label"] for one in ranked} == {"slow", "fast"}
         right += ranked[0]["label"] == kind
     assert right == 4
+
+
+def hears_pitch(ask: Answer, route: str) -> None:
+    """New tones are told apart."""
+    for seed, kind in ((901, "high"), (902, "low")):
+        wav = {"content": own_data.tone(kind, seed), "headers": {"Content-Type": "audio/wav"}}
+        ranked = ask(route, wav)
+        assert {one["label"] for one in ranked} == {"high", "low"}
+        assert ranked[0]["label"] == kind
 
 
 _HOURS = np.arange(60)
@@ -236,6 +245,15 @@ TASKS = {
         },
         continues({"sold": own_data.wave(_HOURS, 7, 140).tolist()}, period=7, horizon=7),
     ),
+    "audio/pitch": OwnTask(
+        own_data.tones,
+        {
+            "weight": 1,
+            "preprocess": {"frames": 64},
+            "data": {"kind": "audiofolder", "path": "pitch"},
+        },
+        hears_pitch,
+    ),
     "timeseries/gesture": OwnTask(
         own_data.gestures,
         {
@@ -296,22 +314,57 @@ def service(trained: Path) -> Iterator[RunningServer]:
         yield server
 
 
+def add_head(route: str, checkpoint: str, folder: Path, service: RunningServer) -> None:
+    """Add a head to the service while it runs."""
+    run(
+        "head", "add", route, "--checkpoint", checkpoint, "--model-repo", "model_repo",
+        "--gateway", service.url, folder=folder,
+    )  # fmt: skip
+
+
+def asker(service: RunningServer) -> Answer:
+    """Return what asks the service and expects an answer."""
+
+    def ask(route: str, arguments: dict[str, Any]) -> Any:
+        answer = httpx.post(f"{service.url}/predict/{route}", timeout=60, **arguments)
+        assert answer.status_code == 200, answer.text
+        return answer.json()
+
+    return ask
+
+
 @pytest.mark.parametrize("route", TASKS)
 def test_own_data_becomes_a_head_that_answers_sensibly(
     route: str, trained: Path, service: RunningServer
 ) -> None:
-    run(
-        "head", "add", route, "--checkpoint", "mine", "--model-repo", "model_repo",
-        "--gateway", service.url, folder=trained,
-    )  # fmt: skip
-
-    def ask(asked: str, arguments: dict[str, Any]) -> Any:
-        answer = httpx.post(f"{service.url}/predict/{asked}", timeout=60, **arguments)
-        assert answer.status_code == 200, answer.text
-        return answer.json()
-
-    TASKS[route].check(ask, route)
+    add_head(route, "mine", trained, service)
+    TASKS[route].check(asker(service), route)
     spec = httpx.get(f"{service.url}/models/{route}", timeout=10).json()
     assert spec["network"] == "tiny"
-    assert json.loads((trained / "mine" / "config.json").read_text())
     assert service.process.poll() is None
+
+
+def test_a_table_of_pairs_puts_texts_and_sounds_into_one_space(
+    trained: Path, service: RunningServer
+) -> None:
+    run(
+        "align", "data/pitch/pairs.csv", "--column", "text=caption", "--column", "audio=file",
+        "--split", "part", "--task", "sounding", "--checkpoint", "mine", "--out", "aligned",
+        "--steps", "150", "--data", "data", folder=trained,
+    )  # fmt: skip
+    routes = ("text/sounding", "audio/sounding")
+    run("export", *routes, "--checkpoint", "aligned", "--layout", "fused", folder=trained)
+    for route in routes:
+        add_head(route, "aligned", trained, service)
+    ask = asker(service)
+    sounds = [
+        ask(
+            routes[1],
+            {"content": own_data.tone(kind, 950), "headers": {"Content-Type": "audio/wav"}},
+        )
+        for kind in ("high", "low")
+    ]
+    texts = ask(routes[0], {"json": {"inputs": ["a high whistle", "a low rumble"]}})
+    similarity = np.array(texts).reshape(2, -1) @ np.array(sounds).reshape(2, -1).T
+    assert similarity[0, 0] > similarity[0, 1]
+    assert similarity[1, 1] > similarity[1, 0]
