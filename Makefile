@@ -226,9 +226,17 @@ lock: $(DEV_READY)  ## Rewrite the lock files (UPGRADE=--upgrade for newer versi
 	$(LOCK_COMMAND) $(LOCK) $(UPGRADE) --generate-hashes --allow-unsafe --no-annotate \
 		--constraint requirements/dev.lock -o requirements/engines.lock requirements/engines.in
 
+# The variable silences an advertisement that MkDocs Material prints with every build.
+MKDOCS = NO_MKDOCS_2_WARNING=1 $(DEV)/bin/mkdocs
+
 .PHONY: docs
-docs: $(DEV_READY)  ## Regenerate the tables of the documents
+docs: $(DEV_READY)  ## Regenerate the tables of the documents, and build their site into site/
 	$(DEV)/bin/python docs/generate.py
+	$(MKDOCS) build --strict --quiet
+
+.PHONY: docs-serve
+docs-serve: $(DEV_READY)  ## Serve the site of the documents on http://127.0.0.1:8000, rebuilt on changes
+	$(MKDOCS) serve --dev-addr 127.0.0.1:8000
 
 .PHONY: web
 web:  ## Copy the try page's libraries from npm, at the locked versions

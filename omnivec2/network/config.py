@@ -133,6 +133,11 @@ class NetworkConfig(FrozenConfig):
     trunk: TrunkConfig
     head: TransformerConfig = Field(description="ViT-Tiny blocks of every head")
     cross_heads: int = Field(default=6, description="attention heads of the training-only fusion")
+    plain_fusion: bool = Field(
+        default=False,
+        description="the paper's wording: cross-attention in place of the stream, without gates",
+        exclude_if=lambda value: not value,
+    )
     tokenizers: dict[str, AnyTokenizerConfig] = Field(default={})
     heads: dict[str, HeadConfig] = Field(default={}, description="'<modality>/<task>' -> head")
 

@@ -71,7 +71,7 @@ TOKEN_SUMMARIES: dict[Summary, Callable[[Tokens], Tensor]] = {
 }
 """Functions from tokens to (B, f width)."""
 
-TRUNK_SUMMARIES: frozenset[Summary] = SUMMARIES.keys() - TOKEN_SUMMARIES.keys() - {"raw"}
+TRUNK_SUMMARIES: frozenset[Summary] = frozenset(SUMMARIES) - frozenset(TOKEN_SUMMARIES) - {"raw"}
 """The summaries that look at what the trunk makes of an input."""
 
 

@@ -66,7 +66,7 @@ class OmniVec2(nn.Module):
                 assert isinstance(tokenizer, TextTokenizer)
                 layer.share_words(tokenizer)
         self.embedding = Embedding()
-        self.fusion = PairFusion(trunk.g.width, config.cross_heads)
+        self.fusion = PairFusion(trunk.g.width, config.cross_heads, plain=config.plain_fusion)
 
     def tokenize(self, route: str, inputs: Inputs) -> Tokens:
         """Turn the arrays of a batch into tokens (B, N, f width)."""

@@ -72,6 +72,22 @@ class LiteralSwitches(_Recipe):
     balancing: bool = Field(
         default=False, description="rates of descent from window to window, no bounds (DWA)"
     )
+    fusion: bool = Field(
+        default=False, description="plain cross-attention in place of the stream: no gate or norm"
+    )
+    batches: bool = Field(
+        default=False, description="a step has one batch, half of it from each of its two tasks"
+    )
+    text: bool = Field(
+        default=False,
+        description="permuted language model on permuted sentences; 5 % of the words are predicted",
+    )
+    points: bool = Field(default=False, description="l2 between points in their order, no Chamfer")
+
+    @property
+    def masked_forms(self) -> tuple[str, ...]:
+        """The switches of masked stages that single modalities know."""
+        return tuple(name for name in ("text", "points") if getattr(self, name))
 
 
 class Schedule(_Recipe):

@@ -10,7 +10,7 @@ from __future__ import annotations
 import queue
 import threading
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 import torch
@@ -57,6 +57,10 @@ class Sampler(ABC):
     @abstractmethod
     def draw(self, step: int) -> tuple[str, ...]:
         """Draw the tasks of a step, one per stream."""
+
+    def counts(self, routes: Sequence[str]) -> tuple[int, ...]:
+        """Return the number of samples of each stream of a step."""
+        return tuple(self.batch_sizes[route] for route in routes)
 
     def indices(self, route: str, start: int, count: int) -> list[int]:
         """Return the samples ``start`` to ``start + count`` of a task, counted over all epochs."""
@@ -124,8 +128,9 @@ class Sampler(ABC):
                     if stop.is_set():
                         return
                     streams = []
-                    for route in self.draw(step):
-                        start, count = position.get(route, 0), self.batch_sizes[route]
+                    routes = self.draw(step)
+                    for route, count in zip(routes, self.counts(routes), strict=True):
+                        start = position.get(route, 0)
                         streams.append(self.batch(route, start, count))
                         position[route] = start + count
                     enqueue(StepBatch(step, tuple(streams), dict(position)))
@@ -172,6 +177,8 @@ class PairSampler(Sampler):
         batch_sizes: The number of samples of one stream, by route.
         seed: The seed that decides everything.
         scales: The deviation of the targets of regression tasks, by route.
+        half_batches: Whether a step has one batch, as large as the smaller of its two tasks', half
+            of it from each: the paper's wording.
     """
 
     def __init__(
@@ -181,9 +188,19 @@ class PairSampler(Sampler):
         batch_sizes: Mapping[str, int],
         seed: int,
         scales: Mapping[str, Tensor],
+        *,
+        half_batches: bool = False,
     ) -> None:
         super().__init__(tasks, batch_sizes, seed, scales)
+        self.half_batches = half_batches
         self.weights = np.array([weights[route] for route in self.routes])
+
+    def counts(self, routes: Sequence[str]) -> tuple[int, ...]:
+        """Return the number of samples of each stream of a step."""
+        whole = super().counts(routes)
+        if not self.half_batches:
+            return whole
+        return (max(1, min(whole) // 2),) * len(whole)
 
     def draw(self, step: int) -> tuple[str, ...]:
         """Draw the two tasks of a step."""

@@ -62,7 +62,8 @@ class SupervisedStage(TrainingStage):
         """Build a sampler of pairs by the weights of the recipe."""
         weights = {route: recipe.tasks[route].weight for route in tasks}
         sizes = batch_sizes(recipe, tasks)
-        return PairSampler(tasks, weights, sizes, seed, scales_of(tasks))
+        half = recipe.literal.batches
+        return PairSampler(tasks, weights, sizes, seed, scales_of(tasks), half_batches=half)
 
     def forward(self, batch: StepBatch) -> Losses:
         """Compute both losses, with single streams once all gates are closed."""

@@ -52,7 +52,7 @@ STAGES: dict[StageKind, type[TrainingStage]] = {
     "masked-pairs": MaskedPairStage,
     "supervised": SupervisedStage,
 }
-_SEED_STRIDE = 7919
+SEED_STRIDE = 7919
 """The distance of the seeds of two stages."""
 
 
@@ -164,7 +164,7 @@ class Training:
     def _run_stage(self, index: int, recipe: Recipe, steps_before: int, last: int) -> None:
         tasks = {route: self.tasks[route] for route in recipe.routes()}
         freeze_parameters(self.network, recipe, self.constants)
-        seed = self.recipe.seed + _SEED_STRIDE * index
+        seed = self.recipe.seed + SEED_STRIDE * index
         stage = STAGES[recipe.kind](self.network, recipe, tasks, seed)
         stage.to(self.machine.device)
         run = start_stage(stage, Progress(stage=index), self.machine)
@@ -275,6 +275,7 @@ def config_of(recipe: Recipe, tasks: Mapping[str, TaskData]) -> NetworkConfig:
         recipe.preset,
         list(tasks.values()),
         literal=recipe.literal.trunk,
+        plain_fusion=recipe.literal.fusion,
         sizes=recipe.network,
         backbone=backbone_sizes(recipe.warm_start) if takes_backbone else None,
     )

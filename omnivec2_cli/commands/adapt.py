@@ -67,7 +67,8 @@ def adapt(
         typer.Option(
             min=0,
             help="Nominal time to try more than linear maps: two layers, and a tokenizer of its "
-            "own.  [default: 6 for tables, 60 for others; one more per 100 labels]",
+            "own.  [default: 6 for tables, 90 for motion and spectra, 30 for "
+            "others; one more per 100 labels]",
         ),
     ] = None,
     checkpoint: CheckpointOption = DEFAULT_CHECKPOINT,

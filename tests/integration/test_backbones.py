@@ -25,7 +25,7 @@ from omnivec2.network.tokenizers.visual import VisualTokenizerConfig
 from omnivec2.preprocess import collate, preprocessor_for
 from omnivec2.training.batches import as_tensors
 from tests.support import backbone_files
-from tests.support.backbone_files import HEADS, WIDTH, write_backbone
+from tests.support.backbone_files import HEADS, write_backbone
 from tests.support.command_line import run
 from tests.support.documents import ROOT
 from tests.support.servers import RunningServer, running_server
@@ -33,6 +33,10 @@ from tests.support.tiny_data import TINY
 
 PAGE = (ROOT / "docs" / "backbones.md").read_text()
 ROUTES = ("image/classification", "text/sentiment")
+
+
+WIDTH, FFN = 128, 192
+"""Large enough for layers with int8 rows."""
 
 
 def documented(language: str, mark: str) -> str:
@@ -48,6 +52,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     root = tmp_path_factory.mktemp("backbones")
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(root)
+        patch.setattr(backbone_files, "WIDTH", WIDTH)
+        patch.setattr(backbone_files, "FFN", FFN)
         for route in ROUTES:
             TINY[route](root / "data")
         _write_backbones(root / "backbones")
@@ -93,7 +99,7 @@ def test_every_tensor_of_both_backbones_is_in_a_table(folder: Path) -> None:
 def test_the_checkpoint_describes_the_network_and_holds_no_low_rank_updates(folder: Path) -> None:
     network = load_network(folder / "checkpoints" / "vit")
     assert network.config.trunk.f == TransformerConfig(
-        depth=2, width=WIDTH, heads=HEADS, ffn=backbone_files.FFN, norm="pre", eps=1e-12
+        depth=2, width=WIDTH, heads=HEADS, ffn=FFN, norm="pre", eps=1e-12
     )
     image = network.config.tokenizers["image"]
     assert isinstance(image, VisualTokenizerConfig)
@@ -137,6 +143,7 @@ def test_the_trunk_is_quantised_to_int8(folder: Path) -> None:
     pixels = rng.integers(0, 256, (4, 96, 96, 3), dtype=np.uint8)
     samples = {"image/classification": [{"pixels": row} for row in pixels]}
     record = calibrate_and_write(folder / "checkpoints" / "vit", samples).record
+    assert record.int8_layers > 0
     assert record.mean_relative_errors["image/classification"] < 0.1
 
 

@@ -21,8 +21,8 @@ def _linear(name: str, outputs: int, inputs: int) -> Weights:
     return {f"{name}.weight": weight, f"{name}.bias": torch.randn(outputs) * 0.1}
 
 
-def _norm(name: str, width: int = WIDTH) -> Weights:
-    return {f"{name}.weight": torch.rand(width) + 0.5, f"{name}.bias": torch.randn(width) * 0.1}
+def _norm(name: str) -> Weights:
+    return {f"{name}.weight": torch.rand(WIDTH) + 0.5, f"{name}.bias": torch.randn(WIDTH) * 0.1}
 
 
 def bert_weights(depth: int = DEPTH) -> Weights:

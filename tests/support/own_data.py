@@ -153,9 +153,8 @@ def tags(folder: Path, count: int = 120) -> None:
         has = [number % 2 == 1, number % 4 > 1]
         words = [["the wide sea", "fresh snow"][i] for i in range(2) if has[i]] or ["a quiet day"]
         start = ["we saw", "they like", "a tale of", "pictures of"][int(rng.integers(4))]
-        topics = "|".join(
-            name for name, applies in zip(("sea", "snow"), has, strict=True) if applies
-        )
+        applied = zip(("sea", "snow"), has, strict=True)
+        topics = "|".join(name for name, applies in applied if applies)
         lines.append(f"{start} {' and '.join(words)};{topics}")
     (folder / "texts.csv").write_text("\n".join(lines))
 

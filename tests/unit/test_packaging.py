@@ -41,7 +41,7 @@ PLUGINS = {
 }
 
 # Serving code that only runs with an extra installed.
-NOT_SERVING = ("omnivec2/network", "omnivec2/training", "export")
+NOT_SERVING = ("omnivec2/network", "omnivec2/training", "omnivec2/sharing", "export")
 
 
 def _locked(name: str) -> dict[str, str]:
@@ -229,6 +229,7 @@ def test_what_training_and_export_import_is_declared() -> None:
     declared = _declared(SERVING) | weights
     training = _declared([*EXTRAS["train"], *EXTRAS["mlflow"], *EXTRAS["wandb"]])
     assert _third_party("omnivec2/network", "omnivec2/training") - declared <= training
+    assert _third_party("omnivec2/sharing") - declared <= _declared(EXTRAS["hub"])
     exporting = _declared([*EXTRAS["export"], *EXTRAS["gpu"], *EXTRAS["openvino"]])
     assert _third_party("export") - declared <= exporting
 

@@ -14,7 +14,6 @@ from rich.table import Table
 from omnivec2.atomic_files import write_file
 from omnivec2.errors import InvalidInputError
 from omnivec2.spec import Metric
-from omnivec2.training.evaluation.evaluation_report import environment
 from omnivec2.training.evaluation.quality_metrics import METRICS
 from omnivec2.training.evaluation.simple_models import LINEAR, TRIVIAL
 
@@ -113,6 +112,9 @@ def write_json(result: AdaptationResult, path: Path, *, threads: int) -> None:
     Raises:
         InvalidInputError: The file holds something else.
     """
+    # Imported late: it brings everything that measures heads.
+    from omnivec2.training.evaluation.evaluation_report import environment
+
     entry: dict[str, JsonValue] = asdict(result) | {
         "gain": result.gain,
         "created": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),

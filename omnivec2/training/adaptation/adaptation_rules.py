@@ -47,7 +47,7 @@ class AdaptationRules:
         TOKEN_SUMMARIES,
         (*FEATURE_SUMMARIES, *TOKEN_SUMMARIES),
     )
-    search_seconds: ClassVar[float] = 60.0
+    search_seconds: ClassVar[float] = 30.0
     starts_from_base: ClassVar[bool] = True
 
     def candidates(self, *, has_raw: bool) -> list[tuple[Summary, ...]]:

@@ -14,7 +14,7 @@ from rich.console import Console
 from omnivec2.checkpoint import write_head
 from omnivec2.errors import InvalidParameterError
 from omnivec2.network.config import HeadConfig, Summary
-from omnivec2.network.fc_head import FAMILIES, FullyConnectedHead
+from omnivec2.network.fc_head import FAMILIES, TRUNK_SUMMARIES, FullyConnectedHead
 from omnivec2.network.omnivec2 import OmniVec2, module_name
 from omnivec2.network.saved_network import load_network
 from omnivec2.preprocess import Preprocessor
@@ -24,7 +24,7 @@ from omnivec2.training.adaptation.adaptation_result import AdaptationResult
 from omnivec2.training.adaptation.adaptation_rules import FEATURE_SUMMARIES
 from omnivec2.training.adaptation.adapted_checkpoint import head_spec, write_adapted
 from omnivec2.training.adaptation.fitting.fit_layers import FittedLayers, answers_of, fit
-from omnivec2.training.adaptation.fitting.frozen_summaries import joined, summarise
+from omnivec2.training.adaptation.fitting.frozen_summaries import joined, summarise, trunk_seconds
 from omnivec2.training.adaptation.fitting.labelled_summaries import (
     Choice,
     LabelledSummaries,
@@ -54,6 +54,9 @@ from omnivec2.training.modalities import modality_training
 
 _LABELS_PER_SECOND = 100
 """Labels for which the search may take a second longer."""
+
+_FEWEST_LABELS = 100
+"""Labelled inputs, about, on which it is decided whether the trunk is run on all of them."""
 
 _FEWEST_STEPS = 30
 """Steps of a tokenizer's training that are worth their time."""
@@ -146,6 +149,7 @@ class _Adaptation:
         self.classes = len(parts.classes)
         self.skipped: tuple[str, ...] = ()
         self.notes: tuple[str, ...] = ()
+        self.with_trunk = True
 
     def run(self) -> AdaptationResult:
         """Prepare the samples, fit the head, write the checkpoint and measure it."""
@@ -239,32 +243,66 @@ class _Adaptation:
     ) -> tuple[FittedLayers, TunedTokenizer | None]:
         """Fit the layers, and train the tokenizer with them where that is better."""
         request = self.request
-        summaries = self._summaries(network, train, "labelled samples")
-        data = LabelledSummaries(summaries, train.item, train.labels, self.classes)
         rules = self.training.adaptation
-        candidates = rules.candidates(has_raw="raw" in summaries)
         seconds = request.search_seconds
         if seconds is None:
             seconds = rules.search_seconds + len(train.labels) / _LABELS_PER_SECOND
-        advance = self.start("fitting", len(candidates))
-        with self.times.measure("fitting"):
-            fitted = fit(
-                data, family=request.family, metric=request.metric_name, hidden=request.hidden,
-                seed=request.seed, candidates=candidates, seconds=seconds / 2,
-                advance=partial(advance, 1),
-            )  # fmt: skip
-        tuned = self._tune(network, train, data, fitted, seconds)
+        sample_fit = None
+        per_sample = trunk_seconds(network, request.route, train.samples[0])
+        if self.own and per_sample * len(train.samples) > seconds / 2:
+            count = max(_FEWEST_LABELS, int(seconds / 2 / per_sample))
+            sample_fit = self._fit_layers(network, _some(train, count, request.seed), 0.0)
+            self.with_trunk = sample_fit.looks_at_trunk
+        fitted = self._fit_layers(network, train, seconds / 2)
+        tuned = self._tune(network, train, fitted, seconds)
         if tuned is None:
             self._set_form(network, fitted.choice.summaries, fitted.head.first.out_features)
-        if fitted.with_trunk is not None and not fitted.looks_at_trunk and tuned is None:
-            self.notes += (_bypass_note(fitted, request.metric_name),)
+            self._note_bypass(fitted, sample_fit)
         return fitted, tuned
+
+    def _fit_layers(self, network: OmniVec2, train: Prepared, seconds: float) -> FittedLayers:
+        """Fit the layers to all summaries, or to those that are taken before the trunk."""
+        request = self.request
+        summaries = self._summaries(network, train, "labelled samples")
+        data = LabelledSummaries(summaries, train.item, train.labels, self.classes)
+        candidates = [
+            names
+            for names in self.training.adaptation.candidates(has_raw="raw" in summaries)
+            if summaries.keys() >= set(names)
+        ]
+        advance = self.start("fitting", len(candidates))
+        with self.times.measure("fitting"):
+            return fit(
+                data, family=request.family, metric=request.metric_name, hidden=request.hidden,
+                seed=request.seed, candidates=candidates, seconds=seconds,
+                advance=partial(advance, 1),
+            )  # fmt: skip
+
+    def _note_bypass(self, fitted: FittedLayers, sample_fit: FittedLayers | None) -> None:
+        """Note that the head does not look at the trunk, with what a head that does would be."""
+        if fitted.looks_at_trunk:
+            return
+        metric = self.request.metric_name
+        compared = fitted if sample_fit is None else sample_fit
+        choice = fitted.choice
+        read = "the input itself" if choice.summaries == RAW else "what the trunk is given"
+        note = (
+            f"the head reads only {read} ({' + '.join(choice.summaries)}), not what the trunk "
+            f"makes of it: validation {metric} {fitted.metric:.4g}"
+        )
+        if compared.with_trunk is not None:
+            best, value = compared.with_trunk
+            on = "" if sample_fit is None else (
+                f" on {np.isfinite(sample_fit.predicted[:, 0]).sum():,} labelled inputs, where "
+                f"the best that does not has {sample_fit.metric:.4g}"
+            )  # fmt: skip
+            note += f"; the best that looks at the trunk has {value:.4g} ({_describe(best)}){on}"
+        self.notes += (note,)
 
     def _tune(
         self,
         network: OmniVec2,
         train: Prepared,
-        data: LabelledSummaries,
         fitted: FittedLayers,
         seconds: float,
     ) -> TunedTokenizer | None:
@@ -284,7 +322,7 @@ class _Adaptation:
             return None
         summaries = fitted.with_trunk[0].summaries if fitted.with_trunk else FEATURE_SUMMARIES
         self._set_form(network, summaries, request.hidden)
-        held = _held(data, request.seed)
+        held = _held(train, self.classes, request.seed)
         advance = self.start("training a tokenizer", 2 * steps)
         with self.times.measure("tokenizer"):
             tuned = tune(
@@ -310,22 +348,37 @@ class _Adaptation:
     def _summaries(self, network: OmniVec2, part: Prepared, name: str) -> Any:
         advance = self.start(f"network: {name}", len(part.samples))
         with self.times.measure("network"):
-            return summarise(network, self.request.route, part.samples, self.paths.run, advance)
+            return summarise(
+                network, self.request.route, part.samples, self.paths.run, advance,
+                with_trunk=self.with_trunk,
+            )  # fmt: skip
 
     def _measure(self, test: Prepared) -> float:
         """Return the metric of the checkpoint as it was written, on the test part."""
         network = load_network(self.paths.checkpoint)
         head = network.heads[module_name(self.request.route)]
         assert isinstance(head, FullyConnectedHead)
+        self.with_trunk |= bool(TRUNK_SUMMARIES & set(head.summaries))
         summaries = self._summaries(network, test, "test samples")
         rows = torch.from_numpy(joined(summaries, head.summaries))
         _, predicted = answers_of(head.eval(), rows, test.item)
         return METRICS[self.request.metric_name].measure(predicted, test.labels)
 
 
-def _held(data: LabelledSummaries, seed: int) -> Any:
+def _held(train: Prepared, classes: int, seed: int) -> Any:
     """Return the items of fold 0, on which tokenizers are measured."""
-    return np.flatnonzero(folds_of(data.strata, FOLDS, seed=seed) == 0)
+    return np.flatnonzero(folds_of(_strata(train, classes), FOLDS, seed=seed) == 0)
+
+
+def _some(train: Prepared, count: int, seed: int) -> Prepared:
+    """Return about so many labelled inputs, of every class in proportion."""
+    parts = max(1, len(train.labels) // count)
+    folds = folds_of(_strata(train, bool(train.labels.ndim == 1)), parts, seed=seed)
+    return train.take(np.flatnonzero(folds == 0))
+
+
+def _strata(train: Prepared, classes: int) -> Any:
+    return train.labels if classes else np.zeros(len(train.labels), dtype=np.int64)
 
 
 def _describe_tuned(tuned: TunedTokenizer) -> str:
@@ -340,15 +393,3 @@ def _describe(choice: Choice) -> str:
     words = [summaries, f"weight decay {choice.weight_decay:g}"]
     words += ["class weights"] * choice.class_weights
     return ", ".join([*words, f"{choice.steps} steps"])
-
-
-def _bypass_note(fitted: FittedLayers, metric: str) -> str:
-    """Say that the head does not use what the trunk makes of the inputs, and what that would be."""
-    assert fitted.with_trunk is not None
-    choice, value = fitted.with_trunk
-    read = "the columns themselves" if fitted.choice.summaries == RAW else "the trunk's inputs"
-    return (
-        f"the head reads only {read} ({' + '.join(fitted.choice.summaries)}), not what the trunk "
-        f"makes of them: validation {metric} {fitted.metric:.4g}; the best that looks at the trunk "
-        f"has {value:.4g} ({_describe(choice)})"
-    )

@@ -33,6 +33,7 @@ class _MaskedStage(TrainingStage):
                 self.reach,
                 ratios=recipe.mask_ratios,
                 literal=recipe.literal.masking,
+                literal_forms=recipe.literal.masked_forms,
                 tokenizers=list(names),
                 decoder=recipe.network.decoder_sizes(recipe.preset),
             )

@@ -79,6 +79,7 @@ class HyperspectralRules(AdaptationRules):
     An input is a pixel of a labelled scene, a spectrum in a table's row, or a file.
     """
 
+    search_seconds = 90.0
     class_family = TaskFamily.SEGMENTATION  # a class per pixel
 
     def input_columns(self, path: Path, columns: Sequence[str]) -> list[str]:

@@ -74,6 +74,8 @@ class ImuRestoration(Restoration[ImuTokenizer]):
 class ImuRules(AdaptationRules):
     """The rules of recordings, whose channels may be others than those of the base."""
 
+    search_seconds = 90.0
+
     def input_columns(self, path: Path, columns: Sequence[str]) -> list[str]:
         """Return the column of paths; a table of samples needs a column that groups them."""
         if len(columns) > 1 and not set(columns) & set(INPUT_NAMES):

@@ -104,6 +104,7 @@ def network_config(
     tasks: Sequence[TaskData],
     *,
     literal: bool = False,
+    plain_fusion: bool = False,
     sizes: NetworkSizes | None = None,
     backbone: TransformerConfig | None = None,
 ) -> NetworkConfig:
@@ -116,6 +117,7 @@ def network_config(
         tasks: All tasks of the network.
         literal: Whether the trunk follows the paper's wording, with ReLU after all fully
             connected layers.
+        plain_fusion: Whether cross-attention follows the paper's wording, without gates.
         sizes: The sizes that differ from the preset's.
         backbone: The sizes of the trunk's warm start, if ``sizes`` takes them.
 
@@ -148,6 +150,7 @@ def network_config(
             f"there are {', '.join(tokenizers)}"
         )
     content = base.model_dump() | {"tokenizers": tokenizers, "heads": heads}
+    content["plain_fusion"] = plain_fusion
     return NetworkConfig.model_validate(content)
 
 

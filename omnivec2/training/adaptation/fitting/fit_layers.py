@@ -130,13 +130,18 @@ def _best(trials: Sequence[Trial], data: LabelledSummaries, metric: str) -> tupl
 def _is_ahead(chosen: Trial, plain: Trial, data: LabelledSummaries) -> bool:
     """Whether a trial is ahead of the plainest model by more than a standard error.
 
-    With few labels, the best of many trials is often ahead by luck alone.
+    Of classes, both its loss and the number of right answers have to be. With few labels, the best
+    of many trials is often ahead by luck alone.
     """
-    scale = scale_of(data.labels)
-    losses = [losses_of(trial.predicted, data.labels, scale) for trial in (plain, chosen)]
-    lead = losses[0] - losses[1]
-    known = lead[np.isfinite(lead)]
-    return bool(known.mean() > known.std() / np.sqrt(len(known)))
+    known = np.isfinite(chosen.predicted[:, 0]) & np.isfinite(plain.predicted[:, 0])
+    labels, scale = data.labels[known], scale_of(data.labels)
+    answers = [trial.predicted[known] for trial in (plain, chosen)]
+    losses = [losses_of(predicted, labels, scale) for predicted in answers]
+    leads = [losses[0] - losses[1]]
+    if data.classes:
+        right = [(predicted.argmax(axis=1) == labels).astype(float) for predicted in answers]
+        leads.append(right[1] - right[0])
+    return all(lead.mean() > lead.std() / np.sqrt(len(lead)) for lead in leads)
 
 
 def _value(predicted: Array, labels: Array, metric: str) -> float:

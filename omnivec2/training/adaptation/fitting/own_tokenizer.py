@@ -21,6 +21,7 @@ from omnivec2.network.fc_head import FullyConnectedHead
 from omnivec2.network.omnivec2 import OmniVec2, module_name
 from omnivec2.preprocess import Array, Sample, collate
 from omnivec2.training.adaptation.fitting.fit_layers import answers_of, standardise
+from omnivec2.training.adaptation.fitting.frozen_summaries import trunk_seconds
 from omnivec2.training.adaptation.fitting.labelled_summaries import losses_of, scale_of
 from omnivec2.training.adaptation.frozen_network import Base
 from omnivec2.training.adaptation.reading.prepared_rows import Prepared
@@ -34,9 +35,6 @@ _BATCH = 32
 _RATE = 1e-3
 _WARMUP_STEPS = 10
 _DECAY = 0.05
-_OPERATIONS_PER_SECOND = 5e10
-"""What one core of 2023 does of matrices as large as the trunk's."""
-
 _MEASUREMENTS = 8
 """Times that a training is measured on items it is not fitted to."""
 
@@ -142,16 +140,12 @@ def tune(
     return TunedTokenizer(last.network.eval(), best_step, best_value, best_loss)
 
 
-@torch.no_grad()
 def step_seconds(network: OmniVec2, route: str, sample: Sample) -> float:
     """Return the nominal time of two training steps, one of each training.
 
-    Nominal, so that the result does not depend on how busy a machine is: forward and backward
-    through the trunk, whose weights get no gradients, are four operations per weight and token.
+    Going back through the trunk, whose weights get no gradients, takes as long as going forward.
     """
-    tokens = network.tokenize(route, as_tensors(collate([sample]))).x_BND.shape[1]
-    weights = sum(parameter.numel() for parameter in network.trunk.parameters())
-    return 2 * 4 * weights * tokens * _BATCH / _OPERATIONS_PER_SECOND
+    return 2 * 2 * _BATCH * trunk_seconds(network, route, sample)
 
 
 class _Tuning:
