@@ -216,7 +216,7 @@ def test_missing_cells_stay_missing(tiny):
     assert task.splits["test"].samples[1]["categories"][native_country] == 2
 
 
-def test_a_column_without_any_known_value_is_left_out_of_the_column_schema():
+def test_a_column_without_any_known_value_is_left_out_of_the_schema():
     from omnivec2.training.data.blocks.statistics import column_schema
 
     rows = [{"a": 1.0, "b": None}, {"a": 3.0, "b": None}]
