@@ -49,7 +49,7 @@ class DividedExamples:
         examples: The examples in reading order.
         parsed: The target of each.
         parts: The part of each, a text.
-        problems: The list of everything that is wrong, in the order it was found.
+        problems: The faults, in the order in which they were found.
     """
 
     examples: list[Example]

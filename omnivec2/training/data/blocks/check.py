@@ -71,9 +71,9 @@ class TaskCheck:
         family: The family of the head.
         counts: The number of usable examples by part.
         classes: The number of examples by class and part.
-        quantities: The mean and deviation over the training part by quantity.
-        problems: The list of everything that is wrong, in the order of files and rows.
-        notes: The remarks of the pre-processor on inputs, with their number.
+        quantities: The mean and deviation over the training part, by quantity.
+        problems: The faults, in the order of files and rows.
+        notes: The remarks of the pre-processor on inputs, with their counts.
         decoded: The number of inputs that were decoded.
         shown: Some examples of each part and class.
         parameters: The parameters of the pre-processor.

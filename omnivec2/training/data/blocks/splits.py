@@ -59,7 +59,7 @@ class SplitRule(BaseModel, ABC):
         Args:
             examples: The examples.
             strata: The value of each example that every part should have its share of.
-            problems: The list that receives what is wrong.
+            problems: The list that faults are added to.
         """
 
     @model_validator(mode="after")
@@ -319,7 +319,7 @@ def read_dates(examples: Sequence[Example], column: str, problems: list[Problem]
     Args:
         examples: The examples.
         column: The column of dates.
-        problems: The list that receives the cells that are no dates.
+        problems: The list that the cells that are no dates are added to.
     """
     cells = [example.columns.get(column) for example in examples]
     seconds = np.full(len(cells), np.nan)
