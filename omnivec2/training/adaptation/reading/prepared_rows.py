@@ -110,4 +110,3 @@ def samples_of(value: Value, preprocessor: Preprocessor[Any, Any]) -> list[Sampl
         return [value.scene.samples(preprocessor)[value.index]]
     prepared = prepare_value(value, preprocessor)
     return list(one_per_input(prepared).samples)
-
