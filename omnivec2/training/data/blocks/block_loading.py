@@ -153,7 +153,7 @@ def load_block(
     except ArtifactError as error:
         raise ArtifactError(f"{route}: {error}") from error
     raise_problems(route, divided.problems)
-    for part in ("train", "test"):
+    for part in PARTS:
         if not len(divided.rows(part)):
             raise ArtifactError(
                 f"{route}: the part {part} is empty, of {len(divided.examples)} examples"
