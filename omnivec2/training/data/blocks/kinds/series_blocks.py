@@ -211,7 +211,9 @@ def _only_label(
     """Return the label of a series, which all of its rows must share."""
     target = {}
     for name in names:
-        cells = {as_name(frame.columns[name][row]): row for row in series.rows.tolist()}
+        cells: dict[str, int] = {}
+        for row in series.rows.tolist():
+            cells.setdefault(as_name(frame.columns[name][row]), row)
         if len(cells) > 1:
             other = Origin(origin.file, frame.row_number(list(cells.values())[1]))
             reason = f"series {series.name!r} has several labels in {name!r}: {listed(list(cells))}"
