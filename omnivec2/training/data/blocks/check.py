@@ -25,8 +25,9 @@ from omnivec2.training.data.blocks.block_loading import (
 )
 from omnivec2.training.data.blocks.examples import Origin, Problem, ProblemKind
 from omnivec2.training.data.blocks.files import BlockFiles
+from omnivec2.training.data.blocks.input_keys import input_key
 from omnivec2.training.data.blocks.inputs import prepare_examples
-from omnivec2.training.data.blocks.splits import PARTS, input_key
+from omnivec2.training.data.blocks.splits import PARTS
 from omnivec2.training.data.blocks.targets import FittedTarget
 from omnivec2.training.data.blocks.targets.class_targets import natural_key
 from omnivec2.training.data.blocks.task_block import TaskBlock
