@@ -210,7 +210,7 @@ def fields(root: Path) -> None:
 
 
 def series(root: Path, folder: str, file: str, step: str) -> None:
-    times = np.datetime64("2016-07-01") + np.arange(3000) * np.timedelta64(*_STEPS[step])
+    times = np.datetime64("2016-07-01") + np.arange(3000) * _STEPS[step]
     hours = np.arange(3000)
     rows = [
         f"{str(time).replace('T', ' ')},{np.sin(hour / 4):.4f},{np.cos(hour / 9) * 20:.4f}"
@@ -219,7 +219,11 @@ def series(root: Path, folder: str, file: str, step: str) -> None:
     _save(root / folder / file, "\n".join(["date,first,OT", *rows]))
 
 
-_STEPS = {"hour": (1, "h"), "ten minutes": (10, "m"), "day": (1, "D")}
+_STEPS = {
+    "hour": np.timedelta64(1, "h"),
+    "ten minutes": np.timedelta64(10, "m"),
+    "day": np.timedelta64(1, "D"),
+}
 
 
 def molecules(root: Path) -> None:
