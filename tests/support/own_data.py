@@ -229,11 +229,7 @@ def tone(kind: str, seed: int) -> bytes:
 
 
 def tones(folder: Path, count: int = 40) -> None:
-<<<<<<< HEAD
-    """Folders of high and low tones, and beside them a table that says in words where they are."""
-=======
     """Folders of high and low tones, and a table that says in words where they sound."""
->>>>>>> main
     lines = ["file,caption,part"]
     for number in range(count):
         kind = ("high", "low")[number % 2]
