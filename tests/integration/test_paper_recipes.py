@@ -12,11 +12,14 @@ from rich.console import Console
 from omnivec2.checkpoint import read_checkpoint
 from omnivec2.spec import Modality
 from omnivec2.training import training_run
+from omnivec2.training.alignment.alignment_request import AlignRequest
+from omnivec2.training.alignment.alignment_run import align
+from omnivec2.training.alignment.paired_tables import PairedTable, load_pairs
 from omnivec2.training.evaluation.quality_metrics import METRICS
 from omnivec2.training.recipe import Recipe, load_recipe
 from omnivec2.training.training_run import Paths
 from tests.support.documents import ROOT
-from tests.support.paper_toys import TOYS
+from tests.support.paper_toys import TOYS, captioned_clips
 
 FOLDER = ROOT / "omnivec2" / "training" / "recipes" / "paper"
 RECIPES = sorted(path.stem for path in FOLDER.glob("*.yaml"))
@@ -80,3 +83,25 @@ def test_data_that_is_not_there_is_named(tmp_path: Path, monkeypatch: pytest.Mon
     recipe = shrunk(load_recipe("paper/regdb"))
     with pytest.raises(Exception, match="regdb/train"):
         training_run.train(recipe, Paths(tmp_path, tmp_path / "run", tmp_path / "out"))
+
+
+def test_captions_and_clips_are_paired_in_three_steps_in_the_form_of_msr_vtt_and_youcook2(
+    tmp_path, monkeypatch
+):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(training_run, "make_console", lambda: Console(file=io.StringIO()))
+    parts = [shrunk(load_recipe(f"paper/{name}")) for name in ("moments", "sst2")]
+    for name in ("moments", "sst2"):
+        TOYS[name](tmp_path)
+    recipe = parts[0].model_copy(update={"tasks": {**parts[0].tasks, **parts[1].tasks}})
+    base = training_run.train(recipe, Paths(tmp_path, tmp_path / "run", tmp_path / "base"))
+    columns = {Modality.TEXT: "caption", Modality.VIDEO: "clip"}
+    table = PairedTable(captioned_clips(tmp_path), columns, tmp_path, split="part")
+    request = AlignRequest(
+        load_pairs(table, base), base, tmp_path / "cache", tmp_path / "out", steps=3
+    )
+    result = align(request, Console(file=io.StringIO()))
+    queries = {(row.asked, row.found): row.queries for row in result.recalls}
+    assert queries == {("text", "video"): 6, ("video", "text"): 3}
+    heads = {head.route for head in read_checkpoint(tmp_path / "out").heads}
+    assert heads == {"text/retrieval", "video/retrieval"}

@@ -256,6 +256,17 @@ def motions(root: Path) -> None:
     _save(root / "ego4d" / "imu.csv", "\n".join(rows))
 
 
+def captioned_clips(root: Path) -> Path:
+    """Write clips with two captions each, and return the table of pairs."""
+    rows = ["caption,clip,part"]
+    for number in range(8):
+        film(root / "clips" / f"{number}", number)
+        part = "train" if number < 5 else "test"
+        rows += [f"{words} number {number},clips/{number}.mp4,{part}" for words in ("a", "the")]
+    _save(root / "pairs.csv", "\n".join(rows))
+    return root / "pairs.csv"
+
+
 _TEST = ("train", "test")
 _SENTIMENT, _YES = ("0", "1"), ("entailment", "not_entailment")
 _THREE = ("entailment", "neutral", "contradiction")
