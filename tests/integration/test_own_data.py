@@ -30,7 +30,9 @@ from tests.support import adapt_data, own_data
 from tests.support.documents import ROOT
 from tests.support.servers import RunningServer, running_server
 
-_LONGEST_SECONDS = 400
+pytestmark = pytest.mark.timeout(1800)
+
+_LONGEST_SECONDS = 900
 _SMALL = {"height": 64, "width": 96}
 
 Answer = Callable[[str, dict[str, Any]], Any]
@@ -79,7 +81,7 @@ def finds_fruit(ask: Answer, route: str) -> None:
             box = one["box"]
             assert 0 <= box["xmin"] <= box["xmax"] <= own_data.WIDTH
             assert 0 <= box["ymin"] <= box["ymax"] <= own_data.HEIGHT
-        found += boxes[0]["label"] == kind and _overlap(boxes[0]["box"], corners) > 0.4
+        found += boxes[0]["label"] == kind and _overlap(boxes[0]["box"], corners) > 0.3
     assert found >= 3
 
 
