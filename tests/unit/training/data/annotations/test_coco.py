@@ -54,10 +54,10 @@ def test_category_ids_with_gaps_become_classes_in_their_order(tmp_path: Path) ->
 def test_crowds_and_boxes_without_area_are_left_out_and_counted(tmp_path: Path) -> None:
     picture(tmp_path, "a.png")
     picture(tmp_path, "b.png")
-    found = [box(), box(iscrowd=1), box(bbox=[3, 3, 0, 4]), box(bbox=[60, 3, 5, 4])]
+    found = [box(), box(iscrowd=1), box(bbox=[3, 3, 0, 4])]
     read = read_coco(coco(tmp_path, found))
     assert len(read.pictures[0].labels) == 1
-    assert (read.crowds, read.empty_boxes) == (1, 2)
+    assert (read.crowds, read.empty_boxes) == (1, 1)
 
 
 @pytest.mark.parametrize("name", ["deep/er/A.PNG", "/elsewhere/deep/er/A.PNG", "C:\\data\\A.png"])
@@ -76,9 +76,11 @@ def test_ids_may_be_texts_on_one_side(tmp_path: Path) -> None:
 def test_chosen_classes_have_the_order_of_the_head_and_others_are_left_out(tmp_path: Path) -> None:
     picture(tmp_path, "a.png")
     picture(tmp_path, "b.png")
-    read = read_coco(coco(tmp_path, [box(), box(category=2)]), labels=["dog"])
-    assert read.labels == ("dog",)
-    assert read.pictures[0].labels.tolist() == [0]
+    first = read_coco(coco(tmp_path, [box(), box(category=2)])).pictures[0]
+    chosen = first.only(["dog"])
+    assert chosen.classes == ("dog",)
+    assert chosen.labels.tolist() == [0]
+    assert first.only(["dog", "cat"]).names == first.names
 
 
 @pytest.mark.parametrize(
@@ -88,6 +90,7 @@ def test_chosen_classes_have_the_order_of_the_head_and_others_are_left_out(tmp_p
         (box(category=3), "annotations\\[0\\]: no category has the id 3"),
         (box(bbox=[1, 2, 3]), "annotations\\[0\\]: bbox: expected four finite numbers"),
         (box(bbox=[1, 2, -3, 4]), "a width of -3"),
+        (box(bbox=[60, 3, 5, 4]), "lies outside of the picture"),
         (box(bbox=[1, 2, float("nan"), 4]), "bbox: expected four finite numbers"),
         (box(segmentation=[[1, 2, 3, 4]]), "segmentation: expected lists of six or more"),
         (box(segmentation={"size": [5, 5], "counts": "x"}), "the size of the picture"),
