@@ -123,7 +123,7 @@ def _some_texts(path: Path) -> list[tuple[str, str]]:
 
 
 def measure(data: SmallData, folder: Path) -> dict[str, Any]:
-    """Adapt to a data set, and fit a logistic regression to the same split."""
+    """Measure a head that is adapted, and a logistic regression on the same split."""
     inputs, test_inputs, labels, test_labels = train_test_split(
         data.inputs, data.labels, test_size=0.2, random_state=0, stratify=data.labels
     )

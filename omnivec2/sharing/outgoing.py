@@ -25,7 +25,7 @@ class Outgoing:
 
     Attributes:
         manifest: The list of its files.
-        sources: Path -> the file on the disk, or the content of one that is made for the push.
+        sources: The file on the disk by path, or the content of one that is made for the push.
         left_out: The files of the directory that are not sent.
     """
 

@@ -80,7 +80,7 @@ class HubStore:
             raise StoreError(f"{self.address}: {file.path}: {error}") from error
 
     def publish(self, outgoing: Outgoing, progress: Progress) -> int:
-        """Commit a checkpoint; the repository is made if need be. See ``Store.publish``."""
+        """Write a checkpoint in one commit; the repository is made if need be."""
         api = HfApi()
         try:
             api.create_repo(self._repo, repo_type="model", exist_ok=True)

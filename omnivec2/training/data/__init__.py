@@ -15,7 +15,7 @@ from pathlib import Path
 from omnivec2.errors import UnknownModelError
 from omnivec2.spec import HeadSpec, Modality
 from omnivec2.training.data.base import DataDirectories, Loader, Split, TaskData
-from omnivec2.training.data.blocks.assembly import load_block
+from omnivec2.training.data.blocks.block_loading import load_block
 from omnivec2.training.data.blocks.task_block import TaskBlock
 from omnivec2.training.yaml_lines import did_you_mean
 

@@ -29,7 +29,7 @@ class Epochs:
         stage: The index of the stage.
         epochs: The number of epochs that the recipe asks for.
         steps: The number of steps that they take.
-        passes: How often each task's training part is passed through, by route.
+        passes: The number of passes through each task's training part, by route.
     """
 
     stage: int

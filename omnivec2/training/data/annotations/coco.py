@@ -18,7 +18,7 @@ import numpy as np
 
 from omnivec2.errors import ArtifactError
 from omnivec2.preprocess import Array
-from omnivec2.training.data.annotations.boxes import (
+from omnivec2.training.data.annotations.annotated_boxes import (
     AnnotatedPicture,
     Outline,
     clip_corners,
@@ -221,7 +221,13 @@ class _Reader:
             return None
         corners = (x / size[0], y / size[1], (x + width) / size[0], (y + height) / size[1])
         box = clip_corners(corners)
-        if box is None:
+        if box is None and width > 0 and height > 0:
+            self.report(
+                place,
+                f"bbox: x {x:g}, y {y:g}, width {width:g}, height {height:g} lies outside of the "
+                f"picture of {size[0]} x {size[1]}",
+            )
+        elif box is None:
             self.empty_boxes += 1
         return box
 

@@ -50,7 +50,7 @@ def read_map(file: Path, *, scale: float, missing: Sequence[float]) -> Array:
     Args:
         file: The map: grey of 8 or 16 bits, TIFF of floats, or NPY (height, width).
         scale: The factor from what the file holds to the unit.
-        missing: What the file holds where nothing was measured.
+        missing: The value that the file holds where nothing was measured.
 
     Returns:
         float32 (height, width), NaN where nothing was measured.

@@ -8,7 +8,7 @@ import numpy as np
 
 from omnivec2.errors import ArtifactError
 from omnivec2.preprocess import Array
-from omnivec2.training.data.annotations.boxes import Outline
+from omnivec2.training.data.annotations.annotated_boxes import Outline
 
 
 def paint_outlines(

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from omnivec2.errors import ArtifactError
-from omnivec2.training.data.annotations.boxes import (
+from omnivec2.training.data.annotations.annotated_boxes import (
     AnnotatedPicture,
     clip_corners,
     stack_boxes,

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from omnivec2.errors import ArtifactError
-from omnivec2.training.data.annotations.boxes import (
+from omnivec2.training.data.annotations.annotated_boxes import (
     AnnotatedPicture,
     Outline,
     clip_corners,

@@ -15,18 +15,20 @@ from pydantic import JsonValue
 from omnivec2.errors import ArtifactError, InputError
 from omnivec2.preprocess import Prepared, Sample
 from omnivec2.preprocess.notes import collect_notes
-from omnivec2.training.data.base import build
-from omnivec2.training.data.blocks.assembly import (
+from omnivec2.spec import Modality
+from omnivec2.training.data.base import DataDirectories, TaskData, build
+from omnivec2.training.data.blocks.block_loading import (
     DividedExamples,
     fit_target,
     preprocess_of,
     read_block,
 )
 from omnivec2.training.data.blocks.examples import Origin, Problem, ProblemKind
+from omnivec2.training.data.blocks.files import BlockFiles
 from omnivec2.training.data.blocks.inputs import prepare_examples
 from omnivec2.training.data.blocks.splits import PARTS, input_key
 from omnivec2.training.data.blocks.targets import FittedTarget
-from omnivec2.training.data.blocks.targets.classes import natural_key
+from omnivec2.training.data.blocks.targets.class_targets import natural_key
 from omnivec2.training.data.blocks.task_block import TaskBlock
 
 _CHUNK = 64
@@ -34,6 +36,7 @@ _FEWEST = 5
 """Training samples of a class below which a check warns."""
 _SHOWN_PER_CLASS = 2
 _MOST_SHOWN = 24
+_COLUMNS = 6
 
 Advance = Callable[[int, int], None]
 """A callback that gets the inputs that were decoded and those there are."""
@@ -68,9 +71,9 @@ class TaskCheck:
         family: The family of the head.
         counts: The number of usable examples by part.
         classes: The number of examples by class and part.
-        quantities: The mean and deviation over the training part by quantity.
-        problems: The list of everything that is wrong, in the order of files and rows.
-        notes: The remarks of the pre-processor on inputs, with their number.
+        quantities: The mean and deviation over the training part, by quantity.
+        problems: The faults, in the order of files and rows.
+        notes: The remarks of the pre-processor on inputs, with their counts.
         decoded: The number of inputs that were decoded.
         shown: Some examples of each part and class.
         parameters: The parameters of the pre-processor.
@@ -136,6 +139,15 @@ def check_task(
     """
     check = TaskCheck(route, block.data.kind, block.data.target.family.value)
     try:
+        # Windows of series and pixels of scenes are cut without decoding an input for each.
+        cut = block.data.load(route, block, DataDirectories(root, root), None)
+    except ArtifactError as error:
+        check.problems = _reading_problems(route, block, root) or [_of_whole(route, error)]
+        return check
+    if cut is not None:
+        _take_cut(check, cut)
+        return check
+    try:
         divided = read_block(route, block, root)
     except ArtifactError as error:
         check.problems.append(_of_whole(route, error))
@@ -157,6 +169,38 @@ def check_task(
     return check
 
 
+def _reading_problems(route: str, block: TaskBlock, root: Path) -> list[Problem]:
+    """Return the problems of a block that are found without decoding its inputs."""
+    files = BlockFiles(root, Modality(route.partition("/")[0]))
+    try:
+        return [found for found in block.data.read(files) if isinstance(found, Problem)]
+    except ArtifactError:
+        return []
+
+
+def _take_cut(check: TaskCheck, task: TaskData) -> None:
+    """Count and show the samples of a task that were cut from large inputs."""
+    check.parameters = task.preprocess.parameters
+    for part, split in task.splits.items():
+        check.counts[part] = len(split)
+        rows = np.unique(np.linspace(0, len(split) - 1, min(len(split), _COLUMNS)).astype(int))
+        for row in rows.tolist():
+            target = split.targets[row]
+            is_class = bool(task.labels) and np.ndim(target) == 0
+            caption = task.labels[int(target)] if is_class else ""
+            origin = Origin(f"sample {row + 1} of {part}")
+            check.shown.append(ShownExample(part, origin, split.samples[row], target, caption))
+    check.decoded = sum(check.counts.values())
+    if task.labels and np.ndim(task.splits["train"].targets[0]) == 0:
+        check.classes = {
+            label: {
+                part: int(np.count_nonzero(np.asarray(split.targets[:]) == index))
+                for part, split in task.splits.items()
+            }
+            for index, label in enumerate(task.labels)
+        }
+
+
 def _of_whole(route: str, error: ArtifactError) -> Problem:
     return Problem(ProblemKind.BLOCK, Origin(route), str(error).removeprefix(f"{route}: "))
 
@@ -174,7 +218,7 @@ def _count(check: TaskCheck, divided: DividedExamples, block: TaskBlock) -> None
         if not len(rows):
             origin = Origin(check.route)
             reason = f"the part {part} is empty, of {len(divided.examples)} usable examples"
-            check.problems.append(Problem(ProblemKind.EMPTY, origin, reason, part == "val"))
+            check.problems.append(Problem(ProblemKind.EMPTY, origin, reason))
     check.classes = dict(sorted(check.classes.items(), key=lambda item: natural_key(item[0])))
     train = [divided.parsed[row] for row in divided.rows("train")]
     for name in target.quantities(train):
@@ -225,13 +269,18 @@ class _Decoding:
             self.check.problems.append(problem)
             return
         parsed = self.divided.parsed[row]
+        try:
+            kept = self.fitted.target_arrays(parsed, found, 0)
+        except InputError as error:
+            problem = Problem(ProblemKind.BAD_TARGET, example.origin, str(error))
+            self.check.problems.append(problem)
+            return
         names = self.target.counted(parsed)
         key = part, names[0] if names else ""
         if not part or self.shown_of[key] >= (_SHOWN_PER_CLASS if names else _MOST_SHOWN // 3):
             return
         if len(self.check.shown) >= 3 * _MOST_SHOWN or self.fitted.unknown(parsed) is not None:
             return
-        kept = self.fitted.target_arrays(parsed, found, 0)
         target = self.fitted.encode([parsed], [kept])[0]
         caption = ", ".join(names) or _words(parsed)
         shown = ShownExample(part, example.origin, found.samples[0], target, caption)

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from difflib import get_close_matches
 from pathlib import Path
 
 from omnivec2.errors import ArtifactError
 from omnivec2.spec import Modality
+from omnivec2.training.yaml_lines import did_you_mean
 
 _GLOB_SIGNS = frozenset("*?[")
 _MOST_LISTED = 12
@@ -60,9 +60,3 @@ def listed(names: list[str]) -> str:
     """Return names for a message, not more than fit into one."""
     more = f" and {len(names) - _MOST_LISTED} more" if len(names) > _MOST_LISTED else ""
     return f"{', '.join(names[:_MOST_LISTED]) or 'nothing'}{more}"
-
-
-def did_you_mean(name: str, known: list[str]) -> str:
-    """Return a question for the known name that is closest to a wrong one, or nothing."""
-    close = get_close_matches(name, known, 1, 0.6)
-    return f"; did you mean {close[0]!r}?" if close else ""

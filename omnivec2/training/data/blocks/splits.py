@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import math
+import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Hashable, Sequence
 from datetime import date, datetime
@@ -21,8 +22,9 @@ from omnivec2.preprocess import Array
 from omnivec2.preprocess.formats.tables.times.date_columns import read_date_column
 from omnivec2.training.data.base import hold_out
 from omnivec2.training.data.blocks.examples import Example, Problem, ProblemKind
-from omnivec2.training.data.blocks.files import did_you_mean, listed
+from omnivec2.training.data.blocks.files import listed
 from omnivec2.training.data.table_files import as_name
+from omnivec2.training.yaml_lines import did_you_mean
 
 PARTS = ("train", "val", "test")
 
@@ -57,7 +59,7 @@ class SplitRule(BaseModel, ABC):
         Args:
             examples: The examples.
             strata: The value of each example that every part should have its share of.
-            problems: The list that receives what is wrong.
+            problems: The list that faults are added to.
         """
 
     @model_validator(mode="after")
@@ -253,7 +255,10 @@ class FoldSplit(SplitRule):
             self.folds, shuffle=True, random_state=self.seed
         )
         try:
-            pairs = list(splitter.split(np.zeros(len(examples)), classes, groups))
+            with warnings.catch_warnings():
+                # `omnivec2 data check` tells of classes that are smaller than the folds.
+                warnings.simplefilter("ignore", UserWarning)
+                pairs = list(splitter.split(np.zeros(len(examples)), classes, groups))
         except ValueError as error:
             raise ArtifactError(f"split: {self.folds} folds cannot be made: {error}") from error
         rest, test = pairs[self.fold - 1]
@@ -314,7 +319,7 @@ def read_dates(examples: Sequence[Example], column: str, problems: list[Problem]
     Args:
         examples: The examples.
         column: The column of dates.
-        problems: The list that receives the cells that are no dates.
+        problems: The list that the cells that are no dates are added to.
     """
     cells = [example.columns.get(column) for example in examples]
     seconds = np.full(len(cells), np.nan)

@@ -16,8 +16,9 @@ from omnivec2.preprocess.formats.tables.time_axis import find_time_column
 from omnivec2.spec import Modality, PreprocessSpec
 from omnivec2.training.data.base import build, preprocess_spec
 from omnivec2.training.data.blocks.examples import Example
-from omnivec2.training.data.blocks.files import did_you_mean, listed
+from omnivec2.training.data.blocks.files import listed
 from omnivec2.training.data.table_files import read_table
+from omnivec2.training.yaml_lines import did_you_mean
 
 Record = Mapping[str, Any]
 

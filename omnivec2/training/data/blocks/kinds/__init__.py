@@ -6,22 +6,22 @@ from typing import Annotated
 
 from pydantic import Field
 
-from omnivec2.training.data.blocks.kinds.archives import WebDatasetBlock
-from omnivec2.training.data.blocks.kinds.arrays import ArraysBlock
+from omnivec2.training.data.blocks.kinds.array_blocks import ArraysBlock
 from omnivec2.training.data.blocks.kinds.base import Block
-from omnivec2.training.data.blocks.kinds.boxes import CocoBlock, VocBlock, YoloBlock
-from omnivec2.training.data.blocks.kinds.folders import (
+from omnivec2.training.data.blocks.kinds.box_blocks import CocoBlock, VocBlock, YoloBlock
+from omnivec2.training.data.blocks.kinds.dataset_blocks import DatasetsBlock
+from omnivec2.training.data.blocks.kinds.folder_blocks import (
     AudioFolderBlock,
     FolderBlock,
     ImageFolderBlock,
     VideoFolderBlock,
 )
-from omnivec2.training.data.blocks.kinds.hugging_face import DatasetsBlock
-from omnivec2.training.data.blocks.kinds.masks import MapsBlock, MasksBlock
-from omnivec2.training.data.blocks.kinds.molecules import SdfBlock
-from omnivec2.training.data.blocks.kinds.points import PointsBlock
-from omnivec2.training.data.blocks.kinds.series import SeriesBlock
-from omnivec2.training.data.blocks.kinds.tables import CsvBlock, JsonLinesBlock, ParquetBlock
+from omnivec2.training.data.blocks.kinds.mask_blocks import MapsBlock, MasksBlock
+from omnivec2.training.data.blocks.kinds.molecule_blocks import SdfBlock
+from omnivec2.training.data.blocks.kinds.point_blocks import PointsBlock
+from omnivec2.training.data.blocks.kinds.series_blocks import SeriesBlock
+from omnivec2.training.data.blocks.kinds.shard_blocks import WebDatasetBlock
+from omnivec2.training.data.blocks.kinds.table_blocks import CsvBlock, JsonLinesBlock, ParquetBlock
 
 __all__ = ["AnyBlock", "Block"]
 

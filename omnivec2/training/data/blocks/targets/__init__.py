@@ -6,17 +6,17 @@ from typing import Annotated, Any
 
 from pydantic import BeforeValidator, Field
 
-from omnivec2.training.data.blocks.targets.anomalies import AnomalyTarget
+from omnivec2.training.data.blocks.targets.anomaly_targets import AnomalyTarget
 from omnivec2.training.data.blocks.targets.base import FittedTarget, TargetKind
-from omnivec2.training.data.blocks.targets.boxes import BoxesTarget
-from omnivec2.training.data.blocks.targets.classes import ClassTarget, TagsTarget
-from omnivec2.training.data.blocks.targets.forecasts import ForecastTarget
-from omnivec2.training.data.blocks.targets.identities import IdentityTarget
-from omnivec2.training.data.blocks.targets.maps import MapTarget
-from omnivec2.training.data.blocks.targets.masks import MaskTarget
-from omnivec2.training.data.blocks.targets.numbers import NumbersTarget
-from omnivec2.training.data.blocks.targets.points import PointsTarget
-from omnivec2.training.data.blocks.targets.texts import TextTarget
+from omnivec2.training.data.blocks.targets.box_targets import BoxesTarget
+from omnivec2.training.data.blocks.targets.class_targets import ClassTarget, TagsTarget
+from omnivec2.training.data.blocks.targets.forecast_targets import ForecastTarget
+from omnivec2.training.data.blocks.targets.identity_targets import IdentityTarget
+from omnivec2.training.data.blocks.targets.map_targets import MapTarget
+from omnivec2.training.data.blocks.targets.mask_targets import MaskTarget
+from omnivec2.training.data.blocks.targets.number_targets import NumbersTarget
+from omnivec2.training.data.blocks.targets.point_targets import PointsTarget
+from omnivec2.training.data.blocks.targets.text_targets import TextTarget
 
 __all__ = ["AnyTarget", "FittedTarget", "TargetKind"]
 

@@ -39,8 +39,8 @@ class FittedTarget(ABC):
         """Return the targets of a split in the form of :class:`~omnivec2.training.data.Split`.
 
         Args:
-            parsed: The values that :meth:`TargetKind.parse` returned, for every sample in order.
-            kept: The arrays that :meth:`target_arrays` returned for each of them, read on access.
+            parsed: The results of :meth:`TargetKind.parse`, for every sample in order.
+            kept: The results of :meth:`target_arrays` for each, read when they are looked up.
 
         Returns:
             One target per sample; it may make them when they are looked up.
@@ -99,8 +99,8 @@ class TargetKind(BaseModel, ABC):
         """Return one target as Python values, checked by itself.
 
         Args:
-            example: The example that a reader yielded; its ``target`` is a mapping of columns to
-                cells where it comes from a table, else what the kind of block states.
+            example: The example of a reader; its ``target`` is a mapping of columns to cells where
+                it comes from a table, else what the kind of block states.
 
         Raises:
             InvalidInputError: It is not one of this kind.

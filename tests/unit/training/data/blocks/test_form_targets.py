@@ -10,7 +10,7 @@ from PIL import Image
 
 from omnivec2.errors import ArtifactError
 from omnivec2.training.data.base import DataDirectories, TargetForm, TaskData
-from omnivec2.training.data.blocks.assembly import load_block
+from omnivec2.training.data.blocks.block_loading import load_block
 from omnivec2.training.data.blocks.task_block import TaskBlock
 
 SIZE = {"height": 32, "width": 48, "resize": "stretch"}

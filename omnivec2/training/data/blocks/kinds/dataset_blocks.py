@@ -22,8 +22,8 @@ from omnivec2.training.data.blocks.kinds.arrow_files import (
     read_arrow_columns,
     read_parquet_columns,
 )
-from omnivec2.training.data.blocks.kinds.table_block import TableBlock, read_table_rows
 from omnivec2.training.data.blocks.kinds.table_cells import Rows
+from omnivec2.training.data.blocks.kinds.table_reading import TableBlock, read_table_rows
 from omnivec2.training.data.blocks.splits import part_of_name
 
 

@@ -11,11 +11,12 @@ import numpy as np
 from omnivec2.errors import ArtifactError, InvalidInputError
 from omnivec2.preprocess import Array, Prepared, Sample
 from omnivec2.spec import HeadSpec, PreprocessSpec, TaskFamily
-from omnivec2.training.data.annotations.boxes import AnnotatedPicture
+from omnivec2.training.data.annotations.annotated_boxes import AnnotatedPicture
 from omnivec2.training.data.blocks.examples import Example
-from omnivec2.training.data.blocks.files import did_you_mean, listed
+from omnivec2.training.data.blocks.files import listed
 from omnivec2.training.data.blocks.targets.base import FittedTarget, TargetKind
 from omnivec2.training.data.blocks.targets.picture_sizes import check_declared_size, check_sides
+from omnivec2.training.yaml_lines import did_you_mean
 
 
 @dataclass(frozen=True)

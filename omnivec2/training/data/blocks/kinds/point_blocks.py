@@ -22,7 +22,7 @@ from omnivec2.training.data.blocks.files import BlockFiles
 from omnivec2.training.data.blocks.kinds.base import Block
 from omnivec2.training.data.blocks.splits import part_of_name
 from omnivec2.training.data.blocks.targets import AnyTarget
-from omnivec2.training.data.blocks.targets.points import PointsTarget
+from omnivec2.training.data.blocks.targets.point_targets import PointsTarget
 
 
 class PointsBlock(Block):

@@ -15,9 +15,10 @@ from omnivec2.spec import HeadSpec, PreprocessSpec, TaskFamily
 from omnivec2.training.data.annotations.class_colours import IGNORE, MOST_CLASSES
 from omnivec2.training.data.base import LazySequence, PointLabels, TargetForm
 from omnivec2.training.data.blocks.examples import Example
-from omnivec2.training.data.blocks.files import did_you_mean, listed
+from omnivec2.training.data.blocks.files import listed
 from omnivec2.training.data.blocks.targets.base import FittedTarget, TargetKind
 from omnivec2.training.data.table_files import as_name
+from omnivec2.training.yaml_lines import did_you_mean
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from pydantic import Field, JsonValue
 
 from omnivec2.errors import ArtifactError
 from omnivec2.spec import Modality
-from omnivec2.training.data.annotations.boxes import AnnotatedPicture
+from omnivec2.training.data.annotations.annotated_boxes import AnnotatedPicture
 from omnivec2.training.data.annotations.coco import read_coco
 from omnivec2.training.data.annotations.voc import read_voc_folder, read_voc_picture, voc_names
 from omnivec2.training.data.annotations.yolo import read_yolo_folder, read_yolo_picture
@@ -19,7 +19,7 @@ from omnivec2.training.data.blocks.examples import Example, Origin, Problem, Pro
 from omnivec2.training.data.blocks.files import BlockFiles
 from omnivec2.training.data.blocks.kinds.base import Block, Names
 from omnivec2.training.data.blocks.targets import AnyTarget
-from omnivec2.training.data.blocks.targets.boxes import BoxesTarget
+from omnivec2.training.data.blocks.targets.box_targets import BoxesTarget
 from omnivec2.training.data.blocks.targets.picture_sizes import SCENE_PARAMETERS
 
 

@@ -14,7 +14,7 @@ from pydantic import Field
 from omnivec2.errors import ArtifactError, InvalidInputError
 from omnivec2.preprocess import Array, Prepared, Sample
 from omnivec2.spec import HeadSpec, PreprocessSpec, TaskFamily
-from omnivec2.training.data.annotations.boxes import AnnotatedPicture
+from omnivec2.training.data.annotations.annotated_boxes import AnnotatedPicture
 from omnivec2.training.data.annotations.class_colours import IGNORE, MOST_CLASSES, ClassMap
 from omnivec2.training.data.annotations.mask_files import read_mask
 from omnivec2.training.data.annotations.outlines import paint_outlines

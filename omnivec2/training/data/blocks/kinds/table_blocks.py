@@ -9,8 +9,8 @@ from pydantic import Field
 
 from omnivec2.training.data.blocks.kinds.arrow_files import read_parquet_columns
 from omnivec2.training.data.blocks.kinds.base import Names
-from omnivec2.training.data.blocks.kinds.table_block import TableBlock
 from omnivec2.training.data.blocks.kinds.table_cells import Rows
+from omnivec2.training.data.blocks.kinds.table_reading import TableBlock
 from omnivec2.training.data.table_files import read_json_lines, read_table
 
 

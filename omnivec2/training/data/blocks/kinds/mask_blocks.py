@@ -18,8 +18,8 @@ from omnivec2.training.data.blocks.files import BlockFiles
 from omnivec2.training.data.blocks.kinds.base import Block
 from omnivec2.training.data.blocks.splits import part_of_name
 from omnivec2.training.data.blocks.targets import AnyTarget
-from omnivec2.training.data.blocks.targets.maps import MapTarget
-from omnivec2.training.data.blocks.targets.masks import MaskFile, MaskTarget
+from omnivec2.training.data.blocks.targets.map_targets import MapTarget
+from omnivec2.training.data.blocks.targets.mask_targets import MaskFile, MaskTarget
 from omnivec2.training.data.blocks.targets.picture_sizes import SCENE_PARAMETERS
 
 _IMAGES = ("images", "image", "imgs", "img", "JPEGImages", "pictures", "rgb", "leftImg8bit")

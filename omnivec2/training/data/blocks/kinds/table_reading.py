@@ -12,10 +12,11 @@ from pydantic import Field, JsonValue
 from omnivec2.errors import InputError, InvalidInputError
 from omnivec2.spec import Modality, TaskFamily
 from omnivec2.training.data.blocks.examples import Example, Origin, Problem, ProblemKind, Value
-from omnivec2.training.data.blocks.files import BlockFiles, did_you_mean, listed
+from omnivec2.training.data.blocks.files import BlockFiles, listed
 from omnivec2.training.data.blocks.kinds.base import Block, Names
 from omnivec2.training.data.blocks.kinds.table_cells import Cells, Rows, stored_bytes
 from omnivec2.training.data.table_files import as_name, json_cell
+from omnivec2.training.yaml_lines import did_you_mean
 
 _VALUES = frozenset({Modality.TABULAR, Modality.TEXT, Modality.GRAPH, Modality.TIMESERIES})
 """Modalities whose inputs stand in the cells themselves; cells of the others name files."""

@@ -11,8 +11,9 @@ from typing import Literal
 from pydantic import Field
 
 from omnivec2.training.data.blocks.examples import Example, Origin, Problem, ProblemKind
-from omnivec2.training.data.blocks.files import BlockFiles, did_you_mean, listed
+from omnivec2.training.data.blocks.files import BlockFiles, listed
 from omnivec2.training.data.blocks.kinds.base import Block, Names
+from omnivec2.training.yaml_lines import did_you_mean
 
 _ITEM = re.compile(r"^>.*?<([^>]+)>.*$")
 _RECORD_END = "$$$$"

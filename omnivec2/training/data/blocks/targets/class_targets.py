@@ -17,9 +17,10 @@ from omnivec2.preprocess import Array, Sample
 from omnivec2.spec import HeadSpec, PreprocessSpec, TaskFamily
 from omnivec2.training.data.base import TargetForm
 from omnivec2.training.data.blocks.examples import Example
-from omnivec2.training.data.blocks.files import did_you_mean, listed
+from omnivec2.training.data.blocks.files import listed
 from omnivec2.training.data.blocks.targets.base import FittedTarget, TargetKind
 from omnivec2.training.data.table_files import as_name, is_number
+from omnivec2.training.yaml_lines import did_you_mean
 
 _YES = frozenset({"1", "true", "yes", "y", "x"})
 _LARGEST_WEIGHT = 100.0
