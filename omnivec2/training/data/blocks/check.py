@@ -71,15 +71,9 @@ class TaskCheck:
         family: The family of the head.
         counts: The number of usable examples by part.
         classes: The number of examples by class and part.
-    <<<<<<< HEAD
         quantities: The mean and deviation over the training part, by quantity.
         problems: The faults, in the order of files and rows.
         notes: The remarks of the pre-processor on inputs, with their counts.
-    =======
-        quantities: The mean and deviation over the training part by quantity.
-        problems: The list of everything that is wrong, in the order of files and rows.
-        notes: The remarks of the pre-processor on inputs, with their number.
-    >>>>>>> main
         decoded: The number of inputs that were decoded.
         shown: Some examples of each part and class.
         parameters: The parameters of the pre-processor.
@@ -224,7 +218,7 @@ def _count(check: TaskCheck, divided: DividedExamples, block: TaskBlock) -> None
         if not len(rows):
             origin = Origin(check.route)
             reason = f"the part {part} is empty, of {len(divided.examples)} usable examples"
-            check.problems.append(Problem(ProblemKind.EMPTY, origin, reason, part == "val"))
+            check.problems.append(Problem(ProblemKind.EMPTY, origin, reason))
     check.classes = dict(sorted(check.classes.items(), key=lambda item: natural_key(item[0])))
     train = [divided.parsed[row] for row in divided.rows("train")]
     for name in target.quantities(train):

@@ -59,11 +59,7 @@ class SplitRule(BaseModel, ABC):
         Args:
             examples: The examples.
             strata: The value of each example that every part should have its share of.
-        <<<<<<< HEAD
             problems: The list that faults are added to.
-        =======
-            problems: The list that receives what is wrong.
-        >>>>>>> main
         """
 
     @model_validator(mode="after")
@@ -323,11 +319,7 @@ def read_dates(examples: Sequence[Example], column: str, problems: list[Problem]
     Args:
         examples: The examples.
         column: The column of dates.
-    <<<<<<< HEAD
         problems: The list that the cells that are no dates are added to.
-    =======
-        problems: The list that receives the cells that are no dates.
-    >>>>>>> main
     """
     cells = [example.columns.get(column) for example in examples]
     seconds = np.full(len(cells), np.nan)
