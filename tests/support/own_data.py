@@ -206,3 +206,39 @@ def gestures(folder: Path, count: int = 60) -> None:
         values = ",".join(f"{value:.4f}" for value in gesture(kind, number))
         lines.append(f"{kind},{values}")
     (folder / "gestures.csv").write_text("\n".join(lines))
+
+
+_RATE = 16_000
+_HERTZ = {"high": 2400.0, "low": 220.0}
+PLACES = ("the hall", "a street", "our garden", "the kitchen", "a train", "the woods")
+
+
+def tone(kind: str, seed: int) -> bytes:
+    """A WAV file of 0.7 s with a high or a low tone and some noise."""
+    import io
+
+    import soundfile
+
+    rng = np.random.default_rng(seed)
+    times = np.arange(int(0.7 * _RATE)) / _RATE
+    hertz = _HERTZ[kind] * rng.uniform(0.9, 1.1)
+    sound = 0.3 * np.sin(2 * np.pi * hertz * times) + rng.normal(0, 0.01, len(times))
+    stream = io.BytesIO()
+    soundfile.write(stream, sound.astype(np.float32), _RATE, format="WAV")
+    return stream.getvalue()
+
+
+def tones(folder: Path, count: int = 40) -> None:
+    """Folders of high and low tones, and a table that says in words where they sound."""
+    lines = ["file,caption,part"]
+    for number in range(count):
+        kind = ("high", "low")[number % 2]
+        file = folder / kind / f"{number}.WAV"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_bytes(tone(kind, number))
+        noun = {"high": "whistle", "low": "rumble"}[kind]
+        word = ("we hear", "there is", "listen to", "imagine")[number // 2 % 4]
+        place = PLACES[number // 2 % len(PLACES)]
+        part = "test" if number % 10 > 7 else "train"
+        lines.append(f"{kind}/{number}.WAV,{word} a {kind} {noun} in {place},{part}")
+    (folder / "pairs.csv").write_text("\n".join(lines))

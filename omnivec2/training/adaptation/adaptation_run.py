@@ -18,7 +18,6 @@ from omnivec2.network.fc_head import FAMILIES, TRUNK_SUMMARIES, FullyConnectedHe
 from omnivec2.network.omnivec2 import OmniVec2, module_name
 from omnivec2.network.saved_network import load_network
 from omnivec2.preprocess import Preprocessor
-from omnivec2.progress_report import Start, progress_report
 from omnivec2.training.adaptation.adaptation_request import AdaptRequest
 from omnivec2.training.adaptation.adaptation_result import AdaptationResult
 from omnivec2.training.adaptation.adaptation_rules import FEATURE_SUMMARIES
@@ -41,6 +40,7 @@ from omnivec2.training.adaptation.fitting.own_tokenizer import (
     tune,
 )
 from omnivec2.training.adaptation.frozen_network import Base, build_network, load_base
+from omnivec2.training.adaptation.progress_report import Start, progress_report
 from omnivec2.training.adaptation.reading.input_choice import (
     make_preprocessor,
     preprocess_spec_of,
@@ -249,8 +249,8 @@ class _Adaptation:
             seconds = rules.search_seconds + len(train.labels) / _LABELS_PER_SECOND
         sample_fit = None
         per_sample = trunk_seconds(network, request.route, train.samples[0])
-        if self.own and per_sample * len(train.samples) > seconds / 2:
-            count = max(_FEWEST_LABELS, int(seconds / 2 / per_sample))
+        if self.own and per_sample * len(train.samples) > rules.trunk_seconds:
+            count = max(_FEWEST_LABELS, int(rules.trunk_seconds / per_sample))
             sample_fit = self._fit_layers(network, _some(train, count, request.seed), 0.0)
             self.with_trunk = sample_fit.looks_at_trunk
         fitted = self._fit_layers(network, train, seconds / 2)

@@ -61,7 +61,8 @@ def _head_spec(
     request: AlignRequest, modality: Modality, member: AlignedModality, result: AlignmentResult
 ) -> HeadSpec:
     data = request.data
-    others = [m.value for m in (*data.streams, Modality.TEXT) if m is not modality]
+    named = (Modality.TEXT,) if data.names else ()
+    others = [m.value for m in (*data.streams, *named) if m is not modality]
     preprocessor = preprocessor_for(member.preprocess)
     digest = member.base.checkpoint.digest[:12]
     return HeadSpec(
@@ -77,11 +78,12 @@ def _head_spec(
         data=data.sources,
         metrics=tuple(
             Metric(
-                name=f"recall@1 of {row.found}", dataset=data.test_name, split="test",
-                samples=row.queries, value=row.recall[1], baselines={"chance": row.chance[1]},
+                name=f"recall@{k} of {row.found}", dataset=data.test_name, split="test",
+                samples=row.queries, value=row.recall[k], baselines={"chance": row.chance[k]},
             )
             for row in result.recalls
             if row.asked == modality.value
+            for k in row.recall
         ),
         warm_starts=(*member.base.head.warm_starts, f"frozen network of checkpoint {digest}"),
         network=member.base.config.preset,

@@ -52,7 +52,8 @@ def align(request: AlignRequest, console: Console) -> AlignmentResult:
             modality: extractor.extract_recordings(modality, stream)
             for modality, stream in request.data.streams.items()
         }
-        members[Modality.TEXT] = extractor.extract_names()
+        if request.data.names:
+            members[Modality.TEXT] = extractor.extract_names()
         heads = _fit(request, members, progress, "fitting")
         recalls = _measure_recalls(members, heads)
         result = AlignmentResult(recalls, _measure_zero_shot(request, members, progress))

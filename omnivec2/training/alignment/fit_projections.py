@@ -26,6 +26,8 @@ from omnivec2.training.adaptation.fitting.labelled_summaries import mean_by_item
 _RATE = 1e-3
 _DECAY = 0.1
 _DROPOUT = 0.3
+_MOST_CLASSES = 256
+"""The classes of a step, drawn at random where there are more: as many negatives as CLIP needs."""
 _TEMPERATURE = 0.1
 """The divisor of similarities; CLIP learns it, for which a few hundred recordings are too few."""
 
@@ -84,10 +86,13 @@ def fit_heads(
     parameters = [p for head in heads.values() for p in head.parameters()]
     optimiser = torch.optim.AdamW(parameters, lr=_RATE, weight_decay=_DECAY)
     for step in range(steps):
+        drawn = classes
+        if len(classes) > _MOST_CLASSES:
+            drawn = generator.choice(classes, _MOST_CLASSES, replace=False)
         for group in optimiser.param_groups:
             group["lr"] = _RATE * (1.0 - step / steps)
         vectors = {
-            m: _vectors(head, train[m], [generator.choice(rows[m][c]) for c in classes])
+            m: _vectors(head, train[m], [generator.choice(rows[m][c]) for c in drawn])
             for m, head in heads.items()
         }
         pairs = list(itertools.combinations(vectors.values(), 2))

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from rich.progress import Progress
 
+from omnivec2.errors import ArtifactError
 from omnivec2.network.config import HeadConfig
 from omnivec2.network.omnivec2 import OmniVec2, module_name
 from omnivec2.preprocess import Sample, preprocessor_for
@@ -82,6 +83,11 @@ class FeatureExtractor:
         task = self._as_task(route, stream)
         rules = modality_training(modality).adaptation
         own = rules.needs_own_tokenizer(preprocessor_for(stream.preprocess), base.head)
+        if own and not self.request.data.names:
+            raise ArtifactError(
+                f"{base.checkpoint.directory} has no tokenizer that takes these {modality.value} "
+                "inputs, and a new one is learned from classes, which pairs have none of"
+            )
         if own:
             head = self._head(module_name(route))
             network = build_network(base, route, head, tokenizer_config(task))

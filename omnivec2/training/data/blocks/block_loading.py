@@ -94,7 +94,11 @@ def read_block(route: str, block: TaskBlock, root: Path) -> DividedExamples:
                 examples.append(found)
         strata = [data.target.stratum(one) for one in parsed]
         rule = data.split or default_split(examples)
-        parts = rule.assign(examples, strata, problems)
+        parts = np.array([], dtype=object)
+        if examples:
+            parts = rule.assign(examples, strata, problems)
+        elif not problems:
+            raise ArtifactError("there are no examples")
     except ArtifactError as error:
         raise ArtifactError(f"{route}: {error}") from error
     return DividedExamples(examples, parsed, parts, problems)
@@ -149,7 +153,7 @@ def load_block(
     except ArtifactError as error:
         raise ArtifactError(f"{route}: {error}") from error
     raise_problems(route, divided.problems)
-    for part in ("train", "test"):
+    for part in PARTS:
         if not len(divided.rows(part)):
             raise ArtifactError(
                 f"{route}: the part {part} is empty, of {len(divided.examples)} examples"

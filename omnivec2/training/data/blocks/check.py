@@ -218,7 +218,7 @@ def _count(check: TaskCheck, divided: DividedExamples, block: TaskBlock) -> None
         if not len(rows):
             origin = Origin(check.route)
             reason = f"the part {part} is empty, of {len(divided.examples)} usable examples"
-            check.problems.append(Problem(ProblemKind.EMPTY, origin, reason, part == "val"))
+            check.problems.append(Problem(ProblemKind.EMPTY, origin, reason))
     check.classes = dict(sorted(check.classes.items(), key=lambda item: natural_key(item[0])))
     train = [divided.parsed[row] for row in divided.rows("train")]
     for name in target.quantities(train):

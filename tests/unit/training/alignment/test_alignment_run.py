@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from rich.console import Console
 from rich.table import Table
 
@@ -27,6 +28,7 @@ from omnivec2.training.alignment.fit_projections import (
     fit_heads,
 )
 from omnivec2.training.alignment.paired_recordings import AlignedData, Stream, load_aligned
+from omnivec2.training.alignment.paired_tables import PairedTable, load_pairs
 from omnivec2.training.alignment.retrieval_metrics import (
     ZeroShotFold,
     measure_recall,
@@ -215,8 +217,8 @@ def test_the_trunk_stays_bit_for_bit_and_own_tokenizers_come_along(
     assert set(specs) == {"image/retrieval", "imu/retrieval", "text/retrieval"}
     assert all(head.outputs[0].shape == (8,) for head in specs.values())
     assert {metric.name for metric in specs["imu/retrieval"].metrics} == {
-        "recall@1 of image",
-        "recall@1 of text",
+        *(f"recall@{k} of image" for k in (1, 5, 10)),
+        *(f"recall@{k} of text" for k in (1, 5)),
     }
 
 
@@ -258,3 +260,70 @@ def test_utd_mhad_has_the_same_actions_before_the_camera_and_at_the_wrist(tmp_pa
 def test_a_data_set_that_is_unknown_is_named(tmp_path: Path) -> None:
     with pytest.raises(ArtifactError, match="no data set 'x' to align; there is utd-mhad"):
         load_aligned("x", DataDirectories(tmp_path, tmp_path))
+
+
+# --- pairs of a table ---------------------------------------------------------------------
+
+
+def write_pairs(folder: Path, count: int = 24) -> Path:
+    """Write pictures of four greys, each with a caption of its own, and a table of them."""
+    rows = ["caption,picture,part"]
+    for number in range(count):
+        grey = number % 4
+        pixels = np.full((32, 32, 3), 60 * grey + number // 4, np.uint8)
+        Image.fromarray(pixels).save(folder / f"{number}.png")
+        part = "test" if number >= count - 8 else "train"
+        rows.append(f"{('night', 'dusk', 'day', 'snow')[grey]} number {number},{number}.png,{part}")
+    (folder / "pairs.csv").write_text("\n".join(rows))
+    return folder / "pairs.csv"
+
+
+PAIR_COLUMNS = {Modality.TEXT: "caption", Modality.IMAGE: "picture"}
+
+
+def test_a_table_of_pairs_aligns_two_modalities_and_is_measured_both_ways(tmp_path: Path) -> None:
+    base = tiny_base(tmp_path / "base", Modality.IMAGE, Modality.TEXT)
+    table = PairedTable(write_pairs(tmp_path), PAIR_COLUMNS, tmp_path, split="part")
+    data = load_pairs(table, base)
+    assert len(data.streams[Modality.TEXT].test.labels) == 8
+    request = AlignRequest(data, base, tmp_path / "run", tmp_path / "out", dimensions=8, steps=60)
+    result = align(request, Console(quiet=True))
+    assert {(row.asked, row.found) for row in result.recalls} == {
+        ("text", "image"), ("image", "text"),
+    }  # fmt: skip
+    assert all(set(row.recall) == {1, 5} for row in result.recalls)
+    heads = {head.route: head for head in read_checkpoint(tmp_path / "out").heads}
+    assert set(heads) == {"text/retrieval", "image/retrieval"}
+
+
+def test_captions_of_one_picture_are_one_thing(tmp_path: Path) -> None:
+    base = tiny_base(tmp_path / "base", Modality.IMAGE, Modality.TEXT)
+    path = write_pairs(tmp_path)
+    path.write_text(path.read_text() + "\nanother caption,0.png,train")
+    data = load_pairs(PairedTable(path, PAIR_COLUMNS, tmp_path, split="part"), base)
+    texts, pictures = (data.streams[m].train.labels for m in (Modality.TEXT, Modality.IMAGE))
+    assert len(texts) == len(pictures) + 1
+    assert (texts == pictures[0]).sum() == 2
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [("a text,none.png,train", r"pairs\.csv, row 25: none\.png: No such file"),
+     ("a text,pairs.csv,train", r"pairs\.csv, row 25: "),
+     (",0.png,train", "row 25: column 'caption' is empty"),
+     ("a text,0.png,later", "the part is 'later'"),
+     ("a text,0.png,test", "both in train and test")],
+)  # fmt: skip
+def test_a_row_that_cannot_be_used_is_named(tmp_path: Path, line: str, message: str) -> None:
+    base = tiny_base(tmp_path / "base", Modality.IMAGE, Modality.TEXT)
+    path = write_pairs(tmp_path)
+    path.write_text(path.read_text() + "\n" + line)
+    with pytest.raises(ArtifactError, match=message):
+        load_pairs(PairedTable(path, PAIR_COLUMNS, tmp_path, split="part"), base)
+
+
+def test_a_column_that_is_not_there_is_named_with_those_that_are(tmp_path: Path) -> None:
+    base = tiny_base(tmp_path / "base", Modality.IMAGE, Modality.TEXT)
+    columns = {Modality.TEXT: "captoin", Modality.IMAGE: "picture"}
+    with pytest.raises(ArtifactError, match=r"'captoin'.*did you mean 'caption'"):
+        load_pairs(PairedTable(write_pairs(tmp_path), columns, tmp_path), base)
