@@ -12,6 +12,7 @@ from omnivec2_cli.commands.ablate import ablate
 from omnivec2_cli.commands.adapt import adapt
 from omnivec2_cli.commands.align import align
 from omnivec2_cli.commands.assemble import assemble
+from omnivec2_cli.commands.distill import distill
 from omnivec2_cli.commands.engines import engines
 from omnivec2_cli.commands.evaluate import evaluate
 from omnivec2_cli.commands.export import export
@@ -24,7 +25,7 @@ from omnivec2_cli.commands.serve import serve
 from omnivec2_cli.commands.train import train
 
 _SERVING = (serve, predict, models, assemble)
-_TRAINING = (train, adapt, align, evaluate, gap, ablate)
+_TRAINING = (train, adapt, align, distill, evaluate, gap, ablate)
 _EXPORT = (export, engines)
 
 app = typer.Typer(

@@ -55,9 +55,14 @@ class DecoderConfig(FrozenConfig):
         return self.state_width + self.key_width
 
 
-Summary = Literal["cls", "mean", "sum", "token_mean", "token_max", "token_deviation", "token_sum"]
-"""A way to pool all features into one vector: the first one, or the mean or sum of real ones. With
-``token_`` the trunk's input is pooled, which keeps more of what the trunk's tasks do not need."""
+Summary = Literal[
+    "cls", "mean", "sum", "f_mean", "token_mean", "token_max", "token_deviation", "token_sum"
+]
+"""A way to pool all features into one vector: the first one, or the mean or sum of real ones.
+
+``f_mean`` is the mean of what f's transformer makes of the tokens, before the fully connected
+layers narrow it; with ``token_`` the trunk's input is pooled. Both keep more of what the trunk's
+tasks do not need."""
 
 
 class HeadConfig(FrozenConfig):

@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from omnivec2.network.config import HeadConfig, Summary
-from omnivec2.network.layers import Tokens, masked_mean
+from omnivec2.network.layers import F_MEAN, Tokens, masked_mean
 from omnivec2.spec import TaskFamily
 
 FAMILIES = (TaskFamily.CLASSIFICATION, TaskFamily.SEGMENTATION, TaskFamily.REGRESSION)
@@ -54,12 +54,14 @@ SUMMARIES: dict[Summary, Callable[[Tokens], Tensor]] = {
     "cls": lambda tokens: tokens.x_BND[:, 0],
     "mean": _mean,
     "sum": _sum,
+    "f_mean": lambda tokens: tokens.extras[F_MEAN],
     "token_mean": lambda tokens: tokens.extras["token_mean"],
     "token_max": lambda tokens: tokens.extras["token_max"],
     "token_deviation": lambda tokens: tokens.extras["token_deviation"],
     "token_sum": lambda tokens: tokens.extras["token_sum"],
 }
-"""Functions from features to (B, their width); ``token_`` ones were taken before the trunk."""
+"""Functions from features to (B, their width); ``token_`` ones were taken before the trunk, and
+``f_mean`` on the way through it."""
 
 TOKEN_SUMMARIES: dict[Summary, Callable[[Tokens], Tensor]] = {
     "token_mean": _mean,
@@ -72,7 +74,7 @@ TOKEN_SUMMARIES: dict[Summary, Callable[[Tokens], Tensor]] = {
 
 def summary_width(name: Summary, width: int, token_width: int) -> int:
     """Return the size of a summary of features of ``width`` and tokens of ``token_width``."""
-    return token_width if name in TOKEN_SUMMARIES else width
+    return token_width if name in TOKEN_SUMMARIES or name == F_MEAN else width
 
 
 class FullyConnectedHead(nn.Module):

