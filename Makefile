@@ -16,6 +16,9 @@ TRITON_READY := $(TRITON)/.installed
 # And one for the servers that this one is compared with.
 PEERS := .venv-peers
 PEERS_READY := $(PEERS)/.installed
+# And one for other libraries' clients, which tests point at the service.
+CLIENTS := .venv-clients
+CLIENTS_READY := $(CLIENTS)/.installed
 CHECKPOINT ?= checkpoints/reference
 MODEL_REPO ?= model_repo
 
@@ -88,6 +91,15 @@ $(DEV_READY): requirements/dev.lock requirements/weights.lock requirements/tenso
 .PHONY: install-dev
 install-dev: $(DEV_READY)  ## Install everything for development into .venv-dev
 
+$(CLIENTS_READY): requirements/clients.lock
+	@echo "Installing LangChain, LlamaIndex, Haystack, OpenAI and Qdrant into $(CLIENTS) (about 450 MB on disk) ..."
+	@test -x $(CLIENTS)/bin/python || $(PYTHON) -m venv $(CLIENTS)
+	@$(CLIENTS)/bin/$(PIP_INSTALL) --no-deps --require-hashes -r requirements/clients.lock
+	@touch $@
+
+.PHONY: install-clients
+install-clients: $(CLIENTS_READY)  ## Install other libraries' clients for the tests into .venv-clients
+
 # Programs that tests use besides Python; a test without its program says what to install.
 SYSTEM_PACKAGES := chromium prometheus
 
@@ -123,7 +135,7 @@ test-unit: $(DEV_READY)  ## Unit tests only (JOBS=2 at a time), and what they co
 
 # Tests that measure time or fill memory come last, with nothing beside them.
 .PHONY: test-integration
-test-integration: $(DEV_READY) $(TRITON_READY)  ## Tests against real servers only
+test-integration: $(DEV_READY) $(TRITON_READY) $(CLIENTS_READY)  ## Tests against real servers only
 	$(DEV)/bin/python -m pytest tests/integration -m "not alone" -n $(JOBS) --dist loadfile \
 		--durations 10 $(ARGS)
 	$(DEV)/bin/python -m pytest tests/integration -m alone --durations 10 $(ARGS)
@@ -198,7 +210,7 @@ lock: $(DEV_READY)  ## Rewrite the lock files (UPGRADE=--upgrade for newer versi
 		-o requirements/serving.lock pyproject.toml
 	sed -nE 's/^([a-zA-Z0-9][^ ;\]*==[^ ;\]*).*/\1/p' requirements/serving.lock > $(DEV)/serving-pins.txt
 	$(LOCK_COMMAND) $(LOCK) $(UPGRADE) --allow-unsafe --no-annotate \
-		--constraint $(DEV)/serving-pins.txt --extra all --extra train --extra export --extra dev \
+		--constraint $(DEV)/serving-pins.txt --extra all --extra train --extra export --extra mlflow --extra docs --extra dev \
 		-o requirements/dev.lock pyproject.toml
 	sed -i -E 's/^(torch==[0-9.]+)\+.*/\1/' requirements/dev.lock
 	grep -E '^(onnxruntime|openvino)==' $(DEV)/serving-pins.txt > $(DEV)/triton-pins.txt
@@ -208,13 +220,23 @@ lock: $(DEV_READY)  ## Rewrite the lock files (UPGRADE=--upgrade for newer versi
 	$(LOCK_COMMAND) $(LOCK) $(UPGRADE) --generate-hashes --allow-unsafe --no-annotate \
 		--constraint $(DEV)/peers-pins.txt -o requirements/peers.lock requirements/peers.in
 	$(LOCK_COMMAND) $(LOCK) $(UPGRADE) --generate-hashes --allow-unsafe --no-annotate \
+		-o requirements/clients.lock requirements/clients.in
+	$(LOCK_COMMAND) $(LOCK) $(UPGRADE) --generate-hashes --allow-unsafe --no-annotate \
 		--constraint $(DEV)/serving-pins.txt -o requirements/build.lock requirements/build.in
 	$(LOCK_COMMAND) $(LOCK) $(UPGRADE) --generate-hashes --allow-unsafe --no-annotate \
 		--constraint requirements/dev.lock -o requirements/engines.lock requirements/engines.in
 
+# The variable silences an advertisement that MkDocs Material prints with every build.
+MKDOCS = NO_MKDOCS_2_WARNING=1 $(DEV)/bin/mkdocs
+
 .PHONY: docs
-docs: $(DEV_READY)  ## Regenerate the tables of the documents
+docs: $(DEV_READY)  ## Regenerate the tables of the documents, and build their site into site/
 	$(DEV)/bin/python docs/generate.py
+	$(MKDOCS) build --strict --quiet
+
+.PHONY: docs-serve
+docs-serve: $(DEV_READY)  ## Serve the site of the documents on http://127.0.0.1:8000, rebuilt on changes
+	$(MKDOCS) serve --dev-addr 127.0.0.1:8000
 
 .PHONY: web
 web:  ## Copy the try page's libraries from npm, at the locked versions
@@ -234,5 +256,5 @@ dashboards: $(DEV_READY)  ## Regenerate Grafana's dashboards
 
 .PHONY: clean
 clean:  ## Remove environments and everything generated
-	rm -rf $(SERVE) $(DEV) $(TRITON) $(PEERS) .cache .mypy_cache .pytest_cache .ruff_cache .import_linter_cache \
+	rm -rf $(SERVE) $(DEV) $(TRITON) $(PEERS) $(CLIENTS) .cache .mypy_cache .pytest_cache .ruff_cache .import_linter_cache \
 		build *.egg-info

@@ -147,7 +147,12 @@ def read_steps(config: ModelConfig) -> tuple[Step, ...]:
 
 
 def set_head_spec(config: ModelConfig, head: HeadSpec | None) -> None:
-    """Write a head spec into a configuration, or remove the one it has."""
+    """Write a head spec into a configuration, or remove the one it has.
+
+    The names of files that it was trained on are nobody's business who calls it.
+    """
+    if head is not None and head.data_block is not None:
+        head = head.model_copy(update={"data_block": None})
     _set(config, HEAD_SPEC_PARAMETER, head)
 
 

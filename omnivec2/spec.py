@@ -174,6 +174,12 @@ class HeadSpec(_Frozen):
     preprocess: PreprocessSpec
     labels: tuple[str, ...] = ()
     targets: tuple[Target, ...] = ()
+    thresholds: tuple[float, ...] = Field(
+        default=(),
+        description="of a head that gives any number of labels: the least probability of each, in "
+        "the order of the labels, fitted on validation data",
+        exclude_if=lambda value: not value,
+    )
     quantiles: tuple[float, ...] = ()
     horizon: int | None = Field(default=None, description="forecast steps of one answer")
     generation: Generation | None = Field(
@@ -186,6 +192,12 @@ class HeadSpec(_Frozen):
     metrics: tuple[Metric, ...] = ()
     data: tuple[DataSource, ...] = ()
     warm_starts: tuple[str, ...] = Field(default=(), description="pretrained parts it started from")
+    data_block: dict[str, JsonValue] | None = Field(
+        default=None,
+        description="the recipe's block that it was trained on, by which it is measured; kept in "
+        "checkpoints and left out of what is served",
+        exclude_if=lambda value: value is None,
+    )
     network: str = Field(description="preset the network was built from, e.g. reference")
     checkpoint_digest: str = Field(default="", description="sha256 of the checkpoint's weights")
 
@@ -198,6 +210,11 @@ class HeadSpec(_Frozen):
     def is_embedding(self) -> bool:
         """Whether the head answers with an embedding."""
         return self.family is TaskFamily.EMBEDDING
+
+    @property
+    def is_multi_label(self) -> bool:
+        """Whether an input has any number of labels, each with a probability of its own."""
+        return bool(self.thresholds)
 
     @property
     def route(self) -> str:

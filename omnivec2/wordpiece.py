@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterable
 from functools import cache
 from pathlib import Path
+from typing import Literal
 
 from tokenizers import Tokenizer
 
@@ -32,19 +33,20 @@ _SENTENCE_START = re.compile(r"(?:^|(?<=\w\w[.!?] )|(?<=[\"')\]][.!?] ))[a-z]|\b
 
 
 @cache
-def tokenizer(max_tokens: int | None = None) -> Tokenizer:
+def tokenizer(max_tokens: int | None = None, cut: Literal["left", "right"] = "right") -> Tokenizer:
     """Load the vocabulary, without padding; callers share the tokenizer and must not change it.
 
     Args:
         max_tokens: The number of tokens at which texts are cut, of a pair the longer text first;
             None cuts none.
+        cut: The side that is cut: the beginning or the end of a text.
     """
     found: Tokenizer = Tokenizer.from_file(str(VOCABULARY))
     # The file has both switched on, for the model it was published with.
     found.no_padding()
     found.no_truncation()
     if max_tokens is not None:
-        found.enable_truncation(max_tokens, strategy="longest_first")
+        found.enable_truncation(max_tokens, strategy="longest_first", direction=cut)
     return found
 
 

@@ -12,6 +12,8 @@ from omnivec2_cli.commands.ablate import ablate
 from omnivec2_cli.commands.adapt import adapt
 from omnivec2_cli.commands.align import align
 from omnivec2_cli.commands.assemble import assemble
+from omnivec2_cli.commands.batch import batch
+from omnivec2_cli.commands.data import data_app
 from omnivec2_cli.commands.distill import distill
 from omnivec2_cli.commands.engines import engines
 from omnivec2_cli.commands.evaluate import evaluate
@@ -22,11 +24,15 @@ from omnivec2_cli.commands.key import keys_app
 from omnivec2_cli.commands.models import models
 from omnivec2_cli.commands.predict import predict
 from omnivec2_cli.commands.serve import serve
+from omnivec2_cli.commands.sharing.card import card
+from omnivec2_cli.commands.sharing.pull import pull
+from omnivec2_cli.commands.sharing.push import push
 from omnivec2_cli.commands.train import train
 
-_SERVING = (serve, predict, models, assemble)
+_SERVING = (serve, predict, batch, models, assemble)
 _TRAINING = (train, adapt, align, distill, evaluate, gap, ablate)
 _EXPORT = (export, engines)
+_SHARING = (push, pull, card)
 
 app = typer.Typer(
     name="omnivec2",
@@ -37,9 +43,10 @@ app = typer.Typer(
     help="Serve one network that takes any modality and does any task.\n\n"
     "Start with `omnivec2 serve`, or `omnivec2 predict image/classification cat.jpg`.",
 )
-for _command in (*_SERVING, *_TRAINING, *_EXPORT):
+for _command in (*_SERVING, *_TRAINING, *_EXPORT, *_SHARING):
     app.command()(_command)
 app.add_typer(heads_app, name="head")
+app.add_typer(data_app, name="data")
 app.add_typer(keys_app, name="key")
 
 

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
+from pydantic import JsonValue
+
+from omnivec2.errors import InputError
 
 DEFAULT_CHECKPOINT = Path("checkpoints/reference")
 DEFAULT_REPOSITORY = Path("model_repo")
@@ -67,3 +71,24 @@ JsonOption = Annotated[bool, typer.Option("--json", help="Print as JSON.")]
 JsonFileOption = Annotated[
     Path | None, typer.Option("--json", help="Write the figures to this file as well.")
 ]
+ParametersOption = Annotated[
+    str, typer.Option("--parameters", "-p", help="Request parameters as JSON.")
+]
+StrictOption = Annotated[
+    bool, typer.Option("--strict", help="Fail if a part of a file was guessed or left out.")
+]
+
+
+def parse_parameters(text: str) -> dict[str, JsonValue]:
+    """Parse the value of ``--parameters``.
+
+    Raises:
+        InputError: The value is not a JSON object.
+    """
+    try:
+        value = json.loads(text)
+    except ValueError as error:
+        raise InputError(f"--parameters is not JSON: {error}") from error
+    if not isinstance(value, dict):
+        raise InputError('--parameters: expected an object, e.g. {"top_k": 3}')
+    return value

@@ -28,6 +28,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGES = (
     "omnivec2",
+    "omnivec2_api",
     "omnivec2_cli",
     "service",
     "export",

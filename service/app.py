@@ -28,6 +28,7 @@ from service.http.notes_header import NOTES_HEADER, STRICT_HEADER
 from service.http.probe_paths import PROBE_PATHS
 from service.http.routes import (
     docs_page,
+    embeddings,
     health,
     metrics_page,
     model_list,
@@ -125,7 +126,7 @@ def create_app(
     ):
         app.add_route(path, route, methods=["POST"], include_in_schema=False)
     app.add_route("/docs", docs_page.docs, methods=["GET"], include_in_schema=False)
-    for router in (model_list.router, health.router, open_inference.router):
+    for router in (model_list.router, health.router, embeddings.router, open_inference.router):
         app.include_router(router)
     if gateway.settings.metrics_port is None:
         app.include_router(metrics_page.router)

@@ -25,6 +25,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from omnivec2 import errors
+from service.openai_errors import has_openai_form, openai_error, openai_status
 
 PROBLEM_JSON = "application/problem+json"
 
@@ -106,8 +107,14 @@ def problem(
         kind: The URI of the kind of problem.
         headers: The headers of the response.
         extra: The members of the document beside the standard ones.
+
+    Routes for OpenAI's clients answer in their form instead.
     """
-    body = {
+    if has_openai_form(request.url.path):
+        status = openai_status(status)
+        body = to_json(openai_error(status, detail, extra or {}))
+        return Response(body, status, dict(headers or {}), "application/json")
+    document = {
         "type": kind,
         "title": title,
         "status": int(status),
@@ -116,7 +123,7 @@ def problem(
         "error": detail,
         **(extra or {}),
     }
-    return Response(to_json(body), status, dict(headers or {}), PROBLEM_JSON)
+    return Response(to_json(document), status, dict(headers or {}), PROBLEM_JSON)
 
 
 def problem_of(request: Request, error: errors.OmniVecError) -> Response:

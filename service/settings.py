@@ -132,6 +132,11 @@ its own deadline, requests are answered 429."""
     max_json_values: Annotated[int, Field(ge=1)] = 1_000_000
     """Most values in a JSON body: a small body of many values takes memory many times its size."""
 
+    embedding_model: str = "embedding"
+    """Model of ``/embed``, and of ``/v1/embeddings`` where a request names none: a task \
+(``embedding``, ``retrieval``), of which the type of an input chooses the modality, or one head \
+(``text/retrieval``)."""
+
     request_timeout_seconds: Annotated[float, Field(gt=0)] = 30.0
     """Time from the complete body to the answer; callers may set less (X-Request-Timeout)."""
 

@@ -24,6 +24,7 @@ from omnivec2.checkpoint import Checkpoint
 from omnivec2.digests import file_digest
 from omnivec2.network.omnivec2 import OmniVec2
 from omnivec2.passport import GATE_FILE, PASSPORT_FILE, Passport, load_passport
+from omnivec2.postprocess.numeric import sigmoid
 from omnivec2.preprocess import Sample, collate
 from omnivec2.spec import HeadSpec, TaskFamily
 
@@ -34,6 +35,8 @@ _CANDIDATES = 6
 """Candidates for each row of a classifier's gate file."""
 _DECODER_STEPS = 3
 _SMALLEST_TOLERANCE = 0.02
+_LARGEST_HALF = 6e4
+"""Answers above it, as distances in millimetres may be, do not fit into half a float."""
 _TRIVIAL = "majority"
 """The simple model whose error is the spread of the quantities, among a metric's baselines."""
 
@@ -77,14 +80,14 @@ def make_gate(network: OmniVec2, head: HeadSpec, folder: Path) -> Gate:
     candidates = candidates[: rows * (_CANDIDATES if logits else 1)]
     reference = traceable_head(network, head)
     answers = reference.answer(collate(candidates))
-    chosen = _least_sure(answers["logits"], rows) if logits else list(range(rows))
+    chosen = _least_sure(head, answers["logits"], rows) if logits else list(range(rows))
     inputs = collate([candidates[row] for row in chosen])
     outputs: Mapping[str, Array] = reference.answer(inputs)
     words = None
     if head.generation is not None:
         decode = decoder_part(network, head).traceable.answer
         outputs, words = decoder_steps(head, inputs, outputs, decode, steps=_DECODER_STEPS)
-    if _is_large(head):
+    if _is_large(head) and all(np.abs(a).max() < _LARGEST_HALF for a in outputs.values()):
         outputs = {name: array.astype(np.float16) for name, array in outputs.items()}
     scales = _scales(head, inputs)
     return Gate(inputs, outputs, _tolerance(head, outputs, scales), scales, words)
@@ -102,17 +105,23 @@ def _row_count(samples: Sequence[Sample]) -> int:
     return min(len(samples), max(_FEWEST_ROWS, _BYTES // size))
 
 
-def _least_sure(logits: Array, count: int) -> list[int]:
+def _least_sure(head: HeadSpec, logits: Array, count: int) -> list[int]:
     """Return the rows with the smallest lead of the best class, and as many others.
 
+    Of a head with thresholds they are those with a label that is nearest to its own.
+
     Args:
+        head: The spec of the head.
         logits: The answers (rows, classes), of maps (rows, classes, h, w), of points (rows,
             points, classes).
         count: The number of rows to return.
     """
-    top = np.sort(logits, axis=-1 if logits.ndim == 3 else 1)
-    classes = np.moveaxis(top, -1 if logits.ndim == 3 else 1, 0)
-    lead = (classes[-1] - classes[-2]).reshape(len(logits), -1).mean(axis=1)
+    if head.is_multi_label:
+        lead = np.abs(sigmoid(logits) - np.array(head.thresholds)).min(axis=1)
+    else:
+        top = np.sort(logits, axis=-1 if logits.ndim == 3 else 1)
+        classes = np.moveaxis(top, -1 if logits.ndim == 3 else 1, 0)
+        lead = (classes[-1] - classes[-2]).reshape(len(logits), -1).mean(axis=1)
     order = np.argsort(lead, kind="stable").tolist()
     unsure, others = order[: (count + 1) // 2], sorted(order[(count + 1) // 2 :])
     places = np.linspace(0, len(others) - 1, count - len(unsure)).round().astype(int)

@@ -22,6 +22,7 @@ from export.precision.activation_ranges import ActivationRange, activation_range
 from export.precision.int8_graph import int8_layers, quantise
 from omnivec2.arrays import Array, Batch
 from omnivec2.atomic_files import link_or_copy, write_file
+from omnivec2.checkpoint import INT8_MIN_ELEMENTS
 from omnivec2.errors import ExportError
 from omnivec2.parts import FEATURES, MASK, TOKENS
 from omnivec2.passport import GRAPH_FILE, WEIGHTS_FILE, Int8Record, Sha256
@@ -186,9 +187,18 @@ def _features(session: ort.InferenceSession, batch: Batch) -> Array:
 def _measure_ranges(
     graph: Path, weights: Path, batches: Sequence[Batch]
 ) -> dict[str, ActivationRange]:
-    """Return the range of every layer's input over some batches."""
+    """Return the range of every layer's input over some batches.
+
+    Raises:
+        ExportError: No layer has int8 rows.
+    """
     model = ir.load(graph)
     layers = int8_layers(model.graph)
+    if not layers:
+        raise ExportError(
+            f"no layer of the trunk is stored in int8: each has fewer than {INT8_MIN_ELEMENTS:,} "
+            "weights, and gains nothing by it"
+        )
     for name, layer in layers.items():
         absolute = ir.node("Abs", [layer.input])
         largest = ir.node("ReduceMax", [absolute.outputs[0], _axes(model.graph)], {"keepdims": 0})

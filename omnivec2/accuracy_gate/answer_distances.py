@@ -13,7 +13,7 @@ import numpy as np
 
 from omnivec2.arrays import Array
 from omnivec2.generation import COPIED, GENERATED
-from omnivec2.postprocess.numeric import Floats, softmax
+from omnivec2.postprocess.numeric import Floats, sigmoid, softmax
 from omnivec2.spec import HeadSpec, TaskFamily
 
 TOLERANCES: Mapping[TaskFamily, float] = {
@@ -61,13 +61,20 @@ def measure(
             return float("inf")
     exact = {name: np.asarray(array, np.float64) for name, array in reference.items()}
     given = {name: np.asarray(answers[name], np.float64) for name in reference}
-    return _DISTANCES[spec.family](exact, given, scales)
+    distance = _label_distance if spec.is_multi_label else _DISTANCES[spec.family]
+    return distance(exact, given, scales)
 
 
 def _probability_distance(reference: _Outputs, answers: _Outputs, _: Array | None) -> float:
     """Return 100 x the mean total variation distance of the probabilities of the classes."""
     exact, given = softmax(reference["logits"]), softmax(answers["logits"])
     return 100 * float(_total_variation(exact, given).mean())
+
+
+def _label_distance(reference: _Outputs, answers: _Outputs, _: Array | None) -> float:
+    """Return 100 x the mean difference of the probabilities of the labels."""
+    difference = sigmoid(reference["logits"]) - sigmoid(answers["logits"])
+    return 100 * float(np.abs(difference).mean())
 
 
 def _class_changes(reference: _Outputs, answers: _Outputs, scales: Array | None) -> float:
@@ -85,7 +92,9 @@ def _class_changes(reference: _Outputs, answers: _Outputs, scales: Array | None)
 def _value_distance(reference: _Outputs, answers: _Outputs, scales: Array | None) -> float:
     """Return 100 x the root mean square of the differences, in units of the scales."""
     exact = reference["values"]
-    units = exact.std(axis=0) if scales is None else scales
+    # The samples of a map's quantity are the pixels of all rows.
+    samples = tuple(axis for axis in range(exact.ndim) if axis != 1)
+    units = exact.std(axis=samples, keepdims=True) if scales is None else scales
     difference = (answers["values"] - exact) / np.maximum(units, _SMALLEST_SCALE)
     return 100 * float(np.sqrt(np.square(difference).mean()))
 

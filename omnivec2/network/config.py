@@ -16,15 +16,28 @@ from omnivec2.spec import Modality, TaskFamily
 
 
 class TrunkConfig(FrozenConfig):
-    """f (BERT-type transformer, then 3 fully connected layers) and g (fusion transformer)."""
+    """f (a transformer, then fully connected layers) and g (fusion transformer)."""
 
     f: TransformerConfig
-    fc_widths: tuple[int, int, int]
+    fc_widths: tuple[int, ...] = Field(
+        description="widths of f's fully connected layers; none if f is its transformer alone"
+    )
     g: TransformerConfig
     literal: bool = Field(
         default=False,
-        description="the paper's wording: ReLU after all three FC layers, no LayerNorm",
+        description="the paper's wording: ReLU after all FC layers, no LayerNorm",
     )
+
+    @property
+    def narrowed_width(self) -> int:
+        """The width of the tokens that f gives to g."""
+        return self.fc_widths[-1] if self.fc_widths else self.f.width
+
+    @model_validator(mode="after")
+    def _g_has_the_width_that_f_ends_with(self) -> TrunkConfig:
+        if self.g.width != self.narrowed_width:
+            raise ValueError(f"g is {self.g.width} wide, but f ends with {self.narrowed_width}")
+        return self
 
 
 class DecoderConfig(FrozenConfig):
@@ -56,13 +69,15 @@ class DecoderConfig(FrozenConfig):
 
 
 Summary = Literal[
-    "cls", "mean", "sum", "f_mean", "token_mean", "token_max", "token_deviation", "token_sum"
-]
+    "cls", "mean", "sum", "f_mean",
+    "token_mean", "token_max", "token_deviation", "token_sum", "raw",
+]  # fmt: skip
 """A way to pool all features into one vector: the first one, or the mean or sum of real ones.
 
 ``f_mean`` is the mean of what f's transformer makes of the tokens, before the fully connected
 layers narrow it; with ``token_`` the trunk's input is pooled. Both keep more of what the trunk's
-tasks do not need."""
+tasks do not need. ``raw`` is the input itself in standard units, for tokenizers that have it
+(``Tokenizer.raw``)."""
 
 
 class HeadConfig(FrozenConfig):
@@ -73,15 +88,21 @@ class HeadConfig(FrozenConfig):
     outputs: int = Field(default=0, description="classes, targets or forecast steps")
     layout: Literal["sample", "token"] = Field(
         default="sample",
-        description="segmentation: one answer per sample (a pixel) or per token (an image cell)",
+        description="segmentation, regression: one answer per sample (or pixel) or per token (an "
+        "image cell or a group of points)",
     )
     grid: tuple[int, int] | None = Field(
-        default=None, description="rows x columns of tokens, for detection and segmentation"
+        default=None, description="rows x columns of tokens, for detection, segmentation and maps"
     )
-    upsample: int = Field(default=4, description="segmentation: cells per token side")
+    upsample: int = Field(default=4, description="segmentation, maps: cells per token side")
     quantiles: int = Field(default=0, description="forecasting: quantiles beside the mean")
-    tokens: int = Field(default=0, description="forecasting: tokens of one series")
-    context: int = Field(default=0, description="forecasting: steps of one series")
+    tokens: int = Field(default=0, description="forecasting: tokens of one series; points: groups")
+    context: int = Field(default=0, description="forecasting, anomaly: steps of one series")
+    code: int = Field(
+        default=0,
+        description="anomaly: numbers that a series is rebuilt from; its error is the answer",
+        exclude_if=lambda value: value == 0,
+    )
     decoder: DecoderConfig | None = Field(
         default=None,
         description="summarization: the decoder that writes the text",
@@ -98,15 +119,15 @@ class HeadConfig(FrozenConfig):
 
     @property
     def token_summaries(self) -> tuple[Summary, ...]:
-        """The summaries that are taken of the tokenizer's tokens."""
+        """The summaries that are taken before the trunk: of the tokens, or of the input."""
         if self.layers != "fc":
             return ()
-        return tuple(name for name in self.summaries if name.startswith("token_"))
+        return tuple(n for n in self.summaries if n.startswith("token_") or n == "raw")
 
     @property
     def has_weights(self) -> bool:
         """Whether the head has parameters: a mean feature has none."""
-        return self.family is not TaskFamily.EMBEDDING or self.layers == "fc"
+        return self.family is not TaskFamily.EMBEDDING or self.outputs > 0
 
 
 class NetworkConfig(FrozenConfig):
@@ -116,6 +137,11 @@ class NetworkConfig(FrozenConfig):
     trunk: TrunkConfig
     head: TransformerConfig = Field(description="ViT-Tiny blocks of every head")
     cross_heads: int = Field(default=6, description="attention heads of the training-only fusion")
+    plain_fusion: bool = Field(
+        default=False,
+        description="the paper's wording: cross-attention in place of the stream, without gates",
+        exclude_if=lambda value: not value,
+    )
     tokenizers: dict[str, AnyTokenizerConfig] = Field(default={})
     heads: dict[str, HeadConfig] = Field(default={}, description="'<modality>/<task>' -> head")
 

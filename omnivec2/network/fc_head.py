@@ -59,9 +59,10 @@ SUMMARIES: dict[Summary, Callable[[Tokens], Tensor]] = {
     "token_max": lambda tokens: tokens.extras["token_max"],
     "token_deviation": lambda tokens: tokens.extras["token_deviation"],
     "token_sum": lambda tokens: tokens.extras["token_sum"],
+    "raw": lambda tokens: tokens.extras["raw"],
 }
-"""Functions from features to (B, their width); ``token_`` ones were taken before the trunk, and
-``f_mean`` on the way through it."""
+"""Functions from features to (B, their width); ``token_`` ones and ``raw`` were taken before the
+trunk, and ``f_mean`` on the way through it."""
 
 TOKEN_SUMMARIES: dict[Summary, Callable[[Tokens], Tensor]] = {
     "token_mean": _mean,
@@ -71,9 +72,21 @@ TOKEN_SUMMARIES: dict[Summary, Callable[[Tokens], Tensor]] = {
 }
 """Functions from tokens to (B, f width)."""
 
+TRUNK_SUMMARIES: frozenset[Summary] = frozenset(SUMMARIES) - frozenset(TOKEN_SUMMARIES) - {"raw"}
+"""The summaries that look at what the trunk makes of an input."""
 
-def summary_width(name: Summary, width: int, token_width: int) -> int:
-    """Return the size of a summary of features of ``width`` and tokens of ``token_width``."""
+
+def summary_width(name: Summary, width: int, token_width: int, raw_width: int = 0) -> int:
+    """Return the size of a summary.
+
+    Args:
+        name: The summary.
+        width: The width of the features.
+        token_width: The width of the tokens before the trunk, and of f's transformer.
+        raw_width: The size of the input in standard units, 0 if there is none.
+    """
+    if name == "raw":
+        return raw_width
     return token_width if name in TOKEN_SUMMARIES or name == F_MEAN else width
 
 
@@ -92,14 +105,17 @@ class FullyConnectedHead(nn.Module):
     location: Tensor
     scale: Tensor
 
-    def __init__(self, config: HeadConfig, width: int, token_width: int = 0) -> None:
+    def __init__(
+        self, config: HeadConfig, width: int, token_width: int = 0, raw_width: int = 0
+    ) -> None:
         super().__init__()
         if config.family not in (*FAMILIES, TaskFamily.EMBEDDING):
             raise ValueError(f"two fully connected layers cannot answer {config.family.value}")
         self.summaries = config.summaries
         self.is_regression = config.family is TaskFamily.REGRESSION
         self.answers = "embedding" if config.family is TaskFamily.EMBEDDING else "logits"
-        size = sum(summary_width(name, width, token_width) for name in config.summaries)
+        sizes = (width, token_width, raw_width)
+        size = sum(summary_width(name, *sizes) for name in config.summaries)
         self.register_buffer("mean", torch.zeros(size))
         self.register_buffer("mean_rest", torch.zeros(size))
         self.register_buffer("std", torch.ones(size))

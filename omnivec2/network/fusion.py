@@ -48,10 +48,37 @@ def _aligned(y: Tokens, batch: int) -> Tokens:
     return Tokens(y.x_BND[chosen], None if y.mask_BN is None else y.mask_BN[chosen])
 
 
-class PairFusion(nn.Module):
-    """The two cross-attentions of the paper: A(f(xi), f(xj)) before g, A(x_ij, xi) before heads."""
+class PlainCrossAttention(nn.Module):
+    """``A(z, y)`` in place of the stream z where m = 1: the paper's wording, without gates."""
 
     def __init__(self, width: int, heads: int) -> None:
         super().__init__()
-        self.before_g = GatedCrossAttention(width, heads)
-        self.before_heads = GatedCrossAttention(width, heads)
+        self.attention = Attention(width, heads)
+
+    def forward(self, z: Tokens, y: Tokens, gate_B: Tensor) -> Tokens:
+        """Replace ``z`` by its attention to ``y``, for the samples whose gate is 1.
+
+        Args:
+            z: The stream, (B, N, D).
+            y: The tokens attended to, (C, M, D); sample b of z attends to sample b mod C of y.
+            gate_B: The gate m of each sample, 0 or 1.
+        """
+        y = _aligned(y, z.x_BND.shape[0])
+        seen = self.attention(z.x_BND, y.x_BND, y.mask_BN)
+        return z.with_x(torch.where(gate_B[:, None, None] > 0, seen.to(z.x_BND.dtype), z.x_BND))
+
+
+class PairFusion(nn.Module):
+    """The two cross-attentions of the paper: A(f(xi), f(xj)) before g, A(x_ij, xi) before heads.
+
+    Args:
+        width: The width of g.
+        heads: The number of attention heads.
+        plain: Whether attention replaces the stream, without residual, gate and LayerNorm.
+    """
+
+    def __init__(self, width: int, heads: int, *, plain: bool = False) -> None:
+        super().__init__()
+        kind = PlainCrossAttention if plain else GatedCrossAttention
+        self.before_g = kind(width, heads)
+        self.before_heads = kind(width, heads)

@@ -5,6 +5,7 @@ Output names and shapes are those of the head specs (see ``omnivec2.spec``).
 
 from __future__ import annotations
 
+from itertools import accumulate
 from typing import Any
 
 import torch
@@ -74,6 +75,7 @@ class Forecasting(nn.Module):
     global residual of TiDE, Das et al., 2023), which is hard to beat and starts from its
     least-squares fit. Both work in the tokenizer's instance normalisation, which is undone
     with the location and scale it hands over, so answers are in the units of the input.
+    Quantiles never cross: each is the one below it plus a distance that is positive.
     """
 
     def __init__(self, config: HeadConfig, width: int) -> None:
@@ -91,6 +93,9 @@ class Forecasting(nn.Module):
         flat = tokens.x_BND[:, 1:].flatten(1)
         y = self.residual(tokens.extras["series"]) + self.linear(flat)
         y = y.reshape(-1, 1 + self.quantiles, self.horizon)
+        if self.quantiles > 1:
+            steps = [y[:, 1], *F.softplus(y[:, 2:]).unbind(dim=1)]
+            y = torch.stack([y[:, 0], *accumulate(steps)], dim=1)
         y = y * tokens.extras["scale"][:, :, None] + tokens.extras["location"][:, :, None]
         outputs = {"mean": y[:, 0]}
         if self.quantiles:
@@ -131,13 +136,13 @@ class Detection(nn.Module):
         return {"logits": self.classify(x), "boxes": torch.sigmoid(self.anchors + self.locate(x))}
 
 
-class TokenSegmentation(nn.Module):
-    """``logits`` (B, classes, rows x upsample, columns x upsample) of a grid of tokens."""
+class TokenMaps(nn.Module):
+    """The base of what answers with maps: (B, outputs, rows x upsample, columns x upsample)."""
 
     def __init__(self, config: HeadConfig, width: int) -> None:
         super().__init__()
         if config.grid is None:
-            raise ValueError("a segmentation head needs the grid of its tokens")
+            raise ValueError("a head that answers with maps needs the grid of its tokens")
         self.grid = config.grid
         self.upsample = config.upsample
         channels = 32
@@ -145,12 +150,38 @@ class TokenSegmentation(nn.Module):
         self.refine = nn.Conv2d(channels, channels, 3, padding=1)
         self.classify = nn.Conv2d(channels, config.outputs, 1)
 
-    def forward(self, tokens: Tokens) -> Outputs:
+    def maps(self, tokens: Tokens) -> Tensor:
         """Expand each token into its own cells; a convolution smooths the seams."""
         x = self.expand(tokens.x_BND[:, 1:])
         x = x.transpose(1, 2).reshape(x.shape[0], -1, *self.grid)
         x = F.pixel_shuffle(x, self.upsample)
-        return {"logits": self.classify(F.gelu(x + self.refine(x)))}
+        maps: Tensor = self.classify(F.gelu(x + self.refine(x)))
+        return maps
+
+
+class TokenSegmentation(TokenMaps):
+    """``logits`` (B, classes, rows x upsample, columns x upsample) of a grid of tokens."""
+
+    def forward(self, tokens: Tokens) -> Outputs:
+        """Classify every cell."""
+        return {"logits": self.maps(tokens)}
+
+
+class MapRegression(TokenMaps):
+    """``values`` (B, targets, rows x upsample, columns x upsample) in real units."""
+
+    location: Tensor
+    scale: Tensor
+
+    def __init__(self, config: HeadConfig, width: int) -> None:
+        super().__init__(config, width)
+        self.register_buffer("location", torch.zeros(config.outputs))
+        self.register_buffer("scale", torch.ones(config.outputs))
+
+    def forward(self, tokens: Tokens) -> Outputs:
+        """Predict every cell, and undo the targets' standardisation."""
+        scale, location = (b[:, None, None] for b in (self.scale, self.location))
+        return {"values": self.maps(tokens) * scale + location}
 
 
 class GroupSegmentation(nn.Module):
@@ -163,6 +194,46 @@ class GroupSegmentation(nn.Module):
     def forward(self, tokens: Tokens) -> Outputs:
         """Classify every token but CLS."""
         return {"logits": self.linear(tokens.x_BND[:, 1:])}
+
+
+class SeriesAnomaly(nn.Module):
+    """``logits`` (B, 1): the logarithm of the error of a series rebuilt from a few numbers.
+
+    An autoencoder that has seen only normal series rebuilds others badly. The error is the mean
+    square in units of the series' own deviation, so that its sigmoid, e / (1 + e), is 0 for a
+    series that is rebuilt exactly and 1/2 for one that is as wrong as its mean.
+    """
+
+    def __init__(self, config: HeadConfig, width: int) -> None:
+        super().__init__()
+        self.pool = Pool()
+        self.encode = nn.Linear(2 * width, config.code)
+        self.rebuild = nn.Sequential(
+            nn.Linear(config.code, 2 * width), nn.GELU(), nn.Linear(2 * width, config.context)
+        )
+
+    def forward(self, tokens: Tokens) -> Outputs:
+        """Rebuild the series and measure the error."""
+        rebuilt = self.rebuild(self.encode(self.pool(tokens)))
+        error = (rebuilt - tokens.extras["series"]).square().mean(dim=1, keepdim=True)
+        return {"logits": torch.log(error + SMALLEST_ERROR)}
+
+
+SMALLEST_ERROR = 1e-6
+"""It is added to the error of a rebuilt series, whose logarithm would not be finite at 0."""
+
+
+class Vectors(nn.Module):
+    """``embedding`` (B, dimensions), from the CLS and the mean token; the host normalises it."""
+
+    def __init__(self, config: HeadConfig, width: int) -> None:
+        super().__init__()
+        self.pool = Pool()
+        self.linear = nn.Linear(2 * width, config.outputs)
+
+    def forward(self, tokens: Tokens) -> Outputs:
+        """Pool and project."""
+        return {"embedding": self.linear(self.pool(tokens))}
 
 
 class Embedding(nn.Module):
@@ -179,20 +250,38 @@ def _segmentation(config: HeadConfig, width: int) -> nn.Module:
     return TokenSegmentation(config, width) if config.grid else GroupSegmentation(config, width)
 
 
+def _classification(config: HeadConfig, width: int) -> nn.Module:
+    return SeriesAnomaly(config, width) if config.code else Classification(config, width)
+
+
+def _regression(config: HeadConfig, width: int) -> nn.Module:
+    layer = Regression if config.layout == "sample" else MapRegression
+    return layer(config, width)
+
+
 OUTPUT_LAYERS: dict[TaskFamily, Any] = {
-    TaskFamily.CLASSIFICATION: Classification,
-    TaskFamily.REGRESSION: Regression,
+    TaskFamily.CLASSIFICATION: _classification,
+    TaskFamily.REGRESSION: _regression,
     TaskFamily.FORECASTING: Forecasting,
     TaskFamily.DETECTION: Detection,
     TaskFamily.SEGMENTATION: _segmentation,
     TaskFamily.SUMMARIZATION: Summarization,
+    TaskFamily.EMBEDDING: Vectors,
 }
 
 
 def build_head(
-    config: HeadConfig, width: int, blocks: TransformerConfig, token_width: int
+    config: HeadConfig, width: int, blocks: TransformerConfig, token_width: int, raw_width: int = 0
 ) -> nn.Module:
-    """Build the head of a task on features of ``width`` that were tokens of ``token_width``."""
+    """Build the head of a task.
+
+    Args:
+        config: The sizes of the head.
+        width: The width of the features it gets.
+        blocks: The sizes of its blocks, if it has any.
+        token_width: The width of the tokens before the trunk.
+        raw_width: The size of the input in standard units, where its tokenizer has that.
+    """
     if config.layers == "fc":
-        return FullyConnectedHead(config, width, token_width)
+        return FullyConnectedHead(config, width, token_width, raw_width)
     return Head(OUTPUT_LAYERS[config.family](config, blocks.width), width, blocks)

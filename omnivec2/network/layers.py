@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from omnivec2.network.frozen_config import TransformerConfig
+from omnivec2.network.frozen_config import NormOrder, TransformerConfig
 
 F_MEAN: Literal["f_mean"] = "f_mean"
 """The extra that f's transformer leaves for heads: the mean of its tokens, (B, f width)."""
@@ -84,10 +84,10 @@ class Attention(nn.Module):
 class TransformerLayer(nn.Module):
     """One layer, with LayerNorm after the residual (BERT) or before the branch (ViT)."""
 
-    def __init__(self, config: TransformerConfig, norm: Literal["post", "pre"]) -> None:
+    def __init__(self, config: TransformerConfig, norm: NormOrder) -> None:
         super().__init__()
-        self.norm = norm
-        eps = 1e-12 if norm == "post" else 1e-6  # BERT's and ViT's own values
+        self.norm = config.norm_order(norm)
+        eps = config.norm_eps(norm)
         self.attention = Attention(config.width, config.heads)
         self.attention_norm = nn.LayerNorm(config.width, eps=eps)
         self.up = nn.Linear(config.width, config.ffn)
@@ -109,12 +109,19 @@ class TransformerLayer(nn.Module):
 
 
 class Transformer(nn.Module):
-    """A stack of layers; a pre-norm stack ends in a LayerNorm."""
+    """A stack of layers; a pre-norm stack ends in a LayerNorm.
 
-    def __init__(self, config: TransformerConfig, norm: Literal["post", "pre"]) -> None:
+    Args:
+        config: The sizes.
+        norm: The place of LayerNorm, unless the configuration has another.
+    """
+
+    def __init__(self, config: TransformerConfig, norm: NormOrder) -> None:
         super().__init__()
         self.layers = nn.ModuleList(TransformerLayer(config, norm) for _ in range(config.depth))
-        self.final_norm = nn.LayerNorm(config.width, eps=1e-6) if norm == "pre" else nn.Identity()
+        is_pre = config.norm_order(norm) == "pre"
+        eps = config.norm_eps(norm)
+        self.final_norm = nn.LayerNorm(config.width, eps=eps) if is_pre else nn.Identity()
         init_bert(self)
 
     def forward(self, x_BND: Tensor, mask_BN: Tensor | None = None) -> Tensor:
@@ -149,6 +156,49 @@ class GridPositions(nn.Module):
             shape[axis] = size
             columns.append(table[:size].reshape(shape).expand(*grid, -1))
         return torch.cat(columns, dim=-1).flatten(0, rank - 1)
+
+
+class TablePositions(nn.Module):
+    """A ViT's table of positions, a row for each place, interpolated to grids of another size.
+
+    Args:
+        sizes: The rows and columns of the table.
+        frames: The number of places in time; one frame needs no table.
+        width: The width of the tokens.
+    """
+
+    def __init__(self, sizes: tuple[int, int], frames: int, width: int) -> None:
+        super().__init__()
+        self.sizes = sizes
+        start = GridPositions(sizes, width)(sizes).detach()
+        self.table = nn.Parameter(start.clone())
+        self.times = nn.Parameter(torch.zeros(frames, width)) if frames > 1 else None
+
+    def forward(self, grid: tuple[int, ...]) -> Tensor:
+        """Return the positions of a grid of frames, rows and columns: (tokens, width)."""
+        frames, *size = grid
+        places = resize_positions(self.table, self.sizes, (size[0], size[1]))
+        if self.times is None:
+            return places.repeat(frames, 1)
+        return (self.times[:frames, None] + places).flatten(0, 1)
+
+
+def resize_positions(table: Tensor, old: tuple[int, int], new: tuple[int, int]) -> Tensor:
+    """Resize a table of positions, as ViT and DINOv2 do for other sizes of pictures: bicubically.
+
+    Args:
+        table: The positions, row-major, (rows * columns, width).
+        old: The rows and columns of the table.
+        new: The rows and columns wanted.
+
+    Returns:
+        The positions of the new grid, (rows * columns, width).
+    """
+    if old == new:
+        return table
+    grid_1Drc = table.reshape(1, *old, -1).permute(0, 3, 1, 2)
+    resized = F.interpolate(grid_1Drc, size=new, mode="bicubic", align_corners=False)
+    return resized.permute(0, 2, 3, 1).flatten(0, 2)
 
 
 def _even_parts(width: int, count: int) -> list[int]:

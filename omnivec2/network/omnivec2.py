@@ -21,6 +21,7 @@ from omnivec2.network.fusion import PairFusion
 from omnivec2.network.heads import Embedding, build_head
 from omnivec2.network.layers import Tokens
 from omnivec2.network.summarization import Decoder
+from omnivec2.network.tokenizers.base import Tokenizer
 from omnivec2.network.tokenizers.text import TextTokenizer
 from omnivec2.network.trunk import Trunk
 from omnivec2.spec import model_name
@@ -49,11 +50,14 @@ class OmniVec2(nn.Module):
         self.trunk = Trunk(trunk)
         self.heads = nn.ModuleDict(
             {
-                module_name(route): build_head(head, trunk.g.width, config.head, trunk.f.width)
+                module_name(route): build_head(
+                    head, trunk.g.width, config.head, trunk.f.width,
+                    config.tokenizers[head.tokenizer].raw_width,
+                )
                 for route, head in config.heads.items()
                 if head.has_weights
             }
-        )
+        )  # fmt: skip
         for route, head in config.heads.items():
             if head.decoder is not None:
                 layer = self.heads[module_name(route)].get_submodule("output.decoder")
@@ -62,14 +66,19 @@ class OmniVec2(nn.Module):
                 assert isinstance(tokenizer, TextTokenizer)
                 layer.share_words(tokenizer)
         self.embedding = Embedding()
-        self.fusion = PairFusion(trunk.g.width, config.cross_heads)
+        self.fusion = PairFusion(trunk.g.width, config.cross_heads, plain=config.plain_fusion)
 
     def tokenize(self, route: str, inputs: Inputs) -> Tokens:
         """Turn the arrays of a batch into tokens (B, N, f width)."""
         head = self.config.heads[route]
-        tokens: Tokens = self.tokenizers[head.tokenizer](inputs)
+        tokenizer = self.tokenizers[head.tokenizer]
+        tokens: Tokens = tokenizer(inputs)
         for name in head.token_summaries:
-            tokens.extras[name] = TOKEN_SUMMARIES[name](tokens)
+            if name == "raw":
+                assert isinstance(tokenizer, Tokenizer)
+                tokens.extras[name] = tokenizer.raw(inputs)
+            else:
+                tokens.extras[name] = TOKEN_SUMMARIES[name](tokens)
         return tokens
 
     def answer(self, route: str, features: Tokens) -> Outputs:

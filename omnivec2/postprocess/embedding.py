@@ -25,10 +25,16 @@ class EmbeddingParameters(Parameters):
         description="of texts, false refuses what would be cut; of other inputs, accepted",
     )
     truncation_direction: Literal["left", "right"] | None = Field(
-        default=None, description="only right: the end is cut"
+        default=None,
+        description="of texts, the side that is cut; of other inputs, only right is accepted",
     )
     prompt_name: str | None = Field(default=None, description="only null: there are no prompts")
-    dimensions: int | None = Field(default=None, description="only the size the head has")
+    dimensions: int | None = Field(
+        default=None,
+        ge=1,
+        description="how many of the first numbers of a vector to keep, before it is normalised; "
+        "heads are not fitted for it, so that shorter vectors compare less well",
+    )
     encoding_format: Literal["float"] | None = Field(default=None, description="only float")
 
 
@@ -55,6 +61,7 @@ class EmbeddingPostprocessor(Postprocessor):
             vectors = vectors[np.asarray(measured).ravel()]
         if "grid" in context or is_averaged(context, len(vectors)):
             vectors = vectors.mean(axis=0, keepdims=True)
+        vectors = vectors[:, : parameters.dimensions]
         if parameters.normalize is not False:
             lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
             vectors = vectors / np.where(lengths > 0.0, lengths, 1.0)
@@ -80,12 +87,13 @@ def _check(parameters: EmbeddingParameters, size: int) -> None:
         )
     if parameters.truncation_direction == "left":
         raise InvalidParameterError(
-            "truncation_direction must be right: long inputs are cut at the end",
+            "truncation_direction must be right: of inputs other than texts the end is cut",
             field="parameters.truncation_direction",
         )
-    if parameters.dimensions not in (None, size):
+    if parameters.dimensions is not None and parameters.dimensions > size:
         raise InvalidParameterError(
-            f"dimensions must be {size}, got {parameters.dimensions}",
+            f"dimensions must be at most {size}, the size of the head's vectors, got "
+            f"{parameters.dimensions}",
             field="parameters.dimensions",
         )
 

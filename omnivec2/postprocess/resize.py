@@ -1,4 +1,4 @@
-"""Resizing of coarse class logits to a class for every pixel of a picture."""
+"""Resizing of coarse maps to a class, or a number, for every pixel of a picture."""
 
 from __future__ import annotations
 
@@ -41,6 +41,23 @@ def class_map(
         # The best class's softmax needs no division by class: exp(0) over the sum.
         best[strip] = 1.0 / np.exp(fine - highest).sum(axis=0)
     return classes, best
+
+
+def resized_map(values: Floats, size: tuple[int, int]) -> Floats:
+    """Resize a map of numbers bilinearly.
+
+    Args:
+        values: An array (rows, columns).
+        size: The (width, height) of the picture in pixels.
+
+    Returns:
+        The values, (height, width).
+    """
+    width, height = size
+    left, right, x = _neighbours(values.shape[1], width)
+    top, bottom, y = _neighbours(values.shape[0], height)
+    wide = values[:, left] * (1 - x) + values[:, right] * x
+    return np.asarray(wide[top] * (1 - y[:, None]) + wide[bottom] * y[:, None], np.float64)
 
 
 def _neighbours(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 import numpy as np
 from pydantic import Field, JsonValue
@@ -51,6 +51,11 @@ class TextOptions(SourceOptions):
         default=None,
         description="false refuses a text that is over the limit of tokens; its end is cut "
         "otherwise, with a note",
+    )
+    truncation_direction: Literal["left", "right"] | None = Field(
+        default=None,
+        description="side of a text over the limit of tokens that is cut: left is its beginning, "
+        "right its end; default right",
     )
 
 
@@ -175,7 +180,7 @@ class TextPreprocessor(Preprocessor[TextParameters, Text]):
         return self._check_text(value)
 
     def prepare(self, native: Text) -> Prepared:
-        """Tokenize a text or a pair; tokens beyond ``max_tokens`` are cut.
+        """Tokenize a text or a pair; tokens beyond ``max_tokens`` are cut, as the caller states.
 
         Context: ``cut``, the number of tokens that were cut, if any.
 
@@ -183,7 +188,9 @@ class TextPreprocessor(Preprocessor[TextParameters, Text]):
             TooLargeError: Tokens would be cut, and the caller states that none may be.
         """
         first, second = (native, None) if isinstance(native, str) else native
-        encoding = self._tokenizer.encode(first, second)
+        from_left = stated(TextOptions).truncation_direction == "left"
+        pieces = tokenizer(self.parameters.max_tokens, "left") if from_left else self._tokenizer
+        encoding = pieces.encode(first, second)
         limit = self.limits.tokens
         columns = (encoding.ids, encoding.type_ids, encoding.attention_mask)
         if limit is not None and len(encoding.ids) > limit:
@@ -191,12 +198,12 @@ class TextPreprocessor(Preprocessor[TextParameters, Text]):
         sample = {n: np.asarray(c, np.int32) for n, c in zip(_NAMES, columns, strict=True)}
         cut = sum(rest.special_tokens_mask.count(0) for rest in encoding.overflowing)
         if cut:
-            self._note_cut(cut)
+            self._note_cut(cut, "beginning" if from_left else "end")
         check_ids(encoding.ids)
         return Prepared([sample], {"cut": cut} if cut else {})
 
-    def _note_cut(self, cut: int) -> None:
-        """Note that the end of a text is not read, or refuse to read less than all."""
+    def _note_cut(self, cut: int, part: str) -> None:
+        """Note which part of a text is not read, or refuse to read less than all."""
         kept = self.parameters.max_tokens
         if stated(TextOptions).truncate is False:
             raise TooLargeError(
@@ -206,8 +213,8 @@ class TextPreprocessor(Preprocessor[TextParameters, Text]):
             )
         note(
             NoteCode.CUT,
-            f"the text was cut (truncated) at {kept} tokens: its end was not read; send shorter "
-            "texts, such as its paragraphs",
+            f"the text was cut (truncated) at {kept} tokens: its {part} was not read; send "
+            "shorter texts, such as its paragraphs",
             count=cut,
         )
 

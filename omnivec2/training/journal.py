@@ -1,34 +1,24 @@
-"""The log of a run: progress bars, ``log.jsonl`` and TensorBoard."""
+"""The log of a run: progress, ``log.jsonl`` and the logs of experiments."""
 
 from __future__ import annotations
 
 import json
 import time
-from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
 from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    TaskID,
-    TextColumn,
-    TimeRemainingColumn,
-)
-from torch.utils.tensorboard import SummaryWriter
 
 from omnivec2.atomic_files import write_file
+from omnivec2.training.runs.experiment_logs import TENSORBOARD, LoggedRun, open_logs
+from omnivec2.training.runs.progress_display import ProgressBars, ProgressLines, Speeds
+
+__all__ = ["DEFAULT_LOGS", "LOG_FILE", "TENSORBOARD", "Journal", "drop_repeated_rows"]
 
 LOG_FILE = "log.jsonl"
-TENSORBOARD = "tensorboard"
-_LOSS_DECAY = 0.9
-"""The decay per step of the smoothed losses that bars show."""
-_COLUMNS = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(),
-            TimeRemainingColumn(), TextColumn("{task.fields[note]}"))  # fmt: skip
+DEFAULT_LOGS = ("tensorboard",)
 
 
 class Journal:
@@ -37,30 +27,37 @@ class Journal:
     Args:
         run: The run's directory.
         stage: The name of the stage.
-        console: The console for the bars.
-        steps_before: The steps of earlier stages, so that TensorBoard's axis spans the whole run.
+        console: The console for progress: bars on a terminal, else a line now and then.
+        steps_before: The steps of earlier stages, so that logs' axes span the whole run.
         steps: The ``(first, last)`` step of the stage that is run now.
+        logs: The kinds of experiment logs, from
+            :data:`omnivec2.training.runs.experiment_logs.LOGS`.
+        settings: The recipe for those logs, as dotted names and values.
     """
 
     def __init__(
-        self, run: Path, stage: str, console: Console, steps_before: int, steps: tuple[int, int]
+        self,
+        run: Path,
+        stage: str,
+        console: Console,
+        steps_before: int,
+        steps: tuple[int, int],
+        *,
+        logs: Sequence[str] = DEFAULT_LOGS,
+        settings: Mapping[str, Any] | None = None,
     ) -> None:
-        self.stage = stage
-        self._steps_before = steps_before
+        self.stage, self.console, self.steps_before = stage, console, steps_before
         self._path = run / LOG_FILE
         drop_repeated_rows(self._path, stage, steps[0])
         self._log = self._path.open("a", buffering=1)
-        self._board = SummaryWriter(run / TENSORBOARD, purge_step=steps_before + steps[0])
-        self._bars = Progress(*_COLUMNS, console=console)
-        self._stage_bar = self._bars.add_task(stage, total=steps[1], completed=steps[0], note="")
-        self._modality_bars: dict[str, TaskID] = {}
-        self._loss: dict[str, float] = {}
-        self._seconds: dict[str, float] = defaultdict(float)
-        self._samples: dict[str, int] = defaultdict(int)
+        self._boards = open_logs(logs, LoggedRun(run, steps_before + steps[0], settings or {}))
+        display = ProgressBars if console.is_terminal else ProgressLines
+        self._display = display(console, stage, steps)
+        self._speeds = Speeds()
         self._started = self._last = time.monotonic()
 
     def __enter__(self) -> Journal:
-        self._bars.start()
+        self._display.start()
         self._started = self._last = time.monotonic()
         return self
 
@@ -70,14 +67,10 @@ class Journal:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self._bars.stop()
-        self._board.close()
+        self._display.stop()
+        for board in self._boards:
+            board.close()
         self._log.close()
-
-    @property
-    def console(self) -> Console:
-        """The console that prints above the bars."""
-        return self._bars.console
 
     def step(
         self,
@@ -92,56 +85,41 @@ class Journal:
             step: The step of the stage.
             losses: The losses by route.
             samples: The numbers of samples by route.
-            scalars: Some further values for TensorBoard, by name.
+            scalars: Some further values for the experiment logs, by name.
         """
         now = time.monotonic()
         seconds, self._last = now - self._last, now
         row: dict[str, Any] = {"stage": self.stage, "step": step}
         row |= {"seconds": round(now - self._started, 2), **losses}
         self._log.write(json.dumps(row) + "\n")
-        run_step = self._steps_before + step
+        values = {}
         for route, loss in losses.items():
-            self._board.add_scalar(f"{self.stage}/loss/{route}", loss, run_step)
-            self._show_modality(route, loss, samples[route], seconds / len(losses))
             modality = route.partition("/")[0]
-            speed = self._speed(modality)
-            self._board.add_scalar(f"{self.stage}/speed/{modality}", speed, run_step)
-        for name, value in scalars.items():
-            self._board.add_scalar(f"{self.stage}/{name}", value, run_step)
-        note = " ".join(f"{route} {loss:.3f}" for route, loss in losses.items())
-        self._bars.update(self._stage_bar, completed=step + 1, note=note)
+            self._speeds.add(modality, loss, samples[route], seconds / len(losses))
+            values[f"loss/{route}"] = loss
+            values[f"speed/{modality}"] = self._speeds.speed(modality)
+        self._add(step, values | dict(scalars))
+        self._display.step(step, losses, self._speeds)
 
     def scores(self, step: int, scores: Mapping[str, Mapping[str, float]]) -> None:
         """Record scores on the validation splits."""
-        run_step = self._steps_before + step
-        for route, values in scores.items():
-            for name, value in values.items():
-                self._board.add_scalar(f"{self.stage}/val {name}/{route}", value, run_step)
+        self._add(step, {
+            f"val {name}/{route}": value
+            for route, values in scores.items()
+            for name, value in values.items()
+        })  # fmt: skip
 
     def flush(self) -> None:
         """Flush everything to disk."""
         self._log.flush()
-        self._board.flush()
+        for board in self._boards:
+            board.flush()
 
-    def _show_modality(self, route: str, loss: float, samples: int, seconds: float) -> None:
-        """Update a modality's line: its smoothed loss, its samples and its speed."""
-        modality = route.partition("/")[0]
-        previous = self._loss.get(modality, loss)
-        self._loss[modality] = _LOSS_DECAY * previous + (1 - _LOSS_DECAY) * loss
-        self._samples[modality] += samples
-        self._seconds[modality] += seconds
-        if modality not in self._modality_bars:
-            bar = self._bars.add_task(f"  {modality}", total=None, note="")
-            self._modality_bars[modality] = bar
-        self._bars.update(
-            self._modality_bars[modality],
-            completed=self._samples[modality],
-            note=f"loss {self._loss[modality]:.3f}, {self._speed(modality):,.0f} samples/s",
-        )
-
-    def _speed(self, modality: str) -> float:
-        """Return samples per second of the time that its streams took."""
-        return self._samples[modality] / max(self._seconds[modality], 1e-9)
+    def _add(self, step: int, values: Mapping[str, float]) -> None:
+        """Add values under the stage's name to all experiment logs."""
+        named = {f"{self.stage}/{name}": value for name, value in values.items()}
+        for board in self._boards:
+            board.add(self.steps_before + step, named)
 
 
 def drop_repeated_rows(path: Path, stage: str, first_step: int) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from collections import defaultdict
 from collections.abc import Callable
 from contextlib import nullcontext
@@ -20,6 +21,7 @@ from omnivec2.training.optimisation import (
     learning_rate,
     parameter_groups,
 )
+from omnivec2.training.runs.interruption import Interrupted, Interruption
 from omnivec2.training.stage import TrainingStage
 from omnivec2.training.supervised import SupervisedStage
 from omnivec2.training.training_state import Progress
@@ -109,31 +111,64 @@ def compute_gradients(run: StageRun, batch: StepBatch) -> dict[str, float]:
 
 
 def run_stage(run: StageRun, last: int, journal: Journal, save: Callable[[], None]) -> None:
-    """Run the steps from ``progress.step`` to ``last``, calling ``save`` as the recipe says."""
+    """Run the steps from ``progress.step`` to ``last``, calling ``save`` as the recipe says.
+
+    Raises:
+        Interrupted: SIGINT or SIGTERM arrived; the steps up to then are saved.
+    """
     stage, progress, recipe = run.stage, run.progress, run.stage.recipe
     stage.train()
-    for batch in stage.sampler().stream(progress.step, last, progress.drawn):
-        losses = train_step(run, batch)
-        progress.step, progress.drawn = batch.step + 1, dict(batch.drawn)
-        for route, loss in losses.items():
-            previous = progress.losses.get(route, loss)
-            progress.losses[route] = _LOSS_DECAY * previous + (1 - _LOSS_DECAY) * loss
-            run.balance.add(route, loss)
-        progress.balance = run.balance.state()
-        samples: dict[str, int] = defaultdict(int)
-        for stream in batch.streams:
-            samples[stream.route] += len(stream.targets)
-        journal.step(batch.step, losses, samples, _scalars(run, losses))
-        is_done = progress.step == last
-        if is_done or progress.step % recipe.checkpoint_every_steps == 0:
-            journal.flush()
-            save()
-        if is_done or progress.step % recipe.validate_every_steps == 0:
-            scores = validate(stage, run.average) if isinstance(stage, SupervisedStage) else {}
-            journal.scores(progress.step, scores)
-            title = f"{journal.stage}, step {progress.step}"
-            weights = run.balance.weights()
-            journal.console.print(progress_table(title, progress, scores, weights))
+    with Interruption(run.machine.processes) as interruption:
+        for batch in stage.sampler().stream(progress.step, last, progress.drawn):
+            record_step(run, batch, train_step(run, batch), journal)
+            number = _agreed_signal(run.machine, interruption)
+            is_done = progress.step == last
+            validates = is_done or progress.step % recipe.validate_every_steps == 0
+            # Validation takes long and may be interrupted, so that it comes after saving.
+            if number or validates or progress.step % recipe.checkpoint_every_steps == 0:
+                journal.flush()
+                save()
+            if number:
+                raise Interrupted(number, journal.steps_before + progress.step)
+            if validates:
+                with interruption.raising():
+                    show_validation(run, journal)
+
+
+def record_step(
+    run: StageRun, batch: StepBatch, losses: dict[str, float], journal: Journal
+) -> None:
+    """Add a finished step to the progress, the balance and the journal."""
+    progress = run.progress
+    progress.step, progress.drawn = batch.step + 1, dict(batch.drawn)
+    for route, loss in losses.items():
+        previous = progress.losses.get(route, loss)
+        progress.losses[route] = _LOSS_DECAY * previous + (1 - _LOSS_DECAY) * loss
+        run.balance.add(route, loss)
+    progress.balance = run.balance.state()
+    samples: dict[str, int] = defaultdict(int)
+    for stream in batch.streams:
+        samples[stream.route] += len(stream.targets)
+    journal.step(batch.step, losses, samples, _scalars(run, losses))
+
+
+def show_validation(run: StageRun, journal: Journal) -> None:
+    """Measure the averaged weights on the validation splits, and print the table."""
+    stage, progress = run.stage, run.progress
+    scores = validate(stage, run.average) if isinstance(stage, SupervisedStage) else {}
+    journal.scores(progress.step, scores)
+    title = f"{journal.stage}, step {progress.step}"
+    journal.console.print(progress_table(title, progress, scores, run.balance.weights()))
+
+
+def _agreed_signal(machine: Machine, interruption: Interruption) -> int:
+    """Return the signal after which all processes stop at this step, or 0."""
+    number = interruption.number or 0
+    if machine.processes == 1:
+        return number
+    # It may reach one process a step earlier than another, or one alone.
+    reached = machine.sum_over_processes({"interrupted": float(number > 0)})["interrupted"]
+    return number or (signal.SIGTERM if reached else 0)
 
 
 def _scalars(run: StageRun, losses: dict[str, float]) -> dict[str, float]:

@@ -7,10 +7,14 @@ import math
 import torch
 from torch import Tensor, nn
 
+from omnivec2.network.backbones.load_backbone import TOKENIZER, TRUNK
 from omnivec2.network.omnivec2 import OmniVec2
-from omnivec2.network.tokenizers.stem import Stem
+from omnivec2.network.tokenizers.stem import PatchCells, Stem
 from omnivec2.network.tokenizers.text import TextTokenizer
+from omnivec2.network.tokenizers.visual import VisualTokenizer
 from omnivec2.training.distributed.sharding import clip_gradients_, is_sharded
+from omnivec2.training.fine_tuning.layer_rates import layer_rates, tokenizer_rates
+from omnivec2.training.fine_tuning.warm_starts import starts_pretrained
 from omnivec2.training.recipe import Recipe
 
 
@@ -33,21 +37,33 @@ def parameter_groups(
     for module in network.modules():
         if isinstance(module, Stem):
             peaks |= {id(p): rates.stem for p in module.parameters()}
-        if isinstance(module, TextTokenizer) and recipe.warm_start:
-            peaks |= {id(p): rates.pretrained for p in module.parameters()}
-    if recipe.warm_start:
-        peaks |= {id(p): rates.pretrained for p in network.trunk.f.transformer.parameters()}
+    decay = recipe.layer_decay
+    for name, tokenizer in network.tokenizers.items():
+        if _is_pretrained(name, tokenizer, recipe):
+            peaks |= tokenizer_rates(network, tokenizer, rates.pretrained, decay)
+    if starts_pretrained(recipe.warm_start, TRUNK):
+        peaks |= layer_rates(network, rates.pretrained, decay)
     groups: dict[tuple[float, float, bool], list[nn.Parameter]] = {}
     for parameter in [*network.parameters(), *(decoders.parameters() if decoders else ())]:
         if parameter.requires_grad:
-            decay = recipe.weight_decay if parameter.ndim > 1 else 0.0
+            shrink = recipe.weight_decay if parameter.ndim > 1 else 0.0
             # A group's weights are stepped together: sharded and full tensors cannot be mixed.
-            key = (peaks.get(id(parameter), rates.fresh), decay, is_sharded(parameter))
+            key = (peaks.get(id(parameter), rates.fresh), shrink, is_sharded(parameter))
             groups.setdefault(key, []).append(parameter)
     return [
-        {"params": params, "lr": rate, "peak": rate, "weight_decay": decay}
-        for (rate, decay, _), params in groups.items()
+        {"params": params, "lr": rate, "peak": rate, "weight_decay": shrink}
+        for (rate, shrink, _), params in groups.items()
     ]
+
+
+def _is_pretrained(name: str, tokenizer: nn.Module, recipe: Recipe) -> bool:
+    """Whether all of a tokenizer starts from published weights: words, or plain patches."""
+    whole = isinstance(tokenizer, TextTokenizer) or (
+        isinstance(tokenizer, VisualTokenizer) and isinstance(tokenizer.stem, PatchCells)
+    )
+    # No package has plain patches.
+    packaged = recipe.warm_start is True and not isinstance(tokenizer, TextTokenizer)
+    return whole and not packaged and starts_pretrained(recipe.warm_start, f"{TOKENIZER}{name}")
 
 
 def freeze_stems(network: OmniVec2, blocks: int) -> None:

@@ -6,12 +6,17 @@ from importlib import resources
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from omnivec2.errors import ArtifactError
 from omnivec2.network.config import PRESETS
 from omnivec2.spec import Modality
-from omnivec2.training.yaml_lines import Document
+from omnivec2.training.data.blocks.kinds import AnyBlock
+from omnivec2.training.data.blocks.task_block import TaskBlock, TaskSettings
+from omnivec2.training.fine_tuning.low_rank import LowRankSettings
+from omnivec2.training.fine_tuning.warm_starts import WarmStart, check_parts
+from omnivec2.training.structure.network_sizes import NetworkSizes
+from omnivec2.training.yaml_lines import Document, did_you_mean, located_error
 
 StageKind = Literal["masked", "masked-pairs", "supervised"]
 
@@ -20,12 +25,30 @@ class _Recipe(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
-class TaskRecipe(_Recipe):
-    """The settings of one task in a training run."""
+class TaskRecipe(TaskSettings):
+    """The settings of one task in a training run, and of its data."""
 
+    data: AnyBlock | None = Field(
+        default=None, description="what it is trained on; the project's own data sets have none"
+    )
     weight: float = Field(gt=0, description="sampling weight, relative to the other tasks")
     batch_size: int = Field(default=32, gt=0, description="samples of one stream")
     served: bool = Field(default=True, description="False: used only to train the trunk")
+
+    @model_validator(mode="after")
+    def _settings_belong_to_a_block(self) -> TaskRecipe:
+        given = self.model_fields_set & set(TaskSettings.model_fields)
+        if self.data is None and given:
+            raise ValueError(f"{min(given)} needs a block of data beside it: data: {{kind: ...}}")
+        return self
+
+    @property
+    def block(self) -> TaskBlock | None:
+        """What the task's data is read by; None for the project's own data sets."""
+        if self.data is None:
+            return None
+        settings = {name: getattr(self, name) for name in TaskSettings.model_fields}
+        return TaskBlock(data=self.data, **settings)
 
 
 class LearningRates(_Recipe):
@@ -48,6 +71,22 @@ class LiteralSwitches(_Recipe):
     balancing: bool = Field(
         default=False, description="rates of descent from window to window, no bounds (DWA)"
     )
+    fusion: bool = Field(
+        default=False, description="plain cross-attention in place of the stream: no gate or norm"
+    )
+    batches: bool = Field(
+        default=False, description="a step has one batch, half of it from each of its two tasks"
+    )
+    text: bool = Field(
+        default=False,
+        description="permuted language model on permuted sentences; 5 % of the words are predicted",
+    )
+    points: bool = Field(default=False, description="l2 between points in their order, no Chamfer")
+
+    @property
+    def masked_forms(self) -> tuple[str, ...]:
+        """The switches of masked stages that single modalities know."""
+        return tuple(name for name in ("text", "points") if getattr(self, name))
 
 
 class Schedule(_Recipe):
@@ -55,6 +94,11 @@ class Schedule(_Recipe):
 
     kind: StageKind = Field(default="supervised", description="what a step trains")
     steps: int = Field(default=0, ge=0, description="optimiser steps; 0 if the stages set them")
+    epochs: float | None = Field(
+        default=None,
+        gt=0,
+        description="instead of steps: passes through the training parts of the tasks together",
+    )
     warmup_steps: int = Field(default=100, ge=0)
     learning_rates: LearningRates = LearningRates()
     weight_decay: float = Field(default=0.05, ge=0)
@@ -84,6 +128,15 @@ class Schedule(_Recipe):
     frozen_tokenizers: bool = Field(
         default=False, description="train heads alone, if the trunk is frozen too"
     )
+    trained_layers: int | None = Field(
+        default=None, ge=0, description="train only so many last layers of f's transformer"
+    )
+    layer_decay: float = Field(
+        default=1.0,
+        gt=0,
+        le=1,
+        description="rate of a pretrained layer of f, relative to that of the layer after it",
+    )
     accumulation: int = Field(
         default=1, gt=0, description="micro-batches of a step, to save memory"
     )
@@ -111,10 +164,12 @@ class StageRecipe(Schedule):
     """One stage: its kind, its steps, and what overrides the recipe."""
 
     kind: StageKind = Field(description="masked, masked-pairs or supervised")
-    steps: int = Field(gt=0)
+    steps: int = Field(default=0, gt=0, description="optimiser steps, unless epochs are given")
 
     @model_validator(mode="after")
     def _fields_belong_to_the_kind(self) -> StageRecipe:
+        if not self.steps and self.epochs is None:
+            raise ValueError("give either steps or epochs")
         for name, kinds in _STAGES_OF_FIELD.items():
             if name in self.model_fields_set and self.kind not in kinds:
                 raise ValueError(f"{name} means nothing in a stage of kind {self.kind}")
@@ -124,7 +179,7 @@ class StageRecipe(Schedule):
 class Recipe(Schedule):
     """A training run: one supervised stage, or several ``stages`` in order."""
 
-    preset: str = Field(description="sizes of the trunk: tiny, reference or paper")
+    preset: str = Field(description="sizes of the network: tiny, reference or paper")
     seed: int = Field(default=0, ge=0)
     stages: tuple[StageRecipe, ...] = Field(default=(), description="in their order")
     literal: LiteralSwitches = LiteralSwitches()
@@ -132,7 +187,17 @@ class Recipe(Schedule):
         default=False, description="several processes: share the transformers' weights (FSDP)"
     )
     bf16: bool = Field(default=True, description="autocast matrix products to bfloat16")
-    warm_start: bool = True
+    warm_start: WarmStart = Field(
+        default=True,
+        description="published weights: all that are packaged (true), none (false), or by part: "
+        "trunk, tokenizer.<name> -> local safetensors file, directory, or `packaged`",
+    )
+    network: NetworkSizes = Field(
+        default=NetworkSizes(), description="sizes that differ from the preset's"
+    )
+    lora: LowRankSettings | None = Field(
+        default=None, description="low-rank updates of f's layers, whose own weights stay"
+    )
     start_from: Path | None = Field(
         default=None, description="checkpoint whose weights to start from, where they fit"
     )
@@ -143,17 +208,34 @@ class Recipe(Schedule):
         min_length=1, description="'<modality>/<task>' -> its settings"
     )
 
+    @field_validator("preset")
+    @classmethod
+    def _preset_is_known(cls, preset: str) -> str:
+        if preset not in PRESETS:
+            guess = did_you_mean(preset, PRESETS)
+            raise ValueError(f"{preset!r} is none of {', '.join(PRESETS)}{guess}")
+        return preset
+
     @model_validator(mode="after")
     def _is_consistent(self) -> Recipe:
-        if self.preset not in PRESETS:
-            raise ValueError(f"preset: {self.preset!r} is none of {', '.join(PRESETS)}")
-        if bool(self.stages) == bool(self.steps):
-            raise ValueError("give either steps (one stage) or stages, each with its steps")
+        check_parts(self.warm_start)
+        if self.network.f != "backbone":  # else its sizes are in files, which are read later
+            self.network.config(self.preset)
+        if bool(self.stages) == bool(self.steps or self.epochs):
+            raise ValueError("give either steps or epochs (one stage) or stages, each with its own")
         for index, stage in enumerate((self, *self.stages)):
-            unknown = [r for r in (*stage.only, *stage.batch_sizes) if r not in self.tasks]
-            if unknown:
-                where = f"stages.{index - 1}: " if index else ""
-                raise ValueError(f"{where}{unknown[0]} is none of the tasks")
+            place = ("stages", index - 1) if index else ()
+            for field in ("only", "batch_sizes"):
+                for route in getattr(stage, field):
+                    if route not in self.tasks:
+                        raise located_error(
+                            (*place, field), f"{route} is none of the tasks", route, self.tasks
+                        )
+            if stage.frozen_trunk and stage.trained_layers is not None:
+                raise ValueError(
+                    f"{f'stages.{index - 1}: ' if index else ''}"
+                    "trained_layers means nothing with frozen_trunk"
+                )
         return self
 
     @property
@@ -194,14 +276,18 @@ def load_recipe(name: str | Path) -> Recipe:
         path = Path(str(resources.files("omnivec2.training").joinpath(f"recipes/{name}.yaml")))
     if not path.is_file():
         known = sorted(p.stem for p in path.parent.glob("*.yaml"))
-        raise ArtifactError(f"no recipe at {path}; recipes by name: {', '.join(known)}")
+        guess = did_you_mean(path.stem, known)
+        raise ArtifactError(f"no recipe at {path}; recipes by name: {', '.join(known)}{guess}")
     document = Document(path)
     try:
-        return Recipe.model_validate(document.value)
+        recipe = Recipe.model_validate(document.value)
     except ValidationError as error:
-        message = "; ".join(
-            f"{document.locate(e['loc'])}: {'.'.join(str(part) for part in e['loc'])}: "
-            f"{e['msg'].removeprefix('Value error, ')}"
-            for e in error.errors()
-        )
-        raise ArtifactError(message.replace(": : ", ": ")) from error
+        raise ArtifactError(document.explain(error, Recipe)) from error
+    for route in recipe.tasks:
+        if (modality := route.partition("/")[0]) not in set(Modality):
+            place = document.locate(("tasks", route))
+            raise ArtifactError(
+                f"{place}: tasks.{route}: expected one of {', '.join(Modality)} before the slash"
+                f"{did_you_mean(modality, Modality)}"
+            )
+    return recipe

@@ -10,7 +10,7 @@ from __future__ import annotations
 import queue
 import threading
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 import torch
@@ -19,11 +19,15 @@ from torch import Tensor
 from omnivec2.preprocess import collate
 from omnivec2.spec import Modality
 from omnivec2.training.batches import Batch, StepBatch, as_tensors
-from omnivec2.training.data.base import Split, TaskData
+from omnivec2.training.data.base import Split, TargetForm, TaskData
 from omnivec2.training.losses import LossScale
 
 _PREFETCHED = 4
 """The number of steps whose batches are kept ready."""
+
+
+_RUN = 4
+"""The samples of an identity that follow each other: vectors are learned from pairs of a batch."""
 
 
 class Sampler(ABC):
@@ -54,6 +58,10 @@ class Sampler(ABC):
     def draw(self, step: int) -> tuple[str, ...]:
         """Draw the tasks of a step, one per stream."""
 
+    def counts(self, routes: Sequence[str]) -> tuple[int, ...]:
+        """Return the number of samples of each stream of a step."""
+        return tuple(self.batch_sizes[route] for route in routes)
+
     def indices(self, route: str, start: int, count: int) -> list[int]:
         """Return the samples ``start`` to ``start + count`` of a task, counted over all epochs."""
         size = len(self.tasks[route].splits["train"])
@@ -69,7 +77,12 @@ class Sampler(ABC):
             number = self.routes.index(route)
             size = len(self.tasks[route].splits["train"])
             generator = np.random.default_rng((self.seed, 2, number, epoch))
-            self._orders[key] = generator.permutation(size)
+            task = self.tasks[route]
+            if task.form is TargetForm.IDENTITY:
+                identities = np.asarray(task.splits["train"].targets[:])
+                self._orders[key] = order_in_runs(identities, generator)
+            else:
+                self._orders[key] = generator.permutation(size)
         return self._orders[key]
 
     def batch(self, route: str, start: int, count: int) -> Batch:
@@ -115,8 +128,9 @@ class Sampler(ABC):
                     if stop.is_set():
                         return
                     streams = []
-                    for route in self.draw(step):
-                        start, count = position.get(route, 0), self.batch_sizes[route]
+                    routes = self.draw(step)
+                    for route, count in zip(routes, self.counts(routes), strict=True):
+                        start = position.get(route, 0)
                         streams.append(self.batch(route, start, count))
                         position[route] = start + count
                     enqueue(StepBatch(step, tuple(streams), dict(position)))
@@ -136,6 +150,24 @@ class Sampler(ABC):
             thread.join(timeout=10)
 
 
+def order_in_runs(identities: np.ndarray, generator: np.random.Generator) -> np.ndarray:
+    """Return all samples in a random order in which some of an identity follow each other.
+
+    Args:
+        identities: The number of what each sample shows.
+        generator: The source of randomness.
+    """
+    shuffled = generator.permutation(len(identities))
+    shuffled = shuffled[np.argsort(identities[shuffled], kind="stable")]
+    starts = np.flatnonzero(np.diff(identities[shuffled], prepend=identities[shuffled[0]] - 1))
+    runs: list[np.ndarray] = []
+    for members in np.split(shuffled, starts[1:]):
+        # A last sample alone would have no partner: it joins the run before it.
+        cuts = [cut for cut in range(_RUN, len(members), _RUN) if len(members) - cut > 1]
+        runs += np.split(members, cuts)
+    return np.concatenate([runs[index] for index in generator.permutation(len(runs))])
+
+
 class PairSampler(Sampler):
     """The sampler of stage 3: two tasks of different modalities per step, drawn by weight.
 
@@ -145,6 +177,8 @@ class PairSampler(Sampler):
         batch_sizes: The number of samples of one stream, by route.
         seed: The seed that decides everything.
         scales: The deviation of the targets of regression tasks, by route.
+        half_batches: Whether a step has one batch, as large as the smaller of its two tasks', half
+            of it from each: the paper's wording.
     """
 
     def __init__(
@@ -154,9 +188,19 @@ class PairSampler(Sampler):
         batch_sizes: Mapping[str, int],
         seed: int,
         scales: Mapping[str, Tensor],
+        *,
+        half_batches: bool = False,
     ) -> None:
         super().__init__(tasks, batch_sizes, seed, scales)
+        self.half_batches = half_batches
         self.weights = np.array([weights[route] for route in self.routes])
+
+    def counts(self, routes: Sequence[str]) -> tuple[int, ...]:
+        """Return the number of samples of each stream of a step."""
+        whole = super().counts(routes)
+        if not self.half_batches:
+            return whole
+        return (max(1, min(whole) // 2),) * len(whole)
 
     def draw(self, step: int) -> tuple[str, ...]:
         """Draw the two tasks of a step."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -42,9 +42,14 @@ class TrainingStage(nn.Module, ABC):
         self.tasks = dict(tasks)
         self.seed = seed
 
+    @classmethod
     @abstractmethod
+    def build_sampler(cls, recipe: Recipe, tasks: Mapping[str, TaskData], seed: int) -> Sampler:
+        """Build a sampler that draws the batches of such a stage; no network is needed."""
+
     def sampler(self) -> Sampler:
         """Build the sampler that draws the batches."""
+        return self.build_sampler(self.recipe, self.tasks, self.seed)
 
     @abstractmethod
     def forward(self, batch: StepBatch) -> Losses:
@@ -58,7 +63,7 @@ class TrainingStage(nn.Module, ABC):
     @property
     def batch_sizes(self) -> dict[str, int]:
         """The number of samples of one stream, by route."""
-        return {route: self.recipe.batch_size(route) for route in self.tasks}
+        return batch_sizes(self.recipe, self.tasks)
 
     @property
     def device(self) -> torch.device:
@@ -103,3 +108,8 @@ class TrainingStage(nn.Module, ABC):
             for size, (start, stop) in zip(sizes, rows, strict=True)
         )
         return first.to(self.device), second.to(self.device)
+
+
+def batch_sizes(recipe: Recipe, routes: Iterable[str]) -> dict[str, int]:
+    """Return the number of samples of one stream, by route."""
+    return {route: recipe.batch_size(route) for route in routes}

@@ -9,19 +9,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from omnivec2.errors import ArtifactError
 from omnivec2.network.omnivec2 import OmniVec2
-from omnivec2.spec import TaskFamily
 from omnivec2.training.batches import StepBatch
 from omnivec2.training.data.base import TaskData
-from omnivec2.training.losses import losses_by_family
+from omnivec2.training.losses import has_loss, loss_of
 from omnivec2.training.recipe import Recipe
 from omnivec2.training.sampling import PairSampler, Sampler
-from omnivec2.training.stage import Losses, TrainingStage
+from omnivec2.training.stage import Losses, TrainingStage, batch_sizes
+from omnivec2.training.structure.training_arrays import target_scales
 
 _SETTLED = 0.7
 """The share of the single-stream tail after which no sample uses cross-attention any more."""
@@ -46,25 +45,25 @@ class SupervisedStage(TrainingStage):
         self, network: OmniVec2, recipe: Recipe, tasks: Mapping[str, TaskData], seed: int
     ) -> None:
         super().__init__(network, recipe, tasks, seed)
-        families = losses_by_family()
-        if unlabelled := [route for route, task in tasks.items() if task.family not in families]:
+        if unlabelled := [route for route, task in tasks.items() if not has_loss(task)]:
             raise ArtifactError(
                 f"{unlabelled[0]} has no labels and can only take part in masked stages; "
                 "name the other tasks in `only` of the supervised stage"
             )
+        literal = recipe.literal.losses
+        self.losses = {route: loss_of(task, literal=literal) for route, task in tasks.items()}
 
     def target_scales(self) -> dict[str, Tensor]:
         """Compute the deviation of the targets of every regression task."""
-        return {
-            route: torch.as_tensor(np.stack(list(task.splits["train"].targets)).std(axis=0))
-            for route, task in self.tasks.items()
-            if task.family is TaskFamily.REGRESSION
-        }
+        return scales_of(self.tasks)
 
-    def sampler(self) -> Sampler:
+    @classmethod
+    def build_sampler(cls, recipe: Recipe, tasks: Mapping[str, TaskData], seed: int) -> Sampler:
         """Build a sampler of pairs by the weights of the recipe."""
-        weights = {route: self.recipe.tasks[route].weight for route in self.tasks}
-        return PairSampler(self.tasks, weights, self.batch_sizes, self.seed, self.target_scales())
+        weights = {route: recipe.tasks[route].weight for route in tasks}
+        sizes = batch_sizes(recipe, tasks)
+        half = recipe.literal.batches
+        return PairSampler(tasks, weights, sizes, seed, scales_of(tasks), half_batches=half)
 
     def forward(self, batch: StepBatch) -> Losses:
         """Compute both losses, with single streams once all gates are closed."""
@@ -81,9 +80,14 @@ class SupervisedStage(TrainingStage):
                 outputs = self.network.forward_pair(
                     (first.route, second.route), (first.inputs, second.inputs), gates
                 )
-        losses = losses_by_family(literal=self.recipe.literal.losses)
         stream_losses: Losses = []
         for stream, output in zip((first, second), outputs, strict=True):
-            loss = losses[self.tasks[stream.route].family]
-            stream_losses.append((stream.route, loss(output, stream.targets, stream.scale)))
+            loss = self.losses[stream.route](output, stream.targets, stream.scale)
+            stream_losses.append((stream.route, loss))
         return stream_losses
+
+
+def scales_of(tasks: Mapping[str, TaskData]) -> dict[str, Tensor]:
+    """Compute the deviation of the targets of every task that has one, by route."""
+    scales = {route: target_scales(task) for route, task in tasks.items()}
+    return {route: torch.as_tensor(s) for route, s in scales.items() if s is not None}

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from pydantic import ValidationError
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
@@ -26,6 +27,8 @@ from torch import Tensor, nn
 from omnivec2.atomic_files import clear_staging, recover_directory, replacing_directory
 from omnivec2.errors import CheckpointError
 from omnivec2.training.distributed.sharding import gather_full_tensors, load_full_state, shard_like
+from omnivec2.training.recipe import Recipe
+from omnivec2.training.runs.resuming import check_recipe
 
 _LAYOUT = 2
 """The version of the layout, increased whenever older states can no longer be read."""
@@ -98,7 +101,7 @@ def recover_progress(directory: Path, recipe: Mapping[str, Any]) -> Progress | N
         The position, or None if the run was never saved.
 
     Raises:
-        CheckpointError: The state is damaged, or belongs to another recipe.
+        CheckpointError: The state is damaged, or a field of the recipe differs that must not.
     """
     recover_directory(directory)
     if directory.parent.is_dir():
@@ -117,11 +120,17 @@ def read_progress(directory: Path, recipe: Mapping[str, Any]) -> Progress:
         raise CheckpointError(
             f"{directory} was written by another version; give another --run, or remove it"
         )
-    if header["recipe"] != recipe:
-        raise CheckpointError(
-            f"{directory} was trained by another recipe; give another --run, or remove it"
-        )
+    saved = known_fields(header["recipe"])
+    check_recipe(directory, saved, recipe, header["stage"], header["step"])
     return Progress(**{name: header[name] for name in vars(Progress())})
+
+
+def known_fields(saved: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return a saved recipe with the defaults of fields that were added since."""
+    try:
+        return Recipe.model_validate(saved).model_dump(mode="json")
+    except ValidationError:  # fields that are gone are named with their values
+        return saved
 
 
 def load_averaged(directory: Path, network: nn.Module) -> None:

@@ -10,10 +10,11 @@ import torch
 from rich.table import Table
 
 from omnivec2.preprocess import collate
-from omnivec2.spec import TaskFamily
 from omnivec2.training.batches import Batch, as_tensors
-from omnivec2.training.losses import LossScale, losses_by_family
+from omnivec2.training.data.base import TargetForm
+from omnivec2.training.losses import LossScale
 from omnivec2.training.optimisation import WeightAverage
+from omnivec2.training.structure.training_arrays import target_scales
 from omnivec2.training.supervised import SupervisedStage
 from omnivec2.training.training_state import Progress
 
@@ -45,13 +46,20 @@ def _scores(stage: SupervisedStage, route: str) -> dict[str, float]:
     task = stage.tasks[route]
     split = task.splits["val"]
     recipe = stage.recipe
-    loss_of = losses_by_family(literal=recipe.literal.losses)[task.family]
-    scales = stage.target_scales() if task.family is TaskFamily.REGRESSION else {}
+    loss_of = stage.losses[route]
+    deviation = target_scales(task)
+    scales = None if deviation is None else torch.as_tensor(deviation)
     chosen = np.linspace(0, len(split) - 1, min(len(split), recipe.validation_samples))
     losses, correct, seen = 0.0, 0, 0
+    # Of masks, boxes and labels that go together there is no single class to compare.
+    has_one_class = (
+        bool(task.labels)
+        and task.form is TargetForm.PLAIN
+        and isinstance(split.targets[0], int | np.integer)
+    )
     for start in range(0, len(chosen), _BATCH):
         rows = [int(i) for i in chosen[start : start + _BATCH]]
-        scale = LossScale(scales.get(route))
+        scale = LossScale(scales)
         if split.scales is not None:
             scale = LossScale(torch.as_tensor(np.asarray(split.scales)[rows])[:, None])
         targets = [split.targets[i] for i in rows]
@@ -61,11 +69,11 @@ def _scores(stage: SupervisedStage, route: str) -> dict[str, float]:
             outputs = stage.network(route, batch.inputs)
         losses += float(loss_of(outputs, targets, batch.scale)) * len(rows)
         seen += len(rows)
-        if "logits" in outputs and outputs["logits"].ndim == 2:
+        if has_one_class:
             predicted = outputs["logits"].argmax(dim=1).cpu().numpy()
             correct += int((predicted == np.asarray(targets)).sum())
     scores = {"loss": losses / seen}
-    if task.labels and task.family is not TaskFamily.DETECTION:
+    if has_one_class:
         scores["accuracy"] = correct / seen
     return scores
 

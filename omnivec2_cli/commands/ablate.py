@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from omnivec2.terminal import make_console
-from omnivec2_cli.errors import needs_extra, one_line_errors
+from omnivec2_cli.errors import needs_extra, one_line_errors, resumable
 from omnivec2_cli.options import DataOption, DeviceOption, RecipeArgument
 
 
@@ -38,7 +38,7 @@ def ablate(
         omnivec2 ablate my-ablation.yaml --data /data --seeds 1
     """
     console = make_console()
-    with one_line_errors(), needs_extra("train"):
+    with one_line_errors(), needs_extra("train"), resumable(f"every network measured, in {out},"):
         from omnivec2.training.ablation.ablation_run import ablate as run_ablation
         from omnivec2.training.ablation.ablation_run import cells_table
         from omnivec2.training.pictures.ablation_figure import draw_ablation

@@ -9,7 +9,7 @@ import typer
 
 from omnivec2.spec import Modality, model_name
 from omnivec2.terminal import make_console
-from omnivec2_cli.errors import needs_extra, one_line_errors
+from omnivec2_cli.errors import needs_extra, one_line_errors, resumable
 from omnivec2_cli.options import DEFAULT_CHECKPOINT, CheckpointOption
 
 
@@ -62,6 +62,15 @@ def adapt(
         int | None, typer.Option(min=0, help="Number of inputs that may fail to decode.")
     ] = None,
     seed: Annotated[int | None, typer.Option(help="Random seed.  [default: 0]")] = None,
+    search_seconds: Annotated[
+        float | None,
+        typer.Option(
+            min=0,
+            help="Nominal time to try more than linear maps: two layers, and a tokenizer of its "
+            "own.  [default: 6 for tables, 90 for motion and spectra, 30 for "
+            "others; one more per 100 labels]",
+        ),
+    ] = None,
     checkpoint: CheckpointOption = DEFAULT_CHECKPOINT,
     out: Annotated[
         Path | None, typer.Option(help="Checkpoint to write.  [default: checkpoints/MODALITY_TASK]")
@@ -88,12 +97,13 @@ def adapt(
         omnivec2 adapt rte --data DATA
     """
     console = make_console()
-    with one_line_errors(), needs_extra("train"):
+    with one_line_errors(), needs_extra("train"), resumable(f"features in {run}"):
         from omnivec2.training.adaptation.adaptation_result import adapted_table, write_json
         from omnivec2.training.adaptation.adaptation_run import AdaptationPaths
         from omnivec2.training.adaptation.adaptation_run import adapt as run_adaptation
 
-        changed = {"fraction": fraction, "skip_bad": skip_bad, "seed": seed}
+        changed = {"fraction": fraction, "skip_bad": skip_bad, "seed": seed,
+                   "search_seconds": search_seconds}  # fmt: skip
         given = {key: value for key, value in changed.items() if value is not None}
         if recipe is not None:
             request = _from_recipe(recipe, data, given)
@@ -160,7 +170,7 @@ def _from_options(
 def _target_names(labels: str | None) -> list[str]:
     """Return the names of the quantities: columns of the table, or of the file that lists them."""
     from omnivec2.training.adaptation.reading.array_files import is_arrays
-    from omnivec2.training.adaptation.reading.labelled_tables import read_table
+    from omnivec2.training.data.table_files import read_table
 
     path = Path(labels or "value")
     if not path.is_file():

@@ -8,45 +8,53 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from pydantic import JsonValue
 
 from omnivec2.errors import InputError
 from omnivec2.terminal import make_console
 from omnivec2_cli.commands.assemble import update_repository
 from omnivec2_cli.errors import one_line_errors
+from omnivec2_cli.open_predictor import ApiKeyOption, open_predictor
 from omnivec2_cli.options import (
     DEFAULT_CHECKPOINT,
     DEFAULT_REPOSITORY,
     CheckpointOption,
     HeadArgument,
     JsonOption,
+    ParametersOption,
     RepositoryOption,
+    StrictOption,
+    parse_parameters,
 )
+from omnivec2_cli.predict_files import are_folders, predict_files
 from omnivec2_cli.tables import print_answers, print_notes
 
 
 def predict(
     route: HeadArgument,
     files: Annotated[
-        list[str], typer.Argument(metavar="FILE", help="Input files; - reads standard input.")
+        list[str],
+        typer.Argument(
+            metavar="FILE",
+            help="Input files; - reads standard input. Of folders and patterns, all files.",
+        ),
     ],
     as_json: JsonOption = False,
-    parameters: Annotated[
-        str, typer.Option("--parameters", "-p", help="Request parameters as JSON.")
-    ] = "{}",
+    parameters: ParametersOption = "{}",
     url: Annotated[
         str | None,
-        typer.Option(help="Send the request to this running server; no model is loaded here."),
+        typer.Option(
+            "--url", "--server", help="Ask this running service; no model is loaded here."
+        ),
     ] = None,
-    strict: Annotated[
-        bool, typer.Option("--strict", help="Fail if a part of a file was guessed or left out.")
-    ] = False,
+    api_key: ApiKeyOption = None,
+    strict: StrictOption = False,
     checkpoint: CheckpointOption = DEFAULT_CHECKPOINT,
     model_repo: RepositoryOption = DEFAULT_REPOSITORY,
 ) -> None:
     """Run a head on files, in this process or on a running server.
 
-    What was guessed or left out of a file is said on standard error.
+    What was guessed or left out of a file is said on standard error. Of a folder every file gets a
+    row; `omnivec2 batch` writes a table of many.
 
     Examples:
         omnivec2 predict image/classification cat.jpg
@@ -54,6 +62,8 @@ def predict(
         omnivec2 predict image/classification cat.jpg dog.jpg -p '{"top_k": 1}' --json
 
         echo "a great film" | omnivec2 predict text/sentiment -
+
+        omnivec2 predict image/classification photos/
 
         omnivec2 predict audio/events rain.ogg --url http://127.0.0.1:8080
     """
@@ -63,11 +73,18 @@ def predict(
     from service.settings import Settings
 
     with one_line_errors():
-        options = _parse_parameters(parameters)
+        options = parse_parameters(parameters)
+        if are_folders(files):
+            console = None if as_json else make_console()
+            with open_predictor(url, api_key, [route], checkpoint, model_repo) as predictor:
+                predict_files(predictor, route, files, options, console, strict=strict)
+            return
         inputs = [NamedFile(name, _read_input(name)) for name in files]
         if url is not None:
             timeout = Settings().request_timeout_seconds
-            answer = predict_by_gateway(url, route, inputs, options, timeout, strict=strict)
+            answer = predict_by_gateway(
+                url, route, inputs, options, timeout, strict=strict, api_key=api_key
+            )
         else:
             update_repository(make_console(stderr=True), checkpoint, model_repo)
             settings = Settings(model_repo=model_repo)
@@ -79,21 +96,6 @@ def predict(
         else:
             print_answers(make_console(), files, answer.value)
             print_notes(make_console(stderr=True), inputs, answer.notes)
-
-
-def _parse_parameters(text: str) -> dict[str, JsonValue]:
-    """Parse the value of ``--parameters``.
-
-    Raises:
-        InputError: The value is not a JSON object.
-    """
-    try:
-        value = json.loads(text)
-    except ValueError as error:
-        raise InputError(f"--parameters is not JSON: {error}") from error
-    if not isinstance(value, dict):
-        raise InputError('--parameters: expected an object, e.g. {"top_k": 3}')
-    return value
 
 
 def _read_input(name: str) -> bytes:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from omnivec2.terminal import make_console
 from omnivec2_cli.commands.assemble import update_repository
-from omnivec2_cli.errors import needs_extra, one_line_errors
+from omnivec2_cli.errors import needs_extra, one_line_errors, resumable
 from omnivec2_cli.options import (
     DEFAULT_CHECKPOINT,
     DEFAULT_RUN,
@@ -24,6 +25,14 @@ if TYPE_CHECKING:
     from omnivec2.training.training_run import Paths
 
 
+class ExperimentLogKind(StrEnum):
+    """The tools that a run can be logged for."""
+
+    TENSORBOARD = "tensorboard"
+    MLFLOW = "mlflow"
+    WANDB = "wandb"
+
+
 def train(
     data: DataOption,
     recipe: RecipeArgument = "reference",
@@ -33,6 +42,13 @@ def train(
         int | None, typer.Option(min=1, help="Stop after this step; run again to resume.")
     ] = None,
     device: DeviceOption = "auto",
+    log: Annotated[
+        list[ExperimentLogKind] | None,
+        typer.Option(
+            help="Log for a tool that compares runs, on the local disk (repeatable).  "
+            "[default: tensorboard]"
+        ),
+    ] = None,
     then_evaluate: Annotated[
         bool,
         typer.Option("--evaluate", help="Export, measure on the test parts and write a report."),
@@ -40,21 +56,27 @@ def train(
 ) -> None:
     """Train a network by a recipe; a run that was stopped resumes where it stopped.
 
+    Ctrl-C or SIGTERM saves after the running step (exit status 130 or 143); a second Ctrl-C stops
+    at once. Run the same command again to go on.
+
     Examples:
         omnivec2 train reference --data /data --run runs/first --checkpoint checkpoints/first
 
         omnivec2 train my-recipe.yaml --data /data --stop-after 100
 
-        omnivec2 train my-recipe.yaml --data /data --evaluate
+        omnivec2 train my-recipe.yaml --data /data --log tensorboard --log mlflow --evaluate
     """
-    with one_line_errors(), needs_extra("train"):
+    with one_line_errors(), needs_extra("train"), resumable(f"the state in {run}"):
+        from omnivec2.training.journal import DEFAULT_LOGS
         from omnivec2.training.recipe import load_recipe
         from omnivec2.training.training_run import Paths
         from omnivec2.training.training_run import train as run_training
 
         chosen = load_recipe(recipe)
         paths = Paths(data=data, run=run, checkpoint=checkpoint)
-        run_training(chosen, paths, stop_after_steps=stop_after, device=device)
+        run_training(
+            chosen, paths, stop_after_steps=stop_after, device=device, logs=log or DEFAULT_LOGS
+        )
     if then_evaluate:
         with one_line_errors(), needs_extra("export"):
             _export_and_measure(chosen, paths, device)

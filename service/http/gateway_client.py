@@ -27,6 +27,7 @@ def predict_by_gateway(
     timeout_seconds: float,
     *,
     strict: bool = False,
+    api_key: str | None = None,
 ) -> FilesAnswer:
     """Return the answer of a running gateway to files.
 
@@ -37,6 +38,7 @@ def predict_by_gateway(
         parameters: The parameters of the request.
         timeout_seconds: The longest time between two parts of the answer.
         strict: Whether notes on a file are errors.
+        api_key: The API key, if the gateway requires one.
 
     Raises:
         InputError: It refused the request; the message is its own.
@@ -44,6 +46,8 @@ def predict_by_gateway(
     """
     content_type, body = _form(files, parameters)
     headers = {"Content-Type": content_type} | ({STRICT_HEADER: "true"} if strict else {})
+    if api_key:
+        headers["Authorization"] = f"Bearer {api_key}"
     request = urllib.request.Request(f"{url.rstrip('/')}/predict/{head_name}", body, headers)
     try:
         with urllib.request.urlopen(request, timeout=timeout_seconds) as response:

@@ -72,6 +72,20 @@ class RequestReader:
             request = await self._read(headers, body)
         return replace(request, notes=tuple(notes)) if len(notes) else request
 
+    def read_file(self, data: bytes, media_type: str | None) -> PredictRequest:
+        """Read a file that was not sent in a request, as one in a form is read.
+
+        Args:
+            data: The content.
+            media_type: The content type that its name suggests; None to detect it.
+
+        Raises:
+            InputError: The file is empty, too large, or of a type the modality does not take.
+        """
+        with collect_notes() as notes:
+            inputs = self._from_part(data, ContentType.parse(media_type or ""))
+        return PredictRequest(inputs, batched=len(inputs) > 1, notes=tuple(notes))
+
     async def _read(self, headers: Headers, body: Body) -> PredictRequest:
         declared = ContentType.parse(headers.get("content-type", ""))
         kind = declared.media_type

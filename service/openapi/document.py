@@ -14,7 +14,7 @@ from service.http.middleware.require_key import API_KEY_HEADER, is_open
 from service.http.notes_header import NOTES_HEADER, STRICT_HEADER
 from service.http.routes import open_inference
 from service.oip.http_wire import HEADER_LENGTH, WireRequest, WireResponse
-from service.openapi import fixed_operations
+from service.openapi import embedding_operations, fixed_operations
 from service.openapi.request_content import request_content, source_options_schema
 from service.openapi.schemas import REFERENCE, Json, Problem, add_schema
 from service.pipeline.host_stages import Head
@@ -54,6 +54,9 @@ def build(app: FastAPI, heads: Mapping[str, Head], *, keys: bool = False) -> Jso
     schemas: Json = document.setdefault("components", {}).setdefault("schemas", {})
     add_schema(schemas, Problem)
     fixed_operations.complete(document, heads, _failures)
+    embedding_operations.complete(
+        document, heads, _failures(), _request_headers(), _response_headers()
+    )
     for route in sorted(heads):
         document["paths"][f"/predict/{route}"] = {"post": _operation(heads[route], schemas)}
     for modality, some in _by_modality(heads).items():
@@ -63,6 +66,7 @@ def build(app: FastAPI, heads: Mapping[str, Head], *, keys: bool = False) -> Jso
     fixed_operations.add_tensor_example(infer, heads)
     if keys:
         _add_access(document)
+    embedding_operations.use_openai_failures(document)
     return document
 
 

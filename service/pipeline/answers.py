@@ -101,6 +101,23 @@ class Answer:
 
 
 @dataclass(frozen=True)
+class ValueAnswer:
+    """An answer before it is written in the form of a route.
+
+    Attributes:
+        value: The answer, as a JSON value.
+        models: The models that gave it.
+        timings: The time of each stage.
+        notes: The remarks on the inputs, in their order.
+    """
+
+    value: JsonValue
+    models: Sequence[Model]
+    timings: Timings
+    notes: Sequence[Note] = ()
+
+
+@dataclass(frozen=True)
 class FilesAnswer:
     """The answer to files, as the command line shows it.
 

@@ -33,7 +33,7 @@ from omnivec2.errors import (
 from omnivec2.preprocess import Array, Preprocessor
 from omnivec2.preprocess.source_options import SourceOptions
 from service.admission.cost_model import tokens_of, tokens_of_sample
-from service.pipeline.answers import Answer, RequestNotes, TensorAnswer, Timings
+from service.pipeline.answers import Answer, RequestNotes, TensorAnswer, Timings, ValueAnswer
 from service.pipeline.concurrency import in_slices, in_thread_if_large
 from service.pipeline.host_stages import (
     Head,
@@ -128,6 +128,19 @@ class DataPlane:
         batched: bool,
         notes: RequestNotes | None = None,
     ) -> Answer:
+        """Answer the inputs of one request, written as JSON; see ``predict_value``."""
+        answer = await self.predict_value(head, inputs, parameters, batched=batched, notes=notes)
+        return Answer(_to_json(answer.value), answer.models, answer.timings, answer.notes)
+
+    async def predict_value(
+        self,
+        head: Head,
+        inputs: Sequence[RawInput],
+        parameters: Mapping[str, JsonValue],
+        *,
+        batched: bool,
+        notes: RequestNotes | None = None,
+    ) -> ValueAnswer:
         """Answer the inputs of one request.
 
         Args:
@@ -151,7 +164,7 @@ class DataPlane:
 
         heads, bodies = await self._on_served_heads([head], attempt)
         models = [head.model for head in heads]
-        return Answer(_to_json(bodies[0]), models, timings, noted.in_order())
+        return ValueAnswer(bodies[0], models, timings, noted.in_order())
 
     async def predict_tasks(
         self,

@@ -74,9 +74,16 @@ class Exchange:
         self._labels = [(spec.modality.value, spec.task) for spec in specs]
         authorize_heads(specs)
 
+    def estimate_by(self, specs: Sequence[HeadSpec]) -> None:
+        """Admit the request by the costs of these heads: its own are known from its body only.
+
+        The request is to be opened for its own heads once they are known.
+        """
+        self._specs = specs
+
     @contextmanager
     def admitted(self, form: str, nbytes: int | None, seconds: float) -> Iterator[Ticket]:
-        """Hold room for the request until the block ends; it must be open.
+        """Hold room for the request until the block ends; it must be open, or estimated.
 
         The admission control learns from the request if the block ends without a failure.
 

@@ -1,4 +1,4 @@
-"""Every example of the README and of the HTTP API's document runs, as it is printed there."""
+"""Every example of the README, docs/index.md and docs/http-api.md runs, as it is printed there."""
 
 from __future__ import annotations
 
@@ -15,7 +15,9 @@ import pytest
 
 from tests.support.documents import ADDRESS, ROOT, Example, examples
 
-DOCUMENTS = (ROOT / "README.md", ROOT / "docs" / "http-api.md")
+DOCUMENTS = tuple(
+    ROOT / name for name in ("README.md", "docs/index.md", "docs/http-api.md", "docs/python.md")
+)
 EXAMPLES = [example for path in DOCUMENTS for example in examples(path)]
 # Those that print the answer's body, rather than its headers.
 CURLS = [e for e in EXAMPLES if e.language == "bash" and e.routes and "-D -" not in e.code]

@@ -16,7 +16,7 @@ TENSOR_ADDRESSES = ("127.0.0.1:8080", "127.0.0.1:8001")
 """Where examples that bring tensors expect HTTP and gRPC."""
 
 _FENCE = re.compile(
-    r"^```(?P<language>bash|python) (?P<mark>run|run tensors)\n(?P<code>.*?)^```$",
+    r"^```(?P<language>bash|python) (?P<mark>run|run tensors|run clients)\n(?P<code>.*?)^```$",
     re.DOTALL | re.MULTILINE,
 )
 _LINK = re.compile(r"!?\[[^\]]*\]\(([^)\s]+)\)")
@@ -24,7 +24,11 @@ _LINK = re.compile(r"!?\[[^\]]*\]\(([^)\s]+)\)")
 
 @dataclass(frozen=True)
 class Example:
-    """One fenced block marked ``run``, or ``run tensors`` if it works against Triton too."""
+    """One fenced block marked ``run``.
+
+    It is marked ``run tensors`` if it works against Triton too, and ``run clients`` if it needs
+    the clients of other libraries.
+    """
 
     document: str
     line: int

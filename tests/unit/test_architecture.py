@@ -13,7 +13,7 @@ from omnivec2.spec import Modality, TaskFamily
 from tests.support.documents import ROOT
 
 FOLDERS = (
-    *("omnivec2", "omnivec2_cli", "service", "export", "rollout"),
+    *("omnivec2", "omnivec2_api", "omnivec2_cli", "service", "export", "rollout"),
     *("loadtests", "deploy", "docs", "scripts"),
 )
 MOST_MODULES = 15

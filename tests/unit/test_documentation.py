@@ -17,6 +17,7 @@ HTTP_API = ROOT / "docs" / "http-api.md"
 ARCHITECTURE = ROOT / "docs" / "architecture.md"
 PACKAGES = [
     "omnivec2",
+    "omnivec2_api",
     "omnivec2_cli",
     "service",
     "export",
@@ -123,3 +124,10 @@ def test_every_room_is_on_the_map() -> None:
         for part in path.relative_to(ROOT).parent.parts
     }
     assert rooms <= named
+
+
+def test_every_document_is_in_the_navigation_of_the_site() -> None:
+    text = (ROOT / "mkdocs.yml").read_text()
+    pages = {path.relative_to(ROOT / "docs").as_posix() for path in (ROOT / "docs").rglob("*.md")}
+    navigation = text.partition("\nnav:\n")[2].partition("\ntheme:\n")[0]
+    assert pages - set(re.findall(r": (\S+\.md)$", navigation, flags=re.MULTILINE)) == set()

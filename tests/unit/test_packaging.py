@@ -28,7 +28,7 @@ PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 EXTRAS = PROJECT["optional-dependencies"]
 SERVING = [*PROJECT["dependencies"], *(line for m in Modality for line in EXTRAS[m.value])]
 """What `make serve` installs: the gateway, and the libraries of all modalities."""
-OURS = {"omnivec2", "omnivec2_cli", "service", "export", "rollout"}
+OURS = {"omnivec2", "omnivec2_api", "omnivec2_cli", "service", "export", "rollout"}
 
 # Used without being imported by name: plugins and engines that a library of ours looks for.
 PLUGINS = {
@@ -41,7 +41,7 @@ PLUGINS = {
 }
 
 # Serving code that only runs with an extra installed.
-NOT_SERVING = ("omnivec2/network", "omnivec2/training", "export")
+NOT_SERVING = ("omnivec2/network", "omnivec2/training", "omnivec2/sharing", "export")
 
 
 def _locked(name: str) -> dict[str, str]:
@@ -119,6 +119,7 @@ def test_the_development_lock_names_no_cuda_library() -> None:
     [
         *("requirements/serving.lock", "requirements/triton.lock"),
         *("requirements/triton-server.lock", "requirements/peers.lock"),
+        "requirements/clients.lock",
     ],
 )
 def test_every_file_that_a_server_runs_has_a_hash(lock: str) -> None:
@@ -145,10 +146,11 @@ def test_peers_run_the_same_engines_and_codecs_as_the_service() -> None:
     assert {name: peers[name] for name in shared} == {name: serving[name] for name in shared}
 
 
-def test_every_peer_is_locked() -> None:
-    listed = (ROOT / "requirements" / "peers.in").read_text().splitlines()
-    declared = _declared([line for line in listed if not line.startswith("#")])
-    assert declared <= _locked("requirements/peers.lock").keys()
+@pytest.mark.parametrize("others", ["peers", "clients"])
+def test_every_peer_and_client_is_locked(others: str) -> None:
+    listed = (ROOT / "requirements" / f"{others}.in").read_text().splitlines()
+    declared = _declared([line.partition(" ")[0] for line in listed if not line.startswith("#")])
+    assert declared <= _locked(f"requirements/{others}.lock").keys()
 
 
 def test_the_image_that_builds_plans_has_what_drawing_random_inputs_imports() -> None:
@@ -164,11 +166,14 @@ def test_every_serving_dependency_is_locked() -> None:
 
 def test_what_serving_imports_is_a_serving_dependency() -> None:
     serving = _declared(SERVING)
-    assert _third_party("omnivec2", "omnivec2_cli", "service") - serving - {"torch"} == set()
+    assert (
+        _third_party("omnivec2", "omnivec2_api", "omnivec2_cli", "service") - serving - {"torch"}
+        == set()
+    )
 
 
 def test_every_serving_dependency_is_used() -> None:
-    used = _third_party("omnivec2", "omnivec2_cli", "service", "export") | PLUGINS
+    used = _third_party("omnivec2", "omnivec2_api", "omnivec2_cli", "service", "export") | PLUGINS
     assert _declared(SERVING) - used == set()
 
 
@@ -222,9 +227,9 @@ def test_all_installs_what_the_modalities_install() -> None:
 def test_what_training_and_export_import_is_declared() -> None:
     weights = _locked("requirements/weights.lock").keys()
     declared = _declared(SERVING) | weights
-    assert _third_party("omnivec2/network", "omnivec2/training") - declared <= _declared(
-        EXTRAS["train"]
-    )
+    training = _declared([*EXTRAS["train"], *EXTRAS["mlflow"], *EXTRAS["wandb"]])
+    assert _third_party("omnivec2/network", "omnivec2/training") - declared <= training
+    assert _third_party("omnivec2/sharing") - declared <= _declared(EXTRAS["hub"])
     exporting = _declared([*EXTRAS["export"], *EXTRAS["gpu"], *EXTRAS["openvino"]])
     assert _third_party("export") - declared <= exporting
 

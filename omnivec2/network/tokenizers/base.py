@@ -25,6 +25,11 @@ class TokenizerConfig(FrozenConfig, ABC):
     def build(self, width: int) -> Tokenizer:
         """Return a tokenizer of these sizes that makes tokens of ``width``."""
 
+    @property
+    def raw_width(self) -> int:
+        """The numbers of ``Tokenizer.raw``; 0 for tokenizers without it."""
+        return 0
+
     def combined_with(self, other: object) -> Self:
         """Return the sizes that suit the inputs of both; those of this one unless overridden."""
         del other
@@ -37,7 +42,11 @@ class Tokenizer(nn.Module):
     def __init__(self, width: int) -> None:
         super().__init__()
         self.cls = nn.Parameter(torch.randn(width) * 0.02)
-        self.norm = nn.LayerNorm(width)
+        self.norm: nn.Module = nn.LayerNorm(width)
+
+    def raw(self, inputs: Inputs) -> Tensor:
+        """Return the input itself in standard units, (B, raw width), for heads that read it."""
+        raise NotImplementedError(f"{type(self).__name__} has no raw summary: {list(inputs)}")
 
     def finish(self, x_BND: Tensor, mask_BN: Tensor | None = None) -> Tokens:
         """Prepend CLS, normalise, and extend the mask."""

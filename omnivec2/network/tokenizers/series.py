@@ -26,6 +26,11 @@ class TimeSeriesTokenizerConfig(TokenizerConfig):
         """Patches of one series, with the one that the repeated last value fills up."""
         return (self.context_length - self.patch) // self.stride + 2
 
+    @property
+    def raw_width(self) -> int:
+        """The series in its own units, and mean and deviation."""
+        return self.context_length + 2
+
     def build(self, width: int) -> TimeSeriesTokenizer:
         """Return a tokenizer of these sizes."""
         return TimeSeriesTokenizer(self, width)
@@ -53,6 +58,11 @@ class TimeSeriesTokenizer(Tokenizer):
         tokens.extras = {"location": location, "scale": scale, "series": series}
         return tokens
 
+    def raw(self, inputs: Inputs) -> Tensor:
+        """Return the normalised series, and its mean and log deviation."""
+        location, scale, series = self.normalised(inputs["values"])
+        return torch.cat([series, location, scale.log()], dim=1)
+
     @staticmethod
     def normalised(values: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Return the mean and deviation of each series, (B, 1), and the series in these units."""
@@ -74,6 +84,11 @@ class ImuTokenizerConfig(TokenizerConfig):
     window: int = 64
     channels: int = 9
     patch: int = 8
+
+    @property
+    def raw_width(self) -> int:
+        """Every sample of every channel."""
+        return self.window * self.channels
 
     def build(self, width: int) -> ImuTokenizer:
         """Return a tokenizer of these sizes."""
@@ -100,6 +115,10 @@ class ImuTokenizer(Tokenizer):
         runs = self.runs(inputs["signal"])
         return self.finish(self.project(runs) + self.positions((self.count,)))
 
+    def raw(self, inputs: Inputs) -> Tensor:
+        """Return the samples of all channels in deviations."""
+        return self.runs(inputs["signal"]).flatten(1)
+
     def runs(self, signal: Tensor) -> Tensor:
         """Scale each channel and cut, (B, window, channels) -> (B, tokens, patch * channels)."""
         scaled = (signal - self.mean) / self.std
@@ -113,6 +132,11 @@ class HyperspectralTokenizerConfig(TokenizerConfig):
     bands: int = 204
     window: int = 7
     band_group: int = 12
+
+    @property
+    def raw_width(self) -> int:
+        """The spectrum of the pixel, and the mean spectrum of its neighbourhood."""
+        return 2 * self.bands
 
     def build(self, width: int) -> HyperspectralTokenizer:
         """Return a tokenizer of these sizes."""
@@ -145,12 +169,22 @@ class HyperspectralTokenizer(Tokenizer):
         groups = self.groups(inputs["window"])
         return self.finish(self.project(groups) + self.positions((self.count,)))
 
-    def groups(self, window: Tensor) -> Tensor:
-        """Fill, scale and group, (B, 7, 7, bands) -> (B, tokens, 7 * 7 * bands of a group)."""
+    def raw(self, inputs: Inputs) -> Tensor:
+        """Return the spectrum of the pixel in the middle, and the mean of its neighbourhood."""
+        scaled = self.scaled(inputs["window"])
+        middle = scaled.shape[1] // 2
+        return torch.cat([scaled[:, middle, middle], scaled.mean(dim=(1, 2))], dim=1)
+
+    def scaled(self, window: Tensor) -> Tensor:
+        """Fill holes and scale to -1..1, (B, 7, 7, bands)."""
         middle = slice(window.shape[1] // 2, window.shape[1] // 2 + 1)
         measured = (window != 0).any(dim=3, keepdim=True)
         window = torch.where(measured, window, window[:, middle, middle])
-        scaled = (window - self.low) / self.span * 2.0 - 1.0
+        return (window - self.low) / self.span * 2.0 - 1.0
+
+    def groups(self, window: Tensor) -> Tensor:
+        """Fill, scale and group, (B, 7, 7, bands) -> (B, tokens, 7 * 7 * bands of a group)."""
+        scaled = self.scaled(window)
         scaled = F.pad(scaled, (0, self.padding))
         groups = scaled.reshape(*scaled.shape[:3], self.count, self.group).permute(0, 3, 1, 2, 4)
         return groups.flatten(2)

@@ -27,6 +27,30 @@ BLOCKS: tuple[tuple[int, int, int, int, int], ...] = (
 STRIDE = 16
 
 
+class PatchCells(nn.Module):
+    """The plain patches of a ViT: images (B, channels, h, w) to cells that hold all their pixels.
+
+    It has no weights: the linear map of a patch is the tokenizer's projection. A cell's numbers
+    are in the order of a convolution's kernel, (channel, row, column).
+
+    Args:
+        channels: The number of input channels.
+        patch: The side of a patch in pixels; height and width must divide by it.
+    """
+
+    def __init__(self, channels: int, patch: int) -> None:
+        super().__init__()
+        self.patch = patch
+        self.channels_out = channels * patch**2
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Cut pictures, (B, C, h, w) -> (B, C * patch * patch, h / patch, w / patch)."""
+        batch, channels, height, width = x.shape
+        rows, columns = height // self.patch, width // self.patch
+        x = x.reshape(batch, channels, rows, self.patch, columns, self.patch)
+        return x.permute(0, 1, 3, 5, 2, 4).reshape(batch, self.channels_out, rows, columns)
+
+
 class SameConv(nn.Module):
     """A convolution with TensorFlow's SAME padding: the odd pixel goes to the end."""
 

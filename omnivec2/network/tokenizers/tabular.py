@@ -29,6 +29,11 @@ class TabularTokenizerConfig(TokenizerConfig):
         default=0, ge=0, description="of every number's range, with a part of the token each"
     )
 
+    @property
+    def raw_width(self) -> int:
+        """Every number, a flag where it is missing, and a flag per category."""
+        return 2 * self.numbers + sum(self.cardinalities)
+
     def build(self, width: int) -> TabularTokenizer:
         """Return a tokenizer of these sizes."""
         return TabularTokenizer(self, width)
@@ -97,3 +102,12 @@ class TabularTokenizer(Tokenizer):
         numeric = torch.where(inputs["missing"][..., None] > 0, self.absent, numeric)
         categorical = self.categories(inputs["categories"] + self.offsets)
         return self.finish(torch.cat([numeric, categorical], dim=1))
+
+    def raw(self, inputs: Inputs) -> Tensor:
+        """Return numbers in deviations (missing ones 0), flags of missing ones, one-hot ids."""
+        missing = inputs["missing"].to(self.mean.dtype)
+        scaled = (inputs["numbers"] - self.mean) / self.std * (1 - missing)
+        ids = inputs["categories"] + self.offsets
+        known = torch.arange(self.categories.num_embeddings, dtype=ids.dtype, device=ids.device)
+        hot = (ids[..., None] == known).to(scaled.dtype).sum(dim=1)
+        return torch.cat([scaled, missing, hot], dim=1)

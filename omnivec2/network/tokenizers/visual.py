@@ -1,4 +1,4 @@
-"""Image, video, X-ray, infrared and audio: frames through a stem, then tubelets."""
+"""Image, video, X-ray, infrared and audio: frames to cells, by a stem or cut, then tubelets."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from omnivec2.network.layers import GridPositions, Tokens
+from omnivec2.network.layers import GridPositions, TablePositions, Tokens
 from omnivec2.network.tokenizers.base import Inputs, Tokenizer, TokenizerConfig
-from omnivec2.network.tokenizers.stem import Stem
+from omnivec2.network.tokenizers.stem import STRIDE, PatchCells, Stem
 from omnivec2.spec import Modality
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
@@ -21,19 +21,64 @@ AUDIOSET_MEAN, AUDIOSET_STD = -4.2677393, 4.5689974
 """The mean and deviation of AudioSet's log-mel filter banks (Gong et al., AST, 2021)."""
 
 
+Grid = tuple[int, int, int]
+Cells = Literal["convolutional", "patches"]
+"""How a frame becomes cells: by a convolutional stem, or cut into the plain patches of a ViT."""
+
+
 class VisualTokenizerConfig(TokenizerConfig):
-    """Sizes of a convolutional stem (stride 16) over frames, and of tubelets of its grid."""
+    """Sizes of the cells that frames are cut into, and of the tubelets of their grid."""
 
     modality: Literal[
         Modality.IMAGE, Modality.VIDEO, Modality.XRAY, Modality.INFRARED, Modality.AUDIO,
     ]  # fmt: skip
-    stem_blocks: int = Field(default=11, description="blocks kept of EfficientNet-Lite0 (1-16)")
-    tubelet: tuple[int, int, int] = Field(
-        default=(1, 1, 1), description="frames x rows x columns of stem cells in one token"
+    stem: Cells = Field(
+        default="convolutional",
+        description="convolutional (stride 16, EfficientNet-Lite0), or a ViT's plain patches",
+        exclude_if=lambda value: value == "convolutional",
     )
-    grid: tuple[int, int, int] = Field(
+    stem_blocks: int = Field(default=11, description="blocks kept of EfficientNet-Lite0 (6-11)")
+    patch: int = Field(
+        default=STRIDE,
+        gt=0,
+        description="patches: side in pixels",
+        exclude_if=lambda value: value == STRIDE,
+    )
+    tubelet: Grid = Field(
+        default=(1, 1, 1), description="frames x rows x columns of cells in one token"
+    )
+    grid: Grid = Field(
         description="largest frames x rows x columns of tokens, for the position tables"
     )
+    positions: tuple[int, int] | None = Field(
+        default=None,
+        description="patches: rows x columns of the position table, where not those of the grid; "
+        "it is interpolated to the grid of a picture",
+        exclude_if=lambda value: value is None,
+    )
+    token_norm: bool = Field(
+        default=True,
+        description="end in a LayerNorm, as a post-norm trunk expects; a ViT's trunk has its own",
+        exclude_if=lambda value: value,
+    )
+
+    @property
+    def stride(self) -> int:
+        """The side of a cell, in pixels."""
+        return self.patch if self.stem == "patches" else STRIDE
+
+    def grid_of(self, frames: Grid) -> Grid:
+        """Return the frames, rows and columns of tokens of frames x height x width in pixels."""
+        t, p, q = self.tubelet
+        count, height, width = frames
+        return count // t, height // (self.stride * p), width // (self.stride * q)
+
+    def combined_with(self, other: object) -> VisualTokenizerConfig:
+        """Return sizes with position tables for the larger grid of both."""
+        if not isinstance(other, VisualTokenizerConfig):
+            return self
+        grid = tuple(max(a, b) for a, b in zip(self.grid, other.grid, strict=True))
+        return self.model_copy(update={"grid": grid})
 
     def build(self, width: int) -> VisualTokenizer:
         """Return the tokenizer of the modality, of these sizes."""
@@ -49,16 +94,26 @@ class VisualTokenizerConfig(TokenizerConfig):
 
 
 class VisualTokenizer(Tokenizer):
-    """A tokenizer of frames: a stem makes cells, and tubelets of cells make tokens."""
+    """A tokenizer of frames: they become cells, and tubelets of cells make tokens."""
 
     channels = 3
 
     def __init__(self, config: VisualTokenizerConfig, width: int) -> None:
         super().__init__(width)
-        self.stem = Stem(self.channels, config.stem_blocks)
-        self.tubelet = config.tubelet
+        self.tubelet, self.stride = config.tubelet, config.stride
+        self.positions: GridPositions | TablePositions
+        self.stem: Stem | PatchCells
+        if config.stem == "patches":
+            frames, *places = config.grid
+            sizes = config.positions or (places[0], places[1])
+            self.stem = PatchCells(self.channels, config.patch)
+            self.positions = TablePositions(sizes, frames, width)
+        else:
+            self.stem = Stem(self.channels, config.stem_blocks)
+            self.positions = GridPositions(config.grid, width)
         self.project = nn.Linear(self.features(), width)
-        self.positions = GridPositions(config.grid, width)
+        if not config.token_norm:
+            self.norm = nn.Identity()
 
     def features(self) -> int:
         """Return how many numbers ``describe`` gives per tubelet."""
@@ -110,11 +165,13 @@ class VideoTokenizer(ImageTokenizer):
     """``frames`` uint8 (B, T, H, W, 3): the mean content of a tubelet, and how much it moves.
 
     Averages over a tubelet have an eighth of the cells' numbers, and a few hundred clips are
-    enough to learn from the absolute change between its frames.
+    enough to learn from the absolute change between its frames. Plain patches keep all pixels.
     """
 
     def features(self) -> int:
         """Return two numbers per channel of the stem: a mean and a mean change."""
+        if isinstance(self.stem, PatchCells):
+            return super().features()
         return 2 * self.stem.channels_out
 
     def forward(self, inputs: Inputs) -> Tokens:
@@ -123,6 +180,8 @@ class VideoTokenizer(ImageTokenizer):
 
     def describe(self, cells_BTRCtcpq: Tensor) -> Tensor:
         """Return the mean cell of a tubelet, and the mean absolute change between frames."""
+        if isinstance(self.stem, PatchCells):
+            return super().describe(cells_BTRCtcpq)
         mean = cells_BTRCtcpq.mean(dim=(4, 6, 7))
         first, later = cells_BTRCtcpq[..., :-1, :, :, :], cells_BTRCtcpq[..., 1:, :, :, :]
         return torch.cat([mean, (later - first).abs().mean(dim=(4, 6, 7))], dim=-1)

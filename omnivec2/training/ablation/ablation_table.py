@@ -15,6 +15,7 @@ from omnivec2.atomic_files import write_file
 from omnivec2.errors import ArtifactError
 from omnivec2.training.ablation.network_variants import Heads, Tokenizers
 from omnivec2.training.evaluation.evaluation_report import environment
+from omnivec2.training.recipe import Recipe
 
 
 @dataclass(frozen=True)
@@ -26,12 +27,28 @@ class Row:
         modalities: Whether there is one network per task (``single``) or one for all.
         tokenizers: The :data:`omnivec2.training.ablation.network_variants.Tokenizers`.
         heads: The :data:`omnivec2.training.ablation.network_variants.Heads`.
+        autoencoder: Whether masked stages, without labels, come before the supervised one.
     """
 
     name: str
     modalities: str
     tokenizers: Tokenizers
     heads: Heads
+    autoencoder: bool = False
+
+    @property
+    def description(self) -> str:
+        """The modalities of a network, and how it starts, as the paper's table says it."""
+        return f"{self.modalities}, autoencoder" if self.autoencoder else self.modalities
+
+    def is_possible(self, recipe: Recipe) -> bool:
+        """Whether a recipe has the stages that the row needs."""
+        return not self.autoencoder or len(recipe.stage_recipes()) > 1
+
+    def stages(self, recipe: Recipe) -> list[Recipe]:
+        """Return a recipe per stage that the row's networks go through."""
+        stages = recipe.stage_recipes()
+        return stages if self.autoencoder else stages[-1:]
 
     def groups(self, routes: Sequence[str]) -> list[tuple[str, ...]]:
         """Return the tasks of every network that the row needs."""
@@ -41,12 +58,15 @@ class Row:
 ROWS = (
     Row("single", "single", "own", "own"),
     Row("multiple", "multiple", "own", "own"),
+    Row("single autoencoder", "single", "own", "own", autoencoder=True),
+    Row("multiple autoencoder", "multiple", "own", "own", autoencoder=True),
     Row("unified head", "multiple", "own", "unified"),
     Row("patches", "multiple", "patches", "own"),
     Row("unified tokenizer", "multiple", "unified", "own"),
 )
 """``patches`` is the fair comparison for ``unified tokenizer``: also a linear map of raw numbers,
-but one for each modality."""
+but one for each modality. The autoencoder rows have masked stages before the supervised one, with
+labels for as many steps as the rows without."""
 
 
 class Cell(BaseModel):
@@ -106,9 +126,15 @@ class Cells:
 
     def lines(self) -> Iterator[list[str]]:
         """Yield a line per row: mean and deviation over the seeds, a column per task."""
-        for row in ROWS:
+        for row in self.rows:
             cells = [spread(self.values(row.name, route)) for route in self.routes]
-            yield [row.modalities, row.tokenizers, row.heads, *cells]
+            yield [row.description, row.tokenizers, row.heads, *cells]
+
+    @property
+    def rows(self) -> list[Row]:
+        """The variants that were measured, in the order of the table."""
+        known = {cell.row for cell in self.measured}
+        return [row for row in ROWS if row.name in known]
 
     @property
     def routes(self) -> list[str]:

@@ -60,6 +60,15 @@ def _image(own: Any, inputs: Inputs) -> Tensor:
     return _patches(own.frames(inputs["pixels"]))
 
 
+def _video(own: Any, inputs: Inputs) -> Tensor:
+    """Cut clips into tubelets of two frames: (B, pairs x rows x columns, 2 x C x 16 x 16)."""
+    frames = own.frames(inputs["frames"])
+    batch, count, channels, height, width = frames.shape
+    pairs = frames[:, : count // 2 * 2].reshape(-1, 2 * channels, height, width)
+    patches = _patches(pairs)
+    return patches.reshape(batch, -1, patches.shape[2])
+
+
 def _audio(_: Any, inputs: Inputs) -> Tensor:
     return _patches(((inputs["fbank"] - AUDIOSET_MEAN) / (2 * AUDIOSET_STD))[:, None])
 
@@ -81,6 +90,7 @@ def _spectra(own: Any, inputs: Inputs) -> Tensor:
 
 RAW: Mapping[Modality, Callable[[Any, Inputs], Tensor]] = {
     Modality.IMAGE: _image,
+    Modality.VIDEO: _video,
     Modality.AUDIO: _audio,
     Modality.XRAY: _gray,
     Modality.INFRARED: _gray,
@@ -132,15 +142,18 @@ def _replace_tokenizers(network: OmniVec2, *, unified: bool) -> None:
         raise ArtifactError(
             f"{missing[0].value} has no raw patches; modalities that have: {', '.join(RAW)}"
         )
-    sizes = (_MOST_NUMBERS, _MOST_TOKENS, width)
+    numbers = max(_NUMBERS.get(modality, _PATCH_NUMBERS) for modality in modalities.values())
+    sizes = (numbers, _MOST_TOKENS, width)
     shared = RawTokenizer(*sizes)
     for name, modality in modalities.items():
         raw = shared if unified else RawTokenizer(*sizes)
         network.tokenizers[name] = _FromRaw(modality, network.tokenizers[name], raw)
 
 
-_MOST_NUMBERS = 3 * _SIDE**2
+_PATCH_NUMBERS = 3 * _SIDE**2
 """The numbers of a patch in colour; a spectrum's band group has 588."""
+_NUMBERS = {Modality.VIDEO: 2 * _PATCH_NUMBERS}
+"""The numbers of a token, where there are more: a tubelet has two frames."""
 _MOST_TOKENS = 512
 
 

@@ -81,6 +81,11 @@ class AdaptRequest(_Config):
     tokenizer_steps: int = Field(
         default=200, ge=0, description="steps to train a tokenizer of its own, where one is needed"
     )
+    search_seconds: float | None = Field(
+        default=None,
+        ge=0,
+        description="nominal time to try two layers and train a tokenizer; more labels get more",
+    )
     sources: tuple[DataSource, ...] = Field(min_length=1)
     test_name: str = "held-out share"
     description: str = ""

@@ -14,7 +14,6 @@ from rich.table import Table
 from omnivec2.atomic_files import write_file
 from omnivec2.errors import InvalidInputError
 from omnivec2.spec import Metric
-from omnivec2.training.evaluation.evaluation_report import environment
 from omnivec2.training.evaluation.quality_metrics import METRICS
 from omnivec2.training.evaluation.simple_models import LINEAR, TRIVIAL
 
@@ -34,6 +33,7 @@ class AdaptationResult:
         validation: The metric on labelled inputs that were not fitted to.
         baselines: The values of simple models with the same labels, by name.
         chosen: The choice by validation, in words, with the head's own tokenizer if it has one.
+        notes: The sentences that tell what to know about the choice.
         skipped: The number of inputs that could not be decoded.
         seconds: The seconds of every step, with ``total``, and ``cpu`` on all cores.
         seed: The seed of everything random.
@@ -50,6 +50,7 @@ class AdaptationResult:
     validation: float
     baselines: dict[str, float]
     chosen: str
+    notes: tuple[str, ...]
     skipped: int
     seconds: dict[str, float]
     seed: int
@@ -111,6 +112,9 @@ def write_json(result: AdaptationResult, path: Path, *, threads: int) -> None:
     Raises:
         InvalidInputError: The file holds something else.
     """
+    # Imported late: it brings everything that measures heads.
+    from omnivec2.training.evaluation.evaluation_report import environment
+
     entry: dict[str, JsonValue] = asdict(result) | {
         "gain": result.gain,
         "created": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),

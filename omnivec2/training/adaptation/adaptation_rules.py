@@ -38,6 +38,7 @@ class AdaptationRules:
         is_supported: Whether two fully connected layers can answer the modality's tasks.
         class_family: The family of a head that answers with a class.
         summaries: The combinations of summaries that a head is chosen from.
+        search_seconds: The nominal time to try more than linear maps; more labels get more.
         starts_from_base: Whether a tokenizer of the data's own starts from the base's weights.
     """
 
@@ -48,7 +49,20 @@ class AdaptationRules:
         TOKEN_SUMMARIES,
         (*FEATURE_SUMMARIES, *TOKEN_SUMMARIES),
     )
+    search_seconds: ClassVar[float] = 30.0
     starts_from_base: ClassVar[bool] = True
+
+    def candidates(self, *, has_raw: bool) -> list[tuple[Summary, ...]]:
+        """Return the combinations of summaries that a head is chosen from.
+
+        Args:
+            has_raw: Whether the tokenizer gives the input itself; it is then tried alone, with
+                the features, and with everything.
+        """
+        if not has_raw:
+            return list(self.summaries)
+        most = max(self.summaries, key=len)
+        return [("raw",), *self.summaries, ("raw", *FEATURE_SUMMARIES), ("raw", *most)]
 
     # --- reading ------------------------------------------------------------------------
 

@@ -3,35 +3,41 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from omnivec2.checkpoint import write_head
 from omnivec2.errors import InvalidParameterError
 from omnivec2.network.config import HeadConfig, Summary
-from omnivec2.network.fc_head import FAMILIES, FullyConnectedHead
+from omnivec2.network.fc_head import FAMILIES, TRUNK_SUMMARIES, FullyConnectedHead
 from omnivec2.network.omnivec2 import OmniVec2, module_name
 from omnivec2.network.saved_network import load_network
 from omnivec2.preprocess import Preprocessor
+from omnivec2.progress_report import Start, progress_report
 from omnivec2.training.adaptation.adaptation_request import AdaptRequest
 from omnivec2.training.adaptation.adaptation_result import AdaptationResult
 from omnivec2.training.adaptation.adaptation_rules import FEATURE_SUMMARIES
 from omnivec2.training.adaptation.adapted_checkpoint import head_spec, write_adapted
 from omnivec2.training.adaptation.fitting.fit_layers import FittedLayers, answers_of, fit
-from omnivec2.training.adaptation.fitting.frozen_summaries import joined, summarise
-from omnivec2.training.adaptation.fitting.labelled_summaries import LabelledSummaries
+from omnivec2.training.adaptation.fitting.frozen_summaries import joined, summarise, trunk_seconds
+from omnivec2.training.adaptation.fitting.labelled_summaries import (
+    Choice,
+    LabelledSummaries,
+    losses_of,
+    scale_of,
+)
 from omnivec2.training.adaptation.fitting.linear_baseline import baselines
+from omnivec2.training.adaptation.fitting.linear_trials import RAW
 from omnivec2.training.adaptation.fitting.model_selection import FOLDS
 from omnivec2.training.adaptation.fitting.own_tokenizer import (
     TunedTokenizer,
-    loss_of,
-    scale_of,
     start_tokenizer,
+    step_seconds,
     tune,
 )
 from omnivec2.training.adaptation.frozen_network import Base, build_network, load_base
@@ -45,6 +51,15 @@ from omnivec2.training.adaptation.step_times import StepTimes
 from omnivec2.training.data.base import Split, TaskData
 from omnivec2.training.evaluation.quality_metrics import METRICS
 from omnivec2.training.modalities import modality_training
+
+_LABELS_PER_SECOND = 100
+"""Labels for which the search may take a second longer."""
+
+_FEWEST_LABELS = 100
+"""Labelled inputs, about, on which it is decided whether the trunk is run on all of them."""
+
+_FEWEST_STEPS = 30
+"""Steps of a tokenizer's training that are worth their time."""
 
 
 @dataclass(frozen=True)
@@ -76,13 +91,13 @@ def adapt(request: AdaptRequest, paths: AdaptationPaths, console: Console) -> Ad
         parts = read_parts(request)
         preprocessor = make_preprocessor(request, base.head, parts.train)
     request = _with_targets(request, parts)
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(),
-               TimeRemainingColumn())  # fmt: skip
-    with Progress(*columns, console=console, transient=True) as progress:
-        adaptation = _Adaptation(request, paths, base, preprocessor, parts, progress, times)
+    with progress_report(console) as start:
+        adaptation = _Adaptation(request, paths, base, preprocessor, parts, start, times)
         result = adaptation.run()
     for line in adaptation.skipped:
         console.print(f"skipped {line}", markup=False)
+    for line in result.notes:
+        console.print(f"note: {line}", markup=False, highlight=False)
     return result
 
 
@@ -124,15 +139,17 @@ class _Adaptation:
         base: Base,
         preprocessor: Preprocessor[Any, Any],
         parts: Parts,
-        progress: Progress,
+        start: Start,
         times: StepTimes,
     ) -> None:
         self.request, self.paths, self.base, self.parts = request, paths, base, parts
-        self.preprocessor, self.progress, self.times = preprocessor, progress, times
+        self.preprocessor, self.start, self.times = preprocessor, start, times
         self.training = modality_training(request.modality)
         self.own = self.training.adaptation.needs_own_tokenizer(preprocessor, base.head)
         self.classes = len(parts.classes)
         self.skipped: tuple[str, ...] = ()
+        self.notes: tuple[str, ...] = ()
+        self.with_trunk = True
 
     def run(self) -> AdaptationResult:
         """Prepare the samples, fit the head, write the checkpoint and measure it."""
@@ -165,7 +182,8 @@ class _Adaptation:
             value=value,
             validation=fitted.metric if tuned is None else tuned.metric,
             baselines=simple,
-            chosen=_describe(fitted, tuned),
+            chosen=_describe(fitted.choice) if tuned is None else _describe_tuned(tuned),
+            notes=self.notes,
             skipped=len(self.skipped),
             seconds=self.times.total(),
             seed=self.request.seed,
@@ -178,10 +196,10 @@ class _Adaptation:
     def _prepare(self) -> tuple[Prepared, Prepared]:
         prepared, remaining_skips = [], self.request.skip_bad
         for name, rows in (("train", self.parts.train), ("test", self.parts.test)):
-            bar = self.progress.add_task(f"reading {name}", total=len(rows))
+            advance = self.start(f"reading {name}", len(rows))
             part = prepare_rows(
                 rows, self.preprocessor, self.parts.classes, skip_bad=remaining_skips,
-                advance=lambda bar=bar: self.progress.advance(bar),  # type: ignore[misc]
+                advance=partial(advance, 1),
             )  # fmt: skip
             remaining_skips -= len(part.skipped)
             self.skipped += part.skipped
@@ -225,36 +243,94 @@ class _Adaptation:
     ) -> tuple[FittedLayers, TunedTokenizer | None]:
         """Fit the layers, and train the tokenizer with them where that is better."""
         request = self.request
+        rules = self.training.adaptation
+        seconds = request.search_seconds
+        if seconds is None:
+            seconds = rules.search_seconds + len(train.labels) / _LABELS_PER_SECOND
+        sample_fit = None
+        per_sample = trunk_seconds(network, request.route, train.samples[0])
+        if self.own and per_sample * len(train.samples) > seconds / 2:
+            count = max(_FEWEST_LABELS, int(seconds / 2 / per_sample))
+            sample_fit = self._fit_layers(network, _some(train, count, request.seed), 0.0)
+            self.with_trunk = sample_fit.looks_at_trunk
+        fitted = self._fit_layers(network, train, seconds / 2)
+        tuned = self._tune(network, train, fitted, seconds)
+        if tuned is None:
+            self._set_form(network, fitted.choice.summaries, fitted.head.first.out_features)
+            self._note_bypass(fitted, sample_fit)
+        return fitted, tuned
+
+    def _fit_layers(self, network: OmniVec2, train: Prepared, seconds: float) -> FittedLayers:
+        """Fit the layers to all summaries, or to those that are taken before the trunk."""
+        request = self.request
         summaries = self._summaries(network, train, "labelled samples")
         data = LabelledSummaries(summaries, train.item, train.labels, self.classes)
-        candidates = self.training.adaptation.summaries
-        bar = self.progress.add_task("fitting", total=len(candidates))
+        candidates = [
+            names
+            for names in self.training.adaptation.candidates(has_raw="raw" in summaries)
+            if summaries.keys() >= set(names)
+        ]
+        advance = self.start("fitting", len(candidates))
         with self.times.measure("fitting"):
-            fitted = fit(
+            return fit(
                 data, family=request.family, metric=request.metric_name, hidden=request.hidden,
-                seed=request.seed, candidates=candidates,
-                advance=lambda: self.progress.advance(bar),
+                seed=request.seed, candidates=candidates, seconds=seconds,
+                advance=partial(advance, 1),
             )  # fmt: skip
-        if self.own and request.tokenizer_steps:
-            self._set_form(network, fitted.choice.summaries, request.hidden)
-            tuned = self._tuned(network, train, data)
-            held = _held(data, request.seed)
-            untuned = loss_of(fitted.predicted[held], train.labels[held], scale_of(train.labels))
-            if tuned.loss < untuned:
-                return fitted, tuned
-        self._set_form(network, fitted.choice.summaries, fitted.head.first.out_features)
-        return fitted, None
 
-    def _tuned(self, network: OmniVec2, train: Prepared, data: LabelledSummaries) -> TunedTokenizer:
-        """Return the network with its tokenizer and head trained together."""
-        request = self.request
-        bar = self.progress.add_task("training a tokenizer", total=2 * request.tokenizer_steps)
-        with self.times.measure("tokenizer"):
-            return tune(
-                network, request.route, train, _held(data, request.seed), classes=self.classes,
-                metric=request.metric_name, steps=request.tokenizer_steps, seed=request.seed,
-                advance=lambda steps: self.progress.advance(bar, steps),
+    def _note_bypass(self, fitted: FittedLayers, sample_fit: FittedLayers | None) -> None:
+        """Note that the head does not look at the trunk, with what a head that does would be."""
+        if fitted.looks_at_trunk:
+            return
+        metric = self.request.metric_name
+        compared = fitted if sample_fit is None else sample_fit
+        choice = fitted.choice
+        read = "the input itself" if choice.summaries == RAW else "what the trunk is given"
+        note = (
+            f"the head reads only {read} ({' + '.join(choice.summaries)}), not what the trunk "
+            f"makes of it: validation {metric} {fitted.metric:.4g}"
+        )
+        if compared.with_trunk is not None:
+            best, value = compared.with_trunk
+            on = "" if sample_fit is None else (
+                f" on {np.isfinite(sample_fit.predicted[:, 0]).sum():,} labelled inputs, where "
+                f"the best that does not has {sample_fit.metric:.4g}"
             )  # fmt: skip
+            note += f"; the best that looks at the trunk has {value:.4g} ({_describe(best)}){on}"
+        self.notes += (note,)
+
+    def _tune(
+        self,
+        network: OmniVec2,
+        train: Prepared,
+        fitted: FittedLayers,
+        seconds: float,
+    ) -> TunedTokenizer | None:
+        """Return the network with its own tokenizer trained, if there is time and it is better."""
+        request = self.request
+        if not self.own or not request.tokenizer_steps:
+            return None
+        if METRICS[request.metric_name].higher_is_better and fitted.metric >= 1.0:
+            return None  # nothing can be better
+        affordable = int(seconds / 2 / step_seconds(network, request.route, train.samples[0]))
+        steps = min(request.tokenizer_steps, affordable)
+        if steps < min(_FEWEST_STEPS, request.tokenizer_steps):
+            self.notes += (
+                "the tokenizer of its own was not trained: it would take longer than "
+                f"{seconds:.0f} s (--search-seconds)",
+            )
+            return None
+        summaries = fitted.with_trunk[0].summaries if fitted.with_trunk else FEATURE_SUMMARIES
+        self._set_form(network, summaries, request.hidden)
+        held = _held(train, self.classes, request.seed)
+        advance = self.start("training a tokenizer", 2 * steps)
+        with self.times.measure("tokenizer"):
+            tuned = tune(
+                network, request.route, train, held, classes=self.classes,
+                metric=request.metric_name, steps=steps, seed=request.seed, advance=advance,
+            )  # fmt: skip
+        untuned = losses_of(fitted.predicted[held], train.labels[held], scale_of(train.labels))
+        return tuned if tuned.loss < untuned.mean() else None
 
     def _set_form(self, network: OmniVec2, summaries: tuple[Summary, ...], hidden: int) -> None:
         """Give the network's head the form that was chosen."""
@@ -264,14 +340,17 @@ class _Adaptation:
         )
         network.config = network.config.model_copy(update={"heads": {route: config}})
         trunk = network.config.trunk
-        network.heads[module_name(route)] = FullyConnectedHead(config, trunk.g.width, trunk.f.width)
+        raw_width = network.config.tokenizers[config.tokenizer].raw_width
+        network.heads[module_name(route)] = FullyConnectedHead(
+            config, trunk.g.width, trunk.f.width, raw_width
+        )
 
     def _summaries(self, network: OmniVec2, part: Prepared, name: str) -> Any:
-        bar = self.progress.add_task(f"network: {name}", total=len(part.samples))
+        advance = self.start(f"network: {name}", len(part.samples))
         with self.times.measure("network"):
             return summarise(
-                network, self.request.route, part.samples, self.paths.run,
-                lambda count: self.progress.advance(bar, count),
+                network, self.request.route, part.samples, self.paths.run, advance,
+                with_trunk=self.with_trunk,
             )  # fmt: skip
 
     def _measure(self, test: Prepared) -> float:
@@ -279,22 +358,35 @@ class _Adaptation:
         network = load_network(self.paths.checkpoint)
         head = network.heads[module_name(self.request.route)]
         assert isinstance(head, FullyConnectedHead)
+        self.with_trunk |= bool(TRUNK_SUMMARIES & set(head.summaries))
         summaries = self._summaries(network, test, "test samples")
         rows = torch.from_numpy(joined(summaries, head.summaries))
         _, predicted = answers_of(head.eval(), rows, test.item)
         return METRICS[self.request.metric_name].measure(predicted, test.labels)
 
 
-def _held(data: LabelledSummaries, seed: int) -> Any:
+def _held(train: Prepared, classes: int, seed: int) -> Any:
     """Return the items of fold 0, on which tokenizers are measured."""
-    return np.flatnonzero(folds_of(data.strata, FOLDS, seed=seed) == 0)
+    return np.flatnonzero(folds_of(_strata(train, classes), FOLDS, seed=seed) == 0)
 
 
-def _describe(fitted: FittedLayers, tuned: TunedTokenizer | None) -> str:
-    """Return the choice in words."""
-    if tuned is not None:
-        return f"tokenizer of its own, trained with the head for {tuned.steps} steps"
-    choice = fitted.choice
+def _some(train: Prepared, count: int, seed: int) -> Prepared:
+    """Return about so many labelled inputs, of every class in proportion."""
+    parts = max(1, len(train.labels) // count)
+    folds = folds_of(_strata(train, bool(train.labels.ndim == 1)), parts, seed=seed)
+    return train.take(np.flatnonzero(folds == 0))
+
+
+def _strata(train: Prepared, classes: int) -> Any:
+    return train.labels if classes else np.zeros(len(train.labels), dtype=np.int64)
+
+
+def _describe_tuned(tuned: TunedTokenizer) -> str:
+    return f"tokenizer of its own, trained with the head for {tuned.steps} steps"
+
+
+def _describe(choice: Choice) -> str:
+    """Return a choice in words."""
     summaries = f"summaries {' + '.join(choice.summaries)}"
     if choice.is_linear:
         return f"a linear map, {summaries}, penalty {choice.weight_decay:g}"

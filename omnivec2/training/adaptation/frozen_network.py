@@ -20,6 +20,7 @@ from omnivec2.checkpoint import (
 from omnivec2.errors import CheckpointError, UnknownModelError
 from omnivec2.network.config import HeadConfig, NetworkConfig
 from omnivec2.network.omnivec2 import OmniVec2
+from omnivec2.network.random_start import WithoutRandomStart
 from omnivec2.network.saved_network import TRAINING_ONLY
 from omnivec2.network.tokenizers import AnyTokenizerConfig
 from omnivec2.preprocess import Array
@@ -82,6 +83,8 @@ def build_network(
 ) -> OmniVec2:
     """Build the trunk of a base with one head, in evaluation mode, its weights frozen.
 
+    The head has zeros for random weights: it is replaced by the one that is fitted.
+
     Args:
         base: The base with the trunk, and the tokenizer if it is kept.
         route: The name of the new head.
@@ -94,7 +97,10 @@ def build_network(
             "heads": {route: head},
         }
     )
-    network = OmniVec2(config)
+    with WithoutRandomStart():
+        network = OmniVec2(config)
+    if tokenizer is not None:
+        network.tokenizers[head.tokenizer] = tokenizer.build(config.trunk.f.width)
     parts = base.part(TRUNK_PREFIX)
     if tokenizer is None:
         parts |= base.part(f"tokenizers.{head.tokenizer}.")

@@ -13,10 +13,13 @@ from importlib import import_module
 from pathlib import Path
 
 from omnivec2.errors import UnknownModelError
-from omnivec2.spec import Modality
+from omnivec2.spec import HeadSpec, Modality
 from omnivec2.training.data.base import DataDirectories, Loader, Split, TaskData
+from omnivec2.training.data.blocks.block_loading import load_block
+from omnivec2.training.data.blocks.task_block import TaskBlock
+from omnivec2.training.yaml_lines import did_you_mean
 
-__all__ = ["DEFAULT_CACHE", "Split", "TaskData", "load_task", "routes"]
+__all__ = ["DEFAULT_CACHE", "Split", "TaskBlock", "TaskData", "load_task", "routes"]
 
 DEFAULT_CACHE = Path(".cache")
 """The place of prepared arrays, in the working directory, unless another one is given."""
@@ -35,18 +38,33 @@ def _loaders(modality: Modality) -> Mapping[str, Loader]:
     return found
 
 
-def load_task(route: str, root: Path, *, cache: Path | None = None) -> TaskData:
+def load_task(
+    route: str,
+    root: Path,
+    *,
+    cache: Path | None = None,
+    block: TaskBlock | None = None,
+    head: HeadSpec | None = None,
+) -> TaskData:
     """Load one task's data; prepared arrays are made on first use and kept.
 
     Args:
         route: The head's name, ``<modality>/<task>``, e.g. ``image/classification``.
         root: The directory of the data sets.
         cache: The directory of prepared arrays; :data:`DEFAULT_CACHE` unless given.
+        block: The recipe's description of the data; the project's own data sets have none.
+        head: The trained head that is measured: the block it was trained on is taken, with its
+            pre-processing and its classes.
 
     Raises:
         UnknownModelError: There is no data for the route.
         ArtifactError: ``root`` lacks the data.
     """
+    at = DataDirectories(Path(root), cache or DEFAULT_CACHE)
+    if block is None and head is not None and head.data_block is not None:
+        block = TaskBlock.model_validate(head.data_block)
+    if block is not None:
+        return load_block(route, block, at, head)
     modality = route.partition("/")[0]
     loader = _loaders(Modality(modality)).get(route) if modality in set(Modality) else None
     if loader is None:
@@ -55,6 +73,10 @@ def load_task(route: str, root: Path, *, cache: Path | None = None) -> TaskData:
 
         loader = loader_of(route)
     if loader is None:
-        known = ", ".join(routes())
-        raise UnknownModelError(f"no data for {route!r}; there is data for {known}")
-    return loader(DataDirectories(Path(root), cache or DEFAULT_CACHE))
+        known = routes()
+        guess = did_you_mean(route, known)
+        raise UnknownModelError(
+            f"no data for {route!r}{guess}; give it a `data:` block in the recipe (docs/data.md), "
+            f"or take one of the data sets that have a loader: {', '.join(known)}"
+        )
+    return loader(at)

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from enum import StrEnum
 from pathlib import Path
 from typing import Any, TypeVar, overload
 
@@ -31,6 +32,44 @@ class SummarizationTarget:
     references: tuple[str, ...]
 
 
+class TargetForm(StrEnum):
+    """The form of a task's targets, where its family has more than one."""
+
+    PLAIN = "plain"
+    MULTI_LABEL = "multi-label"
+    """Classification: any number of labels per sample, uint8 [labels] of zeros and ones."""
+    ANOMALY = "anomaly"
+    """Classification of series by how well they are rebuilt: uint8 [1], 1 where the sample is not
+    normal. Training learns from normal samples alone."""
+    MAP = "map"
+    """Regression: a number per pixel, float32 [targets, h, w] in real units, NaN = ignored."""
+    POINTS = "points"
+    """Segmentation: :class:`PointLabels`."""
+    IDENTITY = "identity"
+    """Embedding: the int number of what the sample shows; equal ones belong together."""
+
+
+@dataclass(frozen=True)
+class PointLabels:
+    """The target of a point cloud: the class of every point.
+
+    Attributes:
+        labels: The class of every point, uint8 [points], 255 = ignored.
+        assignment: The group of every point, int32 [points], -1 = none, as the pre-processor's
+            context has it.
+    """
+
+    labels: Array
+    assignment: Array
+
+    def counts(self, groups: int, classes: int) -> Array:
+        """Return how many points of every class are in each group, float32 [groups, classes]."""
+        counted = (self.assignment >= 0) & (self.labels < classes)
+        cells = self.assignment[counted].astype(np.int64) * classes + self.labels[counted]
+        counts = np.bincount(cells, minlength=groups * classes)
+        return counts.reshape(groups, classes).astype(np.float32)
+
+
 @dataclass(frozen=True)
 class Split:
     """One part of a data set: samples and, in the same order, their targets.
@@ -40,16 +79,20 @@ class Split:
         targets: The targets by family: int label | float32 [targets] | ``{"boxes": float32 [n, 4]
             cx, cy, w, h in 0..1, "labels": int64 [n]}`` | uint8 mask [h, w] with 255 =
             ignore (int label where samples are pixels) | float32 [horizon] in real units |
-            :class:`SummarizationTarget`, whose ids are the sample's ``target_ids``.
+            :class:`SummarizationTarget`, whose ids are the sample's ``target_ids``;
+            :class:`TargetForm` has further forms.
         scales: The divisors of errors before a metric, float32 [n], in forecasting only: the
             standard deviation over the training part of the sample's series.
         references: The masks at the size of metrics, in segmentation of pictures only.
+        queries: A mask of the samples that are looked for among the others, bool [n], in
+            embedding only. Without it every sample is looked for among all others.
     """
 
     samples: Sequence[Sample]
     targets: Sequence[Any] | Array
     scales: Array | None = None
     references: Sequence[Array] | Array | None = None
+    queries: Array | None = None
 
     def __post_init__(self) -> None:
         """Refuse parts whose targets cannot belong to their samples."""
@@ -69,6 +112,7 @@ class Split:
             Subset(self.targets, indices),
             None if self.scales is None else self.scales[indices],
             None if self.references is None else Subset(self.references, indices),
+            None if self.queries is None else self.queries[indices],
         )
 
 
@@ -89,6 +133,14 @@ class TaskData:
         sources: The data with its licences.
         further_metrics: More metrics that are measured.
         further_tests: More test parts that are measured, by name.
+        form: The form of the targets.
+        class_weights: The weight in the loss of each class, or of each label where it applies; all
+            are the same if empty.
+        quantiles: The levels of forecast quantiles in 0..1, ascending; none if empty.
+        dimensions: The length of the vectors, in embedding only.
+        loss: The name of a loss in :data:`omnivec2.training.losses.NAMED_LOSSES`, where the form of
+            the targets has a choice; its default if empty.
+        block: The recipe's block that the data was read by, as JSON; None for loaders in code.
         augment: The random variation of a training sample, or None.
         description: One or two sentences for people who call the head.
     """
@@ -107,6 +159,12 @@ class TaskData:
     description: str = ""
     further_metrics: tuple[str, ...] = ()
     further_tests: Mapping[str, Split] = field(default_factory=dict)
+    form: TargetForm = TargetForm.PLAIN
+    class_weights: tuple[float, ...] = ()
+    quantiles: tuple[float, ...] = ()
+    dimensions: int = 0
+    loss: str = ""
+    block: Mapping[str, Any] | None = field(default=None, compare=False)
 
     @property
     def modality(self) -> Modality:

@@ -35,7 +35,7 @@ def calibration_samples(
     chosen: dict[str, Sequence[Mapping[str, Array]]] = {}
     for head in heads:
         if not head.is_embedding:
-            train = load_task(head.route, data_root, cache=cache).splits["train"]
+            train = load_task(head.route, data_root, cache=cache, head=head).splits["train"]
             rows = np.linspace(0, len(train) - 1, min(len(train), per_head)).round().astype(int)
             chosen[head.route] = [train.samples[row] for row in rows]
     return chosen

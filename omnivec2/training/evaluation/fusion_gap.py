@@ -33,9 +33,10 @@ from omnivec2.training.evaluation.evaluate_heads import Advance, evenly_spaced
 from omnivec2.training.evaluation.fusion_gap_table import Gap
 from omnivec2.training.evaluation.predictions import Answers, read_answers
 from omnivec2.training.evaluation.quality_metrics import METRICS
+from omnivec2.training.fine_tuning.low_rank import add_low_rank_updates
 from omnivec2.training.recipe import Recipe
 from omnivec2.training.sampling import PairSampler
-from omnivec2.training.structure.network_structure import network_config
+from omnivec2.training.training_run import config_of
 from omnivec2.training.training_state import load_averaged, read_progress
 
 MOST_SAMPLES = 2000
@@ -78,9 +79,12 @@ def load_run(recipe: Recipe, run: Path, data: Path) -> SavedRun:
     supervised = [recipe for recipe in reached if recipe.kind == "supervised"]
     if not supervised:
         raise CheckpointError(f"{run} has not reached a supervised stage: there are no heads yet")
-    tasks = {route: load_task(route, data) for route in recipe.tasks}
-    config = network_config(recipe.preset, list(tasks.values()), literal=recipe.literal.trunk)
-    network = OmniVec2(config)
+    tasks = {
+        route: load_task(route, data, block=task.block) for route, task in recipe.tasks.items()
+    }
+    network = OmniVec2(config_of(recipe, tasks))
+    if recipe.lora is not None:
+        add_low_rank_updates(network, recipe.lora)
     load_averaged(run / "state", network)
     trained = {route for recipe in supervised for route in recipe.routes()}
     tasks = {route: task for route, task in tasks.items() if route in trained}
@@ -159,7 +163,7 @@ def _gap_metric(task: TaskData) -> _GapMetric:
     """Return the task's metric, unless its family has no answers without a search."""
     better = METRICS[task.metric].higher_is_better
     own = _GapMetric(
-        task.metric, better, partial(read_answers, task.family), lambda a: a.measure(task.metric)
+        task.metric, better, partial(read_answers, task), lambda a: a.measure(task.metric)
     )
     return _OTHER_METRICS.get(task.family, own)
 

@@ -17,7 +17,8 @@ from sklearn.preprocessing import StandardScaler
 
 from omnivec2.preprocess import Array, Sample
 from omnivec2.spec import TaskFamily
-from omnivec2.training.data.base import Split, TaskData
+from omnivec2.training.data.base import Split, TargetForm, TaskData
+from omnivec2.training.evaluation.metrics.class_metrics import mean_average_precision
 
 NEIGHBOURS = 5
 TRAIN_SAMPLES, TEST_SAMPLES = 2000, 2000
@@ -45,6 +46,19 @@ class Probe:
     higher_is_better: bool
 
 
+_PROBED_FORMS = (TargetForm.PLAIN, TargetForm.MULTI_LABEL, TargetForm.ANOMALY)
+
+
+def can_probe(task: TaskData) -> bool:
+    """Whether a task has a class, labels, quantities or a forecast for every sample."""
+    target = task.splits["train"].targets[0]
+    return (
+        task.form in _PROBED_FORMS
+        and isinstance(target, int | float | np.generic | np.ndarray)
+        and np.ndim(target) < 2
+    )
+
+
 def probe(task: TaskData, embed: Embed, *, split: str = "test") -> Probe:
     """Measure an embedding on a task of its modality.
 
@@ -68,6 +82,8 @@ def probe(task: TaskData, embed: Embed, *, split: str = "test") -> Probe:
         measure, name, higher = _series_error, "linear probe mse", False
     elif task.family is TaskFamily.REGRESSION:
         measure, name, higher = _value_error, f"{NEIGHBOURS}-nn rmse", False
+    elif task.form is not TargetForm.PLAIN:
+        measure, name, higher = _label_precision, f"{NEIGHBOURS}-nn map", True
     else:
         measure, name, higher = _class_accuracy, f"{NEIGHBOURS}-nn accuracy", True
     return Probe(
@@ -89,6 +105,13 @@ def _class_accuracy(known: Any, queries: Any, train: Split, test: Split) -> floa
     model = KNeighborsClassifier(min(NEIGHBOURS, len(train)), metric="cosine", algorithm="brute")
     model.fit(known, np.asarray(train.targets[:]))
     return float(model.score(queries, np.asarray(test.targets[:])))
+
+
+def _label_precision(known: Any, queries: Any, train: Split, test: Split) -> float:
+    model = KNeighborsRegressor(min(NEIGHBOURS, len(train)), metric="cosine", algorithm="brute")
+    model.fit(known, np.stack(list(train.targets)).astype(np.float64))
+    shares = model.predict(queries).reshape(len(test), -1)
+    return mean_average_precision(shares, list(test.targets))
 
 
 def _value_error(known: Any, queries: Any, train: Split, test: Split) -> float:

@@ -14,6 +14,26 @@ from scipy.stats import rankdata
 from sklearn.metrics import matthews_corrcoef
 
 from omnivec2.preprocess import Array
+from omnivec2.training.evaluation.metrics.bert_score import bertscore
+from omnivec2.training.evaluation.metrics.class_metrics import (
+    average_accuracy,
+    f1,
+    f1_macro,
+    f1_micro,
+    mean_auc,
+    mean_average_precision,
+    top5,
+)
+from omnivec2.training.evaluation.metrics.coco_metrics import ap, coco_ap50, coco_ap75
+from omnivec2.training.evaluation.metrics.search_metrics import recall_at, search_map
+from omnivec2.training.evaluation.metrics.value_metrics import (
+    abs_rel,
+    coverage,
+    delta1,
+    known_pairs,
+    mae,
+    pinball,
+)
 from omnivec2.training.evaluation.rouge import rouge1, rouge2, rouge_l
 
 IGNORE = 255
@@ -66,9 +86,13 @@ def mcc(scores: Array, labels: Sequence[int]) -> float:
     return float(matthews_corrcoef(np.asarray(labels), np.argmax(scores, axis=1)))
 
 
-def rmse(values: Array, targets: Sequence[Array]) -> float:
-    """Compute the root mean squared error over samples and targets, in the targets' units."""
-    return float(np.sqrt(np.mean(np.square(values - np.asarray(targets)))))
+def rmse(values: Sequence[Array] | Array, targets: Sequence[Array]) -> float:
+    """Compute the root mean squared error over samples and targets, in the targets' units.
+
+    Pixels of maps whose target is NaN are left out.
+    """
+    found, real = known_pairs(values, targets)
+    return float(np.sqrt(np.mean(np.square(found - real))))
 
 
 def mse(values: Array, targets: Sequence[Array]) -> float:
@@ -187,11 +211,31 @@ METRICS: dict[str, MetricKind] = {
     "accuracy": MetricKind(accuracy),
     "auc": MetricKind(auc),
     "mcc": MetricKind(mcc),
+    "top5": MetricKind(top5),
+    "average_accuracy": MetricKind(average_accuracy),
+    "f1": MetricKind(f1),
+    "f1_macro": MetricKind(f1_macro),
+    "f1_micro": MetricKind(f1_micro),
+    "map": MetricKind(mean_average_precision),
+    "mean_auc": MetricKind(mean_auc),
     "rmse": MetricKind(rmse, higher_is_better=False),
+    "mae": MetricKind(mae, higher_is_better=False),
     "mse": MetricKind(mse, higher_is_better=False),
+    "pinball": MetricKind(pinball, higher_is_better=False),
+    "coverage": MetricKind(coverage),
+    "abs_rel": MetricKind(abs_rel, higher_is_better=False),
+    "delta1": MetricKind(delta1),
     "miou": MetricKind(miou),
     "ap50": MetricKind(ap50),
+    "ap": MetricKind(ap),
+    "coco_ap50": MetricKind(coco_ap50),
+    "coco_ap75": MetricKind(coco_ap75),
+    "recall@1": MetricKind(recall_at(1)),
+    "recall@5": MetricKind(recall_at(5)),
+    "recall@10": MetricKind(recall_at(10)),
+    "search_map": MetricKind(search_map),
     "rouge1": MetricKind(rouge1),
     "rouge2": MetricKind(rouge2),
     "rougeL": MetricKind(rouge_l),
+    "bertscore": MetricKind(bertscore),
 }

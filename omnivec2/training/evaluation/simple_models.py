@@ -11,7 +11,7 @@ import copy
 import hashlib
 import json
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,10 +21,12 @@ from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import MaxAbsScaler, StandardScaler
 
-from omnivec2.preprocess import Array
+from omnivec2.preprocess import Array, Sample
 from omnivec2.spec import TaskFamily
 from omnivec2.training.data import DEFAULT_CACHE
-from omnivec2.training.data.base import Split, TaskData
+from omnivec2.training.data.base import Split, TargetForm, TaskData
+from omnivec2.training.evaluation.baselines.form_baselines import FORM_BASELINES
+from omnivec2.training.evaluation.predictions import OF_QUANTILES
 from omnivec2.training.evaluation.quality_metrics import METRICS
 from omnivec2.training.evaluation.simple_scene_models import (
     detection_baselines,
@@ -66,13 +68,21 @@ def measure_baselines(task: TaskData, *, cache: Path = DEFAULT_CACHE) -> dict[st
 def _fingerprint(task: TaskData) -> str:
     sizes = {name: len(split) for name, split in task.splits.items()}
     parts: list[object] = [_VERSION, task.preprocess.model_dump(mode="json"), sizes]
-    if task.further_metrics or task.further_tests:
+    if task.further_metrics or task.further_tests or task.block:
         parts += [task.metric, task.test_name]
+    if task.form is not TargetForm.PLAIN:
+        parts += [task.form, task.metric]
+    if task.block:
+        parts += [dict(task.block)]
     text = json.dumps(parts, sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 def _compute(task: TaskData) -> dict[str, float]:
+    if measure := FORM_BASELINES.get(task.form):
+        return measure(task, _features_of(task))
+    if task.metric in OF_QUANTILES:
+        return {}
     target = task.splits["train"].targets[0]
     if task.family is TaskFamily.SEGMENTATION and np.ndim(target) == 0:
         return _classification(task)
@@ -86,10 +96,14 @@ def _subsample(split: Split, most: int = _FIT_SAMPLES) -> Split:
 
 
 def _matrix(task: TaskData, split: Split) -> Any:
+    return _features_of(task)(split.samples)
+
+
+def _features_of(task: TaskData) -> Callable[[Sequence[Sample]], Any]:
     # Imported late: it loads torch, which measuring a head does not need.
     from omnivec2.training.modalities import modality_training
 
-    return modality_training(task.modality).plain_features(split.samples)
+    return modality_training(task.modality).plain_features
 
 
 def _classification(task: TaskData) -> dict[str, float]:

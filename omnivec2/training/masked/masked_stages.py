@@ -13,7 +13,7 @@ from omnivec2.training.data.base import TaskData
 from omnivec2.training.masked.objective import MaskedObjective, Reach
 from omnivec2.training.recipe import Recipe
 from omnivec2.training.sampling import AlternatingSampler, RootPairSampler, Sampler
-from omnivec2.training.stage import Losses, TrainingStage
+from omnivec2.training.stage import Losses, TrainingStage, batch_sizes
 
 
 class _MaskedStage(TrainingStage):
@@ -33,7 +33,9 @@ class _MaskedStage(TrainingStage):
                 self.reach,
                 ratios=recipe.mask_ratios,
                 literal=recipe.literal.masking,
+                literal_forms=recipe.literal.masked_forms,
                 tokenizers=list(names),
+                decoder=recipe.network.decoder_sizes(recipe.preset),
             )
 
     @property
@@ -47,9 +49,10 @@ class MaskedStage(_MaskedStage):
 
     reach: Reach = "f"
 
-    def sampler(self) -> Sampler:
+    @classmethod
+    def build_sampler(cls, recipe: Recipe, tasks: Mapping[str, TaskData], seed: int) -> Sampler:
         """Return a sampler that alternates between modalities."""
-        return AlternatingSampler(self.tasks, self.batch_sizes, self.seed)
+        return AlternatingSampler(tasks, batch_sizes(recipe, tasks), seed)
 
     def forward(self, batch: StepBatch) -> Losses:
         """Return the loss of one batch; its targets are not used."""
@@ -65,9 +68,10 @@ class MaskedPairStage(_MaskedStage):
 
     reach: Reach = "g"
 
-    def sampler(self) -> Sampler:
+    @classmethod
+    def build_sampler(cls, recipe: Recipe, tasks: Mapping[str, TaskData], seed: int) -> Sampler:
         """Return a sampler of pairs by the root of the modalities' sizes."""
-        return RootPairSampler(self.tasks, self.batch_sizes, self.seed)
+        return RootPairSampler(tasks, batch_sizes(recipe, tasks), seed)
 
     def forward(self, batch: StepBatch) -> Losses:
         """Return both losses; targets are not used."""

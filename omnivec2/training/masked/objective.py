@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
 
+from omnivec2.network.frozen_config import TransformerConfig
 from omnivec2.network.omnivec2 import OmniVec2
 from omnivec2.network.tokenizers import Tokenizer
 from omnivec2.spec import Modality
@@ -27,7 +28,9 @@ class MaskedObjective(nn.Module):
         reach: The encoder, ``f`` for f's transformer (stage 1), ``g`` for all up to g (stage 2).
         ratios: The shares of tokens that are hidden, where they are not the usual ones.
         literal: Whether to use the paper's ratios and its permuted language model.
+        literal_forms: The switches of further ways of the paper that are on.
         tokenizers: The names of those that are trained; all unless given.
+        decoder: The sizes of a decoder; those of the network's preset unless given.
     """
 
     def __init__(
@@ -37,7 +40,9 @@ class MaskedObjective(nn.Module):
         *,
         ratios: Mapping[Modality, float] | None = None,
         literal: bool = False,
+        literal_forms: Collection[str] = (),
         tokenizers: Sequence[str] | None = None,
+        decoder: TransformerConfig | None = None,
     ) -> None:
         super().__init__()
         self._network = (network,)  # in a tuple: its parameters are its own
@@ -49,14 +54,17 @@ class MaskedObjective(nn.Module):
             tokenizer = network.tokenizers[name]
             assert isinstance(tokenizer, Tokenizer)
             training = modality_training(config.tokenizers[name].modality)
-            self.restorations[name] = training.build_restoration(tokenizer, literal=literal)
+            self.restorations[name] = training.build_restoration(
+                tokenizer, literal=literal, forms=literal_forms
+            )
             self.ratios[training.modality] = training.hidden_share(literal=literal)
         self.ratios |= ratios or {}
         trunk = config.trunk
+        sizes = decoder or DECODERS[config.preset]
         encoded = trunk.f.width if reach == "f" else trunk.g.width
         self.decoders = nn.ModuleDict(
             {
-                name: Decoder(encoded, trunk.f.width, DECODERS[config.preset], kind.outputs)
+                name: Decoder(encoded, trunk.f.width, sizes, kind.outputs)
                 for name, kind in self.restorations.items()
             }
         )
@@ -68,6 +76,7 @@ class MaskedObjective(nn.Module):
 
     def single(self, route: str, inputs: Inputs, generator: torch.Generator) -> Tensor:
         """Return the loss of a batch of one modality, by f's transformer alone (stage 1)."""
+        inputs = self._rearranged(route, inputs, generator)
         seen, hidden_BN = self._see(route, inputs, generator)
         f = self.network.trunk.f.transformer
         encoded = seen.tokens.with_x(f(seen.tokens.x_BND, seen.tokens.mask_BN))
@@ -88,6 +97,10 @@ class MaskedObjective(nn.Module):
             gates: The gate of every sample of each stream, (B,).
             generator: A generator on the CPU, for the choice of hidden tokens.
         """
+        first, second = (
+            self._rearranged(r, x, generator) for r, x in zip(routes, inputs, strict=True)
+        )
+        inputs = first, second
         masked = [self._see(r, x, generator) for r, x in zip(routes, inputs, strict=True)]
         narrowed = [self.network.trunk.f(seen.tokens) for seen, _ in masked]
         features = self.network.fuse((narrowed[0], narrowed[1]), gates)
@@ -101,6 +114,9 @@ class MaskedObjective(nn.Module):
 
     def _name(self, route: str) -> str:
         return self.network.config.heads[route].tokenizer
+
+    def _rearranged(self, route: str, inputs: Inputs, generator: torch.Generator) -> Inputs:
+        return self.restorations[self._name(route)].rearranged(inputs, generator)
 
     def _see(self, route: str, inputs: Inputs, generator: torch.Generator) -> tuple[Seen, Tensor]:
         kind = self.restorations[self._name(route)]
@@ -119,6 +135,7 @@ class MaskedObjective(nn.Module):
         kind = self.restorations[self._name(route)]
         decoder = self.decoders[self._name(route)]
         assert isinstance(decoder, Decoder)
-        predicted = kind.predict(decoder, seen, inputs, hidden_BN, generator)
+        counted_BN = kind.counted(hidden_BN, generator)
+        predicted = kind.predict(decoder, seen, inputs, hidden_BN, counted_BN, generator)
         with torch.autocast(predicted.device.type, enabled=False):
-            return kind.loss(predicted, inputs, hidden_BN)
+            return kind.loss(predicted, inputs, counted_BN)

@@ -7,7 +7,6 @@ import math
 import torch
 from torch import Tensor
 
-from omnivec2.network.tokenizers.stem import STRIDE
 from omnivec2.network.tokenizers.visual import (
     GRAY_MEAN,
     GRAY_STD,
@@ -54,7 +53,7 @@ class FrameRestoration(Restoration[VisualTokenizer]):
     def __init__(self, tokenizer: VisualTokenizer) -> None:
         super().__init__(tokenizer)
         t, p, q = tokenizer.tubelet
-        self.patch = (t, p * STRIDE, q * STRIDE)
+        self.patch = (t, p * tokenizer.stride, q * tokenizer.stride)
         self.outputs = math.prod(self.patch) * self.channels
 
     def frames(self, inputs: Inputs) -> Tensor:

@@ -63,6 +63,16 @@ class Restoration(ABC, Generic[T]):
     def loss(self, predicted_BNP: Tensor, inputs: Inputs, hidden_BN: Tensor) -> Tensor:
         """Return the mean error at hidden tokens, given the arrays as they were; a scalar."""
 
+    def rearranged(self, inputs: Inputs, generator: torch.Generator) -> Inputs:
+        """Return the arrays that tokens are hidden in and restored of: as they are, usually."""
+        del generator
+        return inputs
+
+    def counted(self, hidden_BN: Tensor, generator: torch.Generator) -> Tensor:
+        """Return the hidden tokens that are predicted and count in the loss: all, usually."""
+        del generator
+        return hidden_BN
+
     def see(self, inputs: Inputs, hidden_BN: Tensor, generator: torch.Generator) -> Seen:
         """Return the tokens that the encoder is given: all that are real and not hidden."""
         tokens: Tokens = self.tokenizer(self.hide(inputs, hidden_BN, generator))
@@ -79,10 +89,11 @@ class Restoration(ABC, Generic[T]):
         seen: Seen,
         inputs: Inputs,
         hidden_BN: Tensor,
+        counted_BN: Tensor,
         generator: torch.Generator,
     ) -> Tensor:
         """Return the decoder's prediction for every token with content, float32 (B, N, P)."""
-        del hidden_BN, generator  # used where the order of predictions is drawn
+        del hidden_BN, counted_BN, generator  # used where the order of predictions is drawn
         places_BND = self.places(inputs)
         front = torch.zeros_like(places_BND[:, :1]).expand(-1, self.leading, -1)
         restored = decoder(seen, torch.cat([front, places_BND], dim=1))

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
+from omnivec2.network.omnivec2 import module_name
 from omnivec2.network.tokenizers import AnyTokenizerConfig, Tokenizer
 from omnivec2.preprocess import Array, Preprocessor, Sample
 from omnivec2.spec import Modality
@@ -32,8 +33,11 @@ class ModalityTraining(ABC):
         literal_mask_ratio: The paper's share, where it is another one: image, video and audio
             95 %, points 90 %, text 95 % "with f = 5 %".
         literal_restoration: The paper's way of restoring, where it is another one.
+        literal_forms: The further ways of the paper, by the switch of ``literal`` in a recipe.
         has_tokenizer_per_task: Whether a tokenizer belongs to one data set, as for tables, whose
             columns are their own.
+        has_tokenizer_per_size: Whether inputs of other sizes need another tokenizer, as series of
+            another length do.
     """
 
     preprocessor: type[Preprocessor[Any, Any]]
@@ -44,11 +48,28 @@ class ModalityTraining(ABC):
     adaptation: AdaptationRules
     literal_mask_ratio: float | None = None
     literal_restoration: type[Restoration[Any]] | None = None
+    literal_forms: Mapping[str, type[Restoration[Any]]] = field(default_factory=dict)
     has_tokenizer_per_task: bool = False
+    has_tokenizer_per_size: bool = False
 
     @abstractmethod
     def tokenizer_config(self, task: TaskData) -> AnyTokenizerConfig:
         """Return the sizes of a tokenizer for the samples of a task."""
+
+    def tokenizer_key(self, task: TaskData) -> str:
+        """Return the key of a task's tokenizer, which tasks of one key share.
+
+        It is the modality, but for inputs of other sizes than usual: ``timeseries_96``.
+        """
+        modality = self.modality.value
+        if self.has_tokenizer_per_task:
+            return module_name(task.route)
+        if not self.has_tokenizer_per_size:
+            return modality
+        config = self.tokenizer_config(task)
+        usual = type(config)().model_dump()
+        sizes = [str(size) for name, size in config.model_dump().items() if size != usual[name]]
+        return "_".join([modality, *sizes])
 
     @abstractmethod
     def plain_features(self, samples: Sequence[Sample]) -> Any:
@@ -75,7 +96,16 @@ class ModalityTraining(ABC):
             return self.literal_mask_ratio
         return self.mask_ratio
 
-    def build_restoration(self, tokenizer: Tokenizer, *, literal: bool = False) -> Restoration[Any]:
-        """Return the restoration of a tokenizer's tokens; the paper's own if ``literal``."""
-        kind = self.literal_restoration if literal else None
-        return (kind or self.restoration)(tokenizer)
+    def build_restoration(
+        self, tokenizer: Tokenizer, *, literal: bool = False, forms: Collection[str] = ()
+    ) -> Restoration[Any]:
+        """Return the restoration of a tokenizer's tokens.
+
+        Args:
+            tokenizer: The tokenizer.
+            literal: Whether it is the paper's own.
+            forms: The switches of further ways of the paper that are on.
+        """
+        chosen = [kind for switch, kind in self.literal_forms.items() if switch in forms]
+        usual = self.literal_restoration if literal else None
+        return (chosen or [usual or self.restoration])[0](tokenizer)

@@ -21,10 +21,10 @@ from omnivec2.preprocess.hyperspectral import HyperspectralPreprocessor
 from omnivec2.spec import HeadSpec, TaskFamily
 from omnivec2.training.adaptation.adaptation_rules import NpyRules, parameters_differ
 from omnivec2.training.adaptation.reading.labelled_rows import Pixel, Row, Scene, Value
-from omnivec2.training.adaptation.reading.labelled_tables import as_name, is_number
 from omnivec2.training.data import augmentation
 from omnivec2.training.data.base import Augment, TaskData
 from omnivec2.training.data.sets.hyperspectral import TASKS
+from omnivec2.training.data.table_files import as_name, is_number
 from omnivec2.training.evaluation.plain_features import feature_rows
 from omnivec2.training.masked.restoration import (
     Inputs,
@@ -79,6 +79,7 @@ class HyperspectralRules(NpyRules):
     An input is a pixel of a labelled scene, a spectrum in a table's row, or a file.
     """
 
+    search_seconds = 90.0
     class_family = TaskFamily.SEGMENTATION  # a class per pixel
 
     def input_columns(self, path: Path, columns: Sequence[str]) -> list[str]:
@@ -168,4 +169,5 @@ TRAINING = HyperspectralTraining(
     restoration=HyperspectralRestoration,
     display=Drawing(_draw),
     adaptation=HyperspectralRules(),
+    has_tokenizer_per_size=True,
 )

@@ -26,10 +26,10 @@ from omnivec2.training.adaptation.adaptation_rules import (
 )
 from omnivec2.training.adaptation.frozen_network import Base
 from omnivec2.training.adaptation.reading.labelled_rows import Row
-from omnivec2.training.adaptation.reading.labelled_tables import read_table
 from omnivec2.training.data import augmentation
 from omnivec2.training.data.base import Augment, TaskData
 from omnivec2.training.data.sets.imu import TASKS
+from omnivec2.training.data.table_files import read_table
 from omnivec2.training.evaluation.plain_features import feature_rows
 from omnivec2.training.masked.restoration import Inputs, Restoration, every_token, square_error
 from omnivec2.training.modalities.base import ModalityTraining
@@ -73,6 +73,8 @@ class ImuRestoration(Restoration[ImuTokenizer]):
 
 class ImuRules(AdaptationRules):
     """The rules of recordings, whose channels may be others than those of the base."""
+
+    search_seconds = 90.0
 
     def input_columns(self, path: Path, columns: Sequence[str]) -> list[str]:
         """Return the column of paths; a table of samples needs a column that groups them."""
@@ -178,4 +180,5 @@ TRAINING = ImuTraining(
     restoration=ImuRestoration,
     display=Drawing(_draw),
     adaptation=ImuRules(),
+    has_tokenizer_per_size=True,
 )

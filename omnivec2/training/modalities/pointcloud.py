@@ -60,6 +60,16 @@ class PointCloudRestoration(Restoration[PointCloudTokenizer]):
         return chamfer(drawn, real)
 
 
+class OrderedPointsRestoration(PointCloudRestoration):
+    """The paper's l2 between points: each is drawn at its place in the order of its group."""
+
+    def loss(self, predicted_BNP: Tensor, inputs: Inputs, hidden_BN: Tensor) -> Tensor:
+        """Return the mean squared distance to the real points, on the tokenizer's scale."""
+        real = inputs["groups"][hidden_BN].float()[:, :_POINTS] * GROUP_GAIN
+        drawn = predicted_BNP[hidden_BN].reshape(-1, _POINTS, 3)[:, : real.shape[1]]
+        return (drawn - real).square().sum(dim=-1).mean()
+
+
 def chamfer(a: Tensor, b: Tensor) -> Tensor:
     """Return the mean squared distance to the nearest point, both ways.
 
@@ -105,6 +115,7 @@ TRAINING = PointCloudTraining(
     mask_ratio=0.60,
     literal_mask_ratio=0.90,
     restoration=PointCloudRestoration,
+    literal_forms={"points": OrderedPointsRestoration},
     display=Drawing(_draw),
     adaptation=NpyRules(),
 )

@@ -15,7 +15,6 @@ from omnivec2.network.layers import sincos
 from omnivec2.network.tokenizers import AnyTokenizerConfig
 from omnivec2.network.tokenizers.tabular import TabularTokenizer, TabularTokenizerConfig
 from omnivec2.preprocess import Array, Preprocessor, Sample
-from omnivec2.preprocess.formats.tables.frame import Frame
 from omnivec2.preprocess.tabular import (
     FIRST_ID,
     MISSING_ID,
@@ -25,9 +24,10 @@ from omnivec2.preprocess.tabular import (
 from omnivec2.spec import HeadSpec
 from omnivec2.training.adaptation.adaptation_rules import AdaptationRules
 from omnivec2.training.adaptation.reading.labelled_rows import Row, Value
-from omnivec2.training.adaptation.reading.labelled_tables import json_cell
 from omnivec2.training.data.base import TaskData
-from omnivec2.training.data.sets.tabular import TASKS, schema
+from omnivec2.training.data.blocks.statistics import record_schema
+from omnivec2.training.data.sets.tabular import TASKS
+from omnivec2.training.data.table_files import json_cell
 from omnivec2.training.evaluation.plain_features import one_hot
 from omnivec2.training.masked.field_restoration import field_sizes, relative_entropy
 from omnivec2.training.masked.restoration import Inputs, Restoration
@@ -88,6 +88,7 @@ class TabularRestoration(Restoration[TabularTokenizer]):
 class TabularRules(AdaptationRules):
     """The rules of tables, whose columns are always those of the data."""
 
+    search_seconds = 6.0
     starts_from_base = False
 
     def input_columns(self, path: Path, columns: Sequence[str]) -> list[str]:
@@ -117,22 +118,12 @@ class TabularRules(AdaptationRules):
 
 
 def _columns_of(rows: Sequence[Row]) -> list[Any]:
-    cells: list[dict[str, Any]] = []
+    records: list[dict[str, Any]] = []
     for row in rows:
         assert isinstance(row.value, list)
         assert isinstance(row.value[0], dict)
-        cells.append(dict(row.value[0]))
-    frame = Frame.of({name: [row[name] for row in cells] for name in cells[0]})
-    numbers = [name for name in frame.columns if frame.is_numeric(name)]
-    typed: list[dict[str, Any]] = [{} for _ in cells]
-    for name in frame.columns:
-        if name in numbers:
-            values: list[Any] = [None if np.isnan(v) else float(v) for v in frame.numbers(name)]
-        else:
-            values = list(frame.texts(name))
-        for row_, value in zip(typed, values, strict=True):
-            row_[name] = value
-    return schema(typed, numbers)
+        records.append(row.value[0])
+    return record_schema(records)
 
 
 class TabularTraining(ModalityTraining):

@@ -23,7 +23,9 @@ from omnivec2.training.data.base import TaskData
 from omnivec2.training.data.sets.text import TASKS
 from omnivec2.training.evaluation.plain_features import one_hot
 from omnivec2.training.masked.decoders import Decoder, Seen
+from omnivec2.training.masked.masking import choose_hidden
 from omnivec2.training.masked.restoration import Inputs, Restoration
+from omnivec2.training.masked.sentences import permute_sentences
 from omnivec2.training.modalities.base import ModalityTraining
 from omnivec2.training.pictures.input_drawings import TableRow
 from omnivec2.wordpiece import text_of
@@ -32,6 +34,8 @@ MASK_ID = 103
 """[MASK] of the uncased BERT vocabulary; ids up to it are special."""
 _MASKED, _RANDOM = 0.8, 0.1
 """Shares of hidden words that become [MASK] and another word; the rest stays (8:1:1)."""
+_PREDICTED = 0.05
+"""The share of all words that the paper predicts (its "f")."""
 
 
 def corrupted(ids: Tensor, hidden: Tensor, vocabulary: int, generator: torch.Generator) -> Tensor:
@@ -107,6 +111,7 @@ class PermutedTextRestoration(TextRestoration):
         seen: Seen,
         inputs: Inputs,
         hidden_BN: Tensor,
+        counted_BN: Tensor,
         generator: torch.Generator,
     ) -> Tensor:
         """Predict every hidden word from its predecessors in the order."""
@@ -119,11 +124,13 @@ class PermutedTextRestoration(TextRestoration):
         queries = decoder.blank + decoder.place(places + hints)
         x = torch.cat([content, queries.to(content)], dim=1)
         known = (inputs["attention_mask"] > 0) & ~hidden_BN
-        x = decoder.blocks(x, two_stream_mask(known, hidden_BN, generator))
+        x = decoder.blocks(x, two_stream_mask(known, hidden_BN, counted_BN, generator))
         return decoder.restore(x[:, ids.shape[1] :]).float()
 
 
-def two_stream_mask(known_BN: Tensor, hidden_BN: Tensor, generator: torch.Generator) -> Tensor:
+def two_stream_mask(
+    known_BN: Tensor, hidden_BN: Tensor, counted_BN: Tensor, generator: torch.Generator
+) -> Tensor:
     """Return the attention mask of both streams: content first, then queries.
 
     Content attends to known tokens, itself and hidden ones before it in a drawn order; a query
@@ -132,6 +139,7 @@ def two_stream_mask(known_BN: Tensor, hidden_BN: Tensor, generator: torch.Genera
     Args:
         known_BN: Whether a word is known, bool.
         hidden_BN: Whether a word is hidden, bool.
+        counted_BN: Whether a hidden word counts in the loss, bool: those come last in the order.
         generator: A generator on the CPU, for the order.
 
     Returns:
@@ -139,12 +147,30 @@ def two_stream_mask(known_BN: Tensor, hidden_BN: Tensor, generator: torch.Genera
     """
     batch, count = hidden_BN.shape
     device = hidden_BN.device
-    noise = torch.rand(batch, count, generator=generator).to(device)
+    noise = torch.rand(batch, count, generator=generator).to(device) + counted_BN
     before = (noise[:, None, :] < noise[:, :, None]) & hidden_BN[:, None] & hidden_BN[:, :, None]
     earlier = before | known_BN[:, None]
     itself = torch.eye(count, dtype=torch.bool, device=device).expand(batch, -1, -1)
     content = torch.cat([earlier | itself, torch.zeros_like(itself)], dim=2)
     return torch.cat([content, torch.cat([earlier, itself], dim=2)], dim=1)
+
+
+class PermutedSentencesRestoration(PermutedTextRestoration):
+    """The permuted language model on sentences in a random order, of which few words count.
+
+    The paper permutes the sentences of a text, and says "f = 5 %" beside its mask of 95 %: of the
+    hidden words, 5 % of all words are predicted, the last ones of the drawn order, as in XLNet's
+    partial prediction. All other hidden words are what these are predicted from.
+    """
+
+    def rearranged(self, inputs: Inputs, generator: torch.Generator) -> Inputs:
+        """Return the texts with the sentences of each in a random order."""
+        return {**inputs, "input_ids": permute_sentences(inputs["input_ids"], generator)}
+
+    def counted(self, hidden_BN: Tensor, generator: torch.Generator) -> Tensor:
+        """Return the words that are predicted: at least one of every text with hidden words."""
+        share = _PREDICTED / TRAINING.hidden_share(literal=True)
+        return hidden_BN & choose_hidden(hidden_BN, share, generator)
 
 
 class TextRules(adaptation_rules.TextRules):
@@ -199,6 +225,7 @@ TRAINING = TextTraining(
     literal_mask_ratio=0.95,
     restoration=TextRestoration,
     literal_restoration=PermutedTextRestoration,
+    literal_forms={"text": PermutedSentencesRestoration},
     display=TableRow(_cells),
     adaptation=TextRules(),
 )

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from omnivec2.training.ablation.ablation_table import ROWS, Cells
+from omnivec2.training.ablation.ablation_table import Cells
 from omnivec2.training.pictures.canvas import PLAIN, picture
 
 _COLUMNS, _PANEL_INCHES = 3, (2.6, 1.5)
@@ -18,12 +18,12 @@ def draw_ablation(path: Path, cells: Cells) -> None:
 
     Args:
         path: The SVG or PNG to write.
-        cells: The figures; variants without figures have an empty line.
+        cells: The figures; a variant without figures of a task has an empty line.
     """
-    routes = cells.routes
+    routes, rows = cells.routes, cells.rows
     with picture(path, len(routes), _COLUMNS, _PANEL_INCHES) as (_, panels):
         for column, (axes, route) in enumerate(zip(panels, routes, strict=True)):
-            for line, row in enumerate(ROWS):
+            for line, row in enumerate(rows):
                 values = cells.values(row.name, route)
                 axes.plot(values, [line] * len(values), "o", color=_SEED, markersize=3,
                           gid=f"{row.name} {route}")  # fmt: skip
@@ -32,8 +32,8 @@ def draw_ablation(path: Path, cells: Cells) -> None:
                     axes.errorbar(np.mean(values), line, xerr=deviation, fmt="|", color=PLAIN,
                                   markersize=9, capsize=2, linewidth=1)  # fmt: skip
             leftmost = column % _COLUMNS == 0
-            axes.set_yticks(range(len(ROWS)), [row.name if leftmost else "" for row in ROWS])
-            axes.set_ylim(len(ROWS) - 0.5, -0.5)  # the first row on top
+            axes.set_yticks(range(len(rows)), [row.name if leftmost else "" for row in rows])
+            axes.set_ylim(len(rows) - 0.5, -0.5)  # the first row on top
             axes.grid(axis="x", linewidth=0.3)
             (metric,) = {cell.metric for cell in cells.measured if cell.route == route}
             axes.set_title(f"{route}: {metric}", loc="left")

@@ -25,6 +25,7 @@ from omnivec2.training.pictures.answered_samples import (
 )
 from omnivec2.training.pictures.canvas import PLAIN, RIGHT, WRONG, picture
 from omnivec2.training.pictures.confusion_matrix import confusion, draw_confusion
+from omnivec2.training.pictures.form_pages import FORM_PAGES
 from omnivec2.training.pictures.input_drawings import Drawing
 
 _SURE = 0.5
@@ -41,7 +42,8 @@ def show_head(measured: HeadAnswers, folder: Path) -> list[str]:
     Returns:
         lines of Markdown; none if the family has nothing to show.
     """
-    show = _FAMILIES.get(measured.task.family)
+    task = measured.task
+    show = FORM_PAGES.get(task.form) or _FAMILIES.get(task.family)
     stem = folder / measured.task.route.replace("/", "-")
     return [] if show is None else show(measured, stem)
 
@@ -96,7 +98,7 @@ def _numbers(values: Array) -> str:
 
 def _forecast(measured: HeadAnswers, stem: Path) -> list[str]:
     """Plot the end of the history, what followed and what was forecast, in units of the scale."""
-    found, wanted = (np.stack(x) for x in (measured.answers.predicted, measured.answers.wanted))
+    found, wanted = np.stack(measured.answers.means), np.stack(measured.answers.wanted)
     errors = np.square(found - wanted).mean(axis=1)
     scales = measured.data.scales
     assert scales is not None

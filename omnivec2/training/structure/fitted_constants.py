@@ -18,12 +18,15 @@ from omnivec2.training.data.base import TaskData
 from omnivec2.training.modalities import modality_training
 from omnivec2.training.structure.decoder_structure import word_counts
 from omnivec2.training.structure.network_structure import tokenizer_name
-from omnivec2.training.structure.training_arrays import FITTING_SAMPLES
+from omnivec2.training.structure.training_arrays import FITTING_SAMPLES, target_statistics
 
 _STANDARDISING_SAMPLES = 64
 
 _RIDGE = 2e-2
 """Ridge penalty per window of the forecasting residual; values are of order one."""
+
+_SMALLEST_DISTANCE = 1e-3
+"""The smallest distance of two quantiles at the start, in deviations of the series."""
 
 
 def fit_constants(network: OmniVec2, tasks: Sequence[TaskData]) -> None:
@@ -38,10 +41,10 @@ def fit_constants(network: OmniVec2, tasks: Sequence[TaskData]) -> None:
         if task.family is TaskFamily.SUMMARIZATION:
             _start_words(network, task)
         if task.family is TaskFamily.REGRESSION:
-            targets = np.stack(list(task.splits["train"].targets))
+            mean, deviation = target_statistics(task)
             output = _output_layer(network, task)
-            output.get_buffer("location").copy_(torch.as_tensor(targets.mean(axis=0)))
-            output.get_buffer("scale").copy_(torch.as_tensor(targets.std(axis=0)))
+            output.get_buffer("location").copy_(torch.as_tensor(mean))
+            output.get_buffer("scale").copy_(torch.as_tensor(deviation))
 
 
 def set_input_constants(tokenizer: nn.Module, task: TaskData) -> None:
@@ -73,7 +76,8 @@ def _standardise_projection(tokenizer: VisualTokenizer, task: TaskData) -> None:
 def _fit_residual(network: OmniVec2, task: TaskData) -> None:
     """Set a forecasting head's linear residual to its ridge solution, and keep it there.
 
-    Fitted on instance-normalised windows; each counts by its scale, as in the loss.
+    Fitted on instance-normalised windows; each counts by its scale, as in the loss. Quantiles start
+    as those of the errors of the fit, the same for all series.
     """
     split = task.splits["train"]
     rows = range(0, len(split), max(1, len(split) // (4 * FITTING_SAMPLES)))
@@ -86,13 +90,20 @@ def _fit_residual(network: OmniVec2, task: TaskData) -> None:
     gram += _RIDGE * len(known) * np.diag([1.0] * x.shape[1] + [0.0])
     solution = np.linalg.solve(gram, known.T @ ((y - location) / scale * weight))
     output = _output_layer(network, task)
+    errors = (y - location) / scale - (known / weight) @ solution
     with torch.no_grad():
-        horizon = y.shape[1]
-        output.get_parameter("residual.weight")[:horizon] = torch.as_tensor(solution[:-1].T)
-        output.get_parameter("residual.bias")[:horizon] = torch.as_tensor(solution[-1])
+        mean_weight, mean_bias = torch.as_tensor(solution[:-1].T), torch.as_tensor(solution[-1])
+        weights, biases = [mean_weight], [mean_bias]
+        if task.quantiles:
+            # The lowest quantile is the mean and an offset; each of the others is a distance more.
+            offsets = torch.as_tensor(np.quantile(errors, task.quantiles, axis=0))
+            distances = offsets.diff(dim=0).clamp(min=_SMALLEST_DISTANCE)
+            weights += [mean_weight, *(torch.zeros_like(mean_weight) for _ in distances)]
+            biases += [mean_bias + offsets[0], *torch.log(torch.expm1(distances))]
+        output.get_parameter("residual.weight").copy_(torch.cat(weights))
+        output.get_parameter("residual.bias").copy_(torch.cat(biases))
     # It is the least-squares optimum: gradient steps on small batches only move it away.
-    fitted_whole = horizon == output.get_parameter("residual.bias").shape[0]
-    output.get_submodule("residual").requires_grad_(not fitted_whole)
+    output.get_submodule("residual").requires_grad_(False)
 
 
 @torch.no_grad()

@@ -35,7 +35,7 @@ class ApiKeyMiddleware:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handle one connection."""
-        if scope["type"] != "http" or is_open(scope["path"]):
+        if scope["type"] != "http" or is_open(scope["path"], scope["method"]):
             await self.app(scope, receive, send)
             return
         headers = Headers(scope=scope)
@@ -53,6 +53,6 @@ class ApiKeyMiddleware:
             await self.app(scope, receive, send)
 
 
-def is_open(path: str) -> bool:
-    """Whether a path is answered without a key."""
-    return path in _OPEN or path.startswith(_OPEN_UNDER)
+def is_open(path: str, method: str = "GET") -> bool:
+    """Whether a path is answered without a key; what is posted never is."""
+    return method != "POST" and (path in _OPEN or path.startswith(_OPEN_UNDER))

@@ -11,6 +11,8 @@ from tests.support.tiny_models import classification, head_spec
 
 RNG = np.random.default_rng(0)
 CLASSES = classification("imu/activity", "walking", "sitting")
+LABELS = CLASSES.model_copy(update={"thresholds": (0.5, 0.5)})
+MAPS = head_spec("image/depth", TaskFamily.REGRESSION, {"values": (1, 8, 12)})
 VALUES = head_spec("graph/solubility", TaskFamily.REGRESSION, {"values": (1,)})
 SERIES = head_spec("timeseries/forecast", TaskFamily.FORECASTING, {"mean": (4,)})
 SCENE = head_spec("image/segmentation", TaskFamily.SEGMENTATION, {"logits": (2, 8, 12)})
@@ -29,6 +31,8 @@ def boxes(rows: int, queries: int) -> np.ndarray:
 
 EXAMPLES = [
     (CLASSES, {"logits": floats(4, 2)}),
+    (LABELS, {"logits": floats(4, 2)}),
+    (MAPS, {"values": floats(2, 1, 8, 12)}),
     (VALUES, {"values": floats(4, 1)}),
     (SERIES, {"mean": floats(3, 4), "quantiles": floats(3, 2, 4)}),
     (SCENE, {"logits": floats(2, 2, 8, 12)}),
@@ -115,3 +119,14 @@ def test_embeddings_are_compared_by_their_direction() -> None:
     turned = np.array([[np.cos(0.1), np.sin(0.1)]])
     points = measure(EMBEDDING, {"embedding": exact}, {"embedding": turned})
     assert points == pytest.approx(100 * (1 - np.cos(0.1)))
+
+
+def test_a_point_of_labels_is_a_hundredth_of_their_probability():
+    reference = {"logits": np.zeros((3, 2))}
+    answers = {"logits": np.full((3, 2), np.log(0.51 / 0.49))}
+    assert measure(LABELS, reference, answers) == pytest.approx(1.0)
+
+
+def test_a_point_of_a_map_is_a_hundredth_of_the_spread_of_its_pixels():
+    values = np.array([[[[-1.0, 1.0]]], [[[1.0, -1.0]]]])
+    assert measure(MAPS, {"values": values}, {"values": values + 0.01}) == pytest.approx(1.0)

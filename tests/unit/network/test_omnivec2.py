@@ -6,6 +6,8 @@ import pytest
 import torch
 
 from omnivec2.network.config import PRESETS
+from omnivec2.network.fusion import PairFusion
+from omnivec2.network.layers import Tokens
 from omnivec2.network.omnivec2 import OmniVec2
 from omnivec2.network.trunk import Trunk, parameters_of
 from tests.support.networks import HEADS, make_inputs
@@ -109,3 +111,15 @@ def test_the_paper_preset_has_the_sizes_of_the_paper() -> None:
         trunk = Trunk(PRESETS["paper"].trunk)
     assert parameters_of(trunk.f.transformer) == pytest.approx(85.1e6, rel=0.005)
     assert parameters_of(trunk.g) == pytest.approx(21.3e6, rel=0.005)
+
+
+@torch.no_grad()
+def test_plain_fusion_replaces_a_stream_by_its_attention_where_the_gate_is_open() -> None:
+    torch.manual_seed(0)
+    fusion = PairFusion(32, 1, plain=True).before_g
+    z, y = Tokens(torch.randn(2, 5, 32)), Tokens(torch.randn(1, 3, 32))
+    fused = fusion(z, y, torch.tensor([1.0, 0.0])).x_BND
+    expected = fusion.attention(z.x_BND[:1], y.x_BND)
+    assert torch.allclose(fused[0], expected[0], atol=1e-6)
+    assert torch.equal(fused[1], z.x_BND[1])
+    assert not [name for name, _ in fusion.named_parameters() if "norm" in name or "alpha" in name]

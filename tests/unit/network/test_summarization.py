@@ -7,8 +7,8 @@ from torch import Tensor
 from omnivec2.network.layers import Tokens
 from omnivec2.network.summarization import Decoder, Summarization
 from omnivec2.parts import bucket_of
-from omnivec2.spec import TaskFamily
-from omnivec2.training.losses import LOSSES, LossScale
+from omnivec2.training.losses import LossScale
+from omnivec2.training.losses.word_losses import summarization_loss
 from tests.support.writing import ROUTE, writing_network
 
 NETWORK, _ = writing_network()
@@ -166,7 +166,7 @@ def test_the_network_learns_to_write_and_to_copy() -> None:
     optimiser = torch.optim.AdamW(network.parameters(), lr=3e-3)
     losses = []
     for _ in range(60):
-        loss = LOSSES[TaskFamily.SUMMARIZATION](network(ROUTE, inputs), [], LossScale())
+        loss = summarization_loss(network(ROUTE, inputs), [], LossScale())
         optimiser.zero_grad()
         loss.backward()
         optimiser.step()

@@ -10,89 +10,15 @@ from torch import Tensor, nn
 from omnivec2.errors import CheckpointError
 from omnivec2.network import warmstart
 from omnivec2.network.config import PRESETS, HeadConfig, NetworkConfig
-from omnivec2.network.layers import TransformerLayer
 from omnivec2.network.omnivec2 import OmniVec2
 from omnivec2.network.tokenizers.stem import BLOCKS, Stem
-from omnivec2.network.tokenizers.text import TextTokenizer, TextTokenizerConfig
-from omnivec2.network.trunk import FeatureTransformation
 from omnivec2.network.warmstart import (
     EFFICIENTNET,
-    load_bert_embeddings,
-    load_bert_layers,
     load_stem,
     warm_start,
 )
 from omnivec2.spec import TaskFamily
 from tests.support.networks import TOKENIZERS
-
-TRUNK = PRESETS["tiny"].trunk
-WIDTH, FFN = TRUNK.f.width, TRUNK.f.ffn
-
-
-def bert() -> dict[str, Tensor]:
-    """Return random weights with the names and shapes of a BERT of f's size."""
-    torch.manual_seed(1)
-    shapes: dict[str, tuple[int, ...]] = {
-        "word_embeddings.weight": (100, WIDTH),
-        "position_embeddings.weight": (64, WIDTH),
-        "token_type_embeddings.weight": (2, WIDTH),
-        "LayerNorm.weight": (WIDTH,),
-        "LayerNorm.bias": (WIDTH,),
-    }
-    weights = {f"embeddings.{name}": torch.randn(shape) for name, shape in shapes.items()}
-    maps = {
-        "attention.self.query": (WIDTH, WIDTH),
-        "attention.self.key": (WIDTH, WIDTH),
-        "attention.self.value": (WIDTH, WIDTH),
-        "attention.output.dense": (WIDTH, WIDTH),
-        "intermediate.dense": (FFN, WIDTH),
-        "output.dense": (WIDTH, FFN),
-    }
-    for index in range(TRUNK.f.depth):
-        prefix = f"encoder.layer.{index}"
-        for name, shape in maps.items():
-            weights[f"{prefix}.{name}.weight"] = torch.randn(shape) * 0.1
-            weights[f"{prefix}.{name}.bias"] = torch.randn(shape[:1]) * 0.1
-        for name in ("attention.output.LayerNorm", "output.LayerNorm"):
-            weights[f"{prefix}.{name}.weight"] = torch.rand(WIDTH) + 0.5
-            weights[f"{prefix}.{name}.bias"] = torch.randn(WIDTH)
-    return weights
-
-
-def test_a_layer_of_f_computes_what_berts_layer_computes() -> None:
-    weights, f = bert(), FeatureTransformation(TRUNK)
-    load_bert_layers(f, weights)
-    layer = f.transformer.layers[1]
-    assert isinstance(layer, TransformerLayer)
-    x = torch.randn(2, 5, WIDTH)
-
-    def linear(name: str, value: Tensor) -> Tensor:
-        prefix = f"encoder.layer.1.{name}"
-        return F.linear(value, weights[f"{prefix}.weight"], weights[f"{prefix}.bias"])
-
-    def norm(name: str, value: Tensor) -> Tensor:
-        prefix = f"encoder.layer.1.{name}.LayerNorm"
-        scale, shift = weights[f"{prefix}.weight"], weights[f"{prefix}.bias"]
-        return F.layer_norm(value, (WIDTH,), scale, shift, eps=1e-12)
-
-    split = (2, 5, TRUNK.f.heads, -1)
-    q, k, v = (
-        linear(f"attention.self.{name}", x).reshape(split).transpose(1, 2)
-        for name in ("query", "key", "value")
-    )
-    attended = F.scaled_dot_product_attention(q, k, v).transpose(1, 2).reshape(2, 5, WIDTH)
-    y = norm("attention.output", x + linear("attention.output.dense", attended))
-    expected = norm("output", y + linear("output.dense", F.gelu(linear("intermediate.dense", y))))
-    assert torch.allclose(layer(x), expected, atol=1e-5)
-
-
-def test_a_shorter_table_of_positions_takes_berts_first_rows() -> None:
-    weights = bert()
-    tokenizer = TextTokenizer(TextTokenizerConfig(vocabulary=100, positions=16), WIDTH)
-    load_bert_embeddings(tokenizer, weights)
-    positions = weights["embeddings.position_embeddings.weight"]
-    assert torch.equal(tokenizer.positions.weight, positions[:16])
-    assert torch.equal(tokenizer.words.weight, weights["embeddings.word_embeddings.weight"])
 
 
 def efficientnet(blocks: int) -> dict[str, Tensor]:

@@ -18,9 +18,9 @@ from omnivec2_cli.tables import brief
 from tests.support.tiny_models import classification, tiny_heads, write_repository
 
 COMMANDS = (
-    *("serve", "predict", "models", "assemble"),
+    *("serve", "predict", "batch", "models", "assemble"),
     *("train", "adapt", "align", "evaluate", "gap", "ablate", "export", "engines"),
-    *("head", "key"),
+    *("head", "key", "push", "pull", "card"),
 )
 HEADS = [head for head in tiny_heads() if head.modality.value == "text"]
 
@@ -52,7 +52,8 @@ def test_help_lists_every_command() -> None:
 
 
 def test_every_command_has_a_module_of_its_own() -> None:
-    modules = {module.name for module in pkgutil.iter_modules(commands.__path__)}
+    found = pkgutil.walk_packages(commands.__path__, f"{commands.__name__}.")
+    modules = {module.name.rpartition(".")[2] for module in found if not module.ispkg}
     assert modules == set(COMMANDS)
 
 

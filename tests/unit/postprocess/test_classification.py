@@ -81,3 +81,30 @@ def test_a_table_gets_labels_only(head, answer):
     spec = head(FAMILY, Modality.TABULAR, labels=("x", "y"))
     logits = {"logits": np.array([[1.0, 0.0], [0.0, 1.0]])}
     assert answer(spec, logits, {"reduce": "each", "form": "table"}) == ["x", "y"]
+
+
+THRESHOLDS = (0.6, 0.9, 0.9, 0.5, 0.2, 0.2, 0.2)
+
+
+def test_a_head_with_thresholds_answers_all_labels_that_reach_them(head, answer):
+    spec = head(FAMILY, labels=LABELS, thresholds=THRESHOLDS)
+    result = answer(spec, LOGITS)
+    assert [entry["label"] for entry in result] == ["b", "d", "e"]
+    assert result[0]["score"] == pytest.approx(1 / (1 + np.exp(-3)))
+    assert answer(spec, {"logits": LOGITS["logits"] - 20}) == []
+
+
+def test_a_threshold_or_a_number_of_labels_replaces_the_heads_own(head, answer):
+    spec = head(FAMILY, labels=LABELS, thresholds=THRESHOLDS)
+    assert [e["label"] for e in answer(spec, LOGITS, threshold=0.7)] == ["b", "d", "c"]
+    assert [e["label"] for e in answer(spec, LOGITS, top_k=2)] == ["b", "d"]
+    assert len(answer(spec, LOGITS, function_to_apply="softmax")) == 7
+    one_class = head(FAMILY, labels=LABELS)
+    assert [e["label"] for e in answer(one_class, LOGITS, threshold=0.2)] == ["b", "d"]
+
+
+def test_a_table_gets_all_labels_of_each_row(head, answer):
+    spec = head(FAMILY, Modality.TABULAR, labels=("x", "y"), thresholds=(0.5, 0.5))
+    logits = {"logits": np.array([[1.0, 2.0], [-1.0, 2.0], [-1.0, -1.0]])}
+    rows = answer(spec, logits, {"form": "table", "reduce": "each"})
+    assert rows == [["x", "y"], ["y"], []]

@@ -59,3 +59,9 @@ def test_the_clients_parameters_are_taken_where_they_mean_something(spec, answer
             answer(spec, ONE, **refused)
     with pytest.raises(ValidationError):
         answer(spec, ONE, encoding_format="base64")
+
+
+def test_a_shorter_vector_is_the_beginning_of_the_whole_one_at_length_one(spec, answer):
+    whole = answer(spec, ONE, normalize=False)
+    assert answer(spec, ONE, normalize=False, dimensions=1) == [whole[0][:1]]
+    assert answer(spec, ONE, dimensions=1) == [[1.0]]

@@ -54,6 +54,26 @@ CASES = {
         {"logits": floats(4, 3)},
         {"form": "inputs", "reduce": "each"},
     ),
+    "labels": (
+        spec(TaskFamily.CLASSIFICATION, labels=LABELS, thresholds=(0.1, 0.9, 0.5)),
+        {"logits": floats(1, 3)},
+        {},
+    ),
+    "labels of a table": (
+        spec(
+            TaskFamily.CLASSIFICATION, Modality.TABULAR, labels=LABELS, thresholds=(0.1, 0.9, 0.5)
+        ),
+        {"logits": floats(4, 3)},
+        {"form": "table", "reduce": "each"},
+    ),
+    "map": (
+        HeadSpec.model_validate(
+            spec(TaskFamily.REGRESSION, targets=(Target(name="d", unit="m"),)).model_dump()
+            | {"outputs": [{"name": "values", "dtype": "float32", "shape": (1, 4, 6)}]}
+        ),
+        {"values": floats(1, 1, 4, 6)},
+        {"size": (21, 17)},
+    ),
     "detection": (
         spec(TaskFamily.DETECTION, labels=LABELS),
         {"logits": 9 * floats(1, 5, 4), "boxes": RNG.uniform(0.3, 0.6, (1, 5, 4))},

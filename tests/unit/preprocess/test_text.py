@@ -13,7 +13,9 @@ from omnivec2.errors import (
     UnsupportedMediaTypeError,
 )
 from omnivec2.preprocess import collate, preprocessor_type
-from omnivec2.preprocess.text import TextParameters, TextPreprocessor
+from omnivec2.preprocess.notes import collect_notes
+from omnivec2.preprocess.source_options import state
+from omnivec2.preprocess.text import TextOptions, TextParameters, TextPreprocessor
 from omnivec2.spec import Limits, Modality
 
 DATA = Path(__file__).parents[2] / "data" / "text"
@@ -32,6 +34,20 @@ def test_text_becomes_the_ids_of_bert():
     assert sample["attention_mask"].tolist() == [1] * 6
     assert {array.dtype for array in sample.values()} == {np.dtype("int32")}
     assert tuple(sample) == tuple(spec.name for spec in SINGLE.inputs)
+
+
+def test_a_long_text_is_cut_at_the_side_that_is_stated():
+    text = " ".join(["start", *["word"] * 300, "end"])
+    ends = {}
+    for side in ("left", "right", None):
+        with state(TextOptions(truncation_direction=side)), collect_notes() as notes:
+            ids = SINGLE.prepare(text).samples[0]["input_ids"].tolist()
+        assert (ids[0], ids[-1], len(ids)) == (101, 102, 256)
+        ends[side] = ids[1], ids[-2]
+        (noted,) = notes
+        assert noted.count == 302 - 254
+    assert ends["right"] == ends[None] == (2707, 2773)  # start, word
+    assert ends["left"] == (2773, 2203)  # word, end
 
 
 def test_the_second_text_of_a_pair_has_segment_one():

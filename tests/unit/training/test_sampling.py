@@ -22,6 +22,19 @@ def test_a_pair_is_of_two_modalities(sampler):
     assert all({a.split("/")[0], b.split("/")[0]} == {"tabular", "timeseries"} for a, b in pairs)
 
 
+def test_literally_a_step_has_one_batch_half_of_it_from_each_task():
+    tasks = {t.route: t for t in (tiny_tasks.classification(), tiny_tasks.forecasting())}
+    sizes = {"tabular/sign": 9, "timeseries/waves": 20}
+    weights = dict.fromkeys(tasks, 1.0)
+    usual = PairSampler(tasks, weights, sizes, 0, {})
+    literal = PairSampler(tasks, weights, sizes, 0, {}, half_batches=True)
+    counts = [
+        sorted(len(stream.targets) for stream in next(sampler.stream(0, 1, {})).streams)
+        for sampler in (usual, literal)
+    ]
+    assert counts == [[9, 20], [4, 4]]
+
+
 def test_heavier_tasks_are_drawn_more_often(sampler):
     drawn = [route for step in range(300) for route in sampler.draw(step)]
     assert drawn.count("tabular/double") > 1.5 * drawn.count("tabular/sign")

@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from omnivec2.errors import ArtifactError
+from omnivec2.network.fusion import PlainCrossAttention
 from omnivec2.spec import TaskFamily
 from omnivec2.training.distributed.devices import Machine
 from omnivec2.training.loop import start_stage, train_step
@@ -111,7 +112,7 @@ def test_weights_of_tasks_multiply_their_losses_but_not_what_is_reported():
 
 
 def test_each_switch_of_the_papers_wording_has_its_effect():
-    literal = LiteralSwitches(trunk=True, masking=True, losses=True, balancing=True)
+    literal = LiteralSwitches.model_validate(dict.fromkeys(LiteralSwitches.model_fields, True))
     recipe = RECIPE.model_copy(update={"literal": literal})
     pictures = tiny_tasks.detection()
     tasks = {pictures.route: pictures}
@@ -119,8 +120,10 @@ def test_each_switch_of_the_papers_wording_has_its_effect():
     stage = MaskedStage(network, recipe, tasks, 0)
     assert stage.network.trunk.f.literal
     assert stage.objective.ratios["image"] == 0.95
+    assert isinstance(stage.network.fusion.before_g, PlainCrossAttention)
     supervised = start_stage(_stage(SupervisedStage, recipe), Progress(), Machine("cpu"))
     assert supervised.balance.literal
+    assert [len(stream.targets) for stream in _first_batch(supervised.stage).streams] == [2, 2]
     assert start_stage(_stage(SupervisedStage), Progress(), Machine("cpu")).balance.enabled
     assert not start_stage(stage, Progress(), Machine("cpu")).balance.enabled
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -89,6 +90,18 @@ def test_a_stopped_run_resumes_at_its_next_step(tmp_path: Path, data: Path) -> N
     assert "resuming" not in run(recipe(), where, steps=1)
     assert "resuming at step 1" in run(recipe(), where)
     assert logged_steps(where) == [("1-supervised", step) for step in range(2)]
+
+
+def test_a_finished_run_goes_on_when_its_recipe_has_more_steps_or_epochs(
+    tmp_path: Path, data: Path
+) -> None:
+    where = paths(tmp_path, data)
+    run(recipe(), where)
+    assert "resuming at step 2 of 3" in run(recipe(steps=3), where)
+    printed = run(recipe(steps=0, epochs=0.5), where)
+    (steps,) = re.findall(r"0.5 epochs are (\d+) steps", printed)
+    assert f"resuming at step 3 of {steps}" in printed
+    assert logged_steps(where) == [("1-supervised", step) for step in range(int(steps))]
 
 
 def test_a_finished_run_has_nothing_left_to_do(tmp_path: Path, data: Path) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import io
 import re
 import struct
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -22,6 +23,7 @@ from omnivec2.spec import Limits
 _DATA_LINE = re.compile(rb"^[ \t]*DATA[ \t]+(\w+)[ \t]*\r?\n", re.IGNORECASE | re.MULTILINE)
 _MAX_HEADER_BYTES = 65_536
 _MOST_VALUES = 4_096
+_NO_LIMITS = Limits(decoded_bytes=2**40)
 _IDENTITY = (0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0)
 
 
@@ -65,6 +67,36 @@ def read_pcd(data: bytes, limits: Limits) -> Array:
         InvalidInputError: No fields are coordinates.
         TooLargeError: More is declared than the limits allow.
     """
+    return _read(data, limits, _find_coordinates)
+
+
+def read_pcd_field(data: bytes, choose: Callable[[list[str]], str]) -> Array:
+    """Read one field of every point, such as its label: float64 (points,).
+
+    Args:
+        data: The file.
+        choose: A callback that gets the names of the fields and returns one of them.
+
+    Raises:
+        UndecodableError: The header or the data is damaged, or the data shorter than declared.
+    """
+
+    def find(names: Sequence[str]) -> Axes:
+        column = names.index(choose(list(names)))
+        return Axes((column, column, column))
+
+    return np.asarray(_read(data, _NO_LIMITS, find)[:, 0])
+
+
+def _find_coordinates(names: Sequence[str]) -> Axes:
+    axes = find_axes(names)
+    if axes is None:
+        raise InvalidInputError(f"expected PCD fields x, y, z, got {' '.join(names)}")
+    return axes
+
+
+def _read(data: bytes, limits: Limits, find: Callable[[Sequence[str]], Axes]) -> Array:
+    """Read the three fields that a callback finds among their names: float64 (points, 3)."""
     found = _DATA_LINE.search(data[:_MAX_HEADER_BYTES])
     if found is None:
         raise UndecodableError("expected a PCD file with a header that ends in a DATA line")
@@ -72,9 +104,7 @@ def read_pcd(data: bytes, limits: Limits) -> Array:
     try:
         header = _read_header(data[: found.start()].decode("utf-8", errors="replace"))
         _check(header, limits)
-        axes = find_axes(header.names)
-        if axes is None:
-            raise InvalidInputError(f"expected PCD fields x, y, z, got {' '.join(header.names)}")
+        axes = find(header.names)
         if form == "ascii":
             points = _ascii(data[found.end() :], header, axes)
         elif form == "binary":

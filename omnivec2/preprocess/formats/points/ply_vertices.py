@@ -66,6 +66,67 @@ def read_vertices(data: bytes, check: Callable[[int], None]) -> Array:
         UndecodableError: The header or the data is damaged, or the data shorter than declared.
         InvalidInputError: No element has vertices with ``x``, ``y`` and ``z``.
     """
+    file = _read_header(data)
+    check(file.vertex.count)
+    if file.vertex.count < 1:
+        raise InvalidInputError("a point cloud needs at least 1 point")
+    axes = find_axes(file.scalar_names)
+    if axes is None:
+        raise InvalidInputError("expected PLY vertices of scalar properties, x, y and z among them")
+    if any(each.name.lower() in ("face", "faces") and each.count for each in file.elements):
+        note(NoteCode.IGNORED, "the faces of the mesh are not used, only its vertices")
+    return axes.scaled(file.read(axes))
+
+
+def read_vertex_property(data: bytes, choose: Callable[[list[str]], str]) -> Array:
+    """Read one property of the vertices, such as their labels.
+
+    Args:
+        data: The file.
+        choose: A callback that gets the names of the properties and returns one of them.
+
+    Returns:
+        The values, float64 (count,).
+
+    Raises:
+        UndecodableError: The header or the data is damaged, or the data shorter than declared.
+        InvalidInputError: No element has vertices.
+    """
+    file = _read_header(data)
+    names = file.scalar_names
+    column = names.index(choose([name for name in names if name]))
+    return np.asarray(file.read(Axes((column, column, column)))[:, 0])
+
+
+@dataclass(frozen=True)
+class _File:
+    """A file whose header is read: its elements, the number of that of vertices, and its data."""
+
+    elements: list[_Element]
+    index: int
+    order: str
+    body: bytes
+
+    @property
+    def vertex(self) -> _Element:
+        return self.elements[self.index]
+
+    @property
+    def scalar_names(self) -> list[str]:
+        """The names of the properties; nothing for those that are lists."""
+        pairs = zip(self.vertex.names, self.vertex.lengths, strict=True)
+        return [name if length is None else "" for name, length in pairs]
+
+    def read(self, axes: Axes) -> Array:
+        """Read three properties of the vertices, float64 (count, 3)."""
+        before = self.elements[: self.index]
+        if self.order:
+            body = _skip_binary(self.body, before, self.order)
+            return _binary(body, self.vertex, axes.columns, self.order)
+        return _text(self.body, self.vertex, axes, sum(each.count for each in before))
+
+
+def _read_header(data: bytes) -> _File:
     lines, body = _split_header(data)
     order = _BYTE_ORDERS.get(_form(lines))
     if order is None:
@@ -74,23 +135,7 @@ def read_vertices(data: bytes, check: Callable[[int], None]) -> Array:
     index = next((i for i, e in enumerate(elements) if e.name.lower() in _VERTEX_NAMES), None)
     if index is None:
         raise InvalidInputError("expected a PLY file with an element 'vertex'")
-    vertex = elements[index]
-    check(vertex.count)
-    if vertex.count < 1:
-        raise InvalidInputError("a point cloud needs at least 1 point")
-    axes = find_axes([n if w is None else "" for n, w in _names_and_lengths(vertex)])
-    if axes is None:
-        raise InvalidInputError("expected PLY vertices of scalar properties, x, y and z among them")
-    if any(each.name.lower() in ("face", "faces") and each.count for each in elements):
-        note(NoteCode.IGNORED, "the faces of the mesh are not used, only its vertices")
-    if order:
-        body = _skip_binary(body, elements[:index], order)
-        return axes.scaled(_binary(body, vertex, axes.columns, order))
-    return axes.scaled(_text(body, vertex, axes, sum(each.count for each in elements[:index])))
-
-
-def _names_and_lengths(vertex: _Element) -> Sequence[tuple[str, str | None]]:
-    return list(zip(vertex.names, vertex.lengths, strict=True))
+    return _File(elements, index, order, body)
 
 
 def _form(lines: list[str]) -> str:

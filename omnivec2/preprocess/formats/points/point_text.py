@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import csv
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -73,6 +73,59 @@ def read_point_text(data: bytes) -> Array:
         UndecodableError: A line has too few numbers, or others than numbers.
         InvalidInputError: There are no points, or which columns are x, y and z is not clear.
     """
+    table = _read_lines(data)
+    _refuse_commas_for_both(table.names, table.rows, table.form)
+    names = table.usable_names
+    axes = None if names is None or stated(PointOptions).columns else find_axes(names)
+    if axes is None:
+        numbers = [[_number(cell, table.form) for cell in row] for row in table.rows]
+        axes = guess_axes(numbers, names)
+    return axes.scaled(_numbers(table.lines, table.form, axes))
+
+
+def read_text_column(data: bytes, choose: Callable[[list[str]], int]) -> list[str]:
+    """Read one cell of every point, such as its label, as text.
+
+    Args:
+        data: The file.
+        choose: A callback that gets the names of the columns, empty ones if they have none, and
+            returns the number of one of them; negative numbers count from the last.
+
+    Raises:
+        UndecodableError: A line has fewer cells.
+        InvalidInputError: There are no points.
+    """
+    table = _read_lines(data)
+    names = table.usable_names or [""] * len(table.rows[0])
+    column = choose([name.strip() for name in names])
+    cells = []
+    for index, line in enumerate(table.lines):
+        row = table.form.cells(line)
+        if not -len(row) <= column < len(row):
+            shown = f"{len(row)} cells, got {line[:40]!r} as point {index + 1:,}"
+            raise UndecodableError(f"column {column} is missing: {shown}", field="inputs")
+        cells.append(row[column])
+    return cells
+
+
+@dataclass(frozen=True)
+class _Table:
+    """The lines of points, how they are written, the cells of the first ones, and their names."""
+
+    lines: list[str]
+    form: _Format
+    rows: list[list[str]]
+    names: list[str] | None
+
+    @property
+    def usable_names(self) -> list[str] | None:
+        """A name for every column; None if there are none, or if they are numbers of columns."""
+        if self.names is None or not any(name.strip("0123456789") for name in self.names):
+            return None
+        return _aligned(self.names, len(self.rows[0]))
+
+
+def _read_lines(data: bytes) -> _Table:
     comments, lines = _content(_decode(data))
     if lines and _is_count(lines[0]):
         lines = _after_count(lines)
@@ -87,15 +140,7 @@ def read_point_text(data: bytes) -> Array:
             raise InvalidInputError("a point cloud needs at least 1 point", field="inputs")
     else:
         names = _names_in_comment(comments, form, len(rows[0]))
-    _refuse_commas_for_both(names, rows, form)
-    if names is not None and not any(name.strip("0123456789") for name in names):
-        names = None  # numbers of columns
-    if names is not None:
-        names = _aligned(names, len(rows[0]))
-    axes = None if names is None or stated(PointOptions).columns else find_axes(names)
-    if axes is None:
-        axes = guess_axes([[_number(cell, form) for cell in row] for row in rows], names)
-    return axes.scaled(_numbers(lines, form, axes))
+    return _Table(lines, form, rows, names)
 
 
 def _decode(data: bytes) -> str:

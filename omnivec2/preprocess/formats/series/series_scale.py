@@ -8,6 +8,7 @@ are normalised here in 64 bits, and the answer is brought back to their units.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -46,6 +47,26 @@ class ScaledSeries:
         return (self.location, self.scale) != (0.0, 1.0)
 
 
+def is_constant(deviation: Any, largest: Any) -> Any:
+    """Whether series have no deviation but that of rounding; numbers, or arrays of them.
+
+    Args:
+        deviation: The standard deviation of each series.
+        largest: The largest absolute value of each series.
+    """
+    return deviation <= _ROUNDING * largest
+
+
+def survives_rounding(deviation: Any, largest: Any) -> Any:
+    """Whether 32 bits keep the shape of series; numbers, or arrays of them.
+
+    Args:
+        deviation: The standard deviation of each series.
+        largest: The largest absolute value of each series.
+    """
+    return (deviation >= _SMALLEST) & (largest <= _FARTHEST * deviation)
+
+
 def scale_series(series: npt.NDArray[np.float64], name: str) -> ScaledSeries:
     """Normalise a series if 32 bits would lose its shape.
 
@@ -56,7 +77,7 @@ def scale_series(series: npt.NDArray[np.float64], name: str) -> ScaledSeries:
     middle = float(series.mean())
     deviation = float(series.std())
     largest = float(np.abs(series).max())
-    if deviation <= _ROUNDING * largest:
+    if is_constant(deviation, largest):
         note(
             NoteCode.EMPTY,
             f"series {name!r} is constant: its forecast is the same value",
@@ -65,6 +86,6 @@ def scale_series(series: npt.NDArray[np.float64], name: str) -> ScaledSeries:
         # The network divides by the deviation: it needs one.
         steps = np.where(np.arange(len(series)) % 2, -1.0, 1.0)
         return ScaledSeries(steps.astype(np.float32), float(series[-1]), 0.0)
-    if deviation >= _SMALLEST and largest <= _FARTHEST * deviation:
+    if survives_rounding(deviation, largest):
         return ScaledSeries(series.astype(np.float32))
     return ScaledSeries(((series - middle) / deviation).astype(np.float32), middle, deviation)

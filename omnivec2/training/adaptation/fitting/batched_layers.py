@@ -13,8 +13,35 @@ import torch.nn.functional as F
 from torch import Tensor
 
 _RATE = 2e-3
+_MEAN_DECAY, _SQUARE_DECAY, _EPSILON = 0.9, 0.999, 1e-8
 _DROPOUT = 0.2
-_BATCH = 256
+BATCH = 256
+"""Samples of a step."""
+
+
+class _Adam:
+    """Adam (Kingma and Ba, 2015) with the usual constants.
+
+    PyTorch's own imports its compiler, which takes longer than fitting the layers.
+    """
+
+    def __init__(self, parameters: Sequence[Tensor]) -> None:
+        self.parameters = list(parameters)
+        self.means = [torch.zeros_like(parameter) for parameter in parameters]
+        self.squares = [torch.zeros_like(parameter) for parameter in parameters]
+        self.steps = 0
+
+    def step(self, gradients: Sequence[Tensor]) -> None:
+        """Change every parameter by its gradient; to be called without recording gradients."""
+        self.steps += 1
+        rate = _RATE / (1.0 - _MEAN_DECAY**self.steps)
+        root = (1.0 - _SQUARE_DECAY**self.steps) ** 0.5
+        for parameter, gradient, mean, square in zip(
+            self.parameters, gradients, self.means, self.squares, strict=True
+        ):
+            mean.lerp_(gradient, 1.0 - _MEAN_DECAY)
+            square.mul_(_SQUARE_DECAY).addcmul_(gradient, gradient, value=1.0 - _SQUARE_DECAY)
+            parameter.addcdiv_(mean, (square.sqrt() / root).add_(_EPSILON), value=-rate)
 
 
 class BatchedLayers:
@@ -53,7 +80,7 @@ class BatchedLayers:
             drawn(hidden, 1, outputs),
         )
         parameters = [self.first_KDH, self.first_bias, self.second_KHC, self.second_bias]
-        self.optimiser = torch.optim.Adam(parameters, lr=_RATE)
+        self.optimiser = _Adam(parameters)
         self._order = torch.empty(0, dtype=torch.long)
         self._used = torch.nonzero(weights_KS.amax(dim=0) > 0)[:, 0]
 
@@ -64,20 +91,19 @@ class BatchedLayers:
         losses_KB = self.losses(self.answers(self.x_SD[rows], dropout=_DROPOUT), self.y_S[rows])
         # Models do not share weights: the gradient of their sum is that of each.
         loss = ((losses_KB * weights_KB).sum(1) / weights_KB.sum(1).clamp(min=1e-9)).sum()
-        self.optimiser.zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]
+        gradients = torch.autograd.grad(loss, self.optimiser.parameters)
         with torch.no_grad():
             for weight in (self.first_KDH, self.second_KHC):
                 weight.mul_(1.0 - _RATE * self.decay_K11)
-        self.optimiser.step()
+            self.optimiser.step(gradients)
 
     def _next_rows(self) -> Tensor:
-        if len(self._used) <= _BATCH:
+        if len(self._used) <= BATCH:
             return self._used
-        if len(self._order) < _BATCH:
+        if len(self._order) < BATCH:
             order = torch.randperm(len(self._used), generator=self.generator)
             self._order = self._used[order]
-        rows, self._order = self._order[:_BATCH], self._order[_BATCH:]
+        rows, self._order = self._order[:BATCH], self._order[BATCH:]
         return rows
 
     def answers(self, x_BD: Tensor, dropout: float = 0.0) -> Tensor:

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from omnivec2.network.config import HeadConfig, Summary
-from omnivec2.network.fc_head import TOKEN_SUMMARIES, FullyConnectedHead
+from omnivec2.network.fc_head import TOKEN_SUMMARIES, TRUNK_SUMMARIES, FullyConnectedHead
 from omnivec2.preprocess import Array
 from omnivec2.spec import TaskFamily
 from omnivec2.training.adaptation.fitting.batched_layers import BatchedLayers
@@ -22,12 +22,20 @@ from omnivec2.training.adaptation.fitting.frozen_summaries import joined
 from omnivec2.training.adaptation.fitting.labelled_summaries import (
     Choice,
     LabelledSummaries,
+    Trial,
     constants_of,
+    losses_of,
     mean_by_item,
+    scale_of,
 )
 from omnivec2.training.adaptation.fitting.linear_map import fit_linear_map
+from omnivec2.training.adaptation.fitting.linear_trials import RAW
 from omnivec2.training.adaptation.fitting.model_selection import MEMBERS, trials_of
+from omnivec2.training.adaptation.fitting.thread_limits import one_thread_per_fit
 from omnivec2.training.evaluation.quality_metrics import METRICS
+
+_PLAINEST = Choice(RAW, 1.0, class_weights=False, is_linear=True)
+"""A regression on the input itself with the usual penalty."""
 
 
 @dataclass(frozen=True)
@@ -39,12 +47,25 @@ class FittedLayers:
         choice: The settings that it was fitted with.
         metric: The metric of the best choice on inputs that were not fitted to.
         predicted: The answers [items, outputs] to inputs that were validated on; others NaN.
+        with_trunk: The best choice that looks at what the trunk makes of the inputs, and its
+            metric likewise; None if no candidate does.
     """
 
     head: FullyConnectedHead
     choice: Choice
     metric: float
     predicted: Array
+    with_trunk: tuple[Choice, float] | None
+
+    @property
+    def looks_at_trunk(self) -> bool:
+        """Whether the head reads what the trunk makes of the inputs."""
+        return looks_at_trunk(self.choice)
+
+
+def looks_at_trunk(choice: Choice) -> bool:
+    """Whether a choice has a summary of the trunk's output."""
+    return bool(TRUNK_SUMMARIES & set(choice.summaries))
 
 
 def fit(
@@ -55,6 +76,7 @@ def fit(
     hidden: int,
     seed: int,
     candidates: Sequence[tuple[Summary, ...]],
+    seconds: float = 60.0,
     advance: Callable[[], None] = lambda: None,
 ) -> FittedLayers:
     """Choose by validation, then fit to everything.
@@ -66,26 +88,60 @@ def fit(
         hidden: The width between the layers, a multiple of ``MEMBERS``.
         seed: The seed of the folds, the start and the order.
         candidates: The combinations of summaries to choose from.
+        seconds: The nominal time that two layers may take beside the linear maps.
         advance: A callback after every candidate.
     """
     torch.manual_seed(seed)  # of dropout
     # Moments of layers that have converged become denormal numbers, a hundred times slower.
     torch.set_flush_denormal(True)
-    trials = []
-    for names in candidates:
-        trials += trials_of(data, names, hidden, seed)
-        advance()
+    with one_thread_per_fit():
+        trials = trials_of(
+            data, candidates, hidden=hidden, seconds=seconds, seed=seed, advance=advance
+        )
+        chosen, value = _best(trials, data, metric)
+        seeing = [trial for trial in trials if looks_at_trunk(trial.choice)]
+        with_trunk = None
+        if seeing:
+            best_seeing, seeing_value = _best(seeing, data, metric)
+            with_trunk = best_seeing.choice, seeing_value
+        head = _fitted(data, chosen.choice, family, hidden, seed)
+    return FittedLayers(head, chosen.choice, value, chosen.predicted, with_trunk)
+
+
+def _best(trials: Sequence[Trial], data: LabelledSummaries, metric: str) -> tuple[Trial, float]:
+    """Return the trial that validates best, and its metric."""
     # Losses with and without class weights are not comparable; the metric is.
     best = [
         min((t for t in trials if t.choice.class_weights == weighted), key=lambda t: t.loss)
         for weighted in sorted({t.choice.class_weights for t in trials})
     ]
     sign = 1.0 if METRICS[metric].higher_is_better else -1.0
-    values = [_value(trial.predicted, data.labels, metric) for trial in best]
-    number = int(np.argmax([sign * value for value in values]))
-    chosen = best[number]
-    head = _fitted(data, chosen.choice, family, hidden, seed)
-    return FittedLayers(head, chosen.choice, values[number], chosen.predicted)
+    values = [sign * _value(trial.predicted, data.labels, metric) for trial in best]
+    number = int(np.argmax(values))
+    chosen, value = best[number], values[number]
+    plain = next((trial for trial in trials if trial.choice == _PLAINEST), None)
+    if plain is not None and not chosen.choice.class_weights:
+        plain_value = sign * _value(plain.predicted, data.labels, metric)
+        if plain_value >= value or not _is_ahead(chosen, plain, data):
+            chosen, value = plain, plain_value
+    return chosen, sign * value
+
+
+def _is_ahead(chosen: Trial, plain: Trial, data: LabelledSummaries) -> bool:
+    """Whether a trial is ahead of the plainest model by more than a standard error.
+
+    Of classes, both its loss and the number of right answers have to be. With few labels, the best
+    of many trials is often ahead by luck alone.
+    """
+    known = np.isfinite(chosen.predicted[:, 0]) & np.isfinite(plain.predicted[:, 0])
+    labels, scale = data.labels[known], scale_of(data.labels)
+    answers = [trial.predicted[known] for trial in (plain, chosen)]
+    losses = [losses_of(predicted, labels, scale) for predicted in answers]
+    leads = [losses[0] - losses[1]]
+    if data.classes:
+        right = [(predicted.argmax(axis=1) == labels).astype(float) for predicted in answers]
+        leads.append(right[1] - right[0])
+    return all(lead.mean() > lead.std() / np.sqrt(len(lead)) for lead in leads)
 
 
 def _value(predicted: Array, labels: Array, metric: str) -> float:
@@ -121,8 +177,10 @@ def _empty_head(
         family=family, tokenizer="", outputs=data.outputs, layers="fc",
         hidden=hidden, summaries=choice.summaries,
     )  # fmt: skip
-    widths = {name in TOKEN_SUMMARIES: data.summaries[name].shape[1] for name in choice.summaries}
-    head = FullyConnectedHead(config, widths.get(False, 0), widths.get(True, 0))
+    sizes = {name: data.summaries[name].shape[1] for name in choice.summaries}
+    of_tokens = max((size for name, size in sizes.items() if name in TOKEN_SUMMARIES), default=0)
+    of_trunk = max((size for name, size in sizes.items() if name in TRUNK_SUMMARIES), default=0)
+    head = FullyConnectedHead(config, of_trunk, of_tokens, sizes.get("raw", 0))
     return head.requires_grad_(False)
 
 

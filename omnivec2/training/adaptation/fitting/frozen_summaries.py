@@ -3,26 +3,39 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import cast
 
 import numpy as np
 import torch
 from safetensors import SafetensorError
 from safetensors.numpy import load_file, save
+from torch import Tensor
 
 from omnivec2.atomic_files import write_file
 from omnivec2.network.config import Summary
-from omnivec2.network.fc_head import SUMMARIES, TOKEN_SUMMARIES, summary_width
+from omnivec2.network.fc_head import (
+    SUMMARIES,
+    TOKEN_SUMMARIES,
+    TRUNK_SUMMARIES,
+    summary_width,
+)
 from omnivec2.network.omnivec2 import OmniVec2
+from omnivec2.network.tokenizers import Tokenizer
 from omnivec2.preprocess import Array, Sample, collate
+from omnivec2.training.adaptation.fitting.thread_limits import one_thread_per_fit
 from omnivec2.training.batches import as_tensors
 
 Summaries = Mapping[Summary, Array]
 """The summaries of samples by name, float32 [samples, width]."""
 
 _BATCH = 32
+
+OPERATIONS_PER_SECOND = 5e10
+"""What one core of 2023 does of matrices as large as the trunk's; a nominal figure, so that results
+do not depend on how busy a machine is."""
 
 
 def summarise(
@@ -31,6 +44,8 @@ def summarise(
     samples: Sequence[Sample],
     folder: Path,
     advance: Callable[[int], None] = lambda _: None,
+    *,
+    with_trunk: bool = True,
 ) -> Summaries:
     """Return summaries of all samples, from disk if this network has summarised them before.
 
@@ -40,48 +55,92 @@ def summarise(
         samples: The prepared samples.
         folder: The folder where summaries are kept.
         advance: A callback with the number of samples done since the last.
+        with_trunk: Whether the trunk is run; else summaries of its output are left out.
     """
     file = folder / f"{_digest(network, samples)}.safetensors"
     try:
         kept = load_file(file)
     except (OSError, SafetensorError):
         kept = {}
-    if kept.keys() >= SUMMARIES.keys():
+    wanted = summary_widths(network, route, with_trunk=with_trunk)
+    if kept.keys() >= wanted.keys():
         advance(len(samples))
-        return {cast(Summary, name): array for name, array in kept.items()}
-    summaries = compute(network, route, samples, advance)
+        return {name: kept[name] for name in wanted}
+    summaries = compute(network, route, samples, advance, with_trunk=with_trunk)
     folder.mkdir(parents=True, exist_ok=True)
     write_file(file, save({str(name): array for name, array in summaries.items()}))
     return summaries
 
 
-@torch.inference_mode()
+def summary_widths(network: OmniVec2, route: str, *, with_trunk: bool = True) -> dict[Summary, int]:
+    """Return the size of every summary that there is of a route's inputs.
+
+    Args:
+        network: The network.
+        route: The name of the head.
+        with_trunk: Whether those of the trunk's output are among them.
+    """
+    trunk = network.config.trunk
+    raw_width = network.config.tokenizers[network.config.heads[route].tokenizer].raw_width
+    sizes = {n: summary_width(n, trunk.g.width, trunk.f.width, raw_width) for n in SUMMARIES}
+    left_out = frozenset() if with_trunk else TRUNK_SUMMARIES
+    return {name: size for name, size in sizes.items() if size and name not in left_out}
+
+
 def compute(
     network: OmniVec2,
     route: str,
     samples: Sequence[Sample],
     advance: Callable[[int], None] = lambda _: None,
+    *,
+    with_trunk: bool = True,
 ) -> Summaries:
-    """Compute every summary of every sample; samples of similar length share a batch."""
+    """Compute every summary of every sample; samples of similar length share a batch.
+
+    Batches are computed side by side, each by one thread: several threads in one small batch
+    take three times the processor time, most of it waiting for each other.
+    """
     order = sorted(range(len(samples)), key=lambda i: _length(samples[i]))
-    trunk = network.config.trunk
     summaries = {
-        name: np.empty(
-            (len(samples), summary_width(name, trunk.g.width, trunk.f.width)), np.float32
-        )
-        for name in SUMMARIES
+        name: np.empty((len(samples), size), np.float32)
+        for name, size in summary_widths(network, route, with_trunk=with_trunk).items()
     }
-    for start in range(0, len(order), _BATCH):
-        rows = order[start : start + _BATCH]
-        inputs = as_tensors(collate([samples[row] for row in rows]))
-        tokens = network.tokenize(route, inputs)
-        pooled = {str(name): make(tokens) for name, make in TOKEN_SUMMARIES.items()}
-        features = network.trunk(tokens)
-        features.extras |= pooled
-        for name, make in SUMMARIES.items():
-            summaries[name][rows] = make(features).numpy()
-        advance(len(rows))
+
+    @torch.inference_mode()
+    def run(rows: list[int]) -> int:
+        batch = [samples[row] for row in rows]
+        for name, values in _of_batch(network, route, batch, list(summaries)).items():
+            summaries[name][rows] = values
+        return len(rows)
+
+    batches = [order[start : start + _BATCH] for start in range(0, len(order), _BATCH)]
+    with one_thread_per_fit(), ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:
+        for done in pool.map(run, batches):
+            advance(done)
     return summaries
+
+
+def _of_batch(
+    network: OmniVec2, route: str, samples: Sequence[Sample], names: Sequence[Summary]
+) -> dict[Summary, Array]:
+    inputs = as_tensors(collate(samples))
+    tokens = network.tokenize(route, inputs)
+    before: dict[str, Tensor] = {name: make(tokens) for name, make in TOKEN_SUMMARIES.items()}
+    tokenizer = network.tokenizers[network.config.heads[route].tokenizer]
+    assert isinstance(tokenizer, Tokenizer)
+    if "raw" in names:
+        before["raw"] = tokenizer.raw(inputs)
+    features = network.trunk(tokens) if TRUNK_SUMMARIES & set(names) else tokens
+    features.extras |= before
+    return {name: SUMMARIES[name](features).numpy() for name in names}
+
+
+@torch.no_grad()
+def trunk_seconds(network: OmniVec2, route: str, sample: Sample) -> float:
+    """Return the nominal time of the trunk for a sample: two operations per weight and token."""
+    tokens = network.tokenize(route, as_tensors(collate([sample]))).x_BND.shape[1]
+    weights = sum(parameter.numel() for parameter in network.trunk.parameters())
+    return 2 * weights * tokens / OPERATIONS_PER_SECOND
 
 
 def _length(sample: Sample) -> int:

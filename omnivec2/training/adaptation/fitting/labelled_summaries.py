@@ -132,3 +132,23 @@ def mean_by_item(values: Array, item: Array) -> tuple[Array, Array]:
     total = np.zeros((len(items), values.shape[1]))
     np.add.at(total, number, values)
     return items, total / counts[:, None]
+
+
+def losses_of(predicted: Array, labels: Array, scale: Array) -> Array:
+    """Return the loss of every input, [n].
+
+    Args:
+        predicted: The probabilities [n, classes], or the values [n, targets].
+        labels: The classes [n], or the values [n, targets].
+        scale: The deviation of the values, in units of which errors are squared.
+    """
+    if labels.ndim == 1:
+        of_label = predicted[np.arange(len(labels)), labels]
+        # NaN stays NaN: the loss of an input without an answer is not known.
+        return np.asarray(-np.log(np.where(of_label < 1e-9, 1e-9, of_label)))
+    return np.asarray(np.square((predicted - labels) / scale).mean(axis=1))
+
+
+def scale_of(labels: Array) -> Array:
+    """Return the deviation of quantities, kept away from 0; it is not used for classes."""
+    return np.asarray(np.maximum(labels.std(axis=0), 1e-6))

@@ -15,6 +15,7 @@ from omnivec2.preprocess import Array
 from omnivec2.spec import Modality
 from omnivec2.training.adaptation.fitting.labelled_summaries import mean_by_item
 from omnivec2.training.adaptation.fitting.model_selection import FOLDS
+from omnivec2.training.adaptation.fitting.thread_limits import one_thread_per_fit
 from omnivec2.training.adaptation.reading.prepared_rows import Prepared
 from omnivec2.training.adaptation.reading.read_data import folds_of
 from omnivec2.training.evaluation.quality_metrics import METRICS
@@ -23,7 +24,7 @@ from omnivec2.training.modalities import modality_training
 
 _LOGISTIC_C = (1e-4, 1e-3, 1e-2, 1e-1, 1.0)
 _SPARSE_LOGISTIC_C = (0.03, 0.3, 3.0, 30.0)
-_RIDGE_ALPHA = (0.1, 1.0, 10.0, 100.0, 1000.0)
+_RIDGE_ALPHA = (1000.0, 100.0, 10.0, 1.0, 0.1)
 _ITERATIONS = 200
 
 
@@ -51,9 +52,28 @@ def baselines(
         trivial = np.tile(train.labels.mean(axis=0), (len(test.labels), 1))
     features = modality_training(modality).plain_features
     x, x_test = features(train.samples), features(test.samples)
-    model = _chosen(x, train, classes, metric, seed)
-    predicted = mean_by_item(_answers(model, x_test, classes), test.item)[1]
+    with one_thread_per_fit():
+        x, x_test = _narrowed(x, x_test)
+        model = _chosen(x, train, classes, metric, seed)
+        predicted = mean_by_item(_answers(model, x_test, classes), test.item)[1]
     return {TRIVIAL: measure(trivial, test.labels), LINEAR: measure(predicted, test.labels)}
+
+
+def _narrowed(x: Any, x_test: Any) -> tuple[Any, Any]:
+    """Return fewer features that give a linear model with a penalty of squares the same answers.
+
+    Columns that no training sample has, and directions across the span of all of them, get no
+    weight.
+    """
+    if not isinstance(x, np.ndarray):
+        used = np.flatnonzero(x.getnnz(axis=0))
+        return x[:, used], x_test[:, used]
+    scaler = StandardScaler().fit(x)
+    x, x_test = scaler.transform(x), scaler.transform(x_test)
+    if x.shape[1] <= x.shape[0]:
+        return x, x_test
+    axes, _ = np.linalg.qr(x.T)
+    return x @ axes, x_test @ axes
 
 
 def _chosen(x: Any, train: Prepared, classes: int, metric: str, seed: int) -> Any:
@@ -67,6 +87,8 @@ def _chosen(x: Any, train: Prepared, classes: int, metric: str, seed: int) -> An
         _fit(model, x[~held], labels[~held])
         predicted = mean_by_item(_answers(model, x[held], classes), train.item[held])[1]
         value = sign * METRICS[metric].measure(predicted, train.labels[np.sort(held_items)])
+        if value < best[0]:  # a weaker penalty only overfits from here on
+            break
         if value > best[0]:
             best = value, model
     return _fit(best[1], x, labels)
@@ -74,13 +96,16 @@ def _chosen(x: Any, train: Prepared, classes: int, metric: str, seed: int) -> An
 
 def _models(x: Any, classes: int) -> list[Any]:
     if not classes:
-        return [make_pipeline(StandardScaler(), Ridge(alpha=alpha)) for alpha in _RIDGE_ALPHA]
+        return [make_pipeline(Ridge(alpha=alpha)) for alpha in _RIDGE_ALPHA]
+    if isinstance(x, np.ndarray):
+        return [
+            make_pipeline(LogisticRegression(C=strength, max_iter=_ITERATIONS))
+            for strength in _LOGISTIC_C
+        ]
     # Sparse bags must stay sparse: they are scaled without being centred.
-    dense = isinstance(x, np.ndarray)
-    scaler = StandardScaler if dense else MaxAbsScaler
     return [
-        make_pipeline(scaler(), LogisticRegression(C=strength, max_iter=_ITERATIONS))
-        for strength in (_LOGISTIC_C if dense else _SPARSE_LOGISTIC_C)
+        make_pipeline(MaxAbsScaler(), LogisticRegression(C=strength, max_iter=_ITERATIONS))
+        for strength in _SPARSE_LOGISTIC_C
     ]
 
 

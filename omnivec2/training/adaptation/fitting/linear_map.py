@@ -9,24 +9,44 @@ from __future__ import annotations
 import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import torch
+from scipy import linalg
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression, Ridge
 
 from omnivec2.network.fc_head import FullyConnectedHead
 from omnivec2.preprocess import Array
 
-_ITERATIONS = 500
-_TOLERANCE = 1e-6
-"""Tolerance of the gradient: close enough for the same answers from any start."""
+
+class _Effort(NamedTuple):
+    """The most passes over the samples, and the tolerance of the gradient."""
+
+    iterations: int
+    tolerance: float
+
+
+_FINAL = _Effort(500, 1e-6)
+"""Close enough for the same answers from any start."""
+
+_TRIAL = _Effort(100, 1e-4)
+"""Close enough to choose by."""
+
+_MOST_NUMBERS = 4_000_000
+"""Samples x axes x classes of a pass over all samples, which takes a few milliseconds."""
+
+_LEAST_AXES = 256
+
+_SPANNED = 1e-12
+"""The share of the largest variance below which an axis is rounding."""
 
 _ABSENT = -30.0
 """The logit of a class that no labelled input has."""
 
-PENALTIES = {"classes": (1e4, 1e3, 1e2, 1e1, 1.0), "quantities": (0.1, 1.0, 10.0, 1e2, 1e3)}
-"""Penalties of the squares of the weights, on summaries in standard units."""
+PENALTIES = {"classes": (1e4, 1e3, 1e2, 1e1, 1.0), "quantities": (1e3, 1e2, 10.0, 1.0, 0.1)}
+"""Penalties of the squares of the weights, on summaries in standard units, the strongest first."""
 
 
 @dataclass(frozen=True)
@@ -68,50 +88,64 @@ def fit_linear_map(
         penalty: The penalty of the squares of the map's weights.
         classes: The number of classes; 0 for quantities.
     """
-    turned, back = _turned(x)
-    [fitted] = _fits(turned, y, weights, [penalty], classes)
+    turned, back = _turned(x, classes)
+    [fitted] = _fits(turned, y, weights, [penalty], classes, _FINAL)
     return LinearMap(fitted.weight @ back, fitted.bias)
 
 
-def validated(
-    x: Array, y: Array, weights: Array, folds: Sequence[Array], *, classes: int
-) -> Iterator[tuple[float, Array]]:
-    """Yield every penalty with answers [n, outputs] by maps that were not fitted to the sample.
+class LinearPath:
+    """Linear maps of the same samples with every penalty, the strongest first.
 
     Args:
         x: The summaries, as in :func:`fit_linear_map`.
         y: The targets, likewise.
         weights: The weight of each sample.
-        folds: The samples that each fold holds out, bool [n]; samples of none get NaN.
         classes: The number of classes; 0 for quantities.
     """
-    penalties = PENALTIES["classes" if classes else "quantities"]
-    answers = np.full((len(penalties), len(x), classes or y.shape[1]), np.nan)
-    turned, _ = _turned(x)
-    for held in folds:
+
+    def __init__(self, x: Array, y: Array, weights: Array, *, classes: int) -> None:
+        self.turned, _ = _turned(x, classes)
+        self.y, self.weights, self.classes = y, weights, classes
+
+    def answers(self, held: Array, penalties: Sequence[float]) -> Iterator[Array]:
+        """Yield, for each penalty, the answers [held samples, outputs] by maps of the others.
+
+        Args:
+            held: A mask of the samples that are held out, bool [n].
+            penalties: The penalties, from strong to weak; what is not needed is not fitted.
+        """
         kept = ~held
-        fits = _fits(turned[kept], y[kept], weights[kept], penalties, classes)
-        for number, fitted in enumerate(fits):
-            answers[number, held] = fitted.answers(turned[held])
-    return zip(penalties, answers, strict=True)
+        fits = _fits(
+            self.turned[kept], self.y[kept], self.weights[kept], penalties, self.classes, _TRIAL
+        )
+        for fitted in fits:
+            yield fitted.answers(self.turned[held])
 
 
-def _turned(x: Array) -> tuple[Array, Array]:
+def _turned(x: Array, classes: int) -> tuple[Array, Array]:
     """Return samples on axes that span them, [n, r], and the axes, [r, summaries].
 
-    r is the smaller of n and the number of summaries. The penalty would shrink weights across
-    the span of the samples to 0, so none are lost; and it is the same on any orthogonal axes.
+    r is at most the smaller of n and the number of summaries. The penalty would shrink weights
+    across the span of the samples to 0, so none are lost; and it is the same on any orthogonal
+    axes. The axes are the principal ones, of which logistic regressions, which pass over the
+    samples hundreds of times, get the first few hundred where there are many.
     """
-    axes, coordinates = np.linalg.qr(x.T.astype(np.float64))
-    return np.ascontiguousarray(coordinates.T), axes.T
+    exact = x.astype(np.float64)
+    size = min(x.shape)
+    gram = exact @ exact.T if len(x) <= x.shape[1] else exact.T @ exact
+    most = max(_LEAST_AXES, _MOST_NUMBERS // (len(x) * classes)) if classes else size
+    values, vectors = linalg.eigh(gram, subset_by_index=[max(0, size - most), size - 1])
+    vectors = vectors[:, values > _SPANNED * values[-1]]
+    axes, _ = np.linalg.qr(exact.T @ vectors if len(x) <= x.shape[1] else vectors)
+    return exact @ axes, axes.T
 
 
 def _fits(
-    x: Array, y: Array, weights: Array, penalties: Sequence[float], classes: int
+    x: Array, y: Array, weights: Array, penalties: Sequence[float], classes: int, effort: _Effort
 ) -> Iterator[LinearMap]:
     """Yield a map for every penalty; as penalties fall, each fit starts near its end."""
     if classes:
-        yield from _logistic(x, y, weights, penalties, classes)
+        yield from _logistic(x, y, weights, penalties, classes, effort)
         return
     outputs = y.shape[1]
     for penalty in penalties:
@@ -121,10 +155,10 @@ def _fits(
 
 
 def _logistic(
-    x: Array, y: Array, weights: Array, penalties: Sequence[float], classes: int
+    x: Array, y: Array, weights: Array, penalties: Sequence[float], classes: int, effort: _Effort
 ) -> Iterator[LinearMap]:
     known = np.unique(y)
-    model = LogisticRegression(max_iter=_ITERATIONS, tol=_TOLERANCE, warm_start=True)
+    model = LogisticRegression(max_iter=effort.iterations, tol=effort.tolerance, warm_start=True)
     for penalty in penalties:
         weight, bias = np.zeros((classes, x.shape[1])), np.full(classes, _ABSENT)
         bias[known] = 0.0

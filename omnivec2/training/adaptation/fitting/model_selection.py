@@ -1,12 +1,15 @@
 """Trials of all settings, on labelled inputs that were not fitted to.
 
-Labels are few, so every one of them is validated on: under 2,000 inputs, in five folds; from
-2,000 on, one share is held out.
+Linear maps come first: they take seconds. Two layers are then trained on the combinations of
+summaries that did best, as far as the work fits into the time of the search. Labels are few, so
+every one of them is validated on: under 2,000 inputs, in five folds; from 2,000 on, one share
+is held out.
 """
 
 from __future__ import annotations
 
 import itertools
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -14,11 +17,10 @@ import torch
 from torch import Tensor
 
 from omnivec2.network.config import Summary
-from omnivec2.network.fc_head import TOKEN_SUMMARIES
 from omnivec2.preprocess import Array
-from omnivec2.training.adaptation.fitting.batched_layers import BatchedLayers
+from omnivec2.training.adaptation.fitting.batched_layers import BATCH, BatchedLayers
 from omnivec2.training.adaptation.fitting.labelled_summaries import Choice, LabelledSummaries, Trial
-from omnivec2.training.adaptation.fitting.linear_map import validated
+from omnivec2.training.adaptation.fitting.linear_trials import linear_trials
 from omnivec2.training.adaptation.reading.read_data import folds_of
 
 FOLDS = 5
@@ -36,38 +38,49 @@ _PATIENCE = 60
 _UNBALANCED = 1.5
 """Ratio of the largest to the smallest class from which class weights are tried."""
 
-_MOST_WORK = 10_000_000
-"""Samples x numbers x outputs up to which a linear map is tried: logistic regressions pass over
-them hundreds of times, in all folds and with all penalties, which takes ten seconds by then."""
+_MOST_COMBINATIONS = 3
+"""Combinations of summaries that two layers are tried on."""
+
+_FEW_NUMBERS = 400
+"""Numbers that two layers are tried on however few the labels; more need as many labels."""
+
+_OPERATIONS_PER_SECOND = 2e10
+"""What one core of 2023 does of small matrices; a nominal figure, so that results do not depend on
+how busy a machine is."""
 
 
 def trials_of(
-    data: LabelledSummaries, names: tuple[Summary, ...], hidden: int, seed: int
+    data: LabelledSummaries,
+    candidates: Sequence[tuple[Summary, ...]],
+    *,
+    hidden: int,
+    seconds: float,
+    seed: int,
+    advance: Callable[[], None] = lambda: None,
 ) -> list[Trial]:
-    """Return the trials of all settings with some summaries.
+    """Return the trials of all settings.
 
     Args:
         data: The training part.
-        names: The names of the summaries.
+        candidates: The combinations of summaries to choose from.
         hidden: The width between the layers that are written, a multiple of ``MEMBERS``.
+        seconds: The nominal time that two layers may take beside the linear maps.
         seed: The seed of the folds, the start and the order.
+        advance: A callback after every candidate.
     """
-    trials = _linear_trials(data, names, seed) if is_linear_map_tried(data, names, hidden) else []
-    # Few labels do not suffice to fit a nonlinear map of over a thousand numbers.
-    if not trials or not any(name in TOKEN_SUMMARIES for name in names):
-        trials += _Validation(data, names, hidden // MEMBERS, seed).run()
+    folds = folds_of(data.strata, FOLDS, seed=seed)[data.item]
+    used = range(FOLDS if len(data.labels) < _ALL_FOLDS_BELOW else 1)
+    held = [mask for fold in used if (mask := folds == fold).any()]
+    trials = linear_trials(data, candidates, held, advance)
+    ranked = dict.fromkeys(t.choice.summaries for t in sorted(trials, key=lambda t: t.loss))
+    for names in list(ranked)[:_MOST_COMBINATIONS]:
+        validation = _Validation(data, names, hidden // MEMBERS, held, seed)
+        if validation.numbers > max(_FEW_NUMBERS, len(data.labels)):
+            continue
+        if validation.seconds <= seconds:
+            seconds -= validation.seconds
+            trials += validation.run()
     return trials
-
-
-def is_linear_map_tried(data: LabelledSummaries, names: tuple[Summary, ...], hidden: int) -> bool:
-    """Whether a linear map is worth its time, and fits into the layers."""
-    samples = len(data.item)
-    numbers = min(samples, sum(data.summaries[name].shape[1] for name in names))
-    return (
-        len(data.labels) < _ALL_FOLDS_BELOW
-        and samples * numbers * data.outputs <= _MOST_WORK
-        and 2 * data.outputs <= hidden
-    )
 
 
 def choices(data: LabelledSummaries, names: tuple[Summary, ...]) -> list[Choice]:
@@ -82,43 +95,42 @@ class _Validation:
     """The validation of all choices, which are trained side by side in all folds."""
 
     def __init__(
-        self, data: LabelledSummaries, names: tuple[Summary, ...], hidden: int, seed: int
+        self,
+        data: LabelledSummaries,
+        names: tuple[Summary, ...],
+        hidden: int,
+        held: Sequence[Array],
+        seed: int,
     ) -> None:
-        self.data = data
+        self.data, self.hidden, self.seed = data, hidden, seed
         self.choices = choices(data, names)
-        folds = folds_of(data.strata, FOLDS, seed=seed)[data.item]
-        self.used = range(FOLDS if len(data.labels) < _ALL_FOLDS_BELOW else 1)
+        self.held = [torch.from_numpy(mask) for mask in held]
         many = len(data.item) > _ALL_FOLDS_BELOW
         self.longest = _STEPS_OF_MANY if many else _STEPS
-        plain = torch.from_numpy(data.weights(False))
-        held = [torch.from_numpy(folds == fold) for fold in self.used]
-        fitted = torch.stack(
-            [
-                torch.from_numpy(data.weights(choice.class_weights)) * ~h
-                for choice in self.choices
-                for h in held
-            ]
-        )
-        x, y = data.standardised(names)
-        self.layers = BatchedLayers(
-            x, y, fitted, [c.weight_decay for c in self.choices for _ in held],
-            hidden=hidden, outputs=data.outputs, seed=seed,
-        )  # fmt: skip
-        self.held_rows = torch.nonzero(torch.stack(held).any(dim=0))[:, 0]
-        self.x_AD, self.y_A = x[self.held_rows], y[self.held_rows]
-        self.held_KA = torch.stack(
-            [(h * plain)[self.held_rows] for _ in self.choices for h in held]
-        )
+        self.x, self.y = data.standardised(names)
+
+    @property
+    def numbers(self) -> int:
+        """The size of the summaries."""
+        return self.x.shape[1]
+
+    @property
+    def seconds(self) -> float:
+        """The nominal time of all steps: three products of matrices per layer and step."""
+        rows = min(BATCH, len(self.x)) * len(self.choices) * len(self.held)
+        per_row = 6 * self.hidden * (self.numbers + self.data.outputs)
+        return rows * per_row * self.longest / _OPERATIONS_PER_SECOND
 
     def run(self) -> list[Trial]:
         """Return every choice with the number of steps that gave its folds the least mean loss."""
+        layers = self._layers()
         best = [Trial(choice, np.inf, np.empty((0, 0))) for choice in self.choices]
         improved = 0
         for step in range(1, self.longest + 1):
-            self.layers.step()
+            layers.step()
             if step % _MEASURE_EVERY_STEPS:
                 continue
-            losses, answers = self._measure()
+            losses, answers = self._measure(layers)
             for index, trial in enumerate(best):
                 if losses[index] < trial.loss - 1e-6:
                     improved = step
@@ -128,10 +140,31 @@ class _Validation:
                 break
         return best
 
+    def _layers(self) -> BatchedLayers:
+        """Return a pair of layers per choice and fold, at their start."""
+        data = self.data
+        plain = torch.from_numpy(data.weights(False))
+        fitted = torch.stack(
+            [
+                torch.from_numpy(data.weights(choice.class_weights)) * ~held
+                for choice in self.choices
+                for held in self.held
+            ]
+        )
+        self.held_rows = torch.nonzero(torch.stack(self.held).any(dim=0))[:, 0]
+        self.x_AD, self.y_A = self.x[self.held_rows], self.y[self.held_rows]
+        self.held_KA = torch.stack(
+            [(held * plain)[self.held_rows] for _ in self.choices for held in self.held]
+        )
+        return BatchedLayers(
+            self.x, self.y, fitted, [c.weight_decay for c in self.choices for _ in self.held],
+            hidden=self.hidden, outputs=data.outputs, seed=self.seed,
+        )  # fmt: skip
+
     @torch.no_grad()
-    def _measure(self) -> tuple[list[float], Tensor]:
+    def _measure(self, layers: BatchedLayers) -> tuple[list[float], Tensor]:
         """Return the mean loss of each choice on what its folds held out, and all answers."""
-        answers = self.layers.answers(self.x_AD)
+        answers = layers.answers(self.x_AD)
         weighted = BatchedLayers.losses(answers, self.y_A) * self.held_KA
         shape = (len(self.choices), -1)
         total = weighted.sum(1).reshape(shape).sum(1) / self.held_KA.sum(1).reshape(shape).sum(1)
@@ -139,25 +172,7 @@ class _Validation:
 
     def _predicted(self, answers: Tensor, index: int) -> Array:
         """Return each item's answer by the model not fitted to it: [items, outputs]."""
-        folds = slice(index * len(self.used), (index + 1) * len(self.used))
+        folds = slice(index * len(self.held), (index + 1) * len(self.held))
         model, row = torch.nonzero(self.held_KA[folds], as_tuple=True)
         held_answers = answers[folds][model, row]
         return self.data.by_item(held_answers.numpy(), self.held_rows[row].numpy())
-
-
-def _linear_trials(data: LabelledSummaries, names: tuple[Summary, ...], seed: int) -> list[Trial]:
-    """Return linear maps with every penalty, validated in the same folds."""
-    x, y = (part.numpy() for part in data.standardised(names))
-    weights = data.weights(False)
-    folds = folds_of(data.strata, FOLDS, seed=seed)[data.item]
-    held = [folds == fold for fold in range(FOLDS) if (folds == fold).any()]
-    validated_rows = np.flatnonzero(folds >= 0)
-    trials = []
-    for penalty, answers in validated(x, y, weights, held, classes=data.classes):
-        held_answers = torch.from_numpy(answers[validated_rows]).float()
-        targets = torch.from_numpy(y[validated_rows])
-        losses = BatchedLayers.losses(held_answers[None], targets)[0].numpy()
-        loss = float(np.average(losses, weights=weights[validated_rows]))
-        choice = Choice(names, penalty, class_weights=False, is_linear=True)
-        trials.append(Trial(choice, loss, data.by_item(held_answers.numpy(), validated_rows)))
-    return trials

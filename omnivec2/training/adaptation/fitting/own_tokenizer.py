@@ -19,8 +19,10 @@ from torch import Tensor, nn
 from omnivec2.checkpoint import dequantise
 from omnivec2.network.fc_head import FullyConnectedHead
 from omnivec2.network.omnivec2 import OmniVec2, module_name
-from omnivec2.preprocess import Array, collate
+from omnivec2.preprocess import Array, Sample, collate
 from omnivec2.training.adaptation.fitting.fit_layers import answers_of, standardise
+from omnivec2.training.adaptation.fitting.frozen_summaries import trunk_seconds
+from omnivec2.training.adaptation.fitting.labelled_summaries import losses_of, scale_of
 from omnivec2.training.adaptation.frozen_network import Base
 from omnivec2.training.adaptation.reading.prepared_rows import Prepared
 from omnivec2.training.batches import as_tensors
@@ -138,6 +140,14 @@ def tune(
     return TunedTokenizer(last.network.eval(), best_step, best_value, best_loss)
 
 
+def step_seconds(network: OmniVec2, route: str, sample: Sample) -> float:
+    """Return the nominal time of two training steps, one of each training.
+
+    Going back through the trunk, whose weights get no gradients, takes as long as going forward.
+    """
+    return 2 * 2 * _BATCH * trunk_seconds(network, route, sample)
+
+
 class _Tuning:
     """One training of a tokenizer and a head; the trunk is shared, not copied."""
 
@@ -214,22 +224,4 @@ class _Tuning:
         """Return the loss per input and the metric on inputs that were not fitted to."""
         predicted = answers_of(self.head, self._summaries(data), data.item)[1]
         value = METRICS[metric].measure(predicted, data.labels)
-        return loss_of(predicted, data.labels, self.scale), value
-
-
-def loss_of(predicted: Array, labels: Array, scale: Array) -> float:
-    """Return the loss per input.
-
-    Args:
-        predicted: The probabilities [n, classes], or the values [n, targets].
-        labels: The classes [n], or the values [n, targets].
-        scale: The deviation of the values, in units of which errors are squared.
-    """
-    if labels.ndim == 1:
-        return float(-np.log(np.maximum(predicted[np.arange(len(labels)), labels], 1e-9)).mean())
-    return float(np.square((predicted - labels) / scale).mean())
-
-
-def scale_of(labels: Array) -> Array:
-    """Return the deviation of quantities, kept away from 0; it is not used for classes."""
-    return np.asarray(np.maximum(labels.std(axis=0), 1e-6))
+        return float(losses_of(predicted, data.labels, self.scale).mean()), value

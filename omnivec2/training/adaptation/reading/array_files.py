@@ -16,7 +16,7 @@ from omnivec2.preprocess import Array
 from omnivec2.training.adaptation.adaptation_request import DataPart
 from omnivec2.training.adaptation.adaptation_rules import AdaptationRules
 from omnivec2.training.adaptation.reading.labelled_rows import Label, Row, Value, quantity
-from omnivec2.training.adaptation.reading.labelled_tables import as_name
+from omnivec2.training.data.table_files import as_name
 
 _ONLY = "array"
 """The name of the array of a file without names."""

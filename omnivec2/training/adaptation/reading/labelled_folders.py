@@ -7,7 +7,7 @@ from pathlib import Path
 from omnivec2.errors import InvalidInputError
 from omnivec2.training.adaptation.adaptation_request import DataPart
 from omnivec2.training.adaptation.reading.labelled_rows import Row, quantity
-from omnivec2.training.adaptation.reading.labelled_tables import as_name, read_table
+from omnivec2.training.data.table_files import as_name, read_table
 
 
 def read_folder(part: DataPart, *, regression: bool) -> list[Row]:

@@ -2,82 +2,17 @@
 
 from __future__ import annotations
 
-import csv
-import gzip
-import io
-import zlib
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
-import numpy as np
 from pydantic import JsonValue
 
-from omnivec2.errors import InputError, InvalidInputError
-from omnivec2.preprocess.formats.tables.csv_reader import read_csv
+from omnivec2.errors import InvalidInputError
 from omnivec2.preprocess.formats.tables.frame import Frame
-from omnivec2.preprocess.formats.tables.table_limits import make_frame
-from omnivec2.spec import Limits
 from omnivec2.training.adaptation.adaptation_request import DataPart
 from omnivec2.training.adaptation.adaptation_rules import AdaptationRules
 from omnivec2.training.adaptation.reading.labelled_rows import Label, Row, quantity
-
-_LIMITS = Limits(bytes=2**31, decoded_bytes=2**33, rows=20_000_000, columns=10_000)
-"""Limits of a training table, which must fit in memory; a request's are for untrusted files."""
-
-
-def read_table(path: Path) -> Frame:
-    """Read a table file; TSV is read without quoting, as data sets of texts are written.
-
-    Raises:
-        InvalidInputError: The file cannot be read; the message names file and line.
-    """
-    data = path.read_bytes()
-    name = path.name.lower()
-    if name.endswith(".gz"):
-        name = name.removesuffix(".gz")
-        try:
-            data = gzip.decompress(data)
-        except (OSError, EOFError, zlib.error) as error:
-            raise InvalidInputError(f"{path}: not a whole gzip file: {error}") from error
-    try:
-        if data[:4] == b"PAR1":
-            from omnivec2.preprocess.formats.tables.parquet_reader import read_parquet
-
-            return read_parquet(data, _LIMITS)
-        if name.endswith(".tsv"):
-            return _read_tsv(data)
-        # Nobody would see a note that the encoding was guessed.
-        return read_csv(data, _LIMITS, charset="utf-8")
-    except (InputError, UnicodeDecodeError) as error:
-        raise InvalidInputError(f"{path}: {error}") from error
-
-
-def _read_tsv(data: bytes) -> Frame:
-    """Read tab-separated cells; no cell of a header is empty or a number."""
-    lines = io.StringIO(data.decode("utf-8-sig"), newline="\n")
-    cells = list(csv.reader(lines, delimiter="\t", quoting=csv.QUOTE_NONE))
-    cells = [row for row in cells if row]
-    if not cells:
-        raise InvalidInputError("table is empty")
-    for number, row in enumerate(cells, 1):
-        if len(row) != len(cells[0]):
-            raise InvalidInputError(
-                f"line {number} has {len(row)} fields; expected {len(cells[0])} as in the first"
-            )
-    named = not any(not cell.strip() or is_number(cell) for cell in cells[0])
-    names = cells.pop(0) if named else [""] * len(cells[0])
-    columns = [np.array(column, dtype=object) for column in zip(*cells, strict=True)]
-    return make_frame(names, columns, named=named)
-
-
-def is_number(cell: Any) -> bool:
-    """Whether a cell can be read as a number."""
-    try:
-        float(cell)
-    except (TypeError, ValueError):
-        return False
-    return True
+from omnivec2.training.data.table_files import as_name, json_cell, read_table
 
 
 def read_rows(part: DataPart, rules: AdaptationRules, *, regression: bool) -> list[Row]:
@@ -137,24 +72,6 @@ def _label(frame: Frame, columns: Sequence[str], index: int, where: str, regress
     if not name:
         raise InvalidInputError(f"{where}: the label (column {columns[0]!r}) is empty")
     return name
-
-
-def as_name(cell: Any) -> str:
-    """Return a cell as the name of a class: ``1.0`` and ``1`` are the same."""
-    if cell is None or (isinstance(cell, float) and np.isnan(cell)):
-        return ""
-    if isinstance(cell, float | np.floating) and float(cell).is_integer():
-        return str(int(cell))
-    return str(cell).strip()
-
-
-def json_cell(cell: Any) -> JsonValue:
-    """Return a cell as a client would send it in JSON; missing ones are null."""
-    if cell is None or isinstance(cell, bool | str):
-        return cell
-    if isinstance(cell, int | float):
-        return None if np.isnan(cell) else cell
-    return str(cell)
 
 
 def _recordings(

@@ -75,9 +75,9 @@ def test_the_network_is_run_once_for_the_same_samples(
     calls: list[int] = []
     compute = frozen_summaries.compute
 
-    def counted(*arguments: Any) -> Any:
+    def counted(*arguments: Any, **options: Any) -> Any:
         calls.append(len(arguments[2]))
-        return compute(*arguments)
+        return compute(*arguments, **options)
 
     monkeypatch.setattr(frozen_summaries, "compute", counted)
     first = run(base, tmp_path, "image/light", {"path": pictures})
@@ -198,7 +198,7 @@ def test_a_base_without_the_modality_is_refused(tmp_path: Path) -> None:
 
 def test_a_gain_is_over_the_better_simple_model() -> None:
     lower = AdaptationResult(
-        "graph/x", "x", 1, 10, 5, "rmse", 2.0, 2.0, {"majority": 4.0, "linear": 1.5}, "", 0,
+        "graph/x", "x", 1, 10, 5, "rmse", 2.0, 2.0, {"majority": 4.0, "linear": 1.5}, "", (), 0,
         {"total": 1.0, "cpu": 1.0}, 0, "",
     )  # fmt: skip
     assert lower.gain == -0.5
@@ -208,7 +208,7 @@ def test_a_gain_is_over_the_better_simple_model() -> None:
 def test_results_are_kept_one_per_route(tmp_path: Path) -> None:
     file = tmp_path / "figures.json"
     result = AdaptationResult(
-        "graph/x", "x", 1, 10, 5, "rmse", 2.0, 2.0, {"majority": 4.0, "linear": 1.5}, "", 0,
+        "graph/x", "x", 1, 10, 5, "rmse", 2.0, 2.0, {"majority": 4.0, "linear": 1.5}, "", (), 0,
         {"total": 1.0, "cpu": 1.0}, 0, "",
     )  # fmt: skip
     for route, value in (("graph/x", 2.0), ("graph/y", 3.0), ("graph/x", 1.0)):

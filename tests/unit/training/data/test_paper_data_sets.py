@@ -41,7 +41,7 @@ def test_the_recipe_of_the_paper_names_these_sets_in_three_stages_with_the_paper
     stages = recipe.stage_recipes()
     assert [stage.kind for stage in stages] == ["masked", "masked-pairs", "supervised"]
     assert all(SETS[route].labelled for route in stages[2].routes())
-    assert recipe.literal.masking
+    assert all(recipe.literal.model_dump().values())
 
 
 @pytest.mark.parametrize("route", sorted(SETS))

@@ -10,7 +10,7 @@ from omnivec2.training.evaluation import simple_models as module
 from omnivec2.training.evaluation.quality_metrics import METRICS
 from omnivec2.training.evaluation.simple_models import measure_baselines
 from omnivec2.training.evaluation.simple_scene_models import suppress_overlaps
-from tests.support import tiny_tasks
+from tests.support import family_tasks, tiny_tasks
 
 
 @pytest.mark.parametrize(
@@ -29,6 +29,19 @@ def test_a_linear_model_beats_the_trivial_answer_where_there_is_something_to_lea
     assert list(found) == ["majority", "linear"]
     sign = 1 if METRICS[task.metric].higher_is_better else -1
     assert sign * (found["linear"] - found["majority"]) > 0.2
+
+
+@pytest.mark.parametrize(
+    "make", [family_tasks.multi_label, family_tasks.anomaly, family_tasks.points]
+)
+def test_forms_of_targets_have_simple_models_of_their_own(tmp_path, make):
+    found = measure_baselines(make(), cache=tmp_path)
+    assert found["linear"] > found["majority"] + 0.2
+
+
+def test_a_map_is_compared_with_the_mean_map_and_vectors_with_raw_arrays(tmp_path):
+    assert 0 < measure_baselines(family_tasks.depth_map(), cache=tmp_path)["majority"] < 1
+    assert measure_baselines(family_tasks.identities(), cache=tmp_path)["raw arrays"] > 0.5
 
 
 def test_the_majority_answer_has_an_auc_of_a_half(tmp_path):

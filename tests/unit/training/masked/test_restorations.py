@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 import pytest
 import torch
 from torch import Tensor
 
 from omnivec2.network.omnivec2 import OmniVec2
+from omnivec2.network.tokenizers.points import GROUP_GAIN
 from omnivec2.spec import Modality
 from omnivec2.training.masked.masking import choose_hidden
 from omnivec2.training.masked.objective import MaskedObjective
+from omnivec2.training.masked.sentences import permute_sentences
 from omnivec2.training.modalities import modality_training
 from omnivec2.training.modalities.text import MASK_ID, corrupted, two_stream_mask
+from omnivec2.wordpiece import tokenizer
 from tests.support.hidden import (
     ROUTES,
+    VOCABULARY,
     arrays,
     pretraining_network,
     with_other_hidden_content,
@@ -78,11 +84,15 @@ def test_words_in_a_drawn_order_are_guessed_better_within_a_few_steps():
     assert last < 0.8 * first
 
 
-def _few_steps(modality: Modality, *, literal: bool) -> tuple[MaskedObjective, float, float]:
+def _few_steps(
+    modality: Modality, *, literal: bool, forms: Collection[str] = ()
+) -> tuple[MaskedObjective, float, float]:
     """Loss of one batch before and after 20 steps on it."""
     network = pretraining_network().train()
     torch.manual_seed(1)
-    objective = MaskedObjective(network, "f", literal=literal, tokenizers=[modality.value])
+    objective = MaskedObjective(
+        network, "f", literal=literal, literal_forms=forms, tokenizers=[modality.value]
+    )
     inputs = arrays(modality, 4)
     parameters = [*network.parameters(), *objective.parameters()]
     optimiser = torch.optim.AdamW(parameters, lr=3e-3)
@@ -135,7 +145,8 @@ def test_padding_changes_no_loss():
         x = network.trunk.f.transformer(seen.tokens.x_BND, seen.tokens.mask_BN)
         seen = seen.with_tokens(seen.tokens.with_x(x))
         decoder = objective.decoders["graph"]
-        return kind.loss(kind.predict(decoder, seen, inputs, hidden, _generator()), inputs, hidden)
+        predicted = kind.predict(decoder, seen, inputs, hidden, hidden, _generator())
+        return kind.loss(predicted, inputs, hidden)
 
     with torch.no_grad():
         assert torch.allclose(loss(inputs, hidden), loss(longer, hidden_longer), atol=1e-5)
@@ -166,7 +177,7 @@ def test_special_tokens_and_padding_are_never_hidden():
 def test_in_a_drawn_order_no_query_sees_its_own_word_or_a_later_one():
     known = torch.tensor([[True, False, False, False]])
     hidden = ~known
-    sees = two_stream_mask(known, hidden, _generator())[0]
+    sees = two_stream_mask(known, hidden, hidden, _generator())[0]
     content, queries = sees[4:, :4], sees[4:, 4:]
     assert torch.equal(queries, torch.eye(4, dtype=torch.bool))
     assert content[:, 0].all()
@@ -174,3 +185,63 @@ def test_in_a_drawn_order_no_query_sees_its_own_word_or_a_later_one():
     assert not among.diagonal().any()
     assert sorted(among.sum(dim=1).tolist()) == [0, 1, 2]
     assert not sees[:4, 4:].any()
+
+
+def test_words_that_count_come_last_in_the_drawn_order():
+    hidden = torch.ones(1, 8, dtype=torch.bool)
+    counted = torch.zeros_like(hidden)
+    counted[0, [2, 5]] = True
+    sees = two_stream_mask(~hidden, hidden, counted, _generator())[0, 8:, :8]
+    # A counted word is predicted from all that do not count, and from one counted word at most.
+    assert sorted(sees[counted[0]].sum(dim=1).tolist()) == [6, 7]
+    assert not sees[~counted[0]][:, counted[0]].any()
+
+
+def test_literally_one_word_in_twenty_is_predicted_on_sentences_in_another_order():
+    network = pretraining_network()
+    training = modality_training(Modality.TEXT)
+    kind = training.build_restoration(network.tokenizers["text"], forms=["text"])
+    ids = torch.randint(104, VOCABULARY, (1, 102))
+    ids[0, 0], ids[0, -1] = 101, 102
+    inputs = {"input_ids": ids, "attention_mask": torch.ones_like(ids)}
+    hidden = choose_hidden(kind.maskable(inputs), 0.95, _generator())
+    counted = kind.counted(hidden, _generator())
+    assert (int(hidden.sum()), int(counted.sum())) == (95, 5)
+    assert not (counted & ~hidden).any()
+    _, first, last = _few_steps(Modality.TEXT, literal=True, forms=["text"])
+    assert last < 0.9 * first
+
+
+def test_sentences_are_permuted_within_their_text():
+    stop, ask = (tokenizer().encode(sign, add_special_tokens=False).ids[0] for sign in ".?")
+    first, second = [2000, 2001, stop, 2002, ask, 2003], [3000, stop, 3001, stop]
+    ids = torch.tensor([[101, *first, 102, *second, 102, 0, 0]])
+    orders = set()
+    for seed in range(12):
+        (row,) = permute_sentences(ids, _generator(seed)).tolist()
+        assert (row[0], row[7], row[12:]) == (101, 102, [102, 0, 0])
+        text = ",".join(map(str, row))
+        assert f"2000,2001,{stop}" in text
+        assert f"2002,{ask}" in text
+        assert sorted(row[1:7]) == sorted(first)
+        assert sorted(row[8:12]) == sorted(second)
+        orders.add(tuple(row))
+    assert len(orders) > 4
+
+
+def test_literally_a_point_is_compared_with_the_one_at_its_place():
+    network = pretraining_network()
+    training = modality_training(Modality.POINTCLOUD)
+    plain = training.build_restoration(network.tokenizers["pointcloud"])
+    ordered = training.build_restoration(network.tokenizers["pointcloud"], forms=["points"])
+    inputs = arrays(Modality.POINTCLOUD, 2)
+    hidden = torch.ones(2, 8, dtype=torch.bool)
+    exact = torch.zeros(2, 8, 32, 3)
+    exact[:, :, :16] = inputs["groups"] * GROUP_GAIN
+    exact[:, :, 16:] = exact[:, :, :16]
+    assert ordered.loss(exact.flatten(2), inputs, hidden) == pytest.approx(0, abs=1e-9)
+    turned = exact.flip(dims=[2]).flatten(2)
+    assert plain.loss(turned, inputs, hidden) == pytest.approx(0, abs=1e-6)
+    assert ordered.loss(turned, inputs, hidden) > 1
+    _, first, last = _few_steps(Modality.POINTCLOUD, literal=False, forms=["points"])
+    assert last < 0.95 * first

@@ -1,0 +1,1 @@
+"""The cost of a network: its weights, and the operations of a sample of every head."""

@@ -1,0 +1,1 @@
+"""Backbones: published weights of other networks, and where their tensors go in this one."""

@@ -1,0 +1,1 @@
+"""Readers of the annotation files that labelling tools write; nothing here prepares inputs."""

@@ -1,0 +1,345 @@
+"""Checking of data before anything is trained: counts, faults, and examples to look at."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from pydantic import JsonValue
+
+from omnivec2.errors import ArtifactError, InputError
+from omnivec2.preprocess import Prepared, Sample
+from omnivec2.preprocess.notes import collect_notes
+from omnivec2.spec import Modality
+from omnivec2.training.data.base import DataDirectories, TaskData, build
+from omnivec2.training.data.blocks.block_loading import (
+    DividedExamples,
+    fit_target,
+    preprocess_of,
+    read_block,
+)
+from omnivec2.training.data.blocks.examples import Origin, Problem, ProblemKind
+from omnivec2.training.data.blocks.files import BlockFiles
+from omnivec2.training.data.blocks.inputs import prepare_examples
+from omnivec2.training.data.blocks.splits import PARTS, input_key
+from omnivec2.training.data.blocks.targets import FittedTarget
+from omnivec2.training.data.blocks.targets.class_targets import natural_key
+from omnivec2.training.data.blocks.task_block import TaskBlock
+
+_CHUNK = 64
+_FEWEST = 5
+"""Training samples of a class below which a check warns."""
+_SHOWN_PER_CLASS = 2
+_MOST_SHOWN = 24
+_COLUMNS = 6
+
+Advance = Callable[[int, int], None]
+"""A callback that gets the inputs that were decoded and those there are."""
+
+
+@dataclass(frozen=True)
+class ShownExample:
+    """A prepared example for the contact sheet.
+
+    Attributes:
+        part: The part that it is in.
+        origin: The place that it comes from.
+        sample: Its arrays.
+        target: Its target as a loss is given it.
+        caption: Its target in words.
+    """
+
+    part: str
+    origin: Origin
+    sample: Sample
+    target: Any
+    caption: str
+
+
+@dataclass
+class TaskCheck:
+    """What a check found in the data of one task.
+
+    Attributes:
+        route: The head's name.
+        kind: The kind of its block.
+        family: The family of the head.
+        counts: The number of usable examples by part.
+        classes: The number of examples by class and part.
+        quantities: The mean and deviation over the training part, by quantity.
+        problems: The faults, in the order of files and rows.
+        notes: The remarks of the pre-processor on inputs, with their counts.
+        decoded: The number of inputs that were decoded.
+        shown: Some examples of each part and class.
+        parameters: The parameters of the pre-processor.
+    """
+
+    route: str
+    kind: str
+    family: str
+    counts: dict[str, int] = field(default_factory=dict)
+    classes: dict[str, dict[str, int]] = field(default_factory=dict)
+    quantities: dict[str, dict[str, float]] = field(default_factory=dict)
+    problems: list[Problem] = field(default_factory=list)
+    notes: dict[str, int] = field(default_factory=dict)
+    decoded: int = 0
+    shown: list[ShownExample] = field(default_factory=list)
+    parameters: dict[str, JsonValue] = field(default_factory=dict)
+
+    @property
+    def is_broken(self) -> bool:
+        """Whether training would stop at a problem."""
+        return any(not problem.is_warning for problem in self.problems)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return everything but the examples as JSON."""
+        return {
+            "route": self.route,
+            "kind": self.kind,
+            "family": self.family,
+            "counts": self.counts,
+            "classes": self.classes,
+            "quantities": self.quantities,
+            "decoded": self.decoded,
+            "notes": self.notes,
+            "problems": [
+                {
+                    "kind": problem.kind.value,
+                    "file": problem.origin.file,
+                    problem.origin.unit: problem.origin.row,
+                    "reason": problem.reason,
+                    "warning": problem.is_warning,
+                }
+                for problem in self.problems
+            ],
+        }
+
+
+def check_task(
+    route: str,
+    block: TaskBlock,
+    root: Path,
+    *,
+    seconds: float | None = None,
+    advance: Advance = lambda done, count: None,
+) -> TaskCheck:
+    """Read, divide and decode the data of a task, and collect everything that is wrong.
+
+    Args:
+        route: The head's name.
+        block: The block of the recipe.
+        root: The directory of data.
+        seconds: The time after which no more inputs are decoded; None decodes all.
+        advance: A callback for progress.
+    """
+    check = TaskCheck(route, block.data.kind, block.data.target.family.value)
+    try:
+        # Windows of series and pixels of scenes are cut without decoding an input for each.
+        cut = block.data.load(route, block, DataDirectories(root, root), None)
+    except ArtifactError as error:
+        check.problems = _reading_problems(route, block, root) or [_of_whole(route, error)]
+        return check
+    if cut is not None:
+        _take_cut(check, cut)
+        return check
+    try:
+        divided = read_block(route, block, root)
+    except ArtifactError as error:
+        check.problems.append(_of_whole(route, error))
+        return check
+    check.problems = divided.problems
+    _count(check, divided, block)
+    try:
+        preprocess = preprocess_of(route, block, divided)
+        fitted = fit_target(divided, block, preprocess, None)
+    except ArtifactError as error:
+        check.problems.append(_of_whole(route, error))
+        return check
+    check.parameters = preprocess.parameters
+    _Decoding(check, divided, block, fitted, preprocess).run(seconds, advance)
+    _find_duplicates(check, divided, seconds)
+    _find_small_classes(check, divided)
+    order = {str(example.origin): index for index, example in enumerate(divided.examples)}
+    check.problems.sort(key=lambda p: (p.is_warning, order.get(str(p.origin), -1)))
+    return check
+
+
+def _reading_problems(route: str, block: TaskBlock, root: Path) -> list[Problem]:
+    """Return the problems of a block that are found without decoding its inputs."""
+    files = BlockFiles(root, Modality(route.partition("/")[0]))
+    try:
+        return [found for found in block.data.read(files) if isinstance(found, Problem)]
+    except ArtifactError:
+        return []
+
+
+def _take_cut(check: TaskCheck, task: TaskData) -> None:
+    """Count and show the samples of a task that were cut from large inputs."""
+    check.parameters = task.preprocess.parameters
+    for part, split in task.splits.items():
+        check.counts[part] = len(split)
+        rows = np.unique(np.linspace(0, len(split) - 1, min(len(split), _COLUMNS)).astype(int))
+        for row in rows.tolist():
+            target = split.targets[row]
+            is_class = bool(task.labels) and np.ndim(target) == 0
+            caption = task.labels[int(target)] if is_class else ""
+            origin = Origin(f"sample {row + 1} of {part}")
+            check.shown.append(ShownExample(part, origin, split.samples[row], target, caption))
+    check.decoded = sum(check.counts.values())
+    if task.labels and np.ndim(task.splits["train"].targets[0]) == 0:
+        check.classes = {
+            label: {
+                part: int(np.count_nonzero(np.asarray(split.targets[:]) == index))
+                for part, split in task.splits.items()
+            }
+            for index, label in enumerate(task.labels)
+        }
+
+
+def _of_whole(route: str, error: ArtifactError) -> Problem:
+    return Problem(ProblemKind.BLOCK, Origin(route), str(error).removeprefix(f"{route}: "))
+
+
+def _count(check: TaskCheck, divided: DividedExamples, block: TaskBlock) -> None:
+    """Count examples and classes by part, and measure quantities of the training part."""
+    target = block.data.target
+    for part in PARTS:
+        rows = divided.rows(part)
+        check.counts[part] = len(rows)
+        for row in rows:
+            for name in target.counted(divided.parsed[row]):
+                counts = check.classes.setdefault(name, dict.fromkeys(PARTS, 0))
+                counts[part] += 1
+        if not len(rows):
+            origin = Origin(check.route)
+            reason = f"the part {part} is empty, of {len(divided.examples)} usable examples"
+            check.problems.append(Problem(ProblemKind.EMPTY, origin, reason, part == "val"))
+    check.classes = dict(sorted(check.classes.items(), key=lambda item: natural_key(item[0])))
+    train = [divided.parsed[row] for row in divided.rows("train")]
+    for name in target.quantities(train):
+        values = np.array([row[name] for row in train])
+        check.quantities[name] = {"mean": float(values.mean()), "deviation": float(values.std())}
+
+
+class _Decoding:
+    """Decodes the inputs of a task in random order, so that a part of them tells of all."""
+
+    def __init__(
+        self,
+        check: TaskCheck,
+        divided: DividedExamples,
+        block: TaskBlock,
+        fitted: FittedTarget,
+        preprocess: Any,
+    ) -> None:
+        self.check, self.divided, self.fitted = check, divided, fitted
+        self.target = block.data.target
+        self.preprocessor = build(preprocess)
+        self.notes: Counter[str] = Counter()
+        self.shown_of: Counter[tuple[str, str]] = Counter()
+
+    def run(self, seconds: float | None, advance: Advance) -> None:
+        """Decode until everything is read or the time is over."""
+        examples = self.divided.examples
+        order = np.random.default_rng(0).permutation(len(examples))
+        # The first examples of every part and class are what a reader wants to see.
+        end = None if seconds is None else time.monotonic() + seconds
+        for start in range(0, len(order), _CHUNK):
+            if end is not None and time.monotonic() > end:
+                break
+            rows = order[start : start + _CHUNK]
+            with collect_notes() as notes:
+                found = list(prepare_examples([examples[i] for i in rows], self.preprocessor))
+                self.notes.update({note.text: note.count for note in notes})
+            for row, prepared in zip(rows.tolist(), found, strict=True):
+                self._take(row, prepared)
+            self.check.decoded += len(rows)
+            advance(self.check.decoded, len(order))
+        self.check.notes = dict(self.notes.most_common())
+
+    def _take(self, row: int, found: Prepared | InputError) -> None:
+        example, part = self.divided.examples[row], str(self.divided.parts[row])
+        if isinstance(found, InputError):
+            problem = Problem(ProblemKind.UNDECODABLE, example.origin, str(found))
+            self.check.problems.append(problem)
+            return
+        parsed = self.divided.parsed[row]
+        try:
+            kept = self.fitted.target_arrays(parsed, found, 0)
+        except InputError as error:
+            problem = Problem(ProblemKind.BAD_TARGET, example.origin, str(error))
+            self.check.problems.append(problem)
+            return
+        names = self.target.counted(parsed)
+        key = part, names[0] if names else ""
+        if not part or self.shown_of[key] >= (_SHOWN_PER_CLASS if names else _MOST_SHOWN // 3):
+            return
+        if len(self.check.shown) >= 3 * _MOST_SHOWN or self.fitted.unknown(parsed) is not None:
+            return
+        target = self.fitted.encode([parsed], [kept])[0]
+        caption = ", ".join(names) or _words(parsed)
+        shown = ShownExample(part, example.origin, found.samples[0], target, caption)
+        self.check.shown.append(shown)
+        self.shown_of[key] += 1
+
+
+def _words(parsed: Any) -> str:
+    """Return a target in words."""
+    if isinstance(parsed, dict):
+        return ", ".join(
+            f"{name} {value:g}" for name, value in parsed.items() if isinstance(value, float | int)
+        )
+    return ""
+
+
+def _find_duplicates(check: TaskCheck, divided: DividedExamples, seconds: float | None) -> None:
+    """Warn of inputs that are in two parts: what is measured on them is remembered, not learned."""
+    first: dict[str, int] = {}
+    end = None if seconds is None else time.monotonic() + seconds
+    for part in PARTS:
+        for row in divided.rows(part).tolist():
+            if end is not None and time.monotonic() > end:
+                return
+            example = divided.examples[row]
+            other = first.setdefault(input_key(example), row)
+            if divided.parts[other] != part:
+                reason = (
+                    f"the same input as {divided.examples[other].origin}, which is of part "
+                    f"{divided.parts[other]}; this is of part {part}"
+                )
+                problem = Problem(ProblemKind.DUPLICATE, example.origin, reason, is_warning=True)
+                check.problems.append(problem)
+
+
+def _find_small_classes(check: TaskCheck, divided: DividedExamples) -> None:
+    """Warn of classes that are too small to learn, or that are not measured."""
+    for name, counts in check.classes.items():
+        few = counts["train"] < _FEWEST
+        if counts["train"] and (few or not counts["test"]):
+            reason = (
+                f"class {name!r} has {counts['train']} training samples, "
+                f"{counts['val']} of val and {counts['test']} of test"
+            )
+            origin = _first_of(divided, name)
+            check.problems.append(Problem(ProblemKind.FEW_SAMPLES, origin, reason, is_warning=True))
+
+
+def _first_of(divided: DividedExamples, name: str) -> Origin:
+    """Return the place of the first example of a class."""
+    for example, parsed in zip(divided.examples, divided.parsed, strict=True):
+        if parsed == name or (isinstance(parsed, tuple) and name in parsed):
+            return example.origin
+    return Origin(name)
+
+
+def problems_by_kind(problems: Sequence[Problem]) -> dict[str, list[Problem]]:
+    """Return problems grouped by their kind, in the order of the first of each."""
+    groups: dict[str, list[Problem]] = {}
+    for problem in problems:
+        groups.setdefault(problem.kind.value, []).append(problem)
+    return groups

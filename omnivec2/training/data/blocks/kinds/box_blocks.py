@@ -1,0 +1,157 @@
+"""Boxes and outlines of objects, as labelling tools write them: ``coco``, ``yolo`` and ``voc``."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field, JsonValue
+
+from omnivec2.errors import ArtifactError
+from omnivec2.spec import Modality
+from omnivec2.training.data.annotations.annotated_boxes import AnnotatedPicture
+from omnivec2.training.data.annotations.coco import read_coco
+from omnivec2.training.data.annotations.voc import read_voc_folder, read_voc_picture, voc_names
+from omnivec2.training.data.annotations.yolo import read_yolo_folder, read_yolo_picture
+from omnivec2.training.data.blocks.examples import Example, Origin, Problem, ProblemKind
+from omnivec2.training.data.blocks.files import BlockFiles
+from omnivec2.training.data.blocks.kinds.base import Block, Names
+from omnivec2.training.data.blocks.targets import AnyTarget
+from omnivec2.training.data.blocks.targets.box_targets import BoxesTarget
+from omnivec2.training.data.blocks.targets.picture_sizes import SCENE_PARAMETERS
+
+
+class AnnotatedPictures(Block):
+    """What the kinds of annotated pictures share."""
+
+    target: AnyTarget = Field(
+        default=BoxesTarget(), description="boxes, or mask where objects have outlines"
+    )
+    labels: Names = Field(
+        default=(),
+        description="the classes in the order of outputs; those of the files unless given",
+    )
+
+    def parameters(self, modality: Modality) -> Mapping[str, JsonValue]:
+        """Return the size of scenes, in which nothing is cut off."""
+        return SCENE_PARAMETERS if modality is Modality.IMAGE else {}
+
+    def read(self, files: BlockFiles) -> Iterator[Example | Problem]:
+        """Yield the pictures of all annotations, and their bad entries."""
+        for part, path in self.paths(files):
+            problems = _Problems(files)
+            try:
+                for own, picture in self.annotated(path, files, problems):
+                    yield from problems.take()
+                    origin = Origin(problems.shortened(picture.place))
+                    columns = self.columns_of_name(files.name(picture.picture))
+                    yield Example(picture.picture, picture, origin, part or own, columns)
+            except ArtifactError as error:
+                reason = str(error).removeprefix(f"{path}: ")
+                yield Problem(
+                    ProblemKind.UNREADABLE_FILE,
+                    Origin(files.name(path)),
+                    problems.shortened(reason),
+                )
+            yield from problems.take()
+
+    @abstractmethod
+    def annotated(
+        self, path: Path, files: BlockFiles, problems: _Problems
+    ) -> Iterator[tuple[str | None, AnnotatedPicture]]:
+        """Yield (part, picture) of one file or folder.
+
+        Args:
+            path: The file or folder.
+            files: The directory of data.
+            problems: The callback for bad entries.
+        """
+
+
+class _Problems:
+    """A collector of bad entries, whose places are named below the directory of data."""
+
+    def __init__(self, files: BlockFiles) -> None:
+        self.root = f"{files.root}/"
+        self.found: list[Problem] = []
+
+    def __call__(self, place: str, message: str) -> None:
+        kind = ProblemKind.MISSING_FILE if "no such picture" in message else ProblemKind.BAD_TARGET
+        self.found.append(Problem(kind, Origin(self.shortened(place)), self.shortened(message)))
+
+    def shortened(self, text: str) -> str:
+        """Return a text without the directory of data."""
+        return text.replace(self.root, "")
+
+    def take(self) -> list[Problem]:
+        """Return what was found since the last call."""
+        found, self.found = self.found, []
+        return found
+
+
+class CocoBlock(AnnotatedPictures):
+    """A COCO file of instances: boxes, and outlines for ``target: mask``."""
+
+    kind: Literal["coco"] = "coco"
+    images: Names = Field(
+        default=(), description="folders of the pictures below --data; beside the file unless given"
+    )
+
+    def annotated(
+        self, path: Path, files: BlockFiles, problems: _Problems
+    ) -> Iterator[tuple[str | None, AnnotatedPicture]]:
+        """Yield the pictures of the file, those without objects among them."""
+        folders = [place for name in self.images for place in files.find(name)]
+        if path.is_dir():
+            raise ArtifactError("expected the JSON file of the annotations, got a folder")
+        for picture in read_coco(path, folders, labels=self.labels, report=problems).pictures:
+            yield None, picture
+
+
+class YoloBlock(AnnotatedPictures):
+    """A folder in YOLO's form, or its ``data.yaml``."""
+
+    kind: Literal["yolo"] = "yolo"
+
+    def annotated(
+        self, path: Path, files: BlockFiles, problems: _Problems
+    ) -> Iterator[tuple[str | None, AnnotatedPicture]]:
+        """Yield the pictures of all parts; one without a file of labels shows no object."""
+        del files
+        folder = read_yolo_folder(path, self.labels)
+        for part, pictures in folder.pictures.items():
+            for picture in pictures:
+                found = read_yolo_picture(
+                    picture, folder.labels, keypoints=folder.keypoints, report=problems
+                )
+                yield None if part == "all" else part, found
+
+
+class VocBlock(AnnotatedPictures):
+    """A folder in Pascal VOC's form: an XML file per picture."""
+
+    kind: Literal["voc"] = "voc"
+    difficult: bool = Field(
+        default=False, description="whether objects that are marked as difficult count"
+    )
+
+    def annotated(
+        self, path: Path, files: BlockFiles, problems: _Problems
+    ) -> Iterator[tuple[str | None, AnnotatedPicture]]:
+        """Yield the pictures that have an annotation."""
+        del files
+        if not path.is_dir():
+            raise ArtifactError("expected a folder with Annotations/ and JPEGImages/")
+        folder = read_voc_folder(path)
+        everything = [file for some in folder.annotations.values() for file in some]
+        # What is damaged is reported when its boxes are read.
+        labels = self.labels or voc_names(everything, report=lambda place, message: None)
+        for part, own in folder.annotations.items():
+            for file in own:
+                picture = read_voc_picture(
+                    file, labels, folder.pictures, difficult=self.difficult, report=problems
+                )
+                if picture is not None:
+                    yield None if part == "all" else part, picture

@@ -1,0 +1,1 @@
+"""Simple models of the forms of targets that no family has by default."""

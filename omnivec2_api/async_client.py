@@ -1,0 +1,206 @@
+"""The client of a running service for programs with an event loop."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+from collections import deque
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
+from functools import partial
+from types import TracebackType
+from typing import Any, Self
+
+import httpx2
+
+from omnivec2.errors import InvalidParameterError, OmniVecError
+from omnivec2_api.answer_types import Answer, Embedding
+from omnivec2_api.client import (
+    DEFAULT_CONCURRENCY,
+    DEFAULT_RETRIES,
+    DEFAULT_TIMEOUT_SECONDS,
+    heads_of_list,
+    request_headers,
+)
+from omnivec2_api.head_info import HeadInfo
+from omnivec2_api.http_messages import (
+    PredictMessage,
+    RetryPolicy,
+    predict_message,
+    task_answers,
+)
+from omnivec2_api.input_values import read_input
+from omnivec2_api.predictor import TaskAnswers, split_route
+from omnivec2_api.progress_lines import Progress
+
+
+class AsyncClient:
+    """A client of a running service, as ``Client`` is, whose verbs are coroutines.
+
+    Args:
+        url: The address of the service, such as ``http://127.0.0.1:8080``.
+        api_key: The API key, if the service requires one.
+        timeout: The longest time that an answer may take, in seconds.
+        retries: The most times that a request is sent again.
+        concurrency: The number of requests of a batch that are under way at the same time.
+        headers: The further headers of every request.
+        transport: A transport of httpx, such as one for tests.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        api_key: str | None = None,
+        timeout: float = DEFAULT_TIMEOUT_SECONDS,
+        retries: int = DEFAULT_RETRIES,
+        concurrency: int = DEFAULT_CONCURRENCY,
+        headers: Mapping[str, str] | None = None,
+        transport: httpx2.AsyncBaseTransport | None = None,
+    ) -> None:
+        self.url = url.rstrip("/")
+        self._policy, self._concurrency = RetryPolicy(self.url, timeout, retries), concurrency
+        self._client = httpx2.AsyncClient(
+            base_url=f"{self.url}/",
+            headers=request_headers(api_key, headers),
+            timeout=timeout,
+            limits=httpx2.Limits(max_connections=None, max_keepalive_connections=concurrency),
+            transport=transport,
+        )
+        self._heads: Mapping[str, HeadInfo] = {}
+
+    async def heads(self) -> Mapping[str, HeadInfo]:
+        """Return the heads of the service now, by their names ``<modality>/<task>``."""
+        response = await self._send(partial(self._client.get, "models"))
+        self._heads = heads_of_list(response.json())
+        return self._heads
+
+    async def predict(
+        self, route: str, value: Any, *, strict: bool = False, **parameters: Any
+    ) -> Answer:
+        """Answer one input with one head; see ``Client.predict``."""
+        modality, task = split_route(route)
+        answers = await self._answer(modality, [task], value, parameters, strict)
+        return answers[task]
+
+    async def predict_tasks(
+        self,
+        modality: str,
+        tasks: Sequence[str],
+        value: Any,
+        *,
+        strict: bool = False,
+        **parameters: Any,
+    ) -> TaskAnswers:
+        """Answer one input with several heads of a modality; see ``Client.predict_tasks``."""
+        return await self._answer(modality, tasks, value, parameters, strict)
+
+    async def embed(
+        self,
+        modality: str,
+        value: Any,
+        *,
+        task: str = "embedding",
+        strict: bool = False,
+        **parameters: Any,
+    ) -> Embedding:
+        """Return the vector of one input, or one for each of its rows; see ``Client.embed``."""
+        answer = await self.predict(f"{modality}/{task}", value, strict=strict, **parameters)
+        if not isinstance(answer, Embedding):
+            raise InvalidParameterError(f"{answer.route} gives no vectors", field="task")
+        return answer
+
+    async def predict_batch(
+        self,
+        route: str,
+        values: Iterable[Any],
+        *,
+        progress: bool = False,
+        return_exceptions: bool = False,
+        concurrency: int | None = None,
+        strict: bool = False,
+        **parameters: Any,
+    ) -> AsyncIterator[Any]:
+        """Answer many inputs, several at a time, in their order; see ``Client.predict_batch``."""
+        modality, task = split_route(route)
+        total = len(values) if isinstance(values, Sequence) else None
+        waiting: deque[asyncio.Task[TaskAnswers]] = deque()
+        rest = iter(values)
+        window = concurrency or self._concurrency
+
+        def start_more() -> None:
+            while len(waiting) < window:
+                try:
+                    value = next(rest)
+                except StopIteration:
+                    return
+                call = self._answer(modality, [task], value, parameters, strict)
+                waiting.append(asyncio.create_task(call))
+
+        try:
+            with Progress(total, shown=progress, title=route) as shown:
+                start_more()
+                while waiting:
+                    try:
+                        answers = await waiting.popleft()
+                    except OmniVecError as error:
+                        if not return_exceptions:
+                            raise
+                        shown.advance(failed=True)
+                        yield error
+                    else:
+                        shown.advance()
+                        yield answers[task]
+                    start_more()
+        finally:
+            for call in waiting:
+                call.cancel()
+            await asyncio.gather(*waiting, return_exceptions=True)
+
+    async def close(self) -> None:
+        """Close the connections."""
+        await self._client.aclose()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        await self.close()
+
+    async def _answer(
+        self,
+        modality: str,
+        tasks: Sequence[str],
+        value: Any,
+        parameters: Mapping[str, Any],
+        strict: bool,
+    ) -> TaskAnswers:
+        # A large file, or an array that is encoded, would hold up the event loop.
+        read = await asyncio.to_thread(read_input, modality, value)
+        message = predict_message(modality, tasks, read, parameters, strict=strict)
+        response = await self._send(partial(self._post, message))
+        if any(f"{modality}/{task}" not in self._heads for task in tasks):
+            await self.heads()
+        return task_answers(modality, tasks, response.json(), response.headers, self._heads)
+
+    async def _post(self, message: PredictMessage) -> httpx2.Response:
+        return await self._client.post(**message.as_arguments())
+
+    async def _send(self, request: Callable[[], Awaitable[httpx2.Response]]) -> httpx2.Response:
+        """Return the response to a request; see ``Client``."""
+        for attempt in itertools.count():
+            outcome: httpx2.Response | Exception
+            try:
+                outcome = await request()
+            except (httpx2.TransportError, httpx2.InvalidURL) as error:
+                outcome = error
+            wait = self._policy.wait_after(attempt, outcome)
+            if wait is None:
+                break
+            await asyncio.sleep(wait)
+        assert isinstance(outcome, httpx2.Response), "only a response can be a success"
+        return outcome

@@ -1,0 +1,1 @@
+"""Embeddings in the forms of OpenAI and of text-embeddings-inference (TEI)."""
