@@ -28,7 +28,7 @@ class TextFile:
         path: Its place in the data directory.
         columns: The names of the columns of texts, or their numbers in a file without names.
         most: The number of texts that are taken, at random.
-        source: Where it comes from.
+        source: The place it comes from.
     """
 
     path: str
@@ -71,7 +71,7 @@ class Unlabelled:
 
     Attributes:
         make: A function from data directories and a seed to decoded inputs, one at a time.
-        sources: Where they come from.
+        sources: The places they come from.
     """
 
     make: Callable[[DataDirectories, int], Iterator[Any]]
