@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import cast
 
 import numpy as np
 import torch
@@ -87,7 +86,7 @@ def distil(
     """
     head = FullyConnectedHead(config, *widths).requires_grad_(False)
     standardise(head, torch.from_numpy(summaries))
-    x = (summaries - summaries.mean(axis=0)) / cast(Array, head.std.numpy())
+    x = (summaries - summaries.mean(axis=0)) / head.std.numpy()
     held = np.random.default_rng(0).random(len(x)) < _HELD_OUT
     weights = np.ones(len(x))
     scored = []

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 import pytest
 import torch
@@ -53,7 +55,7 @@ class Counting(Teacher):
 
     source, is_centred = "counting", False
 
-    def forward(self, inputs: dict[str, torch.Tensor]) -> torch.Tensor:
+    def forward(self, inputs: Mapping[str, torch.Tensor]) -> torch.Tensor:
         words = inputs["input_ids"].float()
         return torch.stack([inputs["attention_mask"].sum(dim=1).float(), words[:, 0]], dim=1)
 
