@@ -36,7 +36,7 @@ _originals: dict[str, str] = {}
 
 _FENCE = re.compile(r"^(```|~~~).*?^\1[ \t]*$", re.DOTALL | re.MULTILINE)
 _LINK = re.compile(r"(?<=\]\()(?P<target>[^)\s#]+)(?P<anchor>#[^)\s]*)?(?=\))")
-_MARK = re.compile(r"^(```\w+) run(?: tensors)?$", re.MULTILINE)
+_MARK = re.compile(r"^(```\w+) run\b.*$", re.MULTILINE)
 _LANGUAGES = {".py": "python", ".yaml": "yaml", ".yml": "yaml", ".json": "json", ".toml": "toml",
               ".sh": "bash", ".html": "html", ".js": "javascript"}  # fmt: skip
 # Sphinx's roles in docstrings; mkdocstrings reads Markdown.

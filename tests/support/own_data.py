@@ -13,7 +13,7 @@ import yaml
 from PIL import Image
 
 WIDTH, HEIGHT = 120, 80
-_COLOURS = {"apple": (230, 40, 40), "plum": (60, 60, 230)}
+_COLOURS = {"apple": (240, 60, 40), "plum": (80, 160, 255)}
 _NAMES = tuple(_COLOURS)
 _SIDE = 26
 
@@ -26,6 +26,8 @@ def _fruit(rng: np.random.Generator, kinds: list[str]) -> tuple[Image.Image, lis
         x = int(rng.integers(2, WIDTH // 2 - _SIDE - 2)) + place * WIDTH // 2
         y = int(rng.integers(2, HEIGHT - _SIDE - 2))
         pixels[y : y + _SIDE, x : x + _SIDE] = _COLOURS[kind]
+        if kind == "plum":  # hollow: a short training tells shapes apart sooner than colours
+            pixels[y + 8 : y + _SIDE - 8, x + 8 : x + _SIDE - 8] = 0
         corners.append([x, y, x + _SIDE, y + _SIDE])
     return Image.fromarray(pixels), corners
 

@@ -150,6 +150,7 @@ class _Adaptation:
         self.skipped: tuple[str, ...] = ()
         self.notes: tuple[str, ...] = ()
         self.with_trunk = True
+        self.needed: frozenset[Summary] = frozenset()
 
     def run(self) -> AdaptationResult:
         """Prepare the samples, fit the head, write the checkpoint and measure it."""
@@ -263,13 +264,10 @@ class _Adaptation:
     def _fit_layers(self, network: OmniVec2, train: Prepared, seconds: float) -> FittedLayers:
         """Fit the layers to all summaries, or to those that are taken before the trunk."""
         request = self.request
+        candidates = self._candidates(network)
+        self.needed = frozenset(name for names in candidates for name in names)
         summaries = self._summaries(network, train, "labelled samples")
         data = LabelledSummaries(summaries, train.item, train.labels, self.classes)
-        candidates = [
-            names
-            for names in self.training.adaptation.candidates(has_raw="raw" in summaries)
-            if summaries.keys() >= set(names)
-        ]
         advance = self.start("fitting", len(candidates))
         with self.times.measure("fitting"):
             return fit(
@@ -277,6 +275,13 @@ class _Adaptation:
                 seed=request.seed, candidates=candidates, seconds=seconds,
                 advance=partial(advance, 1),
             )  # fmt: skip
+
+    def _candidates(self, network: OmniVec2) -> list[tuple[Summary, ...]]:
+        """Return the combinations of summaries to choose from."""
+        tokenizer = network.config.heads[self.request.route].tokenizer
+        has_raw = network.config.tokenizers[tokenizer].raw_width > 0
+        found = self.training.adaptation.candidates(has_raw=has_raw)
+        return [names for names in found if self.with_trunk or not TRUNK_SUMMARIES & set(names)]
 
     def _note_bypass(self, fitted: FittedLayers, sample_fit: FittedLayers | None) -> None:
         """Note that the head does not look at the trunk, with what a head that does would be."""
@@ -350,7 +355,7 @@ class _Adaptation:
         with self.times.measure("network"):
             return summarise(
                 network, self.request.route, part.samples, self.paths.run, advance,
-                with_trunk=self.with_trunk,
+                names=self.needed,
             )  # fmt: skip
 
     def _measure(self, test: Prepared) -> float:
@@ -358,7 +363,7 @@ class _Adaptation:
         network = load_network(self.paths.checkpoint)
         head = network.heads[module_name(self.request.route)]
         assert isinstance(head, FullyConnectedHead)
-        self.with_trunk |= bool(TRUNK_SUMMARIES & set(head.summaries))
+        self.needed |= set(head.summaries)
         summaries = self._summaries(network, test, "test samples")
         rows = torch.from_numpy(joined(summaries, head.summaries))
         _, predicted = answers_of(head.eval(), rows, test.item)

@@ -34,7 +34,7 @@ from omnivec2.training.data.blocks.examples import (
 )
 from omnivec2.training.data.blocks.files import listed
 from omnivec2.training.data.blocks.inputs import prepare_value
-from omnivec2.training.data.blocks.splits import part_of_name
+from omnivec2.training.data.blocks.part_names import part_of_name
 from omnivec2.training.data.table_files import as_name, read_table
 from omnivec2.training.yaml_lines import did_you_mean
 

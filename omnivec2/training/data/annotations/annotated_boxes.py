@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -64,6 +64,29 @@ class AnnotatedPicture:
         shapes = [(o.label, [p.tolist() for p in o.polygons], o.run_lengths) for o in self.outlines]
         content = (self.boxes.tolist(), self.labels.tolist(), self.classes, shapes, self.size)
         return hashlib.sha256(repr(content).encode()).hexdigest()[:16]
+
+    def only(self, wanted: Sequence[str]) -> AnnotatedPicture:
+        """Return the picture with the objects of some classes, in the order of their names.
+
+        Args:
+            wanted: The names of the classes; objects of others are left out.
+        """
+        number = {name: index for index, name in enumerate(wanted)}
+        moved = [number.get(name, -1) for name in self.classes]
+        labels = np.array([moved[label] for label in self.labels.tolist()], dtype=np.int64)
+        outlines = tuple(
+            replace(outline, label=moved[outline.label])
+            for outline in self.outlines
+            if moved[outline.label] >= 0
+        )
+        kept = labels >= 0
+        return replace(
+            self,
+            boxes=self.boxes[kept],
+            labels=labels[kept],
+            classes=tuple(wanted),
+            outlines=outlines,
+        )
 
     def __repr__(self) -> str:
         return f"AnnotatedPicture({str(self.picture)!r}, {self.digest})"

@@ -52,7 +52,6 @@ def read_coco(
     path: Path,
     folders: Sequence[Path] = (),
     *,
-    labels: Sequence[str] = (),
     report: Report = raise_problem,
 ) -> CocoFile:
     """Read an annotation file.
@@ -60,14 +59,13 @@ def read_coco(
     Args:
         path: The JSON file.
         folders: The folders of its pictures; folders beside the file unless given.
-        labels: The classes to read, in the order of the head; all of the file unless given.
         report: The callback for bad entries.
 
     Raises:
         ArtifactError: The file is no COCO file, or an entry is bad and ``report`` raises.
     """
     document = _load(path)
-    names = _categories(path, document, labels)
+    names = _categories(path, document)
     index = PictureIndex(folders or _picture_folders(path))
     reader = _Reader(path, names.labels, names.by_id, report)
     by_picture = reader.group_annotations(document)
@@ -110,11 +108,11 @@ def _entries(path: Path, document: Mapping[str, Any], name: str) -> list[Any]:
 @dataclass(frozen=True)
 class _Categories:
     labels: tuple[str, ...]
-    by_id: Mapping[str, int | None]
+    by_id: Mapping[str, int]
 
 
-def _categories(path: Path, document: Mapping[str, Any], wanted: Sequence[str]) -> _Categories:
-    """Return the classes, and the index of each id; None for classes that are not wanted."""
+def _categories(path: Path, document: Mapping[str, Any]) -> _Categories:
+    """Return the classes in the order of their ids, and the index of each id."""
     entries = _entries(path, document, "categories")
     found: dict[str, str] = {}
     for number, entry in enumerate(entries):
@@ -125,21 +123,17 @@ def _categories(path: Path, document: Mapping[str, Any], wanted: Sequence[str]) 
         found[str(entry["id"])] = str(entry["name"])
     if not found:
         raise ArtifactError(f"{path}: no categories; a COCO file of instances names its classes")
-    if unknown := [name for name in wanted if name not in found.values()]:
-        raise ArtifactError(
-            f"{path}: no category {unknown[0]!r}; there are {', '.join(found.values())}"
-        )
     order = sorted(found, key=lambda key: (not key.isdecimal(), key.zfill(20), key))
-    labels = tuple(wanted) or tuple(dict.fromkeys(found[key] for key in order))
+    labels = tuple(dict.fromkeys(found[key] for key in order))
     numbers = {name: index for index, name in enumerate(labels)}
-    return _Categories(labels, {key: numbers.get(name) for key, name in found.items()})
+    return _Categories(labels, {key: numbers[name] for key, name in found.items()})
 
 
 class _Reader:
     """A reader of the entries of one file, which counts what it leaves out."""
 
     def __init__(
-        self, path: Path, labels: tuple[str, ...], by_id: Mapping[str, int | None], report: Report
+        self, path: Path, labels: tuple[str, ...], by_id: Mapping[str, int], report: Report
     ) -> None:
         self.path, self.labels, self.by_id, self.report = path, labels, by_id, report
         self.crowds = self.empty_boxes = 0
@@ -191,8 +185,6 @@ class _Reader:
         boxes, outlines = [], []
         for where, entry in by_picture.get(str(image.get("id")), []):
             label = self.by_id[str(entry["category_id"])]
-            if label is None:
-                continue
             outlines += self._outlines(where, entry, label, size)
             if (box := self._box(where, entry, size)) is not None:
                 boxes.append((label, box))

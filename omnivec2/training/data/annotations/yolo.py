@@ -76,14 +76,19 @@ def read_yolo_folder(path: Path, labels: Sequence[str] = ()) -> YoloFolder:
 
     Args:
         path: The folder, or its ``data.yaml``.
-        labels: The names of the classes; those of ``data.yaml`` or ``classes.txt`` unless given.
+        labels: The names of the classes, where no ``data.yaml`` or ``classes.txt`` has them.
 
     Raises:
         ArtifactError: There are no names, or no pictures.
     """
     settings = _find_settings(path)
     root = path if path.is_dir() else path.parent
-    names = tuple(labels) or (settings.names() if settings else _names_of_text(root))
+    names = settings.names() if settings else _names_of_text(root) or tuple(labels)
+    if not names:
+        raise ArtifactError(
+            f"{root}: the names of the classes are missing: give `labels`, a data.yaml or a "
+            "classes.txt"
+        )
     pictures: dict[str, tuple[Path, ...]] = {}
     if settings is not None:
         for part, called in _PARTS.items():
@@ -121,9 +126,7 @@ def _names_of_text(root: Path) -> tuple[str, ...]:
         if (file := root / name).is_file():
             lines = file.read_text(encoding="utf-8-sig").splitlines()
             return tuple(line.strip() for line in lines if line.strip())
-    raise ArtifactError(
-        f"{root}: the names of the classes are missing: give `labels`, a data.yaml or a classes.txt"
-    )
+    return ()
 
 
 def _pictures_of(settings: _Settings, value: Any) -> tuple[Path, ...]:

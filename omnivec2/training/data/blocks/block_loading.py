@@ -213,7 +213,7 @@ class _SampleMaker:
 
     def stored(self, cache: Path) -> StoredSamples:
         """Return all samples from the cache, with the number of the example of each."""
-        used = [e for e, part in zip(self.divided.examples, self.divided.parts, strict=True)]
+        used = self.divided.examples
         text = json.dumps(
             [self.block.data.target.model_dump(mode="json"), [_identity(e) for e in used]]
         )

@@ -25,8 +25,9 @@ from omnivec2.training.data.blocks.block_loading import (
 )
 from omnivec2.training.data.blocks.examples import Origin, Problem, ProblemKind
 from omnivec2.training.data.blocks.files import BlockFiles
+from omnivec2.training.data.blocks.input_keys import input_key
 from omnivec2.training.data.blocks.inputs import prepare_examples
-from omnivec2.training.data.blocks.splits import PARTS, input_key
+from omnivec2.training.data.blocks.splits import PARTS
 from omnivec2.training.data.blocks.targets import FittedTarget
 from omnivec2.training.data.blocks.targets.class_targets import natural_key
 from omnivec2.training.data.blocks.task_block import TaskBlock
@@ -153,6 +154,8 @@ def check_task(
         check.problems.append(_of_whole(route, error))
         return check
     check.problems = divided.problems
+    if not divided.examples:
+        return check
     _count(check, divided, block)
     try:
         preprocess = preprocess_of(route, block, divided)
@@ -247,7 +250,6 @@ class _Decoding:
         """Decode until everything is read or the time is over."""
         examples = self.divided.examples
         order = np.random.default_rng(0).permutation(len(examples))
-        # The first examples of every part and class are what a reader wants to see.
         end = None if seconds is None else time.monotonic() + seconds
         for start in range(0, len(order), _CHUNK):
             if end is not None and time.monotonic() > end:

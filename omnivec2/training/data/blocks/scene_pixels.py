@@ -20,7 +20,8 @@ from omnivec2.training.data.base import LazySequence, Split, TaskData, build, pr
 from omnivec2.training.data.blocks.examples import Example, Origin
 from omnivec2.training.data.blocks.files import listed
 from omnivec2.training.data.blocks.kinds.base import TaskOfBlock
-from omnivec2.training.data.blocks.splits import PARTS, SharesSplit, part_of_name
+from omnivec2.training.data.blocks.part_names import part_of_name
+from omnivec2.training.data.blocks.splits import PARTS, SharesSplit
 from omnivec2.training.data.blocks.targets.class_targets import ClassTarget
 from omnivec2.training.data.table_files import as_name
 

@@ -17,8 +17,9 @@ from omnivec2.training.data.base import DataDirectories, TaskData
 from omnivec2.training.data.blocks.examples import Example, Origin, Problem, ProblemKind
 from omnivec2.training.data.blocks.files import BlockFiles, listed
 from omnivec2.training.data.blocks.kinds.base import Block, Names, TaskOfBlock
+from omnivec2.training.data.blocks.part_names import part_of_name
 from omnivec2.training.data.blocks.scene_pixels import LabelledScene, scene_task
-from omnivec2.training.data.blocks.splits import part_of_name
+from omnivec2.training.data.stored_arrays import load_arrays
 from omnivec2.training.yaml_lines import did_you_mean
 
 _LABELS = ("y", "label", "labels", "target", "targets", "classes", "gt", "groundtruth")
@@ -160,9 +161,6 @@ def _record(value: Any) -> JsonValue:
 
 
 def _load(path: Path) -> dict[str, Array]:
-    # Imported late: the module's rules load torch.
-    from omnivec2.training.adaptation.reading.array_files import load_arrays
-
     found = load_arrays(path)
     if not found:
         raise ArtifactError(f"{path}: holds no arrays")

@@ -16,11 +16,12 @@ from omnivec2.training.data.annotations.coco import read_coco
 from omnivec2.training.data.annotations.voc import read_voc_folder, read_voc_picture, voc_names
 from omnivec2.training.data.annotations.yolo import read_yolo_folder, read_yolo_picture
 from omnivec2.training.data.blocks.examples import Example, Origin, Problem, ProblemKind
-from omnivec2.training.data.blocks.files import BlockFiles
+from omnivec2.training.data.blocks.files import BlockFiles, listed
 from omnivec2.training.data.blocks.kinds.base import Block, Names
 from omnivec2.training.data.blocks.targets import AnyTarget
 from omnivec2.training.data.blocks.targets.box_targets import BoxesTarget
 from omnivec2.training.data.blocks.targets.picture_sizes import SCENE_PARAMETERS
+from omnivec2.training.yaml_lines import did_you_mean
 
 
 class AnnotatedPictures(Block):
@@ -31,7 +32,7 @@ class AnnotatedPictures(Block):
     )
     labels: Names = Field(
         default=(),
-        description="the classes in the order of outputs; those of the files unless given",
+        description="the classes to learn, in the order of outputs; all of the files unless given",
     )
 
     def parameters(self, modality: Modality) -> Mapping[str, JsonValue]:
@@ -45,6 +46,9 @@ class AnnotatedPictures(Block):
             try:
                 for own, picture in self.annotated(path, files, problems):
                     yield from problems.take()
+                    if self.labels:
+                        self._require_labels(picture)
+                        picture = picture.only(self.labels)  # noqa: PLW2901
                     origin = Origin(problems.shortened(picture.place))
                     columns = self.columns_of_name(files.name(picture.picture))
                     yield Example(picture.picture, picture, origin, part or own, columns)
@@ -56,6 +60,14 @@ class AnnotatedPictures(Block):
                     problems.shortened(reason),
                 )
             yield from problems.take()
+
+    def _require_labels(self, picture: AnnotatedPicture) -> None:
+        known = list(picture.classes)
+        if unknown := [name for name in self.labels if name not in known]:
+            raise ArtifactError(
+                f"labels: there is no class {unknown[0]!r}; there are {listed(known)}"
+                f"{did_you_mean(unknown[0], known)}"
+            )
 
     @abstractmethod
     def annotated(
@@ -106,7 +118,7 @@ class CocoBlock(AnnotatedPictures):
         folders = [place for name in self.images for place in files.find(name)]
         if path.is_dir():
             raise ArtifactError("expected the JSON file of the annotations, got a folder")
-        for picture in read_coco(path, folders, labels=self.labels, report=problems).pictures:
+        for picture in read_coco(path, folders, report=problems).pictures:
             yield None, picture
 
 
@@ -147,7 +159,7 @@ class VocBlock(AnnotatedPictures):
         folder = read_voc_folder(path)
         everything = [file for some in folder.annotations.values() for file in some]
         # What is damaged is reported when its boxes are read.
-        labels = self.labels or voc_names(everything, report=lambda place, message: None)
+        labels = voc_names(everything, report=lambda place, message: None)
         for part, own in folder.annotations.items():
             for file in own:
                 picture = read_voc_picture(

@@ -88,9 +88,11 @@ def test_ids_may_be_texts_on_one_side(tmp_path: Path) -> None:
 def test_chosen_classes_have_the_order_of_the_head_and_others_are_left_out(tmp_path: Path) -> None:
     picture(tmp_path, "a.png")
     picture(tmp_path, "b.png")
-    read = read_coco(coco(tmp_path, [box(), box(category=2)]), labels=["dog"])
-    assert read.labels == ("dog",)
-    assert read.pictures[0].labels.tolist() == [0]
+    first = read_coco(coco(tmp_path, [box(), box(category=2)])).pictures[0]
+    chosen = first.only(["dog"])
+    assert chosen.classes == ("dog",)
+    assert chosen.labels.tolist() == [0]
+    assert first.only(["dog", "cat"]).names == first.names
 
 
 @pytest.mark.parametrize(
@@ -100,6 +102,7 @@ def test_chosen_classes_have_the_order_of_the_head_and_others_are_left_out(tmp_p
         (box(category=3), "annotations\\[0\\]: no category has the id 3"),
         (box(bbox=[1, 2, 3]), "annotations\\[0\\]: bbox: expected four finite numbers"),
         (box(bbox=[1, 2, -3, 4]), "a width of -3"),
+        (box(bbox=[60, 3, 5, 4]), "lies outside of the picture"),
         (box(bbox=[1, 2, float("nan"), 4]), "bbox: expected four finite numbers"),
         (box(segmentation=[[1, 2, 3, 4]]), "segmentation: expected lists of six or more"),
         (box(segmentation={"size": [5, 5], "counts": "x"}), "the size of the picture"),

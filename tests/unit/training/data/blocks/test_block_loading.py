@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from omnivec2.errors import ArtifactError
-from omnivec2.model_config import HEAD_SPEC_PARAMETER, ModelConfig, set_head_spec
+from omnivec2.model_config import HEAD_SPEC_PARAMETER, set_head_spec
+from omnivec2.model_config_messages import ModelConfig
 from omnivec2.preprocess import preprocessor_for
 from omnivec2.spec import HeadSpec
 from omnivec2.training.data import load_task

@@ -42,6 +42,18 @@ def test_coco_boxes_become_targets_in_the_order_of_category_ids(tmp_path: Path) 
     assert task.splits["train"].samples[0]["pixels"].shape == (32, 48, 3)
 
 
+@pytest.mark.parametrize("kind", ["coco", "yolo"])
+def test_only_the_named_classes_are_learned_in_their_order(tmp_path: Path, kind: str) -> None:
+    {"coco": own_data.coco, "yolo": own_data.yolo}[kind](tmp_path / "d", 24)
+    path = "d/annotations/instances.json" if kind == "coco" else "d"
+    block = {"kind": kind, "path": path, "labels": ["plum"]}
+    task = load(tmp_path, "image/x", block)
+    assert task.labels == ("plum",)
+    assert 0 < sum(len(target["labels"]) for target in every_target(task)) < 16
+    with pytest.raises(ArtifactError, match=r"no class 'plumm'; .* did you mean plum"):
+        load(tmp_path, "image/x", {**block, "labels": ["plumm"]})
+
+
 def test_yolos_parts_are_kept_and_a_missing_one_is_held_out(tmp_path: Path) -> None:
     own_data.yolo(tmp_path / "y", 24)
     task = load(tmp_path, "image/x", {"kind": "yolo", "path": "y"})
