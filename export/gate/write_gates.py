@@ -35,8 +35,6 @@ _CANDIDATES = 6
 """Candidates for each row of a classifier's gate file."""
 _DECODER_STEPS = 3
 _SMALLEST_TOLERANCE = 0.02
-_LARGEST_HALF = 6e4
-"""Answers above it, as distances in millimetres may be, do not fit into half a float."""
 _TRIVIAL = "majority"
 """The simple model whose error is the spread of the quantities, among a metric's baselines."""
 
@@ -87,7 +85,8 @@ def make_gate(network: OmniVec2, head: HeadSpec, folder: Path) -> Gate:
     if head.generation is not None:
         decode = decoder_part(network, head).traceable.answer
         outputs, words = decoder_steps(head, inputs, outputs, decode, steps=_DECODER_STEPS)
-    if _is_large(head) and all(np.abs(a).max() < _LARGEST_HALF for a in outputs.values()):
+    # Half a float would blur maps of numbers, which may lie far from zero.
+    if _is_large(head) and head.family is not TaskFamily.REGRESSION:
         outputs = {name: array.astype(np.float16) for name, array in outputs.items()}
     scales = _scales(head, inputs)
     return Gate(inputs, outputs, _tolerance(head, outputs, scales), scales, words)
