@@ -210,7 +210,7 @@ lock: $(DEV_READY)  ## Rewrite the lock files (UPGRADE=--upgrade for newer versi
 		-o requirements/serving.lock pyproject.toml
 	sed -nE 's/^([a-zA-Z0-9][^ ;\]*==[^ ;\]*).*/\1/p' requirements/serving.lock > $(DEV)/serving-pins.txt
 	$(LOCK_COMMAND) $(LOCK) $(UPGRADE) --allow-unsafe --no-annotate \
-		--constraint $(DEV)/serving-pins.txt --extra all --extra train --extra export --extra mlflow --extra docs --extra dev \
+		--constraint $(DEV)/serving-pins.txt --extra all --extra train --extra export --extra mlflow --extra hub --extra docs --extra dev \
 		-o requirements/dev.lock pyproject.toml
 	sed -i -E 's/^(torch==[0-9.]+)\+.*/\1/' requirements/dev.lock
 	grep -E '^(onnxruntime|openvino)==' $(DEV)/serving-pins.txt > $(DEV)/triton-pins.txt

@@ -17,7 +17,7 @@ from pathlib import Path
 
 import yaml
 from head_tables import data, figures, heads, reference_specs
-from measured import ablations, adaptation, alignment, gaps, published, table
+from measured import ablations, adaptation, alignment, gaps, published, small_data, table
 from measured_speed import peers
 from prometheus_client.core import Metric as Family
 from pydantic.fields import FieldInfo
@@ -190,6 +190,7 @@ SECTIONS: Mapping[str, tuple[str, Callable[[], str]]] = {
     "published": ("docs/model-card.md", lambda: published(reference_specs())),
     "data": ("docs/model-card.md", data),
     "adaptation": ("docs/adaptation.md", adaptation),
+    "small data": ("docs/adaptation.md", small_data),
     "alignment": ("docs/retrieval.md", alignment),
     "ablations": ("docs/ablations.md", ablations),
     "gaps": ("docs/model-card.md", gaps),

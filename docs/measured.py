@@ -16,6 +16,7 @@ from omnivec2.training.evaluation.quality_metrics import METRICS
 
 DOCS = Path(__file__).resolve().parent
 ADAPTATION = DOCS / "adaptation.json"
+SMALL_DATA = DOCS / "small-data.json"
 ALIGNMENT = DOCS / "alignment.json"
 ABLATION = DOCS / "ablation.json"
 GAPS = DOCS / "gap.json"
@@ -60,6 +61,29 @@ def adaptation() -> str:
         for r in results
     )
     return table(header, rows) + "\n\nMeasured: " + "; ".join(conditions) + "."
+
+
+def small_data() -> str:
+    """Return a table of heads for small data sets, beside logistic regressions."""
+    report = json.loads(SMALL_DATA.read_text())
+    rows = [
+        [
+            f"`{r['route']}`",
+            f"{r['labelled']:,}",
+            f"{r['samples']:,}",
+            f"{r['classes']}",
+            number(r["logistic"]),
+            f"**{number(r['value'])}**",
+            f"{r['cpu_seconds']:.0f}",
+            r["chosen"],
+        ]
+        for r in report["results"]
+    ]
+    header = ["head", "labels", "test", "classes", "logistic regression", "ours", "CPU s",
+              "chosen"]  # fmt: skip
+    versions = ", ".join(f"{name} {release}" for name, release in report["versions"].items())
+    conditions = f"{report['created']}, {report['hardware']}, {versions}"
+    return f"{table(header, rows)}\n\nMeasured: {conditions}."
 
 
 def alignment() -> str:

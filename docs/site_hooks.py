@@ -6,11 +6,13 @@ The documents are written for a repository's pages, where a link may lead to any
   link leaves the site;
 - headings have the anchors that GitHub gives them;
 - the marks of code blocks that tests run are dropped;
+- notebooks are pages, too;
 - the page of the command line is made from the commands themselves.
 """
 
 from __future__ import annotations
 
+import json
 import posixpath
 import re
 from collections.abc import Iterator
@@ -34,7 +36,7 @@ _originals: dict[str, str] = {}
 
 _FENCE = re.compile(r"^(```|~~~).*?^\1[ \t]*$", re.DOTALL | re.MULTILINE)
 _LINK = re.compile(r"(?<=\]\()(?P<target>[^)\s#]+)(?P<anchor>#[^)\s]*)?(?=\))")
-_MARK = re.compile(r"^(```\w+) run(?: tensors)?$", re.MULTILINE)
+_MARK = re.compile(r"^(```\w+) run\b.*$", re.MULTILINE)
 _LANGUAGES = {".py": "python", ".yaml": "yaml", ".yml": "yaml", ".json": "json", ".toml": "toml",
               ".sh": "bash", ".html": "html", ".js": "javascript"}  # fmt: skip
 # Sphinx's roles in docstrings; mkdocstrings reads Markdown.
@@ -51,6 +53,10 @@ def on_config(config: MkDocsConfig) -> MkDocsConfig:
 def on_files(files: Files, config: MkDocsConfig) -> Files:
     """Add the page of the command line, and those of files that documents link to."""
     files.append(File.generated(config, COMMAND_LINE, content=command_line()))
+    for file in list(files):
+        if file.src_uri.endswith(".ipynb"):
+            uri = f"{file.src_uri.removesuffix('.ipynb')}.md"
+            files.append(File.generated(config, uri, content=notebook_page(file)))
     waiting = [file for file in files if file.is_documentation_page()]
     known = {file.src_uri for file in files}
     while waiting:
@@ -125,6 +131,16 @@ def source_page(path: str) -> str:
         return text
     language = _LANGUAGES.get(Path(path).suffix, "text")
     return f"{header}# {path}\n\n~~~~~~{language}\n{text.rstrip()}\n~~~~~~\n"
+
+
+def notebook_page(file: File) -> str:
+    """Return the page of a notebook: its texts and its code, and a link to the notebook."""
+    name = posixpath.basename(file.src_uri)
+    parts = []
+    for cell in json.loads(file.content_string)["cells"]:
+        text = "".join(cell["source"])
+        parts.append(text if cell["cell_type"] == "markdown" else f"```python\n{text}\n```")
+    return "\n\n".join([*parts, f"The notebook: [{name}]({name})."]) + "\n"
 
 
 def command_line() -> str:

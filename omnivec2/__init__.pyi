@@ -18,3 +18,5 @@ from omnivec2_api.local_model import Model as Model
 from omnivec2_api.local_model import load as load
 
 __version__: str
+__all__: list[str]
+_API: dict[str, str]

@@ -28,7 +28,7 @@ from pydantic import JsonValue
 
 from omnivec2.errors import InvalidInputError
 from omnivec2.spec import Modality
-from omnivec2_api.array_files import array_file, picture_file, sound_file, table_file
+from omnivec2_api.lossless_files import array_file, picture_file, sound_file, table_file
 
 TEXT_MODALITIES = frozenset({Modality.TEXT, Modality.GRAPH})
 """Modalities of which a string is an input, and not the path of one."""

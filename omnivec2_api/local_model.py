@@ -180,6 +180,11 @@ class _LoopThread:
             work.close()
             raise ModelNotReadyError("the model is closed") from error
 
+    @property
+    def is_current(self) -> bool:
+        """Whether this is the thread of the loop."""
+        return threading.current_thread() is self._thread
+
     def stop(self) -> None:
         """Stop the loop and its thread."""
         self._loop.call_soon_threadsafe(self._loop.stop)
@@ -304,6 +309,9 @@ async def _trim_regularly() -> None:
 
 
 def _close(loop: _LoopThread, plane: _LoadedPlane) -> None:
+    if loop.is_current:  # the garbage collector runs in any thread, and this one cannot wait
+        loop.submit(plane.close())
+        return
     try:
         loop.call(plane.close())
     finally:

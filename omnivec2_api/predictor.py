@@ -69,7 +69,7 @@ class Predictor(ABC):
             route: The name of the head, ``<modality>/<task>``.
             value: The input.
             strict: Whether notes on the input are errors.
-            parameters: The parameters of the head's family, such as ``top_k=3``.
+            **parameters: The parameters of the head's family, such as ``top_k=3``.
 
         Raises:
             InputError: The input, a parameter or the head's name is wrong.
@@ -94,7 +94,7 @@ class Predictor(ABC):
             tasks: The tasks, each once.
             value: The input.
             strict: Whether notes on the input are errors.
-            parameters: The parameters for all heads, or ``task={…}`` for each.
+            **parameters: The parameters for all heads, or ``task={…}`` for each.
 
         Returns:
             Task -> answer.
@@ -120,7 +120,7 @@ class Predictor(ABC):
             value: The input.
             task: The name of an embedding head, for modalities that have several.
             strict: Whether notes on the input are errors.
-            parameters: The parameters of embeddings, such as ``normalize=False``.
+            **parameters: The parameters of embeddings, such as ``normalize=False``.
 
         Raises:
             InvalidParameterError: The head is of another family.
@@ -180,7 +180,7 @@ class Predictor(ABC):
                 one ends the batch.
             concurrency: The number of inputs under way at the same time; None for the default.
             strict: Whether notes on an input are errors.
-            parameters: The parameters of the head's family.
+            **parameters: The parameters of the head's family.
 
         Yields:
             The ``Answer`` to each input; with ``return_exceptions`` perhaps an ``OmniVecError``.

@@ -14,6 +14,7 @@ from omnivec2_cli.commands.align import align
 from omnivec2_cli.commands.assemble import assemble
 from omnivec2_cli.commands.batch import batch
 from omnivec2_cli.commands.data import data_app
+from omnivec2_cli.commands.distill import distill
 from omnivec2_cli.commands.engines import engines
 from omnivec2_cli.commands.evaluate import evaluate
 from omnivec2_cli.commands.export import export
@@ -29,7 +30,7 @@ from omnivec2_cli.commands.sharing.push import push
 from omnivec2_cli.commands.train import train
 
 _SERVING = (serve, predict, batch, models, assemble)
-_TRAINING = (train, adapt, align, evaluate, gap, ablate)
+_TRAINING = (train, adapt, align, distill, evaluate, gap, ablate)
 _EXPORT = (export, engines)
 _SHARING = (push, pull, card)
 

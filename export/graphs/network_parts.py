@@ -22,7 +22,7 @@ from export.graphs.exported_graphs import part_axes, part_bounds
 from export.graphs.traceable import Traceable, in_order
 from export.parity.random_samples import batch_axes, dynamic_axes, example_inputs, longest_input
 from omnivec2.arrays import Batch
-from omnivec2.network.layers import Tokens
+from omnivec2.network.layers import F_MEAN, Tokens
 from omnivec2.network.omnivec2 import OmniVec2, module_name
 from omnivec2.parts import EMBEDDING, FEATURES, MASK, TOKENS, TRUNK, PartSpec, bucket_of
 from omnivec2.spec import HeadSpec, TensorSpec
@@ -62,10 +62,13 @@ class TrunkPart(nn.Module):
         self.eval()
 
     def forward(self, *tensors: Tensor) -> tuple[Tensor, ...]:
-        """Compute features (B, N, g width) from tokens (B, N, f width) and mask (B, N)."""
+        """Compute features (B, N, g width) and ``f_mean`` (B, f width).
+
+        The inputs are tokens (B, N, f width) and a mask (B, N).
+        """
         x_BND, mask_BN = tensors
         features: Tokens = self.network.trunk(Tokens(x_BND, mask_BN))
-        return (features.x_BND,)
+        return features.x_BND, features.extras[F_MEAN]
 
 
 class HeadPart(nn.Module):
@@ -208,7 +211,10 @@ class PartitionedNetwork:
             TensorSpec(name=MASK, dtype="bool", shape=(-1,)),
         )
         narrowed = self._network.config.trunk.g.width
-        outputs = (TensorSpec(name=FEATURES, dtype="float32", shape=(-1, narrowed)),)
+        outputs = (
+            TensorSpec(name=FEATURES, dtype="float32", shape=(-1, narrowed)),
+            TensorSpec(name=F_MEAN, dtype="float32", shape=(width,)),
+        )
         rng = np.random.default_rng(0)
         example = {
             TOKENS: rng.normal(size=(_EXAMPLE_ROWS, 17, width)).astype(np.float32),
@@ -221,8 +227,9 @@ class PartitionedNetwork:
         with torch.inference_mode():
             inputs = {name: torch.from_numpy(array) for name, array in sample.items()}
             tokens = self._network.tokenize(head.route, inputs)
-            tokens.extras = used = _Recorder(tokens.extras)
-            self._network.answer(head.route, self._network.trunk(tokens))
+            features = self._network.trunk(tokens)
+            features.extras = used = _Recorder(features.extras)
+            self._network.answer(head.route, features)
         fixed = tokens.x_BND.shape[1] if tokens.mask_BN is None else None
         length = tokenizer.spec.outputs[0].shape[0]
         width = trunk.spec.outputs[0].shape[-1]
@@ -230,6 +237,7 @@ class PartitionedNetwork:
             TensorSpec(name=FEATURES, dtype="float32", shape=(length, width)),
             *(t for t in tokenizer.spec.outputs if t.name == MASK and fixed is None),
             *(t for t in tokenizer.spec.outputs if t.name in used.read),
+            *(t for t in trunk.spec.outputs if t.name in used.read),
         )
         module = HeadPart(self._network, head, [tensor.name for tensor in tensors], fixed)
         answers = tokenizer.traceable.answer(sample)
@@ -239,7 +247,7 @@ class PartitionedNetwork:
 
     def _embedding(self, head: HeadSpec, tokenizer: NetworkPart, trunk: NetworkPart) -> NetworkPart:
         """Return the head part of every embedding, made from that of some modality."""
-        inputs = (*trunk.spec.outputs, *(t for t in trunk.spec.inputs if t.name == MASK))
+        inputs = (trunk.spec.outputs[0], *(t for t in trunk.spec.inputs if t.name == MASK))
         module = HeadPart(self._network, head, [tensor.name for tensor in inputs], None)
         answers = tokenizer.traceable.answer(tokenizer.traceable.example)
         answers |= trunk.traceable.answer(answers)

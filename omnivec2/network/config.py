@@ -69,11 +69,15 @@ class DecoderConfig(FrozenConfig):
 
 
 Summary = Literal[
-    "cls", "mean", "sum", "token_mean", "token_max", "token_deviation", "token_sum", "raw"
-]
-"""A way to pool all features into one vector: the first one, or the mean or sum of real ones. With
-``token_`` the trunk's input is pooled, which keeps more of what the trunk's tasks do not need.
-``raw`` is the input itself in standard units, for tokenizers that have it (``Tokenizer.raw``)."""
+    "cls", "mean", "sum", "f_mean",
+    "token_mean", "token_max", "token_deviation", "token_sum", "raw",
+]  # fmt: skip
+"""A way to pool all features into one vector: the first one, or the mean or sum of real ones.
+
+``f_mean`` is the mean of what f's transformer makes of the tokens, before the fully connected
+layers narrow it; with ``token_`` the trunk's input is pooled. Both keep more of what the trunk's
+tasks do not need. ``raw`` is the input itself in standard units, for tokenizers that have it
+(``Tokenizer.raw``)."""
 
 
 class HeadConfig(FrozenConfig):

@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from omnivec2.network.config import HeadConfig, Summary
-from omnivec2.network.layers import Tokens, masked_mean
+from omnivec2.network.layers import F_MEAN, Tokens, masked_mean
 from omnivec2.spec import TaskFamily
 
 FAMILIES = (TaskFamily.CLASSIFICATION, TaskFamily.SEGMENTATION, TaskFamily.REGRESSION)
@@ -54,6 +54,7 @@ SUMMARIES: dict[Summary, Callable[[Tokens], Tensor]] = {
     "cls": lambda tokens: tokens.x_BND[:, 0],
     "mean": _mean,
     "sum": _sum,
+    "f_mean": lambda tokens: tokens.extras[F_MEAN],
     "token_mean": lambda tokens: tokens.extras["token_mean"],
     "token_max": lambda tokens: tokens.extras["token_max"],
     "token_deviation": lambda tokens: tokens.extras["token_deviation"],
@@ -61,7 +62,7 @@ SUMMARIES: dict[Summary, Callable[[Tokens], Tensor]] = {
     "raw": lambda tokens: tokens.extras["raw"],
 }
 """Functions from features to (B, their width); ``token_`` ones and ``raw`` were taken before the
-trunk."""
+trunk, and ``f_mean`` on the way through it."""
 
 TOKEN_SUMMARIES: dict[Summary, Callable[[Tokens], Tensor]] = {
     "token_mean": _mean,
@@ -81,12 +82,12 @@ def summary_width(name: Summary, width: int, token_width: int, raw_width: int = 
     Args:
         name: The summary.
         width: The width of the features.
-        token_width: The width of the tokens before the trunk.
+        token_width: The width of the tokens before the trunk, and of f's transformer.
         raw_width: The size of the input in standard units, 0 if there is none.
     """
     if name == "raw":
         return raw_width
-    return token_width if name in TOKEN_SUMMARIES else width
+    return token_width if name in TOKEN_SUMMARIES or name == F_MEAN else width
 
 
 class FullyConnectedHead(nn.Module):

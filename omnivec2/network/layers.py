@@ -6,12 +6,16 @@ Shape suffixes: B batch, N tokens (queries), M tokens (keys), D width.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Literal
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from omnivec2.network.frozen_config import NormOrder, TransformerConfig
+
+F_MEAN: Literal["f_mean"] = "f_mean"
+"""The extra that f's transformer leaves for heads: the mean of its tokens, (B, f width)."""
 
 
 @dataclass
@@ -21,7 +25,8 @@ class Tokens:
     Attributes:
         x_BND: The tokens.
         mask_BN: A mask that is True where a token is real; None if all are.
-        extras: The tensors that a tokenizer passes by the trunk to a head, e.g. a series' scale.
+        extras: The tensors that a tokenizer, or f, passes by the rest of the trunk to a head, e.g.
+            a series' scale.
     """
 
     x_BND: Tensor

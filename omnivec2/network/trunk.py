@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from omnivec2.network.config import TrunkConfig
-from omnivec2.network.layers import Tokens, Transformer
+from omnivec2.network.layers import F_MEAN, Tokens, Transformer, masked_mean
 
 
 class FeatureTransformation(nn.Module):
@@ -34,14 +34,18 @@ class FeatureTransformation(nn.Module):
         self.norm = nn.LayerNorm(widths[-1]) if has_norm else nn.Identity()
 
     def forward(self, tokens: Tokens) -> Tokens:
-        """Transform tokens (B, N, f width) to (B, N, g width)."""
+        """Transform tokens (B, N, f width) to (B, N, g width).
+
+        The extra ``f_mean`` is what a head may see of them before they are narrowed.
+        """
         x = self.transformer(tokens.x_BND, tokens.mask_BN)
+        summary = masked_mean(x, tokens.mask_BN)
         last = len(self.fc) - 1
         for index, linear in enumerate(self.fc):
             x = linear(x)
             if index < last or self.literal:
                 x = F.relu(x)
-        return tokens.with_x(self.norm(x))
+        return Tokens(self.norm(x), tokens.mask_BN, {**tokens.extras, F_MEAN: summary})
 
 
 class FeatureFusion(nn.Module):

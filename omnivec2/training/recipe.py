@@ -12,7 +12,8 @@ from omnivec2.errors import ArtifactError
 from omnivec2.network.config import PRESETS
 from omnivec2.spec import Modality
 from omnivec2.training.data.blocks.kinds import AnyBlock
-from omnivec2.training.data.blocks.task_block import TaskBlock, TaskSettings
+from omnivec2.training.data.blocks.task_block import TaskBlock
+from omnivec2.training.data.blocks.task_settings import TaskSettings
 from omnivec2.training.fine_tuning.low_rank import LowRankSettings
 from omnivec2.training.fine_tuning.warm_starts import WarmStart, check_parts
 from omnivec2.training.structure.network_sizes import NetworkSizes

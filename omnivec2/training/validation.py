@@ -39,7 +39,9 @@ def averaged_weights(stage: SupervisedStage, average: WeightAverage) -> Iterator
 def validate(stage: SupervisedStage, average: WeightAverage) -> dict[str, dict[str, float]]:
     """Compute the loss of every task, and the accuracy where it has classes."""
     with averaged_weights(stage, average):
-        return {route: _scores(stage, route) for route in stage.tasks}
+        # So few samples may there be that none is left for validation.
+        measured = [route for route, task in stage.tasks.items() if len(task.splits["val"])]
+        return {route: _scores(stage, route) for route in measured}
 
 
 def _scores(stage: SupervisedStage, route: str) -> dict[str, float]:

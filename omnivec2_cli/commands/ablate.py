@@ -28,9 +28,10 @@ def ablate(
     """Train a recipe with one part of the network changed at a time, and compare.
 
     The variants: one modality or several, a tokenizer per modality or one for all, a head per
-    task or one for all. This takes long (some minutes per network on two cores with the default
-    recipe) and can be stopped: run it again, and it continues with the next network. A picture
-    of the table is written beside the JSON file.
+    task or one for all; with a masked stage in the recipe, also networks that start as an
+    autoencoder. This takes long (some minutes per network on two cores with the default recipe)
+    and can be stopped: run it again, and it continues with the next network. A picture of the
+    table is written beside the JSON file.
 
     Examples:
         omnivec2 ablate --data /data --seeds 3 --out ablation.json

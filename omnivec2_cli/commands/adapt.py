@@ -169,7 +169,7 @@ def _from_options(
 
 def _target_names(labels: str | None) -> list[str]:
     """Return the names of the quantities: columns of the table, or of the file that lists them."""
-    from omnivec2.training.adaptation.reading.array_files import is_arrays
+    from omnivec2.training.data.stored_arrays import is_arrays
     from omnivec2.training.data.table_files import read_table
 
     path = Path(labels or "value")

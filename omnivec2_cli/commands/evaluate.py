@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 from rich.console import Console
 
+from omnivec2.errors import InvalidParameterError
 from omnivec2.passport import EnginePrecision
 from omnivec2.spec import HeadSpec
 from omnivec2.terminal import make_console
@@ -25,7 +26,7 @@ from omnivec2_cli.options import (
 )
 
 if TYPE_CHECKING:
-    from omnivec2.training.evaluation.evaluate_heads import HeadResult, OpenHead
+    from omnivec2.training.evaluation.evaluate_heads import HeadResult, LoadTask, OpenHead
 
 
 def evaluate(
@@ -37,6 +38,30 @@ def evaluate(
         typer.Option(help="Model repository of whole graphs; it is written from the checkpoint."),
     ] = Path(".cache/evaluated"),
     split: SplitOption = "test",
+    labelled: Annotated[
+        list[Path] | None,
+        typer.Option(
+            help="New labelled files to measure one head on, in any form that `omnivec2 adapt` "
+            "takes, instead of its own test set."
+        ),
+    ] = None,
+    labels: Annotated[
+        str | None,
+        typer.Option(help="With --labelled: label column or array, or a CSV of file and label."),
+    ] = None,
+    inputs: Annotated[
+        list[str] | None,
+        typer.Option("--input", help="With --labelled: column or array of the inputs."),
+    ] = None,
+    group: Annotated[
+        str | None, typer.Option(help="With --labelled: column that identifies a recording.")
+    ] = None,
+    lengths: Annotated[
+        str | None, typer.Option(help="With --labelled: key of the lengths of recordings.")
+    ] = None,
+    skip_bad: Annotated[
+        int, typer.Option(min=0, help="With --labelled: inputs that may fail to decode.")
+    ] = 0,
     most_samples: Annotated[
         int | None,
         typer.Option(min=1, help="Measure on at most this many samples, for a quick look."),
@@ -74,8 +99,15 @@ def evaluate(
         omnivec2 evaluate --data /data --report runs/seen
 
         omnivec2 evaluate --engine onnxruntime --most-samples 200 image/classification
+
+        omnivec2 evaluate -c checkpoints/tabular_wine --labelled new.csv --labels cultivar
     """
     console = make_console()
+    if labelled is None and (labels or inputs or group or lengths or skip_bad):
+        raise typer.BadParameter("--labels, --input, --group, --lengths and --skip-bad describe "
+                                 "--labelled")  # fmt: skip
+    if labelled is not None and (save or split != "test"):
+        raise typer.BadParameter("--save and --split are for a head's own data, not --labelled")
     if engine is not None and (save or report is not None):
         raise typer.BadParameter("--save and --report are for the figures without --engine")
     with one_line_errors(), needs_extra("train"):
@@ -98,7 +130,10 @@ def evaluate(
             split=split,
             most_samples=most_samples,
             console=console,
-        )
+            load=None if labelled is None else _loader(checkpoint, routes, labelled, skip_bad, {
+                "label": labels, "input": inputs or (), "group": group, "lengths": lengths,
+            }),
+        )  # fmt: skip
         if engine is not None:
             shared = model_repo.with_name(f"{model_repo.name}-shared")
             update_repository(console, checkpoint, shared, "shared")
@@ -114,6 +149,28 @@ def evaluate(
             console.print(f"wrote {pages.write(results)}")
         if save:
             save_metrics(checkpoint, results)
+
+
+def _loader(
+    checkpoint: Path,
+    routes: list[str] | None,
+    labelled: list[Path],
+    skip_bad: int,
+    columns: dict[str, Any],
+) -> LoadTask:
+    """Return a function that loads labelled files for the one head that is measured."""
+    from omnivec2.training.adaptation.adaptation_request import DataPart, resolve_paths
+    from omnivec2.training.adaptation.reading.labelled_task import labelled_task
+    from omnivec2.training.evaluation.evaluate_heads import read_heads
+
+    heads = read_heads(checkpoint, routes or None)
+    if len(heads) != 1:
+        raise InvalidParameterError(
+            f"--labelled measures one head; name one of {', '.join(head.route for head in heads)}"
+        )
+    paths = tuple(map(str, labelled))
+    part = resolve_paths(DataPart.model_validate({"path": paths, **columns}), Path())
+    return partial(labelled_task, part=part, name=labelled[0].name, skip_bad=skip_bad)
 
 
 def _head_opener(

@@ -31,10 +31,14 @@ def deployment(
 ) -> Iterator[tuple[Path, RunningServer]]:
     """A directory with a base, a folder of pictures, and a service of the base."""
     folder = tmp_path_factory.mktemp(request.param)
-    base = adapt_data.tiny_base(folder / "checkpoints" / "reference", Modality.IMAGE, Modality.IMU)
+    modalities = (Modality.IMAGE, Modality.IMU, Modality.TABULAR, Modality.TEXT)
+    base = adapt_data.tiny_base(folder / "checkpoints" / "reference", *modalities)
     require_ok(export_checkpoint(base, layouts=list(Layout)))
     adapt_data.picture_folder(folder / "pictures")
     adapt_data.recordings(folder / "imu.npz")
+    adapt_data.number_table(folder / "rows.csv")
+    adapt_data.number_table(folder / "new.csv", seed=1)
+    adapt_data.text_table(folder / "texts.csv")
     repository = folder / "model_repo"
     assemble(base, repository, request.param)
     options = ("--model-repo", str(repository), "--checkpoint", str(folder / "none"))
@@ -103,3 +107,56 @@ def test_a_tokenizer_of_its_own_is_served_beside_the_trunk_that_is_there(
         [value] = answer.json()
         assert (value["label"], value["unit"]) == ("action", "Hz")
         assert value["value"] == pytest.approx(label, abs=0.45)
+
+
+def trunks(folder: Path) -> list[str]:
+    return [path.name for path in (folder / "model_repo").iterdir() if "trunk" in path.name]
+
+
+def test_a_row_is_answered_by_a_head_on_its_own_columns_and_measured_on_new_ones(
+    deployment: tuple[Path, RunningServer],
+) -> None:
+    folder, server = deployment
+    before = trunks(folder)
+    said = run(
+        "omnivec2 adapt --modality tabular --task kind --data rows.csv --labels kind --export",
+        folder, server,
+    )  # fmt: skip
+    assert "reads only the input itself (raw)" in said
+    assert "reading train: 64, " in said
+    add = "omnivec2 head add tabular/kind --checkpoint checkpoints/tabular_kind"
+    run(f"{add} --gateway {ADDRESS}", folder, server)
+    for kind, width in (("small", 1.0), ("large", 5.0)):
+        row = {"width": width, "height": 2.0, "colour": "red"}
+        answer = httpx.post(
+            f"{server.url}/predict/tabular/kind", json={"inputs": [row]}, timeout=30
+        ).json()
+        assert answer[0][0]["label"] == kind, answer
+    assert trunks(folder) == before
+    said = run(
+        "omnivec2 evaluate tabular/kind -c checkpoints/tabular_kind --labelled new.csv "
+        "--labels kind --report runs/new",
+        folder, server,
+    )  # fmt: skip
+    assert "new.csv" in said
+    assert (
+        "| `tabular/kind` | new.csv | test | 80 | accuracy |"
+        in (folder / "runs" / "new" / "report.md").read_text()
+    )
+
+
+def test_a_text_is_answered_by_an_adapted_head(deployment: tuple[Path, RunningServer]) -> None:
+    folder, server = deployment
+    before = trunks(folder)
+    run(
+        "omnivec2 adapt --modality text --task topic --data texts.csv --labels topic --export",
+        folder, server,
+    )  # fmt: skip
+    add = "omnivec2 head add text/topic --checkpoint checkpoints/text_topic"
+    run(f"{add} --gateway {ADDRESS}", folder, server)
+    texts = ["The bank lends 3 million, at interest.", 'A cat said "meow", 3 times.']
+    answer = httpx.post(
+        f"{server.url}/predict/text/topic", json={"inputs": texts}, timeout=30
+    ).json()
+    assert [scores[0]["label"] for scores in answer] == ["money", "cats"]
+    assert trunks(folder) == before

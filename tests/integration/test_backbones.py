@@ -28,7 +28,7 @@ from tests.support import backbone_files
 from tests.support.backbone_files import HEADS, write_backbone
 from tests.support.command_line import run
 from tests.support.documents import ROOT
-from tests.support.servers import RunningServer, running_server
+from tests.support.servers import RunningServer, running_server, triton_gateway
 from tests.support.tiny_data import TINY
 
 PAGE = (ROOT / "docs" / "backbones.md").read_text()
@@ -81,8 +81,13 @@ def _write_backbones(root: Path) -> None:
     write_backbone(root / "bert", bert, prefix="bert.", shards=2, model_type="bert")
 
 
-@pytest.fixture(scope="module")
-def server(folder: Path) -> Iterator[RunningServer]:
+@pytest.fixture(scope="module", params=["embedded", "triton"])
+def server(folder: Path, request: pytest.FixtureRequest) -> Iterator[RunningServer]:
+    """The documented command, and a gateway before a Triton server on the same repository."""
+    if request.param == "triton":
+        with triton_gateway(folder / "runs" / "vit" / "model_repo") as running:
+            yield running
+        return
     line = documented("bash", "omnivec2 train vit.yaml").splitlines()[-1]
     _, _, *words = shlex.split(line)
     options = [word if word.startswith("--") else str(folder / word) for word in words]

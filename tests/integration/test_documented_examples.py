@@ -14,6 +14,7 @@ import httpx
 import pytest
 
 from tests.support.documents import ADDRESS, ROOT, Example, examples
+from tests.support.servers import EXACT
 
 DOCUMENTS = tuple(
     ROOT / name for name in ("README.md", "docs/index.md", "docs/http-api.md", "docs/python.md")
@@ -42,7 +43,13 @@ def _run(example: Example, url: str) -> str:
         "python": [sys.executable, "-c", code],
     }[example.language]
     done = subprocess.run(
-        command, cwd=ROOT, capture_output=True, text=True, timeout=LONGEST_SECONDS, check=False
+        command,
+        cwd=ROOT,
+        env=os.environ | EXACT,
+        capture_output=True,
+        text=True,
+        timeout=LONGEST_SECONDS,
+        check=False,
     )
     assert done.returncode == 0, f"{example.name}\n{done.stdout}\n{done.stderr}"
     return done.stdout

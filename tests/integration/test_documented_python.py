@@ -8,6 +8,7 @@ import re
 import pytest
 
 from tests.support.documents import ADDRESS, ROOT
+from tests.support.servers import EXACT
 
 DOCUMENT = ROOT / "docs" / "python.md"
 _SESSION = re.compile(r"^```pycon\n(.*?)^```$", re.DOTALL | re.MULTILINE)
@@ -18,8 +19,8 @@ def test_the_sessions_of_the_page_on_python_run(
 ) -> None:
     """All blocks are one session, so that a model is loaded once."""
     monkeypatch.chdir(ROOT)
-    monkeypatch.setenv("OMNIVEC2_ENGINE", "onnxruntime")
-    monkeypatch.setenv("OMNIVEC2_ENGINE_PRECISION", "fp32")
+    for name, value in EXACT.items():
+        monkeypatch.setenv(name, value)
     text = "\n".join(_SESSION.findall(DOCUMENT.read_text())).replace(ADDRESS, reference_server)
     session = doctest.DocTestParser().get_doctest(text, {}, DOCUMENT.name, str(DOCUMENT), 0)
     assert len(session.examples) > 30

@@ -11,6 +11,7 @@ import pytest
 from nbclient import NotebookClient
 
 from tests.support.documents import ROOT
+from tests.support.servers import EXACT
 
 FOLDER = ROOT / "docs" / "notebooks"
 NOTEBOOKS = sorted(FOLDER.glob("*.ipynb"))
@@ -39,8 +40,8 @@ def test_a_notebook_runs(path: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: 
     monkeypatch.setenv("PATH", f"{programs}{os.pathsep}{os.environ['PATH']}")
     monkeypatch.setenv("PYTHONPATH", f"{ROOT}{os.pathsep}{os.environ.get('PYTHONPATH', '')}")
     monkeypatch.setenv("TMPDIR", str(tmp_path))
-    for name, value in (("ENGINE", "onnxruntime"), ("ENGINE_PRECISION", "fp32")):
-        monkeypatch.setenv(f"OMNIVEC2_{name}", value)
+    for name, value in EXACT.items():
+        monkeypatch.setenv(name, value)
     notebook = nbformat.read(path, nbformat.NO_CONVERT)
     client = NotebookClient(
         notebook, timeout=LONGEST_SECONDS, resources={"metadata": {"path": str(FOLDER)}}

@@ -21,7 +21,7 @@ from PIL import Image
 import omnivec2
 from omnivec2.spec import TaskFamily
 from tests.support.documents import ROOT
-from tests.support.servers import RunningServer, running_server
+from tests.support.servers import EXACT, RunningServer, running_server
 from tests.support.tiny_models import tiny_heads, write_repository
 
 DATA = ROOT / "tests" / "data"
@@ -140,7 +140,7 @@ def test_a_key_is_needed_where_the_service_asks_for_one(tmp_path: Path, reposito
         with omnivec2.Client(server.url) as stranger, pytest.raises(omnivec2.OmniVecError):
             stranger.predict("text/sentiment", "a film")
         with omnivec2.Client(server.url, api_key=key) as known:
-            assert known.predict("text/sentiment", "a film").label
+            assert known.predict("text/sentiment", "a film").value
 
 
 def _batch(*arguments: object) -> list[str]:
@@ -163,11 +163,7 @@ def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_a_batch_that_is_killed_goes_on(photos: Path, repository: Path, tmp_path: Path) -> None:
-    environment = {
-        **os.environ,
-        "OMNIVEC2_ENGINE": "onnxruntime",
-        "OMNIVEC2_ENGINE_PRECISION": "fp32",
-    }
+    environment = os.environ | EXACT
     options = ("--model-repo", repository, "--checkpoint", "none")
     out = tmp_path / "photos.parquet"
     parts = tmp_path / "photos.parquet.parts"

@@ -133,7 +133,12 @@ def test_every_point_of_a_cloud_gets_a_class(server):
 
 def test_every_head_is_measured_through_its_graph(checkpoint, repository, tmp_path):
     results = evaluate_checkpoint(
-        checkpoint, tmp_path, repository, only=list(TASKS), cache=tmp_path / "cache"
+        checkpoint,
+        tmp_path,
+        repository,
+        only=list(TASKS),
+        cache=tmp_path / "cache",
+        load=lambda spec: TASKS[spec.route],
     )
     figures = {(r.route, r.metric): r.value for r in results}
     wanted = {(t.route, m) for t in TASKS.values() for m in (t.metric, *t.further_metrics)}

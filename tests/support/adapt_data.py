@@ -128,6 +128,18 @@ def text_table(path: Path, count: int = 20) -> Path:
     return path
 
 
+def number_table(path: Path, count: int = 80, seed: int = 0) -> Path:
+    """Rows of two numbers, one of which tells small from large, and a colour, which does not."""
+    rng = np.random.default_rng(seed)
+    lines = ["width,height,colour,kind"]
+    for number in range(count):
+        width = rng.normal(1.0 + 4.0 * (number % 2), 0.4)
+        kind, colour = ("small", "large")[number % 2], ("red", "blue")[number % 3 > 0]
+        lines.append(f"{width:.3f},{rng.normal(2.0, 0.5):.3f},{colour},{kind}")
+    path.write_text("\n".join(lines) + "\n")
+    return path
+
+
 def waves(count: int, length: int, channels: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
     """Slow and quick waves with noise: float32 (count, length, channels), classes."""
     rng = np.random.default_rng(seed)

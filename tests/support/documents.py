@@ -16,7 +16,7 @@ TENSOR_ADDRESSES = ("127.0.0.1:8080", "127.0.0.1:8001")
 """Where examples that bring tensors expect HTTP and gRPC."""
 
 _FENCE = re.compile(
-    r"^```(?P<language>bash|python) (?P<mark>run|run tensors|run clients)\n(?P<code>.*?)^```$",
+    r"^```(?P<language>bash|python) (?P<mark>run(?: tensors| clients| walk)?)\n(?P<code>.*?)^```$",
     re.DOTALL | re.MULTILINE,
 )
 _LINK = re.compile(r"!?\[[^\]]*\]\(([^)\s]+)\)")
@@ -27,7 +27,7 @@ class Example:
     """One fenced block marked ``run``.
 
     It is marked ``run tensors`` if it works against Triton too, and ``run clients`` if it needs
-    the clients of other libraries.
+    the clients of other libraries; blocks marked ``run walk`` follow one another.
     """
 
     document: str

@@ -231,7 +231,7 @@ def tone(kind: str, seed: int) -> bytes:
 
 
 def tones(folder: Path, count: int = 40) -> None:
-    """Folders of high and low tones, and a table that says in words what each is."""
+    """Folders of high and low tones, and a table that says in words where they sound."""
     lines = ["file,caption,part"]
     for number in range(count):
         kind = ("high", "low")[number % 2]

@@ -17,7 +17,7 @@ from pathlib import Path
 from loadtests.support.triton_server import running_triton
 from tests.support.documents import ROOT
 
-_EXACT = {"OMNIVEC2_ENGINE": "onnxruntime", "OMNIVEC2_ENGINE_PRECISION": "fp32"}
+EXACT = {"OMNIVEC2_ENGINE": "onnxruntime", "OMNIVEC2_ENGINE_PRECISION": "fp32"}
 """Tests compare answers closely, and must not depend on which engine is the fastest on a machine;
 the choice of engines has tests of its own."""
 
@@ -72,7 +72,7 @@ def running_server(
         process = subprocess.Popen(
             command,
             cwd=ROOT,
-            env={**os.environ, **_EXACT, "COLUMNS": "200", **variables, **(environment or {})},
+            env={**os.environ, **EXACT, "COLUMNS": "200", **variables, **(environment or {})},
             stdout=log,
             stderr=log,
             preexec_fn=_allow_interrupts,  # noqa: PLW1509 -- calls nothing that locks

@@ -244,8 +244,8 @@ def bank(root: Path) -> None:
 
 def molecules(root: Path) -> None:
     chains = ["C" * n for n in range(1, 30)] + ["OCC", "CCO"]  # the last two are one molecule
-    for name in ("esol", "Lipophilicity"):
-        lines = ["smiles,value", *(f"{s},{-len(s) / 10}" for s in chains)]
+    for name, column in (("esol", "logSolubility"), ("Lipophilicity", "exp")):
+        lines = [f"smiles,{column}", *(f"{s},{-len(s) / 10}" for s in chains)]
         _gzip(root / "graph_molecules" / f"{name}.csv.gz", "\n".join(lines))
 
 

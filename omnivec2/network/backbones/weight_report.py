@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
@@ -14,6 +14,7 @@ Outcome = Literal["taken", "left", "fresh"]
 """A tensor of the backbone was taken or left; a weight of ours has none and starts fresh."""
 
 _NUMBER = re.compile(r"(?<=\.)\d+(?=\.)")
+_KIND = re.compile(r"\.(weight|bias)$")
 
 
 @dataclass(frozen=True)
@@ -66,18 +67,33 @@ class WeightReport:
         return {row.theirs or row.ours for row in self.rows if row.outcome == outcome}
 
     def grouped(self) -> list[WeightRow]:
-        """Return the rows with those of all layers in one, their numbers written as ``*``."""
-        groups: dict[tuple[str, ...], WeightRow] = {}
-        for row in self.rows:
-            short = replace(row, theirs=_starred(row.theirs), ours=_starred(row.ours))
-            key = (short.outcome, short.theirs, short.ours, short.note)
-            before = groups.get(key)
-            groups[key] = short if before is None else replace(before, count=before.count + 1)
-        return list(groups.values())
+        """Return the rows with those of all layers in one, and weights with their biases.
+
+        The number of a layer is written as ``*``, and both kinds as ``{weight,bias}``.
+        """
+        return _merged(_merged(self.rows, _without_numbers), _without_kinds)
 
 
-def _starred(name: str) -> str:
+def _merged(rows: Iterable[WeightRow], shorten: Callable[[str], str]) -> list[WeightRow]:
+    """Merge rows whose names are equal once they are shortened; others keep their names."""
+    groups: dict[tuple[str, ...], list[WeightRow]] = {}
+    for row in rows:
+        key = (row.outcome, shorten(row.theirs), shorten(row.ours), row.note)
+        groups.setdefault(key, []).append(row)
+    return [
+        replace(group[0], theirs=theirs, ours=ours, count=sum(row.count for row in group))
+        if len({(row.theirs, row.ours) for row in group}) > 1
+        else replace(group[0], count=sum(row.count for row in group))
+        for (_, theirs, ours, _), group in groups.items()
+    ]
+
+
+def _without_numbers(name: str) -> str:
     return _NUMBER.sub("*", name)
+
+
+def _without_kinds(name: str) -> str:
+    return _KIND.sub(".{weight,bias}", name)
 
 
 def report_table(report: WeightReport) -> Table:

@@ -7,18 +7,16 @@ inputs of one form; the others override what differs.
 
 from __future__ import annotations
 
-import io
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
-import numpy as np
 from pydantic import JsonValue
 from torch import Tensor
 
 from omnivec2.errors import InvalidInputError, InvalidParameterError
 from omnivec2.network.config import Summary
-from omnivec2.preprocess import Array, Prepared, Preprocessor, Sample
+from omnivec2.preprocess import Array, Preprocessor, Sample
 from omnivec2.spec import HeadSpec, TaskFamily
 from omnivec2.training.adaptation.frozen_network import Base
 from omnivec2.training.adaptation.reading.labelled_rows import Row, Value
@@ -39,6 +37,8 @@ class AdaptationRules:
         class_family: The family of a head that answers with a class.
         summaries: The combinations of summaries that a head is chosen from.
         search_seconds: The nominal time to try more than linear maps; more labels get more.
+        trunk_seconds: The nominal time that the trunk may take with a tokenizer of the data's own,
+            before it is known to be worth it.
         starts_from_base: Whether a tokenizer of the data's own starts from the base's weights.
     """
 
@@ -50,6 +50,7 @@ class AdaptationRules:
         (*FEATURE_SUMMARIES, *TOKEN_SUMMARIES),
     )
     search_seconds: ClassVar[float] = 30.0
+    trunk_seconds: ClassVar[float] = 60.0
     starts_from_base: ClassVar[bool] = True
 
     def candidates(self, *, has_raw: bool) -> list[tuple[Summary, ...]]:
@@ -62,7 +63,13 @@ class AdaptationRules:
         if not has_raw:
             return list(self.summaries)
         most = max(self.summaries, key=len)
-        return [("raw",), *self.summaries, ("raw", *FEATURE_SUMMARIES), ("raw", *most)]
+        found: list[tuple[Summary, ...]] = [
+            ("raw",),
+            *self.summaries,
+            ("raw", *FEATURE_SUMMARIES),
+            ("raw", *most),
+        ]
+        return list(dict.fromkeys(found))
 
     # --- reading ------------------------------------------------------------------------
 
@@ -100,17 +107,6 @@ class AdaptationRules:
         """Return a row per labelled pixel if the arrays are a labelled scene, else None."""
         del path, values, labels
         return None
-
-    def prepare_array(self, array: Array, preprocessor: Preprocessor[Any, Any]) -> Prepared:
-        """Prepare an input that is given as an array.
-
-        Raises:
-            InputError: The modality takes no arrays, or not this one.
-        """
-        del array
-        raise InvalidInputError(
-            f"arrays are not taken for {preprocessor.modality.value}; give files or a table"
-        )
 
     # --- the tokenizer ------------------------------------------------------------------
 
@@ -164,24 +160,6 @@ class AdaptationRules:
         """Return the random variation of samples while a tokenizer is trained, if there is one."""
         del samples
         return None
-
-
-class PictureRules(AdaptationRules):
-    """The rules of pictures, which are also taken as arrays of pixels."""
-
-    def prepare_array(self, array: Array, preprocessor: Preprocessor[Any, Any]) -> Prepared:
-        """Prepare pixels (H, W, C) or (H, W)."""
-        return preprocessor.prepare(array[..., 0] if array.shape[2:] == (1,) else array)
-
-
-class NpyRules(AdaptationRules):
-    """The rules of a modality that takes .npy files, and hence arrays."""
-
-    def prepare_array(self, array: Array, preprocessor: Preprocessor[Any, Any]) -> Prepared:
-        """Prepare an array as the file that it would be."""
-        file = io.BytesIO()
-        np.save(file, array[None] if array.ndim == 1 else array)
-        return preprocessor.prepare(preprocessor.decode(file.getvalue()))
 
 
 class TextRules(AdaptationRules):

@@ -18,7 +18,6 @@ from omnivec2.network.fc_head import FAMILIES, TRUNK_SUMMARIES, FullyConnectedHe
 from omnivec2.network.omnivec2 import OmniVec2, module_name
 from omnivec2.network.saved_network import load_network
 from omnivec2.preprocess import Preprocessor
-from omnivec2.progress_report import Start, progress_report
 from omnivec2.training.adaptation.adaptation_request import AdaptRequest
 from omnivec2.training.adaptation.adaptation_result import AdaptationResult
 from omnivec2.training.adaptation.adaptation_rules import FEATURE_SUMMARIES
@@ -41,6 +40,7 @@ from omnivec2.training.adaptation.fitting.own_tokenizer import (
     tune,
 )
 from omnivec2.training.adaptation.frozen_network import Base, build_network, load_base
+from omnivec2.training.adaptation.progress_report import Start, progress_report
 from omnivec2.training.adaptation.reading.input_choice import (
     make_preprocessor,
     preprocess_spec_of,
@@ -150,6 +150,7 @@ class _Adaptation:
         self.skipped: tuple[str, ...] = ()
         self.notes: tuple[str, ...] = ()
         self.with_trunk = True
+        self.needed: frozenset[Summary] = frozenset()
 
     def run(self) -> AdaptationResult:
         """Prepare the samples, fit the head, write the checkpoint and measure it."""
@@ -249,8 +250,8 @@ class _Adaptation:
             seconds = rules.search_seconds + len(train.labels) / _LABELS_PER_SECOND
         sample_fit = None
         per_sample = trunk_seconds(network, request.route, train.samples[0])
-        if self.own and per_sample * len(train.samples) > seconds / 2:
-            count = max(_FEWEST_LABELS, int(seconds / 2 / per_sample))
+        if self.own and per_sample * len(train.samples) > rules.trunk_seconds:
+            count = max(_FEWEST_LABELS, int(rules.trunk_seconds / per_sample))
             sample_fit = self._fit_layers(network, _some(train, count, request.seed), 0.0)
             self.with_trunk = sample_fit.looks_at_trunk
         fitted = self._fit_layers(network, train, seconds / 2)
@@ -263,13 +264,10 @@ class _Adaptation:
     def _fit_layers(self, network: OmniVec2, train: Prepared, seconds: float) -> FittedLayers:
         """Fit the layers to all summaries, or to those that are taken before the trunk."""
         request = self.request
+        candidates = self._candidates(network)
+        self.needed = frozenset(name for names in candidates for name in names)
         summaries = self._summaries(network, train, "labelled samples")
         data = LabelledSummaries(summaries, train.item, train.labels, self.classes)
-        candidates = [
-            names
-            for names in self.training.adaptation.candidates(has_raw="raw" in summaries)
-            if summaries.keys() >= set(names)
-        ]
         advance = self.start("fitting", len(candidates))
         with self.times.measure("fitting"):
             return fit(
@@ -277,6 +275,13 @@ class _Adaptation:
                 seed=request.seed, candidates=candidates, seconds=seconds,
                 advance=partial(advance, 1),
             )  # fmt: skip
+
+    def _candidates(self, network: OmniVec2) -> list[tuple[Summary, ...]]:
+        """Return the combinations of summaries to choose from."""
+        tokenizer = network.config.heads[self.request.route].tokenizer
+        has_raw = network.config.tokenizers[tokenizer].raw_width > 0
+        found = self.training.adaptation.candidates(has_raw=has_raw)
+        return [names for names in found if self.with_trunk or not TRUNK_SUMMARIES & set(names)]
 
     def _note_bypass(self, fitted: FittedLayers, sample_fit: FittedLayers | None) -> None:
         """Note that the head does not look at the trunk, with what a head that does would be."""
@@ -350,7 +355,7 @@ class _Adaptation:
         with self.times.measure("network"):
             return summarise(
                 network, self.request.route, part.samples, self.paths.run, advance,
-                with_trunk=self.with_trunk,
+                names=self.needed,
             )  # fmt: skip
 
     def _measure(self, test: Prepared) -> float:
@@ -358,7 +363,7 @@ class _Adaptation:
         network = load_network(self.paths.checkpoint)
         head = network.heads[module_name(self.request.route)]
         assert isinstance(head, FullyConnectedHead)
-        self.with_trunk |= bool(TRUNK_SUMMARIES & set(head.summaries))
+        self.needed |= set(head.summaries)
         summaries = self._summaries(network, test, "test samples")
         rows = torch.from_numpy(joined(summaries, head.summaries))
         _, predicted = answers_of(head.eval(), rows, test.item)

@@ -15,6 +15,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -31,10 +32,11 @@ from omnivec2.training.data.blocks.examples import (
     ProblemKind,
     Value,
 )
-from omnivec2.training.data.blocks.files import did_you_mean, listed
+from omnivec2.training.data.blocks.files import listed
 from omnivec2.training.data.blocks.inputs import prepare_value
-from omnivec2.training.data.blocks.splits import part_of_name
+from omnivec2.training.data.blocks.part_names import part_of_name
 from omnivec2.training.data.table_files import as_name, read_table
+from omnivec2.training.yaml_lines import did_you_mean
 
 _IN_CELLS = frozenset({Modality.TEXT, Modality.GRAPH})
 """The modalities whose inputs stand in the cells; cells of the others name files."""
@@ -179,7 +181,7 @@ class _Preparation:
         self,
         table: PairedTable,
         modality: Modality,
-        preprocessor: Preprocessor[object, object],
+        preprocessor: Preprocessor[Any, Any],
         rows: Sequence[int],
     ) -> None:
         self.table, self.modality, self.preprocessor = table, modality, preprocessor

@@ -12,10 +12,11 @@ import shutil
 import tempfile
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import overload
+from typing import Any, overload
 
 import numpy as np
-from numpy.lib.format import open_memmap
+from numpy.lib.format import dtype_to_descr
+from numpy.lib.format import magic as magic_bytes
 
 from omnivec2.preprocess import Array, Sample
 from omnivec2.spec import PreprocessSpec
@@ -84,7 +85,7 @@ def stored(
     """
     folder = cache / f"{name}-{_fingerprint(spec, sources)}"
     if not folder.is_dir():
-        _write(folder, list(make()))
+        _write(folder, make())
     arrays: dict[str, Array] = {}
     offsets: dict[str, Array] = {}
     for file in sorted(folder.glob("*.npy")):
@@ -104,31 +105,83 @@ def _fingerprint(spec: PreprocessSpec | None, sources: Iterable[Path]) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
-def _write(folder: Path, samples: list[Sample]) -> None:
-    """Write all tensors beside their final place, then move them there in one step."""
+def _write(folder: Path, samples: Iterable[Sample]) -> None:
+    """Write all tensors beside their final place, then move them there in one step.
+
+    Samples are written as they are made, so that only one of them is in memory.
+    """
     folder.parent.mkdir(parents=True, exist_ok=True)
     scratch = Path(tempfile.mkdtemp(prefix=f"{folder.name}.", dir=folder.parent))
+    writers: dict[str, _TensorWriter] = {}
     try:
-        for name in samples[0]:
-            _write_tensor(scratch, name, [sample[name] for sample in samples])
+        for sample in samples:
+            if not writers:
+                writers = {name: _TensorWriter(scratch, name) for name in sample}
+            for name, writer in writers.items():
+                writer.add(sample[name])
+        for writer in writers.values():
+            writer.finish()
         os.replace(scratch, folder)
     except OSError:
         # Two processes may build the same files; the first to finish wins.
         if not folder.is_dir():
             raise
     finally:
+        for writer in writers.values():
+            writer.close()
         shutil.rmtree(scratch, ignore_errors=True)
 
 
-def _write_tensor(folder: Path, name: str, arrays: list[Array]) -> None:
-    first = arrays[0]
-    path = folder / f"{name}.npy"
-    if all(array.shape == first.shape for array in arrays):
-        out = open_memmap(path, "w+", first.dtype, (len(arrays), *first.shape))
-        for index, array in enumerate(arrays):
-            out[index] = array
-        out.flush()
-        return
-    np.save(path, np.concatenate(arrays))
-    lengths = [len(array) for array in arrays]
-    np.save(folder / f"{name}.offsets.npy", np.cumsum([0, *lengths], dtype=np.int64))
+class _TensorWriter:
+    """Writes one tensor of all samples into a ``.npy`` file of any length.
+
+    Args:
+        folder: The folder of the file.
+        name: The name of the tensor.
+    """
+
+    def __init__(self, folder: Path, name: str) -> None:
+        self._folder, self._name = folder, name
+        self._file = (folder / f"{name}.npy").open("wb")
+        self._file.write(bytes(_HEADER_BYTES))
+        self._first: Array | None = None
+        self._lengths: list[int] = []
+        self._is_even = True
+
+    def add(self, array: Array) -> None:
+        """Append the tensor of one sample."""
+        if self._first is None:
+            self._first = array
+        first = self._first
+        if array.shape != first.shape:
+            self._is_even = False
+        self._lengths.append(len(array) if array.ndim else 1)
+        self._file.write(np.ascontiguousarray(array, dtype=first.dtype).tobytes())
+
+    def finish(self) -> None:
+        """Write the header, whose shape is known now, and the offsets of samples if they differ."""
+        assert self._first is not None
+        count, shape = len(self._lengths), self._first.shape
+        whole = (count, *shape) if self._is_even else (sum(self._lengths), *shape[1:])
+        self._file.seek(0)
+        self._file.write(_npy_header(self._first.dtype, whole))
+        self.close()
+        if not self._is_even:
+            offsets = np.cumsum([0, *self._lengths], dtype=np.int64)
+            np.save(self._folder / f"{self._name}.offsets.npy", offsets)
+
+    def close(self) -> None:
+        """Close the file."""
+        self._file.close()
+
+
+_HEADER_BYTES = 256
+"""Bytes kept for a header, a multiple of 64 as numpy asks for: the shape is not known before."""
+
+
+def _npy_header(dtype: np.dtype[Any], shape: tuple[int, ...]) -> bytes:
+    """Return a header of format 1.0 that fills the bytes kept for it (numpy.lib.format)."""
+    fields = {"descr": dtype_to_descr(dtype), "fortran_order": False, "shape": shape}
+    magic = magic_bytes(1, 0)
+    length = _HEADER_BYTES - len(magic) - 2
+    return magic + length.to_bytes(2, "little") + f"{fields!r:<{length - 1}}\n".encode("latin-1")

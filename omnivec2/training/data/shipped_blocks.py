@@ -1,8 +1,9 @@
-"""The project's own data sets that are blocks: ``blocks.yaml``, validated when one is asked for."""
+"""The project's own data sets that are blocks: ``sets/blocks.yaml``, read when they are needed."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from functools import cache, partial
 from importlib import resources
 from typing import Any
@@ -22,7 +23,9 @@ def block_loaders(modality: Modality) -> dict[str, Loader]:
 
 
 def _load(route: str, at: DataDirectories) -> TaskData:
-    return load_block(route, TaskBlock.model_validate(_documents()[route]), at)
+    task = load_block(route, TaskBlock.model_validate(_documents()[route]), at)
+    # A checkpoint needs no copy: the data of this route is always found here.
+    return replace(task, block=None)
 
 
 @cache

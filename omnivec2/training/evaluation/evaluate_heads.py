@@ -31,7 +31,7 @@ from omnivec2.training.evaluation.probing import (
     probe,
 )
 from omnivec2.training.evaluation.quality_metrics import METRICS
-from omnivec2.training.evaluation.simple_models import measure_baselines
+from omnivec2.training.evaluation.simple_models import constant_baseline, measure_baselines
 
 _BATCH = 32
 _COLUMNS = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
@@ -109,6 +109,9 @@ class HeadAnswers:
         return self.data.samples[self.rows[index]]
 
 
+LoadTask = Callable[[HeadSpec], TaskData]
+"""A function that loads the data a head is measured on."""
+
 AnswersCallback = Callable[[HeadAnswers], None]
 """A callback that gets the answers of every head except embeddings."""
 
@@ -129,6 +132,7 @@ def evaluate_checkpoint(
     on_answers: AnswersCallback | None = None,
     open_head: OpenHead | None = None,
     with_baselines: bool = True,
+    load: LoadTask | None = None,
 ) -> list[HeadResult]:
     """Measure the heads of a checkpoint.
 
@@ -146,6 +150,8 @@ def evaluate_checkpoint(
         open_head: A function that opens a head's graphs; if None, ONNX Runtime runs the whole
             graphs of the repository.
         with_baselines: Whether simple models are measured as well.
+        load: A function that loads other data than the heads' own, which has a test split only;
+            the best constant answer is the one simple model then.
 
     Raises:
         CheckpointError: The checkpoint holds no heads.
@@ -158,7 +164,7 @@ def evaluate_checkpoint(
         for spec in specs:
             runner = open_head(spec) if open_head else open_sessions(spec, model_repository)
             model = HeadGraph(spec, runner)
-            task = _task_of(spec, data_root, cache)
+            task = load(spec) if load else _task_of(spec, data_root, cache)
             for tested in _tests(task, split):
                 total = _count_samples(spec, tested, split, most_samples)
                 advance = partial(progress.advance, progress.add_task(spec.route, total=total))
@@ -256,6 +262,8 @@ def _measure(measured: HeadAnswers, cache: Path | None) -> list[HeadResult]:
     task = measured.task
 
     def baselines(metric: str) -> dict[str, float]:
+        if cache is not None and "train" not in task.splits:
+            return constant_baseline(replace(task, metric=metric), measured.split)
         return {} if cache is None else measure_baselines(replace(task, metric=metric), cache=cache)
 
     return [

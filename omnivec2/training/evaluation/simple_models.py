@@ -65,6 +65,21 @@ def measure_baselines(task: TaskData, *, cache: Path = DEFAULT_CACHE) -> dict[st
     return values
 
 
+def constant_baseline(task: TaskData, split: str) -> dict[str, float]:
+    """Measure the best constant answer to the very samples that are measured on.
+
+    Args:
+        task: A task of classes or of quantities.
+        split: The split that is measured.
+    """
+    targets = np.stack([np.asarray(target) for target in task.splits[split].targets])
+    if task.family is TaskFamily.REGRESSION:
+        answer: Array = targets.mean(axis=0)
+    else:
+        answer = np.bincount(targets.astype(np.int64), minlength=len(task.labels))
+    return {TRIVIAL: METRICS[task.metric].measure(np.tile(answer, (len(targets), 1)), targets)}
+
+
 def _fingerprint(task: TaskData) -> str:
     sizes = {name: len(split) for name, split in task.splits.items()}
     parts: list[object] = [_VERSION, task.preprocess.model_dump(mode="json"), sizes]

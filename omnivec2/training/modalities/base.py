@@ -67,7 +67,7 @@ class ModalityTraining(ABC):
         if not self.has_tokenizer_per_size:
             return modality
         config = self.tokenizer_config(task)
-        usual = type(config)().model_dump()
+        usual = {name: field.default for name, field in type(config).model_fields.items()}
         sizes = [str(size) for name, size in config.model_dump().items() if size != usual[name]]
         return "_".join([modality, *sizes])
 

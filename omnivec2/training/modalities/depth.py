@@ -15,7 +15,7 @@ from omnivec2.network.tokenizers import AnyTokenizerConfig
 from omnivec2.network.tokenizers.depth import DepthTokenizer, DepthTokenizerConfig
 from omnivec2.preprocess import Array, Sample
 from omnivec2.preprocess.depth import DepthPreprocessor
-from omnivec2.training.adaptation.adaptation_rules import NpyRules
+from omnivec2.training.adaptation.adaptation_rules import AdaptationRules
 from omnivec2.training.data.base import TaskData
 from omnivec2.training.data.sets.depth import TASKS
 from omnivec2.training.evaluation.plain_features import feature_rows, pooled
@@ -96,5 +96,5 @@ TRAINING = DepthTraining(
     mask_ratio=0.75,
     restoration=DepthRestoration,
     display=Drawing(_draw),
-    adaptation=NpyRules(),
+    adaptation=AdaptationRules(),
 )

@@ -19,7 +19,7 @@ from omnivec2.network.tokenizers.series import (
 from omnivec2.preprocess import Array, Preprocessor, Sample
 from omnivec2.preprocess.hyperspectral import HyperspectralPreprocessor
 from omnivec2.spec import HeadSpec, TaskFamily
-from omnivec2.training.adaptation.adaptation_rules import NpyRules, parameters_differ
+from omnivec2.training.adaptation.adaptation_rules import AdaptationRules, parameters_differ
 from omnivec2.training.adaptation.reading.labelled_rows import Pixel, Row, Scene, Value
 from omnivec2.training.data import augmentation
 from omnivec2.training.data.base import Augment, TaskData
@@ -73,7 +73,7 @@ class HyperspectralRestoration(Restoration[HyperspectralTokenizer]):
         return square_error(predicted_BNP, wanted, hidden_BN)
 
 
-class HyperspectralRules(NpyRules):
+class HyperspectralRules(AdaptationRules):
     """The rules of spectra, whose bands may be others than those of the base.
 
     An input is a pixel of a labelled scene, a spectrum in a table's row, or a file.

@@ -9,7 +9,7 @@ from omnivec2.network.tokenizers import AnyTokenizerConfig
 from omnivec2.preprocess import Array, Sample
 from omnivec2.preprocess.image import ImagePreprocessor
 from omnivec2.spec import Modality
-from omnivec2.training.adaptation.adaptation_rules import PictureRules
+from omnivec2.training.adaptation.adaptation_rules import AdaptationRules
 from omnivec2.training.data.base import TaskData
 from omnivec2.training.data.sets.image import TASKS
 from omnivec2.training.evaluation.plain_features import feature_rows, pooled
@@ -49,5 +49,5 @@ TRAINING = ImageTraining(
     literal_mask_ratio=0.95,
     restoration=FrameRestoration,
     display=Drawing(draw_pixels),
-    adaptation=PictureRules(),
+    adaptation=AdaptationRules(),
 )

@@ -14,10 +14,10 @@ from torch import Tensor
 from omnivec2.errors import InvalidInputError
 from omnivec2.network.tokenizers import AnyTokenizerConfig
 from omnivec2.network.tokenizers.series import ImuTokenizer, ImuTokenizerConfig
-from omnivec2.preprocess import Array, Prepared, Preprocessor, Sample
+from omnivec2.preprocess import Array, Preprocessor, Sample
 from omnivec2.preprocess.formats.tables.frame import Frame
 from omnivec2.preprocess.formats.tables.time_axis import find_time_column
-from omnivec2.preprocess.imu import ImuParameters, ImuPreprocessor, Recording
+from omnivec2.preprocess.imu import ImuParameters, ImuPreprocessor
 from omnivec2.spec import HeadSpec, PreprocessSpec
 from omnivec2.training.adaptation.adaptation_rules import (
     INPUT_NAMES,
@@ -84,10 +84,6 @@ class ImuRules(AdaptationRules):
                 f"--input, the column of paths; the table has {', '.join(map(repr, columns))}"
             )
         return super().input_columns(path, columns)
-
-    def prepare_array(self, array: Array, preprocessor: Preprocessor[Any, Any]) -> Prepared:
-        """Prepare a recording (samples, channels)."""
-        return preprocessor.prepare(Recording(array.astype(np.float64)))
 
     def parameters_from_data(
         self, rows: Sequence[Row], base: HeadSpec, given: Collection[str]

@@ -17,7 +17,7 @@ from omnivec2.network.tokenizers.points import (
 )
 from omnivec2.preprocess import Array, Sample
 from omnivec2.preprocess.pointcloud import PointCloudPreprocessor
-from omnivec2.training.adaptation.adaptation_rules import NpyRules
+from omnivec2.training.adaptation.adaptation_rules import AdaptationRules
 from omnivec2.training.data.base import TaskData
 from omnivec2.training.data.sets.pointcloud import TASKS
 from omnivec2.training.evaluation.plain_features import feature_rows
@@ -117,5 +117,5 @@ TRAINING = PointCloudTraining(
     restoration=PointCloudRestoration,
     literal_forms={"points": OrderedPointsRestoration},
     display=Drawing(_draw),
-    adaptation=NpyRules(),
+    adaptation=AdaptationRules(),
 )

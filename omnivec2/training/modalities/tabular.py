@@ -22,7 +22,7 @@ from omnivec2.preprocess.tabular import (
     TabularPreprocessor,
 )
 from omnivec2.spec import HeadSpec
-from omnivec2.training.adaptation.adaptation_rules import AdaptationRules
+from omnivec2.training.adaptation.adaptation_rules import FEATURE_SUMMARIES, AdaptationRules
 from omnivec2.training.adaptation.reading.labelled_rows import Row, Value
 from omnivec2.training.data.base import TaskData
 from omnivec2.training.data.blocks.statistics import record_schema
@@ -88,7 +88,10 @@ class TabularRestoration(Restoration[TabularTokenizer]):
 class TabularRules(AdaptationRules):
     """The rules of tables, whose columns are always those of the data."""
 
+    # Tokens at their random start say nothing that the columns do not.
+    summaries = (FEATURE_SUMMARIES,)
     search_seconds = 6.0
+    trunk_seconds = 3.0
     starts_from_base = False
 
     def input_columns(self, path: Path, columns: Sequence[str]) -> list[str]:

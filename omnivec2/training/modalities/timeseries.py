@@ -8,11 +8,10 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from omnivec2.errors import InvalidInputError
 from omnivec2.network.tokenizers import AnyTokenizerConfig
 from omnivec2.network.tokenizers.series import TimeSeriesTokenizer, TimeSeriesTokenizerConfig
-from omnivec2.preprocess import Array, Prepared, Preprocessor, Sample
-from omnivec2.preprocess.timeseries import Series, TimeseriesPreprocessor
+from omnivec2.preprocess import Array, Sample
+from omnivec2.preprocess.timeseries import TimeseriesPreprocessor
 from omnivec2.training.adaptation.adaptation_rules import AdaptationRules
 from omnivec2.training.data.base import TaskData
 from omnivec2.training.data.sets.timeseries import TASKS
@@ -79,15 +78,6 @@ class TimeSeriesRules(AdaptationRules):
     """The rules of series, whose heads forecast: fully connected layers cannot."""
 
     is_supported = False
-
-    def prepare_array(self, array: Array, preprocessor: Preprocessor[Any, Any]) -> Prepared:
-        """Prepare the values of one series, (steps,) or (steps, 1)."""
-        flat = array[:, 0] if array.shape[1:] == (1,) else array
-        if flat.ndim != 1:
-            raise InvalidInputError(
-                f"expected one series (steps,), got {array.shape}; several channels are imu/…"
-            )
-        return preprocessor.prepare(Series.of({"target": flat}))
 
 
 class TimeSeriesTraining(ModalityTraining):

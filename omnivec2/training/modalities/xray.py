@@ -9,7 +9,7 @@ from omnivec2.network.tokenizers import AnyTokenizerConfig
 from omnivec2.preprocess import Array, Sample
 from omnivec2.preprocess.xray import XrayPreprocessor
 from omnivec2.spec import Modality
-from omnivec2.training.adaptation.adaptation_rules import PictureRules
+from omnivec2.training.adaptation.adaptation_rules import AdaptationRules
 from omnivec2.training.data.base import TaskData
 from omnivec2.training.data.sets.xray import TASKS
 from omnivec2.training.evaluation.plain_features import feature_rows, pooled
@@ -42,5 +42,5 @@ TRAINING = XrayTraining(
     mask_ratio=0.75,
     restoration=GrayRestoration,
     display=Drawing(draw_pixels),
-    adaptation=PictureRules(),
+    adaptation=AdaptationRules(),
 )

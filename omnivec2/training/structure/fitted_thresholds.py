@@ -37,6 +37,8 @@ def fit_thresholds(network: OmniVec2, task: TaskData) -> tuple[float, ...]:
         task: The task, with targets of one of :data:`FORMS`.
     """
     split = task.splits["val"]
+    if not len(split):
+        return (_NO_THRESHOLD,) * len(task.labels)
     count = min(len(split), _MOST_SAMPLES)
     rows = np.linspace(0, len(split) - 1, count).round().astype(int).tolist()
     device = next(network.parameters()).device

@@ -53,7 +53,7 @@ def test_a_token_summary_is_of_real_tokens_alone(name: str, masked: bool) -> Non
 @pytest.mark.parametrize("tokenizer", ["imu", "text"])
 def test_a_head_sees_summaries_of_the_tokens_that_its_trunk_gets(tokenizer: str) -> None:
     torch.manual_seed(0)
-    names = ("mean", "token_mean", "token_max", "token_deviation", "token_sum")
+    names = ("mean", "token_mean", "token_max", "token_deviation", "token_sum", "f_mean")
     route, plain = f"{tokenizer}/seeing", f"{tokenizer}/plain"
     heads = {route: layers(tokenizer, *names), plain: layers(tokenizer, "mean")}
     config = NetworkConfig.model_validate(
@@ -68,6 +68,7 @@ def test_a_head_sees_summaries_of_the_tokens_that_its_trunk_gets(tokenizer: str)
         tokens = network.tokenize(route, inputs)
         assert network.tokenize(plain, inputs).extras == {}
         features = network.trunk(tokens)
+        wide = network.trunk.f.transformer(tokens.x_BND, tokens.mask_BN)
         head = network.heads[f"{tokenizer}_seeing"]
         assert isinstance(head, FullyConnectedHead)
         found = head.summarise(features).numpy()
@@ -79,7 +80,8 @@ def test_a_head_sees_summaries_of_the_tokens_that_its_trunk_gets(tokenizer: str)
     wanted = [
         np.concatenate(
             [features.x_BND[row].numpy()[real[row]].mean(axis=0)]
-            + [EXPECTED[name](tokens.x_BND[row].numpy()[real[row]]) for name in names[1:]]
+            + [EXPECTED[name](tokens.x_BND[row].numpy()[real[row]]) for name in names[1:-1]]
+            + [wide.numpy()[row][real[row]].mean(axis=0)]
         )
         for row in range(2)
     ]

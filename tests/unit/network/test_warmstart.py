@@ -79,6 +79,6 @@ def test_only_what_fits_is_copied() -> None:
 
 def test_a_missing_package_is_named_with_what_to_do() -> None:
     with pytest.raises(CheckpointError, match="needs the package no-such-package"):
-        warmstart._package_file("no_such_package", "weights")
+        warmstart.package_file("no_such_package", "weights")
     with pytest.raises(CheckpointError, match=r"package yaml holds no file weights\.bin"):
-        warmstart._package_file("yaml", "weights.bin")
+        warmstart.package_file("yaml", "weights.bin")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -45,7 +45,7 @@ def summarise(
     folder: Path,
     advance: Callable[[int], None] = lambda _: None,
     *,
-    with_trunk: bool = True,
+    names: Collection[Summary] | None = None,
 ) -> Summaries:
     """Return summaries of all samples, from disk if this network has summarised them before.
 
@@ -55,36 +55,37 @@ def summarise(
         samples: The prepared samples.
         folder: The folder where summaries are kept.
         advance: A callback with the number of samples done since the last.
-        with_trunk: Whether the trunk is run; else summaries of its output are left out.
+        names: The summaries that are needed; all there are if None.
     """
     file = folder / f"{_digest(network, samples)}.safetensors"
     try:
         kept = load_file(file)
     except (OSError, SafetensorError):
         kept = {}
-    wanted = summary_widths(network, route, with_trunk=with_trunk)
+    wanted = summary_widths(network, route, names=names)
     if kept.keys() >= wanted.keys():
         advance(len(samples))
         return {name: kept[name] for name in wanted}
-    summaries = compute(network, route, samples, advance, with_trunk=with_trunk)
+    summaries = compute(network, route, samples, advance, names=names)
     folder.mkdir(parents=True, exist_ok=True)
-    write_file(file, save({str(name): array for name, array in summaries.items()}))
+    write_file(file, save(kept | {str(name): array for name, array in summaries.items()}))
     return summaries
 
 
-def summary_widths(network: OmniVec2, route: str, *, with_trunk: bool = True) -> dict[Summary, int]:
-    """Return the size of every summary that there is of a route's inputs.
+def summary_widths(
+    network: OmniVec2, route: str, *, names: Collection[Summary] | None = None
+) -> dict[Summary, int]:
+    """Return the sizes of summaries of a route's inputs.
 
     Args:
         network: The network.
         route: The name of the head.
-        with_trunk: Whether those of the trunk's output are among them.
+        names: The summaries; all there are if None.
     """
     trunk = network.config.trunk
     raw_width = network.config.tokenizers[network.config.heads[route].tokenizer].raw_width
     sizes = {n: summary_width(n, trunk.g.width, trunk.f.width, raw_width) for n in SUMMARIES}
-    left_out = frozenset() if with_trunk else TRUNK_SUMMARIES
-    return {name: size for name, size in sizes.items() if size and name not in left_out}
+    return {n: size for n, size in sizes.items() if size and (names is None or n in names)}
 
 
 def compute(
@@ -93,7 +94,7 @@ def compute(
     samples: Sequence[Sample],
     advance: Callable[[int], None] = lambda _: None,
     *,
-    with_trunk: bool = True,
+    names: Collection[Summary] | None = None,
 ) -> Summaries:
     """Compute every summary of every sample; samples of similar length share a batch.
 
@@ -103,7 +104,7 @@ def compute(
     order = sorted(range(len(samples)), key=lambda i: _length(samples[i]))
     summaries = {
         name: np.empty((len(samples), size), np.float32)
-        for name, size in summary_widths(network, route, with_trunk=with_trunk).items()
+        for name, size in summary_widths(network, route, names=names).items()
     }
 
     @torch.inference_mode()
@@ -124,12 +125,13 @@ def _of_batch(
     network: OmniVec2, route: str, samples: Sequence[Sample], names: Sequence[Summary]
 ) -> dict[Summary, Array]:
     inputs = as_tensors(collate(samples))
-    tokens = network.tokenize(route, inputs)
-    before: dict[str, Tensor] = {name: make(tokens) for name, make in TOKEN_SUMMARIES.items()}
     tokenizer = network.tokenizers[network.config.heads[route].tokenizer]
     assert isinstance(tokenizer, Tokenizer)
-    if "raw" in names:
-        before["raw"] = tokenizer.raw(inputs)
+    before: dict[str, Tensor] = {"raw": tokenizer.raw(inputs)} if "raw" in names else {}
+    if set(names) == {"raw"}:
+        return {"raw": before["raw"].numpy()}
+    tokens = network.tokenize(route, inputs)
+    before |= {n: make(tokens) for n, make in TOKEN_SUMMARIES.items() if n in names}
     features = network.trunk(tokens) if TRUNK_SUMMARIES & set(names) else tokens
     features.extras |= before
     return {name: SUMMARIES[name](features).numpy() for name in names}

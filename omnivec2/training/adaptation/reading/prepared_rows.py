@@ -4,15 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from omnivec2.errors import InputError, InvalidInputError, TooLargeError
+from omnivec2.errors import InputError, InvalidInputError
 from omnivec2.preprocess import Array, Preprocessor, Sample
 from omnivec2.training.adaptation.reading.labelled_rows import Pixel, Row, Value
-from omnivec2.training.modalities import modality_training
+from omnivec2.training.data.blocks.inputs import one_per_input, prepare_value
 
 _MOST_NAMED = 3
 
@@ -109,21 +108,5 @@ def samples_of(value: Value, preprocessor: Preprocessor[Any, Any]) -> list[Sampl
     """
     if isinstance(value, Pixel):
         return [value.scene.samples(preprocessor)[value.index]]
-    if isinstance(value, Path):
-        prepared = preprocessor.prepare(preprocessor.decode(_read(value, preprocessor)))
-    elif isinstance(value, np.ndarray):
-        rules = modality_training(preprocessor.modality).adaptation
-        prepared = rules.prepare_array(value, preprocessor)
-    else:
-        prepared = preprocessor.prepare(preprocessor.decode_json(value))
-    if "grid" in prepared.context:  # one sample per pixel: a patch is about its middle
-        height, width = prepared.context["grid"]
-        return [prepared.samples[height // 2 * width + width // 2]]
-    return list(prepared.samples)
-
-
-def _read(path: Path, preprocessor: Preprocessor[Any, Any]) -> bytes:
-    most = preprocessor.limits.bytes
-    if path.stat().st_size > most:
-        raise TooLargeError(f"the file is larger than {most:,} bytes")
-    return path.read_bytes()
+    prepared = prepare_value(value, preprocessor)
+    return list(one_per_input(prepared).samples)

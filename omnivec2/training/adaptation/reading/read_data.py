@@ -13,10 +13,11 @@ from omnivec2.errors import InvalidInputError
 from omnivec2.preprocess import Array
 from omnivec2.spec import Modality
 from omnivec2.training.adaptation.adaptation_request import AdaptRequest, DataPart
-from omnivec2.training.adaptation.reading.array_files import is_arrays, read_arrays
+from omnivec2.training.adaptation.reading.labelled_arrays import read_arrays
 from omnivec2.training.adaptation.reading.labelled_folders import read_folder
 from omnivec2.training.adaptation.reading.labelled_rows import Row
 from omnivec2.training.adaptation.reading.labelled_tables import read_rows
+from omnivec2.training.data.stored_arrays import is_arrays
 from omnivec2.training.modalities import modality_training
 
 

@@ -49,11 +49,7 @@ class DividedExamples:
         examples: The examples in reading order.
         parsed: The target of each.
         parts: The part of each, a text.
-    <<<<<<< HEAD
         problems: The faults, in the order in which they were found.
-    =======
-        problems: The list of everything that is wrong, in the order it was found.
-    >>>>>>> main
     """
 
     examples: list[Example]
@@ -98,7 +94,11 @@ def read_block(route: str, block: TaskBlock, root: Path) -> DividedExamples:
                 examples.append(found)
         strata = [data.target.stratum(one) for one in parsed]
         rule = data.split or default_split(examples)
-        parts = rule.assign(examples, strata, problems)
+        parts = np.array([], dtype=object)
+        if examples:
+            parts = rule.assign(examples, strata, problems)
+        elif not problems:
+            raise ArtifactError("there are no examples")
     except ArtifactError as error:
         raise ArtifactError(f"{route}: {error}") from error
     return DividedExamples(examples, parsed, parts, problems)
@@ -153,7 +153,7 @@ def load_block(
     except ArtifactError as error:
         raise ArtifactError(f"{route}: {error}") from error
     raise_problems(route, divided.problems)
-    for part in ("train", "test"):
+    for part in PARTS:
         if not len(divided.rows(part)):
             raise ArtifactError(
                 f"{route}: the part {part} is empty, of {len(divided.examples)} examples"
@@ -213,7 +213,7 @@ class _SampleMaker:
 
     def stored(self, cache: Path) -> StoredSamples:
         """Return all samples from the cache, with the number of the example of each."""
-        used = [e for e, part in zip(self.divided.examples, self.divided.parts, strict=True)]
+        used = self.divided.examples
         text = json.dumps(
             [self.block.data.target.model_dump(mode="json"), [_identity(e) for e in used]]
         )

@@ -25,8 +25,9 @@ from omnivec2.training.data.blocks.block_loading import (
 )
 from omnivec2.training.data.blocks.examples import Origin, Problem, ProblemKind
 from omnivec2.training.data.blocks.files import BlockFiles
+from omnivec2.training.data.blocks.input_keys import input_key
 from omnivec2.training.data.blocks.inputs import prepare_examples
-from omnivec2.training.data.blocks.splits import PARTS, input_key
+from omnivec2.training.data.blocks.splits import PARTS
 from omnivec2.training.data.blocks.targets import FittedTarget
 from omnivec2.training.data.blocks.targets.class_targets import natural_key
 from omnivec2.training.data.blocks.task_block import TaskBlock
@@ -71,15 +72,9 @@ class TaskCheck:
         family: The family of the head.
         counts: The number of usable examples by part.
         classes: The number of examples by class and part.
-    <<<<<<< HEAD
         quantities: The mean and deviation over the training part, by quantity.
         problems: The faults, in the order of files and rows.
         notes: The remarks of the pre-processor on inputs, with their counts.
-    =======
-        quantities: The mean and deviation over the training part by quantity.
-        problems: The list of everything that is wrong, in the order of files and rows.
-        notes: The remarks of the pre-processor on inputs, with their number.
-    >>>>>>> main
         decoded: The number of inputs that were decoded.
         shown: Some examples of each part and class.
         parameters: The parameters of the pre-processor.
@@ -159,6 +154,8 @@ def check_task(
         check.problems.append(_of_whole(route, error))
         return check
     check.problems = divided.problems
+    if not divided.examples:
+        return check
     _count(check, divided, block)
     try:
         preprocess = preprocess_of(route, block, divided)
@@ -224,7 +221,7 @@ def _count(check: TaskCheck, divided: DividedExamples, block: TaskBlock) -> None
         if not len(rows):
             origin = Origin(check.route)
             reason = f"the part {part} is empty, of {len(divided.examples)} usable examples"
-            check.problems.append(Problem(ProblemKind.EMPTY, origin, reason, part == "val"))
+            check.problems.append(Problem(ProblemKind.EMPTY, origin, reason))
     check.classes = dict(sorted(check.classes.items(), key=lambda item: natural_key(item[0])))
     train = [divided.parsed[row] for row in divided.rows("train")]
     for name in target.quantities(train):
@@ -253,7 +250,6 @@ class _Decoding:
         """Decode until everything is read or the time is over."""
         examples = self.divided.examples
         order = np.random.default_rng(0).permutation(len(examples))
-        # The first examples of every part and class are what a reader wants to see.
         end = None if seconds is None else time.monotonic() + seconds
         for start in range(0, len(order), _CHUNK):
             if end is not None and time.monotonic() > end:

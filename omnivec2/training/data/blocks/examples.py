@@ -92,11 +92,7 @@ class Problem:
     Attributes:
         kind: The kind of the fault.
         origin: The place of the fault.
-    <<<<<<< HEAD
         reason: The value that was found, and what was expected.
-    =======
-        reason: A sentence of what was found, and what was expected.
-    >>>>>>> main
         is_warning: Whether training goes on in spite of it.
     """
 

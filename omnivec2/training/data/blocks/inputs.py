@@ -11,6 +11,7 @@ import numpy as np
 from omnivec2.errors import InputError, InvalidInputError, TooLargeError
 from omnivec2.preprocess import Prepared, Preprocessor
 from omnivec2.spec import Modality
+from omnivec2.training.data.array_inputs import prepare_array
 from omnivec2.training.data.blocks.examples import Example, Value
 
 _TABLE_ROWS = 1000
@@ -30,11 +31,7 @@ def prepare_value(value: Value, preprocessor: Preprocessor[Any, Any]) -> Prepare
     if isinstance(value, Path):
         return preprocessor.prepare(preprocessor.decode(_file_bytes(value, preprocessor)))
     if isinstance(value, np.ndarray):
-        # Imported late: the rules of modalities load torch.
-        from omnivec2.training.modalities import modality_training
-
-        rules = modality_training(preprocessor.modality).adaptation
-        return rules.prepare_array(value, preprocessor)
+        return prepare_array(value, preprocessor)
     if value is None or isinstance(value, str | int | float | bool | list | dict):
         return preprocessor.prepare(preprocessor.decode_json(value))
     return preprocessor.prepare(preprocessor.decode(value.read()))
@@ -54,7 +51,7 @@ def prepare_examples(
             prepared = prepare_value(example.value, preprocessor)
             if not len(prepared.samples):
                 raise InvalidInputError("the input has no sample")
-            yield _one_per_input(prepared)
+            yield one_per_input(prepared)
         except InputError as error:
             yield error
         except OSError as error:
@@ -83,7 +80,7 @@ def _prepare_records(
                 yield error
 
 
-def _one_per_input(prepared: Prepared) -> Prepared:
+def one_per_input(prepared: Prepared) -> Prepared:
     """Return the sample of the middle where a pre-processor makes one per pixel."""
     if "grid" not in prepared.context:
         return prepared

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -20,12 +19,11 @@ from omnivec2.training.data import augmentation
 from omnivec2.training.data.base import LazySequence, Split, TaskData, build, preprocess_spec
 from omnivec2.training.data.blocks.examples import Example, Origin
 from omnivec2.training.data.blocks.files import listed
-from omnivec2.training.data.blocks.splits import PARTS, SharesSplit, part_of_name
+from omnivec2.training.data.blocks.kinds.base import TaskOfBlock
+from omnivec2.training.data.blocks.part_names import part_of_name
+from omnivec2.training.data.blocks.splits import PARTS, SharesSplit
 from omnivec2.training.data.blocks.targets.class_targets import ClassTarget
 from omnivec2.training.data.table_files import as_name
-
-if TYPE_CHECKING:
-    from omnivec2.training.data.blocks.task_block import TaskBlock
 
 
 @dataclass(frozen=True, repr=False)
@@ -57,7 +55,7 @@ class _Pixels:
 
 def scene_task(
     route: str,
-    block: TaskBlock,
+    block: TaskOfBlock,
     scenes: Sequence[tuple[str | None, LabelledScene]],
     unlabelled: Sequence[str],
     side: int,
@@ -122,7 +120,7 @@ def scene_task(
     )
 
 
-def _names(scene: LabelledScene, block: TaskBlock, unlabelled: Sequence[str]) -> Array:
+def _names(scene: LabelledScene, block: TaskOfBlock, unlabelled: Sequence[str]) -> Array:
     """Return the class of every pixel by name, (height, width); nothing where there is none."""
     target = block.data.target
     if not isinstance(target, ClassTarget):
@@ -136,7 +134,7 @@ def _names(scene: LabelledScene, block: TaskBlock, unlabelled: Sequence[str]) ->
     return np.array(named, dtype=object)[codes].reshape(scene.labels.shape)
 
 
-def _labels(trained: set[str], block: TaskBlock, head: HeadSpec | None) -> tuple[str, ...]:
+def _labels(trained: set[str], block: TaskOfBlock, head: HeadSpec | None) -> tuple[str, ...]:
     names = getattr(block.data.target, "names", ())
     given = tuple(names.values() if isinstance(names, dict) else names)
     if head is not None and head.labels:
@@ -149,7 +147,7 @@ def _labels(trained: set[str], block: TaskBlock, head: HeadSpec | None) -> tuple
     return labels
 
 
-def _parts(names: Array, part: str | None, block: TaskBlock, side: int, window: int) -> Array:
+def _parts(names: Array, part: str | None, block: TaskOfBlock, side: int, window: int) -> Array:
     """Return the part of every pixel, (height, width); nothing where there is none."""
     labelled = names != ""
     rule = block.data.split

@@ -5,13 +5,11 @@ A rule never looks at inputs, except for `by: input`, which keeps equal inputs t
 
 from __future__ import annotations
 
-import hashlib
 import math
 import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Hashable, Sequence
 from datetime import date, datetime
-from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import numpy as np
@@ -23,17 +21,12 @@ from omnivec2.preprocess.formats.tables.times.date_columns import read_date_colu
 from omnivec2.training.data.base import hold_out
 from omnivec2.training.data.blocks.examples import Example, Problem, ProblemKind
 from omnivec2.training.data.blocks.files import listed
+from omnivec2.training.data.blocks.input_keys import input_key
+from omnivec2.training.data.blocks.part_names import SPELLINGS
 from omnivec2.training.data.table_files import as_name
 from omnivec2.training.yaml_lines import did_you_mean
 
 PARTS = ("train", "val", "test")
-
-_SPELLINGS = {
-    "train": ("train", "training", "fit"),
-    "val": ("val", "valid", "validation", "dev", "development", "trial"),
-    "test": ("test", "testing", "eval", "evaluation"),
-}
-"""The names of parts as data sets spell them."""
 
 
 class SplitRule(BaseModel, ABC):
@@ -59,11 +52,7 @@ class SplitRule(BaseModel, ABC):
         Args:
             examples: The examples.
             strata: The value of each example that every part should have its share of.
-        <<<<<<< HEAD
             problems: The list that faults are added to.
-        =======
-            problems: The list that receives what is wrong.
-        >>>>>>> main
         """
 
     @model_validator(mode="after")
@@ -123,7 +112,7 @@ class GivenSplit(SplitRule):
     def _spellings(self) -> dict[str, str]:
         """Return part by spelling."""
         spellings: dict[str, str] = {}
-        for part, names in _SPELLINGS.items():
+        for part, names in SPELLINGS.items():
             given = self.parts.get(part) if self.parts else names  # type: ignore[call-overload]
             for name in given if isinstance(given, tuple) else () if given is None else (given,):
                 spellings[as_name(name)] = part
@@ -289,45 +278,13 @@ def default_split(examples: Sequence[Example]) -> SplitRule:
     return GivenSplit() if any(example.part for example in examples) else SharesSplit()
 
 
-def input_key(example: Example) -> str:
-    """Return a text that is the same for equal inputs; files are equal if their bytes are."""
-    value: Any = example.value
-    if isinstance(value, Path):
-        try:
-            return hashlib.sha256(value.read_bytes()).hexdigest()
-        except OSError:
-            return str(value)
-    if isinstance(value, np.ndarray):
-        return hashlib.sha256(value.tobytes()).hexdigest()
-    if hasattr(value, "read"):
-        return hashlib.sha256(value.read()).hexdigest()
-    return _canonical(value) if isinstance(value, str) else repr(value)
-
-
-def _canonical(text: str) -> str:
-    """Return the canonical SMILES of a molecule, or the text itself."""
-    if not text or len(text.split()) > 1:
-        return text
-    try:
-        from rdkit import Chem, rdBase
-    except ImportError:
-        return text
-    with rdBase.BlockLogs():
-        molecule: Any = Chem.MolFromSmiles(text)  # None, in spite of its type, if it is none
-    return text if molecule is None else str(Chem.MolToSmiles(molecule))
-
-
 def read_dates(examples: Sequence[Example], column: str, problems: list[Problem]) -> Array:
     """Return the moment of every example in seconds since 1970, NaN where there is none.
 
     Args:
         examples: The examples.
         column: The column of dates.
-    <<<<<<< HEAD
         problems: The list that the cells that are no dates are added to.
-    =======
-        problems: The list that receives the cells that are no dates.
-    >>>>>>> main
     """
     cells = [example.columns.get(column) for example in examples]
     seconds = np.full(len(cells), np.nan)
@@ -385,17 +342,3 @@ def _parts_of_groups(keys: Sequence[str], rule: SplitRule) -> Array:
     part_of = {key: "test" for key in distinct[:test]}
     part_of |= {key: "val" for key in distinct[test:val]}
     return np.array([part_of.get(key, "train") for key in keys], dtype=object)
-
-
-def part_of_name(name: str) -> str | None:
-    """Return the part that a folder or a cell of a usual spelling names, or None."""
-    lower = name.lower()
-    return next((part for part, names in _SPELLINGS.items() if lower in names), None)
-
-
-def part_folders(folder: Path) -> dict[str | None, Path]:
-    """Return the folders of parts, if every folder has the name of one and train is there."""
-    found = [p for p in sorted(folder.iterdir()) if p.is_dir() and not p.name.startswith(".")]
-    parts: dict[str | None, Path] = {p.name: p for p in found if part_of_name(p.name)}
-    has_train = any(part_of_name(str(name)) == "train" for name in parts)
-    return parts if has_train and len(parts) == len(found) else {}

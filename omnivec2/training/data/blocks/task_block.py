@@ -1,32 +1,12 @@
-"""A task of a recipe that brings its data: the block, and how its inputs are prepared."""
+"""A task of a recipe that brings its data."""
 
 from __future__ import annotations
 
-from pydantic import BaseModel, ConfigDict, Field, JsonValue
-
-from omnivec2.spec import DataSource
 from omnivec2.training.data.blocks.kinds import AnyBlock
+from omnivec2.training.data.blocks.kinds.base import TaskOfBlock
 
 
-class TaskSettings(BaseModel):
-    """The fields of a task that say what its data is and what the head answers."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    preprocess: dict[str, JsonValue] = Field(
-        default={}, description="parameters of the modality's pre-processor, where not the default"
-    )
-    metric: str | None = Field(default=None, description="the metric to report and to choose by")
-    further_metrics: tuple[str, ...] = Field(default=(), description="more metrics to report")
-    description: str = Field(default="", description="what the head answers, for its callers")
-    test_name: str | None = Field(default=None, description="the test part's name in tables")
-    sources: tuple[DataSource, ...] = Field(
-        default=(), description="name, licence and source of the data, for the model card"
-    )
-    augment: bool = Field(default=True, description="vary training samples at random")
-
-
-class TaskBlock(TaskSettings):
+class TaskBlock(TaskOfBlock):
     """A task whose data is a block; it is kept with a trained head, which is measured by it."""
 
     data: AnyBlock

@@ -37,7 +37,7 @@ def layers(tokenizer: str) -> HeadConfig:
             "outputs": 3,
             "layers": "fc",
             "hidden": 8,
-            "summaries": ("cls", "mean", *EXTRAS),
+            "summaries": ("cls", "mean", "f_mean", *EXTRAS),
         }
     )
 
@@ -120,8 +120,8 @@ def test_only_a_head_that_uses_token_summaries_gets_them(
         route: [tensor.name for tensor in composed.own.spec.inputs]
         for route, composed in compositions.items()
     }
-    assert taken["text/topic"] == ["features", "mask", *EXTRAS]
-    assert taken["imu/pace"] == ["features", *EXTRAS]
+    assert taken["text/topic"] == ["features", "mask", *EXTRAS, "f_mean"]
+    assert taken["imu/pace"] == ["features", *EXTRAS, "f_mean"]
     assert taken["text/sentiment"] == ["features", "mask"]
 
 

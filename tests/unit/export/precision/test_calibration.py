@@ -14,6 +14,7 @@ from export.graphs.export_graph import Exporter
 from export.graphs.export_parts import export_shared
 from export.graphs.weight_ranges import StoredWeights
 from export.parity.random_samples import random_inputs
+from export.precision import calibration as calibration_module
 from export.precision.calibration import (
     CALIBRATION_FILE,
     Calibration,
@@ -93,7 +94,7 @@ def test_the_passport_vouches_for_the_int8_graph_in_the_repository(
     passport = verify_passport(directory)
     assert passport.int8 == calibration.record
     session = ort.InferenceSession(directory / INT8_GRAPH_FILE, providers=["CPUExecutionProvider"])
-    assert [node.name for node in session.get_outputs()] == ["features"]
+    assert [node.name for node in session.get_outputs()] == ["features", "f_mean"]
     (directory / INT8_GRAPH_FILE).write_bytes(b"other")
     with pytest.raises(PassportError, match=INT8_GRAPH_FILE):
         verify_passport(directory)
@@ -142,3 +143,13 @@ def test_the_mean_relative_error_weighs_all_values_alike() -> None:
     expected = [np.array([1.0, -3.0]), np.array([[4.0]])]
     answers = [np.array([1.5, -3.0]), np.array([[3.0]])]
     assert mean_relative_error(answers, expected) == pytest.approx(1.5 / 8)
+
+
+def test_a_trunk_whose_layers_are_too_small_for_int8_is_named(
+    exported: Path,
+    samples: dict[str, list[dict[str, np.ndarray]]],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(calibration_module, "int8_layers", lambda graph: {})
+    with pytest.raises(ExportError, match="each has fewer than 16,384 weights"):
+        calibrate(read_exported_checkpoint(exported), samples)

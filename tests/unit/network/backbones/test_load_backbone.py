@@ -285,9 +285,11 @@ def test_the_table_groups_layers_and_counts_tensors(tmp_path: Path) -> None:
     network = network_of(POST, text=TEXT)
     (report,) = load_backbones(network, {"trunk": path})
     rows = {(row.theirs, row.note): row.count for row in report.grouped()}
-    assert rows["encoder.layer.*.output.dense.weight", ""] == 2
+    assert rows["encoder.layer.*.output.dense.{weight,bias}", ""] == 4
     # f has two layers, the file three.
-    assert rows["encoder.layer.*.output.dense.weight", "f has 2 layers"] == 1
+    assert rows["encoder.layer.2.output.dense.{weight,bias}", "f has 2 layers"] == 2
+    fresh = {row.ours: row.count for row in report.grouped() if row.outcome == "fresh"}
+    assert fresh["trunk.f.fc.*.{weight,bias}"] == 2 * len(PRESETS["tiny"].trunk.fc_widths)
     assert "tensors taken" in str(report_table(report).title)
     assert_all_accounted(report, set(bert_weights(depth=3)))
 

@@ -61,3 +61,15 @@ def test_columns_have_pieces_of_their_own() -> None:
         pieces.weight.copy_(torch.tensor([[[1.0]], [[2.0]]]))
         found = pieces(torch.tensor([[[0.5], [15.0]]]))
     assert found.flatten().tolist() == [0.5, 1.0]
+
+
+def test_a_row_itself_is_numbers_in_deviations_flags_of_missing_ones_and_of_categories() -> None:
+    tokenizer = TabularTokenizer(CONFIG, 8)
+    tokenizer.mean.copy_(torch.tensor([1.0, 0.0]))
+    tokenizer.std.copy_(torch.tensor([2.0, 1.0]))
+    raw = tokenizer.raw(inputs())
+    assert raw.shape == (2, CONFIG.raw_width)
+    assert raw.tolist() == [
+        [-0.25, -1.0, 0.0, 0.0, 0.0, 1.0, 0.0],
+        [1.0, 0.0, 0.0, 1.0, 0.0, 0.0, 1.0],
+    ]

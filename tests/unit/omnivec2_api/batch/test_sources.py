@@ -11,6 +11,7 @@ import pytest
 from omnivec2.errors import InvalidInputError
 from omnivec2_api.batch.file_source import FileSource, find_files
 from omnivec2_api.batch.find_source import LineSource, SourceOptions, find_source
+from omnivec2_api.batch.items import Source
 from omnivec2_api.batch.table_source import TableSource
 from omnivec2_api.input_values import FileValue, JsonInputValue
 
@@ -24,7 +25,7 @@ def photos(tmp_path: Path) -> Path:
     return root
 
 
-def find(modality: str, *inputs: object, stream: str = "", **options) -> object:
+def find(modality: str, *inputs: object, stream: str = "", **options) -> Source:
     names = [str(value) for value in inputs]
     return find_source(modality, names, SourceOptions(**options), io.StringIO(stream))
 

@@ -18,13 +18,12 @@ from omnivec2.spec import HeadSpec, Modality
 from omnivec2.training.adaptation.adaptation_rules import (
     INPUT_NAMES,
     AdaptationRules,
-    NpyRules,
-    PictureRules,
     TextRules,
     parameters_differ,
 )
 from omnivec2.training.adaptation.frozen_network import Base, load_base
 from omnivec2.training.adaptation.reading.labelled_rows import Row
+from omnivec2.training.data.array_inputs import prepare_array
 from omnivec2.training.data.base import TaskData
 from tests.support import adapt_data
 from tests.support.tiny_models import classification
@@ -82,14 +81,14 @@ def test_arrays_are_no_scene_unless_a_modality_says_so() -> None:
 def test_arrays_are_refused_for_a_modality_that_takes_files() -> None:
     message = "arrays are not taken for video; give files or a table"
     with pytest.raises(InvalidInputError, match=message):
-        RULES.prepare_array(np.zeros((4, 4)), preprocessor(Modality.VIDEO))
+        prepare_array(np.zeros((4, 4)), preprocessor(Modality.VIDEO))
 
 
 def test_an_array_of_grey_pixels_may_have_an_axis_of_one_channel() -> None:
     pixels = np.random.default_rng(0).integers(0, 256, (40, 50), dtype=np.uint8)
     picture = preprocessor(Modality.IMAGE, height=32, width=32)
-    [flat] = PictureRules().prepare_array(pixels, picture).samples
-    [deep] = PictureRules().prepare_array(pixels[..., None], picture).samples
+    [flat] = prepare_array(pixels, picture).samples
+    [deep] = prepare_array(pixels[..., None], picture).samples
     assert flat["pixels"].shape == (32, 32, 3)
     assert_array_equal(flat["pixels"], deep["pixels"])
 
@@ -97,7 +96,7 @@ def test_an_array_of_grey_pixels_may_have_an_axis_of_one_channel() -> None:
 def test_an_array_of_colours_is_taken_as_a_picture() -> None:
     red = np.zeros((40, 40, 3), np.uint8)
     red[..., 0] = 255
-    [sample] = PictureRules().prepare_array(red, preprocessor(Modality.IMAGE)).samples
+    [sample] = prepare_array(red, preprocessor(Modality.IMAGE)).samples
     assert sample["pixels"].reshape(-1, 3).mean(axis=0).tolist() == [255, 0, 0]
 
 
@@ -107,7 +106,7 @@ def test_an_array_is_prepared_as_the_npy_file_it_would_be() -> None:
     file = io.BytesIO()
     np.save(file, points)
     [wanted] = cloud.prepare(cloud.decode(file.getvalue())).samples
-    [found] = NpyRules().prepare_array(points, cloud).samples
+    [found] = prepare_array(points, cloud).samples
     assert wanted.keys() == found.keys()
     for name, array in wanted.items():
         assert_array_equal(found[name], array)
@@ -116,8 +115,8 @@ def test_an_array_is_prepared_as_the_npy_file_it_would_be() -> None:
 def test_a_lone_spectrum_is_a_row_of_one() -> None:
     spectra = preprocessor(Modality.HYPERSPECTRAL, window=1, bands=20)
     spectrum = np.linspace(0, 1, 20)
-    found = NpyRules().prepare_array(spectrum, spectra).samples
-    wanted = NpyRules().prepare_array(spectrum[None], spectra).samples
+    found = prepare_array(spectrum, spectra).samples
+    wanted = prepare_array(spectrum[None], spectra).samples
     assert len(found) == len(wanted) == 1
     assert_array_equal(found[0]["window"], wanted[0]["window"])
 

@@ -325,5 +325,5 @@ def test_a_row_that_cannot_be_used_is_named(tmp_path: Path, line: str, message: 
 def test_a_column_that_is_not_there_is_named_with_those_that_are(tmp_path: Path) -> None:
     base = tiny_base(tmp_path / "base", Modality.IMAGE, Modality.TEXT)
     columns = {Modality.TEXT: "captoin", Modality.IMAGE: "picture"}
-    with pytest.raises(ArtifactError, match=r"'captoin'.*did you mean 'caption'"):
+    with pytest.raises(ArtifactError, match=r"'captoin'.*did you mean caption"):
         load_pairs(PairedTable(write_pairs(tmp_path), columns, tmp_path), base)

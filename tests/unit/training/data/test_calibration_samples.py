@@ -6,6 +6,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
+from omnivec2.spec import HeadSpec
 from omnivec2.training.data import calibration_samples as module
 from omnivec2.training.data.calibration_samples import calibration_samples
 from tests.support.cut_networks import cut_heads, cut_network
@@ -22,7 +23,8 @@ def test_samples_are_spread_over_the_training_split_of_every_head_but_embeddings
         def samples(self) -> list[object]:
             return list(self)
 
-    def load(route: str, root: Path, *, cache: Path) -> SimpleNamespace:
+    def load(route: str, root: Path, *, cache: Path, head: HeadSpec) -> SimpleNamespace:
+        assert head.route == route
         asked.append((route, root))
         return SimpleNamespace(splits={"train": Split(train)})
 

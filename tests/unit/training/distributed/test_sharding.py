@@ -25,6 +25,7 @@ from omnivec2.training.distributed.sharding import (
     shard_like,
     without_gradient_sync,
 )
+from omnivec2.training.fine_tuning.low_rank import LowRankLinear, merged_state
 
 LAYER = TransformerConfig(depth=1, width=8, heads=2, ffn=16)
 
@@ -74,6 +75,24 @@ def test_full_tensors_are_loaded_into_sharded_weights(mesh: DeviceMesh) -> None:
     load_full_state(module, zeros)
     assert all(is_sharded(p) for p in module[0].parameters())
     assert not any(bool(t.any()) for t in gather_full_tensors(module.state_dict()).values())
+
+
+def test_low_rank_updates_of_sharded_layers_are_trained_and_merged(mesh: DeviceMesh) -> None:
+    module = network()
+    attention = module[0].attention
+    attention.query = LowRankLinear(attention.query, rank=2, scale=0.5)
+    attention.query.weight.requires_grad_(False)
+    plain = gather_full_tensors(network().state_dict())
+    shard(module, mesh)
+    with torch.no_grad():
+        attention.query.low_rank_b.fill_(0.1)
+    backward(module)
+    assert attention.query.low_rank_a.grad is not None
+    assert attention.query.weight.grad is None
+    merged = merged_state(module, gather_full_tensors(module.state_dict()))
+    assert merged.keys() == plain.keys()
+    changed = {name for name in plain if not torch.equal(merged[name], plain[name])}
+    assert changed == {"0.attention.query.weight"}
 
 
 def test_a_full_tensor_takes_the_form_of_its_target(mesh: DeviceMesh) -> None:

@@ -88,7 +88,7 @@ def test_a_recipe_takes_sizes_and_weights_of_a_backbone_and_prints_what_it_took(
     }
     printed = console.file.getvalue()  # type: ignore[attr-defined]
     assert "interpolated from 4 x 4 to" in printed
-    assert "trunk.f.transformer.layers.*.attention.query.weight" in printed
+    assert "trunk.f.transformer.layers.*.attention.query.{weight,bias}" in printed
     assert "0 left" in printed
     (spec, _) = head_specs(network, [TASK], {TASK.route}, used)
     assert spec.warm_starts == (f"{vit.name} (ViT names, local files)",)

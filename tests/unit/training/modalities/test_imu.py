@@ -20,6 +20,7 @@ from omnivec2.spec import Modality, PreprocessSpec, TaskFamily
 from omnivec2.training.adaptation.frozen_network import Base, load_base
 from omnivec2.training.adaptation.reading.labelled_rows import Row, Value
 from omnivec2.training.data import augmentation
+from omnivec2.training.data.array_inputs import prepare_array
 from omnivec2.training.data.base import Split, TaskData, preprocess_spec
 from omnivec2.training.modalities.imu import TRAINING, ImuRestoration, ImuRules
 from omnivec2.training.pictures.input_drawings import Drawing
@@ -232,7 +233,7 @@ def test_an_array_is_cut_into_windows_like_a_file(base: Base, tmp_path: Path) ->
     array: Array = np.random.default_rng(0).integers(-5, 5, (40, 3)).astype(np.int16)
     columns = dict(zip(parameters.channels, array.T.tolist(), strict=True))
     wanted = preprocessor.prepare(preprocessor.decode(json.dumps(columns).encode()))
-    found = RULES.prepare_array(array, preprocessor)
+    found = prepare_array(array, preprocessor)
     assert len(found.samples) == len(wanted.samples) > 1
     for one, other in zip(found.samples, wanted.samples, strict=True):
         np.testing.assert_array_equal(one["signal"], other["signal"])

@@ -23,9 +23,7 @@ ONE = {"preset": "tiny", "steps": 10, "tasks": {"imu/activity": {"weight": 1}}}
 
 
 def _check(saved: dict[str, Any], given: dict[str, Any], stage: int = 0, step: int = 4) -> None:
-    before, after = (
-        Recipe.model_validate(each).model_dump(mode="json") for each in (saved, given)
-    )
+    before, after = (Recipe.model_validate(each).model_dump(mode="json") for each in (saved, given))
     check_recipe("runs/x/state", before, after, stage, step)
 
 
@@ -67,7 +65,8 @@ def test_a_run_goes_on_with_other_steps_and_with_what_does_not_change_training(c
     ],
 )
 def test_another_field_is_refused_with_both_values(changes, message):
-    with pytest.raises(CheckpointError, match="runs/x/state was trained by another recipe") as error:
+    by_another = "runs/x/state was trained by another recipe"
+    with pytest.raises(CheckpointError, match=by_another) as error:
         _check(ONE, ONE | changes)
     assert message in str(error.value)
     assert "checkpoint_every_steps" in str(error.value)  # what may change is listed

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 import torch
+import yaml
 
 from omnivec2.errors import ArtifactError
 from omnivec2.network.config import PRESETS, NetworkConfig
@@ -15,6 +18,7 @@ from omnivec2.training.recipe import Recipe
 from omnivec2.training.structure.network_sizes import CUSTOM, NetworkSizes
 from omnivec2.training.structure.network_structure import network_config
 from tests.support import tiny_tasks
+from tests.support.documents import ROOT
 
 
 def sizes(**fields) -> NetworkSizes:
@@ -112,3 +116,16 @@ def test_a_recipe_refuses_sizes_that_do_not_fit_before_data_is_read() -> None:
             Recipe.model_validate(
                 {"preset": "tiny", "steps": 1, "tasks": tasks, "network": network}
             )
+
+
+def test_the_documented_sizes_are_those_of_a_network() -> None:
+    text = (ROOT / "docs" / "backbones.md").read_text().partition("## Sizes")[2]
+    (block,) = re.findall(r"^```yaml\n(.*?)^```$", text, flags=re.DOTALL | re.MULTILINE)
+    tasks = {"image/squares": {"weight": 1}, "text/sentiment": {"weight": 1}}
+    recipe = Recipe.model_validate(yaml.safe_load(block) | {"steps": 1, "tasks": tasks})
+    config = recipe.network.config(recipe.preset)
+    assert (config.trunk.f.depth, config.trunk.f.width, config.trunk.f.heads) == (8, 512, 16)
+    assert (config.trunk.fc_widths, config.trunk.g.width) == ((512, 256), 256)
+    fields = {"layer_decay", "trained_layers", "frozen_trunk", "lora"}
+    named = set(re.findall(r"^\| `(\w+): ", text, flags=re.MULTILINE))
+    assert named == fields <= set(Recipe.model_fields)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 import numpy as np
 from pydantic import Field, JsonValue
@@ -16,13 +16,11 @@ from omnivec2.spec import HeadSpec, Modality
 from omnivec2.training.data.base import DataDirectories, TaskData
 from omnivec2.training.data.blocks.examples import Example, Origin, Problem, ProblemKind
 from omnivec2.training.data.blocks.files import BlockFiles, listed
-from omnivec2.training.data.blocks.kinds.base import Block, Names
+from omnivec2.training.data.blocks.kinds.base import Block, Names, TaskOfBlock
+from omnivec2.training.data.blocks.part_names import part_of_name
 from omnivec2.training.data.blocks.scene_pixels import LabelledScene, scene_task
-from omnivec2.training.data.blocks.splits import part_of_name
+from omnivec2.training.data.stored_arrays import load_arrays
 from omnivec2.training.yaml_lines import did_you_mean
-
-if TYPE_CHECKING:
-    from omnivec2.training.data.blocks.task_block import TaskBlock
 
 _LABELS = ("y", "label", "labels", "target", "targets", "classes", "gt", "groundtruth")
 _INPUTS = ("x", "input", "inputs", "data", "values", "images", "samples", "features", "cube")
@@ -139,7 +137,7 @@ class ArraysBlock(Block):
         return LabelledScene(files.name(path), cube, labels)
 
     def load(
-        self, route: str, block: TaskBlock, at: DataDirectories, head: HeadSpec | None
+        self, route: str, block: TaskOfBlock, at: DataDirectories, head: HeadSpec | None
     ) -> TaskData | None:
         """Return the labelled pixels of scenes; None where arrays hold an input per row."""
         files = BlockFiles(at.root, Modality(route.partition("/")[0]))
@@ -163,9 +161,6 @@ def _record(value: Any) -> JsonValue:
 
 
 def _load(path: Path) -> dict[str, Array]:
-    # Imported late: the module's rules load torch.
-    from omnivec2.training.adaptation.reading.array_files import load_arrays
-
     found = load_arrays(path)
     if not found:
         raise ArtifactError(f"{path}: holds no arrays")

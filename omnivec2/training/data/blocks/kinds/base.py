@@ -6,7 +6,7 @@ import re
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, JsonValue, field_validator
 
@@ -18,9 +18,7 @@ from omnivec2.training.data.blocks.files import BlockFiles
 from omnivec2.training.data.blocks.splits import AnySplit
 from omnivec2.training.data.blocks.targets import AnyTarget
 from omnivec2.training.data.blocks.targets.class_targets import ClassTarget
-
-if TYPE_CHECKING:
-    from omnivec2.training.data.blocks.task_block import TaskBlock
+from omnivec2.training.data.blocks.task_settings import TaskSettings
 
 
 def _listed(value: Any) -> Any:
@@ -110,7 +108,7 @@ class Block(BaseModel, ABC):
         return {}
 
     def load(
-        self, route: str, block: TaskBlock, at: DataDirectories, head: HeadSpec | None
+        self, route: str, block: TaskOfBlock, at: DataDirectories, head: HeadSpec | None
     ) -> TaskData | None:
         """Return the data of a task whose samples are parts of large inputs, or None.
 
@@ -142,3 +140,9 @@ class Block(BaseModel, ABC):
     def split_columns(self) -> tuple[str, ...]:
         """The columns that the split reads."""
         return () if self.split is None else self.split.columns
+
+
+class TaskOfBlock(TaskSettings):
+    """A block of any kind with the settings of its task, as kinds know it."""
+
+    data: Block

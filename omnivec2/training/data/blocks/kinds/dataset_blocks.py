@@ -24,7 +24,7 @@ from omnivec2.training.data.blocks.kinds.arrow_files import (
 )
 from omnivec2.training.data.blocks.kinds.table_cells import Rows
 from omnivec2.training.data.blocks.kinds.table_reading import TableBlock, read_table_rows
-from omnivec2.training.data.blocks.splits import part_of_name
+from omnivec2.training.data.blocks.part_names import part_of_name
 
 
 class DatasetsBlock(TableBlock):

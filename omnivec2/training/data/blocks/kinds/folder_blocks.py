@@ -19,7 +19,7 @@ from omnivec2.errors import ArtifactError, InputError
 from omnivec2.training.data.blocks.examples import Example, Origin, Problem, ProblemKind
 from omnivec2.training.data.blocks.files import BlockFiles, listed
 from omnivec2.training.data.blocks.kinds.base import Block, Names
-from omnivec2.training.data.blocks.splits import part_folders
+from omnivec2.training.data.blocks.part_names import part_folders
 from omnivec2.training.data.table_files import read_json_lines, read_table
 from omnivec2.training.yaml_lines import did_you_mean
 

@@ -16,7 +16,7 @@ from omnivec2.training.data.annotations.mask_files import match_masks, values_of
 from omnivec2.training.data.blocks.examples import Example, Origin, Problem, ProblemKind
 from omnivec2.training.data.blocks.files import BlockFiles
 from omnivec2.training.data.blocks.kinds.base import Block
-from omnivec2.training.data.blocks.splits import part_of_name
+from omnivec2.training.data.blocks.part_names import part_of_name
 from omnivec2.training.data.blocks.targets import AnyTarget
 from omnivec2.training.data.blocks.targets.map_targets import MapTarget
 from omnivec2.training.data.blocks.targets.mask_targets import MaskFile, MaskTarget

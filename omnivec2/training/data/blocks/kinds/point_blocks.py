@@ -20,7 +20,7 @@ from omnivec2.training.data.annotations.point_labels import (
 from omnivec2.training.data.blocks.examples import Example, Origin, Problem, ProblemKind, Value
 from omnivec2.training.data.blocks.files import BlockFiles
 from omnivec2.training.data.blocks.kinds.base import Block
-from omnivec2.training.data.blocks.splits import part_of_name
+from omnivec2.training.data.blocks.part_names import part_of_name
 from omnivec2.training.data.blocks.targets import AnyTarget
 from omnivec2.training.data.blocks.targets.point_targets import PointsTarget
 

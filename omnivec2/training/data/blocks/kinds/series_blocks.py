@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 import numpy as np
 from pydantic import Field, JsonValue, field_validator, model_validator
@@ -29,15 +29,12 @@ from omnivec2.training.data.blocks.examples import (
 )
 from omnivec2.training.data.blocks.files import BlockFiles, listed
 from omnivec2.training.data.blocks.forecast_windows import ForecastWindows
-from omnivec2.training.data.blocks.kinds.base import Block, Names
+from omnivec2.training.data.blocks.kinds.base import Block, Names, TaskOfBlock
 from omnivec2.training.data.blocks.series_parts import series_parts
 from omnivec2.training.data.blocks.targets import AnyTarget
 from omnivec2.training.data.blocks.targets.class_targets import ClassTarget
 from omnivec2.training.data.blocks.targets.forecast_targets import ForecastTarget
 from omnivec2.training.data.table_files import as_name, read_table
-
-if TYPE_CHECKING:
-    from omnivec2.training.data.blocks.task_block import TaskBlock
 
 
 class SeriesBlock(Block):
@@ -159,7 +156,7 @@ class SeriesBlock(Block):
             yield Example(_json(series), target, origin, part, {**columns, **own})
 
     def load(
-        self, route: str, block: TaskBlock, at: DataDirectories, head: HeadSpec | None
+        self, route: str, block: TaskOfBlock, at: DataDirectories, head: HeadSpec | None
     ) -> TaskData | None:
         """Return windows of all series to be forecast; None where they are classified."""
         modality = Modality(route.partition("/")[0])

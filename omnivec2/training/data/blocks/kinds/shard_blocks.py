@@ -17,7 +17,7 @@ from omnivec2.errors import ArtifactError
 from omnivec2.training.data.blocks.examples import Example, Origin, Problem, ProblemKind
 from omnivec2.training.data.blocks.files import BlockFiles
 from omnivec2.training.data.blocks.kinds.base import Block
-from omnivec2.training.data.blocks.splits import part_folders
+from omnivec2.training.data.blocks.part_names import part_folders
 from omnivec2.training.data.shards import Shards, read_shards
 
 

@@ -179,6 +179,9 @@ class TagsTarget(_Names):
 
     kind: Literal["tags"] = "tags"
     separator: str = Field(default=",", min_length=1, description="between the tags of one cell")
+    none: tuple[str, ...] = Field(
+        default=(), description="tags that say that none applies, such as No Finding"
+    )
 
     family: ClassVar[TaskFamily] = TaskFamily.CLASSIFICATION
     metric: ClassVar[str] = "map"
@@ -195,7 +198,9 @@ class TagsTarget(_Names):
             tags = [as_name(cell) for cell in raw]
         else:
             tags = as_name(raw).split(self.separator)
-        return tuple(dict.fromkeys(self._named(tag.strip()) for tag in tags if tag.strip()))
+        stated = [tag.strip() for tag in tags]
+        applying = [tag for tag in stated if tag and tag not in self.none]
+        return tuple(dict.fromkeys(map(self._named, applying)))
 
     def fit(
         self, parsed: Sequence[Any], preprocess: PreprocessSpec, head: HeadSpec | None

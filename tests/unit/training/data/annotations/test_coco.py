@@ -60,6 +60,18 @@ def test_crowds_and_boxes_without_area_are_left_out_and_counted(tmp_path: Path) 
     assert (read.crowds, read.empty_boxes) == (1, 1)
 
 
+def test_a_box_outside_of_its_picture_is_named(tmp_path: Path) -> None:
+    picture(tmp_path, "a.png")
+    picture(tmp_path, "b.png")
+    found: list[tuple[str, str]] = []
+    file = coco(tmp_path, [box(), box(bbox=[60, 3, 5, 4])])
+    read = read_coco(file, report=lambda place, message: found.append((place, message)))
+    assert len(read.pictures[0].labels) == 1
+    ((place, message),) = found
+    assert place == f"{file}: annotations[1]"
+    assert "x 60, y 3, width 5, height 4 lies outside of the picture of 40 x 20" in message
+
+
 @pytest.mark.parametrize("name", ["deep/er/A.PNG", "/elsewhere/deep/er/A.PNG", "C:\\data\\A.png"])
 def test_pictures_are_found_by_the_end_of_their_path(tmp_path: Path, name: str) -> None:
     picture(tmp_path, "images/deep/er/A.PNG")

@@ -50,8 +50,8 @@ def test_good_data_is_counted_by_class_and_part_and_shown(tmp_path):
 
 def test_quantities_are_described_by_the_training_part(tmp_path):
     table(tmp_path / "rows.csv")
-    data = {**CSV, "label": "size", "target": "numbers"}
-    data["split"] = {"by": "given", "column": "part"}
+    split = {"by": "given", "column": "part"}
+    data = {**CSV, "label": "size", "target": "numbers", "split": split}
     check = checked(tmp_path, "tabular/rows", data)
     train = [n / 10 for n in range(40) if n >= 12 or n % 3 == 0]
     assert check.quantities["size"]["mean"] == pytest.approx(sum(train) / len(train))

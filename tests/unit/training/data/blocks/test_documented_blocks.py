@@ -137,6 +137,17 @@ def _digits(root: Path) -> None:
     np.savez(root / "digits.npz", x=images, y=np.arange(40) % 4)
 
 
+def _rooms(root: Path) -> None:
+    rng = np.random.default_rng(0)
+    for place in ("images", "depth"):
+        (root / "rooms" / place).mkdir(parents=True)
+    for number in range(20):
+        pixels = rng.integers(0, 255, (48, 64, 3), dtype=np.uint8)
+        Image.fromarray(pixels).save(root / f"rooms/images/{number}.png")
+        depth = rng.integers(500, 4000, (48, 64)).astype(np.uint16)
+        Image.fromarray(depth).save(root / f"rooms/depth/{number}.png")
+
+
 MAKERS: dict[str, Callable[[Path], None]] = {
     "image/pets": _pets,
     "image/animals": _animals,
@@ -153,6 +164,7 @@ MAKERS: dict[str, Callable[[Path], None]] = {
     "image/fruit": lambda root: own_data.coco(root / "coco"),
     "image/fruit_yolo": lambda root: own_data.yolo(root / "yolo"),
     "image/scenes": lambda root: own_data.masks(root / "scenes"),
+    "image/depth": _rooms,
     "pointcloud/parts": lambda root: own_data.points(root / "clouds"),
     "timeseries/load": own_data.wide,
     "timeseries/sales": own_data.long,

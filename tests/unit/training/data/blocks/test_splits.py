@@ -142,6 +142,6 @@ def test_more_folds_than_examples_are_refused():
 
 
 def test_without_a_rule_the_parts_of_the_data_are_taken_or_shares_drawn():
-    assert default_split(examples()).by == "shares"
+    assert default_split(examples()).model_dump()["by"] == "shares"
     stated = [Example("t", "a", Origin("a"), part="train")]
-    assert default_split(stated).by == "given"
+    assert default_split(stated).model_dump()["by"] == "given"

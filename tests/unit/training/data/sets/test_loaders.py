@@ -217,10 +217,10 @@ def test_missing_cells_stay_missing(tiny):
 
 
 def test_a_column_without_any_known_value_is_left_out_of_the_schema():
-    from omnivec2.training.data.sets.tabular import schema
+    from omnivec2.training.data.blocks.statistics import column_schema
 
     rows = [{"a": 1.0, "b": None}, {"a": 3.0, "b": None}]
-    assert [c["name"] for c in schema(rows, ["a"])] == ["a"]
+    assert [c["name"] for c in column_schema(rows, ["a"])] == ["a"]
 
 
 def test_salinas_windows_hold_the_pixel_of_their_label_in_the_middle(tiny, tmp_path):

@@ -1,0 +1,135 @@
+"""``omnivec2 distill``: give a modality's embedding what its teacher's vectors tell."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from omnivec2.checkpoint import write_checkpoint
+from omnivec2.errors import UnknownModelError
+from omnivec2.network.config import HeadConfig, Summary
+from omnivec2.network.omnivec2 import module_name
+from omnivec2.preprocess import preprocessor_for
+from omnivec2.spec import DataSource, HeadSpec, Modality, TaskFamily, TensorSpec
+from omnivec2.training.adaptation.fitting.fit_layers import state_of
+from omnivec2.training.adaptation.fitting.frozen_summaries import joined, summarise
+from omnivec2.training.adaptation.frozen_network import Base, build_network, load_base
+from omnivec2.training.data.base import DataDirectories
+from omnivec2.training.distillation.distil_head import Distilled, axes_of, distil, vectors_of
+from omnivec2.training.distillation.teachers import TEACHERS, Teacher
+from omnivec2.training.distillation.unlabelled_inputs import UNLABELLED
+
+_COLUMNS = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(),
+            TimeRemainingColumn())  # fmt: skip
+
+SUMMARIES: dict[Modality, tuple[Summary, ...]] = {
+    Modality.TEXT: ("f_mean",),
+    Modality.IMAGE: ("f_mean", "token_mean", "token_max", "token_deviation"),
+}
+"""What the head of a modality sees, all of it from before f narrows the tokens.
+
+Without ``token_`` summaries a head shares the tokenizer part of other heads."""
+
+DIMENSIONS: dict[Modality, int] = {Modality.TEXT: 384, Modality.IMAGE: 256}
+
+
+@dataclass(frozen=True)
+class DistillRequest:
+    """The paths of a distillation.
+
+    Attributes:
+        modality: The modality whose embedding is fitted.
+        data: The directory of data sets.
+        cache: The directory of prepared arrays.
+        base: The checkpoint; everything but this head stays as it is.
+        out: The checkpoint to write; it may be the base.
+        run: The directory of summaries, which are kept for the next time.
+        seed: The seed of the choice of inputs.
+    """
+
+    modality: Modality
+    data: Path
+    cache: Path
+    base: Path
+    out: Path
+    run: Path
+    seed: int = 0
+
+
+def distill(request: DistillRequest, console: Console) -> Distilled:
+    """Fit the embedding of a modality to its teacher, and write the checkpoint.
+
+    Raises:
+        UnknownModelError: There is no teacher for the modality, or no embedding in the base.
+        ArtifactError: Data is missing, or the base is incomplete.
+    """
+    if request.modality not in TEACHERS:
+        known = ", ".join(modality.value for modality in TEACHERS)
+        raise UnknownModelError(
+            f"no teacher for {request.modality.value}; there is one for {known}"
+        )
+    base = load_base(request.base, request.modality)
+    if not base.head.is_embedding:
+        raise UnknownModelError(f"{request.base} has no embedding of {request.modality.value}")
+    teacher = TEACHERS[request.modality]().requires_grad_(False).eval()
+    config = HeadConfig(
+        family=TaskFamily.EMBEDDING, tokenizer=base.tokenizer, layers="fc",
+        outputs=DIMENSIONS[request.modality], hidden=2 * DIMENSIONS[request.modality],
+        summaries=SUMMARIES[request.modality],
+    )  # fmt: skip
+    route = base.head.route
+    network = build_network(base, route, config, None)
+    unlabelled = UNLABELLED[request.modality]
+    directories = DataDirectories(request.data, request.cache)
+    preprocessor = preprocessor_for(base.head.preprocess)
+    samples = unlabelled.samples(preprocessor, directories, request.seed)
+    with Progress(*_COLUMNS, console=console, transient=True) as progress:
+        bar = progress.add_task("the network's summaries", total=len(samples))
+        seen = summarise(network, route, samples, request.run, lambda n: progress.advance(bar, n))
+        bar = progress.add_task("the teacher's vectors", total=len(samples))
+        vectors = vectors_of(teacher, samples, lambda n: progress.advance(bar, n))
+    mean, axes = axes_of(vectors, config.outputs, is_centred=teacher.is_centred)
+    trunk = network.config.trunk
+    torch.manual_seed(request.seed)
+    distilled = distil(
+        config, joined(seen, config.summaries), (vectors - mean) @ axes.T,
+        (trunk.g.width, trunk.f.width),
+    )  # fmt: skip
+    _write(request, base, config, distilled, teacher, unlabelled.sources)
+    return distilled
+
+
+def _write(
+    request: DistillRequest, base: Base, config: HeadConfig, distilled: Distilled, teacher: Teacher,
+    sources: tuple[DataSource, ...],
+) -> None:  # fmt: skip
+    route = base.head.route
+    prefix = f"heads.{module_name(route)}."
+    stored = {name: array for name, array in base.stored.items() if not name.startswith(prefix)}
+    fitted = {f"{prefix}{name}": value for name, value in state_of(distilled.head).items()}
+    network = base.config.model_copy(update={"heads": {**base.config.heads, route: config}})
+    others = [head for head in base.checkpoint.heads if head.route != route]
+    write_checkpoint(
+        request.out, config=network.model_dump(mode="json"), tensors=fitted, stored=stored,
+        heads=[*others, _spec(base.head, config, teacher, sources)],
+    )  # fmt: skip
+
+
+def _spec(
+    head: HeadSpec, config: HeadConfig, teacher: Teacher, sources: tuple[DataSource, ...]
+) -> HeadSpec:
+    """Return the spec of the fitted head, without metrics yet."""
+    return head.model_copy(
+        update={
+            "description": f"A vector that is close to those of alike inputs, as {teacher.source} "
+            f"has them. Its first numbers tell most: it may be cut off at any length.",
+            "outputs": (TensorSpec(name="embedding", dtype="float32", shape=(config.outputs,)),),
+            "metrics": (),
+            "data": tuple(dict.fromkeys((*head.data, *sources))),
+            "warm_starts": tuple(dict.fromkeys((*head.warm_starts, teacher.source))),
+        }
+    )
