@@ -8,17 +8,11 @@ from __future__ import annotations
 
 import typer
 
-from omnivec2_cli.commands.ablate import ablate
-from omnivec2_cli.commands.adapt import adapt
-from omnivec2_cli.commands.align import align
 from omnivec2_cli.commands.assemble import assemble
 from omnivec2_cli.commands.batch import batch
 from omnivec2_cli.commands.data import data_app
-from omnivec2_cli.commands.distill import distill
 from omnivec2_cli.commands.engines import engines
-from omnivec2_cli.commands.evaluate import evaluate
 from omnivec2_cli.commands.export import export
-from omnivec2_cli.commands.gap import gap
 from omnivec2_cli.commands.head import heads_app
 from omnivec2_cli.commands.key import keys_app
 from omnivec2_cli.commands.models import models
@@ -27,7 +21,13 @@ from omnivec2_cli.commands.serve import serve
 from omnivec2_cli.commands.sharing.card import card
 from omnivec2_cli.commands.sharing.pull import pull
 from omnivec2_cli.commands.sharing.push import push
-from omnivec2_cli.commands.train import train
+from omnivec2_cli.commands.training.ablate import ablate
+from omnivec2_cli.commands.training.adapt import adapt
+from omnivec2_cli.commands.training.align import align
+from omnivec2_cli.commands.training.distill import distill
+from omnivec2_cli.commands.training.evaluate import evaluate
+from omnivec2_cli.commands.training.gap import gap
+from omnivec2_cli.commands.training.train import train
 
 _SERVING = (serve, predict, batch, models, assemble)
 _TRAINING = (train, adapt, align, distill, evaluate, gap, ablate)

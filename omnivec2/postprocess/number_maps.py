@@ -6,7 +6,6 @@ import base64
 import io
 
 import numpy as np
-from PIL import Image
 from pydantic import BaseModel, Field, JsonValue
 
 from omnivec2.postprocess.numeric import Floats
@@ -54,6 +53,9 @@ def describe_map(values: Floats, size: tuple[int, int], target: Target) -> dict[
 
 
 def _png(levels: np.ndarray[tuple[int, int], np.dtype[np.uint16]]) -> str:
+    # Imported late: most heads of numbers have no maps, and need no library of pictures.
+    from PIL import Image
+
     stream = io.BytesIO()
     Image.fromarray(levels).save(stream, format="PNG", compress_level=1)
     return base64.b64encode(stream.getvalue()).decode("ascii")

@@ -227,7 +227,8 @@ def test_all_installs_what_the_modalities_install() -> None:
 def test_what_training_and_export_import_is_declared() -> None:
     weights = _locked("requirements/weights.lock").keys()
     declared = _declared(SERVING) | weights
-    training = _declared([*EXTRAS["train"], *EXTRAS["mlflow"], *EXTRAS["wandb"]])
+    optional = [*EXTRAS["mlflow"], *EXTRAS["wandb"], *EXTRAS["bertscore"]]
+    training = _declared([*EXTRAS["train"], *optional])
     assert _third_party("omnivec2/network", "omnivec2/training") - declared <= training
     assert _third_party("omnivec2/sharing") - declared <= _declared(EXTRAS["hub"])
     exporting = _declared([*EXTRAS["export"], *EXTRAS["gpu"], *EXTRAS["openvino"]])

@@ -28,8 +28,8 @@ def pull(
         omnivec2 pull s3://models/mine checkpoints/mine
     """
     with one_line_errors(), needs_extra("hub"):
+        from omnivec2.sharing.pulling import pull as pull_checkpoint
         from omnivec2.sharing.stores import open_store
-        from omnivec2.sharing.transfer import pull as pull_checkpoint
         from omnivec2_cli.transfer_progress import TransferProgress
 
         progress = TransferProgress("fetched")

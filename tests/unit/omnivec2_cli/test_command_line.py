@@ -19,7 +19,8 @@ from tests.support.tiny_models import classification, tiny_heads, write_reposito
 
 COMMANDS = (
     *("serve", "predict", "batch", "models", "assemble"),
-    *("train", "adapt", "align", "evaluate", "gap", "ablate", "export", "engines"),
+    *("train", "adapt", "align", "distill", "evaluate", "gap", "ablate", "export", "engines"),
+    "data",
     *("head", "key", "push", "pull", "card"),
 )
 HEADS = [head for head in tiny_heads() if head.modality.value == "text"]

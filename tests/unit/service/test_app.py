@@ -49,7 +49,7 @@ def test_another_request_id_is_replaced(name: str) -> None:
 @pytest.mark.parametrize(
     ("method", "path", "status"),
     [
-        ("POST", "/", 405),
+        ("PUT", "/", 405),
         ("GET", "/nonsense", 404),
         ("GET", ROUTE, 405),
         ("POST", "/models", 405),

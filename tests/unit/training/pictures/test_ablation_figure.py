@@ -3,7 +3,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from omnivec2.training.ablation.ablation_table import ROWS, Cell, Cells
+from omnivec2.training.ablation.ablation_table import Cell, Cells
 from omnivec2.training.pictures.ablation_figure import draw_ablation
 
 
@@ -38,5 +38,5 @@ def test_every_network_is_a_point_and_better_ones_lie_further_right(tmp_path: Pa
         assert xs == sorted(xs)
         assert max(y for _, y in single) < min(y for _, y in multiple)
         assert f"{route}: accuracy" in text
-    for row in ROWS:
+    for row in cells.rows:
         assert f">{row.name}<" in text

@@ -18,7 +18,7 @@ from omnivec2.training.data.blocks.examples import Example, Origin, Problem, Pro
 from omnivec2.training.data.blocks.files import BlockFiles, listed
 from omnivec2.training.data.blocks.kinds.base import Block, Names, TaskOfBlock
 from omnivec2.training.data.blocks.part_names import part_of_name
-from omnivec2.training.data.blocks.scene_pixels import LabelledScene, scene_task
+from omnivec2.training.data.blocks.windows.scene_pixels import LabelledScene, scene_task
 from omnivec2.training.data.stored_arrays import load_arrays
 from omnivec2.training.yaml_lines import did_you_mean
 

@@ -28,12 +28,12 @@ from omnivec2.training.data.blocks.examples import (
     raise_problems,
 )
 from omnivec2.training.data.blocks.files import BlockFiles, listed
-from omnivec2.training.data.blocks.forecast_windows import ForecastWindows
 from omnivec2.training.data.blocks.kinds.base import Block, Names, TaskOfBlock
-from omnivec2.training.data.blocks.series_parts import series_parts
 from omnivec2.training.data.blocks.targets import AnyTarget
 from omnivec2.training.data.blocks.targets.class_targets import ClassTarget
 from omnivec2.training.data.blocks.targets.forecast_targets import ForecastTarget
+from omnivec2.training.data.blocks.windows.forecast_windows import ForecastWindows
+from omnivec2.training.data.blocks.windows.series_parts import series_parts
 from omnivec2.training.data.table_files import as_name, read_table
 
 

@@ -7,7 +7,6 @@ from collections.abc import Mapping
 from pydantic import JsonValue
 
 from omnivec2.errors import ArtifactError, InvalidInputError
-from omnivec2.network.tokenizers.stem import STRIDE
 from omnivec2.preprocess import Prepared
 from omnivec2.spec import PreprocessSpec
 
@@ -24,6 +23,9 @@ def check_sides(preprocess: PreprocessSpec) -> None:
     Raises:
         ArtifactError: The sides are no multiples of a cell, or pictures would be cropped.
     """
+    # Imported late: it loads torch, which measuring a head does not need.
+    from omnivec2.network.tokenizers.stem import STRIDE
+
     sides = [preprocess.parameters.get(side) for side in ("height", "width")]
     for side, value in zip(("height", "width"), sides, strict=True):
         if isinstance(value, int) and (value < STRIDE or value % STRIDE):

@@ -10,10 +10,10 @@ from omnivec2.checkpoint import read_checkpoint
 from omnivec2.errors import CheckpointError, InvalidInputError
 from omnivec2.sharing.manifest import MANIFEST_FILE, parse_manifest
 from omnivec2.sharing.outgoing import gather
+from omnivec2.sharing.pulling import pull
 from omnivec2.sharing.stores import open_store
 from omnivec2.sharing.stores.base import StoreError
 from omnivec2.sharing.stores.directory import DirectoryStore
-from omnivec2.sharing.transfer import pull
 from tests.support.shared_checkpoints import (
     WEIGHTS,
     BreakingStore,

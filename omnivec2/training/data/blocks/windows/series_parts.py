@@ -10,7 +10,6 @@ import numpy as np
 from omnivec2.errors import ArtifactError
 from omnivec2.training.data.annotations.series_tables import TableSeries
 from omnivec2.training.data.blocks.examples import Example
-from omnivec2.training.data.blocks.forecast_windows import Bounds
 from omnivec2.training.data.blocks.part_names import part_of_name
 from omnivec2.training.data.blocks.splits import (
     DateSplit,
@@ -19,6 +18,7 @@ from omnivec2.training.data.blocks.splits import (
     SharesSplit,
     SplitRule,
 )
+from omnivec2.training.data.blocks.windows.forecast_windows import Bounds
 
 _DEFAULT = SharesSplit(val=0.1, test=0.2)
 
