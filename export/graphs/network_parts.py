@@ -62,12 +62,14 @@ class TrunkPart(nn.Module):
         self.eval()
 
     def forward(self, *tensors: Tensor) -> tuple[Tensor, ...]:
-        """Compute features (B, N, g width) and ``f_mean`` (B, f width).
+        """Compute features (B, N, g width), and ``f_mean`` (B, f width) if the network has it.
 
         The inputs are tokens (B, N, f width) and a mask (B, N).
         """
         x_BND, mask_BN = tensors
         features: Tokens = self.network.trunk(Tokens(x_BND, mask_BN))
+        if not self.network.config.trunk.f_mean:
+            return (features.x_BND,)
         return features.x_BND, features.extras[F_MEAN]
 
 
@@ -210,11 +212,10 @@ class PartitionedNetwork:
             TensorSpec(name=TOKENS, dtype="float32", shape=(-1, width)),
             TensorSpec(name=MASK, dtype="bool", shape=(-1,)),
         )
-        narrowed = self._network.config.trunk.g.width
-        outputs = (
-            TensorSpec(name=FEATURES, dtype="float32", shape=(-1, narrowed)),
-            TensorSpec(name=F_MEAN, dtype="float32", shape=(width,)),
-        )
+        config = self._network.config.trunk
+        features = TensorSpec(name=FEATURES, dtype="float32", shape=(-1, config.g.width))
+        summary = TensorSpec(name=F_MEAN, dtype="float32", shape=(width,))
+        outputs = (features, summary) if config.f_mean else (features,)
         rng = np.random.default_rng(0)
         example = {
             TOKENS: rng.normal(size=(_EXAMPLE_ROWS, 17, width)).astype(np.float32),

@@ -27,6 +27,12 @@ class TrunkConfig(FrozenConfig):
         default=False,
         description="the paper's wording: ReLU after all FC layers, no LayerNorm",
     )
+    f_mean: bool = Field(
+        default=False,
+        description="whether the exported trunk also hands heads the mean of what f's transformer "
+        "makes of the tokens; heads of one service need the same trunk",
+        exclude_if=lambda value: not value,
+    )
 
     @property
     def narrowed_width(self) -> int:
@@ -150,6 +156,8 @@ class NetworkConfig(FrozenConfig):
         for route, head in self.heads.items():
             if head.tokenizer not in self.tokenizers:
                 raise ValueError(f"head {route} names unknown tokenizer {head.tokenizer!r}")
+            if "f_mean" in head.summaries and not self.trunk.f_mean:
+                raise ValueError(f"head {route} needs f_mean, which the trunk does not hand out")
         return self
 
     def modality_of(self, route: str) -> Modality:

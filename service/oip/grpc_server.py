@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import socket
 from http import HTTPStatus
 from typing import Any
 
@@ -60,6 +61,7 @@ class GrpcServer:
             ArtifactError: The port cannot be listened on.
         """
         settings = self._gateway.settings
+        self._require_free_port()
         age = settings.upload_timeout_seconds + settings.request_timeout_seconds
         self._server = grpc.aio.server(
             maximum_concurrent_rpcs=settings.max_pending_requests + _ROOM_FOR_HEALTH,
@@ -94,20 +96,43 @@ class GrpcServer:
         try:
             port = self._server.add_insecure_port(f"{host}:{settings.grpc_port}")
         except RuntimeError as error:
-            raise ArtifactError(
-                f"cannot listen on {host}:{settings.grpc_port} for gRPC; "
-                "choose another with --grpc-port"
-            ) from error
+            raise self._taken() from error
         await self._server.start()
         self.address = f"{host}:{port}"
         self._stopping = asyncio.create_task(self._stop_with_http())
         _LOG.info("gRPC on %s", self.address)
 
+    def _require_free_port(self) -> None:
+        """Raise ArtifactError if the port cannot be listened on, before gRPC has threads.
+
+        A process that ends while gRPC still polls may be aborted by it.
+        """
+        settings = self._gateway.settings
+        try:
+            (family, kind, protocol, _, address), *_ = socket.getaddrinfo(
+                settings.host, settings.grpc_port, type=socket.SOCK_STREAM
+            )
+            with socket.socket(family, kind, protocol) as tried:
+                tried.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+                if settings.processes > 1:
+                    tried.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+                tried.bind(address)
+        except OSError as error:
+            raise self._taken() from error
+
+    def _taken(self) -> ArtifactError:
+        settings = self._gateway.settings
+        return ArtifactError(
+            f"cannot listen on {url_host(settings.host)}:{settings.grpc_port} for gRPC; "
+            "choose another with --grpc-port"
+        )
+
     async def close(self) -> None:
         """Stop accepting calls, and wait for those that run."""
         if self._stopping is not None and not self._gateway.shutdown.listeners_closed.is_set():
             self._stopping.cancel()
-        await self._server.stop(self._gateway.settings.drain_seconds)
+        if self._server is not None:
+            await self._server.stop(self._gateway.settings.drain_seconds)
 
     async def _stop_with_http(self) -> None:
         """Stop as soon as HTTP does, so that both finish what runs in the same time.

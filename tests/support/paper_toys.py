@@ -89,11 +89,12 @@ def corrupted(root: Path) -> None:
 
 def rooms(root: Path) -> None:
     for area in range(1, 7):
-        points = _RNG.uniform(size=(200, 7)).astype(np.float32)
-        points[:, 6] = np.arange(200) % 13
-        path = root / "s3dis" / f"Area_{area}" / "office_1.npy"
-        path.parent.mkdir(parents=True)
-        np.save(path, points)
+        folder = root / "s3dis" / f"Area_{area}"
+        folder.mkdir(parents=True)
+        for room in range(1, 4):
+            points = _RNG.uniform(size=(200, 7)).astype(np.float32)
+            points[:, 6] = np.arange(200) % 13
+            np.save(folder / f"office_{room}.npy", points)
 
 
 def indoor(root: Path) -> None:

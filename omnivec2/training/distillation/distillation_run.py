@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -11,7 +11,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from omnivec2.checkpoint import write_checkpoint
 from omnivec2.errors import UnknownModelError
-from omnivec2.network.config import HeadConfig, Summary
+from omnivec2.network.config import HeadConfig, NetworkConfig, Summary
 from omnivec2.network.omnivec2 import module_name
 from omnivec2.preprocess import preprocessor_for
 from omnivec2.spec import DataSource, HeadSpec, Modality, TaskFamily, TensorSpec
@@ -82,6 +82,7 @@ def distill(request: DistillRequest, console: Console) -> Distilled:
         summaries=SUMMARIES[request.modality],
     )  # fmt: skip
     route = base.head.route
+    base = replace(base, config=_with_f_mean(base.config))
     network = build_network(base, route, config, None)
     unlabelled = UNLABELLED[request.modality]
     directories = DataDirectories(request.data, request.cache)
@@ -101,6 +102,12 @@ def distill(request: DistillRequest, console: Console) -> Distilled:
     )  # fmt: skip
     _write(request, base, config, distilled, teacher, unlabelled.sources)
     return distilled
+
+
+def _with_f_mean(config: NetworkConfig) -> NetworkConfig:
+    """Return a configuration whose trunk hands out what distilled heads see."""
+    trunk = config.trunk.model_copy(update={"f_mean": True})
+    return config.model_copy(update={"trunk": trunk})
 
 
 def _write(

@@ -58,6 +58,7 @@ def test_a_head_sees_summaries_of_the_tokens_that_its_trunk_gets(tokenizer: str)
     heads = {route: layers(tokenizer, *names), plain: layers(tokenizer, "mean")}
     config = NetworkConfig.model_validate(
         PRESETS["tiny"].model_dump()
+        | {"trunk": PRESETS["tiny"].trunk.model_copy(update={"f_mean": True})}
         | {"tokenizers": {tokenizer: TOKENIZERS[tokenizer]}, "heads": heads}
     )
     network = OmniVec2(config).eval()

@@ -47,9 +47,11 @@ def network() -> OmniVec2:
     """A network of texts and motion sensors; of two heads each, one has token summaries."""
     torch.manual_seed(0)
     plain = ("text/sentiment", "imu/activity")
+    trunk = PRESETS["tiny"].trunk.model_copy(update={"f_mean": True})
     config = NetworkConfig.model_validate(
         PRESETS["tiny"].model_dump()
         | {
+            "trunk": trunk,
             "tokenizers": {
                 "text": TextTokenizerConfig(vocabulary=30_522, positions=MAX_TOKENS),
                 "imu": TOKENIZERS["imu"],
