@@ -15,7 +15,7 @@ from tests.support.tiny_models import tiny_heads, write_repository
 pytestmark = pytest.mark.alone
 
 SECONDS = 60
-_OTHER_OPERATIONS = 25
+_OTHER_OPERATIONS = 29
 """Paths of the service besides those of heads."""
 
 
