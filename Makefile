@@ -19,6 +19,12 @@ PEERS_READY := $(PEERS)/.installed
 # And one for other libraries' clients, which tests point at the service.
 CLIENTS := .venv-clients
 CLIENTS_READY := $(CLIENTS)/.installed
+# And one for what verifies the Helm chart: policies and schemas.
+CHART := .venv-chart
+CHART_READY := $(CHART)/.installed
+# And one with Ray, which tests start clusters of.
+RAY := .venv-ray
+RAY_READY := $(RAY)/.installed
 CHECKPOINT ?= checkpoints/reference
 MODEL_REPO ?= model_repo
 
@@ -100,11 +106,20 @@ $(CLIENTS_READY): requirements/clients.lock
 .PHONY: install-clients
 install-clients: $(CLIENTS_READY)  ## Install other libraries' clients for the tests into .venv-clients
 
+$(RAY_READY): requirements/ray.lock
+	@echo "Installing Ray, with what serving needs, into $(RAY) (about 950 MB on disk) ..."
+	@test -x $(RAY)/bin/python || $(PYTHON) -m venv $(RAY)
+	@$(RAY)/bin/$(PIP_INSTALL) --no-deps --require-hashes -r requirements/ray.lock
+	@touch $@
+
+.PHONY: install-ray
+install-ray: $(RAY_READY)  ## Install Ray for the tests of clusters into .venv-ray
+
 # Programs that tests use besides Python; a test without its program says what to install.
-SYSTEM_PACKAGES := chromium prometheus
+SYSTEM_PACKAGES := chromium prometheus redis-server
 
 .PHONY: install-system
-install-system:  ## Install Chromium and Prometheus for the tests (Debian or Ubuntu, as root)
+install-system:  ## Install Chromium, Prometheus and Redis for the tests (Debian or Ubuntu, as root)
 	@missing=; for name in $(SYSTEM_PACKAGES); do command -v $$name >/dev/null || missing="$$missing $$name"; done; \
 	if [ -n "$$missing" ]; then \
 		echo "Installing$$missing ..."; \
@@ -125,19 +140,20 @@ check: $(DEV_READY)  ## Lint, format, docstrings, types, import rules, generated
 test: test-unit test-integration  ## All tests; then the size of code and tests
 	$(DEV)/bin/python scripts/code_size.py
 
+# A worker that dies ends the run: with files kept whole, the others would wait for its tests.
 # All unit tests are measured: what they cover must not fall. A selection (ARGS) is not.
 COVERAGE := --cov --cov-report term --cov-fail-under 95
 
 .PHONY: test-unit
 test-unit: $(DEV_READY)  ## Unit tests only (JOBS=2 at a time), and what they cover
-	$(DEV)/bin/python -m pytest tests/unit -n $(JOBS) --dist loadfile --durations 10 \
-		$(if $(ARGS),$(ARGS),$(COVERAGE))
+	$(DEV)/bin/python -m pytest tests/unit -n $(JOBS) --dist loadfile --no-loadscope-reorder \
+		--max-worker-restart 0 --durations 10 $(if $(ARGS),$(ARGS),$(COVERAGE))
 
 # Tests that measure time or fill memory come last, with nothing beside them.
 .PHONY: test-integration
-test-integration: $(DEV_READY) $(TRITON_READY) $(CLIENTS_READY)  ## Tests against real servers only
+test-integration: $(DEV_READY) $(TRITON_READY) $(CLIENTS_READY) $(RAY_READY)  ## Tests against real servers only
 	$(DEV)/bin/python -m pytest tests/integration -m "not alone" -n $(JOBS) --dist loadfile \
-		--durations 10 $(ARGS)
+		--no-loadscope-reorder --max-worker-restart 0 --durations 10 $(ARGS)
 	$(DEV)/bin/python -m pytest tests/integration -m alone --durations 10 $(ARGS)
 
 # --- Docker -------------------------------------------------------------------------------
@@ -146,6 +162,26 @@ test-integration: $(DEV_READY) $(TRITON_READY) $(CLIENTS_READY)  ## Tests agains
 .PHONY: compose-verify
 compose-verify: $(DEV_READY)  ## Build the images, run docker-compose.yml and check what it does
 	$(DEV)/bin/python -m deploy.compose.verify $(ARGS)
+
+# --- Kubernetes ---------------------------------------------------------------------------
+
+$(CHART_READY): requirements/chart.lock
+	@echo "Installing Checkov and the schemas of Kubernetes into $(CHART) (about 340 MB on disk) ..."
+	@test -x $(CHART)/bin/python || $(PYTHON) -m venv $(CHART)
+	@$(CHART)/bin/$(PIP_INSTALL) --no-deps --require-hashes -r requirements/chart.lock
+	@touch $@
+
+.PHONY: install-chart
+install-chart: $(CHART_READY)  ## Install what verifies the Helm chart into .venv-chart
+
+# Needs npm, and root to install podman; with OMNIVEC2_SKIP_COMPOSE=1 it runs no container.
+.PHONY: chart-verify
+chart-verify: $(DEV_READY) $(CHART_READY)  ## Verify the Helm chart without a cluster, and run its pod
+	$(DEV)/bin/python -m deploy.helm.verify_chart --environment $(CHART) $(ARGS)
+
+.PHONY: chart
+chart: $(DEV_READY)  ## Regenerate the Helm chart's copies, schema of settings and table of values
+	$(DEV)/bin/python -m deploy.helm.chart_files
 
 # --- load tests and fuzzing ---------------------------------------------------------------
 
@@ -206,11 +242,11 @@ LOCK_COMMAND = CUSTOM_COMPILE_COMMAND="make lock"
 
 .PHONY: lock
 lock: $(DEV_READY)  ## Rewrite the lock files (UPGRADE=--upgrade for newer versions)
-	$(LOCK_COMMAND) $(LOCK) $(UPGRADE) --generate-hashes --extra all \
+	$(LOCK_COMMAND) $(LOCK) $(UPGRADE) --generate-hashes --extra all --extra shared-state \
 		-o requirements/serving.lock pyproject.toml
 	sed -nE 's/^([a-zA-Z0-9][^ ;\]*==[^ ;\]*).*/\1/p' requirements/serving.lock > $(DEV)/serving-pins.txt
 	$(LOCK_COMMAND) $(LOCK) $(UPGRADE) --allow-unsafe --no-annotate \
-		--constraint $(DEV)/serving-pins.txt --extra all --extra train --extra export --extra mlflow --extra hub --extra docs --extra dev \
+		--constraint $(DEV)/serving-pins.txt --extra all --extra shared-state --extra train --extra export --extra mlflow --extra hub --extra docs --extra dev \
 		-o requirements/dev.lock pyproject.toml
 	sed -i -E 's/^(torch==[0-9.]+)\+.*/\1/' requirements/dev.lock
 	grep -E '^(onnxruntime|openvino)==' $(DEV)/serving-pins.txt > $(DEV)/triton-pins.txt
@@ -222,16 +258,22 @@ lock: $(DEV_READY)  ## Rewrite the lock files (UPGRADE=--upgrade for newer versi
 	$(LOCK_COMMAND) $(LOCK) $(UPGRADE) --generate-hashes --allow-unsafe --no-annotate \
 		-o requirements/clients.lock requirements/clients.in
 	$(LOCK_COMMAND) $(LOCK) $(UPGRADE) --generate-hashes --allow-unsafe --no-annotate \
+		-o requirements/chart.lock requirements/chart.in
+	$(LOCK_COMMAND) $(LOCK) $(UPGRADE) --generate-hashes --allow-unsafe --no-annotate \
+		--constraint $(DEV)/serving-pins.txt --extra text --extra ray \
+		-o requirements/ray.lock pyproject.toml
+	$(LOCK_COMMAND) $(LOCK) $(UPGRADE) --generate-hashes --allow-unsafe --no-annotate \
 		--constraint $(DEV)/serving-pins.txt -o requirements/build.lock requirements/build.in
 	$(LOCK_COMMAND) $(LOCK) $(UPGRADE) --generate-hashes --allow-unsafe --no-annotate \
 		--constraint requirements/dev.lock -o requirements/engines.lock requirements/engines.in
+	$(DEV)/bin/python scripts/prune_lock_hashes.py $$(grep -l -e --hash requirements/*.lock)
 
 # The variable silences an advertisement that MkDocs Material prints with every build.
 MKDOCS = NO_MKDOCS_2_WARNING=1 $(DEV)/bin/mkdocs
 
 .PHONY: docs
 docs: $(DEV_READY)  ## Regenerate the tables of the documents, and build their site into site/
-	$(DEV)/bin/python docs/generate.py
+	$(DEV)/bin/python -m docs.generate
 	$(MKDOCS) build --strict --quiet
 
 .PHONY: docs-serve
@@ -256,5 +298,5 @@ dashboards: $(DEV_READY)  ## Regenerate Grafana's dashboards
 
 .PHONY: clean
 clean:  ## Remove environments and everything generated
-	rm -rf $(SERVE) $(DEV) $(TRITON) $(PEERS) $(CLIENTS) .cache .mypy_cache .pytest_cache .ruff_cache .import_linter_cache \
+	rm -rf $(SERVE) $(DEV) $(TRITON) $(PEERS) $(CLIENTS) $(RAY) $(CHART) .cache .mypy_cache .pytest_cache .ruff_cache .import_linter_cache \
 		build *.egg-info

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from measured import number, table
-
+from docs.measured import number, table
 from omnivec2.spec import HeadSpec, Metric, Modality
 
 HEADS = Path(__file__).resolve().parents[1] / "checkpoints" / "reference" / "models"
@@ -30,25 +29,6 @@ def heads() -> str:
     return table(header, rows) + _embeddings_note(specs)
 
 
-def figures() -> str:
-    """Return a table of every measured figure of every head, with its test set."""
-    rows = [
-        [
-            f"`{spec.route}`",
-            f"{m.dataset}, {m.split}",
-            f"{m.samples:,}",
-            _metric_name(m),
-            f"**{number(m.value)}**",
-            _baselines(m),
-            f"{gain:+.4g}" if (gain := m.gain) is not None else "",
-        ]
-        for spec in reference_specs()
-        for m in spec.metrics
-    ]
-    header = ["head", "measured on", "samples", "metric", "value", "simple models", "gain"]
-    return table(header, rows)
-
-
 def data() -> str:
     """Return a table of each head's training data, their licences and its warm starts."""
     rows = [
@@ -69,7 +49,7 @@ def _head_row(spec: HeadSpec) -> list[str]:
     trained = " and ".join(source.name for source in spec.data)
     tested = f"{primary.dataset}, {primary.samples:,} samples"
     return [
-        f"`{spec.route}`",
+        f"`{spec.route}`" + (" (experimental)" if spec.experimental else ""),
         spec.description,
         f"trained on {trained}; tested on {tested}",
         _metric_name(primary),

@@ -7,9 +7,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import yaml
-
-from omnivec2.spec import HeadSpec
 from omnivec2.training.ablation.ablation_table import Cells
 from omnivec2.training.evaluation.fusion_gap_table import HEADER, Gap, describe_averages
 from omnivec2.training.evaluation.quality_metrics import METRICS
@@ -20,7 +17,6 @@ SMALL_DATA = DOCS / "small-data.json"
 ALIGNMENT = DOCS / "alignment.json"
 ABLATION = DOCS / "ablation.json"
 GAPS = DOCS / "gap.json"
-PUBLISHED = DOCS / "published.yaml"
 
 
 def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
@@ -147,39 +143,3 @@ def gaps() -> str:
 def _measured(document: Mapping[str, Any]) -> str:
     versions = ", ".join(f"{name} {release}" for name, release in document["versions"].items())
     return f"Measured: {document['created'][:10]}, {document['hardware']}, {versions}."
-
-
-def published(specs: Iterable[HeadSpec]) -> str:
-    """Return a table of each head's figure, its target and a published figure.
-
-    Args:
-        specs: The head specs of the reference checkpoint.
-
-    Raises:
-        SystemExit: A head has no entry in ``published.yaml``, or a missed target has no reason
-            there, or a reached one has.
-    """
-    known = yaml.safe_load(PUBLISHED.read_text())
-    rows = []
-    for spec in specs:
-        if spec.is_embedding:
-            continue
-        entry, metric = known.get(spec.route, {}), spec.metrics[0]
-        if not {"aim", "published"} <= entry.keys():
-            raise SystemExit(
-                f"{PUBLISHED}: {spec.route} is served but has no target, or no published figure"
-            )
-        gain = (
-            metric.value - entry["aim"] if metric.higher_is_better else entry["aim"] - metric.value
-        )
-        if (gain < 0) != ("why" in entry):
-            problem = (
-                "missed its target without a reason"
-                if gain < 0
-                else "reached its target but has a reason"
-            )
-            raise SystemExit(f"{PUBLISHED}: {spec.route} {problem}")
-        verdict = "reached" if gain >= 0 else f"missed by {number(-gain)}: {entry['why']}"
-        values = (f"**{number(metric.value)}**", number(entry["aim"]), entry["published"], verdict)
-        rows.append([f"`{spec.route}`", metric.name, *values])
-    return table(["head", "metric", "here", "aim", "published", ""], rows)

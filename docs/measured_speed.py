@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from measured import table
+from docs.measured import table
 
 REPORTS = Path(__file__).resolve().parents[1] / "loadtests" / "reports"
 

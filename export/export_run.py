@@ -6,12 +6,12 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn
 
 from export.export_report import result_table
 from export.exported_checkpoint import ExportedCheckpoint, read_exported_checkpoint
 from export.gate.gate_samples import GATE_FILES
-from export.gate.write_gates import write_gates
+from export.gate.write_gates import lacks_gate, write_gates
 from export.graphs.decoder_step import decoder_part
 from export.graphs.export_graph import Exporter, ExportResult
 from export.graphs.export_parts import export_part, export_shared
@@ -28,7 +28,7 @@ from omnivec2.network.omnivec2 import OmniVec2
 from omnivec2.network.saved_network import load_network
 from omnivec2.passport import Dependencies, Passport
 from omnivec2.spec import HeadSpec
-from omnivec2.terminal import make_console
+from omnivec2.terminal import LoggedProgress, make_console
 
 Samples = Mapping[str, Sequence[Mapping[str, Array]]]
 
@@ -73,12 +73,13 @@ def export_checkpoint(
     console = console or make_console()
     if not any(heads.values()):
         console.print(f"up to date: {len(chosen)} heads, {' and '.join(layouts)}")
+        _name_heads_without_gate(console, source, chosen)
         return []
     exporter = Exporter(source.checkpoint, StoredWeights(checkpoint), opset)
     network = load_network(checkpoint)
     results: list[ExportResult] = []
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
-    with Progress(*columns, TimeElapsedColumn(), console=console, transient=True) as progress:
+    with LoggedProgress(*columns, TimeElapsedColumn(), console=console, transient=True) as progress:
         bar = progress.add_task("export", total=None)
 
         def on_result(result: ExportResult) -> None:
@@ -95,15 +96,31 @@ def export_checkpoint(
             target = source.checkpoint.model_directory(head)
             on_result(_export_whole(network, exporter, head, target, real, decoders.get(head.name)))
         if in_parts := ready.get(Layout.SHARED):
-            export_shared(network, exporter, in_parts, on_result, decoders)
+            export_shared(network, exporter, in_parts, on_result, decoders, force=force)
             write_int8_if_calibrated(checkpoint)
         exported = {head.name: head for some in ready.values() for head in some}
-        write_gates(source.checkpoint, network, list(exported.values()), gate_files)
+        for head in exported.values():
+            write_gates(source.checkpoint, network, [head], gate_files)
+            progress.update(bar, description=f"wrote the gate file of {head.route}", advance=1)
     console.print(result_table(results))
+    _name_heads_without_gate(console, source, chosen)
     for result in results:
         if not result.ok:
             console.print(f"FAIL {result.name}: {result.step}: {result.message}", markup=False)
     return results
+
+
+def _name_heads_without_gate(
+    console: Console, source: ExportedCheckpoint, heads: Sequence[HeadSpec]
+) -> None:
+    """Say which heads an interrupted export left without the file that engines are measured by."""
+    lacking = [head.route for head in heads if lacks_gate(source.checkpoint, head)]
+    if lacking:
+        console.print(
+            f"without a gate file, so that no engine is measured: {', '.join(lacking)}; "
+            "export them again with --force",
+            soft_wrap=True,
+        )
 
 
 def _export_whole(

@@ -5,6 +5,7 @@
     models/<modality>_<task>/    model.onnx  passport.json    the head in one piece
                                  ensemble.json                the passport of the head in parts
                                  gate.npz                     real inputs with reference answers
+                                 training_reference.json      what its training data look like
     parts/<part>/                model.onnx  passport.json  part.json
     parts/trunk/                 model_int8.onnx, if the checkpoint has a calibration.json
 
@@ -13,6 +14,7 @@ Needs neither torch nor onnx.
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,6 +22,7 @@ from pydantic import ValidationError
 
 from omnivec2.checkpoint import Checkpoint, read_checkpoint
 from omnivec2.errors import PassportError
+from omnivec2.familiarity import REFERENCE_FILE, TrainingReference, read_training_reference
 from omnivec2.parts import PartSpec
 from omnivec2.passport import (
     GATE_FILE,
@@ -31,6 +34,8 @@ from omnivec2.passport import (
     load_passport,
 )
 from omnivec2.spec import HeadSpec
+
+_LOG = logging.getLogger(__name__)
 
 PARTS_DIRECTORY = "parts"
 PART_FILE = "part.json"
@@ -131,6 +136,31 @@ class ExportedCheckpoint:
         if GATE_FILE not in passport.files:
             return {}
         return {GATE_FILE: self.checkpoint.model_directory(head) / GATE_FILE}
+
+    def training_reference(self, head: HeadSpec, passport: Passport) -> TrainingReference | None:
+        """Return what a head's training data look like to the parts it is put together from.
+
+        Args:
+            head: The spec of the head.
+            passport: The passport of the ensemble.
+
+        Returns:
+            The reference; None if the head has none, or one of other parts.
+
+        Raises:
+            ArtifactError: The file is not a training reference.
+        """
+        path = self.checkpoint.model_directory(head) / REFERENCE_FILE
+        reference = read_training_reference(path)
+        if reference is None:
+            return None
+        if any(passport.parts.get(name) != digest for name, digest in reference.parts.items()):
+            _LOG.warning(
+                "%s: is not used, as it was measured with another trunk or tokenizer; run "
+                "`omnivec2 familiarity %s` again", path, head.route,
+            )  # fmt: skip
+            return None
+        return reference
 
     def _passport(self, path: Path) -> Passport:
         if path not in self._passports:

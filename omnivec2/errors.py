@@ -5,6 +5,9 @@
     OmniVecError
     ├── InputError                       the caller can fix it (4xx)
     │   ├── UnknownModelError            404  no such modality or task
+    │   ├── UnknownRequestError          404  no answer to such a request is remembered
+    │   ├── FeedbackGivenError           410  an answer that has had its feedback
+    │   ├── UnknownJobError              404  no such job, or not any more
     │   ├── TooLargeError                413  over a limit, found before memory is spent
     │   ├── UnsupportedMediaTypeError    415  a type this modality does not take
     │   ├── UndecodableError             422  bytes that are not what they claim to be
@@ -19,6 +22,7 @@
     │   ├── StaleModelError              503  another version has replaced it; retry with that one
     │   └── RefusedTensorsError          503  the engine cannot take these values
     ├── DeadlineExceededError            504  no answer within the time allowed
+    ├── SwitchedOffError                 501  this service has not been set up for that
     └── ArtifactError                    files on disk are wrong; seen at start, not by callers
         ├── CheckpointError              a checkpoint directory is incomplete or altered
         ├── PassportError                a model does not match its passport
@@ -62,6 +66,18 @@ class InputError(OmniVecError):
 
 class UnknownModelError(InputError):
     """No such modality or task is loaded."""
+
+
+class UnknownRequestError(InputError):
+    """No answer to a request of this id and caller is remembered."""
+
+
+class FeedbackGivenError(InputError):
+    """The answer has had its feedback, which counts once."""
+
+
+class UnknownJobError(InputError):
+    """No such job is known: its id is wrong, it has expired, or it is another key's."""
 
 
 class TooLargeError(InputError):
@@ -159,6 +175,10 @@ class RefusedTensorsError(ModelNotReadyError):
 
 class DeadlineExceededError(OmniVecError):
     """The time allowed for an answer has passed."""
+
+
+class SwitchedOffError(OmniVecError):
+    """The service has not been set up for what was requested; the message names the setting."""
 
 
 class ArtifactError(OmniVecError):

@@ -15,6 +15,7 @@ from google.protobuf import text_format
 from pydantic import BaseModel, ValidationError
 
 from omnivec2.errors import ArtifactError, PassportError
+from omnivec2.familiarity.training_reference import TrainingReference
 from omnivec2.model_config_messages import ModelConfig
 from omnivec2.parts import is_part
 from omnivec2.passport import Passport
@@ -23,6 +24,7 @@ from omnivec2.spec import HeadSpec
 CONFIG_FILE = "config.pbtxt"
 HEAD_SPEC_PARAMETER = "head_spec"
 PASSPORT_PARAMETER = "passport"
+REFERENCE_PARAMETER = "training_reference"
 HEAD_SPEC_FILE = "head_spec.json"
 """Beside a head's configuration, as is its passport: the same in a form for people to read."""
 ONNX_BACKEND = "onnxruntime"
@@ -133,6 +135,21 @@ def read_passport(config: ModelConfig) -> Passport | None:
         raise PassportError(f"{config.name}: not a passport: {_first(error)}") from error
 
 
+def read_reference(config: ModelConfig) -> TrainingReference | None:
+    """Return the training reference of a head's configuration, or None if it carries none.
+
+    Raises:
+        ArtifactError: The reference is not valid.
+    """
+    if REFERENCE_PARAMETER not in config.parameters:
+        return None
+    text = config.parameters[REFERENCE_PARAMETER].string_value
+    try:
+        return TrainingReference.model_validate_json(text)
+    except ValidationError as error:
+        raise ArtifactError(f"{config.name}: not a training reference: {_first(error)}") from error
+
+
 def read_steps(config: ModelConfig) -> tuple[Step, ...]:
     """Return the steps of an ensemble, in the order they run; nothing for any other model."""
     return tuple(
@@ -159,6 +176,11 @@ def set_head_spec(config: ModelConfig, head: HeadSpec | None) -> None:
 def set_passport(config: ModelConfig, passport: Passport) -> None:
     """Write a passport into a configuration."""
     _set(config, PASSPORT_PARAMETER, passport)
+
+
+def set_reference(config: ModelConfig, reference: TrainingReference | None) -> None:
+    """Write a training reference into a configuration, or remove the one it has."""
+    _set(config, REFERENCE_PARAMETER, reference)
 
 
 def _set(config: ModelConfig, name: str, value: BaseModel | None) -> None:

@@ -180,6 +180,18 @@ class HeadSpec(_Frozen):
         "the order of the labels, fitted on validation data",
         exclude_if=lambda value: not value,
     )
+    temperature: float = Field(
+        default=1.0,
+        gt=0,
+        description="of a classification head: the number that logits are divided by before "
+        "probabilities, so that these are as often right as they say; fitted on validation data",
+        exclude_if=lambda value: value == 1.0,
+    )
+    experimental: bool = Field(
+        default=False,
+        description="whether its figure is within noise of simple models, or worse",
+        exclude_if=lambda value: not value,
+    )
     quantiles: tuple[float, ...] = ()
     horizon: int | None = Field(default=None, description="forecast steps of one answer")
     generation: Generation | None = Field(

@@ -12,7 +12,8 @@ from tokenizers import Tokenizer
 
 VOCABULARY = Path(__file__).parent / "preprocess/assets/bert-base-uncased/tokenizer.json"
 SIZE = 30_522
-PAD_ID, UNKNOWN_ID, START_ID, END_ID = 0, 100, 101, 102
+PAD_ID, UNKNOWN_ID, START_ID, END_ID, MASK_ID = 0, 100, 101, 102, 103
+"""Ids up to that of [MASK] are special."""
 FIRST_WORD_ID = 999
 """The ids below are special or unused: none of them is part of a text."""
 

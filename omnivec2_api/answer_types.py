@@ -9,7 +9,7 @@ from __future__ import annotations
 import base64
 import io
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, Self
 
 import numpy as np
@@ -50,12 +50,19 @@ class Answer:
         value: The answer as JSON, in the form of the service.
         notes: The remarks on the input.
         version: The version of the model that answered.
+        explanations: The parts of the input that carried the answer, in the form of the service;
+            none unless ``explain=True`` asked for them.
+        request_id: The id of the request, for ``give_feedback``; empty for an answer in this
+            process.
     """
 
     route: str
     value: JsonValue
     notes: tuple[AnswerNote, ...] = ()
     version: str = ""
+    explanations: tuple[Mapping[str, JsonValue], ...] = ()
+    # Two answers that say the same are equal, whoever asked.
+    request_id: str = field(default="", compare=False)
 
     @property
     def rows(self) -> tuple[Self, ...]:
@@ -317,6 +324,7 @@ def make_answer(
     value: JsonValue,
     notes: Sequence[Mapping[str, JsonValue]] = (),
     version: str = "",
+    request_id: str = "",
 ) -> Answer:
     """Return an answer of the class of its family; of a family that is new here, an ``Answer``.
 
@@ -326,9 +334,15 @@ def make_answer(
         value: The answer as JSON.
         notes: The notes in the form of ``AnswerNote.to_json``.
         version: The version of the model.
+        request_id: The id of the request.
     """
     kind = ANSWER_TYPES.get(family, Answer)
-    return kind(route, value, tuple(make_note(note) for note in notes), version)
+    explained: Any = value
+    made = tuple(make_note(note) for note in notes)
+    if isinstance(explained, dict) and explained.keys() == {"answer", "explanations"}:
+        parts = tuple(explained["explanations"])
+        return kind(route, explained["answer"], made, version, parts, request_id)
+    return kind(route, value, made, version, request_id=request_id)
 
 
 def make_note(note: Mapping[str, Any]) -> AnswerNote:

@@ -14,65 +14,30 @@ import httpx2
 
 from omnivec2.errors import InvalidParameterError, OmniVecError
 from omnivec2_api.answer_types import Answer, Embedding
-from omnivec2_api.client import (
-    DEFAULT_CONCURRENCY,
-    DEFAULT_RETRIES,
-    DEFAULT_TIMEOUT_SECONDS,
-    heads_of_list,
-    request_headers,
-)
+from omnivec2_api.feedback_messages import Feedback, feedback_message, feedback_of
 from omnivec2_api.head_info import HeadInfo
 from omnivec2_api.http_messages import (
     PredictMessage,
-    RetryPolicy,
     predict_message,
     task_answers,
 )
-from omnivec2_api.input_values import read_input
-from omnivec2_api.predictor import TaskAnswers, split_route
+from omnivec2_api.input_values import many_inputs, read_input
+from omnivec2_api.predictor import TaskAnswers, embedding_route, split_route
 from omnivec2_api.progress_lines import Progress
+from omnivec2_api.remote_jobs import AsyncRemoteJob, job_answer, job_message, post_job_async
+from omnivec2_api.service_connection import ServiceConnection
 
 
-class AsyncClient:
-    """A client of a running service, as ``Client`` is, whose verbs are coroutines.
+class AsyncClient(ServiceConnection[httpx2.AsyncClient, httpx2.AsyncBaseTransport]):
+    """A client of a running service, as ``Client`` is, whose verbs are coroutines."""
 
-    Args:
-        url: The address of the service, such as ``http://127.0.0.1:8080``.
-        api_key: The API key, if the service requires one.
-        timeout: The longest time that an answer may take, in seconds.
-        retries: The most times that a request is sent again.
-        concurrency: The number of requests of a batch that are under way at the same time.
-        headers: The further headers of every request.
-        transport: A transport of httpx, such as one for tests.
-    """
-
-    def __init__(
-        self,
-        url: str,
-        *,
-        api_key: str | None = None,
-        timeout: float = DEFAULT_TIMEOUT_SECONDS,
-        retries: int = DEFAULT_RETRIES,
-        concurrency: int = DEFAULT_CONCURRENCY,
-        headers: Mapping[str, str] | None = None,
-        transport: httpx2.AsyncBaseTransport | None = None,
-    ) -> None:
-        self.url = url.rstrip("/")
-        self._policy, self._concurrency = RetryPolicy(self.url, timeout, retries), concurrency
-        self._client = httpx2.AsyncClient(
-            base_url=f"{self.url}/",
-            headers=request_headers(api_key, headers),
-            timeout=timeout,
-            limits=httpx2.Limits(max_connections=None, max_keepalive_connections=concurrency),
-            transport=transport,
-        )
-        self._heads: Mapping[str, HeadInfo] = {}
+    def _open(self, **options: Any) -> httpx2.AsyncClient:
+        return httpx2.AsyncClient(**options)
 
     async def heads(self) -> Mapping[str, HeadInfo]:
         """Return the heads of the service now, by their names ``<modality>/<task>``."""
         response = await self._send(partial(self._client.get, "models"))
-        self._heads = heads_of_list(response.json())
-        return self._heads
+        return self._keep_heads(response.json())
 
     async def predict(
         self, route: str, value: Any, *, strict: bool = False, **parameters: Any
@@ -104,7 +69,9 @@ class AsyncClient:
         **parameters: Any,
     ) -> Embedding:
         """Return the vector of one input, or one for each of its rows; see ``Client.embed``."""
-        answer = await self.predict(f"{modality}/{task}", value, strict=strict, **parameters)
+        answer = await self.predict(
+            embedding_route(modality, task), value, strict=strict, **parameters
+        )
         if not isinstance(answer, Embedding):
             raise InvalidParameterError(f"{answer.route} gives no vectors", field="task")
         return answer
@@ -124,7 +91,7 @@ class AsyncClient:
         modality, task = split_route(route)
         total = len(values) if isinstance(values, Sequence) else None
         waiting: deque[asyncio.Task[TaskAnswers]] = deque()
-        rest = iter(values)
+        rest = iter(many_inputs(values))
         window = concurrency or self._concurrency
 
         def start_more() -> None:
@@ -155,6 +122,44 @@ class AsyncClient:
             for call in waiting:
                 call.cancel()
             await asyncio.gather(*waiting, return_exceptions=True)
+
+    async def start_job(
+        self,
+        route: str,
+        value: Any,
+        *,
+        webhook: str | None = None,
+        strict: bool = False,
+        **parameters: Any,
+    ) -> AsyncRemoteJob:
+        """Start a job: an input that takes long; see ``Client.start_job``."""
+        make = partial(job_message, route, value, parameters, webhook, strict=strict)
+        job = await asyncio.to_thread(make)
+        response = await self._send(partial(post_job_async, self._client, job))
+        return self.job(route, response.headers["Location"])
+
+    def job(self, route: str, location: str) -> AsyncRemoteJob:
+        """Return a job that was started before; see ``Client.job``."""
+
+        async def answer_of(document: Mapping[str, Any]) -> Answer:
+            if route not in self._heads:
+                await self.heads()
+            return job_answer(route, document, self._heads)
+
+        return AsyncRemoteJob(location, self._client, self._send, answer_of)
+
+    async def give_feedback(
+        self,
+        answer: Answer | str,
+        label: Any = None,
+        *,
+        labels: Sequence[Any] | None = None,
+        task: str | None = None,
+    ) -> Feedback:
+        """Tell the service what the right answer is; see ``Client.give_feedback``."""
+        message = feedback_message(answer, label, labels, task)
+        post = partial(self._client.post, message.path, json=message.json)
+        return feedback_of((await self._send(post)).json())
 
     async def close(self) -> None:
         """Close the connections."""

@@ -13,68 +13,34 @@ from typing import Any
 import httpx2
 
 from omnivec2.errors import ModelNotReadyError
-from omnivec2_api.head_info import HeadInfo, make_head_info
+from omnivec2_api.answer_types import Answer
+from omnivec2_api.feedback_messages import Feedback, feedback_message, feedback_of
+from omnivec2_api.head_info import HeadInfo
 from omnivec2_api.http_messages import (
     PredictMessage,
-    RetryPolicy,
     predict_message,
     task_answers,
 )
 from omnivec2_api.input_values import read_input
 from omnivec2_api.predictor import Predictor, TaskAnswers
-
-DEFAULT_TIMEOUT_SECONDS = 60.0
-DEFAULT_RETRIES = 5
-DEFAULT_CONCURRENCY = 16
+from omnivec2_api.remote_jobs import RemoteJob, job_answer, job_message, post_job
+from omnivec2_api.service_connection import ServiceConnection
 
 
-class Client(Predictor):
-    """A client of a running service. Close it, or use it in a ``with`` block.
+class Client(ServiceConnection[httpx2.Client, httpx2.BaseTransport], Predictor):
+    """A client of a running service, whose verbs are those of a network in this process."""
 
-    Requests that the service refuses for now (429, 503) or that find no connection are sent again,
-    after the time that its ``Retry-After`` names. All others fail with the exception that the
-    service raised: those of ``omnivec2.errors``, as in this process.
+    _lock: threading.Lock
+    _pool: ThreadPoolExecutor | None = None
 
-    Args:
-        url: The address of the service, such as ``http://127.0.0.1:8080``.
-        api_key: The API key, if the service requires one.
-        timeout: The longest time that an answer may take, in seconds.
-        retries: The most times that a request is sent again.
-        concurrency: The number of requests of a batch that are under way at the same time.
-        headers: The further headers of every request.
-        transport: A transport of httpx, such as one for tests.
-    """
-
-    def __init__(
-        self,
-        url: str,
-        *,
-        api_key: str | None = None,
-        timeout: float = DEFAULT_TIMEOUT_SECONDS,
-        retries: int = DEFAULT_RETRIES,
-        concurrency: int = DEFAULT_CONCURRENCY,
-        headers: Mapping[str, str] | None = None,
-        transport: httpx2.BaseTransport | None = None,
-    ) -> None:
-        self.url = url.rstrip("/")
-        self._policy, self._concurrency = RetryPolicy(self.url, timeout, retries), concurrency
-        self._client = httpx2.Client(
-            base_url=f"{self.url}/",
-            headers=request_headers(api_key, headers),
-            timeout=timeout,
-            limits=httpx2.Limits(max_connections=None, max_keepalive_connections=concurrency),
-            transport=transport,
-        )
-        self._heads: Mapping[str, HeadInfo] = {}
+    def _open(self, **options: Any) -> httpx2.Client:
         self._lock = threading.Lock()
-        self._pool: ThreadPoolExecutor | None = None
+        return httpx2.Client(**options)
 
     @property
     def heads(self) -> Mapping[str, HeadInfo]:
         """The heads of the service now, by their names ``<modality>/<task>``."""
-        listed = self._send(partial(self._client.get, "models")).json()
-        self._heads = heads_of_list(listed)
-        return self._heads
+        return self._keep_heads(self._send(partial(self._client.get, "models")).json())
 
     @property
     def concurrency(self) -> int:
@@ -97,6 +63,74 @@ class Client(Predictor):
             if self._pool is None:
                 self._pool = ThreadPoolExecutor(self._concurrency, "omnivec2-client")
             return self._pool.submit(self._answer, modality, tasks, value, parameters, strict)
+
+    def start_job(
+        self,
+        route: str,
+        value: Any,
+        *,
+        webhook: str | None = None,
+        strict: bool = False,
+        **parameters: Any,
+    ) -> RemoteJob:
+        """Start a job: an input that takes long, or is larger than requests may be.
+
+        Args:
+            route: The name of the head, ``<modality>/<task>``.
+            value: The input. A path, without parameters, is sent piece by piece, so that it may be
+                larger than memory.
+            webhook: The address that the service tells when the job is over.
+            strict: Whether notes on the input are errors.
+            **parameters: The parameters of the head's family.
+
+        Raises:
+            SwitchedOffError: The service has no store of jobs.
+            OmniVecError: The service does not take the job, or does not answer.
+        """
+        job = job_message(route, value, parameters, webhook, strict=strict)
+        response = self._send(partial(post_job, self._client, job))
+        return self.job(route, response.headers["Location"])
+
+    def job(self, route: str, location: str) -> RemoteJob:
+        """Return a job that was started before.
+
+        Args:
+            route: The name of its head, ``<modality>/<task>``.
+            location: The path of the job; see ``RemoteJob.location``.
+        """
+
+        def answer_of(document: Mapping[str, Any]) -> Answer:
+            if route not in self._heads:
+                _ = self.heads
+            return job_answer(route, document, self._heads)
+
+        return RemoteJob(location, self._client, self._send, answer_of)
+
+    def give_feedback(
+        self,
+        answer: Answer | str,
+        label: Any = None,
+        *,
+        labels: Sequence[Any] | None = None,
+        task: str | None = None,
+    ) -> Feedback:
+        """Tell the service what the right answer is; it counts once for each answer of a head.
+
+        Args:
+            answer: The answer, or the id of its request.
+            label: The name or index of the true class; a list of them for a head that gives any
+                number of labels; the true number, or target -> number.
+            labels: The labels of an answer to several samples, one for each, in place of ``label``.
+            task: The task that the label is of, if an id names a request that several answered.
+
+        Raises:
+            UnknownRequestError: The answer is not remembered, or feedback is switched off.
+            FeedbackGivenError: It has had its feedback.
+            InvalidInputError: The label is none of the head's.
+        """
+        message = feedback_message(answer, label, labels, task)
+        post = partial(self._client.post, message.path, json=message.json)
+        return feedback_of(self._send(post).json())
 
     def close(self) -> None:
         """Close the connections."""
@@ -142,15 +176,3 @@ class Client(Predictor):
             time.sleep(wait)
         assert isinstance(outcome, httpx2.Response), "only a response can be a success"
         return outcome
-
-
-def request_headers(api_key: str | None, headers: Mapping[str, str] | None) -> dict[str, str]:
-    """Return the headers of every request of a client."""
-    key = {"Authorization": f"Bearer {api_key}"} if api_key else {}
-    return {"User-Agent": "omnivec2", **key, **(headers or {})}
-
-
-def heads_of_list(listed: Mapping[str, Any]) -> dict[str, HeadInfo]:
-    """Return the heads in the answer to ``GET /models``, by their names."""
-    heads = [make_head_info(description) for description in listed["models"]]
-    return {head.route: head for head in heads}

@@ -17,10 +17,13 @@ from omnivec2_api.answer_types import make_answer
 from omnivec2_api.head_info import HeadInfo
 from omnivec2_api.input_values import FileValue, InputValue
 from omnivec2_api.predictor import TaskAnswers, checked_parameters
-from service.http.notes_header import NOTES_HEADER, STRICT_HEADER, parse_notes
+from service.access.strictness import STRICT_HEADER
+from service.http.notes_header import NOTES_HEADER, parse_notes
 
 RETRIED_STATUS = frozenset({429, 503})
 """Responses after which the same request may succeed: the service is busy, or not ready yet."""
+
+REQUEST_ID_HEADER = "X-Request-ID"
 
 LONGEST_WAIT_SECONDS = 60.0
 """The longest wait before a request is sent again; with a longer ``Retry-After`` it fails."""
@@ -123,6 +126,7 @@ def task_answers(
             values[task],
             notes,
             version,
+            headers.get(REQUEST_ID_HEADER, ""),
         )
         for task, version in zip(tasks, versions, strict=True)
     }
@@ -155,7 +159,7 @@ class RetryPolicy:
         if isinstance(outcome, httpx2.Response):
             if outcome.is_success:
                 return None
-            wait = _stated_wait(outcome.headers, attempt)
+            wait = stated_wait(outcome.headers, attempt)
             again = outcome.status_code in RETRIED_STATUS and wait <= LONGEST_WAIT_SECONDS
             if again and attempt < self.retries:
                 return wait
@@ -166,14 +170,14 @@ class RetryPolicy:
             ) from outcome
         is_lost = isinstance(outcome, httpx2.NetworkError | httpx2.RemoteProtocolError)
         if is_lost and attempt < min(self.retries, _MOST_RECONNECTIONS):
-            return _stated_wait({}, attempt)
+            return stated_wait({}, attempt)
         reason = str(outcome) or type(outcome).__name__
         raise errors.ModelNotReadyError(
             f"{self.url} does not answer ({reason}); does it run?"
         ) from outcome
 
 
-def _stated_wait(headers: Mapping[str, str], attempt: int) -> float:
+def stated_wait(headers: Mapping[str, str], attempt: int) -> float:
     """Return the seconds that a response tells to wait; without any, ever longer ones.
 
     They are spread, so that clients which were refused together do not come back together.
@@ -195,8 +199,8 @@ def error_of(status: int, headers: Mapping[str, str], body: bytes) -> OmniVecErr
     problem = _problem(body)
     detail = str(problem.get("detail") or f"the service answered with HTTP status {status}")
     error = _make_error(_kind_of(status, problem), detail, problem, headers)
-    if request_id := headers.get("X-Request-ID"):
-        error.add_note(f"X-Request-ID: {request_id}")
+    if request_id := headers.get(REQUEST_ID_HEADER):
+        error.add_note(f"{REQUEST_ID_HEADER}: {request_id}")
     return error
 
 

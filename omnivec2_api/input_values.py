@@ -18,7 +18,7 @@ from __future__ import annotations
 import math
 import mimetypes
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -26,7 +26,7 @@ from typing import Any
 import numpy as np
 from pydantic import JsonValue
 
-from omnivec2.errors import InvalidInputError
+from omnivec2.errors import InvalidInputError, InvalidParameterError
 from omnivec2.spec import Modality
 from omnivec2_api.lossless_files import array_file, picture_file, sound_file, table_file
 
@@ -145,6 +145,10 @@ def _open_file(file: Any) -> FileValue:
 def _in_memory(modality: str, value: Any) -> InputValue:
     if isinstance(value, Mapping) and "array" in value and "sampling_rate" in value:
         return FileValue(*sound_file(np.asarray(value["array"]), value["sampling_rate"]))
+    if isinstance(value, list | tuple) and modality not in TEXT_MODALITIES and _are_paths(value):
+        raise InvalidInputError(
+            "expected one input, got a list of files; predict_batch answers many", field="inputs"
+        )
     if isinstance(value, Mapping | list | tuple | int | float) and not isinstance(value, bool):
         return JsonInputValue(json_value(value))
     if _is_picture(value):
@@ -182,6 +186,31 @@ def json_value(value: Any) -> JsonValue:
         return str(value.isoformat())
     raise InvalidInputError(
         f"expected texts, numbers, lists and objects, got {type(value).__name__}", field="inputs"
+    )
+
+
+def many_inputs(values: Iterable[Any]) -> Iterable[Any]:
+    """Return the inputs of a batch, unless they are one that happens to have parts.
+
+    Raises:
+        InvalidParameterError: They are a text, a file, a record or a table.
+    """
+    is_one = isinstance(values, str | bytes | bytearray | os.PathLike | Mapping)
+    if is_one or hasattr(values, "read") or hasattr(values, "__arrow_c_stream__"):
+        raise InvalidParameterError(
+            f"expected several inputs, such as a list, got one {type(values).__name__}; "
+            "predict answers one input, and every row of a table",
+            field="values",
+        )
+    return values
+
+
+def _are_paths(values: Sequence[Any]) -> bool:
+    """Whether values are files by their names."""
+    return bool(values) and all(
+        isinstance(value, os.PathLike)
+        or (isinstance(value, str) and len(value) <= _LONGEST_NAME and os.path.isfile(value))
+        for value in values
     )
 
 

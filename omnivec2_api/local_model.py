@@ -49,7 +49,7 @@ _CLOSE_SECONDS = 5.0
 def load(
     source: str | PathLike[str] = "checkpoints/reference",
     *,
-    only: Sequence[str] = (),
+    only: str | Sequence[str] = (),
     layout: Literal["shared", "fused"] | None = None,
     engine: str | None = None,
     precision: Literal["auto", "fp32", "bf16", "int8"] | None = None,
@@ -63,7 +63,8 @@ def load(
 
     Args:
         source: The directory of an exported checkpoint, or a model repository.
-        only: The names of the heads to load, such as ``["image/classification"]``; all if empty.
+        only: The names of the heads to load, such as ``["image/classification"]``, or one name; all
+            if empty.
         layout: The layout of a checkpoint's repository: one trunk for all heads, or one each.
         engine: The engine that runs the graphs; by default the fastest that answers like the
             network.
@@ -76,7 +77,7 @@ def load(
         ArtifactError: The directory holds nothing that can be served here.
     """
     given = {
-        "only": tuple(only) or None,
+        "only": ((only,) if isinstance(only, str) else tuple(only)) or None,
         "engine": engine,
         "engine_precision": precision,
         "inference_threads": threads,
@@ -95,8 +96,17 @@ def open_repository(repository: Path, only: Sequence[str]) -> Model:
     Raises:
         ArtifactError: Nothing in the repository can be served here.
     """
-    settings = Settings(runtime="embedded", model_repo=repository, only=tuple(only), required=())
-    return Model(settings.model_copy(update={"max_queue_rows": _UNLIMITED_ROWS}))
+    return Model(batch_settings(only).model_copy(update={"model_repo": repository}))
+
+
+def batch_settings(only: Sequence[str]) -> Settings:
+    """Return the settings of the service for many inputs that wait for each other.
+
+    Args:
+        only: The names of the heads to load.
+    """
+    settings = Settings(runtime="embedded", only=tuple(only), required=())
+    return settings.model_copy(update={"max_queue_rows": _UNLIMITED_ROWS})
 
 
 class Model(Predictor):
@@ -235,6 +245,7 @@ class _LoadedPlane:
             2 * settings.inference_workers,
             self._decoders,
             settings.max_batch_token_pairs,
+            settings.explanation_segments,
         )
         if self._decoders is not None:
             served = {head.spec.modality for head in self._plane.heads.values()}

@@ -15,6 +15,7 @@ from pydantic import JsonValue
 from omnivec2.errors import InvalidParameterError, OmniVecError
 from omnivec2_api.answer_types import Answer, Embedding
 from omnivec2_api.head_info import HeadInfo
+from omnivec2_api.input_values import many_inputs
 from omnivec2_api.progress_lines import Progress
 
 TaskAnswers = dict[str, Answer]
@@ -116,7 +117,7 @@ class Predictor(ABC):
         """Return the vector of one input; of a table or a file of several, one for each row.
 
         Args:
-            modality: The modality of the input.
+            modality: The modality of the input, or the name of the head.
             value: The input.
             task: The name of an embedding head, for modalities that have several.
             strict: Whether notes on the input are errors.
@@ -126,7 +127,7 @@ class Predictor(ABC):
             InvalidParameterError: The head is of another family.
             InputError: As for ``predict``, and so are the other errors.
         """
-        answer = self.predict(f"{modality}/{task}", value, strict=strict, **parameters)
+        answer = self.predict(embedding_route(modality, task), value, strict=strict, **parameters)
         if not isinstance(answer, Embedding):
             raise InvalidParameterError(f"{answer.route} gives no vectors", field="task")
         return answer
@@ -190,7 +191,12 @@ class Predictor(ABC):
         """
         modality, task = split_route(route)
         results = self.run_tasks(
-            modality, [task], values, parameters, concurrency=concurrency, strict=strict
+            modality,
+            [task],
+            many_inputs(values),
+            parameters,
+            concurrency=concurrency,
+            strict=strict,
         )
         total = len(cast(Any, values)) if hasattr(values, "__len__") else None
         with closing(results), Progress(total, shown=progress, title=route) as shown:
@@ -276,6 +282,11 @@ class ResultIterator:
         """Drop what is under way."""
         while self._waiting:
             self._waiting.popleft().cancel()
+
+
+def embedding_route(modality: str, task: str) -> str:
+    """Return the name of an embedding head, of which a caller may give the whole."""
+    return modality if "/" in modality else f"{modality}/{task}"
 
 
 def split_route(route: str) -> tuple[str, str]:

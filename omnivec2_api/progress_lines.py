@@ -59,6 +59,15 @@ class Progress:
         self._before = self.done = done
         self.failed = 0
 
+    def show(self, done: int, total: int | None) -> None:
+        """Show how many are done, of how many, as somebody else has counted them."""
+        self.total = total
+        self.done = max(self._before, done - 1)
+        if self._bar is not None:
+            self._bar.update(self._task, total=total)
+        if done > self.done:
+            self.advance()
+
     def advance(self, *, failed: bool = False) -> None:
         """Count one more input as done.
 

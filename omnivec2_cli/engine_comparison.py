@@ -11,7 +11,7 @@ from rich.table import Table
 
 from omnivec2.atomic_files import write_file
 from omnivec2.errors import OmniVecError
-from omnivec2.training.evaluation.evaluate_heads import HeadResult
+from omnivec2.training.evaluation.metrics.head_result import HeadResult
 
 MOST_POINTS_LOST = 0.5
 """The loss of any public metric that is still called none."""

@@ -24,13 +24,19 @@ from omnivec2_cli.commands.sharing.push import push
 from omnivec2_cli.commands.training.ablate import ablate
 from omnivec2_cli.commands.training.adapt import adapt
 from omnivec2_cli.commands.training.align import align
+from omnivec2_cli.commands.training.calibrate import calibrate
 from omnivec2_cli.commands.training.distill import distill
 from omnivec2_cli.commands.training.evaluate import evaluate
+from omnivec2_cli.commands.training.familiarity import familiarity
+from omnivec2_cli.commands.training.fit import fit
 from omnivec2_cli.commands.training.gap import gap
 from omnivec2_cli.commands.training.train import train
 
 _SERVING = (serve, predict, batch, models, assemble)
-_TRAINING = (train, adapt, align, distill, evaluate, gap, ablate)
+_TRAINING = (
+    *(train, adapt, align, distill, fit, calibrate),
+    *(evaluate, familiarity, gap, ablate),
+)
 _EXPORT = (export, engines)
 _SHARING = (push, pull, card)
 

@@ -13,6 +13,7 @@ from omnivec2.errors import InputError
 
 DEFAULT_CHECKPOINT = Path("checkpoints/reference")
 DEFAULT_REPOSITORY = Path("model_repo")
+DEFAULT_WHOLE_GRAPHS = Path(".cache/evaluated")
 DEFAULT_RUN = Path("runs/reference")
 DATA_PLACES = (Path("data"), Path("../shared/data"))
 """Where data sets are looked for unless OMNIVEC2_DATA or --data says otherwise."""
@@ -23,6 +24,13 @@ CheckpointOption = Annotated[
 RepositoryOption = Annotated[
     Path,
     typer.Option("--model-repo", help="Model repository; it is written from the checkpoint."),
+]
+WholeGraphsOption = Annotated[
+    Path,
+    typer.Option(
+        "--model-repo",
+        help="Model repository of whole graphs; it is written from the checkpoint.",
+    ),
 ]
 ServedRepositoryOption = Annotated[
     Path, typer.Option("--model-repo", help="The model repository that is being served.")
@@ -40,7 +48,8 @@ TritonOption = Annotated[
     list[str] | None,
     typer.Option(
         metavar="HOST:PORT",
-        help="Triton server of this repository, in explicit model control mode (repeatable).",
+        help="Triton server of this repository, in explicit model control mode, or a name of many "
+        "(repeatable).",
     ),
 ]
 LayoutOption = Annotated[

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from pydantic import JsonValue
 
+from omnivec2.canary.canary_state import Canary, CanaryStatus, is_candidate
 from omnivec2.errors import ArtifactError
 from omnivec2.model_config import (
     CONFIG_FILE,
@@ -77,11 +78,18 @@ def users_of(part: str, deployed: Mapping[str, DeployedModel]) -> set[str]:
     return {name for name, model in deployed.items() if part in model.needs}
 
 
-def list_heads(deployed: Mapping[str, DeployedModel]) -> list[dict[str, JsonValue]]:
-    """Return a row of JSON values per head, in the order of their names."""
+def list_heads(
+    deployed: Mapping[str, DeployedModel], canaries: Mapping[str, Canary] | None = None
+) -> list[dict[str, JsonValue]]:
+    """Return a row of JSON values per head, in the order of their names.
+
+    Args:
+        deployed: The models of a repository.
+        canaries: The canaries of the repository, by the routes of their heads.
+    """
     rows: list[dict[str, JsonValue]] = []
     for model in sorted(deployed.values(), key=lambda model: model.name):
-        if model.head is None:
+        if model.head is None or is_candidate(model.name):
             continue
         rows.append(
             {
@@ -91,9 +99,20 @@ def list_heads(deployed: Mapping[str, DeployedModel]) -> list[dict[str, JsonValu
                 "precision": model.passport.precision,
                 "max_relative_error": model.passport.max_relative_error,
                 "checkpoint": model.passport.checkpoint_digest[:12],
+                "canary": _brief(canaries.get(model.head.route) if canaries else None),
             }
         )
     return rows
+
+
+def _brief(canary: Canary | None) -> str | None:
+    """Return a canary in a few words; None without one, and once it is the head itself."""
+    if canary is None or canary.status is CanaryStatus.PROMOTED:
+        return None
+    if not canary.is_running:
+        return f"version {canary.version} rolled back"
+    shadow = " and shadow" if canary.shadow else ""
+    return f"version {canary.version} at {canary.share:g} %{shadow}"
 
 
 def _read(directory: Path) -> DeployedModel:

@@ -23,9 +23,11 @@ from pydantic_core import to_json
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
+from starlette.routing import Match
 
 from omnivec2 import errors
 from service.openai_errors import has_openai_form, openai_error, openai_status
+from service.request_context import ClientDisconnectedError
 
 PROBLEM_JSON = "application/problem+json"
 
@@ -35,6 +37,9 @@ _STATUS: Mapping[type[errors.OmniVecError], HTTPStatus] = {
     errors.OmniVecError: HTTPStatus.INTERNAL_SERVER_ERROR,
     errors.InputError: HTTPStatus.UNPROCESSABLE_ENTITY,
     errors.UnknownModelError: HTTPStatus.NOT_FOUND,
+    errors.UnknownRequestError: HTTPStatus.NOT_FOUND,
+    errors.FeedbackGivenError: HTTPStatus.GONE,
+    errors.UnknownJobError: HTTPStatus.NOT_FOUND,
     errors.TooLargeError: HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
     errors.UnsupportedMediaTypeError: HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
     errors.AccessError: HTTPStatus.FORBIDDEN,
@@ -42,6 +47,7 @@ _STATUS: Mapping[type[errors.OmniVecError], HTTPStatus] = {
     errors.OverloadedError: HTTPStatus.TOO_MANY_REQUESTS,
     errors.ModelNotReadyError: HTTPStatus.SERVICE_UNAVAILABLE,
     errors.DeadlineExceededError: HTTPStatus.GATEWAY_TIMEOUT,
+    errors.SwitchedOffError: HTTPStatus.NOT_IMPLEMENTED,
 }
 
 # The same for gRPC, by the names of its codes: only the gRPC server imports grpc itself.
@@ -49,11 +55,15 @@ _GRPC_CODE: Mapping[type[errors.OmniVecError], str] = {
     errors.OmniVecError: "INTERNAL",
     errors.InputError: "INVALID_ARGUMENT",
     errors.UnknownModelError: "NOT_FOUND",
+    errors.UnknownRequestError: "NOT_FOUND",
+    errors.UnknownJobError: "NOT_FOUND",
+    errors.FeedbackGivenError: "FAILED_PRECONDITION",
     errors.AccessError: "PERMISSION_DENIED",
     errors.UnauthenticatedError: "UNAUTHENTICATED",
     errors.OverloadedError: "RESOURCE_EXHAUSTED",
     errors.ModelNotReadyError: "UNAVAILABLE",
     errors.DeadlineExceededError: "DEADLINE_EXCEEDED",
+    errors.SwitchedOffError: "UNIMPLEMENTED",
 }
 
 CLIENT_CLOSED_REQUEST = 499
@@ -61,11 +71,9 @@ CLIENT_CLOSED_REQUEST = 499
 
 _CHALLENGE = 'Bearer realm="omnivec2"'
 
+_METHODS = ("DELETE", "GET", "HEAD", "PATCH", "POST", "PUT")
+
 OUR_FAULT = "the service failed; the request was not at fault"
-
-
-class ClientDisconnectedError(Exception):
-    """The client closed the connection before it had its answer."""
 
 
 def status_of_failure(error: BaseException) -> int:
@@ -114,16 +122,43 @@ def problem(
         status = openai_status(status)
         body = to_json(openai_error(status, detail, extra or {}))
         return Response(body, status, dict(headers or {}), "application/json")
-    document = {
+    document = _document(status, title, detail, kind, request.url.path, extra or {})
+    return Response(to_json(document), status, dict(headers or {}), PROBLEM_JSON)
+
+
+def _document(
+    status: int,
+    title: str,
+    detail: str,
+    kind: str,
+    instance: str,
+    extra: Mapping[str, JsonValue],
+) -> dict[str, JsonValue]:
+    return {
         "type": kind,
         "title": title,
         "status": int(status),
         "detail": detail,
-        "instance": request.url.path,
+        "instance": instance,
         "error": detail,
-        **(extra or {}),
+        **extra,
     }
-    return Response(to_json(document), status, dict(headers or {}), PROBLEM_JSON)
+
+
+def problem_document(error: errors.OmniVecError, instance: str) -> dict[str, JsonValue]:
+    """Return the problem document of one of this project's errors, without a response.
+
+    Args:
+        error: The error.
+        instance: The path of what failed.
+    """
+    status = status_of(type(error))
+    is_ours = status is HTTPStatus.INTERNAL_SERVER_ERROR
+    words = _words(type(error).__name__)
+    detail = OUR_FAULT if is_ours else str(error)
+    return _document(
+        status, words.capitalize(), detail, _kind_of(words), instance, _members_of(error)
+    )
 
 
 def problem_of(request: Request, error: errors.OmniVecError) -> Response:
@@ -131,14 +166,6 @@ def problem_of(request: Request, error: errors.OmniVecError) -> Response:
     status = status_of(type(error))
     words = _words(type(error).__name__)
     headers: dict[str, str] = {}
-    extra: dict[str, JsonValue] = {}
-    if isinstance(error, errors.InputError):
-        if error.field is not None:
-            extra["field"] = error.field
-        if error.known:
-            extra["known"] = list(error.known)
-    if isinstance(error, errors.NotedInputError):
-        extra["notes"] = [dict(note) for note in error.notes]
     if error.reason and "app" in request.scope:
         request.app.state.gateway.metrics.observe_rejection(error.reason)
     if isinstance(error, errors.UnauthenticatedError):
@@ -157,10 +184,27 @@ def problem_of(request: Request, error: errors.OmniVecError) -> Response:
         status,
         words.capitalize(),
         detail,
-        kind=f"urn:omnivec2:problem:{words.lower().replace(' ', '-')}",
+        kind=_kind_of(words),
         headers=headers,
-        extra=extra,
+        extra=_members_of(error),
     )
+
+
+def _members_of(error: errors.OmniVecError) -> dict[str, JsonValue]:
+    """Return the members of an error's problem document beside the standard ones."""
+    extra: dict[str, JsonValue] = {}
+    if isinstance(error, errors.InputError):
+        if error.field is not None:
+            extra["field"] = error.field
+        if error.known:
+            extra["known"] = list(error.known)
+    if isinstance(error, errors.NotedInputError):
+        extra["notes"] = [dict(note) for note in error.notes]
+    return extra
+
+
+def _kind_of(words: str) -> str:
+    return f"urn:omnivec2:problem:{words.lower().replace(' ', '-')}"
 
 
 @cache
@@ -179,12 +223,25 @@ async def _answer_router(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
     title = HTTPStatus(error.status_code).phrase
     detail = str(error.detail)
+    headers = error.headers
     if error.status_code == HTTPStatus.NOT_FOUND:
         detail = f"there is nothing at {request.url.path}; see /docs, /models"
     elif error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
-        allowed = (error.headers or {}).get("Allow", "another method")
+        # Below a mounted directory there are files, and no routes.
+        allowed = ", ".join(_methods_of(request) or ("GET", "HEAD"))
         detail = f"{request.url.path} does not take {request.method}; it takes {allowed}"
-    return problem(request, error.status_code, title, detail, headers=error.headers)
+        headers = {**(headers or {}), "Allow": allowed}
+    return problem(request, error.status_code, title, detail, headers=headers)
+
+
+def _methods_of(request: Request) -> list[str]:
+    """Return the methods that a path takes: one path may have several routes."""
+    routes = request.app.routes
+    return [
+        method
+        for method in _METHODS
+        if any(r.matches({**request.scope, "method": method})[0] is Match.FULL for r in routes)
+    ]
 
 
 async def _answer_validation(request: Request, error: Exception) -> Response:

@@ -4,32 +4,35 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Protocol
 
 from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import generate_latest
 
 from omnivec2.errors import ArtifactError, ModelNotReadyError, OmniVecError
-from omnivec2.spec import Modality
-from service.access.access_control import AccessControl
-from service.admission.admission_control import AdmissionControl
-from service.decoding.decoder_pool import DecoderPool
+from service.access.access_setup import make_access
+from service.admission.admission_setup import make_admission
+from service.canary.canary_router import CanaryRouter
+from service.decoding.decoder_setup import expected_modalities, make_decoders
+from service.monitoring.monitor_setup import make_monitor
 from service.observability import tracing
 from service.observability.gateway_metrics import Metrics
 from service.observability.group_metrics import GroupMetrics
 from service.pipeline.data_plane import DataPlane
 from service.pipeline.host_stages import Head
 from service.runtimes.base import GroupMember, Health, Runtime
-from service.runtimes.embedded.heap import trim_heap
+from service.runtimes.embedded.heap import trim_heap_regularly
+from service.runtimes.runtime_setup import make_runtime
 from service.server.shutdown import ShutdownState
 from service.settings import Settings
+from service.shared_state.store_setup import make_shared_state
+
+if TYPE_CHECKING:
+    from service.response_cache.response_cache import ResponseCache
 
 _LOG = logging.getLogger(__name__)
-
-RuntimeFactory = Callable[[Settings, Metrics, Runtime | None], Runtime]
-"""Makes the runtime of a process, or takes one that was loaded before."""
 
 _START_SECONDS = 0.25
 """The pause before a runtime that is not ready yet is started again."""
@@ -39,60 +42,29 @@ _JOIN_POLL_SECONDS = 0.1
 """The time between two checks whether to stop while the models are loaded."""
 _CLOSE_SECONDS = 2.0
 """The time that host threads have to finish, once the requests they work for have ended."""
-_TRIM_SECONDS = 5.0
-"""The time between two trims of the heap: pages that are needed again must be zeroed."""
-_TRIM_BUSY_SECONDS = 20.0
-"""The same while there is work: allocations wait during a trim, a tenth of a second at worst."""
 
 
-def _embedded_runtime(settings: Settings, metrics: Metrics, loaded: Runtime | None) -> Runtime:
-    from service.runtimes.embedded.runtime import EmbeddedRuntime
-
-    runtime = loaded if isinstance(loaded, EmbeddedRuntime) else EmbeddedRuntime(settings)
-    runtime.observe(metrics.observe_batch, metrics.observe_tokens)
-    metrics.watch("queue_rows", "Samples that wait for a worker.", lambda: runtime.waiting_rows)
-    metrics.limit("queue_rows", settings.max_queue_rows)
-    return runtime
-
-
-def _triton_runtime(settings: Settings, metrics: Metrics, _: Runtime | None) -> Runtime:
-    from service.runtimes.triton.runtime import TritonRuntime
-
-    runtime = TritonRuntime(settings)
-    metrics.watch("triton_servers_up", "Triton servers that answer.", lambda: runtime.endpoints_up)
-    return runtime
-
-
-def _make_decoders(settings: Settings) -> DecoderPool | None:
-    """Return the processes that decode; None where they are switched off or cannot be bounded."""
-    if not settings.isolate_decoders or sys.platform != "linux":
+def _make_response_cache(settings: Settings, metrics: Metrics) -> ResponseCache | None:
+    """Return the cache of answers; None where it is switched off, and then it costs nothing."""
+    if not settings.response_cache_mib:
         return None
-    memory_bytes = settings.decoder_memory_mb * 2**20
-    return DecoderPool(settings.host_workers, memory_bytes, settings.decoder_seconds)
+    from service.response_cache.cache_setup import make_response_cache
+
+    return make_response_cache(settings, metrics)
 
 
-def _expected_modalities(settings: Settings) -> list[Modality]:
-    """Return the modalities that will be served, as far as it is known before models are loaded."""
-    names = [name.partition("/")[0] for name in settings.only]
-    if not names and settings.runtime == "embedded" and settings.model_repo.is_dir():
-        names = [path.name.partition("_")[0] for path in settings.model_repo.iterdir()]
-    return [modality for modality in Modality if modality.value in names or not names]
+class BackgroundWork(Protocol):
+    """What runs beside the requests of a gateway, once its models are loaded."""
 
+    async def start(self) -> None:
+        """Start it.
 
-async def _trim_heap_regularly(is_busy: Callable[[], bool]) -> None:
-    """Return the heap memory that decoding and inference have freed to the system, regularly."""
-    trimmed = time.monotonic()
-    while True:
-        await asyncio.sleep(_TRIM_SECONDS)
-        if not is_busy() or time.monotonic() - trimmed >= _TRIM_BUSY_SECONDS:
-            await asyncio.to_thread(trim_heap)
-            trimmed = time.monotonic()
+        Raises:
+            ArtifactError: It cannot be started.
+        """
 
-
-RUNTIMES: Mapping[str, RuntimeFactory] = {
-    "embedded": _embedded_runtime,
-    "triton": _triton_runtime,
-}
+    async def close(self) -> None:
+        """End it, while the models are still there. Idempotent."""
 
 
 class Gateway:
@@ -108,8 +80,11 @@ class Gateway:
         metrics: The metrics of this process.
         admission: The limits on the work that is accepted.
         access: The API keys; None if none are required.
+        shared_state: The store that this gateway shares with others; None if it shares none.
         shutdown: The state of the process's shutdown.
+        monitor: The payload log, feedback and drift; None if all are off.
         runtime: The runtime of the models.
+        canaries: The router of requests to heads that have two versions.
         failure: The reason why the models cannot be served; empty if they can or still may.
         place: The place of this process among several; 0 if it is the only one.
         grpc_address: The address at which gRPC is served; empty if it is not.
@@ -131,17 +106,19 @@ class Gateway:
         self._group_metrics = (
             GroupMetrics(group.directory, group.place, self.metrics.exposition) if group else None
         )
-        self.admission = AdmissionControl(
-            settings.max_pending_requests,
-            settings.max_pending_bytes,
-            max_queue_seconds=settings.max_queue_seconds,
-            workers=settings.inference_workers,
-        )
+        self.admission = make_admission(settings, self.metrics)
+        self._response_cache = _make_response_cache(settings, self.metrics)
         self.shutdown = ShutdownState()
-        self.access = AccessControl(settings.api_keys_file) if settings.api_keys_file else None
+        self.shared_state = make_shared_state(settings, self.metrics)
+        self.access = make_access(settings, self.metrics, self.shared_state)
+        self._attached: list[BackgroundWork] = []
         loaded = group.runtime if group else None
-        self.runtime = runtime or RUNTIMES[settings.runtime](settings, self.metrics, loaded)
-        self._decoders = _make_decoders(settings)
+        self.runtime = runtime or make_runtime(settings, self.metrics, loaded)
+        self.monitor = make_monitor(settings, self.metrics, self.shared_state, group)
+        self.canaries = CanaryRouter(
+            settings.model_repo, self.metrics.canaries, self._has_spare_time
+        )
+        self._decoders = make_decoders(settings, self.metrics)
         # What another runtime serves is not known before it does: its decoders start when needed.
         self._starts_decoders = runtime is None
         self._dataplane: DataPlane | None = None
@@ -156,6 +133,11 @@ class Gateway:
         self._background: list[asyncio.Task[None]] = []
         self._refreshed = time.monotonic()
         self._add_gauges()
+
+    @property
+    def response_cache(self) -> ResponseCache | None:
+        """The answers that are kept; None if none are, or while callers get several versions."""
+        return None if self.canaries.running else self._response_cache
 
     @property
     def dataplane(self) -> DataPlane:
@@ -192,6 +174,10 @@ class Gateway:
             return Health(False, detail, refused, health.slower)
         return Health(health.ready, health.detail, refused, health.slower)
 
+    def attach(self, work: BackgroundWork) -> None:
+        """Let something run beside the requests; to be called before the models are loaded."""
+        self._attached.append(work)
+
     def start_loading(self) -> None:
         """Start loading the models; needs a running event loop."""
         self.loading = asyncio.create_task(self._load())
@@ -215,6 +201,13 @@ class Gateway:
             if task is not None:
                 task.cancel()
                 await asyncio.wait((task,))
+        for work in self._attached:
+            await work.close()
+        if self.monitor is not None:
+            await self.monitor.close()
+        await self.canaries.close()
+        if self.shared_state is not None:
+            await self.shared_state.close()
         if self._dataplane is not None:
             finished = await asyncio.to_thread(self._dataplane.close, _CLOSE_SECONDS)
             if self._decoders is not None:
@@ -239,37 +232,24 @@ class Gateway:
 
     def _add_gauges(self) -> None:
         """Add the metrics whose values are read when the metrics are."""
-        watch, settings = self.metrics.watch, self.settings
-        watch("pending_requests", "Requests being worked on.", lambda: self.admission.requests)
-        watch(
-            "slow_bodies",
-            "Requests whose bodies arrive slowly; not among the pending ones.",
-            lambda: self.admission.arriving.apart,
-        )
-        watch("pending_bytes", "Bytes of request bodies held.", lambda: self.admission.bytes)
-        watch(
-            "wait_seconds",
-            "Expected wait of a request that arrives now.",
-            lambda: self.admission.wait_seconds,
-        )
+        watch = self.metrics.watch
         watch("stuck_host_threads", "Threads that do not come back from an input.", self._stuck_now)
-        for gauge in ("pending_requests", "pending_bytes"):
-            self.metrics.limit(gauge, getattr(settings, f"max_{gauge}"))
         watch(
             "models_refresh_age_seconds",
             "Time since the last poll of the models.",
             lambda: time.monotonic() - self._refreshed,
         )
-        if (decoders := self._decoders) is not None:
-            watch(
-                "decoders_lost",
-                "Decoder processes that crashed or had to be ended.",
-                lambda: decoders.lost,
-            )
         self.metrics.watch_models(lambda: [head.model for head in self._heads()])
+        canaries = self.canaries
+        self.metrics.watch_canaries(
+            lambda: list(canaries.known.values()), lambda: canaries.unrecorded
+        )
 
     def _stuck_now(self) -> int:
         return self._dataplane.host_threads.stuck if self._dataplane else 0
+
+    def _has_spare_time(self) -> bool:
+        return self.admission.wait_seconds <= self.settings.shadow_wait_seconds
 
     def _is_busy(self) -> bool:
         return self.admission.requests > 0
@@ -289,6 +269,10 @@ class Gateway:
                 _LOG.error("%d host threads are stuck in inputs whose time is over", stuck)
 
     async def _load(self) -> None:
+        if self.shared_state is not None:
+            await self.shared_state.start()
+        if self.monitor is not None:
+            await self.monitor.start()
         # They start while the models are loaded: importing the codecs takes as long.
         starting = asyncio.create_task(asyncio.to_thread(self._start_decoders))
         self._background.append(starting)
@@ -301,21 +285,26 @@ class Gateway:
             2 * self.settings.inference_workers,
             self._decoders,
             self.settings.max_batch_token_pairs,
+            self.settings.explanation_segments,
+            self.canaries,
         )
         if not plane.heads:
             plane.close()
             reasons = "; ".join(plane.served.refused.values())
             raise ArtifactError(f"nothing can be served: {reasons}")
+        await self.canaries.refresh(plane.served)
         await starting
         self._dataplane = plane
+        for work in self._attached:
+            await work.start()
         _LOG.info("ready: %s", ", ".join(sorted(plane.heads)))
         self._refreshed = time.monotonic()
-        calls = (self._poll_models(plane), _trim_heap_regularly(self._is_busy))
+        calls = (self._poll_models(plane), trim_heap_regularly(self._is_busy))
         self._background += [asyncio.create_task(call) for call in calls]
 
     def _start_decoders(self) -> None:
         if self._decoders is not None and self._starts_decoders:
-            self._decoders.start(_expected_modalities(self.settings))
+            self._decoders.start(expected_modalities(self.settings))
 
     async def _start(self) -> None:
         """Start the runtime, and retry until it is ready: its servers may start later."""
@@ -335,6 +324,7 @@ class Gateway:
             await asyncio.sleep(seconds)
             try:
                 await plane.served.refresh()
+                await self.canaries.refresh(plane.served)
                 self._refreshed = time.monotonic()
             except Exception:
                 # A runtime depends on disks and other servers: no failure of theirs, and no defect

@@ -15,9 +15,12 @@ from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from contextvars import ContextVar
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Literal, Protocol
+
+from pydantic import JsonValue
 
 from service.access.api_keys import Key
+from service.access.priority import Priority
 
 # https://www.w3.org/TR/trace-context/#traceparent-header: version 00, and no id of zeros.
 TRACEPARENT = "traceparent"
@@ -73,6 +76,57 @@ class _NoWorkMeter:
         pass
 
 
+class ComputeBudget(Protocol):
+    """The compute-seconds that the key of a request may use."""
+
+    async def reserve(self, seconds: float) -> None:
+        """Take what the request is expected to take.
+
+        Raises:
+            OverloadedError: The key has used up its compute-seconds.
+        """
+
+    def settle(self, seconds: float) -> None:
+        """Replace what was reserved by what the request took."""
+
+
+class ClientDisconnectedError(Exception):
+    """The client closed the connection before it had its answer."""
+
+
+class PartSink(Protocol):
+    """A listener to the parts of a request's answer, while the rest is computed."""
+
+    async def put(self, part: PartAnswer) -> None:
+        """Take one part; it waits as long as the caller does not keep up.
+
+        Raises:
+            ClientDisconnectedError: The caller is gone.
+        """
+
+
+@dataclass(frozen=True, slots=True)
+class PartAnswer:
+    """A part of an answer: that to one window of an input, or a text as far as it is written.
+
+    Attributes:
+        event: The kind of part.
+        task: The task of the head that gives it.
+        input: The place of the input in the request, from 0.
+        index: The place of the window among those of the input, or the number of steps of the
+            search before this one.
+        count: The number of windows; None for a text, whose length is not known.
+        answer: The part, in the form of the head's answer to one input.
+    """
+
+    event: Literal["window", "token"]
+    task: str
+    input: int
+    index: int
+    count: int | None
+    answer: JsonValue
+
+
 @dataclass(frozen=True, slots=True)
 class RequestContext:
     """The request that the current task works for.
@@ -84,6 +138,9 @@ class RequestContext:
         deadline: The value of ``time.monotonic()`` at which the time for the answer is over.
         spans: The recorder of the request's trace; None where traces are off.
         work: The meter of the work that is done for the request.
+        priority: The class of the request.
+        budget: The compute-seconds that it may use; None where no key is required.
+        parts: The listener to parts of the answer; None if the caller waits for the whole.
     """
 
     request_id: str = ""
@@ -92,12 +149,23 @@ class RequestContext:
     deadline: float = float("inf")
     spans: Spans | None = None
     work: WorkMeter = _NoWorkMeter()  # noqa: RUF009 -- it has no state
+    priority: Priority = Priority.NORMAL
+    budget: ComputeBudget | None = None
+    parts: PartSink | None = None
 
     def identified(self, request_id: str) -> RequestContext:
         """Return this context with the id of its request."""
         # Not dataclasses.replace, which takes longer than all else that an id needs.
         return RequestContext(
-            request_id, self.key, self.traceparent, self.deadline, self.spans, self.work
+            request_id,
+            self.key,
+            self.traceparent,
+            self.deadline,
+            self.spans,
+            self.work,
+            self.priority,
+            self.budget,
+            self.parts,
         )
 
     @property
@@ -120,13 +188,16 @@ def in_request(context: RequestContext) -> Iterator[RequestContext]:
         REQUEST.reset(token)
 
 
-def started(traceparent: str, seconds: float, work: WorkMeter) -> RequestContext:
+def started(
+    traceparent: str, seconds: float, work: WorkMeter, priority: Priority = Priority.NORMAL
+) -> RequestContext:
     """Return the current request's context with all that is known once its work begins.
 
     Args:
         traceparent: The caller's header; one that is no trace context is left out.
         seconds: The time until the request's deadline.
         work: The meter of the work that is done for the request.
+        priority: The class of the request.
     """
     valid = bool(traceparent) and _TRACEPARENT.fullmatch(traceparent) is not None
     now = REQUEST.get()
@@ -137,6 +208,9 @@ def started(traceparent: str, seconds: float, work: WorkMeter) -> RequestContext
         deadline=time.monotonic() + seconds,
         spans=now.spans,
         work=work,
+        priority=priority,
+        budget=now.budget,
+        parts=now.parts,
     )
 
 

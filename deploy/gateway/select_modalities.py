@@ -20,6 +20,8 @@ from pathlib import Path
 from typing import Any
 
 ALL = "all"
+_OF_EVERY_IMAGE = ("shared-state",)
+"""Extras of the service itself that every image has: they are small."""
 _NEVER_IMPORTED = frozenset({"huggingface-hub", "pybind11"})
 """Packages that others require and that nothing imports while serving: tokenizers downloads
 vocabularies with the first, fpsample is built with the second."""
@@ -91,7 +93,7 @@ def parse_modalities(text: str, project: Mapping[str, Any]) -> list[str]:
 
 
 def select_requirements(lock: str, project: Mapping[str, Any], modalities: Iterable[str]) -> str:
-    """Return the part of a lock file that serving some modalities needs.
+    """Return the part of a lock file that serving some modalities needs, with the shared state.
 
     Args:
         lock: The content of the lock file, made by pip-compile with ``# via`` annotations.
@@ -102,7 +104,8 @@ def select_requirements(lock: str, project: Mapping[str, Any], modalities: Itera
         SelectionError: A package that the project requires is not in the lock file.
     """
     extras = project["optional-dependencies"]
-    roots = [*project["dependencies"], *(line for name in modalities for line in extras[name])]
+    names = [*modalities, *(name for name in _OF_EVERY_IMAGE if name in extras)]
+    roots = [*project["dependencies"], *(line for name in names for line in extras[name])]
     pinned = read_lock(lock)
     selected: set[str] = set()
     wanted = {_name_of(line) for line in roots}

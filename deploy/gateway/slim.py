@@ -27,14 +27,11 @@ _UNUSED = (
     "onnxruntime/quantization/*",
     "onnxruntime/tools/*",
     "onnxruntime/transformers/*",
-    # Arrow's network clients and encryption, and second names of its library: here it reads
-    # Parquet from memory.
+    # Arrow's network clients but S3's, encryption, and second names of its library.
     "pyarrow/*_flight*.so*",
-    "pyarrow/libarrow_s3.so*",
     "pyarrow/_azurefs.*.so",
     "pyarrow/_gcsfs.*.so",
     "pyarrow/_hdfs.*.so",
-    "pyarrow/_s3fs.*.so",
     "pyarrow/*_encryption*.so*",
     "pyarrow/_pyarrow_cpp_tests.*.so",
     "pyarrow/libarrow_python.so",

@@ -60,6 +60,12 @@ def write_gates(
                 write_passport(passport.model_copy(update={"files": files}), target)
 
 
+def lacks_gate(checkpoint: Checkpoint, head: HeadSpec) -> bool:
+    """Whether a head is exported without a gate file, as an interrupted export leaves it."""
+    passports = _passports(checkpoint, head).values()
+    return any(GATE_FILE not in passport.files for passport in passports)
+
+
 def make_gate(network: OmniVec2, head: HeadSpec, folder: Path) -> Gate:
     """Choose a head's inputs and let the network answer them.
 

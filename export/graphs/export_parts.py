@@ -14,13 +14,19 @@ from dataclasses import replace
 import onnxruntime as ort
 import torch
 
-from export.exported_checkpoint import PART_FILE, ensemble_path, part_directory
+from export.exported_checkpoint import (
+    PART_FILE,
+    ensemble_path,
+    part_directory,
+    read_exported_checkpoint,
+)
 from export.graphs.export_graph import Exporter, ExportResult, directory_with_weights
 from export.graphs.exported_graphs import TRUNK_BATCHES, Chain
 from export.graphs.network_parts import NetworkPart, PartitionedHead, PartitionedNetwork
 from export.graphs.traceable import traceable_head
 from export.parity.parity_gate import Case, cases_of, check_parity
 from export.parity.random_samples import longest_input
+from export.repository.layouts import current_part
 from omnivec2.arrays import Array, Batch
 from omnivec2.atomic_files import link_or_copy, write_file
 from omnivec2.checkpoint import Checkpoint
@@ -35,6 +41,8 @@ def export_shared(
     heads: Sequence[HeadSpec],
     on_result: Callable[[ExportResult], None],
     decoders: Mapping[str, Passport] | None = None,
+    *,
+    force: bool = True,
 ) -> None:
     """Export the parts that some heads of a checkpoint need, then the heads as ensembles.
 
@@ -45,12 +53,17 @@ def export_shared(
         on_result: A callback for every result as it comes.
         decoders: A map from the names of heads that write text to the passports of their
             decoders, which are exported already.
+        force: Whether parts that are up to date are exported, too.
     """
     # All heads are partitioned, because how parts are named depends on all of them.
     partitioned = PartitionedNetwork(network, exporter.checkpoint.heads).heads
     wanted = [partitioned[head.route] for head in heads]
     passports: dict[str, Passport] = {}
+    source = read_exported_checkpoint(exporter.checkpoint.directory)
     for part, cases in PartCases(wanted).parts():
+        if (current := None if force else current_part(source, part.spec)) is not None:
+            passports[part.spec.name] = current
+            continue
         result = export_part(exporter, part, cases())
         if result.passport is not None:
             passports[part.spec.name] = result.passport

@@ -22,7 +22,7 @@ from export.graphs.exported_graphs import part_axes, part_bounds
 from export.graphs.traceable import Traceable, in_order
 from export.parity.random_samples import batch_axes, dynamic_axes, example_inputs, longest_input
 from omnivec2.arrays import Batch
-from omnivec2.network.layers import F_MEAN, Tokens
+from omnivec2.network.layers import F_INPUT_MEAN, F_MEAN, Tokens
 from omnivec2.network.omnivec2 import OmniVec2, module_name
 from omnivec2.parts import EMBEDDING, FEATURES, MASK, TOKENS, TRUNK, PartSpec, bucket_of
 from omnivec2.spec import HeadSpec, TensorSpec
@@ -62,7 +62,7 @@ class TrunkPart(nn.Module):
         self.eval()
 
     def forward(self, *tensors: Tensor) -> tuple[Tensor, ...]:
-        """Compute features (B, N, g width), and ``f_mean`` (B, f width) if the network has it.
+        """Compute features (B, N, g width), and two means (B, f width) if the network has them.
 
         The inputs are tokens (B, N, f width) and a mask (B, N).
         """
@@ -70,7 +70,7 @@ class TrunkPart(nn.Module):
         features: Tokens = self.network.trunk(Tokens(x_BND, mask_BN))
         if not self.network.config.trunk.f_mean:
             return (features.x_BND,)
-        return features.x_BND, features.extras[F_MEAN]
+        return features.x_BND, features.extras[F_MEAN], features.extras[F_INPUT_MEAN]
 
 
 class HeadPart(nn.Module):
@@ -214,8 +214,11 @@ class PartitionedNetwork:
         )
         config = self._network.config.trunk
         features = TensorSpec(name=FEATURES, dtype="float32", shape=(-1, config.g.width))
-        summary = TensorSpec(name=F_MEAN, dtype="float32", shape=(width,))
-        outputs = (features, summary) if config.f_mean else (features,)
+        means = (
+            TensorSpec(name=F_MEAN, dtype="float32", shape=(width,)),
+            TensorSpec(name=F_INPUT_MEAN, dtype="float32", shape=(width,)),
+        )
+        outputs = (features, *means) if config.f_mean else (features,)
         rng = np.random.default_rng(0)
         example = {
             TOKENS: rng.normal(size=(_EXAMPLE_ROWS, 17, width)).astype(np.float32),

@@ -169,7 +169,7 @@ def _shrink(model: ir.Model, weights: frozenset[str]) -> None:
 
 
 def _strip(model: ir.Model) -> None:
-    """Remove what only helps to debug the exporter: traces, types, notes."""
+    """Remove what only helps to debug the exporter: traces, types, notes, names of nodes."""
     graph = model.graph
     model.doc_string, graph.doc_string = None, None
     model.metadata_props.clear()
@@ -181,7 +181,7 @@ def _strip(model: ir.Model) -> None:
     for value in graph.initializers.values():
         value.type, value.shape = None, None  # their tensors say it
     for index, node in enumerate(graph):
-        node.doc_string = None
+        node.name, node.doc_string = None, None
         node.metadata_props.clear()
         for output_index, value in enumerate(node.outputs):
             value.metadata_props.clear()

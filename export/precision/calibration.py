@@ -235,7 +235,8 @@ def _head_error(head: ExportedHead, trunk: ort.InferenceSession, batches: Sequen
     for batch in batches:
         for index, session in enumerate((trunk, exact)):
             inputs = {TOKENS: batch[TOKENS], MASK: batch[MASK]}
-            tensors = {**batch, FEATURES: session.run([FEATURES], inputs)[0]}
+            outputs = [node.name for node in session.get_outputs()]
+            tensors = {**batch, **dict(zip(outputs, session.run(outputs, inputs), strict=True))}
             given = {node.name: tensors[node.name] for node in own.get_inputs()}
             answers[index].append(np.asarray(own.run([name], given)[0]))
     return mean_relative_error(answers[0], answers[1])

@@ -6,11 +6,13 @@ from collections.abc import Mapping, Sequence
 from typing import Literal
 
 from export.repository.triton_options import BatcherSettings, TritonOptions
+from omnivec2.familiarity.training_reference import TrainingReference
 from omnivec2.model_config import (
     ENSEMBLE_PLATFORM,
     format_config,
     set_head_spec,
     set_passport,
+    set_reference,
 )
 from omnivec2.model_config_messages import model_config_pb2 as triton
 from omnivec2.parts import PartSpec
@@ -25,6 +27,10 @@ _QUEUE_TIMEOUT_US = 30_000_000
 """The default deadline of a gateway; a request may set a shorter one, not a longer one."""
 _QUEUE_SIZE = 256
 """The longest queue; Triton refuses further requests at once, which a gateway answers as 429."""
+
+# The classes of ``X-Priority``: 1 is the most urgent, and 2 what a request without one has.
+_PRIORITY_LEVELS = 3
+_DEFAULT_PRIORITY = 2
 
 _VERSIONS_KEPT = 2
 _WARM_UP_LENGTH = 16
@@ -89,6 +95,7 @@ def ensemble_config(
     *,
     versions: Mapping[str, int] | None = None,
     options: TritonOptions = _DEFAULT,
+    reference: TrainingReference | None = None,
 ) -> str:
     """Return the configuration of a head that is put together from parts.
 
@@ -101,14 +108,17 @@ def ensemble_config(
         versions: A map from parts to their versions; 1 where a part is missing. Versions are
             explicit, so that a head never runs with a part it was not exported with.
         options: The backend of the parts; Triton batches an ensemble only if it batches them.
+        reference: The head's training reference; the ensemble hands out the summaries of the trunk
+            that it needs, beside the outputs of the head.
     """
     batched = _is_batched(passport.engine, options)
+    outputs = [*head.outputs, *_summaries(parts, reference)]
     config = triton.ModelConfig(
         name=head.name,
         platform=ENSEMBLE_PLATFORM,
         max_batch_size=head.max_batch_size if batched else 0,
         input=[triton.ModelInput(**_tensor(tensor, batched)) for tensor in head.inputs],
-        output=[triton.ModelOutput(**_tensor(tensor, batched)) for tensor in head.outputs],
+        output=[triton.ModelOutput(**_tensor(tensor, batched)) for tensor in outputs],
         ensemble_scheduling=triton.ModelEnsembling(
             step=[
                 triton.ModelEnsembling.Step(
@@ -118,7 +128,7 @@ def ensemble_config(
                     output_map={
                         tensor.name: tensor.name
                         for tensor in part.outputs
-                        if tensor.name in _wanted_after(parts, index, head)
+                        if tensor.name in _wanted_after(parts, index, outputs)
                     },
                 )
                 for index, part in enumerate(parts)
@@ -127,13 +137,20 @@ def ensemble_config(
     )
     set_head_spec(config, head)
     set_passport(config, passport)
+    set_reference(config, reference)
     return format_config(config)
 
 
-def _wanted_after(parts: Sequence[PartSpec], index: int, head: HeadSpec) -> set[str]:
+def _summaries(parts: Sequence[PartSpec], reference: TrainingReference | None) -> list[TensorSpec]:
+    """Return the tensors between the parts that a training reference is about."""
+    wanted = () if reference is None else reference.summaries
+    return [tensor for part in parts for tensor in part.outputs if tensor.name in wanted]
+
+
+def _wanted_after(parts: Sequence[PartSpec], index: int, outputs: Sequence[TensorSpec]) -> set[str]:
     """Return the tensors that a later part or the caller takes."""
     later = {tensor.name for part in parts[index + 1 :] for tensor in part.inputs}
-    return later | {tensor.name for tensor in head.outputs}
+    return later | {tensor.name for tensor in outputs}
 
 
 def _graph_model(
@@ -160,6 +177,8 @@ def _graph_model(
         dynamic_batching=triton.ModelDynamicBatching(
             preferred_batch_size=settings.preferred if batched else (),
             max_queue_delay_microseconds=settings.delay_us if batched else 0,
+            priority_levels=_PRIORITY_LEVELS,
+            default_priority_level=_DEFAULT_PRIORITY,
             default_queue_policy=triton.ModelQueuePolicy(
                 timeout_action="REJECT",
                 default_timeout_microseconds=_QUEUE_TIMEOUT_US,

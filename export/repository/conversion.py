@@ -14,7 +14,7 @@ from types import ModuleType
 
 import onnxruntime as ort
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn
 
 from export.exported_checkpoint import ExportedCheckpoint
 from export.graphs.exported_graphs import (
@@ -53,7 +53,7 @@ from omnivec2.passport import (
     check_bounds,
 )
 from omnivec2.spec import HeadSpec
-from omnivec2.terminal import make_console
+from omnivec2.terminal import LoggedProgress, make_console
 
 
 def build_repository(
@@ -86,7 +86,9 @@ def build_repository(
     with locked(out), staging_directory(out) as staging:
         builder = _Builder(source, target, staging)
         models: list[PlannedModel] = []
-        with Progress(*columns, TimeElapsedColumn(), console=shown, transient=True) as progress:
+        with LoggedProgress(
+            *columns, TimeElapsedColumn(), console=shown, transient=True
+        ) as progress:
             bar = progress.add_task("build", total=None)
             for model in _BUILDS[layout](builder):
                 models.append(model)
@@ -302,7 +304,10 @@ def _build_shared(builder: _Builder) -> Iterator[PlannedModel]:
         run = Chain([builder.session(part) for part in head.parts])
         passport, files = builder.ensemble(head, run, Dependencies(digests, decoder))
         served = served_head(head.spec, builder.target)
-        config = ensemble_config(served, [spec for spec, _ in used], passport)
+        source = builder.source
+        reference = source.training_reference(head.spec, source.ensemble_passport(head.spec))
+        specs = [spec for spec, _ in used]
+        config = ensemble_config(served, specs, passport, reference=reference)
         yield PlannedModel(head.name, config, files, passport, served)
 
 

@@ -16,6 +16,7 @@ from export.repository.layouts import PlannedModel
 from export.repository.triton_options import CostTable, OnnxBackend
 from omnivec2.arrays import Array, Batch
 from omnivec2.atomic_files import write_file
+from omnivec2.engines.openvino_core import make_core
 from omnivec2.errors import ExportError
 from omnivec2.model_config import parse_config
 from omnivec2.model_config_messages import model_config_pb2 as triton
@@ -100,11 +101,11 @@ def _open_onnxruntime(graph: Path) -> Run:
 
 def _open_openvino(graph: Path) -> Run:
     try:
-        import openvino as ov
+        core = make_core()
     except ImportError as error:
         raise ExportError(f"OpenVINO is not installed, so nothing is measured: {error}") from error
     options = {"NUM_STREAMS": 1, "INFERENCE_NUM_THREADS": 1}
-    request = ov.Core().compile_model(graph, "CPU", options).create_infer_request()
+    request = core.compile_model(graph, "CPU", options).create_infer_request()
 
     def run(inputs: Batch) -> object:
         return request.infer(inputs)

@@ -26,7 +26,7 @@ from export.repository.triton_options import TritonOptions
 from omnivec2.digests import file_digest
 from omnivec2.errors import PassportError
 from omnivec2.model_config import HEAD_SPEC_FILE
-from omnivec2.parts import TRUNK
+from omnivec2.parts import TRUNK, PartSpec
 from omnivec2.passport import PASSPORT_FILE, WEIGHTS_FILE, Passport
 from omnivec2.spec import HeadSpec
 
@@ -116,6 +116,28 @@ def is_current(source: ExportedCheckpoint, head: HeadSpec, layout: Layout) -> bo
         return False
 
 
+def current_part(source: ExportedCheckpoint, spec: PartSpec) -> Passport | None:
+    """Return the passport of a part that is exported as it is specified, from these weights.
+
+    Args:
+        source: The checkpoint.
+        spec: The tensors of the part as the network has them.
+
+    Returns:
+        The passport; None if the part has to be exported.
+    """
+    try:
+        part = source.part(spec.name)
+        is_same = part.spec == spec and all(
+            digest == file_digest(part.directory / name)
+            for name, digest in part.passport.files.items()
+            if name != WEIGHTS_FILE
+        )
+    except (OSError, PassportError):
+        return None
+    return part.passport if is_same else None
+
+
 def _plan_fused(
     source: ExportedCheckpoint, heads: Sequence[HeadSpec], options: TritonOptions
 ) -> list[PlannedModel]:
@@ -148,7 +170,8 @@ def _plan_shared(
         files = {PASSPORT_FILE: ensemble_path(source.checkpoint, head)}
         files |= source.gate_files(head, passport)
         specs = [part.spec for part in used]
-        config = ensemble_config(head, specs, passport, options=options)
+        reference = source.training_reference(head, passport)
+        config = ensemble_config(head, specs, passport, options=options, reference=reference)
         ensembles.append(PlannedModel(head.name, config, files, passport, head))
     order = sorted(parts, key=lambda name: (name != TRUNK, name))
     decoders = _plan_decoders(source, passports, Layout.SHARED, options)

@@ -13,7 +13,7 @@ import sys
 import threading
 import time
 import urllib.request
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from importlib.metadata import version
@@ -30,9 +30,15 @@ CORES = len(os.sched_getaffinity(0))
 
 
 class Gateway:
-    """The real gateway, as ``omnivec2 serve`` starts it, on loopback."""
+    """The real gateway, as ``omnivec2 serve`` starts it, on loopback.
 
-    def __init__(self, *options: str) -> None:
+    Args:
+        options: The options of ``omnivec2 serve``.
+        environment: The environment variables; this process's own by default.
+    """
+
+    def __init__(self, *options: str, environment: Mapping[str, str] | None = None) -> None:
+        self._environment = environment
         self._command = [
             *(sys.executable, "-m", "omnivec2_cli.main", "serve", "--port", "0"),
             *("--log-level", "warning", *options),
@@ -40,7 +46,9 @@ class Gateway:
         self.port = 0
 
     def __enter__(self) -> Gateway:
-        self._process = subprocess.Popen(self._command, cwd=ROOT, stderr=subprocess.PIPE, text=True)
+        self._process = subprocess.Popen(
+            self._command, cwd=ROOT, stderr=subprocess.PIPE, text=True, env=self._environment
+        )
         assert self._process.stderr is not None
         for line in self._process.stderr:
             if "heads at http://127.0.0.1:" in line:
@@ -48,7 +56,8 @@ class Gateway:
                 break
         else:
             raise RuntimeError("the gateway stopped before it was ready")
-        threading.Thread(target=self._process.stderr.read, daemon=True).start()
+        self._reader = threading.Thread(target=self._process.stderr.read, daemon=True)
+        self._reader.start()
         with urllib.request.urlopen(f"http://127.0.0.1:{self.port}/readyz", timeout=60):
             return self
 
@@ -60,6 +69,9 @@ class Gateway:
     def __exit__(self, *_: object) -> None:
         self._process.terminate()
         self._process.wait(timeout=30)
+        self._reader.join(timeout=5)
+        assert self._process.stderr is not None
+        self._process.stderr.close()
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ import os
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
@@ -32,6 +32,8 @@ class TritonServer:
         model_repo: The directory of models.
         options: The options of ``deploy/triton/run_server.py``.
         log: The file that the server writes to.
+        host: The address of loopback to listen on.
+        ports: The ports for HTTP, gRPC and metrics; free ones by default.
 
     Attributes:
         http: The address for HTTP with its scheme, e.g. ``http://127.0.0.1:8000``.
@@ -39,16 +41,24 @@ class TritonServer:
         metrics: The address for Prometheus, without a scheme.
     """
 
-    def __init__(self, model_repo: Path, options: tuple[str, ...], log: IO[bytes]) -> None:
-        http, grpc, metrics = free_ports(3)
-        self.http = f"http://127.0.0.1:{http}"
-        self.grpc = f"127.0.0.1:{grpc}"
-        self.metrics = f"127.0.0.1:{metrics}"
+    def __init__(
+        self,
+        model_repo: Path,
+        options: tuple[str, ...],
+        log: IO[bytes],
+        *,
+        host: str = "127.0.0.1",
+        ports: Sequence[int] = (),
+    ) -> None:
+        http, grpc, metrics = ports or free_ports(3)
+        self.http = f"http://{host}:{http}"
+        self.grpc = f"{host}:{grpc}"
+        self.metrics = f"{host}:{metrics}"
         self._log = log
         self._process: subprocess.Popen[bytes] | None = None
         self._command = [
             *(str(_ENVIRONMENT / "bin" / "python"), str(_LAUNCHER)),
-            *("--model-repo", str(model_repo), "--http-port", str(http)),
+            *("--model-repo", str(model_repo), "--host", host, "--http-port", str(http)),
             *("--grpc-port", str(grpc), "--metrics-port", str(metrics), *options),
         ]
 
@@ -111,7 +121,11 @@ class TritonServer:
 
 @contextmanager
 def running_triton(
-    model_repo: Path, *options: str, wait_seconds: float = 240
+    model_repo: Path,
+    *options: str,
+    wait_seconds: float = 240,
+    host: str = "127.0.0.1",
+    ports: Sequence[int] = (),
 ) -> Iterator[TritonServer]:
     """Serve a model repository with Triton until the block ends.
 
@@ -119,6 +133,8 @@ def running_triton(
         model_repo: The directory of models.
         options: The options of ``deploy/triton/run_server.py``; after ``--``, of tritonserver.
         wait_seconds: The longest time that loading may take.
+        host: The address of loopback to listen on.
+        ports: The ports for HTTP, gRPC and metrics; free ones by default.
 
     Raises:
         TritonServerError: No server is installed here, or it did not become ready.
@@ -126,7 +142,7 @@ def running_triton(
     if not (_ENVIRONMENT / ".installed").exists():
         raise TritonServerError("no Triton server is installed: run `make triton-install`")
     with tempfile.TemporaryFile() as log:
-        server = TritonServer(model_repo, options, log)
+        server = TritonServer(model_repo, options, log, host=host, ports=ports)
         try:
             server.start(wait_seconds)
             yield server

@@ -29,8 +29,8 @@ class TrunkConfig(FrozenConfig):
     )
     f_mean: bool = Field(
         default=False,
-        description="whether the exported trunk also hands heads the mean of what f's transformer "
-        "makes of the tokens; heads of one service need the same trunk",
+        description="whether the exported trunk also hands heads the mean of the tokens that f "
+        "gets, and of what its transformer makes of them; heads of one service need the same trunk",
         exclude_if=lambda value: not value,
     )
 
@@ -75,15 +75,16 @@ class DecoderConfig(FrozenConfig):
 
 
 Summary = Literal[
-    "cls", "mean", "sum", "f_mean",
+    "cls", "mean", "sum", "f_mean", "f_input_mean",
     "token_mean", "token_max", "token_deviation", "token_sum", "raw",
 ]  # fmt: skip
 """A way to pool all features into one vector: the first one, or the mean or sum of real ones.
 
 ``f_mean`` is the mean of what f's transformer makes of the tokens, before the fully connected
 layers narrow it; with ``token_`` the trunk's input is pooled. Both keep more of what the trunk's
-tasks do not need. ``raw`` is the input itself in standard units, for tokenizers that have it
-(``Tokenizer.raw``)."""
+tasks do not need. ``f_input_mean`` is ``token_mean`` as the trunk hands it out: a head with it
+shares its tokenizer's part with other heads. ``raw`` is the input itself in standard units, for
+tokenizers that have it (``Tokenizer.raw``)."""
 
 
 class HeadConfig(FrozenConfig):
@@ -156,8 +157,11 @@ class NetworkConfig(FrozenConfig):
         for route, head in self.heads.items():
             if head.tokenizer not in self.tokenizers:
                 raise ValueError(f"head {route} names unknown tokenizer {head.tokenizer!r}")
-            if "f_mean" in head.summaries and not self.trunk.f_mean:
-                raise ValueError(f"head {route} needs f_mean, which the trunk does not hand out")
+            for name in {"f_mean", "f_input_mean"} & set(head.summaries):
+                if not self.trunk.f_mean:
+                    raise ValueError(
+                        f"head {route} needs {name}, which the trunk does not hand out"
+                    )
         return self
 
     def modality_of(self, route: str) -> Modality:

@@ -13,11 +13,19 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from omnivec2.network.config import HeadConfig, Summary
-from omnivec2.network.layers import F_MEAN, Tokens, masked_mean
+from omnivec2.network.layers import F_INPUT_MEAN, F_MEAN, Tokens, masked_mean
 from omnivec2.spec import TaskFamily
 
-FAMILIES = (TaskFamily.CLASSIFICATION, TaskFamily.SEGMENTATION, TaskFamily.REGRESSION)
-"""The families that two layers can answer: a class or quantities per sample (or per pixel)."""
+FAMILIES = (
+    TaskFamily.CLASSIFICATION,
+    TaskFamily.SEGMENTATION,
+    TaskFamily.REGRESSION,
+    TaskFamily.FORECASTING,
+)
+"""The families that two layers can answer: a class, tags or quantities per sample (or per pixel),
+or the next steps of a series."""
+
+_WITH_UNITS = (TaskFamily.REGRESSION, TaskFamily.FORECASTING)
 
 _SMALLEST_VARIANCE = 1e-6
 """A root is steep near 0, and rounding differs from one engine to the next."""
@@ -55,6 +63,7 @@ SUMMARIES: dict[Summary, Callable[[Tokens], Tensor]] = {
     "mean": _mean,
     "sum": _sum,
     "f_mean": lambda tokens: tokens.extras[F_MEAN],
+    "f_input_mean": lambda tokens: tokens.extras[F_INPUT_MEAN],
     "token_mean": lambda tokens: tokens.extras["token_mean"],
     "token_max": lambda tokens: tokens.extras["token_max"],
     "token_deviation": lambda tokens: tokens.extras["token_deviation"],
@@ -62,7 +71,7 @@ SUMMARIES: dict[Summary, Callable[[Tokens], Tensor]] = {
     "raw": lambda tokens: tokens.extras["raw"],
 }
 """Functions from features to (B, their width); ``token_`` ones and ``raw`` were taken before the
-trunk, and ``f_mean`` on the way through it."""
+trunk, ``f_input_mean`` and ``f_mean`` on the way through it."""
 
 TOKEN_SUMMARIES: dict[Summary, Callable[[Tokens], Tensor]] = {
     "token_mean": _mean,
@@ -74,6 +83,9 @@ TOKEN_SUMMARIES: dict[Summary, Callable[[Tokens], Tensor]] = {
 
 TRUNK_SUMMARIES: frozenset[Summary] = frozenset(SUMMARIES) - frozenset(TOKEN_SUMMARIES) - {"raw"}
 """The summaries that look at what the trunk makes of an input."""
+
+WIDE_SUMMARIES: frozenset[Summary] = frozenset((*TOKEN_SUMMARIES, F_MEAN, F_INPUT_MEAN))
+"""The summaries that are as wide as f's transformer; the others have the features' own width."""
 
 
 def summary_width(name: Summary, width: int, token_width: int, raw_width: int = 0) -> int:
@@ -87,14 +99,16 @@ def summary_width(name: Summary, width: int, token_width: int, raw_width: int = 
     """
     if name == "raw":
         return raw_width
-    return token_width if name in TOKEN_SUMMARIES or name == F_MEAN else width
+    return token_width if name in WIDE_SUMMARIES else width
 
 
 class FullyConnectedHead(nn.Module):
     """A head that standardises summaries of the features: linear, GELU, linear.
 
     ``mean`` and ``std`` are those of the summaries over the training samples, ``location``
-    and ``scale`` those of regression targets: both are constants of the data. A checkpoint
+    and ``scale`` those of regression targets: both are constants of the data. A forecast is made
+    in each series' own deviation, which its tokenizer hands over, and its quantiles lie at fixed
+    distances from it, ``offsets`` (quantiles, horizon) in that unit. A checkpoint
     rounds numbers to 11 bits; where summaries vary by less than that, ``mean_rest``, the
     rounding error of the mean, keeps them distinct.
     """
@@ -104,6 +118,7 @@ class FullyConnectedHead(nn.Module):
     std: Tensor
     location: Tensor
     scale: Tensor
+    offsets: Tensor
 
     def __init__(
         self, config: HeadConfig, width: int, token_width: int = 0, raw_width: int = 0
@@ -112,16 +127,20 @@ class FullyConnectedHead(nn.Module):
         if config.family not in (*FAMILIES, TaskFamily.EMBEDDING):
             raise ValueError(f"two fully connected layers cannot answer {config.family.value}")
         self.summaries = config.summaries
-        self.is_regression = config.family is TaskFamily.REGRESSION
+        self.has_units = config.family in _WITH_UNITS
+        self.is_forecast = config.family is TaskFamily.FORECASTING
         self.answers = "embedding" if config.family is TaskFamily.EMBEDDING else "logits"
         sizes = (width, token_width, raw_width)
         size = sum(summary_width(name, *sizes) for name in config.summaries)
         self.register_buffer("mean", torch.zeros(size))
         self.register_buffer("mean_rest", torch.zeros(size))
         self.register_buffer("std", torch.ones(size))
-        if self.is_regression:
+        if self.has_units:
             self.register_buffer("location", torch.zeros(config.outputs))
             self.register_buffer("scale", torch.ones(config.outputs))
+        if config.quantiles:
+            self.register_buffer("offsets", torch.zeros(config.quantiles, config.outputs))
+        self.has_quantiles = config.quantiles > 0
         self.first = nn.Linear(size, config.hidden)
         self.second = nn.Linear(config.hidden, config.outputs)
 
@@ -135,12 +154,25 @@ class FullyConnectedHead(nn.Module):
         return self.second(F.gelu(self.first(standard_BS)))
 
     def answer(self, summary_BS: Tensor) -> dict[str, Tensor]:
-        """Map summaries to ``logits``, ``embedding``, or ``values`` in real units."""
+        """Map summaries to ``logits``, ``embedding``, or ``values`` in real units.
+
+        The values of a forecast are in the deviation of each series, from its mean.
+        """
         standardised = self.layers(summary_BS)
-        if self.is_regression:
+        if self.has_units:
             return {"values": standardised * self.scale + self.location}
         return {self.answers: standardised}
 
     def forward(self, features: Tokens) -> dict[str, Tensor]:
         """Map features (B, N, g width) to named outputs."""
-        return self.answer(self.summarise(features))
+        answers = self.answer(self.summarise(features))
+        return self._forecast(answers["values"], features) if self.is_forecast else answers
+
+    def _forecast(self, values_BH: Tensor, features: Tokens) -> dict[str, Tensor]:
+        """Return ``mean`` (B, H), and ``quantiles`` (B, Q, H) if it has any, in real units."""
+        scale_B1, location_B1 = features.extras["scale"], features.extras["location"]
+        outputs = {"mean": values_BH * scale_B1 + location_B1}
+        if self.has_quantiles:
+            levels_BQH = values_BH[:, None] + self.offsets
+            outputs["quantiles"] = levels_BQH * scale_B1[:, :, None] + location_B1[:, :, None]
+        return outputs

@@ -17,6 +17,9 @@ from omnivec2.network.frozen_config import NormOrder, TransformerConfig
 F_MEAN: Literal["f_mean"] = "f_mean"
 """The extra that f's transformer leaves for heads: the mean of its tokens, (B, f width)."""
 
+F_INPUT_MEAN: Literal["f_input_mean"] = "f_input_mean"
+"""The extra that goes with it: the mean of the tokens that f gets, (B, f width)."""
+
 
 @dataclass
 class Tokens:

@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from omnivec2.network.config import TrunkConfig
-from omnivec2.network.layers import F_MEAN, Tokens, Transformer, masked_mean
+from omnivec2.network.layers import F_INPUT_MEAN, F_MEAN, Tokens, Transformer, masked_mean
 
 
 class FeatureTransformation(nn.Module):
@@ -36,16 +36,20 @@ class FeatureTransformation(nn.Module):
     def forward(self, tokens: Tokens) -> Tokens:
         """Transform tokens (B, N, f width) to (B, N, g width).
 
-        The extra ``f_mean`` is what a head may see of them before they are narrowed.
+        The extras ``f_input_mean`` and ``f_mean`` are what a head may see of them before and after
+        the transformer, before they are narrowed.
         """
         x = self.transformer(tokens.x_BND, tokens.mask_BN)
-        summary = masked_mean(x, tokens.mask_BN)
+        summaries = {
+            F_INPUT_MEAN: masked_mean(tokens.x_BND, tokens.mask_BN),
+            F_MEAN: masked_mean(x, tokens.mask_BN),
+        }
         last = len(self.fc) - 1
         for index, linear in enumerate(self.fc):
             x = linear(x)
             if index < last or self.literal:
                 x = F.relu(x)
-        return Tokens(self.norm(x), tokens.mask_BN, {**tokens.extras, F_MEAN: summary})
+        return Tokens(self.norm(x), tokens.mask_BN, tokens.extras | summaries)
 
 
 class FeatureFusion(nn.Module):

@@ -6,7 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, cast
 
-from pydantic import BaseModel, ConfigDict, JsonValue
+from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
 from omnivec2.arrays import Array as Array  # noqa: PLC0414 (exported from here too)
 from omnivec2.generation import SearchOptions
@@ -17,6 +17,16 @@ class Parameters(BaseModel):
     """The base class of a family's request parameters; unknown names are errors."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class ExplainableParameters(Parameters):
+    """The parameters of families whose answers can be explained."""
+
+    explain: bool | None = Field(
+        default=None,
+        description="whether to say which parts of the input carried the answer; it is then "
+        '{"answer": …, "explanations": […]}',
+    )
 
 
 class Postprocessor(ABC):

@@ -9,7 +9,7 @@ import numpy as np
 from pydantic import BaseModel, Field, JsonValue
 
 from omnivec2.errors import InvalidParameterError, ModelNotReadyError
-from omnivec2.postprocess.base import Array, Parameters, Postprocessor
+from omnivec2.postprocess.base import Array, ExplainableParameters, Postprocessor
 from omnivec2.postprocess.numeric import (
     Floats,
     checked_labels,
@@ -31,7 +31,7 @@ class LabelScore(BaseModel):
     score: float = Field(description="probability, unless function_to_apply says otherwise")
 
 
-class ClassificationParameters(Parameters):
+class ClassificationParameters(ExplainableParameters):
     """Hugging Face's parameters of image, audio and text classification."""
 
     top_k: int | None = Field(
@@ -57,8 +57,9 @@ class ClassificationPostprocessor(Postprocessor):
     """Makes ``[{"label", "score"}, …]``; for a table with ``form="table"`` only the labels.
 
     Of a head with thresholds, which gives any number of labels, it is those at or above them.
-    Samples that are parts of one input (windows of a recording) are averaged after the
-    function is applied; independent samples (rows) get a list each.
+    Logits are divided by the head's temperature before they become probabilities. Samples that are
+    parts of one input (windows of a recording) are averaged after the function is applied;
+    independent samples (rows) get a list each.
     """
 
     family = TaskFamily.CLASSIFICATION
@@ -75,7 +76,10 @@ class ClassificationPostprocessor(Postprocessor):
         logits = checked_output(outputs, "logits", spec, ndim=2)
         names = checked_labels(spec, logits.shape[1])
         default = "sigmoid" if spec.is_multi_label else "softmax"
-        scores = _FUNCTIONS[parameters.function_to_apply or default](logits)
+        function = parameters.function_to_apply or default
+        if function != "none" and spec.temperature != 1.0:
+            logits = logits.astype(np.float64) / spec.temperature
+        scores = _FUNCTIONS[function](logits)
         least = _least_scores(parameters, spec)
         if context.get("form") == "table":
             return _table_labels(scores, names, least)

@@ -32,8 +32,8 @@ class EmbeddingParameters(Parameters):
     dimensions: int | None = Field(
         default=None,
         ge=1,
-        description="how many of the first numbers of a vector to keep, before it is normalised; "
-        "heads are not fitted for it, so that shorter vectors compare less well",
+        description="how many of the first numbers of a vector to keep, before it is normalised; a "
+        "head is fitted for it if its description says so, others compare less well",
     )
     encoding_format: Literal["float"] | None = Field(default=None, description="only float")
 

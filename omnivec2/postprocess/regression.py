@@ -8,7 +8,7 @@ from typing import Any, cast
 from pydantic import BaseModel, JsonValue
 
 from omnivec2.errors import ModelNotReadyError
-from omnivec2.postprocess.base import Array, Parameters, Postprocessor
+from omnivec2.postprocess.base import Array, ExplainableParameters, Postprocessor
 from omnivec2.postprocess.number_maps import TargetMap, describe_map
 from omnivec2.postprocess.numeric import Floats, checked_output, is_averaged
 from omnivec2.spec import HeadSpec, Modality, TaskFamily
@@ -22,8 +22,8 @@ class TargetValue(BaseModel):
     unit: str
 
 
-class RegressionParameters(Parameters):
-    """The parameters of regression: none."""
+class RegressionParameters(ExplainableParameters):
+    """The parameters of regression: none of its own."""
 
 
 class RegressionPostprocessor(Postprocessor):

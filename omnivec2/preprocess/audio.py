@@ -49,6 +49,7 @@ from omnivec2.preprocess.formats.sound.sound_levels import (
 )
 from omnivec2.preprocess.formats.sound.sound_reader import open_sound
 from omnivec2.preprocess.formats.sound.sound_types import SOUND_TYPES
+from omnivec2.preprocess.formats.sound.white_noise import report_white_noise
 from omnivec2.preprocess.notes import NoteCode, note
 from omnivec2.preprocess.source_options import SourceOptions
 from omnivec2.preprocess.source_options import stated as stated_options
@@ -59,6 +60,12 @@ AUDIOSET_MEAN = -4.2677393
 
 AUDIOSET_DEVIATION = 4.5689974
 """Standard deviation of AudioSet's filter banks. Source: as above."""
+
+LONGEST_PIECE_SECONDS = 60.0
+"""The longest piece that a long recording is cut into."""
+
+_REST_SECONDS = 1.25
+"""What may be added to the last piece, as too short for one of its own."""
 
 LOWEST_RATE_HZ = 4_000
 HIGHEST_RATE_HZ = 384_000
@@ -117,6 +124,15 @@ class AudioPreprocessor(Preprocessor[AudioParameters, Audio]):
     parameters_type = AudioParameters
     source_options_type = AudioOptions
     default_limits = Limits(bytes=32 * 2**20, decoded_bytes=192 * 2**20, seconds=300.0)
+
+    @property
+    def piece_seconds(self) -> float:
+        """As much as the windows of a recording cover without gaps, even if a rest is added."""
+        p = self.parameters
+        banks = FilterBanks(p.sample_rate, p.mel_bins)
+        covered = p.frames * p.max_windows * banks.shift_s
+        longest = min(covered, self.limits.seconds or math.inf)
+        return max(1.0, min(longest - _REST_SECONDS, LONGEST_PIECE_SECONDS))
 
     @property
     def inputs(self) -> tuple[TensorSpec, ...]:
@@ -185,6 +201,8 @@ class AudioPreprocessor(Preprocessor[AudioParameters, Audio]):
 
         A recording shorter than one window is padded at the end. Of a longer one, at most
         ``max_windows`` windows are used, and their answers are averaged.
+
+        Context: ``frames``, the filter banks of the whole recording.
         """
         p = self.parameters
         waveform = self._mono(*native)
@@ -197,8 +215,10 @@ class AudioPreprocessor(Preprocessor[AudioParameters, Audio]):
             )
         if frames < p.frames:
             padding = ((0, p.frames - frames), (0, 0))
-            fbank = np.pad(banks(waveform), padding, constant_values=AUDIOSET_MEAN)
-            return Prepared([{"fbank": fbank}], {"reduce": "mean"})
+            energies = banks(waveform)
+            report_white_noise([energies], banks)
+            fbank = np.pad(energies, padding, constant_values=AUDIOSET_MEAN)
+            return Prepared([{"fbank": fbank}], {"reduce": "mean", "frames": frames})
         if frames > p.frames * p.max_windows:
             note(
                 NoteCode.CUT,
@@ -207,7 +227,8 @@ class AudioPreprocessor(Preprocessor[AudioParameters, Audio]):
             )
         starts = window_starts(frames, p.frames, p.max_windows)
         samples = [{"fbank": banks(waveform, start, p.frames)} for start in starts]
-        return Prepared(samples, {"reduce": "mean"})
+        report_white_noise([sample["fbank"] for sample in samples], banks)
+        return Prepared(samples, {"reduce": "mean", "frames": frames})
 
     def _format(self, data: bytes, media_type: str | None) -> str:
         if media_type is not None and media_type not in self.media_types:
@@ -223,7 +244,9 @@ class AudioPreprocessor(Preprocessor[AudioParameters, Audio]):
         # Recordings of AAC are called by their codec or by their container.
         if declared != found and not {declared, found} <= _CALLED_ALIKE:
             raise UndecodableError(
-                f"declared as {declared}, but the bytes are {found}", field="inputs"
+                f"declared as {declared}, but the bytes are {found}: declare it as that, or send "
+                "no Content-Type",
+                field="inputs",
             )
         return found
 

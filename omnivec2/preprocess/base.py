@@ -103,6 +103,11 @@ class Preprocessor(ABC, Generic[ParametersT, NativeT]):
         self.limits = limits or self.default_limits
 
     @property
+    def piece_seconds(self) -> float | None:
+        """The length of the pieces that a long recording may be cut into; None if it may not."""
+        return None
+
+    @property
     @abstractmethod
     def inputs(self) -> tuple[TensorSpec, ...]:
         """The tensors that ``prepare`` makes, in the order of the graph's inputs."""

@@ -148,6 +148,8 @@ class DepthPreprocessor(Preprocessor[DepthParameters, npt.NDArray[np.uint16]]):
         Args:
             native: An array of millimetres, (frames, height, width) or (height, width);
                 0 means no data.
+
+        Context: ``size``, and ``frames``, the number of all frames.
         """
         sequence = native[None] if native.ndim == _PICTURE_AXES else native
         count, height, width = sequence.shape
@@ -159,7 +161,8 @@ class DepthPreprocessor(Preprocessor[DepthParameters, npt.NDArray[np.uint16]]):
         rows, columns = uniform_frames(height, p.height), uniform_frames(width, p.width)
         depth = sequence[np.ix_(chosen, rows, columns)]
         return Prepared(
-            [{"depth": np.minimum(depth, p.max_mm).astype(np.uint16)}], {"size": (width, height)}
+            [{"depth": np.minimum(depth, p.max_mm).astype(np.uint16)}],
+            {"size": (width, height), "frames": count},
         )
 
     def _read_png(self, data: bytes) -> npt.NDArray[np.uint16]:

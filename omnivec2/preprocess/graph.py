@@ -200,7 +200,10 @@ class GraphPreprocessor(Preprocessor[GraphParameters, Graph]):
         )
 
     def prepare(self, native: Graph) -> Prepared:
-        """Add identifiers and masks; a graph without edges gets one masked-out edge."""
+        """Add identifiers and masks; a graph without edges gets one masked-out edge.
+
+        Context: ``order``, for every node its index among those that were sent, if it is known.
+        """
         edges, features = native.edges, native.edge_features
         mask = np.ones(len(edges), dtype=np.uint8)
         if not len(edges):
@@ -215,7 +218,7 @@ class GraphPreprocessor(Preprocessor[GraphParameters, Graph]):
             "edge_features": features,
             "edge_mask": mask,
         }
-        return Prepared([sample])
+        return Prepared([sample], {"order": native.order})
 
     def _several(self, text: str) -> list[str] | None:
         molecules = split_molecules(text)

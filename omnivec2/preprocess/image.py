@@ -2,32 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
 import numpy.typing as npt
 from PIL import Image
-from pydantic import JsonValue
 
 from omnivec2.errors import InvalidInputError
-from omnivec2.preprocess.base import (
-    Array,
-    Parameters,
-    Prepared,
-    Preprocessor,
-    input_shape,
-)
-from omnivec2.preprocess.formats import example_files
+from omnivec2.preprocess.base import Prepared
 from omnivec2.preprocess.formats.guards.decoding_guard import format_of
 from omnivec2.preprocess.formats.pictures import raster
 from omnivec2.preprocess.formats.pictures.colour_profile import convert_to_srgb
 from omnivec2.preprocess.formats.pictures.picture_files import read_picture
 from omnivec2.preprocess.formats.pictures.plain_pictures import to_plain_mode
-from omnivec2.preprocess.formats.pictures.random_pictures import random_pictures
+from omnivec2.preprocess.formats.pictures.single_picture import (
+    PictureParameters,
+    PicturePreprocessor,
+)
 from omnivec2.preprocess.notes import NoteCode, note
-from omnivec2.spec import HeadSpec, Limits, Modality, TensorSpec
+from omnivec2.spec import Limits, Modality
 
 MEDIA_TYPES = {
     "image/jpeg": "JPEG",
@@ -51,7 +45,7 @@ _EVEN_LEVELS = 2
 """A picture whose levels differ by no more shows nothing."""
 
 
-class ImageParameters(Parameters):
+class ImageParameters(PictureParameters):
     """Frozen parameters of the image preprocessor."""
 
     height: int = 96
@@ -76,37 +70,15 @@ class Picture:
 
 
 class ImagePreprocessor(
-    Preprocessor[ImageParameters, Picture | Image.Image | npt.NDArray[np.uint8]]
+    PicturePreprocessor[ImageParameters, Picture | Image.Image | npt.NDArray[np.uint8]]
 ):
     """JPEG, PNG, WebP, TIFF, GIF, BMP, AVIF or HEIC -> pixels; of several pictures the first."""
 
     modality = Modality.IMAGE
+    channels = 3
     media_types: ClassVar[dict[str, str]] = MEDIA_TYPES
     parameters_type = ImageParameters
     default_limits = Limits(bytes=20 * 2**20, pixels=50_000_000)
-
-    @property
-    def inputs(self) -> tuple[TensorSpec, ...]:
-        """``pixels`` uint8 (height, width, 3), RGB."""
-        shape = (self.parameters.height, self.parameters.width, 3)
-        return (TensorSpec(name="pixels", dtype="uint8", shape=shape),)
-
-    @classmethod
-    def random_inputs(
-        cls, head: HeadSpec, batch: int, lengths: Mapping[str, int], rng: np.random.Generator
-    ) -> dict[str, Array]:
-        """Draw soft blobs of light with noise on them."""
-        shape = (batch, *input_shape(head, "pixels"))
-        return {"pixels": random_pictures(shape, rng)}
-
-    @property
-    def json_example(self) -> JsonValue:
-        """A small picture as a base64 PNG."""
-        return example_files.picture()
-
-    def sniff(self, data: bytes) -> str | None:
-        """Detect the content type by magic bytes."""
-        return raster.sniff(data)
 
     def decode(self, data: bytes, media_type: str | None = None) -> Picture:
         """Decode one picture, turned upright; see the base class for errors."""

@@ -152,7 +152,10 @@ class ImuPreprocessor(TablePreprocessor[ImuParameters, Recording]):
         return Recording(signal, times if is_timed else None)
 
     def prepare(self, native: Recording) -> Prepared:
-        """Cut windows spread evenly over the recording; their answers are averaged."""
+        """Cut windows spread evenly over the recording; their answers are averaged.
+
+        Context: ``length``, the samples of the whole recording at the head's rate.
+        """
         p = self.parameters
         signal = np.asarray(native.signal, np.float64)
         if signal.ndim != 2 or signal.shape[1] != len(p.channels):
@@ -175,7 +178,7 @@ class ImuPreprocessor(TablePreprocessor[ImuParameters, Recording]):
         starts = window_starts(len(signal), p.window, p.max_windows)
         signal = signal.astype(np.float32)
         samples = [{"signal": signal[start : start + p.window]} for start in starts]
-        return Prepared(samples, {"reduce": "mean"})
+        return Prepared(samples, {"reduce": "mean", "length": len(signal)})
 
     def _in_units_of_head(
         self, signal: FloatColumn, columns: Sequence[ChannelColumn], options: ImuOptions

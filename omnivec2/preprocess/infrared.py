@@ -6,24 +6,16 @@ differences within a picture are kept.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from contextlib import suppress
 from typing import ClassVar, Literal
 
 import numpy as np
 import numpy.typing as npt
 from PIL import Image
-from pydantic import Field, JsonValue
+from pydantic import Field
 
 from omnivec2.errors import InvalidInputError, UndecodableError
-from omnivec2.preprocess.base import (
-    Array,
-    Parameters,
-    Prepared,
-    Preprocessor,
-    input_shape,
-)
-from omnivec2.preprocess.formats import example_files
+from omnivec2.preprocess.base import Array, Prepared
 from omnivec2.preprocess.formats.guards.decoding_guard import format_of
 from omnivec2.preprocess.formats.measurements.thermal_tiff import (
     apply_no_data,
@@ -38,10 +30,13 @@ from omnivec2.preprocess.formats.pictures.grey_pictures import (
     read_grey_picture,
     read_grey_png,
 )
-from omnivec2.preprocess.formats.pictures.random_pictures import random_pictures
+from omnivec2.preprocess.formats.pictures.single_picture import (
+    PictureParameters,
+    PicturePreprocessor,
+)
 from omnivec2.preprocess.notes import NoteCode, note
 from omnivec2.preprocess.source_options import SourceOptions, stated
-from omnivec2.spec import HeadSpec, Limits, Modality, TensorSpec
+from omnivec2.spec import Limits, Modality
 
 _DRAFT_SIZE = (64, 64)
 _PLAIN_MODES = frozenset({"1", "L", "I", "F", "I;16", "I;16L", "I;16B", "I;16N"})
@@ -49,7 +44,7 @@ _FEWEST_LEVELS = 8
 """Integers that span fewer levels show the sensor's noise."""
 
 
-class InfraredParameters(Parameters):
+class InfraredParameters(PictureParameters):
     """Frozen parameters of the infrared preprocessor."""
 
     height: int = 64
@@ -69,7 +64,7 @@ class InfraredOptions(SourceOptions):
     )
 
 
-class InfraredPreprocessor(Preprocessor[InfraredParameters, Array]):
+class InfraredPreprocessor(PicturePreprocessor[InfraredParameters, Array]):
     """16-bit TIFF or PNG, JPEG or radiometric JPEG -> stretched grey pixels."""
 
     modality = Modality.INFRARED
@@ -87,29 +82,6 @@ class InfraredPreprocessor(Preprocessor[InfraredParameters, Array]):
     parameters_type = InfraredParameters
     source_options_type = InfraredOptions
     default_limits = Limits(bytes=32 * 2**20, pixels=16_000_000)
-
-    @property
-    def inputs(self) -> tuple[TensorSpec, ...]:
-        """``pixels`` uint8 (height, width, 1)."""
-        shape = (self.parameters.height, self.parameters.width, 1)
-        return (TensorSpec(name="pixels", dtype="uint8", shape=shape),)
-
-    @classmethod
-    def random_inputs(
-        cls, head: HeadSpec, batch: int, lengths: Mapping[str, int], rng: np.random.Generator
-    ) -> dict[str, Array]:
-        """Draw soft blobs of light with noise on them."""
-        shape = (batch, *input_shape(head, "pixels"))
-        return {"pixels": random_pictures(shape, rng)}
-
-    @property
-    def json_example(self) -> JsonValue:
-        """A small picture as a base64 PNG."""
-        return example_files.picture()
-
-    def sniff(self, data: bytes) -> str | None:
-        """Detect the content type by magic bytes."""
-        return raster.sniff(data)
 
     def decode(self, data: bytes, media_type: str | None = None) -> Array:
         """Decode to sensor values (height, width) of the file's own type.

@@ -24,6 +24,7 @@ from omnivec2.preprocess.base import (
 from omnivec2.preprocess.formats.guards.json_text import parse_json, unwrap_inputs
 from omnivec2.preprocess.formats.points.nearest_points import nearest_centre, nearest_neighbours
 from omnivec2.preprocess.formats.points.point_arrays import is_one_cloud, points_of_json
+from omnivec2.preprocess.formats.points.point_content import note_content
 from omnivec2.preprocess.formats.points.point_options import PointOptions
 from omnivec2.preprocess.formats.points.point_readers import (
     LAS,
@@ -198,7 +199,7 @@ class PointCloudPreprocessor(Preprocessor[PointCloudParameters, Points]):
             raise InvalidInputError("the point cloud has no point with finite coordinates")
         if np.abs(kept).max() > _LARGEST_COORDINATE:
             raise InvalidInputError(f"coordinates beyond {_LARGEST_COORDINATE:g} are not usable")
-        _note_content(kept, self.parameters.neighbours)
+        note_content(kept, self.parameters.neighbours)
         centred = exact - kept.mean(axis=0)
         return np.asarray(_turned(centred, stated(PointOptions).up_axis), dtype=np.float32)
 
@@ -233,15 +234,6 @@ def _with_coordinates(points: npt.NDArray[np.float64]) -> npt.NDArray[np.bool_] 
         return None
     points[~usable] = np.nan
     return usable
-
-
-def _note_content(points: npt.NDArray[np.float64], neighbours: int) -> None:
-    if np.array_equal(points[0], points[-1]) and not np.ptp(points, axis=0).any():
-        text = "all points lie in one place" if len(points) > 1 else "the cloud is a single point"
-        note(NoteCode.EMPTY, text)
-    elif len(points) < neighbours:
-        text = f"a cloud of fewer than {neighbours} points, which are repeated, shows little"
-        note(NoteCode.UNUSUAL, text)
 
 
 _TURNS: dict[str, tuple[tuple[int, int], ...]] = {

@@ -22,6 +22,7 @@ from omnivec2.preprocess.formats.tables.frame import FloatColumn, Frame
 from omnivec2.preprocess.formats.tables.table_preprocessor import TablePreprocessor
 from omnivec2.preprocess.formats.tables.values.category_spellings import CategorySpellings
 from omnivec2.preprocess.formats.tables.values.column_names import match_names, plain_name
+from omnivec2.preprocess.formats.tables.values.row_content import note_rows_without_content
 from omnivec2.preprocess.notes import NoteCode, note
 from omnivec2.spec import HeadSpec, Limits, Modality, TensorSpec
 
@@ -188,7 +189,7 @@ class TabularPreprocessor(TablePreprocessor[TabularParameters, Table]):
         ids = [self._category_ids(frame, name, lacking) for name in self._spellings]
         if lacking:
             _note_missing(lacking)
-            _note_empty_rows(missing, ids)
+            note_rows_without_content(missing, ids, MISSING_ID, UNKNOWN_ID)
         arrays: dict[str, Array] = {
             "numbers": np.where(missing, 0.0, numbers).astype(np.float32),
             "missing": missing.astype(np.uint8),
@@ -285,18 +286,6 @@ _TRUTH = {"true": 1.0, "false": 0.0, "none": np.nan, "": np.nan}
 
 def _is_truth(cell: Any) -> bool:
     return cell is None or str(cell).strip().lower() in _TRUTH
-
-
-def _note_empty_rows(missing: Array, ids: Sequence[Array]) -> None:
-    empty = missing.all(axis=1)
-    for column in ids:
-        empty = empty & (column == MISSING_ID)
-    if empty.any():
-        note(
-            NoteCode.EMPTY,
-            "empty rows, in which every cell is missing, were answered like others",
-            count=int(empty.sum()),
-        )
 
 
 def _note_missing(lacking: Mapping[str, int]) -> None:

@@ -25,6 +25,7 @@ from omnivec2.preprocess.base import (
 )
 from omnivec2.preprocess.formats.guards.base64_text import decode_base64_text
 from omnivec2.preprocess.formats.guards.json_text import decode_utf8, parse_json, unwrap_inputs
+from omnivec2.preprocess.formats.texts.document_files import refuse_document
 from omnivec2.preprocess.formats.texts.text_checks import check_ids, check_text
 from omnivec2.preprocess.formats.texts.text_pairs import split_pair
 from omnivec2.preprocess.notes import NoteCode, note
@@ -158,6 +159,7 @@ class TextPreprocessor(Preprocessor[TextParameters, Text]):
             raise UnsupportedMediaTypeError(f"{kind} is not accepted; expected {self.accepts}")
         if kind == "application/json":
             return self.decode_json(unwrap_inputs(parse_json(data)))
+        refuse_document(data)
         text = decode_utf8(data)
         if not self.parameters.pair:
             return self._check_text(text)
@@ -182,7 +184,8 @@ class TextPreprocessor(Preprocessor[TextParameters, Text]):
     def prepare(self, native: Text) -> Prepared:
         """Tokenize a text or a pair; tokens beyond ``max_tokens`` are cut, as the caller states.
 
-        Context: ``cut``, the number of tokens that were cut, if any.
+        Context: ``encoding``, the tokens with their places in the text; and ``cut``, the number
+        of tokens that were cut, if any.
 
         Raises:
             TooLargeError: Tokens would be cut, and the caller states that none may be.
@@ -200,7 +203,7 @@ class TextPreprocessor(Preprocessor[TextParameters, Text]):
         if cut:
             self._note_cut(cut, "beginning" if from_left else "end")
         check_ids(encoding.ids)
-        return Prepared([sample], {"cut": cut} if cut else {})
+        return Prepared([sample], {"encoding": encoding} | ({"cut": cut} if cut else {}))
 
     def _note_cut(self, cut: int, part: str) -> None:
         """Note which part of a text is not read, or refuse to read less than all."""
@@ -226,8 +229,9 @@ class TextPreprocessor(Preprocessor[TextParameters, Text]):
                 self._check_text(value["text"], "inputs.text"),
                 self._check_text(value["text_pair"], "inputs.text_pair"),
             )
+        fields = f" with {', '.join(value)[:120] or 'no fields'}" if isinstance(value, dict) else ""
         raise InvalidInputError(
-            f"this head compares two texts: expected {_PAIR_FORMS}, got {json_type(value)}",
+            f"this head compares two texts: expected {_PAIR_FORMS}, got {json_type(value)}{fields}",
             field="inputs",
         )
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import ClassVar
 
@@ -47,6 +47,9 @@ from omnivec2.spec import HeadSpec, Limits, Modality, TensorSpec
 
 Frames = npt.NDArray[np.uint8] | Sequence[npt.NDArray[np.uint8]]
 
+PIECE_SECONDS = 10.0
+"""The least length of the pieces that a long video is cut into."""
+
 EVEN_LEVELS = 4
 """The range of levels, of 256, up to which a picture is even: compression leaves a few."""
 
@@ -67,10 +70,12 @@ class Clip:
     Attributes:
         frames: A uint8 array (frames, height, width, 3), upright, of the network's size.
         size: The (width, height) of the original, upright.
+        seconds: The time for which it is shown; None if it is not known.
     """
 
     frames: npt.NDArray[np.uint8]
     size: tuple[int, int]
+    seconds: float | None = None
 
 
 class VideoPreprocessor(Preprocessor[VideoParameters, Clip | Frames]):
@@ -98,6 +103,11 @@ class VideoPreprocessor(Preprocessor[VideoParameters, Clip | Frames]):
     }
     parameters_type = VideoParameters
     default_limits = Limits(bytes=64 * 2**20, pixels=9_000_000, seconds=120.0, frames=7_200)
+
+    @property
+    def piece_seconds(self) -> float:
+        """About the length of the clips that heads are trained on; a piece ends at a key frame."""
+        return min(PIECE_SECONDS, self.limits.seconds or PIECE_SECONDS)
 
     @property
     def inputs(self) -> tuple[TensorSpec, ...]:
@@ -148,7 +158,10 @@ class VideoPreprocessor(Preprocessor[VideoParameters, Clip | Frames]):
         spread = native.frames.reshape(-1, 3)
         if (np.ptp(spread, axis=0) <= EVEN_LEVELS).all():
             note(NoteCode.EMPTY, "the video shows nothing: every frame is one even colour")
-        return Prepared([{"frames": native.frames}], {"size": native.size})
+        context: dict[str, object] = {"size": native.size}
+        if native.seconds is not None:
+            context["seconds"] = native.seconds
+        return Prepared([{"frames": native.frames}], context)
 
     def _fit(self, frame: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
         if frame.dtype != np.uint8 or frame.ndim != 3 or frame.shape[2] != 3 or frame.size == 0:
@@ -192,7 +205,7 @@ class VideoPreprocessor(Preprocessor[VideoParameters, Clip | Frames]):
         if not decoded:
             key = "" if packets[0].is_keyframe else "; it holds no key frame"
             raise UndecodableError(f"no frame of the {kind} can be decoded{key}", field="inputs")
-        return self._clip(decoded, wanted.tolist())
+        return replace(self._clip(decoded, wanted.tolist()), seconds=video.seconds)
 
     def _clip(self, decoded: Mapping[int, VideoFrame], wanted: Sequence[int]) -> Clip:
         """Fit the wanted frames; one that did not decode is replaced by the nearest."""

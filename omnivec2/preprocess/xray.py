@@ -2,43 +2,37 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import ClassVar
 
 import numpy as np
 from PIL import Image
-from pydantic import JsonValue
 
 from omnivec2.errors import InvalidInputError
-from omnivec2.preprocess.base import (
-    Array,
-    Parameters,
-    Prepared,
-    Preprocessor,
-    input_shape,
-)
-from omnivec2.preprocess.formats import example_files
+from omnivec2.preprocess.base import Array, Prepared
 from omnivec2.preprocess.formats.dicom.dicom_start import is_dicom
 from omnivec2.preprocess.formats.guards.decoding_guard import format_of
 from omnivec2.preprocess.formats.pictures import raster
 from omnivec2.preprocess.formats.pictures.grey_pictures import read_grey_picture
-from omnivec2.preprocess.formats.pictures.random_pictures import random_pictures
+from omnivec2.preprocess.formats.pictures.single_picture import (
+    PictureParameters,
+    PicturePreprocessor,
+)
 from omnivec2.preprocess.notes import NoteCode, note
-from omnivec2.spec import HeadSpec, Limits, Modality, TensorSpec
+from omnivec2.spec import Limits, Modality
 
 DICOM = "application/dicom"
 _EVEN_LEVELS = 2
 """An 8-bit picture whose levels differ by no more shows nothing."""
 
 
-class XrayParameters(Parameters):
+class XrayParameters(PictureParameters):
     """Frozen parameters of the X-ray preprocessor."""
 
     height: int = 96
     width: int = 96
 
 
-class XrayPreprocessor(Preprocessor[XrayParameters, Array]):
+class XrayPreprocessor(PicturePreprocessor[XrayParameters, Array]):
     """DICOM (first frame), PNG or JPEG -> grey pixels, air dark and bone bright."""
 
     modality = Modality.XRAY
@@ -55,25 +49,6 @@ class XrayPreprocessor(Preprocessor[XrayParameters, Array]):
     }
     parameters_type = XrayParameters
     default_limits = Limits(bytes=64 * 2**20, decoded_bytes=96 * 2**20, pixels=25_000_000)
-
-    @property
-    def inputs(self) -> tuple[TensorSpec, ...]:
-        """``pixels`` uint8 (height, width, 1)."""
-        shape = (self.parameters.height, self.parameters.width, 1)
-        return (TensorSpec(name="pixels", dtype="uint8", shape=shape),)
-
-    @classmethod
-    def random_inputs(
-        cls, head: HeadSpec, batch: int, lengths: Mapping[str, int], rng: np.random.Generator
-    ) -> dict[str, Array]:
-        """Draw soft blobs of light with noise on them."""
-        shape = (batch, *input_shape(head, "pixels"))
-        return {"pixels": random_pictures(shape, rng)}
-
-    @property
-    def json_example(self) -> JsonValue:
-        """A small picture as a base64 PNG."""
-        return example_files.picture()
 
     def sniff(self, data: bytes) -> str | None:
         """Detect the content type by magic bytes."""

@@ -19,6 +19,8 @@ OTHER_LICENCE = "other"
 _LIBRARY = "omnivec2"
 
 _PIPELINES: Mapping[tuple[TaskFamily, Modality | None], str] = {
+    # Models for STS-B, which answer with a number, are found under this name.
+    (TaskFamily.REGRESSION, Modality.TEXT): "text-classification",
     (TaskFamily.CLASSIFICATION, Modality.AUDIO): "audio-classification",
     (TaskFamily.CLASSIFICATION, Modality.GRAPH): "graph-ml",
     (TaskFamily.CLASSIFICATION, Modality.TABULAR): "tabular-classification",
@@ -127,7 +129,8 @@ def _heads_table(heads: Sequence[HeadSpec]) -> str:
         if len(head.labels) > _MOST_LABELS:
             answers += f", … ({len(head.labels)})"
         answers = answers or ", ".join(f"{t.name} [{t.unit}]" for t in head.targets)
-        rows.append([f"`{head.route}`", head.family.value, head.description, answers])
+        marked = "Experimental: about as good as simple models. " if head.experimental else ""
+        rows.append([f"`{head.route}`", head.family.value, marked + head.description, answers])
     return _table(["head", "family", "what it does", "answers"], rows)
 
 

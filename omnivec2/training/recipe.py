@@ -272,11 +272,12 @@ def load_recipe(name: str | Path) -> Recipe:
         ArtifactError: There is no such recipe, or its content is wrong (every wrong field is
             named, with its file and line).
     """
-    path = Path(name)
+    path, folder = Path(name), Path(str(resources.files("omnivec2.training").joinpath("recipes")))
     if not path.suffix:
-        path = Path(str(resources.files("omnivec2.training").joinpath(f"recipes/{name}.yaml")))
+        path = folder / f"{name}.yaml"
+        folder = path.parent
     if not path.is_file():
-        known = sorted(p.stem for p in path.parent.glob("*.yaml"))
+        known = sorted(p.stem for p in folder.glob("*.yaml"))
         guess = did_you_mean(path.stem, known)
         raise ArtifactError(f"no recipe at {path}; recipes by name: {', '.join(known)}{guess}")
     document = Document(path)

@@ -32,6 +32,7 @@ from omnivec2.training.masked.masked_stages import MaskedPairStage, MaskedStage
 from omnivec2.training.optimisation import freeze_stems
 from omnivec2.training.recipe import Recipe, StageKind
 from omnivec2.training.runs.epochs import epochs_to_steps
+from omnivec2.training.runs.progress_display import PreparingDisplay
 from omnivec2.training.runs.resuming import dotted_fields
 from omnivec2.training.stage import TrainingStage
 from omnivec2.training.structure.fitted_constants import fit_constants
@@ -136,7 +137,9 @@ class Training:
         self.tasks: dict[str, TaskData] = {}
         for route in recipe.tasks:
             self.console.print(f"reading {route}")
-            self.tasks[route] = load_task(route, paths.data, block=recipe.tasks[route].block)
+            block = recipe.tasks[route].block
+            with PreparingDisplay(self.console, route) as display:
+                self.tasks[route] = load_task(route, paths.data, block=block, progress=display.show)
         self.recipe = recipe = with_steps(recipe, self.tasks, self.console)
         self.header = recipe.model_dump(mode="json")
         self.network, self.warm_starts = build_network(recipe, self.tasks, self.console)

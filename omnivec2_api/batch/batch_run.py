@@ -11,41 +11,27 @@ from __future__ import annotations
 import hashlib
 import itertools
 import json
-import os
-import shutil
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from filelock import FileLock, Timeout
-
-from omnivec2.errors import (
-    AccessError,
-    InputError,
-    InvalidParameterError,
-    ModelNotReadyError,
-    OmniVecError,
-    OverloadedError,
-    UnknownModelError,
-)
-from omnivec2_api.answer_types import Answer
-from omnivec2_api.batch.columns import END_COLUMNS, ERROR, NOTES, AnswerColumns, Cells
-from omnivec2_api.batch.items import Item, Source
-from omnivec2_api.batch.table_source import ROW_COLUMN
+from omnivec2.errors import InvalidParameterError, OmniVecError, UnknownModelError
+from omnivec2_api.batch.answer_rows import AnswerRows
+from omnivec2_api.batch.columns import ERROR, NOTES, Cells
+from omnivec2_api.batch.destinations import Destination, destination_of
+from omnivec2_api.batch.executions import Execution, Jobs, LocalExecution
+from omnivec2_api.batch.items import BatchRequest, Item, Source
 from omnivec2_api.batch.table_writers import TableWriter, writer_for
 from omnivec2_api.head_info import HeadInfo
-from omnivec2_api.predictor import Predictor, TaskAnswers
+from omnivec2_api.predictor import Predictor
 from omnivec2_api.progress_lines import Progress
 
 PART_INPUTS = 256
 """The inputs of a part: what a killed run has to do again, at most."""
-
-_MOST_UNAVAILABLE = 8
-"""Failures in a row that are no input's own: then the service or the engine is gone."""
-
-_LOCK = ".lock"
 
 
 @dataclass(frozen=True)
@@ -97,7 +83,7 @@ def run_batch(
     predictor: Predictor,
     routes: Sequence[str],
     source: Source,
-    out: Path,
+    out: str | Path,
     options: BatchOptions | None = None,
 ) -> BatchSummary:
     """Answer all inputs of a source with one or several heads, and write a table of the answers.
@@ -106,7 +92,7 @@ def run_batch(
         predictor: The network or the client that answers.
         routes: The names of the heads, all of one modality.
         source: The inputs.
-        out: The table: ``.parquet``, ``.csv`` or ``.jsonl``.
+        out: The table: ``.parquet``, ``.csv`` or ``.jsonl``; a file, or an object of ``s3://``.
         options: The options; None for the defaults.
 
     Raises:
@@ -117,20 +103,22 @@ def run_batch(
             done is kept for the next run.
     """
     options = options or BatchOptions()
-    run = _Run(predictor, find_heads(predictor, routes), source, out, options)
-    if out.exists() and not options.overwrite:
+    heads = find_heads(predictor, routes)
+    return run_execution(
+        LocalExecution(predictor, heads, options.concurrency), source, out, options
+    )
+
+
+def run_execution(
+    execution: Execution, source: Source, out: str | Path, options: BatchOptions
+) -> BatchSummary:
+    """Let an execution answer all inputs of a source; see ``run_batch``."""
+    destination = destination_of(out)
+    run = _Run(execution, source, destination, writer_for(out), options)
+    if not options.overwrite and destination.exists():
         raise InvalidParameterError(f"{out} is there; --overwrite replaces it", field="out")
-    parts = out.with_name(f"{out.name}.parts")
-    try:
-        parts.mkdir(parents=True, exist_ok=True)
-        with FileLock(parts / _LOCK, timeout=0):
-            summary = run.write(parts)
-    except Timeout as error:
-        raise OmniVecError(f"{parts}: another run is writing this table") from error
-    except OSError as error:
-        raise OmniVecError(f"{out}: cannot be written: {error}") from error
-    shutil.rmtree(parts, ignore_errors=True)
-    return summary
+    with destination.open():
+        return run.write()
 
 
 def find_heads(predictor: Predictor, routes: Sequence[str]) -> tuple[HeadInfo, ...]:
@@ -158,142 +146,95 @@ class _Run:
     """One run: its columns, and the way from items to rows.
 
     Args:
-        predictor: The network or the client.
-        heads: The heads.
+        execution: Who answers.
         source: The inputs.
-        out: The table.
+        destination: The place of the table.
+        writer: The class that writes it.
         options: The options.
     """
 
     def __init__(
         self,
-        predictor: Predictor,
-        heads: tuple[HeadInfo, ...],
+        execution: Execution,
         source: Source,
-        out: Path,
+        destination: Destination,
+        writer: type[TableWriter],
         options: BatchOptions,
     ) -> None:
-        self._predictor, self._heads, self._source, self._out = predictor, heads, source, out
+        self._execution, self._source, self._destination = execution, source, destination
         self._options = options
-        self._answers = AnswerColumns(heads)
-        part = {ROW_COLUMN: "int64"} if source.has_parts else {}
-        columns = {**source.key_columns, **part, **self._answers.types, **END_COLUMNS}
-        self._facts = _facts(heads, options)
-        self._writer: TableWriter = writer_for(out)(columns, self._facts)
-        self._identity = json.dumps([self._facts, columns], sort_keys=True)
-        self._answered = False
-        self._unavailable = 0
+        made = AnswerRows(execution.heads, has_parts=source.has_parts)
+        columns = {**source.key_columns, **made.columns}
+        facts = _facts(execution.heads, options)
+        self._writer = writer(columns, facts)
+        self._identity = json.dumps([facts, columns], sort_keys=True)
 
-    def write(self, parts: Path) -> BatchSummary:
+    def write(self) -> BatchSummary:
         """Make the parts that are missing, and the table of all."""
         started = time.monotonic()
         summary = BatchSummary(inputs=len(self._source))
-        names = [self._part(parts, chunk) for chunk in self._chunks()]
-        missing = [not name.exists() for name in names]
-        todo = sum(self._size(index, summary.inputs) for index, m in enumerate(missing) if m)
-        summary.resumed = summary.inputs - todo
-        title = ", ".join(head.route for head in self._heads)
-        options = self._options
-        with Progress(
-            summary.inputs, shown=options.progress, title=title, done=summary.resumed
-        ) as progress:
-            self._make_parts(names, missing, progress)
+        names, sizes = self._parts()
+        there = self._destination.part_names()
+        missing = [name not in there for name in names]
+        summary.resumed = sum(itertools.compress(sizes, [not one for one in missing]))
+        title = ", ".join(head.route for head in self._execution.heads)
+        shown = self._options.progress
+        with Progress(summary.inputs, shown=shown, title=title, done=summary.resumed) as progress:
+            self._make_parts(names, sizes, missing, progress)
         for name in names:
-            _count(json.loads(_counts_file(name).read_text()), summary)
-        staging = self._out.with_name(f".staging-{self._out.name}")
-        try:
-            self._writer.join(names, staging)
-            os.replace(staging, self._out)
-        finally:
-            staging.unlink(missing_ok=True)
+            _count(self._destination.read_counts(name), summary)
+        parts = [partial(self._destination.read_part, name) for name in names]
+        self._destination.publish(partial(self._writer.join, parts))
         summary.seconds = time.monotonic() - started
         return summary
 
     def _make_parts(
-        self, names: Sequence[Path], missing: Sequence[bool], progress: Progress
+        self,
+        names: Sequence[str],
+        sizes: Sequence[int],
+        missing: Sequence[bool],
+        progress: Progress,
     ) -> None:
-        """Answer the inputs of all missing parts in one stream, so that no batch runs half full."""
-        todo = itertools.compress(self._chunks(), missing)
-        ahead, behind = itertools.tee(itertools.chain.from_iterable(todo))
-        results = self._predictor.run_tasks(
-            self._heads[0].modality,
-            [head.task for head in self._heads],
-            (item.value for item in ahead),
-            self._options.parameters,
-            concurrency=self._options.concurrency,
-            strict=self._options.strict,
-        )
-        try:
-            for index in itertools.compress(range(len(names)), missing):
-                rows: list[Cells] = []
-                counts = BatchSummary()
-                expected = self._size(index, progress.total or 0)
-                for item, result in itertools.islice(zip(behind, results, strict=False), expected):
-                    new = self._rows(item, result)
-                    rows += new
-                    failed = sum(row.get(ERROR) is not None for row in new)
-                    counts.failed += failed
-                    counts.noted += sum(bool(row.get(NOTES)) for row in new)
-                    progress.advance(failed=failed > 0)
-                counts.rows = len(rows)
-                self._save(rows, counts, names[index])
-        finally:
-            results.close()
-
-    def _save(self, rows: Sequence[Cells], counts: BatchSummary, name: Path) -> None:
-        staging = name.with_name(f".staging-{name.name}")
-        self._writer.write_part(rows, staging)
-        numbers = {"rows": counts.rows, "failed": counts.failed, "noted": counts.noted}
-        _counts_file(name).write_text(json.dumps(numbers))
-        os.replace(staging, name)
-
-    def _rows(self, item: Item, result: TaskAnswers | OmniVecError) -> list[Cells]:
-        """Return the rows of one input: its answers, or its error."""
-        if isinstance(result, OmniVecError):
-            self._check_failure(result)
-            return [{**item.key, ERROR: str(result)}]
-        self._answered, self._unavailable = True, 0
-        try:
-            rows = self._answers.rows(result)
-        except InputError as error:
-            return [{**item.key, ERROR: str(error)}]
-        notes = _notes(result.values())
-        if len(rows) != 1 and not (rows and self._source.has_parts):
-            message = f"expected one input, got {len(rows)}"
-            return [{**item.key, NOTES: notes, ERROR: message}]
-        if not self._source.has_parts:
-            return [{**item.key, **rows[0], NOTES: notes}]
-        return [
-            {**item.key, ROW_COLUMN: number, **row, NOTES: notes} for number, row in enumerate(rows)
-        ]
-
-    def _check_failure(self, error: OmniVecError) -> None:
-        """End the run if the failure is not the input's own.
+        """Answer the inputs of all missing parts in one stream, so that no batch runs half full.
 
         Raises:
-            OmniVecError: The same error.
+            OmniVecError: Inputs have vanished since they were counted, or as for ``run_batch``.
         """
-        of_request = isinstance(error, AccessError | UnknownModelError | InvalidParameterError)
-        if of_request and not self._answered:
-            raise error
-        if isinstance(error, ModelNotReadyError | OverloadedError | AccessError):
-            self._unavailable += 1
-            if self._unavailable >= _MOST_UNAVAILABLE:
-                raise error
+        request = BatchRequest(self._options.parameters, self._options.strict)
+        unfinished: dict[int, dict[int, list[Cells]]] = {}
+        jobs = Jobs(self._source, PART_INPUTS, missing)
+        done = self._execution.run(jobs, request)
+        with closing(done):
+            for one in done:
+                rows = unfinished.setdefault(one.part, {})
+                rows[one.position] = one.rows
+                progress.advance(failed=any(row.get(ERROR) is not None for row in one.rows))
+                if len(rows) == sizes[one.part]:
+                    in_order = [rows[position] for position in sorted(rows)]
+                    self._save(list(itertools.chain(*in_order)), names[one.part])
+                    del unfinished[one.part]
+        if unfinished:
+            raise OmniVecError("the inputs have changed during the run")
 
-    def _chunks(self) -> Iterator[list[Item]]:
-        items = iter(self._source)
-        while chunk := list(itertools.islice(items, PART_INPUTS)):
-            yield chunk
+    def _save(self, rows: Sequence[Cells], name: str) -> None:
+        counts = {
+            "rows": len(rows),
+            "failed": sum(row.get(ERROR) is not None for row in rows),
+            "noted": sum(bool(row.get(NOTES)) for row in rows),
+        }
+        self._destination.write_part(name, partial(self._writer.write_part, rows), counts)
 
-    def _size(self, index: int, total: int) -> int:
-        return min(PART_INPUTS, total - index * PART_INPUTS)
+    def _parts(self) -> tuple[list[str], list[int]]:
+        """Return the names and the sizes of all parts."""
+        jobs = Jobs(self._source, PART_INPUTS, ())
+        parts = [(self._name(chunk), len(chunk)) for chunk in jobs.chunks()]
+        return [name for name, _ in parts], [size for _, size in parts]
 
-    def _part(self, parts: Path, chunk: Iterable[Item]) -> Path:
+    def _name(self, chunk: Iterable[Item]) -> str:
         digest = hashlib.sha256(self._identity.encode())
         for item in chunk:
             digest.update(json.dumps([dict(item.key), item.stamp]).encode())
-        return parts / f"part-{digest.hexdigest()[:32]}{self._writer.suffix}"
+        return f"part-{digest.hexdigest()[:32]}{self._writer.suffix}"
 
 
 def _facts(heads: Sequence[HeadInfo], options: BatchOptions) -> dict[str, Any]:
@@ -308,15 +249,6 @@ def _facts(heads: Sequence[HeadInfo], options: BatchOptions) -> dict[str, Any]:
         for head in heads
     ]
     return {"heads": described, "parameters": dict(options.parameters), "strict": options.strict}
-
-
-def _notes(answers: Iterable[Answer]) -> list[dict[str, Any]]:
-    notes = {note: None for answer in answers for note in answer.notes}
-    return [{"field": None, **note.to_json()} for note in notes]
-
-
-def _counts_file(part: Path) -> Path:
-    return part.with_suffix(".json")
 
 
 def _count(numbers: Mapping[str, int], summary: BatchSummary) -> None:

@@ -6,13 +6,14 @@ import fnmatch
 import glob
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from omnivec2.errors import ArtifactError, InvalidInputError
 from omnivec2.preprocess import preprocessor_type
 from omnivec2.spec import Modality
 from omnivec2_api.batch.items import NOTHING_SKIPPED, Item, Skipped
+from omnivec2_api.batch.object_paths import FilePath, ObjectPath, file_path
 from omnivec2_api.input_values import guess_media_type
 
 PATH_COLUMN = "path"
@@ -29,15 +30,17 @@ class FileSource:
 
     Attributes:
         modality: The modality of the inputs.
-        root: The directory that the paths are relative to.
-        paths: The paths, in their order.
+        root: The directory or the prefix that the paths are relative to.
+        paths: The paths and addresses, in their order.
+        stamps: The stamps of objects of buckets, by their paths; see ``Item``.
         skipped: The files of folders that are no inputs of the modality.
     """
 
     modality: str
-    root: Path
+    root: FilePath
     paths: Sequence[str]
     skipped: Skipped = NOTHING_SKIPPED
+    stamps: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def key_columns(self) -> Mapping[str, str]:
@@ -54,12 +57,17 @@ class FileSource:
 
     def __iter__(self) -> Iterator[Item]:
         for name in self.paths:
-            path = self.root / name
-            yield Item({PATH_COLUMN: name}, path, file_stamp(path))
+            path = file_path(name, self.root)
+            yield Item({PATH_COLUMN: name}, path, self.stamps.get(name) or file_stamp(path))
 
 
-def file_stamp(path: Path) -> str:
-    """Return the size and the time of a file, which change when it does."""
+def file_stamp(path: FilePath) -> str:
+    """Return the size and the time of a file, which change when it does.
+
+    Objects are taken for unchanged: to ask for each of them would take longer than to read it.
+    """
+    if isinstance(path, ObjectPath):
+        return ""
     try:
         state = path.stat()
     except OSError:
@@ -81,7 +89,7 @@ def find_files(modality: str, inputs: Sequence[str], pattern: str | None = None)
     Raises:
         InvalidInputError: There is no such file, or a pattern finds none.
     """
-    takes = (lambda name: fnmatch.fnmatch(name, pattern)) if pattern else _takes_name(modality)
+    takes = name_filter(modality, pattern)
     one_folder = len(inputs) == 1 and os.path.isdir(inputs[0])
     root = Path(inputs[0]) if one_folder else Path()
     paths: list[str] = []
@@ -100,8 +108,12 @@ def find_files(modality: str, inputs: Sequence[str], pattern: str | None = None)
     if not paths:
         of_folder = f"none of its {len(left):,} files is of a type that {modality} reads"
         raise InvalidInputError(f"{', '.join(inputs)}: {of_folder if left else 'there is no file'}")
-    examples = tuple(os.path.basename(path) for path in left[:_MOST_EXAMPLES])
-    return FileSource(modality, root, paths, Skipped(len(left), examples))
+    return FileSource(modality, root, paths, skipped_files(left))
+
+
+def skipped_files(left: Sequence[str]) -> Skipped:
+    """Return how many files were left out, with the names of some."""
+    return Skipped(len(left), tuple(os.path.basename(path) for path in left[:_MOST_EXAMPLES]))
 
 
 def _walk(folder: str) -> Iterator[str]:
@@ -122,8 +134,15 @@ def _matching(pattern: str) -> list[str]:
     return found
 
 
-def _takes_name(modality: str) -> Callable[[str], bool]:
-    """Return whether files of a folder are inputs of a modality, by their names."""
+def name_filter(modality: str, pattern: str | None = None) -> Callable[[str], bool]:
+    """Return whether files of a folder are inputs of a modality, by their names.
+
+    Args:
+        modality: The modality of the inputs.
+        pattern: A pattern that decides instead of the types that the modality reads.
+    """
+    if pattern:
+        return lambda name: fnmatch.fnmatch(name, pattern)
     try:
         accepted = preprocessor_type(Modality(modality)).media_types
     except (ArtifactError, ValueError):

@@ -8,8 +8,11 @@ from pathlib import Path
 from typing import TextIO
 
 from omnivec2.errors import InvalidInputError
+from omnivec2.sharing.object_storage import is_object_address
 from omnivec2_api.batch.file_source import FileSource, find_files
 from omnivec2_api.batch.items import NOTHING_SKIPPED, Item, Skipped, Source
+from omnivec2_api.batch.object_paths import ObjectPath, file_path, stamps_of
+from omnivec2_api.batch.object_source import find_objects
 from omnivec2_api.batch.table_source import (
     ROW_COLUMN,
     TABLE_READERS,
@@ -96,8 +99,11 @@ def find_source(
         return _lines(modality, stream, options.meaning)
     if STREAM in inputs:
         raise InvalidInputError(f"{STREAM} stands alone: it is the list of all inputs")
-    first = Path(inputs[0])
-    if len(inputs) == 1 and first.is_file() and first.suffix.lower() in TABLE_READERS:
+    of_bucket = [is_object_address(name) for name in inputs]
+    if any(of_bucket) and not all(of_bucket):
+        raise InvalidInputError("name either files of this machine or objects of s3://, not both")
+    first = file_path(inputs[0])
+    if len(inputs) == 1 and first.suffix.lower() in TABLE_READERS and first.is_file():
         table = open_table(
             first,
             modality,
@@ -109,7 +115,8 @@ def find_source(
             return table
     if options.are_of_tables:
         raise InvalidInputError("--column and --keep are for one table: CSV, JSON Lines or Parquet")
-    return find_files(modality, inputs, options.pattern)
+    find = find_objects if all(of_bucket) else find_files
+    return find(modality, inputs, options.pattern)
 
 
 def _lines(modality: str, stream: TextIO, meaning: Meaning | None) -> Source:
@@ -117,4 +124,8 @@ def _lines(modality: str, stream: TextIO, meaning: Meaning | None) -> Source:
     if not lines:
         raise InvalidInputError("standard input has no lines")
     are_values = modality in TEXT_MODALITIES if meaning is None else meaning == "value"
-    return LineSource(lines) if are_values else FileSource(modality, Path(), lines)
+    if are_values:
+        return LineSource(lines)
+    objects = [name for name in lines if is_object_address(name)]
+    stamps = stamps_of([ObjectPath.of(name) for name in objects])
+    return FileSource(modality, Path(), lines, stamps=dict(zip(objects, stamps, strict=True)))

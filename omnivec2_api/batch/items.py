@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from pydantic import JsonValue
@@ -22,6 +22,19 @@ class Item:
     key: Mapping[str, JsonValue]
     value: Any
     stamp: str = ""
+
+
+@dataclass(frozen=True)
+class BatchRequest:
+    """What is asked of every input.
+
+    Attributes:
+        parameters: The parameters for all heads, or task -> those for its head.
+        strict: Whether notes on an input are errors.
+    """
+
+    parameters: Mapping[str, Any] = field(default_factory=dict)
+    strict: bool = False
 
 
 @dataclass(frozen=True)

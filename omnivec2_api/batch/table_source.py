@@ -8,7 +8,6 @@ import json
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import JsonValue
@@ -17,6 +16,7 @@ from omnivec2.errors import InvalidInputError
 from omnivec2.spec import Modality
 from omnivec2_api.batch.file_source import PATH_COLUMN, file_stamp
 from omnivec2_api.batch.items import NOTHING_SKIPPED, Item, Skipped
+from omnivec2_api.batch.object_paths import FilePath, file_path, open_bytes, open_text
 from omnivec2_api.input_values import TEXT_MODALITIES, FileValue, JsonInputValue, json_value
 
 ROW_COLUMN = "row"
@@ -48,7 +48,7 @@ class TableSource:
         pair: Whether the input is a pair of texts, in the columns ``text`` and ``text_pair``.
     """
 
-    path: Path
+    path: FilePath
     modality: str
     column: str | None
     meaning: Meaning
@@ -94,14 +94,14 @@ class TableSource:
             return Item({**key, **path}, FileValue(content), _digest(content))
         if self.meaning == "path":
             name = str(cell or "")
-            path_of_file = self.path.parent / name
+            path_of_file = file_path(name, self.path.parent)
             stamp = file_stamp(path_of_file)
             return Item({ROW_COLUMN: number, PATH_COLUMN: name, **kept}, path_of_file, stamp)
         return Item(key, JsonInputValue(_cell(cell)), repr(cell))
 
 
 def open_table(
-    path: Path,
+    path: FilePath,
     modality: str,
     *,
     column: str | None = None,
@@ -115,7 +115,7 @@ def open_table(
     other file that the modality itself reads, such as a time series in CSV, is one input.
 
     Args:
-        path: The table: CSV, TSV, JSON Lines or Parquet.
+        path: The table: CSV, TSV, JSON Lines or Parquet, as a file or an object.
         modality: The modality of the inputs.
         column: The column of the input.
         meaning: Whether it holds paths or the inputs themselves; by default by modality.
@@ -158,7 +158,7 @@ def _find_column(modality: str, names: Sequence[str], meaning: Meaning | None) -
     return names[0] if found is None and is_only else found
 
 
-def read_rows(path: Path) -> Iterator[Row]:
+def read_rows(path: FilePath) -> Iterator[Row]:
     """Yield the rows of a table, column -> value; a line of JSON that is no object has ``input``.
 
     Raises:
@@ -170,25 +170,43 @@ def read_rows(path: Path) -> Iterator[Row]:
             f"{path}: no table; expected one of {', '.join(sorted(TABLE_READERS))}"
         )
     try:
-        yield from reader(path)
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        yield from _without_empty_end(reader(path))
+    except UnicodeDecodeError as error:
+        raise InvalidInputError(f"{path}: not text in UTF-8; save the table as UTF-8") from error
+    except (OSError, csv.Error) as error:
         raise InvalidInputError(f"{path}: {error}") from error
 
 
-def _read_csv(path: Path) -> Iterator[Row]:
-    csv.field_size_limit(sys.maxsize)
-    with path.open(newline="", encoding="utf-8-sig") as file:
+def _read_csv(path: FilePath) -> Iterator[Row]:
+    with open_text(path, newline="") as file:
         line = file.readline()
         file.seek(0)
         delimiter = max(",;\t|", key=line.count)
-        for number, row in enumerate(csv.DictReader(file, delimiter=delimiter), 2):
+        for number, row in enumerate(_long_cells(csv.DictReader(file, delimiter=delimiter)), 2):
             if None in row:
                 raise InvalidInputError(f"{path}: row {number} has more cells than the header")
             yield row
 
 
-def _read_json_lines(path: Path) -> Iterator[Row]:
-    with path.open(encoding="utf-8-sig") as file:
+def _long_cells(rows: Iterator[Row]) -> Iterator[Row]:
+    """Yield rows whose cells may be of any length.
+
+    The limit is one for the whole process, and readers of inputs rely on it: it is lifted for the
+    moment in which a row is read.
+    """
+    while True:
+        limit = csv.field_size_limit(sys.maxsize)
+        try:
+            row = next(rows)
+        except StopIteration:
+            return
+        finally:
+            csv.field_size_limit(limit)
+        yield row
+
+
+def _read_json_lines(path: FilePath) -> Iterator[Row]:
+    with open_text(path) as file:
         for number, line in enumerate(file, 1):
             if not line.strip():
                 continue
@@ -199,25 +217,37 @@ def _read_json_lines(path: Path) -> Iterator[Row]:
             yield value if isinstance(value, dict) else {"input": value}
 
 
-def _read_parquet(path: Path) -> Iterator[Row]:
+def _read_parquet(path: FilePath) -> Iterator[Row]:
     import pyarrow
     import pyarrow.parquet
 
     try:
-        with pyarrow.parquet.ParquetFile(path) as file:
+        with open_bytes(path) as opened, pyarrow.parquet.ParquetFile(opened) as file:
             for batch in file.iter_batches(_ROWS_AT_ONCE):
                 yield from batch.to_pylist()
     except pyarrow.ArrowInvalid as error:
         raise InvalidInputError(f"{path}: not a Parquet file: {error}") from error
 
 
-TABLE_READERS: Mapping[str, Callable[[Path], Iterator[Row]]] = {
+TABLE_READERS: Mapping[str, Callable[[FilePath], Iterator[Row]]] = {
     ".csv": _read_csv,
     ".tsv": _read_csv,
     ".jsonl": _read_json_lines,
     ".ndjson": _read_json_lines,
     ".parquet": _read_parquet,
 }
+
+
+def _without_empty_end(rows: Iterator[Row]) -> Iterator[Row]:
+    """Yield rows without the empty ones behind the last value, as spreadsheets write them."""
+    empty: list[Row] = []
+    for row in rows:
+        if any(cell not in (None, "") for cell in row.values()):
+            yield from empty
+            empty = []
+            yield row
+        else:
+            empty.append(row)
 
 
 def _file_content(cell: Any) -> bytes | None:

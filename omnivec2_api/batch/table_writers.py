@@ -5,15 +5,17 @@ from __future__ import annotations
 import csv
 import io
 import json
-import os
 import shutil
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
-from pathlib import Path
-from typing import Any, ClassVar
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import PurePath
+from typing import IO, Any, ClassVar
 
 from omnivec2.errors import InvalidParameterError, OmniVecError
 from omnivec2_api.batch.columns import Cells, ColumnTypes
+
+Parts = Iterable[Callable[[], IO[bytes]]]
+"""Calls that open the parts of a table, in their order."""
 
 _ROW_GROUP_BYTES = 32 * 2**20
 _NESTED = frozenset({"json"})
@@ -33,12 +35,12 @@ class TableWriter(ABC):
         self._columns, self._facts = columns, facts
 
     @abstractmethod
-    def write_part(self, rows: Sequence[Cells], path: Path) -> None:
-        """Write some rows to a file of their own; a column that a row lacks is empty."""
+    def write_part(self, rows: Sequence[Cells], file: IO[bytes]) -> None:
+        """Write some rows as a part; a column that a row lacks is empty."""
 
     @abstractmethod
-    def join(self, parts: Sequence[Path], path: Path) -> None:
-        """Write the whole table to a file, from its parts in their order."""
+    def join(self, parts: Parts, file: IO[bytes]) -> None:
+        """Write the whole table, from its parts."""
 
 
 class CsvWriter(TableWriter):
@@ -46,19 +48,19 @@ class CsvWriter(TableWriter):
 
     suffix = ".csv"
 
-    def write_part(self, rows: Sequence[Cells], path: Path) -> None:
+    def write_part(self, rows: Sequence[Cells], file: IO[bytes]) -> None:
         """Write some rows without a header; see ``TableWriter``."""
         stream = io.StringIO(newline="")
         writer = csv.writer(stream)
         for row in rows:
             writer.writerow([_csv_cell(row.get(name)) for name in self._columns])
-        path.write_text(stream.getvalue(), "utf-8", newline="")
+        file.write(stream.getvalue().encode())
 
-    def join(self, parts: Sequence[Path], path: Path) -> None:
+    def join(self, parts: Parts, file: IO[bytes]) -> None:
         """Write the header and all rows; see ``TableWriter``."""
         header = io.StringIO(newline="")
         csv.writer(header).writerow(self._columns)
-        _concatenate(header.getvalue().encode(), parts, path)
+        _concatenate(header.getvalue().encode(), parts, file)
 
 
 class JsonLinesWriter(TableWriter):
@@ -66,17 +68,17 @@ class JsonLinesWriter(TableWriter):
 
     suffix = ".jsonl"
 
-    def write_part(self, rows: Sequence[Cells], path: Path) -> None:
+    def write_part(self, rows: Sequence[Cells], file: IO[bytes]) -> None:
         """Write some rows; see ``TableWriter``."""
         lines = [
             json.dumps({name: row.get(name) for name in self._columns}, ensure_ascii=False)
             for row in rows
         ]
-        path.write_text("".join(f"{line}\n" for line in lines), "utf-8")
+        file.write("".join(f"{line}\n" for line in lines).encode())
 
-    def join(self, parts: Sequence[Path], path: Path) -> None:
+    def join(self, parts: Parts, file: IO[bytes]) -> None:
         """Write all rows; see ``TableWriter``."""
-        _concatenate(b"", parts, path)
+        _concatenate(b"", parts, file)
 
 
 class ParquetWriter(TableWriter):
@@ -101,7 +103,7 @@ class ParquetWriter(TableWriter):
         self._schema = pyarrow.schema(fields, metadata=metadata)
         self._texts = [name for name, kind in columns.items() if kind in _NESTED]
 
-    def write_part(self, rows: Sequence[Cells], path: Path) -> None:
+    def write_part(self, rows: Sequence[Cells], file: IO[bytes]) -> None:
         """Write some rows; see ``TableWriter``."""
         import pyarrow
         import pyarrow.parquet
@@ -110,17 +112,18 @@ class ParquetWriter(TableWriter):
             texts = self._texts
             rows = [{**row, **{name: json.dumps(row.get(name)) for name in texts}} for row in rows]
         table = pyarrow.Table.from_pylist(list(rows), schema=self._schema)
-        pyarrow.parquet.write_table(table, path)
+        pyarrow.parquet.write_table(table, file)
 
-    def join(self, parts: Sequence[Path], path: Path) -> None:
+    def join(self, parts: Parts, file: IO[bytes]) -> None:
         """Write all rows in row groups of some MiB; see ``TableWriter``."""
         import pyarrow
         import pyarrow.parquet
 
-        with pyarrow.parquet.ParquetWriter(path, self._schema, compression="zstd") as writer:
+        with pyarrow.parquet.ParquetWriter(file, self._schema, compression="zstd") as writer:
             waiting: list[Any] = []
-            for part in parts:
-                waiting.append(pyarrow.parquet.read_table(part, schema=self._schema))
+            for open_part in parts:
+                with open_part() as part:
+                    waiting.append(pyarrow.parquet.read_table(part, schema=self._schema))
                 if sum(table.nbytes for table in waiting) >= _ROW_GROUP_BYTES:
                     writer.write_table(pyarrow.concat_tables(waiting))
                     waiting = []
@@ -133,17 +136,17 @@ WRITERS: Mapping[str, type[TableWriter]] = {
 }
 
 
-def writer_for(path: Path) -> type[TableWriter]:
+def writer_for(name: str | PurePath) -> type[TableWriter]:
     """Return the writer of a table, by the end of its name.
 
     Raises:
         InvalidParameterError: There is none for such names.
     """
-    writer = WRITERS.get(path.suffix.lower())
+    writer = WRITERS.get(PurePath(str(name).partition("?")[0]).suffix.lower())
     if writer is None:
         known = sorted(WRITERS)
         raise InvalidParameterError(
-            f"{path}: expected a name that ends in {', '.join(known)}", field="out", known=known
+            f"{name}: expected a name that ends in {', '.join(known)}", field="out", known=known
         )
     return writer
 
@@ -191,11 +194,8 @@ def _csv_cell(value: Any) -> Any:
     return value
 
 
-def _concatenate(start: bytes, parts: Sequence[Path], path: Path) -> None:
-    with path.open("wb") as file:
-        file.write(start)
-        for part in parts:
-            with part.open("rb") as source:
-                shutil.copyfileobj(source, file)
-        file.flush()
-        os.fsync(file.fileno())
+def _concatenate(start: bytes, parts: Parts, file: IO[bytes]) -> None:
+    file.write(start)
+    for open_part in parts:
+        with open_part() as part:
+            shutil.copyfileobj(part, file)

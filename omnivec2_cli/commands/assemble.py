@@ -47,6 +47,7 @@ def assemble(
     Needs neither torch nor a connection; models that are up to date are left alone.
 
     Examples:
+
         omnivec2 assemble
 
         omnivec2 assemble --layout fused --model-repo /srv/models

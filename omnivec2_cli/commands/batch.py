@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 from dataclasses import asdict
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
@@ -12,7 +11,7 @@ import typer
 from omnivec2.errors import InputError, OmniVecError
 from omnivec2.terminal import make_console
 from omnivec2_cli.errors import EXIT_INTERRUPTED, EXIT_SOME_FAILED, one_line_errors
-from omnivec2_cli.open_predictor import ApiKeyOption, ServerOption, open_predictor
+from omnivec2_cli.open_execution import ExecutionPlace, open_execution
 from omnivec2_cli.options import (
     DEFAULT_CHECKPOINT,
     DEFAULT_REPOSITORY,
@@ -23,6 +22,7 @@ from omnivec2_cli.options import (
     StrictOption,
     parse_parameters,
 )
+from omnivec2_cli.predicting.open_predictor import ApiKeyOption, ServerOption
 
 if TYPE_CHECKING:
     from omnivec2_api.batch.batch_run import BatchSummary
@@ -37,12 +37,15 @@ def batch(
         list[str],
         typer.Argument(
             metavar="INPUT...",
-            help="Folders, patterns and files; or one table (CSV, JSON Lines, Parquet); "
-            "or - for a list on standard input.",
+            help="Folders, patterns and files, here or at s3://; or one table (CSV, JSON Lines, "
+            "Parquet); or - for a list on standard input.",
         ),
     ],
     out: Annotated[
-        Path, typer.Option("--out", "-o", help="Table to write: .parquet, .csv or .jsonl.")
+        str,
+        typer.Option(
+            "--out", "-o", metavar="TABLE", help="Table to write: .parquet, .csv or .jsonl."
+        ),
     ],
     parameters: ParametersOption = "{}",
     column: Annotated[
@@ -76,6 +79,23 @@ def batch(
     ] = None,
     server: ServerOption = None,
     api_key: ApiKeyOption = None,
+    ray: Annotated[
+        str | None,
+        typer.Option(
+            metavar="ADDRESS",
+            help="Answer on the workers of this Ray cluster: HOST:PORT, auto, or local.",
+        ),
+    ] = None,
+    workers: Annotated[
+        int | None, typer.Option(min=1, help="Most workers on Ray.  [default: as there is room]")
+    ] = None,
+    worker_cpus: Annotated[
+        int | None,
+        typer.Option(min=1, help="Cores of each.  [default: those of the smallest node, up to 8]"),
+    ] = None,
+    worker_gpus: Annotated[
+        float, typer.Option(min=0, help="GPUs of each; may be a fraction.")
+    ] = 0.0,
     strict: StrictOption = False,
     as_json: JsonOption = False,
     checkpoint: CheckpointOption = DEFAULT_CHECKPOINT,
@@ -88,6 +108,7 @@ def batch(
     started again. The exit status is 3 if some inputs have no answer.
 
     Examples:
+
         omnivec2 batch image/classification photos/ --out photos.parquet
 
         omnivec2 batch image/classification,embedding 'photos/**/*.jpg' --out photos.parquet
@@ -95,9 +116,12 @@ def batch(
         omnivec2 batch text/sentiment reviews.csv --column review --keep id --out answers.csv
 
         find . -name '*.wav' | omnivec2 batch audio/events - --out sounds.jsonl
+
+        omnivec2 batch image/embedding s3://photos/2026/ --out s3://tables/photos.parquet --ray auto
     """
     with one_line_errors():
-        from omnivec2_api.batch.batch_run import BatchOptions, run_batch
+        from omnivec2_api.batch.batch_run import BatchOptions, run_execution
+        from omnivec2_api.batch.executions import ClusterOptions
         from omnivec2_api.batch.find_source import SourceOptions, find_source
         from omnivec2_api.batch.table_writers import writer_for
 
@@ -112,9 +136,11 @@ def batch(
         found = SourceOptions(include, column, meaning, tuple(keep or ()))
         source = find_source(routes[0].partition("/")[0], inputs, found, sys.stdin)
         _report_skipped(source)
-        with open_predictor(server, api_key, routes, checkpoint, model_repo) as predictor:
+        cluster = None if ray is None else ClusterOptions(ray, workers, worker_cpus, worker_gpus)
+        place = ExecutionPlace(cluster, server, api_key, concurrency, checkpoint, model_repo)
+        with open_execution(place, routes) as execution:
             try:
-                summary = run_batch(predictor, routes, source, out, options)
+                summary = run_execution(execution, source, out, options)
             except KeyboardInterrupt:
                 typer.echo("interrupted; the same command goes on from here", err=True)
                 raise typer.Exit(EXIT_INTERRUPTED) from None
@@ -146,11 +172,11 @@ def _report_skipped(source: Source) -> None:
         )
 
 
-def _report(summary: BatchSummary, out: Path, *, as_json: bool) -> None:
+def _report(summary: BatchSummary, out: str, *, as_json: bool) -> None:
     if as_json:
         import json
 
-        typer.echo(json.dumps({**asdict(summary), "out": str(out)}))
+        typer.echo(json.dumps({**asdict(summary), "out": out}))
         return
     parts = [f"{summary.inputs:,} inputs, {summary.rows:,} rows"]
     if summary.resumed:

@@ -54,6 +54,7 @@ def data_check(
     The exit status is 1 if training would stop at one of them; warnings do not count.
 
     Examples:
+
         omnivec2 data check my-recipe.yaml --data /data
 
         omnivec2 data check my-recipe.yaml --sheet sheet.html
@@ -127,6 +128,15 @@ def _print(console: Console, checks: list[TaskCheck]) -> None:
                 console.print(f"    {escape(str(problem))}", highlight=False, soft_wrap=True)
             if len(problems) > _MOST_LISTED:
                 console.print(f"    and {len(problems) - _MOST_LISTED:,} more (--json has all)")
+        if check.inputs:
+            more = f" and {len(check.inputs) - _MOST_LISTED:,} more" * (
+                len(check.inputs) > _MOST_LISTED
+            )
+            console.print(
+                f"  reads: {escape(', '.join(check.inputs[:_MOST_LISTED]))}{more}",
+                highlight=False,
+                soft_wrap=True,
+            )
         for text, count in list(check.notes.items())[:_MOST_LISTED]:
             console.print(f"  note on {count:,} inputs: {escape(text)}", highlight=False)
         total = sum(check.counts.values())
@@ -141,7 +151,9 @@ def _print(console: Console, checks: list[TaskCheck]) -> None:
 
 def _counts_table(check: TaskCheck) -> Table:
     """Return a table of classes or quantities by part."""
-    table = Table(title=f"{check.route} ({check.kind}, {check.family})")
+    title = f"{check.route} ({check.kind}, {check.family})"
+    # A title is wrapped at the width of its table.
+    table = Table(title=title, min_width=len(title))
     table.add_column("class")
     for part in check.counts:
         table.add_column(part, justify="right")

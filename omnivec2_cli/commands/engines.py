@@ -30,6 +30,7 @@ def engines(
     torch.
 
     Examples:
+
         omnivec2 engines --model-repo /plans
 
         omnivec2 engines --precision bf16 --model-repo /plans

@@ -50,6 +50,13 @@ def export(
             "  [default: tests/data of the source, else inputs are drawn]"
         ),
     ] = None,
+    unchanged_from: Annotated[
+        Path | None,
+        typer.Option(
+            help="Exported checkpoint to take graphs from whose weights are the same here, such as "
+            "the one that heads were added to."
+        ),
+    ] = None,
     force: Annotated[
         bool, typer.Option("--force", help="Export graphs that are up to date as well.")
     ] = False,
@@ -68,16 +75,21 @@ def export(
     trunk's float graph. Later exports write it again from that file, without data.
 
     Examples:
+
         omnivec2 export
 
         omnivec2 export image/classification --checkpoint checkpoints/first --force
 
         omnivec2 export --layout shared --out model_repo
 
+        omnivec2 export --checkpoint checkpoints/next --unchanged-from checkpoints/reference
+
         omnivec2 export --precision int8 --data /data
 
         omnivec2 export --layout fused --engine tensorrt --precision fp16 --out plans
     """
+    if unchanged_from is not None:
+        _carry(unchanged_from, checkpoint)
     if precision == "int8":
         if engine != "onnx" or layout == "fused":
             raise typer.BadParameter("--precision int8 is for ONNX graphs of the shared layout")
@@ -115,6 +127,15 @@ def export(
         else:
             models = assemble(checkpoint, out, Layout(layout) if layout else None)
         typer.echo(f"{len(models)} models in {out}")
+
+
+def _carry(earlier: Path, checkpoint: Path) -> None:
+    """Take over graphs of another checkpoint, and print how many heads have theirs."""
+    with one_line_errors(), needs_extra("export"):
+        from export.graphs.carried_graphs import carry_graphs
+
+        carried = carry_graphs(earlier, checkpoint)
+        typer.echo(f"{len(carried)} heads are unchanged: their graphs come from {earlier}")
 
 
 def _export_int8(

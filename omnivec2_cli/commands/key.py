@@ -1,19 +1,21 @@
-"""``omnivec2 key create | list | revoke``: manage the API keys of a gateway."""
+"""``omnivec2 key create | list | revoke | usage``: manage the API keys of a gateway."""
 
 from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
 from omnivec2.terminal import make_console
 from omnivec2_cli.errors import one_line_errors
+from omnivec2_cli.key_usage_command import key_usage
 from omnivec2_cli.options import JsonOption
 from omnivec2_cli.tables import keys_table
 
 keys_app = typer.Typer(no_args_is_help=True, help="Create, list and revoke API keys.")
+keys_app.command("usage")(key_usage)
 
 _DEFAULT_FILE = Path("api_keys.json")
 
@@ -36,6 +38,17 @@ def key_create(
     concurrent: Annotated[
         int | None, typer.Option(help="Concurrent requests.  [default: no limit]")
     ] = None,
+    compute: Annotated[
+        float | None,
+        typer.Option(
+            help="Compute-seconds per minute, on average; 60 keeps a core busy."
+            "  [default: no limit]"
+        ),
+    ] = None,
+    compute_burst: Annotated[
+        float | None,
+        typer.Option(help="Compute-seconds in one burst.  [default: as many as per minute]"),
+    ] = None,
     expires: Annotated[
         str | None, typer.Option(help="Time at which the key expires, e.g. 2027-01-01T00:00:00Z.")
     ] = None,
@@ -46,15 +59,22 @@ def key_create(
     strict: Annotated[
         bool, typer.Option("--strict", help="Refuse requests with notes on an input.")
     ] = False,
+    priority: Annotated[
+        Literal["high", "normal", "low"] | None,
+        typer.Option(help="Highest priority class that its requests get.  [default: normal]"),
+    ] = None,
 ) -> None:
     """Create a key and print it once; the file stores only its hash.
 
     Gateways reload the file within seconds.
 
     Examples:
+
         omnivec2 key create alice
 
         omnivec2 key create batch --rate 5 --concurrent 2 --head image/classification
+
+        omnivec2 key create team --compute 120 --compute-burst 30
     """
     from service.access.api_keys import create_key
 
@@ -62,9 +82,12 @@ def key_create(
         "requests_per_second": rate,
         "burst": burst,
         "max_concurrent": concurrent,
+        "compute_seconds_per_minute": compute,
+        "compute_burst_seconds": compute_burst,
         "expires": expires,
         "heads": tuple(head) if head else None,
         "strict": strict or None,
+        "priority": priority,
     }
     with one_line_errors():
         limits = {field: value for field, value in given.items() if value is not None}
@@ -79,6 +102,7 @@ def key_list(
     """List the keys of a file with their limits; the file does not hold the keys themselves.
 
     Examples:
+
         omnivec2 key list
     """
     from service.access.api_keys import read_keys
@@ -97,6 +121,7 @@ def key_revoke(name: NameArgument, file: FileOption = _DEFAULT_FILE) -> None:
     """Remove a key from a file; gateways reject it within seconds.
 
     Examples:
+
         omnivec2 key revoke alice
     """
     from service.access.api_keys import revoke_key

@@ -35,6 +35,7 @@ def models(
     every head instead.
 
     Examples:
+
         omnivec2 models
 
         omnivec2 models --json

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 from rich.console import Console
 
+from omnivec2.errors import InputError
 from omnivec2.terminal import make_console
 from omnivec2_cli.commands.assemble import update_repository
 from omnivec2_cli.errors import one_line_errors
@@ -46,7 +47,7 @@ def serve(
         str | None,
         typer.Option(
             metavar="HOST:PORT,...",
-            help="gRPC addresses of Triton servers; implies --runtime triton.",
+            help="gRPC addresses of Triton servers, or names of many; implies --runtime triton.",
         ),
     ] = None,
     workers: Annotated[
@@ -87,6 +88,7 @@ def serve(
     variable as well: `OMNIVEC2_PORT=9000 omnivec2 serve` (see docs/access-and-limits.md).
 
     Examples:
+
         omnivec2 serve
 
         omnivec2 serve --port 9000 --only image/classification --only text/sentiment
@@ -96,7 +98,6 @@ def serve(
         omnivec2 serve --runtime triton --triton 10.0.0.1:8001,10.0.0.2:8001
     """
     from service.server.gateway_process import serve as run
-    from service.settings import Settings
 
     console = make_console(stderr=True)
     given = {
@@ -114,7 +115,7 @@ def serve(
         "log_level": log_level,
     }
     with one_line_errors():
-        settings = Settings(**{k: v for k, v in given.items() if v is not None})  # type: ignore[arg-type]
+        settings = _read_settings({k: v for k, v in given.items() if v is not None})
         if settings.runtime == "triton":
             console.print(f"connecting to Triton at {', '.join(settings.triton_endpoints)} ...")
         else:
@@ -124,6 +125,23 @@ def serve(
                 return
             console.print("loading the models ...")
         run(settings, _announce(console))
+
+
+def _read_settings(given: dict[str, Any]) -> Settings:
+    """Read the settings: what the command line gives, and else the environment.
+
+    Raises:
+        InputError: A setting is wrong; the message names each that is.
+    """
+    from pydantic import ValidationError
+
+    from service.settings import Settings
+
+    try:
+        return Settings(**given)
+    except ValidationError as error:
+        wrong = (f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
+        raise InputError("; ".join(wrong)) from error
 
 
 def _explain_engine(console: Console, settings: Settings) -> None:

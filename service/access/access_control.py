@@ -1,23 +1,17 @@
-"""Access control: keys are authenticated, rate-limited, and reloaded when their file changes."""
+"""Access control: keys are authenticated, and reloaded when their file changes."""
 
 from __future__ import annotations
 
 import hmac
 import logging
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from omnivec2.errors import (
-    ArtifactError,
-    ForbiddenError,
-    OverloadedError,
-    UnauthenticatedError,
-)
+from omnivec2.errors import ArtifactError, ForbiddenError, UnauthenticatedError
 from omnivec2.spec import HeadSpec
 from service.access.api_keys import Key, digest, read_keys
+from service.access.key_limits import KeyLimits
 from service.request_context import REQUEST
 
 _LOG = logging.getLogger(__name__)
@@ -28,33 +22,28 @@ _RELOAD_SECONDS = 1.0
 _SCHEME = "bearer"
 
 
-@dataclass
-class _Usage:
-    """The part of its limits that a key uses: a token bucket for its rate, and its requests."""
-
-    tokens: float
-    filled_at: float
-    concurrent: int = 0
-
-
 class AccessControl:
     """The API keys of a file; used on the event loop only.
 
     Args:
         path: The path of the file.
+        limits: The limits of the keys.
         clock: A clock in seconds.
 
     Attributes:
+        limits: The limits of the keys.
         failure: The reason why the file as it is now cannot be used; empty if it is in use.
 
     Raises:
         ArtifactError: The file cannot be read. Without keys nothing would be protected.
     """
 
-    def __init__(self, path: Path, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self, path: Path, limits: KeyLimits, clock: Callable[[], float] = time.monotonic
+    ) -> None:
         self._path = path
+        self.limits = limits
         self._clock = clock
-        self._usage: dict[str, _Usage] = {}
         self._signature = _signature(path)
         self._checked_at = clock()
         self._keys = read_keys(path).keys
@@ -78,9 +67,14 @@ class AccessControl:
             return
         self.failure = ""
         names = {key.name for key in self._keys}
-        # A key that is in use keeps its count until its requests are answered.
-        self._usage = {n: use for n, use in self._usage.items() if n in names or use.concurrent}
+        self.limits.forget_all_but(names)
         _LOG.info("%d API keys are in use", len(names))
+
+    def key_named(self, name: str) -> Key | None:
+        """Return the key of a name; None if there is none, or not any more."""
+        self.refresh()
+        found = next((key for key in self._keys if key.name == name), None)
+        return None if found is None or found.expired() else found
 
     def authenticate(self, authorization: str, api_key: str) -> Key:
         """Return the key that a request carries.
@@ -109,39 +103,6 @@ class AccessControl:
         if found is None or found.expired():
             raise UnauthenticatedError("the API key is unknown or has expired", invalid=True)
         return found
-
-    @contextmanager
-    def counted(self, key: Key) -> Iterator[None]:
-        """Count a request of a key until the block ends.
-
-        Raises:
-            OverloadedError: The key has used up its rate, or has as many requests under way as
-                its limit allows.
-        """
-        now = self._clock()
-        rate = key.requests_per_second
-        burst = float(key.burst or max(1.0, rate or 1.0))
-        use = self._usage.setdefault(key.name, _Usage(burst, now))
-        if key.max_concurrent is not None and use.concurrent >= key.max_concurrent:
-            raise OverloadedError(
-                f"the key {key.name} has {use.concurrent:,} requests under way, which is its limit",
-                reason="key",
-            )
-        if rate is not None:
-            use.tokens = min(burst, use.tokens + (now - use.filled_at) * rate)
-            use.filled_at = now
-            if use.tokens < 1.0:
-                raise OverloadedError(
-                    f"the key {key.name} may send {rate:g} requests per second",
-                    retry_after_seconds=(1.0 - use.tokens) / rate,
-                    reason="key",
-                )
-            use.tokens -= 1.0
-        use.concurrent += 1
-        try:
-            yield
-        finally:
-            use.concurrent -= 1
 
 
 def authorize_heads(specs: Sequence[HeadSpec]) -> None:

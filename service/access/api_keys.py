@@ -21,6 +21,7 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationErro
 
 from omnivec2.atomic_files import write_file
 from omnivec2.errors import ArtifactError, InvalidInputError
+from service.access.priority import PriorityName
 
 PREFIX = "ov2_"
 _KEY_BYTES = 32
@@ -36,10 +37,14 @@ class Key(BaseModel):
         burst: The number of requests at once after a pause; as many as in a second, at least 1,
             if it is not given.
         max_concurrent: The limit on requests at the same time; None means no limit.
+        compute_seconds_per_minute: The limit on work on its requests per minute on average, in
+            seconds of one thread: 60 keeps a core busy. None means no limit.
+        compute_burst_seconds: The work at once after a pause; that of a minute if it is not given.
         expires: The time after which the key is not valid any more.
         heads: The names of the heads it may use (``text/sentiment``); None means all, an empty
             list means none.
         strict: Whether its requests are refused if there are notes on an input.
+        priority: The highest priority class that its requests get, whatever they ask for.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -49,9 +54,12 @@ class Key(BaseModel):
     requests_per_second: Annotated[float, Field(gt=0)] | None = None
     burst: Annotated[int, Field(ge=1)] | None = None
     max_concurrent: Annotated[int, Field(ge=1)] | None = None
+    compute_seconds_per_minute: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
+    compute_burst_seconds: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
     expires: AwareDatetime | None = None
     heads: tuple[str, ...] | None = None
     strict: bool = False
+    priority: PriorityName = "normal"
 
     def expired(self) -> bool:
         """Whether the key is not valid any more."""

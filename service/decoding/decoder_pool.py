@@ -6,6 +6,7 @@ import contextlib
 import json
 import logging
 import queue
+import threading
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
@@ -28,6 +29,7 @@ from omnivec2.preprocess.notes import Note, NoteCode, collect_notes
 from omnivec2.preprocess.source_options import SourceOptions, state
 from omnivec2.spec import Modality
 from service.decoding.decoder_process import DecoderLostError, DecoderProcess, Nursery
+from service.pipeline.abandonment import AbandonedError, Abandonment
 from service.pipeline.host_stages import FileInput, PreparedInput, RawInput
 from service.request_context import REQUEST
 
@@ -63,6 +65,8 @@ class DecoderPool:
             WeakKeyDictionary()
         )
         self.lost = 0
+        self._closing = threading.Lock()
+        self._closed = False
 
     def start(self, modalities: Iterable[Modality]) -> None:
         """Start the processes, so that no request has to wait for them.
@@ -77,7 +81,7 @@ class DecoderPool:
         if not usual:
             return
         for process in self._take_all():
-            self._idle.put(process or self._replace())
+            self._give_back(process or self._replace())
 
     def prepare(
         self,
@@ -85,10 +89,20 @@ class DecoderPool:
         raw: RawInput,
         max_batch_size: int,
         source: SourceOptions | None = None,
+        abandonment: Abandonment | None = None,
     ) -> PreparedInput:
         """Decode and prepare one input; as ``host_stages.prepare`` does.
 
+        Args:
+            preprocessor: The preprocessor.
+            raw: The input.
+            max_batch_size: The most samples that are made into one batch.
+            source: The statements of the caller on the input.
+            abandonment: The way in which another thread ends the decoder of this input, once nobody
+                waits for it; None if nobody will.
+
         Raises:
+            AbandonedError: Nobody waits for it any more.
             InputError: The input is wrong, or its decoder died, hung or took too much memory.
             DeadlineExceededError: The request's time is over.
             ModelNotReadyError: No process can be started.
@@ -104,7 +118,8 @@ class DecoderPool:
             "seconds": seconds,
         }
         started = time.perf_counter()
-        answer = self._ask(request, seconds, preprocessor.modality.value)
+        abandonment = abandonment or Abandonment()
+        answer = self._ask(request, seconds, preprocessor.modality.value, abandonment)
         if "refused" in answer:
             raise _restore_error(answer["refused"])
         if "failed" in answer:
@@ -116,12 +131,22 @@ class DecoderPool:
 
     def close(self) -> None:
         """End all processes."""
+        with self._closing:
+            self._closed = True
         self._nursery.close()
         for process in self._take_all():
             if process is not None:
                 process.kill()
             # Whoever still comes is told that there are no more.
             self._idle.put(None)
+
+    def _give_back(self, process: DecoderProcess | None) -> None:
+        """Let others have a process, or end it if it comes back after all others were ended."""
+        with self._closing:
+            if self._closed and process is not None:
+                process.kill()
+                process = None
+            self._idle.put(process)
 
     def _take_all(self) -> list[DecoderProcess | None]:
         """Take all processes that are idle."""
@@ -131,16 +156,26 @@ class DecoderPool:
                 taken.append(self._idle.get_nowait())
         return taken
 
-    def _ask(self, request: Mapping[str, Any], seconds: float, modality: str) -> dict[str, Any]:
+    def _ask(
+        self,
+        request: Mapping[str, Any],
+        seconds: float,
+        modality: str,
+        abandonment: Abandonment,
+    ) -> dict[str, Any]:
         process = self._idle.get()
         try:
             process = process or self._nursery.start_decoder()
-            answer = process.ask(request, seconds)
+            with abandonment.ended_by(process.interrupt):
+                answer = process.ask(request, seconds)
         except (TimeoutError, DecoderLostError) as error:
             assert process is not None, "only a process can be lost"
-            self.lost += 1
             process.kill()
             process = self._replace()
+            # One that was still at work when the request's time was over may hang.
+            if abandonment.is_abandoned and REQUEST.get().seconds_left > 0:
+                raise AbandonedError from error
+            self.lost += 1
             _LOG.warning("a decoder of %s was lost: %r", modality, error)
             if isinstance(error, DecoderLostError):
                 raise InvalidInputError(
@@ -154,7 +189,7 @@ class DecoderPool:
                 f"the file takes longer than {self._seconds:g} s to decode", field="inputs"
             ) from error
         finally:
-            self._idle.put(process)
+            self._give_back(process)
         return answer
 
     def _replace(self) -> DecoderProcess | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import select
 import signal
 import socket
 import subprocess
@@ -150,10 +151,20 @@ class DecoderProcess:
             raise DecoderLostError(str(error)) from error
 
     def kill(self) -> None:
-        """End the process at once."""
+        """End the process at once, and free the connection to it."""
+        self.interrupt()
         self._connection.close()
-        with contextlib.suppress(ProcessLookupError, PermissionError):
-            os.kill(self.pid, signal.SIGKILL)
+
+    def interrupt(self) -> None:
+        """End the process at once, so that whoever asks it in another thread finds it lost.
+
+        Not if it has ended: its number may be another's by then.
+        """
+        hung_up = select.poll()
+        hung_up.register(self._connection, 0)
+        if not hung_up.poll(0):
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.kill(self.pid, signal.SIGKILL)
 
 
 def _read_pid(commands: socket.socket) -> int:

@@ -11,6 +11,7 @@ number of the new process. It ends, and its children do, when that socket is clo
 from __future__ import annotations
 
 import ctypes
+import gc
 import importlib
 import os
 import resource
@@ -31,6 +32,9 @@ def main() -> None:
     descriptor, memory_bytes, answer_bytes, *modules = sys.argv[1:]
     for module in ("service.decoding.worker", *modules):
         importlib.import_module(module)
+    # What was imported is never looked through for garbage, which decoders do after each input, and
+    # its memory stays shared with them.
+    gc.freeze()
     commands = socket.socket(fileno=int(descriptor))
     commands.sendall(PID.pack(os.getpid()))
     while True:
@@ -52,14 +56,14 @@ def _work(descriptor: int, memory_bytes: int, answer_bytes: int) -> None:
 
     try:
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # decoders that start programs wait for them
-        _limit(memory_bytes)
+        limit_process(memory_bytes)
         work(socket.socket(fileno=descriptor), answer_bytes)
     finally:
         os._exit(0)
 
 
-def _limit(memory_bytes: int) -> None:
-    """Bound this process's memory, and end it with its parent."""
+def limit_process(memory_bytes: int) -> None:
+    """Limit this process's memory, and end it with its parent."""
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     # Of what may be written, not of addresses: codecs' threads reserve many that they never use.
     with open("/proc/self/status", encoding="ascii") as file:

@@ -79,29 +79,34 @@ def receive(connection: socket.socket, most_bytes: int) -> dict[str, Any]:
 
 def _outgoing(message: Mapping[str, Any], parts: list[memoryview | bytes]) -> dict[str, Any]:
     declared: list[dict[str, Any]] = []
-
-    def convert(value: Any) -> Any:
-        if isinstance(value, np.ndarray):
-            array = np.ascontiguousarray(value)
-            declared.append({"dtype": array.dtype.str, "shape": array.shape})
-            parts.append(array.reshape(-1).view(np.uint8).data)
-            return {"$part": len(parts) - 1}
-        if isinstance(value, bytes):
-            declared.append({"nbytes": len(value)})
-            parts.append(value)
-            return {"$part": len(parts) - 1}
-        if isinstance(value, np.generic):
-            return value.item()
-        if isinstance(value, tuple):
-            return {"$tuple": [convert(item) for item in value]}
-        if isinstance(value, list):
-            return [convert(item) for item in value]
-        if isinstance(value, Mapping):
-            return {str(key): convert(item) for key, item in value.items()}
-        return value
-
-    converted = convert(message)
+    converted = _convert(message, declared, parts)
     return {"value": converted, "parts": declared}
+
+
+def _convert(value: Any, declared: list[dict[str, Any]], parts: list[memoryview | bytes]) -> Any:
+    """Return a value as JSON, once its arrays and bytes are added to the parts.
+
+    Not a function in a function: one that calls itself refers to itself, so that the parts, which
+    are as large as inputs, would stay until the garbage collector looks for cycles.
+    """
+    if isinstance(value, np.ndarray):
+        array = np.ascontiguousarray(value)
+        declared.append({"dtype": array.dtype.str, "shape": array.shape})
+        parts.append(array.reshape(-1).view(np.uint8).data)
+        return {"$part": len(parts) - 1}
+    if isinstance(value, bytes):
+        declared.append({"nbytes": len(value)})
+        parts.append(value)
+        return {"$part": len(parts) - 1}
+    if isinstance(value, np.generic):
+        return value.item()
+    if isinstance(value, tuple):
+        return {"$tuple": [_convert(item, declared, parts) for item in value]}
+    if isinstance(value, list):
+        return [_convert(item, declared, parts) for item in value]
+    if isinstance(value, Mapping):
+        return {str(key): _convert(item, declared, parts) for key, item in value.items()}
+    return value
 
 
 def _incoming(value: Any, parts: list[Array | bytes]) -> Any:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, Iterator
 from contextlib import contextmanager
+from typing import Protocol
 
 from starlette.datastructures import Headers
 from starlette.requests import ClientDisconnect, Request
@@ -16,8 +17,29 @@ from omnivec2.errors import (
     TooLargeError,
     UnsupportedMediaTypeError,
 )
-from service.admission.admission_control import Ticket
+from service.admission.arriving_bodies import ArrivingBody
 from service.http.raw_headers import header_text
+
+
+class BodySource(Protocol):
+    """A body that can be read once, no further than a limit."""
+
+    async def read(self, limit: int) -> bytes:
+        """Return the whole body; see ``Body.read``."""
+
+    def chunks(self, limit: int) -> AsyncGenerator[bytes, None]:
+        """Yield the body piece by piece; see ``Body.chunks``."""
+
+
+class ByteHolder(Protocol):
+    """Whoever accounts for the bytes of a body while it arrives; the ticket of a request."""
+
+    @property
+    def arrival(self) -> ArrivingBody:
+        """The state of the body on its way."""
+
+    def hold_bytes(self, count: int) -> None:
+        """Account for more bytes."""
 
 
 class Body:
@@ -32,7 +54,7 @@ class Body:
         UnsupportedMediaTypeError: The body is compressed.
     """
 
-    def __init__(self, request: Request, ticket: Ticket, timeout_seconds: float) -> None:
+    def __init__(self, request: Request, ticket: ByteHolder, timeout_seconds: float) -> None:
         encoding = (header_text(request.scope, b"content-encoding") or "identity").strip().lower()
         if encoding not in ("", "identity"):
             raise UnsupportedMediaTypeError(

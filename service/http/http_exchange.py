@@ -13,21 +13,26 @@ from starlette.responses import Response
 
 from omnivec2.errors import InvalidParameterError, NotedInputError, OmniVecError
 from omnivec2.preprocess.notes import Note
-from service.admission.admission_control import Ticket
-from service.errors import CLIENT_CLOSED_REQUEST, ClientDisconnectedError, problem_of
+from service.access.priority import PRIORITY_HEADER
+from service.access.strictness import STRICT_HEADER, is_strict
+from service.errors import CLIENT_CLOSED_REQUEST, problem_of
 from service.gateway import Gateway
-from service.http.body import Body
-from service.http.notes_header import NOTES_HEADER, STRICT_HEADER, notes_value, parse_strict
+from service.http.body import Body, ByteHolder
+from service.http.notes_header import NOTES_HEADER, notes_value
 from service.http.raw_headers import header_text
 from service.pipeline.answers import Timings
 from service.pipeline.exchange import Exchange
-from service.request_context import REQUEST, TRACEPARENT
+from service.request_context import REQUEST, TRACEPARENT, ClientDisconnectedError
 from service.runtimes.base import Model
 
 T = TypeVar("T")
 
 TIMEOUT_HEADER = "X-Request-Timeout"
+CACHE_STATUS_HEADER = "Cache-Status"
+"""The header of an answer that says whether it was kept (RFC 9211); only where answers are."""
+
 _TIMEOUT = TIMEOUT_HEADER.lower().encode()
+_PRIORITY = PRIORITY_HEADER.lower().encode()
 _STRICT = STRICT_HEADER.lower().encode()
 _TRACEPARENT = TRACEPARENT.encode()
 
@@ -81,9 +86,9 @@ class HttpExchange(Exchange):
         Raises:
             InvalidParameterError: The header is neither true nor false.
         """
-        wanted = parse_strict(header_text(self._request.scope, _STRICT))
-        key = REQUEST.get().key
-        return wanted or self.gateway.settings.strict_input or (key is not None and key.strict)
+        header = header_text(self._request.scope, _STRICT)
+        by_default = self.gateway.settings.strict_input
+        return is_strict(header, REQUEST.get().key, by_default=by_default)
 
     def notes_headers(self, notes: Sequence[Note]) -> Mapping[str, str]:
         """Return the header of an answer's notes, once they are counted; none without notes."""
@@ -102,8 +107,16 @@ class HttpExchange(Exchange):
         longest = self.gateway.settings.request_timeout_seconds
         return parse_timeout_seconds(header_text(self._request.scope, _TIMEOUT), longest)
 
-    def body(self, ticket: Ticket) -> Body:
-        """Return the body of the request, whose bytes count in a ticket.
+    def asked_priority(self) -> str | None:
+        """Return the priority class that the caller asks for; None if it asks for none."""
+        return header_text(self._request.scope, _PRIORITY)
+
+    def priority_headers(self) -> Mapping[str, str]:
+        """Return the header that says which class a request got that asked for one."""
+        return {} if self.asked_priority() is None else {PRIORITY_HEADER: self.priority.label}
+
+    def body(self, ticket: ByteHolder) -> Body:
+        """Return the body of the request, whose bytes count in a ticket, or before there is one.
 
         Raises:
             UnsupportedMediaTypeError: The body is compressed.
@@ -142,7 +155,7 @@ def answer_headers(models: Sequence[Model], timings: Timings) -> Mapping[str, st
     """
     stages = vars(timings).items()
     return {
-        "X-Model": ",".join(model.name for model in models),
+        "X-Model": ",".join(model.head_name for model in models),
         "X-Model-Version": ",".join(model.version for model in models),
         "Server-Timing": ", ".join(f"{name};dur={seconds * 1000:.2f}" for name, seconds in stages),
     }

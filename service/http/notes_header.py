@@ -1,6 +1,6 @@
-"""Notes on inputs in HTTP: the header ``X-Notes`` of an answer, and ``X-Strict`` of a request.
+"""Notes on inputs in HTTP: the header ``X-Notes`` of an answer.
 
-``X-Notes`` is a list of RFC 9651 (structured fields), with one member per note::
+It is a list of RFC 9651 (structured fields), with one member per note::
 
     X-Notes: cut;field="inputs[0]";count=412;text="the end was not read", ignored;count=1;text="…"
 
@@ -15,11 +15,9 @@ from urllib.parse import quote, unquote
 
 from pydantic import JsonValue
 
-from omnivec2.errors import InvalidParameterError
 from omnivec2.preprocess.notes import Note
 
 NOTES_HEADER = "X-Notes"
-STRICT_HEADER = "X-Strict"
 
 MORE = "more"
 """The token of the last member if not all notes fit; its count is the number of the others."""
@@ -45,8 +43,6 @@ _ASCII_SIGNS = str.maketrans(
 )
 # What a Display String holds as it is: printable ASCII but for these two.
 _DISPLAY_SAFE = "".join(set(map(chr, range(0x20, 0x7F))) - {"%", '"'})
-
-_WORDS = {"true": True, "?1": True, "1": True, "false": False, "?0": False, "0": False}
 
 _VALUE = r'(?:(?P<count>\d+)|(?P<display>%?)"(?P<text>(?:\\.|[^"\\])*)")'
 _PARAMETER = re.compile(rf";(?P<key>[a-z]+)={_VALUE}")
@@ -77,22 +73,6 @@ def parse_notes(value: str) -> list[dict[str, JsonValue]]:
         {"code": code} | {p["key"]: _parameter_value(p) for p in _PARAMETER.finditer(parameters)}
         for code, parameters in _MEMBER.findall(value)
     ]
-
-
-def parse_strict(value: str | None) -> bool:
-    """Return whether a request is strict, by its header ``X-Strict``; False if there is none.
-
-    Raises:
-        InvalidParameterError: The header is neither true nor false.
-    """
-    if value is None:
-        return False
-    strict = _WORDS.get(value.strip().lower())
-    if strict is None:
-        raise InvalidParameterError(
-            f"{STRICT_HEADER}: expected true or false", field=STRICT_HEADER, known=("true", "false")
-        )
-    return strict
 
 
 def _member(note: Note) -> str:

@@ -19,7 +19,7 @@ from omnivec2.errors import (
 from omnivec2.preprocess import Preprocessor
 from omnivec2.preprocess.formats.guards.base64_text import refuse_address
 from omnivec2.preprocess.notes import NoteCode, collect_notes, note
-from service.http.body import Body
+from service.http.body import BodySource
 from service.http.forms.content_type import (
     JSON,
     JSON_LINES,
@@ -60,7 +60,7 @@ class RequestReader:
     max_body_bytes: int
     max_json_values: int
 
-    async def read(self, headers: Headers, body: Body) -> PredictRequest:
+    async def read(self, headers: Headers, body: BodySource) -> PredictRequest:
         """Read a request in any of the forms.
 
         Raises:
@@ -86,7 +86,7 @@ class RequestReader:
             inputs = self._from_part(data, ContentType.parse(media_type or ""))
         return PredictRequest(inputs, batched=len(inputs) > 1, notes=tuple(notes))
 
-    async def _read(self, headers: Headers, body: Body) -> PredictRequest:
+    async def _read(self, headers: Headers, body: BodySource) -> PredictRequest:
         declared = ContentType.parse(headers.get("content-type", ""))
         kind = declared.media_type
         if kind == MULTIPART:
@@ -174,7 +174,7 @@ class RequestReader:
                 return self._json.from_inputs(value, {}, len(data))
         return self._from_file(data, None)
 
-    async def _read_multipart(self, headers: Headers, body: Body) -> PredictRequest:
+    async def _read_multipart(self, headers: Headers, body: BodySource) -> PredictRequest:
         limits = self.preprocessor.limits
         limit = min(limits.bytes * limits.inputs + _JSON_OVERHEAD, self.max_body_bytes)
         parser = _InMemoryParser(

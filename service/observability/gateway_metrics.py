@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
-from prometheus_client import (
-    CollectorRegistry,
-    Counter,
-    Gauge,
-    Histogram,
-    ProcessCollector,
-    disable_created_metrics,
-)
-from prometheus_client.core import GaugeMetricFamily, Metric
-from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
-from prometheus_client.registry import Collector
+from prometheus_client import Counter, Histogram, ProcessCollector, disable_created_metrics
+from prometheus_client.exposition import CONTENT_TYPE_LATEST
 
+from omnivec2.canary.canary_state import Canary
+from service.access.priority import Priority
+from service.observability.canary_metrics import CanaryMetrics, CanaryShares
+from service.observability.described_metrics import DescribedMetrics, MetricDescription
+from service.observability.job_metrics import JobMetrics
+from service.observability.key_metrics import KeyMetrics
+from service.observability.model_metrics import ServedModels
 from service.pipeline.answers import Timings
 from service.runtimes.base import Model
 
@@ -27,6 +25,7 @@ CONTENT_TYPE = CONTENT_TYPE_LATEST
 _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
 _STAGE_SECONDS = (0.0001, 0.0005, *_SECONDS)
 _LAG_SECONDS = (0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5)
+_STORE_SECONDS = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0)
 _ROWS = (1, 2, 4, 8, 16, 32, 64, 128)
 _BYTES = tuple(4**power for power in range(4, 14))  # 256 bytes to 64 MiB
 
@@ -37,23 +36,6 @@ _REASONS = (
 )
 
 _ROUTE = ("modality", "task")
-
-
-@dataclass(frozen=True)
-class MetricDescription:
-    """A metric as the documentation lists it.
-
-    Attributes:
-        name: The full name.
-        kind: The type, in Prometheus' word.
-        labels: The names of its labels.
-        meaning: The help text.
-    """
-
-    name: str
-    kind: str
-    labels: Sequence[str]
-    meaning: str
 
 
 @dataclass(frozen=True)
@@ -77,65 +59,87 @@ class _BatchSeries:
     padding_tokens: Counter
 
 
-class Metrics:
+class Metrics(DescribedMetrics):
     """The metrics of a gateway: traffic, latency per stage, batching, load and models.
 
     Labels are bounded: modalities and tasks are those of loaded heads, or ``unknown``.
 
     Attributes:
-        registry: The registry that a scrape reads.
-        described: The descriptions of all metrics of this project, in the order of creation.
+        keys: The metrics of API keys.
+        canaries: The metrics of heads with two versions.
     """
 
     def __init__(self) -> None:
         # The creation time of every series is unused, and is a third of every scrape.
         disable_created_metrics()  # type: ignore[no-untyped-call]
-        self.registry = CollectorRegistry()
-        self.described: list[MetricDescription] = []
+        super().__init__()
         self._heads: dict[tuple[str, str], _HeadSeries] = {}
         self._batches: dict[str, _BatchSeries] = {}
-        self._requests = self._counter(
+        self._requests = self.counter(
             "requests_total",
             "Answered requests; each task of a request for several counts.",
             (*_ROUTE, "status"),
         )
-        self._seconds = self._histogram(
+        self._seconds = self.histogram(
             "request_seconds", "From the head of a request to its answer.", _ROUTE, _SECONDS
         )
-        self._stages = self._histogram(
+        self._stages = self.histogram(
             "stage_seconds",
             "A request's stages: decode, preprocess, queue, compute, postprocess.",
             (*_ROUTE, "stage"),
             _STAGE_SECONDS,
         )
-        self._received = self._histogram(
+        self._received = self.histogram(
             "request_bytes", "Body of a request, as far as it was read.", _ROUTE, _BYTES
         )
-        self._sent = self._histogram("response_bytes", "Body of an answer.", _ROUTE, _BYTES)
-        self._notes = self._counter(
+        self._sent = self.histogram("response_bytes", "Body of an answer.", _ROUTE, _BYTES)
+        self._notes = self.counter(
             "input_notes_total",
             "Notes on inputs: what was guessed or left out, in answers and strict refusals.",
             (*_ROUTE, "code"),
         )
-        self._rejections = self._counter(
+        self._stream_events = self.counter(
+            "stream_events_total",
+            "Events of streamed answers: window, token, answer, error.",
+            ("event",),
+        )
+        for event in ("window", "token", "answer", "error"):
+            self._stream_events.labels(event)
+        self._cache_lookups = self.counter(
+            "response_cache_lookups_total",
+            "Inputs that were looked up among kept answers: hit, miss, or bypass if the caller"
+            " wanted what is computed now.",
+            (*_ROUTE, "outcome"),
+        )
+        self._rejections = self.counter(
             "rejections_total", "Requests refused by a limit or by access control.", ("reason",)
         )
         for reason in _REASONS:
             self._rejections.labels(reason)
-        self._batch_rows = self._histogram(
+        self._admissions = self.counter(
+            "admissions_total",
+            "Requests by priority class (high, normal, low) and outcome (admitted, refused).",
+            ("priority", "outcome"),
+        )
+        for priority in Priority:
+            for outcome in ("admitted", "refused"):
+                self._admissions.labels(priority.label, outcome)
+        self._batch_rows = self.histogram(
             "batch_rows", "Samples computed together.", ("model",), _ROWS
         )
-        self._batch_seconds = self._histogram(
+        self._batch_seconds = self.histogram(
             "batch_seconds", "Time to compute one batch.", ("model",), _SECONDS
         )
-        self._batch_tokens = self._counter(
+        self._batch_tokens = self.counter(
             "batch_tokens_total",
             "Tokens of computed batches whose masks tell real ones from padding: kind is real"
             " or padding.",
             ("model", "kind"),
         )
-        self._ready = self._gauge("ready", "1 if /readyz would answer 200.")
-        self._lag = self._histogram(
+        self.keys = KeyMetrics(self.counter)
+        self.canaries = CanaryMetrics(self.counter, self.histogram)
+        self._ready = self.gauge("ready", "1 if /readyz would answer 200.")
+        self._lag = self.histogram(
             "event_loop_lag_seconds", "How late the event loop is.", (), _LAG_SECONDS
         )
         ProcessCollector(registry=self.registry)
@@ -170,6 +174,21 @@ class Metrics:
         """
         self._notes.labels(modality, task, code).inc()
 
+    def observe_stream_event(self, event: str) -> None:
+        """Count an event of a streamed answer by its name."""
+        self._stream_events.labels(event).inc()
+
+    def observe_cache_lookup(self, modality: str, task: str, outcome: str, times: int = 1) -> None:
+        """Count inputs of a head that were looked up among kept answers.
+
+        Args:
+            modality: The modality of the head.
+            task: The task of the head.
+            outcome: The outcome: ``hit``, ``miss`` or ``bypass``.
+            times: The number of inputs.
+        """
+        self._cache_lookups.labels(modality, task, outcome).inc(times)
+
     def observe_rejection(self, reason: str) -> None:
         """Count a request that a limit or access control has refused.
 
@@ -177,6 +196,10 @@ class Metrics:
             reason: The label, one of a few words; see ``OmniVecError.reason``.
         """
         self._rejections.labels(reason).inc()
+
+    def observe_admission(self, priority: str, outcome: str) -> None:
+        """Count a request of a priority class that is ``admitted``, or ``refused`` for overload."""
+        self._admissions.labels(priority, outcome).inc()
 
     def observe_batch(self, model: str, rows: int, seconds: float) -> None:
         """Record a computed batch; safe in any thread."""
@@ -204,25 +227,64 @@ class Metrics:
         """Record whether the service is ready."""
         self._ready.set(ready)
 
-    def watch(self, name: str, description: str, value: Callable[[], float]) -> None:
-        """Add a gauge whose value is read at every scrape."""
-        self._gauge(name, description).set_function(value)
+    def watch_shared_state(
+        self, is_up: Callable[[], bool], replicas: Callable[[], int]
+    ) -> Callable[[float], None]:
+        """Add the metrics of the store that gateways share.
 
-    def limit(self, name: str, value: float) -> None:
-        """Add the limit of a watched gauge, under its name with the prefix ``max_``."""
-        self._gauge(f"max_{name}", f"Limit on omnivec2_{name}.").set(value)
+        Args:
+            is_up: A function that returns whether it can be used.
+            replicas: A function that returns the number of gateways last seen.
+
+        Returns:
+            The callback for every use of the store; it takes the seconds.
+        """
+        self.watch("shared_state_up", "1 if the shared state can be used.", is_up)
+        self.watch("replicas", "Gateways last seen in the shared state.", replicas)
+        self._local_decisions = self.counter(
+            "local_limit_decisions_total",
+            "Decisions on limits of API keys that a gateway made by its share: the shared state was"
+            " away.",
+            (),
+        )
+        seconds = self.histogram(
+            "shared_state_seconds", "Time of one use of the shared state.", (), _STORE_SECONDS
+        )
+        return seconds.observe
+
+    def observe_local_decision(self) -> None:
+        """Count a decision on a key's limits that the shared state could not make."""
+        self._local_decisions.inc()
+
+    def add_jobs(self) -> JobMetrics:
+        """Add the metrics of jobs, which only a gateway with a store of them has."""
+        return JobMetrics(self.counter, self.histogram)
 
     def watch_models(self, models: Callable[[], Iterable[Model]]) -> None:
         """Add one series for each model that is served at the time of a scrape."""
-        collector = _Models(models)
-        self.registry.register(collector)
-        self.described.append(
-            MetricDescription(_Models.NAME, "gauge", _Models.LABELS, _Models.MEANING)
+        described = MetricDescription(
+            ServedModels.NAME, "gauge", ServedModels.LABELS, ServedModels.MEANING
         )
+        self.add_collector(ServedModels(models), described)
 
-    def exposition(self) -> bytes:
-        """Return all metrics in Prometheus' text format."""
-        return generate_latest(self.registry)
+    def watch_canaries(
+        self, canaries: Callable[[], Iterable[Canary]], unrecorded: Callable[[], float]
+    ) -> None:
+        """Add one series for each canary that is known at the time of a scrape.
+
+        Args:
+            canaries: A function that returns them, with how they ended.
+            unrecorded: A function that returns how many rollbacks are not recorded yet.
+        """
+        described = MetricDescription(
+            CanaryShares.NAME, "gauge", CanaryShares.LABELS, CanaryShares.MEANING
+        )
+        self.add_collector(CanaryShares(canaries), described)
+        self.watch(
+            "canary_rollbacks_unrecorded",
+            "Rollbacks that this gateway could not write into the repository.",
+            unrecorded,
+        )
 
     def _series_of(self, modality: str, task: str) -> _HeadSeries:
         key = (modality, task)
@@ -251,42 +313,3 @@ class Metrics:
         )
         self._batches[model] = series
         return series
-
-    def _counter(self, name: str, meaning: str, labels: Sequence[str]) -> Counter:
-        name = self._describe(name, "counter", labels, meaning)
-        return Counter(name, meaning, labels, registry=self.registry)
-
-    def _gauge(self, name: str, meaning: str) -> Gauge:
-        name = self._describe(name, "gauge", (), meaning)
-        return Gauge(name, meaning, registry=self.registry)
-
-    def _histogram(
-        self, name: str, meaning: str, labels: Sequence[str], buckets: Sequence[float]
-    ) -> Histogram:
-        name = self._describe(name, "histogram", labels, meaning)
-        return Histogram(name, meaning, labels, buckets=buckets, registry=self.registry)
-
-    def _describe(self, name: str, kind: str, labels: Sequence[str], meaning: str) -> str:
-        full = f"omnivec2_{name}"
-        self.described.append(MetricDescription(full, kind, labels, meaning))
-        return full
-
-
-class _Models(Collector):
-    """One series per served model; it ends when the model is removed."""
-
-    NAME = "omnivec2_model_info"
-    MEANING = "1 for each model that is served; digest is its checkpoint's."
-    LABELS = (*_ROUTE, "model", "version", "network", "digest")
-
-    def __init__(self, models: Callable[[], Iterable[Model]]) -> None:
-        self._models = models
-
-    def collect(self) -> Iterable[Metric]:
-        """Collect the current models."""
-        family = GaugeMetricFamily(self.NAME, self.MEANING, labels=self.LABELS)
-        for model in self._models():
-            spec = model.spec
-            labels = (spec.modality.value, spec.task, model.name, model.version)
-            family.add_metric((*labels, spec.network, spec.checkpoint_digest[:12]), 1.0)
-        yield family

@@ -20,6 +20,8 @@ from prometheus_client.core import Metric
 from prometheus_client.parser import text_string_to_metric_families
 from prometheus_client.registry import Collector
 
+from service.observability.live_accuracy import live_accuracy
+
 _LOG = logging.getLogger(__name__)
 
 _TIMEOUT_SECONDS = 2.0
@@ -30,7 +32,17 @@ _MERGED: Mapping[str, Callable[[float, float], float]] = {
     "omnivec2_wait_seconds": max,
     "omnivec2_models_refresh_age_seconds": max,
     "omnivec2_model_info": max,
+    "omnivec2_canary_share": max,
     "omnivec2_triton_servers_up": min,
+    "omnivec2_shared_state_up": min,
+    "omnivec2_replicas": max,
+    "omnivec2_drift_distance": max,
+    "omnivec2_drift_alert_level": max,
+    "omnivec2_score_psi": max,
+    "omnivec2_score_psi_alert_level": max,
+    "omnivec2_jobs_queued": max,
+    "omnivec2_jobs_running": max,
+    "omnivec2_jobs_oldest_seconds": max,
     "process_start_time_seconds": min,
     "process_max_fds": min,
     "process_virtual_memory_max_bytes": min,
@@ -114,7 +126,11 @@ def merge(expositions: Iterable[str]) -> list[Metric]:
                 if key in merged:
                     value = combine(merged[key], value) if combine else merged[key] + value
                 merged[key] = value
-    return [_family(families[name], merged) for name, merged in samples.items()]
+    summed = [_family(families[name], merged) for name, merged in samples.items()]
+    # The mean of shares is not the share of all.
+    share = live_accuracy(summed)
+    kept = [family for family in summed if share is None or family.name != share.name]
+    return kept if share is None else [*kept, share]
 
 
 def _family(

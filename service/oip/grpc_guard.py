@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import replace
 from typing import Any
 
@@ -61,12 +61,13 @@ class Guard:
             REQUEST.set(replace(REQUEST.get(), request_id=request_id))
             with self._logged(name, context) as outcome:
                 try:
-                    with self._authenticated(name, metadata):
+                    async with self._authenticated(name, metadata, outcome):
                         data = await self._messages.read(messages)
                         outcome["bytes_in"] = len(data)
                         message = await in_thread_if_large(len(data), lambda: _decode(data, kind))
                         response = await method(message, context)
-                    outcome.update(status="OK", bytes_out=response.ByteSize())
+                        outcome["bytes_out"] = response.ByteSize()
+                    outcome["status"] = "OK"
                     return response
                 except OmniVecError as error:
                     code = grpc.StatusCode[grpc_code_of(type(error))]
@@ -80,9 +81,11 @@ class Guard:
 
         return call
 
-    @contextmanager
-    def _authenticated(self, name: str, metadata: Mapping[str, str]) -> Iterator[None]:
-        """Authenticate the caller, and count the call among those of its key."""
+    @asynccontextmanager
+    async def _authenticated(
+        self, name: str, metadata: Mapping[str, str], outcome: Mapping[str, Any]
+    ) -> AsyncIterator[None]:
+        """Authenticate the caller, and count the call and its bytes among those of its key."""
         if self._gateway.shutdown.listeners_closed.is_set() and name not in _OPEN:
             raise ModelNotReadyError("the service is stopping")
         access = self._gateway.access
@@ -93,9 +96,14 @@ class Guard:
         key = access.authenticate(metadata.get("authorization", ""), metadata.get("x-api-key", ""))
         # Not reset at the end: the call is a task of its own, and its log line names the key.
         REQUEST.set(replace(REQUEST.get(), key=key))
-        with access.counted(key):
+        use = await access.limits.enter(key)
+        REQUEST.set(replace(REQUEST.get(), budget=use))
+        try:
             self._check_room(name)
             yield
+        finally:
+            use.record_bytes(outcome["bytes_in"], outcome["bytes_out"])
+            await use.leave()
 
     def _check_room(self, name: str) -> None:
         """Refuse the call if there are too many, before its message is read."""

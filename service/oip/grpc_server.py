@@ -17,14 +17,17 @@ from google.protobuf.json_format import ParseDict
 from tritonclient.grpc import model_config_pb2, service_pb2
 
 from omnivec2 import __version__
-from omnivec2.errors import ArtifactError
+from omnivec2.errors import ArtifactError, NotedInputError
+from service.access.priority import PRIORITY_HEADER
+from service.access.strictness import STRICT_HEADER, is_strict
 from service.gateway import Gateway
 from service.oip import inference
 from service.oip.grpc_guard import Guard
 from service.oip.grpc_wire import format_answer, parse_request
+from service.pipeline.answers import RequestNotes
 from service.pipeline.concurrency import in_thread_if_large
 from service.pipeline.exchange import Exchange
-from service.request_context import TRACEPARENT
+from service.request_context import REQUEST, TRACEPARENT
 from service.runtimes.base import Model
 from service.server.addresses import url_host
 
@@ -192,6 +195,8 @@ class GrpcServer:
         try:
             response = await self._infer(request, context, exchange)
         except BaseException as error:
+            if isinstance(error, NotedInputError):
+                exchange.record_notes([str(note["code"]) for note in error.notes])
             exchange.fail(error)
             raise
         exchange.account(HTTPStatus.OK, request.ByteSize(), response.ByteSize())
@@ -205,15 +210,24 @@ class GrpcServer:
         seconds_left = context.time_remaining()
         seconds = longest if seconds_left is None else min(longest, seconds_left)
         nbytes = request.ByteSize()
-        with exchange.admitted(inference.FORM, nbytes, seconds) as ticket:
+        metadata = dict(context.invocation_metadata())
+        priority = metadata.get(PRIORITY_HEADER.lower())
+        async with exchange.admitted(inference.FORM, nbytes, seconds, priority) as ticket:
             ticket.hold_bytes(nbytes)
             # No watch for a disconnected client: gRPC itself cancels the task of its call.
-            traceparent = str(dict(context.invocation_metadata()).get(TRACEPARENT, ""))
-            return await exchange.answer(self._answer(request, exchange), traceparent)
+            traceparent = str(metadata.get(TRACEPARENT, ""))
+            header = metadata.get(STRICT_HEADER.lower())
+            by_default = self._gateway.settings.strict_input
+            strict = is_strict(header, REQUEST.get().key, by_default=by_default)
+            answer = self._answer(request, exchange, RequestNotes(strict=strict))
+            return await exchange.answer(answer, traceparent)
 
-    async def _answer(self, request: Any, exchange: Exchange) -> Any:
+    async def _answer(self, request: Any, exchange: Exchange, notes: RequestNotes) -> Any:
         read = await in_thread_if_large(request.ByteSize(), lambda: parse_request(request))
         plane = self._gateway.dataplane
-        answer = await inference.infer(plane, request.model_name, request.model_version, read)
+        answer = await inference.infer(
+            plane, request.model_name, request.model_version, read, notes
+        )
         exchange.record_stages(answer.timings)
+        exchange.record_notes([note.code.value for note in answer.notes])
         return await in_thread_if_large(answer.nbytes, lambda: format_answer(read, answer))

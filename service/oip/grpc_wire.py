@@ -8,7 +8,7 @@ from typing import Any
 from tritonclient.grpc import service_pb2
 
 from omnivec2.errors import InvalidInputError
-from service.oip.inference import InferRequest
+from service.oip.inference import NOTES, InferRequest, notes_text
 from service.oip.tensors import DATATYPES, Tensor, check_parameters, to_bytes
 from service.pipeline.answers import TensorAnswer
 
@@ -55,11 +55,13 @@ def parse_request(message: Any) -> InferRequest:
 def format_answer(request: InferRequest, answer: TensorAnswer) -> Any:
     """Return a ``ModelInferResponse``; contents are always raw, as Triton's are."""
     response = service_pb2.ModelInferResponse(
-        model_name=answer.model.name, model_version=answer.model.version, id=request.id
+        model_name=answer.model.head_name, model_version=answer.model.version, id=request.id
     )
     for name, array in answer.outputs.items():
         response.outputs.add(name=name, datatype=DATATYPES[array.dtype.name], shape=array.shape)
         response.raw_output_contents.append(to_bytes(array))
+    if answer.notes:
+        response.parameters[NOTES].string_param = notes_text(answer.notes)
     return response
 
 

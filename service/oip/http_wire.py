@@ -11,7 +11,7 @@ from pydantic_core import to_json
 
 from omnivec2.errors import InvalidInputError
 from service.http.forms.json_bodies import parse_json
-from service.oip.inference import InferRequest
+from service.oip.inference import NOTES, InferRequest, notes_text
 from service.oip.tensors import DATATYPES, Tensor, check_parameters, to_bytes
 from service.pipeline.answers import TensorAnswer
 
@@ -55,6 +55,7 @@ class WireResponse(_Wire):
     id: str | None = None
     model_name: str
     model_version: str
+    parameters: dict[str, Any] = Field(default={}, description="notes on the inputs: a JSON text")
     outputs: list[WireTensor]
 
 
@@ -121,7 +122,9 @@ def format_answer(request: HttpRequest, answer: TensorAnswer) -> tuple[bytes, in
             output["data"] = array.ravel().tolist()
         outputs.append(output)
     fields: dict[str, Any] = {"id": request.infer.id} if request.infer.id else {}
-    fields |= {"model_name": answer.model.name, "model_version": answer.model.version}
+    fields |= {"model_name": answer.model.head_name, "model_version": answer.model.version}
+    if answer.notes:
+        fields["parameters"] = {NOTES: notes_text(answer.notes)}
     json = to_json({**fields, "outputs": outputs})
     return b"".join([json, *raw]), len(json) if raw else None
 

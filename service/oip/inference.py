@@ -6,12 +6,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from pydantic_core import to_json
+
 from omnivec2.errors import InvalidInputError, OmniVecError, StaleModelError, UnknownModelError
 from omnivec2.preprocess import Array
+from omnivec2.preprocess.notes import Note
 from omnivec2.spec import TensorSpec
 from service.gateway import Gateway
 from service.oip.tensors import DATATYPES, Tensor, check_ids, read_tensors
-from service.pipeline.answers import TensorAnswer
+from service.pipeline.answers import RequestNotes, TensorAnswer
 from service.pipeline.data_plane import DataPlane
 from service.pipeline.host_stages import Head
 from service.runtimes.base import Model
@@ -20,6 +23,9 @@ SERVER_NAME = "omnivec2-serve"
 EXTENSIONS = ("binary_tensor_data", "model_configuration")
 FORM = "tensors"
 """The form of the inputs for the admission control: nothing is decoded, so it costs differently."""
+NOTES = "notes"
+"""The parameter of an answer with the notes on its inputs: a JSON text, for parameters are numbers
+and texts."""
 PLATFORM = "omnivec2"
 """The platform that callers see: which engine runs a model is internal to the gateway."""
 
@@ -108,7 +114,13 @@ def model_config(model: Model) -> dict[str, Any]:
     }
 
 
-async def infer(plane: DataPlane, name: str, version: str, request: InferRequest) -> TensorAnswer:
+async def infer(
+    plane: DataPlane,
+    name: str,
+    version: str,
+    request: InferRequest,
+    notes: RequestNotes | None = None,
+) -> TensorAnswer:
     """Run a caller's tensors through a model.
 
     Args:
@@ -116,10 +128,12 @@ async def infer(plane: DataPlane, name: str, version: str, request: InferRequest
         name: The name of the model, ``<modality>_<task>``.
         version: The version that is wanted; empty means any.
         request: The tensors.
+        notes: The notes on the request so far, to be added to.
 
     Raises:
         UnknownModelError: The model is not loaded in this version.
         InputError: A tensor is not what the model takes, or its values are not.
+        NotedInputError: There are notes on a row, and they are strict.
         OverloadedError: As for ``DataPlane.infer_tensors``, and so are the other errors.
     """
 
@@ -131,13 +145,21 @@ async def infer(plane: DataPlane, name: str, version: str, request: InferRequest
         return inputs
 
     try:
-        answer = await plane.infer_tensors(find_head(plane, name, version), read, request.nbytes)
+        head = find_head(plane, name, version)
+        answer = await plane.infer_tensors(
+            head, read, request.nbytes, any_version=not version, notes=notes
+        )
     except StaleModelError:
         # If the model went meanwhile, it is unknown from now on rather than not ready.
         find_head(plane, name, version)
         raise
     names = request.outputs or tuple(tensor.name for tensor in answer.model.spec.outputs)
     return replace(answer, outputs={output: answer.outputs[output] for output in names})
+
+
+def notes_text(notes: Sequence[Note]) -> str:
+    """Return the notes of an answer as the JSON text of a list; see ``Note.to_json``."""
+    return to_json([note.to_json() for note in notes]).decode()
 
 
 def _check_version(model: Model, version: str) -> None:

@@ -8,15 +8,22 @@ from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 
 from omnivec2 import errors
+from omnivec2.explanations import can_explain
+from omnivec2.explanations.score_changes import Explanation
+from service.access.priority import PRIORITY_HEADER
+from service.access.strictness import STRICT_HEADER
 from service.errors import PROBLEM_JSON, status_of
 from service.http.forms.content_type import JSON
+from service.http.http_exchange import CACHE_STATUS_HEADER
 from service.http.middleware.require_key import API_KEY_HEADER, is_open
-from service.http.notes_header import NOTES_HEADER, STRICT_HEADER
+from service.http.notes_header import NOTES_HEADER
 from service.http.routes import open_inference
+from service.http.streams.accepted_events import EVENT_STREAM
 from service.oip.http_wire import HEADER_LENGTH, WireRequest, WireResponse
-from service.openapi import embedding_operations, fixed_operations
+from service.openapi import embedding_operations, fixed_operations, job_operations
 from service.openapi.request_content import request_content, source_options_schema
 from service.openapi.schemas import REFERENCE, Json, Problem, add_schema
+from service.pipeline.explanations.explainer import EXPLAIN
 from service.pipeline.host_stages import Head
 
 OCTETS = "application/octet-stream"
@@ -26,7 +33,21 @@ _SECURITY: Json = {
     "key": {"type": "apiKey", "in": "header", "name": API_KEY_HEADER},
 }
 
+_EVENTS: Json = {
+    EVENT_STREAM: {
+        "schema": {
+            "type": "string",
+            "description": "Server-sent events, if `Accept` asks for them: `window` for each "
+            "window or series of an input and `token` for each step of a text "
+            "(`{task, input, index, count?, answer}`), then `answer` (`{answer, headers}`) or "
+            "`error` (a problem document).",
+        }
+    }
+}
+
 _ACCESS = (errors.UnauthenticatedError, errors.ForbiddenError)
+
+_EXPERIMENTAL = "**Experimental:** its figure is within noise of simple models, or worse."
 
 # The failures a caller of /predict or /v2 may see, in the order of their status.
 _FAILURES = (
@@ -40,13 +61,16 @@ _FAILURES = (
 )
 
 
-def build(app: FastAPI, heads: Mapping[str, Head], *, keys: bool = False) -> Json:
+def build(
+    app: FastAPI, heads: Mapping[str, Head], *, keys: bool = False, jobs: bool = False
+) -> Json:
     """Build the document of an application.
 
     Args:
         app: The application whose routes are documented.
         heads: The loaded heads by route.
         keys: Whether API keys are required.
+        jobs: Whether there is a store of jobs.
     """
     document = get_openapi(
         title=app.title, version=app.version, description=app.description, routes=app.routes
@@ -55,7 +79,7 @@ def build(app: FastAPI, heads: Mapping[str, Head], *, keys: bool = False) -> Jso
     add_schema(schemas, Problem)
     fixed_operations.complete(document, heads, _failures)
     embedding_operations.complete(
-        document, heads, _failures(), _request_headers(), _response_headers()
+        document, heads, _failures(), _request_headers_of_kept(), _response_headers_of_kept()
     )
     for route in sorted(heads):
         document["paths"][f"/predict/{route}"] = {"post": _operation(heads[route], schemas)}
@@ -64,6 +88,8 @@ def build(app: FastAPI, heads: Mapping[str, Head], *, keys: bool = False) -> Jso
     infer = document["paths"][open_inference.INFER_PATH]["post"]
     _complete_infer(infer, schemas)
     fixed_operations.add_tensor_example(infer, heads)
+    if jobs:
+        job_operations.complete(document, schemas)
     if keys:
         _add_access(document)
     embedding_operations.use_openai_failures(document)
@@ -119,14 +145,17 @@ def _tasks_operation(heads: Sequence[Head], schemas: Json) -> Json:
         "summary": f"{modality}: several tasks on the same inputs",
         "description": f"An answer per task: {', '.join(tasks)}. Tasks with the same "
         "preprocessing share it, and parts of the network that they have in common run once.",
-        "parameters": [query, *_request_headers()],
+        "parameters": [query, *_request_headers_of_kept()],
         "requestBody": {"required": True, "content": content},
         "responses": {
             "200": {
                 "description": "Task -> one answer, or a list of answers in the order of the "
                 "inputs.",
-                "headers": _response_headers(),
-                "content": {JSON: {"schema": {"type": "object", "properties": answers}}},
+                "headers": _response_headers_of_kept(),
+                "content": {
+                    JSON: {"schema": {"type": "object", "properties": answers}},
+                    **_EVENTS,
+                },
             },
             **_failures(),
         },
@@ -162,13 +191,13 @@ def _operation(head: Head, schemas: Json) -> Json:
         "operationId": spec.name,
         "summary": f"{spec.modality.value}: {spec.task}",
         "description": _description(head),
-        "parameters": _request_headers(),
+        "parameters": [*_explain_parameter(head), *_request_headers_of_kept()],
         "requestBody": {"required": True, "content": request_content(head, schemas)},
         "responses": {
             "200": {
                 "description": "One answer, or a list of answers in the order of the inputs.",
-                "headers": _response_headers(),
-                "content": {JSON: {"schema": _answer_schema(head, schemas)}},
+                "headers": _response_headers_of_kept(),
+                "content": {JSON: {"schema": _answer_schema(head, schemas)}, **_EVENTS},
             },
             **_failures(),
         },
@@ -178,7 +207,8 @@ def _operation(head: Head, schemas: Json) -> Json:
 def _description(head: Head) -> str:
     """Describe a head: its task, its inputs, its metrics and its data's licences."""
     spec = head.spec
-    parts = [spec.description, f"Takes {head.preprocessor.accepts}."]
+    marked = _EXPERIMENTAL if spec.experimental else ""
+    parts = [spec.description, marked, f"Takes {head.preprocessor.accepts}."]
     if sources := head.preprocessor.sources:
         sentences = dict.fromkeys(source.sentence for source in sources.values())
         parts.append("**Expects:** " + ". ".join(sentences) + ".")
@@ -207,7 +237,33 @@ def _answer_schema(head: Head, schemas: Json) -> Json:
     if (several := head.postprocessor.batch_schema(head.spec)) not in kinds:
         kinds.append(several)
     one, *others = [add_schema(schemas, kind) for kind in kinds]
-    return {"anyOf": [one, *others]} if others else one
+    answer = {"anyOf": [one, *others]} if others else one
+    if not can_explain(head.spec):
+        return answer
+    return {"anyOf": [one, *others, _explained_schema(answer, schemas)]}
+
+
+def _explained_schema(answer: Json, schemas: Json) -> Json:
+    """Return the schema of an answer with its explanations."""
+    explanation = add_schema(schemas, Explanation)
+    return {
+        "type": "object",
+        "description": "with explain",
+        "required": ["answer", "explanations"],
+        "properties": {
+            "answer": answer,
+            "explanations": {"type": "array", "items": explanation},
+        },
+    }
+
+
+def _explain_parameter(head: Head) -> list[Json]:
+    """Return the query parameter that asks for explanations, if the head has them."""
+    if not can_explain(head.spec):
+        return []
+    description = "Say which parts of the input carried the answer; takes much longer."
+    schema = {"type": "string", "enum": ["true", "false"]}
+    return [{"name": EXPLAIN, "in": "query", "description": description, "schema": schema}]
 
 
 def _failures(kinds: Sequence[type[errors.OmniVecError]] = _FAILURES) -> Json:
@@ -221,10 +277,23 @@ def _failures(kinds: Sequence[type[errors.OmniVecError]] = _FAILURES) -> Json:
     }
 
 
+def _request_headers_of_kept() -> list[Json]:
+    """Return the headers of requests whose answers may be kept."""
+    meaning = "no-cache, no-store or max-age: what may be given again, or kept."
+    return [*_request_headers(), _header("Cache-Control", "string", meaning)]
+
+
+def _response_headers_of_kept() -> Json:
+    meaning = "whether the answer was kept (RFC 9211); only where answers are"
+    status = {"description": meaning, "schema": {"type": "string"}}
+    return {**_response_headers(), CACHE_STATUS_HEADER: status}
+
+
 def _request_headers() -> list[Json]:
     return [
         _header("X-Request-ID", "string", "Name of this request; echoed in the response."),
         _header("X-Request-Timeout", "number", "Seconds the answer may take.", exclusiveMinimum=0),
+        _header(PRIORITY_HEADER, "string", "Class: high, normal or low; keys may cap it."),
         _header(STRICT_HEADER, "boolean", "Answer 422 if there are notes on an input."),
         _header("traceparent", "string", "W3C trace context, passed on to Triton."),
     ]
@@ -235,6 +304,7 @@ def _response_headers() -> Json:
         "X-Request-ID": "name of the request, as sent or made",
         "X-Model": "model that answered; several are separated by commas",
         "X-Model-Version": "version of its files, likewise",
+        PRIORITY_HEADER: "class that the request got; only if it asked for one",
         NOTES_HEADER: "what was guessed, ignored or cut of the inputs; only if there is such",
         "Server-Timing": "milliseconds of decode, preprocess, queue, compute, postprocess",
     }

@@ -25,6 +25,14 @@ _UNUSED_SCHEMAS = ("HTTPValidationError", "ValidationError")
 _MODEL_FREE_PATHS = ("/healthz", "/metrics", "/v2", "/v2/health/live")
 """Paths that need no model."""
 
+_FEEDBACK_FAILURES = (
+    errors.UnknownRequestError,
+    errors.FeedbackGivenError,
+    errors.TooLargeError,
+    errors.InvalidInputError,
+    errors.ModelNotReadyError,
+)
+
 
 def complete(document: Json, heads: Mapping[str, Head], failures: Failures) -> None:
     """Add failures, names of loaded models and the example of tensors.
@@ -71,6 +79,8 @@ def add_tensor_example(operation: Json, heads: Mapping[str, Head]) -> None:
 def _failures_of(path: str) -> tuple[type[errors.OmniVecError], ...]:
     if path in _MODEL_FREE_PATHS:
         return ()
+    if path.startswith("/feedback/"):
+        return _FEEDBACK_FAILURES
     missing = (errors.UnknownModelError,) if "{" in path else ()
     return (*missing, errors.ModelNotReadyError)
 

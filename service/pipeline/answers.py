@@ -53,6 +53,11 @@ class RequestNotes:
         self._strict = strict
         self._by_input: dict[int, dict[Note, None]] = {}
 
+    @property
+    def is_strict(self) -> bool:
+        """Whether the request is refused at its first input with notes."""
+        return self._strict
+
     def add(self, notes: Sequence[Note], index: int | None = None) -> None:
         """Add the notes on one input; those that are known are not added again.
 
@@ -132,11 +137,19 @@ class FilesAnswer:
 
 @dataclass(frozen=True)
 class TensorAnswer:
-    """Output name -> array (batch, ...), the model that gave them, and the time of each stage."""
+    """The tensors of an answer, and what is known of its making.
+
+    Attributes:
+        outputs: The tensors by name: arrays (batch, ...).
+        model: The model that gave them.
+        timings: The time of each stage.
+        notes: The remarks on the inputs.
+    """
 
     outputs: Mapping[str, Array]
     model: Model
     timings: Timings
+    notes: Sequence[Note] = ()
 
     @property
     def nbytes(self) -> int:

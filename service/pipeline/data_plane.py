@@ -15,40 +15,36 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from typing import Any, Protocol, TypeVar
+from typing import TypeVar
 
 from pydantic import JsonValue
 from pydantic_core import to_json
 
 from omnivec2.errors import (
-    InputError,
     InvalidInputError,
-    InvalidParameterError,
-    NotedInputError,
     RefusedTensorsError,
     StaleModelError,
 )
-from omnivec2.preprocess import Array, Preprocessor
-from omnivec2.preprocess.source_options import SourceOptions
-from service.admission.cost_model import tokens_of, tokens_of_sample
+from omnivec2.preprocess import Array
+from service.admission.cost_model import tokens_of
+from service.canary.canary_router import CanaryRouter
+from service.canary.heads_request import Attempt, HeadsRequest, bytes_of
 from service.pipeline.answers import Answer, RequestNotes, TensorAnswer, Timings, ValueAnswer
 from service.pipeline.concurrency import in_slices, in_thread_if_large
+from service.pipeline.doubts.input_doubt import notes_on_tensors, split_summaries
+from service.pipeline.explanations.explainer import EXPLAIN, Explainer
 from service.pipeline.host_stages import (
     Head,
-    PreparedInput,
     RawInput,
     check_count,
     check_finite,
-    collate_range,
-    is_cheap_to_postprocess,
-    is_cheap_to_prepare,
-    postprocess,
-    prepare,
 )
 from service.pipeline.host_threads import HostThreads
+from service.pipeline.input_pipeline import Decoders, InputPipeline
 from service.pipeline.measured_inference import MeasuredInference
+from service.pipeline.partial.part_streamer import PartStreamer
 from service.pipeline.served_heads import ServedHeads
 from service.pipeline.task_requests import (
     TaskRequest,
@@ -61,19 +57,6 @@ from service.request_context import REQUEST
 from service.runtimes.base import Runtime
 
 T = TypeVar("T")
-
-
-class Decoders(Protocol):
-    """Another place than this process in which inputs are prepared."""
-
-    def prepare(
-        self,
-        preprocessor: Preprocessor[Any, Any],
-        raw: RawInput,
-        max_batch_size: int,
-        source: SourceOptions | None,
-    ) -> PreparedInput:
-        """Decode and prepare one input; see ``host_stages.prepare``."""
 
 
 ReadTensors = Callable[[Head], Mapping[str, Array]]
@@ -91,9 +74,13 @@ class DataPlane:
             memory.
         decoders: The processes in which native code reads inputs; None reads them in this one.
         max_token_pairs: The most pairs of tokens in one call of the runtime with several rows.
+        explanation_segments: The most segments of an input whose answer is explained; 0 explains
+            nothing.
+        canaries: The router of requests to heads that have two versions; None serves one of each.
 
     Attributes:
         served: The heads of the runtime's models.
+        inputs: The way of one input.
     """
 
     def __init__(
@@ -103,12 +90,22 @@ class DataPlane:
         chunks_ahead: int = 4,
         decoders: Decoders | None = None,
         max_token_pairs: int = sys.maxsize,
+        explanation_segments: int = 64,
+        canaries: CanaryRouter | None = None,
     ) -> None:
         self._host = HostThreads(host_workers)
-        self._decoders = decoders
+        self._canaries = canaries
         self._inference = MeasuredInference(runtime, self._host, chunks_ahead, max_token_pairs)
+        self._explainer = Explainer(self._inference, self._host, explanation_segments)
         self.served = ServedHeads(runtime)
-        self._generator = TextGenerator(runtime)
+        self.inputs = InputPipeline(
+            self._host,
+            self._inference,
+            self._explainer,
+            TextGenerator(runtime),
+            PartStreamer(self._inference, self._host, chunks_ahead),
+            decoders,
+        )
 
     @property
     def heads(self) -> Mapping[str, Head]:
@@ -157,12 +154,16 @@ class DataPlane:
             ModelNotReadyError: The engine failed.
         """
         timings, noted = Timings(), notes or RequestNotes()
+        if parameters.get(EXPLAIN):
+            self._explainer.check_head(head, self.heads.values())
 
-        async def attempt(heads: Sequence[Head]) -> list[JsonValue]:
+        async def attempt(
+            heads: Sequence[Head], timings: Timings, notes: RequestNotes
+        ) -> list[JsonValue]:
             requests = [request_of_head(head, parameters) for head in heads]
-            return await self._answer(requests, inputs, batched, timings, noted)
+            return await self._answer(requests, inputs, batched, timings, notes)
 
-        heads, bodies = await self._on_served_heads([head], attempt)
+        heads, bodies = await self._answer_by_version([head], attempt, inputs, timings, noted)
         models = [head.model for head in heads]
         return ValueAnswer(bodies[0], models, timings, noted.in_order())
 
@@ -191,16 +192,26 @@ class DataPlane:
         """
         timings, noted = Timings(), notes or RequestNotes()
 
-        async def attempt(heads: Sequence[Head]) -> list[JsonValue]:
+        async def attempt(
+            heads: Sequence[Head], timings: Timings, notes: RequestNotes
+        ) -> list[JsonValue]:
             requests = requests_of_heads(heads, parameters)
-            return await self._answer(requests, inputs, batched, timings, noted)
+            return await self._answer(requests, inputs, batched, timings, notes)
 
-        heads, bodies = await self._on_served_heads(heads, attempt)
+        heads, bodies = await self._answer_by_version(heads, attempt, inputs, timings, noted)
         by_task = {head.spec.task: body for head, body in zip(heads, bodies, strict=True)}
         models = [head.model for head in heads]
         return Answer(_to_json(by_task), models, timings, noted.in_order())
 
-    async def infer_tensors(self, head: Head, read: ReadTensors, nbytes: int) -> TensorAnswer:
+    async def infer_tensors(
+        self,
+        head: Head,
+        read: ReadTensors,
+        nbytes: int,
+        *,
+        any_version: bool = True,
+        notes: RequestNotes | None = None,
+    ) -> TensorAnswer:
         """Run the tensors of one request through a head, without pre- and post-processing.
 
         Args:
@@ -208,19 +219,29 @@ class DataPlane:
             read: The reader of the tensors, which checks them against the head's spec. It is
                 called again if another head has taken the place of this one.
             nbytes: The size of the request; a large one is read in a thread.
+            any_version: Whether a canary of the head may answer.
+            notes: The notes on the request so far, to be added to.
 
         Raises:
             InputError: A tensor is not what the head takes, or its values are not.
+            NotedInputError: There are notes on a row, and they are strict.
             OverloadedError: Too much is waiting.
             ModelNotReadyError: The engine failed, or the head is no longer served.
         """
-        timings = Timings()
+        timings, noted = Timings(), notes or RequestNotes()
 
-        async def attempt(heads: Sequence[Head]) -> Mapping[str, Array]:
-            return await self._run_tensors(heads[0], read, nbytes, timings)
+        async def attempt(
+            heads: Sequence[Head], timings: Timings, notes: RequestNotes
+        ) -> list[Mapping[str, Array]]:
+            return [await self._run_tensors(heads[0], read, nbytes, timings, notes)]
 
-        heads, outputs = await self._on_served_heads([head], attempt)
-        return TensorAnswer(outputs, heads[0].model, timings)
+        by_served = partial(self._on_served_heads, [head], attempt, timings, noted)
+        if any_version and self._canaries is not None and self._canaries.running:
+            request = HeadsRequest([head], attempt, timings, noted, is_comparable=False)
+            heads, (outputs,) = await self._canaries.answer(request, by_served)
+        else:
+            heads, (outputs,) = await by_served()
+        return TensorAnswer(outputs, heads[0].model, timings, noted.in_order())
 
     @property
     def host_threads(self) -> HostThreads:
@@ -231,10 +252,26 @@ class DataPlane:
         """Stop the host threads; see ``HostThreads.close``."""
         return self._host.close(seconds)
 
+    async def _answer_by_version(
+        self,
+        heads: Sequence[Head],
+        attempt: Attempt[JsonValue],
+        inputs: Sequence[RawInput],
+        timings: Timings,
+        notes: RequestNotes,
+    ) -> tuple[Sequence[Head], list[JsonValue]]:
+        """Answer a request with the heads that are served, or those of their canaries."""
+        if self._canaries is None or not self._canaries.running:
+            return await self._on_served_heads(heads, attempt, timings, notes)
+        nbytes = bytes_of([raw.nbytes for raw in inputs])
+        request = HeadsRequest(heads, attempt, timings, notes, len(inputs), nbytes)
+        by_served = partial(self._on_served_heads, heads, attempt, timings, notes)
+        return await self._canaries.answer(request, by_served)
+
     async def _on_served_heads(
-        self, heads: Sequence[Head], attempt: Callable[[Sequence[Head]], Awaitable[T]]
-    ) -> tuple[Sequence[Head], T]:
-        """Return the heads that answered and their result.
+        self, heads: Sequence[Head], attempt: Attempt[T], timings: Timings, notes: RequestNotes
+    ) -> tuple[Sequence[Head], list[T]]:
+        """Return the heads that answered and their results.
 
         If one was replaced since the request found it, there is one more attempt with the heads
         that are served then.
@@ -243,16 +280,21 @@ class DataPlane:
             StaleModelError: One of the heads is no longer served, or replaced again.
         """
         try:
-            return heads, await attempt(heads)
+            return heads, await attempt(heads, timings, notes)
         except StaleModelError:
             served = [await self.served.refresh_head(head) for head in heads]
             renewed = [head for head in served if head is not None]
             if len(renewed) < len(heads):
                 raise
-        return renewed, await attempt(renewed)
+        return renewed, await attempt(renewed, timings, notes)
 
     async def _run_tensors(
-        self, head: Head, read: ReadTensors, nbytes: int, timings: Timings
+        self,
+        head: Head,
+        read: ReadTensors,
+        nbytes: int,
+        timings: Timings,
+        notes: RequestNotes,
     ) -> Mapping[str, Array]:
         started = time.perf_counter()
         inputs = await in_thread_if_large(nbytes, partial(read, head))
@@ -270,6 +312,8 @@ class DataPlane:
                 field="inputs",
             ) from error
         check_finite(outputs)
+        outputs, summaries = split_summaries(head.model, outputs)
+        notes.add(notes_on_tensors(head.model, summaries))
         return outputs
 
     async def _answer(
@@ -283,13 +327,18 @@ class DataPlane:
         """Return the answer of each head to all inputs."""
         for request in requests:
             check_count(len(inputs), request.head)
+            if request.explanations is not None:
+                self._explainer.check_head(request.head, self.heads.values())
+                self._explainer.check_answers(request.head, len(inputs))
+                request.explanations.inputs = len(inputs)
         groups = group_by_preprocessing(requests)
         calls = [
-            self._answer_input(group, raw, timings, notes, index if batched else None)
+            self.inputs.answer(group, raw, timings, notes, index if batched else None)
             for group in groups
             for index, raw in enumerate(inputs)
         ]
-        REQUEST.get().work.expect_inputs(len(calls))
+        explained = sum(request.explanations is not None for request in requests)
+        REQUEST.get().work.expect_inputs(len(calls) + explained * len(inputs))
         at_once = requests[0].head.spec.limits.inputs * len(groups)
         rows = iter(await in_slices(calls, at_once))
         results: dict[str, list[JsonValue]] = {}
@@ -299,91 +348,14 @@ class DataPlane:
                 request.head.spec.task: list(column)
                 for request, column in zip(group, columns, strict=True)
             }
-        return [
-            request.head.postprocessor.combine(
-                results[request.head.spec.task], batched=batched, spec=request.head.spec
-            )
-            for request in requests
-        ]
-
-    async def _answer_input(
-        self,
-        requests: Sequence[TaskRequest],
-        raw: RawInput,
-        timings: Timings,
-        notes: RequestNotes,
-        index: int | None,
-    ) -> list[JsonValue]:
-        """Return the answers of heads with the same pre-processing to one input."""
-        try:
-            max_rows = min(request.head.spec.max_batch_size for request in requests)
-            first = requests[0].head
-            # Of many inputs the sum would hold up the event loop.
-            inline = index is None and is_cheap_to_prepare(first, raw)
-            isolated = self._decoders is not None and first.preprocessor.is_native(raw.content)
-            way = self._decoders.prepare if self._decoders and isolated else prepare
-            call = partial(way, first.preprocessor, raw, max_rows, requests[0].source)
-            prepared = await self._host.run_or_inline(timings, call, inline=inline)
-            if inline:
-                first.costs.learn(raw.nbytes, prepared.decode_seconds + prepared.preprocess_seconds)
-            timings.add("decode", prepared.started, prepared.decode_seconds)
-            decoded = prepared.started + prepared.decode_seconds
-            timings.add("preprocess", decoded, prepared.preprocess_seconds)
-            notes.add(prepared.notes, index)
-            REQUEST.get().work.record_tokens(_tokens_of_input(first, prepared))
-            heads = [request.head for request in requests]
-            outputs = await self._inference.infer_input(heads, prepared, max_rows, timings)
-            pairs = zip(requests, outputs, strict=True)
-            return [await self._finish(*pair, prepared, timings) for pair in pairs]
-        except InputError as error:
-            has_own_field = isinstance(error, InvalidParameterError | NotedInputError)
-            if index is not None and not has_own_field:
-                error.field = f"inputs[{index}]{(error.field or '').removeprefix('inputs')}"
-            raise
-
-    async def _finish(
-        self,
-        request: TaskRequest,
-        outputs: Mapping[str, Array],
-        prepared: PreparedInput,
-        timings: Timings,
-    ) -> JsonValue:
-        """Return the answer of one head to one input, from the outputs of the network."""
-        check_finite(outputs)
-        if request.head.spec.generation is not None:
-            outputs = await self._generate(request, outputs, prepared, timings)
-        context = prepared.prepared.context
-        finish = partial(postprocess, request.head, outputs, context, request.parameters)
-        in_loop = is_cheap_to_postprocess(request.head, outputs)
-        result, seconds = finish() if in_loop else await self._host.run(timings, finish)
-        timings.add("postprocess", time.perf_counter() - seconds, seconds)
-        return result
-
-    async def _generate(
-        self,
-        request: TaskRequest,
-        outputs: Mapping[str, Array],
-        prepared: PreparedInput,
-        timings: Timings,
-    ) -> Mapping[str, Array]:
-        """Return the ids of the texts that a head writes, one text per sample."""
-        samples = prepared.prepared.samples
-        inputs = prepared.batch or collate_range(samples, 0, len(samples))
-        head = request.head
-        options = head.postprocessor.search_options(head.spec, request.parameters)
-        run_on_host = partial(self._host.run, timings)
-        texts = await self._generator.generate(head.model, options, inputs, outputs, run_on_host)
-        timings.queue += texts.queue_seconds
-        timings.compute += texts.compute_seconds
-        return texts.outputs
+        return [_body(request, results[request.head.spec.task], batched) for request in requests]
 
 
-def _tokens_of_input(head: Head, prepared: PreparedInput) -> int:
-    if prepared.batch is not None:
-        return tokens_of(head.spec, prepared.batch)
-    # Many samples may be a lazy sequence: only the first of them is made, to be measured.
-    samples = prepared.prepared.samples
-    return len(samples) * tokens_of_sample(head.spec, samples[0])
+def _body(request: TaskRequest, results: Sequence[JsonValue], batched: bool) -> JsonValue:
+    """Return a head's answers to all inputs, in one body."""
+    spec = request.head.spec
+    body = request.head.postprocessor.combine(results, batched=batched, spec=spec)
+    return body if request.explanations is None else request.explanations.beside(body)
 
 
 def _to_json(body: JsonValue) -> bytes:

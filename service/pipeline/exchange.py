@@ -15,19 +15,21 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Coroutine, Iterable, Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Sequence
+from contextlib import asynccontextmanager, nullcontext
 from types import TracebackType
 from typing import Any, TypeVar
 
-from omnivec2.errors import DeadlineExceededError, OmniVecError
+from omnivec2.errors import DeadlineExceededError, OmniVecError, OverloadedError
 from omnivec2.spec import HeadSpec
 from service.access.access_control import authorize_heads
-from service.admission.admission_control import AdmissionControl, Ticket
-from service.errors import ClientDisconnectedError, status_of_failure
+from service.access.priority import Priority, granted_priority
+from service.admission.admission_control import AdmissionControl
+from service.admission.ticket import Ticket
+from service.errors import status_of_failure
 from service.observability.gateway_metrics import Metrics
 from service.pipeline.answers import Timings
-from service.request_context import in_request, started
+from service.request_context import REQUEST, ClientDisconnectedError, in_request, started
 
 T = TypeVar("T")
 
@@ -50,6 +52,9 @@ class Exchange:
     Args:
         admission: The admission control of the gateway.
         metrics: The metrics that the request counts in.
+
+    Attributes:
+        priority: The class of the request, once it is admitted.
     """
 
     def __init__(self, admission: AdmissionControl, metrics: Metrics) -> None:
@@ -60,6 +65,18 @@ class Exchange:
         self._labels: Sequence[tuple[str, str]] = [UNKNOWN]
         self._seconds = 0.0
         self._ticket: Ticket | None = None
+        self._deadline: float | None = None
+        self.priority = Priority.NORMAL
+
+    @property
+    def has_begun(self) -> bool:
+        """Whether the request has been read, and the work on its answer has begun."""
+        return self._deadline is not None
+
+    @property
+    def seconds_left(self) -> float:
+        """The time until the deadline of the answer, at least 0; 0 before the work has begun."""
+        return max(0.0, (self._deadline or 0.0) - time.monotonic())
 
     def open(self, specs: Sequence[HeadSpec]) -> None:
         """Count the request for its heads from now on, if its API key may use them.
@@ -81,24 +98,69 @@ class Exchange:
         """
         self._specs = specs
 
-    @contextmanager
-    def admitted(self, form: str, nbytes: int | None, seconds: float) -> Iterator[Ticket]:
+    def grant_priority(self, asked_priority: str | None) -> Priority:
+        """Return the class that the request gets, and keep it.
+
+        Args:
+            asked_priority: The class that the caller asks for, if it does.
+
+        Raises:
+            InvalidParameterError: There is no such class.
+        """
+        key = REQUEST.get().key
+        self.priority = granted_priority(asked_priority, key.priority if key is not None else None)
+        return self.priority
+
+    @asynccontextmanager
+    async def admitted(
+        self, form: str, nbytes: int | None, seconds: float, asked_priority: str | None = None
+    ) -> AsyncIterator[Ticket]:
         """Hold room for the request until the block ends; it must be open, or estimated.
 
-        The admission control learns from the request if the block ends without a failure.
+        The admission control learns from the request if the block ends without a failure. Its API
+        key pays for it: the estimate at first, and at the end what it took.
 
         Args:
             form: The form of the inputs; requests of one form have one cost model.
             nbytes: The length of the body, if it is declared.
             seconds: The time that the answer may take.
+            asked_priority: The class that the caller asks for, if it does.
 
         Raises:
-            OverloadedError: Too much work is queued already.
+            OverloadedError: Too much work is queued already, or the key has used up its
+                compute-seconds.
+            InvalidParameterError: There is no such class.
         """
-        with self._admission.admit(self._specs, form, nbytes, seconds) as ticket:
+        priority = self.grant_priority(asked_priority)
+        try:
+            ticket = self._admission.admit(self._specs, form, nbytes, seconds, priority)
+        except OverloadedError:
+            self._metrics.observe_admission(priority.label, "refused")
+            raise
+        self._metrics.observe_admission(priority.label, "admitted")
+        with ticket:
             self._ticket, self._seconds = ticket, seconds
-            yield ticket
-            ticket.learn()
+            if (budget := REQUEST.get().budget) is not None:
+                await budget.reserve(ticket.expected_seconds)
+            is_abandoned = False
+            try:
+                yield ticket
+                ticket.learn()
+            except (asyncio.CancelledError, ClientDisconnectedError, DeadlineExceededError):
+                is_abandoned = True
+                raise
+            finally:
+                if budget is not None:
+                    budget.settle(ticket.charge(is_abandoned=is_abandoned))
+
+    def estimate_again(self, form: str) -> None:
+        """Estimate the admitted request's work anew, now that its body says that it is of a form.
+
+        Args:
+            form: The form, which has a cost model of its own.
+        """
+        assert self._ticket is not None, "the request has not been admitted"
+        self._ticket.estimate_again(self._specs, form)
 
     async def answer(
         self,
@@ -123,9 +185,11 @@ class Exchange:
         """
         assert self._ticket is not None, "the request has not been admitted"
         self._ticket.begin_work()
+        context = started(traceparent, self._seconds, self._ticket, self.priority)
+        self._deadline = context.deadline
         watch = nullcontext() if disconnected is None else _CancelOnDisconnect(disconnected)
         try:
-            with in_request(started(traceparent, self._seconds, self._ticket)), watch:
+            with in_request(context), watch:
                 async with asyncio.timeout(self._seconds):
                     return await call
         except TimeoutError as error:

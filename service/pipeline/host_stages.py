@@ -6,14 +6,23 @@ import sys
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cache
+from functools import cache, cached_property
 from typing import Any, TypeVar
 
 import numpy as np
+import numpy.typing as npt
 from pydantic import BaseModel, JsonValue, ValidationError
 
-from omnivec2.errors import InvalidInputError, InvalidParameterError, TooLargeError
+from omnivec2.canary.canary_state import base_spec
+from omnivec2.errors import (
+    InputError,
+    InvalidInputError,
+    InvalidParameterError,
+    NotedInputError,
+    TooLargeError,
+)
 from omnivec2.postprocess.base import Parameters, Postprocessor
+from omnivec2.postprocess.softening import soften
 from omnivec2.preprocess import Array, Prepared, Preprocessor, Sample, collate
 from omnivec2.preprocess.formats.guards.misplaced_content import decode_file, decode_value
 from omnivec2.preprocess.notes import Note, collect_notes
@@ -92,6 +101,15 @@ class Head:
         return self.model.spec
 
 
+class CandidateHead(Head):
+    """A new version of a head beside the one that is served: it answers for the same task."""
+
+    @cached_property
+    def spec(self) -> HeadSpec:
+        """The model's head spec, with the task that it answers for."""
+        return base_spec(self.model.spec)
+
+
 @dataclass
 class PreparedInput:
     """An input whose samples are ready for the network.
@@ -157,6 +175,12 @@ def _default_parameters(kind: type[Parameters]) -> Parameters:
     return kind.model_validate({})
 
 
+def name_input(error: InputError, index: int) -> None:
+    """Let an error name the input of several that it is about, unless it names a parameter."""
+    if not isinstance(error, InvalidParameterError | NotedInputError):
+        error.field = f"inputs[{index}]{(error.field or '').removeprefix('inputs')}"
+
+
 def check_count(count: int, head: Head) -> None:
     """Refuse a request of no inputs, or of more than the limit or than all slices may have.
 
@@ -218,10 +242,24 @@ def collate_range(samples: Sequence[Sample], start: int, stop: int) -> dict[str,
 
 
 def postprocess(
-    head: Head, outputs: Mapping[str, Array], context: Mapping[str, Any], parameters: Any
+    head: Head,
+    outputs: Mapping[str, Array],
+    context: Mapping[str, Any],
+    parameters: Any,
+    ceilings: npt.NDArray[np.float64] | None = None,
 ) -> tuple[JsonValue, float]:
-    """Return the answer to one input, and the seconds that it took."""
+    """Return the answer to one input, and the seconds that it took.
+
+    Args:
+        head: The head.
+        outputs: Its outputs: name -> array (rows, ...).
+        context: The facts that its pre-processor knows of the input.
+        parameters: The parameters of its family.
+        ceilings: The highest score of each row of an input in doubt; None for all others.
+    """
     started = time.perf_counter()
+    if ceilings is not None:
+        outputs = soften(outputs, ceilings, head.spec, parameters)
     result = head.postprocessor(outputs, context, head.spec, parameters)
     return result, time.perf_counter() - started
 

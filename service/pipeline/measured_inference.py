@@ -65,7 +65,7 @@ class MeasuredInference:
 
         starts = range(0, len(samples), max_rows)
         chunks = await gather_or_cancel([infer_chunk(start) for start in starts])
-        return _join(chunks)
+        return join_rows(chunks)
 
     async def infer_batch(
         self, heads: Sequence[Head], batch: Mapping[str, Array], timings: Timings
@@ -90,7 +90,7 @@ class MeasuredInference:
             )
             for i in range(0, rows, most)
         ]
-        return _join(slices)
+        return join_rows(slices)
 
     async def _run(
         self, heads: Sequence[Head], batch: Mapping[str, Array], timings: Timings
@@ -108,7 +108,7 @@ class MeasuredInference:
         return [inference.outputs for inference in inferences]
 
 
-def _join(chunks: Sequence[Sequence[Mapping[str, Array]]]) -> list[Mapping[str, Array]]:
+def join_rows(chunks: Sequence[Sequence[Mapping[str, Array]]]) -> list[Mapping[str, Array]]:
     """Return the outputs per head, of outputs per head of each chunk of rows."""
     return [
         {name: np.concatenate([chunk[name] for chunk in of_head]) for name in of_head[0]}

@@ -8,10 +8,11 @@ from collections.abc import Mapping
 
 from pydantic import ValidationError
 
+from omnivec2.canary.canary_state import is_candidate
 from omnivec2.errors import ArtifactError, UnknownModelError
 from omnivec2.postprocess import postprocessor_for
 from omnivec2.preprocess import preprocessor_for
-from service.pipeline.host_stages import Head
+from service.pipeline.host_stages import CandidateHead, Head
 from service.runtimes.base import Model, Runtime
 
 _LOG = logging.getLogger(__name__)
@@ -28,6 +29,8 @@ class ServedHeads:
     Attributes:
         by_name: A mapping of head names (``<modality>/<task>``) to heads, as of now; replaced,
             never changed.
+        candidates: A mapping of head names to the new versions that stand beside these heads; they
+            have no routes of their own.
         refused: A mapping of the names of models that are not served to the reasons.
     """
 
@@ -35,6 +38,7 @@ class ServedHeads:
         self._runtime = runtime
         self._refreshing = asyncio.Lock()
         self.by_name: Mapping[str, Head] = {}
+        self.candidates: Mapping[str, Head] = {}
         self.refused: Mapping[str, str] = {}
         self._models = runtime.models()
         self._adopt(self._models)
@@ -97,23 +101,27 @@ class ServedHeads:
 
     def _adopt(self, models: Mapping[str, Model]) -> None:
         """Make the heads of new models; the heads of known models stay."""
-        known = {id(head.model): head for head in self.by_name.values()}
+        served = (*self.by_name.values(), *self.candidates.values())
+        known = {id(head.model): head for head in served}
         by_name: dict[str, Head] = {}
+        candidates: dict[str, Head] = {}
         refused: dict[str, str] = {}
         for name, model in models.items():
             try:
-                by_name[model.spec.route] = known.get(id(model)) or _head(model)
+                head = known.get(id(model)) or _head(model)
+                (candidates if is_candidate(name) else by_name)[head.spec.route] = head
             except ArtifactError as error:
                 refused[name] = str(error)
                 if refused[name] != self.refused.get(name):
                     _LOG.error("%s is not served: %s", name, error)
-        self.by_name, self.refused = by_name, refused
+        self.by_name, self.candidates, self.refused = by_name, candidates, refused
 
 
 def _head(model: Model) -> Head:
     """Return the head of a model, or raise ``ArtifactError`` if its spec cannot be served here."""
     try:
-        return Head(model, preprocessor_for(model.spec), postprocessor_for(model.spec.family))
+        kind = CandidateHead if is_candidate(model.name) else Head
+        return kind(model, preprocessor_for(model.spec), postprocessor_for(model.spec.family))
     except ModuleNotFoundError as error:
         # Of a family: libraries of a modality are looked up before anything is imported.
         raise ArtifactError(

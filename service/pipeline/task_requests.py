@@ -9,17 +9,27 @@ from typing import Any
 from pydantic import JsonValue
 
 from omnivec2.errors import InvalidParameterError
+from omnivec2.postprocess.base import ExplainableParameters
 from omnivec2.preprocess.source_options import SourceOptions
+from service.pipeline.explanations.explainer import Explanations
 from service.pipeline.host_stages import Head, check_parameters
 
 
 @dataclass(frozen=True)
 class TaskRequest:
-    """A head, the request's parameters for it, checked, and what they state of the inputs."""
+    """A head, the request's parameters for it, checked, and what they state of the inputs.
+
+    Attributes:
+        head: The head.
+        parameters: The parameters of its family.
+        source: The statements of the caller on the inputs, if there are any.
+        explanations: The explanations of its answers, once they are made; None if none are wanted.
+    """
 
     head: Head
     parameters: Any
     source: SourceOptions | None = None
+    explanations: Explanations | None = None
 
 
 def request_of_head(head: Head, parameters: Mapping[str, JsonValue]) -> TaskRequest:
@@ -32,6 +42,8 @@ def request_of_head(head: Head, parameters: Mapping[str, JsonValue]) -> TaskRequ
     if head.spec.generation is not None:
         # What is more than the head can do is refused here, and not after half of the work.
         head.postprocessor.search_options(head.spec, checked)
+    if isinstance(checked, ExplainableParameters) and checked.explain is True:
+        return TaskRequest(head, checked, source, Explanations())
     return TaskRequest(head, checked, source)
 
 

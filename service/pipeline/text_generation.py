@@ -24,6 +24,9 @@ from service.runtimes.base import Inference, Model, Runtime, generation_of
 RunOnHost = Callable[[Callable[[], None]], Awaitable[None]]
 """Runs a call in a host thread, as a part of the request."""
 
+OnStep = Callable[[int, Array], Awaitable[None]]
+"""Takes the row of a search and the ids of its text so far, after each of its steps."""
+
 
 class TextGenerator:
     """The searches for texts with the decoders of a runtime's models.
@@ -42,6 +45,7 @@ class TextGenerator:
         inputs: Mapping[str, Array],
         outputs: Mapping[str, Array],
         run_on_host: RunOnHost,
+        on_step: OnStep | None = None,
     ) -> Inference:
         """Search for the texts of all rows at the same time.
 
@@ -51,6 +55,7 @@ class TextGenerator:
             inputs: The inputs of the model, each (rows, ...).
             outputs: The outputs of the model, each (rows, ...).
             run_on_host: The runner of all computation that is not a step of the decoder.
+            on_step: The callback for each step of a search; the next one waits for it.
 
         Returns:
             ``ids`` as in ``omnivec2.generation``, and the seconds of the steps.
@@ -71,12 +76,22 @@ class TextGenerator:
 
         await run_on_host(begin_searches)
         with trace_stage("compute", generation.decoder):
-            times = await gather_or_cancel([self._search(model, *row, run_on_host) for row in rows])
+            times = await gather_or_cancel(
+                [
+                    self._search(model, *row, run_on_host, on_step and partial(on_step, index))
+                    for index, row in enumerate(rows)
+                ]
+            )
         queue, compute = (sum(seconds) for seconds in zip(*times, strict=True))
         return Inference(padded_ids([search.ids for search, _ in rows]), queue, compute)
 
     async def _search(
-        self, model: Model, search: Search, constant: Mapping[str, Array], run_on_host: RunOnHost
+        self,
+        model: Model,
+        search: Search,
+        constant: Mapping[str, Array],
+        run_on_host: RunOnHost,
+        on_step: Callable[[Array], Awaitable[None]] | None,
     ) -> tuple[float, float]:
         """Run a search to its end, in its own task; return its seconds of queueing and compute."""
         request = REQUEST.get()
@@ -95,6 +110,8 @@ class TextGenerator:
             queue += inference.queue_seconds
             compute += inference.compute_seconds
             await run_on_host(partial(_advance, model, search, inference.outputs))
+            if on_step is not None:
+                await on_step(search.ids)
         return queue, compute
 
 

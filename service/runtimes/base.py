@@ -7,7 +7,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
+from omnivec2.canary.canary_state import base_name
 from omnivec2.errors import ModelNotReadyError
+from omnivec2.familiarity import Familiarity
 from omnivec2.model_config import Step
 from omnivec2.preprocess import Array
 from omnivec2.spec import Generation, HeadSpec
@@ -42,17 +44,34 @@ class Model:
         version: The version of its files.
         steps: The parts it consists of, in order; none in the fused layout.
         execution: The engine that computes it; None if another server decides that.
+        familiarity: The measure of how far inputs are from its training data, if there is one.
     """
 
     spec: HeadSpec
     version: str = "1"
     steps: tuple[Step, ...] = ()
     execution: Execution | None = None
+    familiarity: Familiarity | None = None
 
     @property
     def name(self) -> str:
         """The model's name in its repository, ``<modality>_<task>``."""
         return self.spec.name
+
+    @property
+    def summaries(self) -> tuple[str, ...]:
+        """The tensors of the trunk that are handed out beside the outputs of the head spec."""
+        return () if self.familiarity is None else self.familiarity.summaries
+
+    @property
+    def output_names(self) -> list[str]:
+        """The names of all tensors that a runtime returns."""
+        return [*(tensor.name for tensor in self.spec.outputs), *self.summaries]
+
+    @property
+    def head_name(self) -> str:
+        """The name that callers know: that of the head, also if this is its candidate."""
+        return base_name(self.spec.name)
 
 
 def generation_of(model: Model) -> Generation:

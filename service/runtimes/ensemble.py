@@ -258,4 +258,4 @@ def _add_nodes(model: Model, nodes: dict[Node, int]) -> dict[str, Origin]:
     if not model.steps:
         index = add(model.name, model.version, {name: name for name in known})
         known |= {tensor.name: Origin(index, tensor.name) for tensor in model.spec.outputs}
-    return {tensor.name: origin(tensor.name, "the head spec") for tensor in model.spec.outputs}
+    return {name: origin(name, "the head spec") for name in model.output_names}

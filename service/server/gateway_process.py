@@ -17,7 +17,7 @@ import uvicorn
 from pydantic import JsonValue
 
 from omnivec2.errors import ArtifactError
-from omnivec2.spec import TaskFamily
+from omnivec2.spec import HeadSpec, Modality, TaskFamily
 from service.app import create_app
 from service.gateway import Gateway
 from service.observability import log_setup
@@ -165,11 +165,21 @@ def curl_example(address: str, heads: Mapping[str, Head]) -> str:
     }
     if not bodies:
         return f"curl --data-binary @FILE {address}/predict/{min(heads)}"
-    # A readable answer is a better first impression than a vector.
-    vectors = TaskFamily.EMBEDDING
-    route = min(bodies, key=lambda name: (heads[name].spec.family is vectors, len(bodies[name])))
+    route = min(bodies, key=lambda name: (*_strangeness(heads[name].spec), len(bodies[name])))
     body = bodies[route].replace("'", "'\\''")
     return f"curl -H 'Content-Type: application/json' -d '{body}' {address}/predict/{route}"
+
+
+def _strangeness(spec: HeadSpec) -> tuple[bool, bool, int, float]:
+    """Return a key by which the heads come first whose example and answer a reader understands.
+
+    A readable answer is a better first impression than a vector, and one of few labels says more
+    than one of a hundred. Modalities are in the order of the paper, in which texts are the first
+    whose inputs can be typed.
+    """
+    is_vector = spec.family is TaskFamily.EMBEDDING
+    place = list(Modality).index(spec.modality)
+    return is_vector, spec.experimental, place, len(spec.labels) or math.inf
 
 
 def _is_printable(example: JsonValue) -> bool:

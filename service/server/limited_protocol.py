@@ -162,10 +162,15 @@ class LimitedProtocol(HttpToolsProtocol):
         except httptools.HttpParserUpgrade as upgrade:
             self._ignore_upgrade()
             self._parse(data[upgrade.args[0] :])
-        except httptools.HttpParserError:
-            if not self.transport.is_closing():
-                self.logger.warning("Invalid HTTP request received.")
-            self.send_400_response("this is not HTTP/1.1")
+        except httptools.HttpParserError as error:
+            if self.transport.is_closing():
+                return
+            self.logger.warning("Invalid HTTP request received.")
+            fault = f"this is not HTTP/1.1: {error}"
+            if self._in_head:
+                self.send_400_response(fault)
+            else:
+                self._refuse_rest(problem_answer(HTTPStatus.BAD_REQUEST, fault))
 
     def _ignore_upgrade(self) -> None:
         """Go on in HTTP/1.1, as RFC 9110 allows where a client offers another protocol.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from playwright.sync_api import Browser
@@ -14,6 +15,9 @@ from service.runtimes.embedded.engines.find_engine import find_engine
 from tests.support.browser import Visit, chromium
 from tests.support.servers import RunningServer, running_server, triton_gateway
 from tests.support.tiny_models import tiny_heads, write_repository
+
+if TYPE_CHECKING:
+    from tests.support.exported_writer import ExportedWriter
 
 
 @pytest.fixture(scope="session")
@@ -76,6 +80,14 @@ def reference(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServe
 def reference_server(reference: RunningServer) -> str:
     """The address of the server of the network that ships."""
     return reference.url
+
+
+@pytest.fixture(scope="session")
+def writer(tmp_path_factory: pytest.TempPathFactory) -> ExportedWriter:
+    """A tiny head that writes, exported and assembled in both layouts."""
+    from tests.support.exported_writer import export_writer  # with torch, which few tests need
+
+    return export_writer(tmp_path_factory.mktemp("writer"))
 
 
 # One per module: while Playwright runs, its thread cannot run another event loop.

@@ -1,4 +1,4 @@
-"""Every example of the README, docs/index.md and docs/http-api.md runs, as it is printed there."""
+"""Every example of the README and of the pages named below runs, as it is printed there."""
 
 from __future__ import annotations
 
@@ -17,11 +17,20 @@ from tests.support.documents import ADDRESS, ROOT, Example, examples
 from tests.support.servers import EXACT
 
 DOCUMENTS = tuple(
-    ROOT / name for name in ("README.md", "docs/index.md", "docs/http-api.md", "docs/python.md")
+    ROOT / name
+    for name in (
+        *("README.md", "docs/index.md", "docs/http-api.md", "docs/python.md"),
+        "docs/explanations.md",
+    )
 )
 EXAMPLES = [example for path in DOCUMENTS for example in examples(path)]
-# Those that print the answer's body, rather than its headers.
-CURLS = [e for e in EXAMPLES if e.language == "bash" and e.routes and "-D -" not in e.code]
+# Those that print the answer's body, rather than its headers or events.
+OTHERS = ("-D -", "text/event-stream")
+CURLS = [
+    e
+    for e in EXAMPLES
+    if e.language == "bash" and e.routes and not any(sign in e.code for sign in OTHERS)
+]
 LONGEST_SECONDS = 60
 
 # What people see is plain curl; here an error status must end the example.
@@ -67,6 +76,9 @@ def test_a_documented_curl_is_answered_in_the_schema_of_its_family(
     [route] = example.routes
     spec = httpx.get(f"{url}/models/{route}", timeout=10).raise_for_status().json()
     answer = json.loads(_run(example, url))
+    if "explain=true" in example.code:
+        assert answer["explanations"]
+        answer = answer["answer"]
     CHECKS[spec["family"]](answer, spec)
 
 

@@ -27,6 +27,8 @@ from omnivec2.network.tokenizers.text import TextTokenizerConfig
 from omnivec2.passport import verify_passport
 from omnivec2.spec import HeadSpec, Limits, Modality, PreprocessSpec, TaskFamily, TensorSpec
 
+pytestmark = pytest.mark.long
+
 
 def tensor(name: str, dtype: str, *shape: int) -> TensorSpec:
     return TensorSpec.model_validate({"name": name, "dtype": dtype, "shape": shape})

@@ -42,6 +42,6 @@ def test_a_fault_is_found(fault: str, code: str, tmp_path: Path) -> None:
         tmp_path, [h for h in tiny_heads() if h.route == "text/sentiment"]
     )
     with altered_gateway(repository, fault=fault) as url:
-        done = fuzz("--seconds", "10", "--url", url)
+        done = fuzz("--seconds", "5", "--url", url)
     assert done.returncode == 1, done.stdout[-8000:]
     assert code in done.stdout

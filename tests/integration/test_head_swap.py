@@ -29,12 +29,21 @@ from omnivec2.network.saved_network import save_network
 from omnivec2.network.tokenizers.series import ImuTokenizerConfig
 from omnivec2.spec import HeadSpec, TaskFamily
 from omnivec2_cli.main import app
+from tests.support.event_streams import parse_events
 from tests.support.servers import RunningServer, running_server
 from tests.support.tiny_models import classification
 
+pytestmark = pytest.mark.long
+
 SIGNAL = {"inputs": np.linspace(-1, 1, 64 * 9).reshape(64, 9).tolist()}
+LONG_SIGNAL = {"inputs": np.linspace(-1, 1, 640 * 9).reshape(640, 9).tolist()}
+FRESH = {"Cache-Control": "no-store"}
+"""The header of requests whose answers are computed, and not taken from the cache."""
 ACTIVITY, GESTURE = "imu/activity", "imu/gesture"
 SECONDS = 5.0
+REFRESH_SECONDS = 0.25
+LOOKED = 3 * REFRESH_SECONDS
+"""Longer than a gateway takes to look at its models."""
 COMBINATIONS = [(layout, runtime) for layout in Layout for runtime in ("embedded", "triton")]
 
 
@@ -107,31 +116,41 @@ def deployment(
     directory = tmp_path_factory.mktemp(f"{layout}-{runtime}")
     repository = directory / "repository"
     assemble(first, repository, layout)
+    # Half of the load asks for answers from the cache: it must not outlive a head.
+    settings = {"refresh_seconds": REFRESH_SECONDS, "response_cache_mib": 8}
     if runtime == "embedded":
         # As an operator would: the repository came from elsewhere, there is no checkpoint.
         options = ("--model-repo", str(repository), "--checkpoint", str(directory / "none"))
-        with running_server(*options) as gateway:
+        with running_server(*options, settings=settings) as gateway:
             yield Deployment(repository, gateway, None)
         return
     with (
         running_triton(repository, "--model-control-mode", "explicit") as triton,
-        running_server("--runtime", "triton", "--triton", triton.grpc) as gateway,
+        running_server(
+            "--runtime", "triton", "--triton", triton.grpc, settings=settings
+        ) as gateway,
     ):
         yield Deployment(repository, gateway, triton)
 
 
 @contextmanager
 def load(deployment: Deployment, route: str) -> Iterator[list[httpx.Response]]:
-    """Send requests all the time from four threads, and yield the list of their answers."""
+    """Send requests all the time from four threads, and yield the list of their answers.
+
+    Two of them take answers from the cache.
+    """
     answers: list[httpx.Response] = []
     stop = threading.Event()
 
-    def work() -> None:
-        with httpx.Client(base_url=deployment.gateway.url, timeout=30) as client:
+    def work(headers: dict[str, str]) -> None:
+        with httpx.Client(base_url=deployment.gateway.url, timeout=30, headers=headers) as client:
             while not stop.is_set():
-                answers.append(client.post(f"/predict/{route}", json=SIGNAL))
+                started = time.monotonic()
+                answer = client.post(f"/predict/{route}", json=SIGNAL)
+                answer.extensions["times"] = (started, time.monotonic())
+                answers.append(answer)
 
-    threads = [threading.Thread(target=work) for _ in range(4)]
+    threads = [threading.Thread(target=work, args=(FRESH if n % 2 else {},)) for n in range(4)]
     for thread in threads:
         thread.start()
     try:
@@ -197,10 +216,30 @@ def test_a_bad_head_is_refused_with_the_reason_and_the_old_one_keeps_answering(
         code, output = deployment.head("add", ACTIVITY, "--checkpoint", str(bad))
         assert code != 0
         assert "imu" in output
-        time.sleep(1.5)  # longer than a gateway takes to look at its models
+        time.sleep(LOOKED)
     assert {answer.status_code for answer in answers} == {200}
     assert {answer.headers["X-Model-Version"] for answer in answers} == {"1"}
     assert scores(answers[-1]) == pytest.approx(before, abs=1e-6)
+
+
+def test_a_recording_is_streamed_window_by_window(deployment: Deployment) -> None:
+    url = f"{deployment.gateway.url}/predict/{ACTIVITY}"
+    streamed = httpx.post(
+        url, json=LONG_SIGNAL, headers={**FRESH, "Accept": "text/event-stream"}, timeout=30
+    )
+    *windows, last = parse_events(streamed.content)
+    assert [event.data["index"] for event in windows] == list(range(10))
+    whole = httpx.post(url, json=LONG_SIGNAL, headers=FRESH, timeout=30)
+    answer = {entry["label"]: entry["score"] for entry in last.data["answer"]}
+    assert answer == pytest.approx(scores(whole), abs=1e-5)
+    for label, score in answer.items():
+        of_windows = [
+            entry["score"]
+            for event in windows
+            for entry in event.data["answer"]
+            if entry["label"] == label
+        ]
+        assert np.mean(of_windows) == pytest.approx(score, abs=1e-6)
 
 
 def test_a_head_of_another_trunk_is_refused_in_the_shared_layout(
@@ -243,6 +282,13 @@ def test_heads_are_added_replaced_and_removed_under_load_without_a_failed_respon
     for answer in answers:
         expected = wanted[answer.headers["X-Model-Version"]]
         assert scores(answer) == pytest.approx(expected, abs=1e-4)
+    # Once somebody has had an answer of the new version, nobody is given one of the old.
+    hits = [answer for answer in answers if answer.headers["Cache-Status"] == "omnivec2; hit"]
+    assert {answer.headers["X-Model-Version"] for answer in hits} == {"1", "2"}
+    times: dict[str, list[tuple[float, float]]] = {"1": [], "2": []}
+    for answer in answers:
+        times[answer.headers["X-Model-Version"]].append(answer.extensions["times"])
+    assert max(started for started, _ in times["1"]) <= min(ended for _, ended in times["2"])
     listed = json.loads(CliRunner().invoke(
         app, ["head", "list", "--json", "--model-repo", str(deployment.repository)]
     ).output)  # fmt: skip
@@ -269,8 +315,12 @@ def test_a_new_version_that_is_bad_on_disk_is_refused_and_the_old_head_answers(
         version = "model_version: {}".format
         changed = text[step:].replace(version(newest), version(newest + 1), 1)
         config.write_text(text[:step] + changed)
-    time.sleep(2.0)
-    assert scores(deployment.post(ACTIVITY)) == pytest.approx(before, abs=1e-6)
+
+    def refused() -> dict[str, str]:
+        found: dict[str, str] = httpx.get(f"{deployment.gateway.url}/readyz").json()["refused"]
+        return found
+
     if deployment.triton is None:
-        refused = httpx.get(f"{deployment.gateway.url}/readyz").json()["refused"]
-        assert "model.onnx" in refused["imu_activity"]
+        wait_for(lambda: "model.onnx" in refused().get("imu_activity", ""))
+    time.sleep(LOOKED)
+    assert scores(deployment.post(ACTIVITY)) == pytest.approx(before, abs=1e-6)

@@ -16,6 +16,8 @@ from safetensors.numpy import load_file
 from tests.support.documents import ROOT
 from tests.support.tiny_data import TINY
 
+pytestmark = pytest.mark.long
+
 RECIPE = """
 preset: tiny
 steps: 100000

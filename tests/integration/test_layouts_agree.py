@@ -20,12 +20,13 @@ from tests.support.documents import ROOT
 from tests.support.runtimes import Kind, Tensors, relative_error, running_runtime
 from tests.support.servers import running_server
 
-pytestmark = pytest.mark.alone
+pytestmark = pytest.mark.long
 
 CHECKPOINT = ROOT / "checkpoints" / "reference"
 HEADS = {head.name: head for head in read_checkpoint(CHECKPOINT).heads}
 BATCHES = (1, 3)
 TOLERANCE = 1e-4
+SUMMARIES = {"f_input_mean", "f_mean"}
 
 # A pixel of a mask may go either way where two labels are equally likely.
 FILES = {
@@ -101,7 +102,9 @@ def answers(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
 @pytest.mark.parametrize("name", HEADS)
 def test_tensors_agree(expected: Answers, answers: Answers, name: str) -> None:
     for got, wanted in zip(answers.tensors[name], expected.tensors[name], strict=True):
-        assert got.keys() == wanted.keys() == {tensor.name for tensor in HEADS[name].outputs}
+        assert wanted.keys() == {tensor.name for tensor in HEADS[name].outputs}
+        # Parts that the whole graph does not show say what training data look like to the trunk.
+        assert got.keys() - wanted.keys() <= SUMMARIES
         for output, array in wanted.items():
             assert relative_error(got[output], array) < TOLERANCE, output
 

@@ -12,8 +12,6 @@ import pytest
 
 from tests.support.documents import ROOT
 
-pytestmark = pytest.mark.alone
-
 # Bytes of the embedding of 30,522 word pieces, 384 wide: of all tensors the largest.
 WORDS_BYTES = 30_522 * 384 * 4
 
@@ -57,9 +55,20 @@ def test_all_heads_of_the_shared_layout_take_little_more_than_their_weights_once
     assert 1.0 < row["ratio"] <= 1.6
 
 
+def test_versions_of_a_head_get_their_shares_fail_unseen_and_are_compared(tmp_path: Path) -> None:
+    figures = report("canary", tmp_path, "--requests", "200", "--settle-seconds", "0.2")
+    assert figures["share"]["failed"] == figures["failing"]["seen_by_callers"] == 0
+    assert 0 < figures["share"]["percent_new"] < 30
+    assert "which the served version answered" in figures["failing"]["reason"]
+    assert figures["swapped"]["answered_by_new"] == 0
+    assert figures["swapped"]["different"] > 0
+
+
 def test_an_idle_gateway_of_two_modalities_takes_less_than_one_of_all(tmp_path: Path) -> None:
     everything, two = report("benchmarks.idle_memory", tmp_path, "--quick")["gateways"]
-    assert (two["modalities"], two["heads"]) == ("image + text", 9)
+    shipped = [path.name for path in (ROOT / "checkpoints" / "reference" / "models").iterdir()]
+    heads = sum(name.startswith(("image_", "text_")) for name in shipped)
+    assert (two["modalities"], two["heads"]) == ("image + text", heads)
     assert two["resident_bytes"] < everything["resident_bytes"] < 400 * 2**20
 
 
@@ -70,6 +79,7 @@ def test_throughput_is_compared_with_bare_loops(tmp_path: Path) -> None:
     assert min(measured.values()) > 0
 
 
+@pytest.mark.alone
 def test_a_request_is_compared_with_an_echo_and_with_itself_without_the_network(
     tmp_path: Path,
 ) -> None:
@@ -86,8 +96,9 @@ def test_several_tasks_are_compared_with_one(tmp_path: Path) -> None:
     assert all(row["one_ms"] > 0 and row["several_ms"] > 0 for row in rows)
 
 
+@pytest.mark.alone
 def test_samples_of_different_tasks_meet_in_the_trunk_and_only_there(tmp_path: Path) -> None:
-    rows = report("benchmarks.mixed_load", tmp_path, "--seconds", "4", "--at-least", "1.5")["rows"]
+    rows = report("benchmarks.mixed_load", tmp_path, "--seconds", "2", "--at-least", "1.5")["rows"]
     found = {(row["runtime"], row["layout"]): row for row in rows}
     assert len(found) == 4
     assert found["Triton", "shared"]["trunk"] > 1.5
@@ -106,7 +117,7 @@ def test_every_way_to_the_network_is_measured(tmp_path: Path) -> None:
 
 def test_ratios_to_bare_loops_become_a_baseline_and_are_compared_with_it(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "loadtests.benchmarks.quick", "--baselines", str(tmp_path)]
-    short = ("--rounds", "1", "--seconds", "2")
+    short = ("--rounds", "1", "--seconds", "0.4")
     subprocess.run([*command, *short, "--update"], cwd=ROOT, check=True)
     (path,) = tmp_path.glob("*.json")
     ratios = json.loads(path.read_text())["ratios"]

@@ -13,9 +13,11 @@ from nbclient import NotebookClient
 from tests.support.documents import ROOT
 from tests.support.servers import EXACT
 
+pytestmark = pytest.mark.long
+
 FOLDER = ROOT / "docs" / "notebooks"
 NOTEBOOKS = sorted(FOLDER.glob("*.ipynb"))
-LONGEST_SECONDS = 240
+LONGEST_SECONDS = 480
 
 # What the last cell of a notebook must have said.
 SAYS = {"serve": "positive", "own_head": "circle -> ", "retrieval": "The match ended"}

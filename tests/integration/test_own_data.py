@@ -30,7 +30,7 @@ from tests.support import adapt_data, own_data
 from tests.support.documents import ROOT
 from tests.support.servers import RunningServer, running_server
 
-pytestmark = pytest.mark.timeout(1800)
+pytestmark = [pytest.mark.timeout(1800), pytest.mark.long]
 
 _LONGEST_SECONDS = 900
 _SMALL = {"height": 64, "width": 96}
@@ -314,7 +314,7 @@ def service(trained: Path) -> Iterator[RunningServer]:
     repository = trained / "model_repo"
     assemble(base, repository, Layout.FUSED)
     options = ("--model-repo", str(repository), "--checkpoint", "none", "--grpc-port", "0")
-    with running_server(*options) as server:
+    with running_server(*options, settings={"refresh_seconds": 0.25}) as server:
         yield server
 
 

@@ -24,7 +24,7 @@ from service.runtimes.embedded.batching.batch_rows import merge_batches
 from tests.support.documents import ROOT
 from tests.support.runtimes import RunningRuntime, Tensors, relative_error, running_runtime
 
-pytestmark = pytest.mark.alone
+pytestmark = pytest.mark.long
 
 CHECKPOINT = ROOT / "checkpoints" / "reference"
 HEADS = {head.name: head for head in read_checkpoint(CHECKPOINT).heads}

@@ -16,34 +16,35 @@ from safetensors.torch import load_file
 from omnivec2.checkpoint import load_tensors
 from tests.support.documents import ROOT
 from tests.support.tiny_data import TINY
+from tests.support.two_processes import ALONE, TOGETHER, Form
+
+pytestmark = pytest.mark.long
 
 
-def _gradients(
-    out: Path, processes: int, accumulation: int, sharded: bool = False
-) -> dict[str, torch.Tensor]:
-    """Return the gradients and losses of a supervised step with open gates, by name."""
-    command = [sys.executable]
-    if processes > 1:
-        command += ["-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={processes}"]
-    # As a module: a script's own folder would hide packages of the same names as its neighbours.
-    command += ["-m", "tests.support.two_processes", str(out), str(accumulation), str(processes)]
-    command += ["sharded"] if sharded else ["whole"]
+@pytest.fixture(scope="module")
+def gradients(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the gradients and losses of a supervised step with open gates, in all forms."""
+    folder = tmp_path_factory.mktemp("gradients")
+    torchrun = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
     path = os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": path}
-    done = subprocess.run(
-        command, env=environment, capture_output=True, text=True, timeout=280, check=False
-    )
-    assert done.returncode == 0, done.stderr
-    return load_file(out)
+    for launcher, which in (([], "alone"), (torchrun, "together")):
+        # As a module: a script's own folder would hide packages of its neighbours' names.
+        module = ["-m", "tests.support.two_processes", str(folder), which]
+        done = subprocess.run(
+            [sys.executable, *launcher, *module],
+            env=environment, capture_output=True, text=True, timeout=280, check=False,
+        )  # fmt: skip
+        assert done.returncode == 0, done.stderr
+    return folder
 
 
-@pytest.mark.parametrize("sharded", [False, True], ids=["DDP", "FSDP"])
-@pytest.mark.parametrize(("processes", "accumulation"), [(2, 1), (2, 2)])
+@pytest.mark.parametrize("form", TOGETHER, ids=lambda form: form.name)
 def test_gradients_are_those_of_one_process_and_one_micro_batch(
-    tmp_path: Path, processes: int, accumulation: int, sharded: bool
+    gradients: Path, form: Form
 ) -> None:
-    expected = _gradients(tmp_path / "one.safetensors", 1, 1)
-    found = _gradients(tmp_path / "many.safetensors", processes, accumulation, sharded)
+    expected = load_file(gradients / f"{ALONE.name}.safetensors")
+    found = load_file(gradients / f"{form.name}.safetensors")
     assert any(name.startswith("network.fusion") for name in expected)
     assert found.keys() >= expected.keys()
     for name, value in expected.items():
@@ -67,6 +68,7 @@ def _train(folder: Path, recipe: dict[str, object], data: Path, *, steps: int, n
     return folder / f"{name}-checkpoint"
 
 
+@pytest.mark.timeout(600)
 def test_sharded_weights_are_trained_saved_and_resumed_as_whole_ones_are(tmp_path: Path) -> None:
     data = tmp_path / "data"
     data.mkdir()

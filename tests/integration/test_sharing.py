@@ -4,22 +4,18 @@ from __future__ import annotations
 
 import os
 import re
-import socket
 import subprocess
 import sys
-import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import pytest
-from pyarrow import fs
 
 from omnivec2.checkpoint import read_checkpoint
 from tests.support.documents import ROOT
 from tests.support.hub_stub import Hub, running_hub
+from tests.support.s3_server import running_s3
 from tests.support.shared_checkpoints import WEIGHTS, same_files, small_checkpoint
-
-_SECRETS = {"AWS_ACCESS_KEY_ID": "testing", "AWS_SECRET_ACCESS_KEY": "testing"}
 
 
 def run(
@@ -40,41 +36,8 @@ def run(
 @pytest.fixture(scope="module")
 def s3(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
     """The environment that names a running S3 server with the bucket ``models``."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    log = (tmp_path_factory.mktemp("s3") / "log").open("wb")
-    command = [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)]
-    process = subprocess.Popen(command, stdout=log, stderr=log)
-    try:
-        _wait(port, process)
-        files = fs.S3FileSystem(
-            access_key="testing",
-            secret_key="testing",
-            endpoint_override=f"127.0.0.1:{port}",
-            scheme="http",
-            region="us-east-1",
-            allow_bucket_creation=True,
-        )
-        files.create_dir("models")
-        yield {**_SECRETS, "AWS_ENDPOINT_URL": f"http://127.0.0.1:{port}"}
-    finally:
-        process.terminate()
-        process.wait(30)
-        log.close()
-
-
-def _wait(port: int, process: subprocess.Popen[bytes]) -> None:
-    last = time.monotonic() + 60
-    while time.monotonic() < last:
-        assert process.poll() is None, "the S3 server ended"
-        try:
-            socket.create_connection(("127.0.0.1", port), timeout=1).close()
-        except OSError:
-            time.sleep(0.1)
-        else:
-            return
-    raise AssertionError("the S3 server does not answer")
+    with running_s3("models", tmp_path_factory.mktemp("s3") / "log") as environment:
+        yield environment
 
 
 @pytest.fixture

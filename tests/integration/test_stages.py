@@ -42,7 +42,7 @@ RECIPE = {
 }
 STAGES = ("1-masked", "2-masked-pairs", "3-supervised")
 DEADLINE_SECONDS = 400
-pytestmark = pytest.mark.timeout(3 * DEADLINE_SECONDS)
+pytestmark = [pytest.mark.timeout(3 * DEADLINE_SECONDS), pytest.mark.long]
 
 
 @pytest.fixture(scope="module")

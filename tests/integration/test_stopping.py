@@ -31,7 +31,8 @@ ROUTE = "/predict/text/sentiment"
 
 @pytest.fixture(scope="module")
 def options(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, ...]:
-    root = write_repository(tmp_path_factory.mktemp("repository"), tiny_heads())
+    heads = [head for head in tiny_heads() if ROUTE.endswith(head.route)]
+    root = write_repository(tmp_path_factory.mktemp("repository"), heads)
     return ("--model-repo", str(root), "--checkpoint", "none")
 
 

@@ -25,6 +25,8 @@ from omnivec2.training.training_run import Paths
 from tests.support import family_tasks
 from tests.support.servers import RunningServer, running_server
 
+pytestmark = pytest.mark.long
+
 TASKS = {
     task.route: task
     for task in (

@@ -53,7 +53,8 @@ def test_every_graph_of_both_layouts_is_built(
         assert "HALF" not in layers
     elif not exported.name.startswith(PART_PREFIXES):
         # A tokenizer is mostly what stays float32, and a head of its own mostly edges.
-        assert layers["HALF"] > 0.85 * (layers["HALF"] + layers["FLOAT"])
+        # Summaries of tokens for an embedding are summed in float32, too.
+        assert layers["HALF"] > 0.78 * (layers["HALF"] + layers["FLOAT"])
         # Half of the weights' float32 size and some megabytes of kernels: no float32 beside.
         assert plan.bytes < 0.75 * float32_bytes(exported)
 

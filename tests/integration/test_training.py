@@ -46,7 +46,7 @@ RECIPE = Recipe(
 @pytest.fixture(autouse=True)
 def small_data(monkeypatch: pytest.MonkeyPatch) -> None:
     for module in (running, fusion_gap):
-        monkeypatch.setattr(module, "load_task", lambda route, root, block=None: TASKS[route])
+        monkeypatch.setattr(module, "load_task", lambda route, *_, **__: TASKS[route])
 
 
 def _paths(folder: Path) -> Paths:

@@ -15,7 +15,11 @@ from omnivec2.network.config import PRESETS, HeadConfig, NetworkConfig
 from omnivec2.network.omnivec2 import OmniVec2
 from omnivec2.network.saved_network import save_network
 from omnivec2.network.tokenizers.graph import GraphTokenizerConfig
-from omnivec2.network.tokenizers.series import HyperspectralTokenizerConfig, ImuTokenizerConfig
+from omnivec2.network.tokenizers.series import (
+    HyperspectralTokenizerConfig,
+    ImuTokenizerConfig,
+    TimeSeriesTokenizerConfig,
+)
 from omnivec2.network.tokenizers.tabular import TabularTokenizerConfig
 from omnivec2.network.tokenizers.text import TextTokenizerConfig
 from omnivec2.network.tokenizers.visual import VisualTokenizerConfig
@@ -33,6 +37,7 @@ PREPROCESS = {
     Modality.HYPERSPECTRAL: {"window": 3, "bands": 20},
     Modality.GRAPH: {"laplacian_dims": 16},
     Modality.TABULAR: {"columns": [{"name": "a", "kind": "number"}]},
+    Modality.TIMESERIES: {"context_length": 48, "horizon": 12},
 }
 
 TOKENIZERS = {
@@ -46,6 +51,7 @@ TOKENIZERS = {
         node_cardinalities=tuple(ATOM_FIELD_SIZES), edge_cardinalities=tuple(BOND_FIELD_SIZES)
     ),
     "tabular": TabularTokenizerConfig(numbers=1, cardinalities=()),
+    "timeseries": TimeSeriesTokenizerConfig(context_length=48),
 }
 
 
@@ -136,6 +142,43 @@ def number_table(path: Path, count: int = 80, seed: int = 0) -> Path:
         width = rng.normal(1.0 + 4.0 * (number % 2), 0.4)
         kind, colour = ("small", "large")[number % 2], ("red", "blue")[number % 3 > 0]
         lines.append(f"{width:.3f},{rng.normal(2.0, 0.5):.3f},{colour},{kind}")
+    path.write_text("\n".join(lines) + "\n")
+    return path
+
+
+def tag_table(path: Path, count: int = 60, seed: int = 0) -> Path:
+    """Sentences with any number of two tags, which a column names with semicolons."""
+    rng = np.random.default_rng(seed)
+    lines = ["sentence,tags"]
+    for number in range(count):
+        applies = {"cats": rng.random() < 0.5, "money": rng.random() < 0.4}
+        words = ["The cat said meow."] * applies["cats"] + ["A bank lends."] * applies["money"]
+        tags = ";".join(name for name, yes in applies.items() if yes)
+        lines.append(f"{' '.join([*words, f'Number {number}.'])},{tags}")
+    path.write_text("\n".join(lines) + "\n")
+    return path
+
+
+def load_table(path: Path, steps: int = 400, seed: int = 0) -> Path:
+    """Two series by the hour with a rise and fall of 12 hours, as a wide table."""
+    rng = np.random.default_rng(seed)
+    times = np.datetime64("2024-01-01T00:00") + np.arange(steps) * np.timedelta64(1, "h")
+    day = np.sin(np.arange(steps) * 2 * np.pi / 12)
+    load, oil = 100 + 20 * day, 5 - day + 0.001 * np.arange(steps)
+    rows = zip(times, load + rng.normal(0, 1, steps), oil + rng.normal(0, 0.05, steps), strict=True)
+    path.write_text("date,load,oil\n" + "".join(f"{t},{a:.3f},{b:.4f}\n" for t, a, b in rows))
+    return path
+
+
+def long_waves(path: Path, count: int = 24, seed: int = 0) -> Path:
+    """Slow and quick series of different lengths, a row per step."""
+    rng = np.random.default_rng(seed)
+    lines = ["machine,step,value,pace"]
+    for number in range(count):
+        speed, pace = ((0.25, "slow"), (1.2, "quick"))[number % 2]
+        phase = rng.uniform(0, 2 * np.pi)
+        values = np.sin(phase + speed * np.arange(30 + number % 5)) + rng.normal(0, 0.1)
+        lines += [f"m{number},{step},{v:.3f},{pace}" for step, v in enumerate(values)]
     path.write_text("\n".join(lines) + "\n")
     return path
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import shutil
 import time
 from collections.abc import Callable, Iterator
@@ -15,6 +16,12 @@ from urllib.parse import urlsplit
 import pytest
 from PIL import Image
 from playwright.sync_api import Browser, Page, Request, Response, Route, sync_playwright
+
+from tests.support.documents import ROOT
+
+SCREENSHOTS = ROOT / "docs" / "screenshots"
+UPDATE = bool(os.environ.get("OMNIVEC2_UPDATE_SCREENSHOTS"))
+"""Whether screenshots are written into the documents, and not into a temporary directory."""
 
 _NAMES = ("chromium", "chromium-browser", "google-chrome")
 
@@ -44,6 +51,17 @@ MOST_BYTES = 115_000
 
 _COLOURS = (200, 128, 80, 48)
 
+# Whether a canvas shows more than one colour.
+PAINTED = """canvas => {
+  const { data } = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height);
+  return new Set(new Uint32Array(data.buffer)).size > 1;
+}"""
+
+_ALL_PAINTED = f"""([selector, count]) => {{
+  const found = [...document.querySelectorAll(selector)];
+  return found.length === count && found.every({PAINTED});
+}}"""
+
 
 @contextmanager
 def chromium() -> Iterator[Browser]:
@@ -72,12 +90,37 @@ def wait_until(page: Page, expression: str, argument: Any = None) -> None:
         page.wait_for_timeout(50)
 
 
+def wait_painted(page: Page, selector: str, count: int = 1) -> None:
+    """Wait until there are as many canvases, and something is drawn on each."""
+    wait_until(page, _ALL_PAINTED, [selector, count])
+
+
+def plot_traces(page: Page, selector: str) -> list[dict[str, Any]]:
+    """Name, kind and number of values of what Plotly has drawn."""
+    plot = page.wait_for_selector(selector)
+    wait_until(page, "plot => !!plot.querySelector('.main-svg, canvas')", plot)
+    traces: list[dict[str, Any]] = page.locator(selector).evaluate(
+        "p => p.data.map(t => ({name: t.name, type: t.type, length: t.y.length}))"
+    )
+    return traces
+
+
 def fulfil_problem(route: Route, status: int, title: str, detail: str, **headers: str) -> None:
     """Answer an intercepted request with a problem document."""
     body = json.dumps({"title": title, "status": status, "detail": detail, "error": detail})
     route.fulfill(
         status=status, headers=headers, content_type="application/problem+json", body=body
     )
+
+
+def answer_in(page: Page, response: Response) -> Any:
+    """Return the answer in a response: its JSON, or, of a stream, the raw answer on the page.
+
+    Chromium does not keep the body of a stream for those who watch it.
+    """
+    if not response.headers["content-type"].startswith("text/event-stream"):
+        return response.json()
+    return json.loads(page.locator(".answer .raw code").text_content() or "")
 
 
 class HeldRequests:

@@ -90,6 +90,10 @@ class FakeTriton(service_pb2_grpc.GRPCInferenceServiceServicer):  # type: ignore
         always: what every inference is answered instead.
         delay_seconds: time that an inference takes.
         calls: the inferences so far.
+        host: the address of loopback.
+        credentials: those of TLS; without them there is none.
+        loadable: what its repository has beside what is ready.
+        loads: the models that it was asked to load.
     """
 
     def __init__(self, *configs: model_config_pb2.ModelConfig) -> None:
@@ -102,17 +106,24 @@ class FakeTriton(service_pb2_grpc.GRPCInferenceServiceServicer):  # type: ignore
         self.configs_read = 0
         self.answers_as = ""
         self.port = 0
+        self.host = "127.0.0.1"
+        self.credentials: grpc.ServerCredentials | None = None
+        self.loadable: dict[str, model_config_pb2.ModelConfig] = {}
+        self.loads: list[str] = []
         self._server: grpc.aio.Server | None = None
 
     @property
     def address(self) -> str:
-        return f"127.0.0.1:{self.port}"
+        return f"{self.host}:{self.port}"
 
     async def start(self) -> None:
         """Listen; on the same port as before, if it did."""
         self._server = grpc.aio.server()
         service_pb2_grpc.add_GRPCInferenceServiceServicer_to_server(self, self._server)
-        self.port = self._server.add_insecure_port(f"127.0.0.1:{self.port}")
+        if self.credentials is None:
+            self.port = self._server.add_insecure_port(self.address)
+        else:
+            self.port = self._server.add_secure_port(self.address, self.credentials)
         await self._server.start()
 
     async def stop(self) -> None:
@@ -128,7 +139,16 @@ class FakeTriton(service_pb2_grpc.GRPCInferenceServiceServicer):  # type: ignore
             entry(name=n, version=v, state=state, reason=reason)
             for (n, v), (state, reason) in self.states.items()
         ]
-        return service_pb2.RepositoryIndexResponse(models=ready + others)
+        idle = [entry(name=name) for name in self.loadable]
+        return service_pb2.RepositoryIndexResponse(models=ready + others + idle)
+
+    async def RepositoryModelLoad(self, request: Any, context: Any) -> Any:
+        self.loads.append(request.model_name)
+        if (config := self.loadable.pop(request.model_name, None)) is None:
+            await context.abort(Code.INVALID_ARGUMENT, f"failed to load '{request.model_name}'")
+        assert config is not None
+        self.models[config.name, "1"] = config
+        return service_pb2.RepositoryModelLoadResponse()
 
     async def ModelConfig(self, request: Any, context: Any) -> Any:
         self.configs_read += 1
@@ -171,9 +191,15 @@ class FakeTriton(service_pb2_grpc.GRPCInferenceServiceServicer):  # type: ignore
 
 
 @asynccontextmanager
-async def fake_triton(*configs: model_config_pb2.ModelConfig) -> AsyncIterator[FakeTriton]:
+async def fake_triton(
+    *configs: model_config_pb2.ModelConfig,
+    host: str = "127.0.0.1",
+    port: int = 0,
+    credentials: grpc.ServerCredentials | None = None,
+) -> AsyncIterator[FakeTriton]:
     """Serve models until the block ends."""
     server = FakeTriton(*configs)
+    server.host, server.port, server.credentials = host, port, credentials
     await server.start()
     try:
         yield server

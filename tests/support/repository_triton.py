@@ -136,12 +136,14 @@ def _answer(session: ort.InferenceSession, batch: Batch) -> _Tensors:
 
 
 @contextmanager
-def repository_triton(repository: Path) -> Iterator[RepositoryTriton]:
+def repository_triton(
+    repository: Path, host: str = "127.0.0.1", port: int = 0
+) -> Iterator[RepositoryTriton]:
     """Serve a repository until the block ends; nothing is loaded yet."""
     triton = RepositoryTriton(repository)
     server = grpc.server(ThreadPoolExecutor(max_workers=2))
     service_pb2_grpc.add_GRPCInferenceServiceServicer_to_server(triton, server)
-    triton.port = server.add_insecure_port("127.0.0.1:0")
+    triton.port = server.add_insecure_port(f"{host}:{port}")
     server.start()
     try:
         yield triton

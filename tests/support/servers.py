@@ -56,6 +56,7 @@ def running_server(
     environment: Mapping[str, str] | None = None,
     port: int = 0,
     wait_seconds: float = 120,
+    module: str = "omnivec2_cli.main",
 ) -> Iterator[RunningServer]:
     """Run ``omnivec2 serve`` with the given options until the block ends.
 
@@ -65,9 +66,10 @@ def running_server(
         environment: further variables.
         port: where to listen; given one, it is not waited for.
         wait_seconds: longest until it is ready.
+        module: what is run, with the command's words.
     """
     variables = {f"OMNIVEC2_{name.upper()}": str(value) for name, value in (settings or {}).items()}
-    command = [sys.executable, "-m", "omnivec2_cli.main", "serve", "--port", str(port), *options]
+    command = [sys.executable, "-m", module, "serve", "--port", str(port), *options]
     with tempfile.TemporaryFile() as log:
         process = subprocess.Popen(
             command,

@@ -7,7 +7,7 @@ import gzip
 import io
 import json
 import tarfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -101,6 +101,43 @@ def esc10(root: Path) -> None:
         for clip in ("1-10-A", "3-20-A", "3-20-B", "3-31-A", "3-40-A", "3-40-B", "4-50-A"):
             sound = _RNG.normal(0, 0.1, 8000).astype(np.float32)
             soundfile.write(folder / f"{clip}.ogg", sound, 16000, format="OGG")
+
+
+def spoken(root: Path, folder: str, column: str, labels: Sequence[str]) -> None:
+    """Write clips one after another in a file per part, with an index of them."""
+    for part in ("train", "val", "test"):
+        (root / folder / part).mkdir(parents=True)
+        sound = _RNG.normal(0, 0.1, 4000 * len(labels) * 2).astype(np.float32)
+        file = f"{part}/somebody.ogg"
+        soundfile.write(root / folder / file, sound, 16000, format="OGG")
+        rows = [
+            f"{file},{4000 * place},3000,{label},{45 if place % 2 else 7}"
+            for place, label in enumerate([*labels, *labels])
+        ]
+        header = f"file,start,length,{column},index"
+        _gzip(root / folder / f"{part}.csv.gz", "\n".join([header, *rows]) + "\n")
+
+
+def digits(root: Path) -> None:
+    spoken(root, "audio_fsdd", "digit", "012345678")
+
+
+def emotions(root: Path) -> None:
+    spoken(root, "audio_ravdess_speech", "emotion", ("neutral", "calm", "angry"))
+
+
+def tiny_imagenet(root: Path) -> None:
+    folder = root / "image_tinyimagenet50"
+    folder.mkdir()
+    names = {"n01": "goldfish, Carassius auratus", "n02": "snail"}
+    (folder / "classes.json").write_text(json.dumps(names))
+    with tarfile.open(folder / "tinyimagenet50.tar.xz", "w:xz") as tar:
+        for part in ("train", "val", "test"):
+            for label in names:
+                data = _jpeg(64, 64)
+                member = tarfile.TarInfo(f"{part}/{label}/{label}_1.JPEG")
+                member.size = len(data)
+                tar.addfile(member, io.BytesIO(data))
 
 
 def sst2(root: Path) -> None:
@@ -302,7 +339,10 @@ TINY: dict[str, Callable[[Path], None]] = {
     "image/detection": bccd,
     "image/segmentation": camvid,
     "video/action": fights,
+    "image/object": tiny_imagenet,
     "audio/events": esc10,
+    "audio/digit": digits,
+    "audio/emotion": emotions,
     "text/sentiment": sst2,
     "text/paraphrase": mrpc,
     "text/entailment": sick,

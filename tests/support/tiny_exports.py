@@ -66,6 +66,7 @@ def write_tiny_export(
     scale: float = 1.0,
     trunk_scale: float = 1.0,
     whole_scale: float | None = None,
+    f_mean: bool = False,
 ) -> Path:
     """A checkpoint whose heads are exported in both layouts.
 
@@ -75,6 +76,7 @@ def write_tiny_export(
         scale: The factor of every head's outputs; it makes weights and graphs differ.
         trunk_scale: The factor of the trunk's features.
         whole_scale: The factor of heads in one piece, where it is not that of the parts.
+        f_mean: Whether the trunk hands out a summary of its features.
     """
     tensors = {"w": np.full((4, 4), scale, np.float32)}
     checkpoint = write_checkpoint(directory, config={}, tensors=tensors, heads=heads)
@@ -88,7 +90,7 @@ def write_tiny_export(
         _write_graph(checkpoint, whole, head.name, graph)
         parts = [
             tokenizer_part(f"tokenizer_{head.modality}", head),
-            trunk_part(trunk_scale),
+            trunk_part(trunk_scale, f_mean=f_mean),
             head_part(head, scale),
         ]
         contents = {spec.name: _write_part(checkpoint, spec, graph) for spec, graph in parts}

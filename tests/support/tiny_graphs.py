@@ -27,6 +27,7 @@ SHORTEST = 20
 _TOKENS = TensorSpec(name=TOKENS, dtype="float32", shape=(-1, 1))
 _MASK = TensorSpec(name=MASK, dtype="bool", shape=(-1,))
 _FEATURES = TensorSpec(name=FEATURES, dtype="float32", shape=(-1, 1))
+_F_MEAN = TensorSpec(name="f_mean", dtype="float32", shape=(1,))
 
 _TRUNK_TEXT = """
 <ir_version: 10, opset_import: ["" : 18]>
@@ -78,14 +79,21 @@ def tokenizer_part(name: str, head: HeadSpec) -> tuple[PartSpec, onnx.ModelProto
     return spec, _model(name, spec.inputs, spec.outputs, nodes, initializers)
 
 
-def trunk_part(scale: float = 1.0) -> tuple[PartSpec, onnx.ModelProto]:
-    """The trunk; ``scale`` multiplies its features."""
+def trunk_part(scale: float = 1.0, *, f_mean: bool = False) -> tuple[PartSpec, onnx.ModelProto]:
+    """The trunk; ``scale`` multiplies its features, ``f_mean`` hands out their sum."""
     graph = onnx.parser.parse_model(_TRUNK_TEXT)
     if scale != 1:
         graph.graph.node[-1].output[0] = "unscaled"
         graph.graph.initializer.append(numpy_helper.from_array(np.array(scale, "f4"), "scale"))
         graph.graph.node.append(helper.make_node("Mul", ["unscaled", "scale"], [FEATURES]))
-    return PartSpec(name=TRUNK, kind="trunk", inputs=(_TOKENS, _MASK), outputs=(_FEATURES,)), graph
+    outputs: tuple[TensorSpec, ...] = (_FEATURES,)
+    if f_mean:
+        outputs = (_FEATURES, _F_MEAN)
+        graph.graph.initializer.append(numpy_helper.from_array(np.array([1]), "axis"))
+        node = helper.make_node("ReduceSum", [FEATURES, "axis"], [_F_MEAN.name], keepdims=0)
+        graph.graph.node.append(node)
+        graph.graph.output.append(_value_info(_F_MEAN))
+    return PartSpec(name=TRUNK, kind="trunk", inputs=(_TOKENS, _MASK), outputs=outputs), graph
 
 
 def head_part(head: HeadSpec, scale: float = 1.0) -> tuple[PartSpec, onnx.ModelProto]:

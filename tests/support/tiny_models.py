@@ -21,6 +21,7 @@ from safetensors.numpy import save_file
 from export.repository.config_writer import ensemble_config, model_config, part_config
 from export.repository.layouts import Layout
 from omnivec2.digests import file_digest
+from omnivec2.familiarity import TrainingReference
 from omnivec2.parts import TRUNK, PartSpec
 from omnivec2.passport import (
     GRAPH_FILE,
@@ -214,7 +215,12 @@ def write_part(root: Path, spec: PartSpec, graph: onnx.ModelProto) -> WrittenPar
     return WrittenPart(spec, passport)
 
 
-def write_ensemble(root: Path, head: HeadSpec, parts: Sequence[WrittenPart]) -> Path:
+def write_ensemble(
+    root: Path,
+    head: HeadSpec,
+    parts: Sequence[WrittenPart],
+    reference: TrainingReference | None = None,
+) -> Path:
     """Write a model that is put together from parts; what it replaces goes."""
     shutil.rmtree(root / head.name, ignore_errors=True)
     (root / head.name / "1").mkdir(parents=True)
@@ -222,7 +228,7 @@ def write_ensemble(root: Path, head: HeadSpec, parts: Sequence[WrittenPart]) -> 
     contents = {part.spec.name: part.passport.content_digest for part in parts}
     passport = _passport(head.name, digest, files={}, parts=contents)
     head = head.model_copy(update={"checkpoint_digest": digest})
-    config = ensemble_config(head, [part.spec for part in parts], passport)
+    config = ensemble_config(head, [part.spec for part in parts], passport, reference=reference)
     return _write_config(root / head.name, config, passport)
 
 

@@ -1,8 +1,12 @@
-"""One step's gradients in every process of a group: run by ``torchrun``, twice."""
+"""One step's gradients in one process, or in every form of a step in a group of processes.
+
+A group is started once, by ``torchrun``, and takes the same step in all forms, one after the other.
+"""
 
 from __future__ import annotations
 
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -19,7 +23,29 @@ from omnivec2.training.training_state import Progress
 from tests.support import tiny_tasks
 
 
-def main(out: Path, accumulation: int, processes: int, sharded: bool) -> None:
+@dataclass(frozen=True)
+class Form:
+    """How a step is computed.
+
+    Attributes:
+        accumulation: the micro-batches of the step.
+        machine: the class of what computes it.
+    """
+
+    accumulation: int
+    machine: type[Machine]
+
+    @property
+    def name(self) -> str:
+        """What the form's file is called."""
+        return f"{self.machine.__name__}-{self.accumulation}"
+
+
+ALONE = Form(1, Machine)
+TOGETHER = tuple(Form(n, several) for several in (Processes, ShardedProcesses) for n in (1, 2))
+
+
+def write_gradients(form: Form, folder: Path) -> None:
     """Write every parameter's gradient after one step, in the first process."""
     tasks = {t.route: t for t in (tiny_tasks.classification(), tiny_tasks.forecasting())}
     recipe = Recipe(
@@ -27,13 +53,12 @@ def main(out: Path, accumulation: int, processes: int, sharded: bool) -> None:
         steps=50,
         bf16=False,
         warm_start=False,
-        accumulation=accumulation,
+        accumulation=form.accumulation,
         tasks={route: TaskRecipe(weight=1, batch_size=8) for route in tasks},
     )
     torch.manual_seed(0)
     network, _ = build_network(recipe, tasks)
-    several = ShardedProcesses if sharded else Processes
-    machine = several("cpu") if processes > 1 else Machine("cpu")
+    machine = form.machine("cpu")
     run = start_stage(SupervisedStage(network, recipe, tasks, 0), Progress(), machine)
     batch = next(run.stage.sampler().stream(0, 1, {}))
     losses = compute_gradients(run, batch)
@@ -41,11 +66,18 @@ def main(out: Path, accumulation: int, processes: int, sharded: bool) -> None:
         {n: p.grad for n, p in run.stage.named_parameters() if p.grad is not None}
     )
     if machine.is_main:
-        save_file(found | {f"loss/{r}": torch.tensor(v) for r, v in losses.items()}, out)
+        found |= {f"loss/{r}": torch.tensor(v) for r, v in losses.items()}
+        save_file(found, folder / f"{form.name}.safetensors")
     machine.wait_for_all()
+
+
+def main(folder: Path, forms: tuple[Form, ...]) -> None:
+    """Write the gradients of every form."""
+    for form in forms:
+        write_gradients(form, folder)
     if torch.distributed.is_initialized():
         torch.distributed.destroy_process_group()
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3]), sys.argv[4] == "sharded")
+    main(Path(sys.argv[1]), TOGETHER if sys.argv[2] == "together" else (ALONE,))

@@ -15,11 +15,14 @@ from omnivec2.model_config import (
     read_config,
     read_head_spec,
     read_passport,
+    read_reference,
     read_steps,
     set_head_spec,
     set_passport,
+    set_reference,
 )
 from tests.support.fake_triton import passport
+from tests.support.references import made_up_reference
 from tests.support.service_fakes import letters_spec
 
 ENSEMBLE = """
@@ -50,6 +53,18 @@ def test_a_head_spec_can_be_taken_out_again() -> None:
     for spec in (letters_spec(), None, None):
         set_head_spec(config, spec)
         assert has_head_spec(config) == (spec is not None)
+
+
+def test_a_training_reference_comes_back_and_a_damaged_one_is_refused_by_its_field() -> None:
+    config = parse_config('name: "x"', "x")
+    assert read_reference(config) is None
+    set_reference(config, made_up_reference())
+    assert read_reference(config) == made_up_reference()
+    config.parameters["training_reference"].string_value = "{}"
+    with pytest.raises(ArtifactError, match="x: not a training reference: planes: "):
+        read_reference(config)
+    set_reference(config, None)
+    assert read_reference(config) is None
 
 
 @pytest.mark.parametrize("text", ["name: [", "surprise: 1"])

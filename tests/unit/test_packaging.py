@@ -24,6 +24,9 @@ from omnivec2.preprocess.formats.modality_libraries import LIBRARIES
 from omnivec2.spec import Modality
 
 ROOT = Path(__file__).resolve().parents[2]
+LOCKS_WITH_HASHES = [
+    path for path in sorted((ROOT / "requirements").glob("*.lock")) if "--hash=" in path.read_text()
+]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 EXTRAS = PROJECT["optional-dependencies"]
 SERVING = [*PROJECT["dependencies"], *(line for m in Modality for line in EXTRAS[m.value])]
@@ -119,7 +122,7 @@ def test_the_development_lock_names_no_cuda_library() -> None:
     [
         *("requirements/serving.lock", "requirements/triton.lock"),
         *("requirements/triton-server.lock", "requirements/peers.lock"),
-        "requirements/clients.lock",
+        *("requirements/clients.lock", "requirements/ray.lock"),
     ],
 )
 def test_every_file_that_a_server_runs_has_a_hash(lock: str) -> None:
@@ -146,6 +149,13 @@ def test_peers_run_the_same_engines_and_codecs_as_the_service() -> None:
     assert {name: peers[name] for name in shared} == {name: serving[name] for name in shared}
 
 
+def test_clusters_run_what_the_service_runs() -> None:
+    serving, cluster = _locked("requirements/serving.lock"), _locked("requirements/ray.lock")
+    shared = serving.keys() & cluster.keys()
+    assert _declared(PROJECT["dependencies"]) <= cluster.keys()
+    assert {name: cluster[name] for name in shared} == {name: serving[name] for name in shared}
+
+
 @pytest.mark.parametrize("others", ["peers", "clients"])
 def test_every_peer_and_client_is_locked(others: str) -> None:
     listed = (ROOT / "requirements" / f"{others}.in").read_text().splitlines()
@@ -165,7 +175,8 @@ def test_every_serving_dependency_is_locked() -> None:
 
 
 def test_what_serving_imports_is_a_serving_dependency() -> None:
-    serving = _declared(SERVING)
+    # Of extras: without them, the settings and options that need them are refused.
+    serving = _declared(SERVING) | {"redis", "ray"}
     assert (
         _third_party("omnivec2", "omnivec2_api", "omnivec2_cli", "service") - serving - {"torch"}
         == set()
@@ -264,3 +275,12 @@ def test_the_shipped_network_takes_at_most_40_mib_in_git() -> None:
     files = [path for path in (ROOT / "checkpoints/reference").rglob("*") if path.is_file()]
     stored = sum(len(zlib.compress(path.read_bytes())) for path in files)
     assert 0 < stored <= 40 * 2**20
+
+
+@pytest.mark.parametrize("path", LOCKS_WITH_HASHES, ids=lambda path: path.stem)
+def test_every_pin_of_a_lock_file_with_hashes_has_one(path: Path) -> None:
+    pins = re.findall(
+        r"^[\w.-]+==[^\n]*(?:\n    --hash=sha256:[0-9a-f]{64}[^\n]*)*", path.read_text(), re.M
+    )
+    assert pins
+    assert [pin for pin in pins if "--hash=" not in pin] == []

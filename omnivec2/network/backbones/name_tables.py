@@ -6,6 +6,7 @@ The tables are data, in ``name_tables.toml`` beside this module, which explains 
 from __future__ import annotations
 
 import fnmatch
+import re
 import tomllib
 from collections.abc import Collection
 from functools import cache
@@ -17,6 +18,15 @@ from omnivec2.errors import CheckpointError
 from omnivec2.network.frozen_config import FrozenConfig, NormOrder
 
 _TABLES = Path(__file__).with_name("name_tables.toml")
+
+
+_WRAPPED = re.compile(r"(?:(?:model|module|backbone|base_model|auto_model|_orig_mod|0)\.)+")
+"""The names that training loops and larger models put before those of a backbone."""
+
+
+def _longest(name: str, prefixes: Collection[str]) -> str:
+    """Return the longest of some prefixes that a name ends with."""
+    return max((p for p in prefixes if name.endswith(p)), key=len, default="")
 
 
 class Layout(FrozenConfig):
@@ -39,8 +49,19 @@ class Layout(FrozenConfig):
     left: dict[str, str] = Field(description="pattern of names -> why they have no place")
 
     def prefix_in(self, names: Collection[str]) -> str | None:
-        """Return the prefix of this layout's names in a file, or None if they are others."""
-        return next((p for p in self.prefixes if f"{p}{self.marker}" in names), None)
+        """Return the prefix of this layout's names in a file, or None if they are others.
+
+        Files of a larger model, such as one that was trained in parallel, have its names before.
+        """
+        known = (p for p in self.prefixes if f"{p}{self.marker}" in names)
+        if (prefix := next(known, None)) is not None:
+            return prefix
+        ends = tuple(f"{p}{self.marker}" for p in self.prefixes)
+        before = {name.removesuffix(self.marker) for name in names if name.endswith(ends)}
+        wrapped = [
+            p for p in before if _WRAPPED.fullmatch(p.removesuffix(_longest(p, self.prefixes)))
+        ]
+        return wrapped[0] if len(wrapped) == 1 else None
 
     def reason_left(self, name: str) -> str | None:
         """Return why a tensor has no place in this network, if that is known."""

@@ -48,6 +48,9 @@ class NoteCode(StrEnum):
     UNUSUAL = "unusual"
     """Values lie far outside of what the network was trained on."""
 
+    FAR_FROM_TRAINING = "far_from_training"
+    """To the trunk the input looks unlike everything that the head was trained on."""
+
     EMPTY = "empty"
     """The input shows nothing: an even picture, silence, a text without words."""
 

@@ -1,21 +1,15 @@
-"""S3 and what speaks its protocol (MinIO, Ceph, R2), through pyarrow's file system.
-
-Credentials and region are those of the AWS tools: environment variables, profiles, roles. Another
-server is named by ``AWS_ENDPOINT_URL``, or in the address:
-``s3://bucket/prefix?endpoint_override=host:9000&scheme=http``.
-"""
+"""S3 and what speaks its protocol, through pyarrow's file system; see ``object_storage``."""
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator, Mapping
 from typing import Any
-from urllib.parse import SplitResult, parse_qsl, urlencode, urlsplit, urlunsplit
 
-from pyarrow import ArrowException, ArrowInvalid, fs
+from pyarrow import ArrowException, fs
 
-from omnivec2.errors import InvalidInputError
+from omnivec2.errors import InvalidInputError, OmniVecError
 from omnivec2.sharing.manifest import MANIFEST_FILE, MAX_MANIFEST_BYTES, Manifest, SharedFile
+from omnivec2.sharing.object_storage import open_bucket, split_address
 from omnivec2.sharing.outgoing import Outgoing
 from omnivec2.sharing.stores.base import CHUNK_BYTES, Progress, StoreError, pieces_of, read_limited
 
@@ -23,7 +17,6 @@ _SENT_FILE = ".sent.json"
 """The manifest of what an unfinished push has sent; the next one goes on from it."""
 
 _NOTE_EVERY_BYTES = 32 * 2**20
-_ANY_REGION = "us-east-1"
 
 
 class S3Store:
@@ -122,33 +115,13 @@ def open_store(address: str) -> S3Store:
         InvalidInputError: The address is not understood.
         StoreError: The server cannot be reached.
     """
-    parsed = urlsplit(address)
-    if not parsed.netloc or not parsed.path.strip("/"):
+    bucket, prefix, options = split_address(address)
+    if not prefix.strip("/"):
         raise InvalidInputError(f"{address}: expected s3://BUCKET/PREFIX")
-    options = dict(parse_qsl(parsed.query))
-    if (endpoint := _endpoint()) and "endpoint_override" not in options:
-        options |= {"endpoint_override": endpoint.netloc, "scheme": endpoint.scheme}
-    region = os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION")
-    if region or "endpoint_override" in options:
-        # Else the region of the bucket is looked up, which other servers than Amazon's do not have.
-        options.setdefault("region", region or _ANY_REGION)
     try:
-        files, root = fs.FileSystem.from_uri(
-            urlunsplit(parsed._replace(query=urlencode(options), fragment=""))
-        )
-    except (ArrowInvalid, ValueError) as error:
-        raise InvalidInputError(f"{address}: {error}") from error
-    except (OSError, ArrowException) as error:
-        raise StoreError(f"{address}: {error}") from error
-    return S3Store(files, root, address.partition("?")[0])
-
-
-def _endpoint() -> SplitResult | None:
-    """Return the server that the AWS tools' variables name, if they do."""
-    for name in ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL"):
-        if url := os.environ.get(name):
-            parsed = urlsplit(url)
-            if parsed.scheme not in ("http", "https") or not parsed.netloc:
-                raise InvalidInputError(f"{name}: expected http://… or https://…, got {url!r}")
-            return parsed
-    return None
+        files = open_bucket(bucket, options)
+    except InvalidInputError:
+        raise
+    except OmniVecError as error:
+        raise StoreError(str(error)) from error
+    return S3Store(files, f"{bucket}/{prefix}", address.partition("?")[0])

@@ -19,6 +19,7 @@ from pydantic import (
 
 from omnivec2.errors import ArtifactError, InvalidParameterError
 from omnivec2.spec import DataSource, Modality, Target, TaskFamily
+from omnivec2.training.adaptation.answer_forms import AnswerForm, usual_metric
 
 
 class _Config(BaseModel):
@@ -50,7 +51,12 @@ class DataPart(_Config):
         default=(), description="column or key of the value or path; two columns for text pairs"
     )
     group: str | None = Field(
-        default=None, description="IMU tables: column whose equal values make one recording"
+        default=None,
+        description="column or key whose equal values stay in one part; rows of moments with the "
+        "same one make one recording, those of a long table one series",
+    )
+    time: str | None = Field(
+        default=None, description="series: column of times; found unless given"
     )
     lengths: str | None = Field(
         default=None, description="arrays: key of the lengths of recordings laid end to end"
@@ -65,13 +71,28 @@ class AdaptRequest(_Config):
 
     route: str = Field(pattern=r"^[a-z]+/[a-z][a-z0-9_]{0,40}$", description="of the new head")
     family: TaskFamily = TaskFamily.CLASSIFICATION
+    multi_label: bool = Field(
+        default=False, description="classification: any number of labels per input"
+    )
+    horizon: int = Field(default=24, ge=1, le=1000, description="steps that are forecast")
+    context: int | None = Field(
+        default=None,
+        ge=16,
+        description="steps of a series that are read; four horizons, or the shortest series of "
+        "classes, unless given",
+    )
+    quantiles: tuple[float, ...] = Field(
+        default=(0.1, 0.5, 0.9), description="levels of a forecast's quantiles; may be empty"
+    )
     train: DataPart
     test: DataPart | None = Field(default=None, description="else a share is held out")
     test_share: float = Field(default=0.2, gt=0, lt=1)
     fraction: float = Field(default=1.0, gt=0, le=1, description="of the training part's labels")
     seed: int = 0
     skip_bad: int = Field(default=0, ge=0, description="inputs that may fail to decode")
-    metric: str | None = Field(default=None, description="else accuracy, or rmse of quantities")
+    metric: str | None = Field(
+        default=None, description="else accuracy, map of tags, rmse of quantities, mse of forecasts"
+    )
     labels: dict[str, str] = Field(default={}, description="label in the data -> its name")
     targets: tuple[Target, ...] = Field(default=(), description="regressed quantities")
     preprocess: dict[str, JsonValue] = Field(
@@ -102,15 +123,29 @@ class AdaptRequest(_Config):
         """The first part of the route."""
         return Modality(self.route.partition("/")[0])
 
+    @field_validator("quantiles")
+    @classmethod
+    def _levels_ascend(cls, levels: tuple[float, ...]) -> tuple[float, ...]:
+        if any(not 0 < level < 1 for level in levels) or list(levels) != sorted(set(levels)):
+            raise ValueError("expected ascending levels between 0 and 1, such as [0.1, 0.5, 0.9]")
+        return levels
+
     @property
-    def is_regression(self) -> bool:
-        """Whether quantities are answered."""
-        return self.family is TaskFamily.REGRESSION
+    def form(self) -> AnswerForm:
+        """The form of the answer to one input."""
+        if self.family in (TaskFamily.REGRESSION, TaskFamily.FORECASTING):
+            return AnswerForm.QUANTITIES
+        return AnswerForm.TAGS if self.multi_label else AnswerForm.CLASS
+
+    @property
+    def is_forecast(self) -> bool:
+        """Whether the next steps of series are answered."""
+        return self.family is TaskFamily.FORECASTING
 
     @property
     def metric_name(self) -> str:
         """The metric that is reported and chosen by."""
-        return self.metric or ("rmse" if self.is_regression else "accuracy")
+        return self.metric or usual_metric(self.form, self.family)
 
 
 def request_of(values: dict[str, Any], origin: str) -> AdaptRequest:

@@ -15,7 +15,6 @@ from omnivec2.atomic_files import write_file
 from omnivec2.errors import InvalidInputError
 from omnivec2.spec import Metric
 from omnivec2.training.evaluation.quality_metrics import METRICS
-from omnivec2.training.evaluation.simple_models import LINEAR, TRIVIAL
 
 
 @dataclass(frozen=True)
@@ -38,6 +37,9 @@ class AdaptationResult:
         seconds: The seconds of every step, with ``total``, and ``cpu`` on all cores.
         seed: The seed of everything random.
         base: The digest of the checkpoint that was adapted.
+        temperature: The number that logits were divided by, so that scores are calibrated.
+        ece: The expected calibration error on the test part; None for quantities.
+        ece_uncalibrated: The same without the temperature.
     """
 
     route: str
@@ -55,6 +57,9 @@ class AdaptationResult:
     seconds: dict[str, float]
     seed: int
     base: str
+    temperature: float = 1.0
+    ece: float | None = None
+    ece_uncalibrated: float | None = None
 
     @property
     def higher_is_better(self) -> bool:
@@ -80,14 +85,34 @@ class AdaptationResult:
             baselines=self.baselines,
         )
 
+    @property
+    def metrics(self) -> tuple[Metric, ...]:
+        """The metric, and the calibration error of scores, as a head spec carries them."""
+        if self.ece is None or self.ece_uncalibrated is None:
+            return (self.as_metric(),)
+        calibration = Metric(
+            name="ece",
+            dataset=self.dataset,
+            split="test",
+            samples=self.samples,
+            value=self.ece,
+            higher_is_better=False,
+            baselines={"uncalibrated": self.ece_uncalibrated},
+        )
+        return self.as_metric(), calibration
+
 
 def adapted_table(results: Sequence[AdaptationResult]) -> Table:
     """Return a table with a row per adaptation; gains in green, losses in red."""
-    table = Table(caption="gain: over the better simple model with the same labels")
-    columns = ("head", "labels", "of", "test", "metric", "majority/mean", "linear", "ours",
-               "gain", "seconds", "CPU s")  # fmt: skip
+    table = Table(
+        caption="gain: over the best simple model with the same labels; "
+        "ECE: calibration error of scores, before -> after the temperature"
+    )
+    columns = ("head", "labels", "of", "test", "metric", "simple models", "ours", "gain",
+               "ECE", "seconds", "CPU s")  # fmt: skip
     for column in columns:
-        table.add_column(column, justify="left" if column in ("head", "metric") else "right")
+        text = column in ("head", "metric", "simple models")
+        table.add_column(column, justify="left" if text else "right")
     for result in results:
         colour = "green" if result.gain > 0 else "red"
         table.add_row(
@@ -96,10 +121,10 @@ def adapted_table(results: Sequence[AdaptationResult]) -> Table:
             f"{result.pool:,}",
             f"{result.samples:,}",
             result.metric,
-            f"{result.baselines[TRIVIAL]:.3f}",
-            f"{result.baselines[LINEAR]:.3f}",
+            ", ".join(f"{name} {value:.3f}" for name, value in result.baselines.items()),
             f"{result.value:.3f}",
             f"[{colour}]{result.gain:+.3f}[/]",
+            "" if result.ece is None else f"{result.ece_uncalibrated:.3f} -> {result.ece:.3f}",
             f"{result.seconds['total']:.0f}",
             f"{result.seconds['cpu']:.0f}",
         )

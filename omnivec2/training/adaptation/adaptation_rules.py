@@ -17,6 +17,7 @@ from torch import Tensor
 from omnivec2.errors import InvalidInputError, InvalidParameterError
 from omnivec2.network.config import Summary
 from omnivec2.preprocess import Array, Preprocessor, Sample
+from omnivec2.preprocess.formats.tables.frame import Frame
 from omnivec2.spec import HeadSpec, TaskFamily
 from omnivec2.training.adaptation.frozen_network import Base
 from omnivec2.training.adaptation.reading.labelled_rows import Row, Value
@@ -33,7 +34,6 @@ class AdaptationRules:
     """The rules of a modality whose inputs are files, for the base's own tokenizer.
 
     Class attributes:
-        is_supported: Whether two fully connected layers can answer the modality's tasks.
         class_family: The family of a head that answers with a class.
         summaries: The combinations of summaries that a head is chosen from.
         search_seconds: The nominal time to try more than linear maps; more labels get more.
@@ -42,7 +42,6 @@ class AdaptationRules:
         starts_from_base: Whether a tokenizer of the data's own starts from the base's weights.
     """
 
-    is_supported: ClassVar[bool] = True
     class_family: ClassVar[TaskFamily] = TaskFamily.CLASSIFICATION
     summaries: ClassVar[tuple[tuple[Summary, ...], ...]] = (
         FEATURE_SUMMARIES,
@@ -102,6 +101,16 @@ class AdaptationRules:
         """
         del columns
         return folder / str(cells[0]).strip()
+
+    def rows_are_moments(self, frame: Frame, columns: Sequence[str]) -> bool:
+        """Whether a table's rows are moments of recordings, and not inputs by themselves.
+
+        Args:
+            frame: The table.
+            columns: The columns that may hold inputs.
+        """
+        del frame, columns
+        return False
 
     def scene_rows(self, path: Path, values: Array, labels: Array) -> list[Row] | None:
         """Return a row per labelled pixel if the arrays are a labelled scene, else None."""

@@ -8,7 +8,7 @@ from typing import Any
 from omnivec2.checkpoint import Checkpoint, write_checkpoint
 from omnivec2.network.omnivec2 import OmniVec2, module_name
 from omnivec2.preprocess import Preprocessor
-from omnivec2.spec import HeadSpec, TensorSpec
+from omnivec2.spec import HeadSpec, TaskFamily, TensorSpec
 from omnivec2.training.adaptation.adaptation_request import AdaptRequest
 from omnivec2.training.adaptation.fitting.fit_layers import state_of
 from omnivec2.training.adaptation.frozen_network import TRUNK_PREFIX, Base
@@ -16,7 +16,11 @@ from omnivec2.training.adaptation.reading.input_choice import preprocess_spec_of
 
 
 def head_spec(
-    request: AdaptRequest, base: Base, preprocessor: Preprocessor[Any, Any], labels: tuple[str, ...]
+    request: AdaptRequest,
+    base: Base,
+    preprocessor: Preprocessor[Any, Any],
+    labels: tuple[str, ...],
+    thresholds: tuple[float, ...] = (),
 ) -> HeadSpec:
     """Return the spec of the new head, without metrics yet.
 
@@ -24,10 +28,9 @@ def head_spec(
         request: The request, with the route, data and targets.
         base: The frozen network, which is named among the warm starts.
         preprocessor: The pre-processor that makes the inputs.
-        labels: The names of the classes.
+        labels: The names of the classes or tags.
+        thresholds: The probability from which each tag is answered.
     """
-    name = "values" if request.is_regression else "logits"
-    outputs = len(request.targets) if request.is_regression else len(labels)
     digest = base.checkpoint.digest[:12]
     return HeadSpec(
         modality=request.modality,
@@ -35,15 +38,32 @@ def head_spec(
         family=request.family,
         description=request.description,
         inputs=preprocessor.inputs,
-        outputs=(TensorSpec(name=name, dtype="float32", shape=(outputs,)),),
+        outputs=_outputs(request, len(labels)),
         preprocess=preprocess_spec_of(preprocessor),
         labels=labels,
-        targets=request.targets if request.is_regression else (),
+        targets=request.targets if request.family is TaskFamily.REGRESSION else (),
+        thresholds=thresholds,
+        quantiles=request.quantiles if request.is_forecast else (),
+        horizon=request.horizon if request.is_forecast else None,
         limits=preprocessor.limits,
         data=request.sources,
         warm_starts=(*base.head.warm_starts, f"frozen network of checkpoint {digest}"),
         network=base.config.preset,
     )
+
+
+def _outputs(request: AdaptRequest, classes: int) -> tuple[TensorSpec, ...]:
+    """Return the outputs with the names and shapes that two layers give them."""
+
+    def tensor(name: str, *shape: int) -> TensorSpec:
+        return TensorSpec(name=name, dtype="float32", shape=shape)
+
+    if not request.is_forecast:
+        is_regression = request.family is TaskFamily.REGRESSION
+        return (tensor("values", len(request.targets)) if is_regression else
+                tensor("logits", classes),)  # fmt: skip
+    mean, levels = tensor("mean", request.horizon), len(request.quantiles)
+    return (mean, tensor("quantiles", levels, request.horizon)) if levels else (mean,)
 
 
 def write_adapted(

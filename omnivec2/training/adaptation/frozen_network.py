@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -49,6 +49,11 @@ class Base:
     def tokenizer(self) -> str:
         """The name of the tokenizer that the modality's head uses."""
         return self.config.heads[self.head.route].tokenizer
+
+    def with_f_mean(self) -> Base:
+        """Return the base with a trunk that hands out what it has before it narrows its tokens."""
+        trunk = self.config.trunk.model_copy(update={"f_mean": True})
+        return replace(self, config=self.config.model_copy(update={"trunk": trunk}))
 
     def part(self, prefix: str) -> dict[str, Array]:
         """Return the stored tensors whose names start with a prefix, scales included."""

@@ -14,6 +14,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from omnivec2.atomic_files import write_file
 from omnivec2.preprocess import Array
 from omnivec2.spec import Modality
+from omnivec2.terminal import LoggedProgress
 from omnivec2.training.alignment.aligned_checkpoint import write_aligned_checkpoint
 from omnivec2.training.alignment.alignment_request import AlignmentResult, AlignRequest
 from omnivec2.training.alignment.fit_projections import Heads, embed_recordings, fit_heads
@@ -46,7 +47,7 @@ def align(request: AlignRequest, console: Console) -> AlignmentResult:
     Raises:
         ArtifactError: The base is incomplete, or lacks a modality.
     """
-    with Progress(*_COLUMNS, console=console, transient=True) as progress:
+    with LoggedProgress(*_COLUMNS, console=console, transient=True) as progress:
         extractor = FeatureExtractor(request, progress)
         members = {
             modality: extractor.extract_recordings(modality, stream)

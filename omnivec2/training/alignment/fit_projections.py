@@ -20,8 +20,8 @@ from omnivec2.network.config import HeadConfig
 from omnivec2.network.fc_head import FullyConnectedHead
 from omnivec2.preprocess import Array
 from omnivec2.spec import Modality
+from omnivec2.training.adaptation.answer_forms import mean_by_item
 from omnivec2.training.adaptation.fitting.fit_layers import standardise
-from omnivec2.training.adaptation.fitting.labelled_summaries import mean_by_item
 
 _RATE = 1e-3
 _DECAY = 0.1

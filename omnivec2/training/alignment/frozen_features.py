@@ -17,7 +17,7 @@ from omnivec2.training.adaptation.fitting.frozen_summaries import joined, summar
 from omnivec2.training.adaptation.fitting.own_tokenizer import start_tokenizer, tune
 from omnivec2.training.adaptation.frozen_network import Base, build_network, load_base
 from omnivec2.training.adaptation.reading.prepared_rows import Prepared
-from omnivec2.training.adaptation.reading.read_data import folds_of
+from omnivec2.training.adaptation.reading.validation_folds import folds_of
 from omnivec2.training.alignment.alignment_request import AlignRequest
 from omnivec2.training.alignment.fit_projections import Summarised
 from omnivec2.training.alignment.paired_recordings import Stream

@@ -14,7 +14,14 @@ from pathlib import Path
 
 from omnivec2.errors import UnknownModelError
 from omnivec2.spec import HeadSpec, Modality
-from omnivec2.training.data.base import DataDirectories, Loader, Split, TaskData
+from omnivec2.training.data.base import (
+    DataDirectories,
+    Loader,
+    PreparingProgress,
+    Split,
+    TaskData,
+    ignore_progress,
+)
 from omnivec2.training.data.blocks.block_loading import load_block
 from omnivec2.training.data.blocks.task_block import TaskBlock
 from omnivec2.training.yaml_lines import did_you_mean
@@ -45,6 +52,7 @@ def load_task(
     cache: Path | None = None,
     block: TaskBlock | None = None,
     head: HeadSpec | None = None,
+    progress: PreparingProgress = ignore_progress,
 ) -> TaskData:
     """Load one task's data; prepared arrays are made on first use and kept.
 
@@ -55,12 +63,13 @@ def load_task(
         block: The recipe's description of the data; the project's own data sets have none.
         head: The trained head that is measured: the block it was trained on is taken, with its
             pre-processing and its classes.
+        progress: The callback for arrays that are prepared.
 
     Raises:
         UnknownModelError: There is no data for the route.
         ArtifactError: ``root`` lacks the data.
     """
-    at = DataDirectories(Path(root), cache or DEFAULT_CACHE)
+    at = DataDirectories(Path(root), cache or DEFAULT_CACHE, progress)
     if block is None and head is not None and head.data_block is not None:
         block = TaskBlock.model_validate(head.data_block)
     if block is not None:

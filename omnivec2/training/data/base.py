@@ -86,6 +86,8 @@ class Split:
         references: The masks at the size of metrics, in segmentation of pictures only.
         queries: A mask of the samples that are looked for among the others, bool [n], in
             embedding only. Without it every sample is looked for among all others.
+        groups: The source of each sample, such as a recording or a person, [n]; None if it is not
+            known.
     """
 
     samples: Sequence[Sample]
@@ -93,6 +95,7 @@ class Split:
     scales: Array | None = None
     references: Sequence[Array] | Array | None = None
     queries: Array | None = None
+    groups: Array | None = None
 
     def __post_init__(self) -> None:
         """Refuse parts whose targets cannot belong to their samples."""
@@ -113,6 +116,7 @@ class Split:
             None if self.scales is None else self.scales[indices],
             None if self.references is None else Subset(self.references, indices),
             None if self.queries is None else self.queries[indices],
+            None if self.groups is None else self.groups[indices],
         )
 
 
@@ -172,12 +176,27 @@ class TaskData:
         return Modality(self.route.partition("/")[0])
 
 
+PreparingProgress = Callable[[int, int | None], None]
+"""Is told how many inputs have been prepared, and of how many; None where that is not known."""
+
+
+def ignore_progress(done: int, total: int | None) -> None:
+    """Show nothing."""
+
+
 @dataclass(frozen=True)
 class DataDirectories:
-    """The directories of data and of prepared arrays."""
+    """The directories of data and of prepared arrays.
+
+    Attributes:
+        root: The directory of data.
+        cache: The directory of prepared arrays.
+        progress: The callback for arrays that are prepared.
+    """
 
     root: Path
     cache: Path
+    progress: PreparingProgress = ignore_progress
 
     def find(self, name: str) -> Path:
         """Return a file or folder of the data directory.

@@ -10,7 +10,7 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, overload
 
@@ -20,7 +20,7 @@ from numpy.lib.format import magic as magic_bytes
 
 from omnivec2.preprocess import Array, Sample
 from omnivec2.spec import PreprocessSpec
-from omnivec2.training.data.base import Subset
+from omnivec2.training.data.base import DataDirectories, PreparingProgress, Subset
 
 _LAYOUT = 1
 """Version of the layout, incremented whenever earlier files can no longer be read."""
@@ -67,7 +67,7 @@ class StoredSamples(Sequence[Sample]):
 
 
 def stored(
-    cache: Path,
+    at: DataDirectories,
     name: str,
     spec: PreprocessSpec | None,
     sources: Iterable[Path],
@@ -76,16 +76,16 @@ def stored(
     """Return samples from the cache; they are made first where they are not there yet.
 
     Args:
-        cache: The cache directory.
+        at: The directories, of which the cache is used; its ``progress`` is told of every sample.
         name: The name of the data set and part, e.g. ``infrared-objects-train``.
         spec: The pre-processing; another version or other parameters have other files. None for
             samples kept as they were decoded.
         sources: The files that samples come from; changed ones are read again.
         make: A function that yields the samples in order.
     """
-    folder = cache / f"{name}-{_fingerprint(spec, sources)}"
+    folder = at.cache / f"{name}-{_fingerprint(spec, sources)}"
     if not folder.is_dir():
-        _write(folder, make())
+        _write(folder, _counted(make(), at.progress))
     arrays: dict[str, Array] = {}
     offsets: dict[str, Array] = {}
     for file in sorted(folder.glob("*.npy")):
@@ -95,6 +95,12 @@ def stored(
         else:
             arrays[tensor] = np.load(file, mmap_mode="r")
     return StoredSamples(arrays, offsets)
+
+
+def _counted(samples: Iterable[Sample], progress: PreparingProgress) -> Iterator[Sample]:
+    for number, sample in enumerate(samples, start=1):
+        progress(number, None)
+        yield sample
 
 
 def _fingerprint(spec: PreprocessSpec | None, sources: Iterable[Path]) -> str:

@@ -1,7 +1,8 @@
-"""Tables that are trained on: CSV, TSV, Parquet and JSON lines, and the meaning of their cells."""
+"""Tables that are trained on, such as CSV, Parquet and JSON lines, and what their cells mean."""
 
 from __future__ import annotations
 
+import codecs
 import csv
 import gzip
 import io
@@ -15,25 +16,37 @@ import numpy as np
 from pydantic import JsonValue
 
 from omnivec2.errors import InputError, InvalidInputError
-from omnivec2.preprocess.formats.guards.text_encoding import decode_text
+from omnivec2.preprocess.formats.guards.archives import ZIP, open_zip
+from omnivec2.preprocess.formats.guards.text_encoding import decode_text, looks_like_text
 from omnivec2.preprocess.formats.tables.csv_dialect import csv_rows, find_delimiter
 from omnivec2.preprocess.formats.tables.csv_reader import read_csv
 from omnivec2.preprocess.formats.tables.frame import Frame
+from omnivec2.preprocess.formats.tables.table_file import is_workbook
 from omnivec2.preprocess.formats.tables.table_limits import make_frame
+from omnivec2.preprocess.formats.tables.table_options import TableOptions
 from omnivec2.preprocess.formats.tables.table_rows import Row, frame_of_rows
 from omnivec2.spec import Limits
+from omnivec2.training.data.annotations.series.ts_files import read_ts
 
 _LIMITS = Limits(bytes=2**31, decoded_bytes=2**33, rows=20_000_000, columns=10_000)
 """Limits of a training table, which must fit in memory; a request's are for untrusted files."""
 
 
-def read_table(path: Path, *, tabs: bool = False, names: Sequence[str] | None = None) -> Frame:
+def read_table(
+    path: Path,
+    *,
+    tabs: bool = False,
+    names: Sequence[str] | None = None,
+    encoding: str | None = None,
+) -> Frame:
     """Read a table file; TSV is read without quoting, as data sets of texts are written.
 
     Args:
-        path: The file: CSV, TSV or Parquet, of which the first two may be gzipped.
+        path: The file: CSV, TSV, Parquet, an Excel workbook (XLSX) or labelled series (``.ts``);
+            those of text may be gzipped.
         tabs: Whether a file of another name is TSV.
         names: The names of its columns, where it has no header line.
+        encoding: The encoding of its text; UTF-8, or what a byte order mark says, unless given.
 
     Raises:
         InvalidInputError: The file cannot be read; the message names file and line.
@@ -56,14 +69,51 @@ def read_table(path: Path, *, tabs: bool = False, names: Sequence[str] | None = 
             from omnivec2.preprocess.formats.tables.parquet_reader import read_parquet
 
             return read_parquet(data, _LIMITS)
+        if data.startswith(ZIP):
+            return _read_workbook(data)
+        data = _as_utf8(data, encoding)
+        if name.endswith(".ts"):
+            return read_ts(data.decode("utf-8-sig"))
         if name.endswith(".tsv") or (tabs and not name.endswith(".parquet")):
             return _read_tsv(data, names)
         if names is not None:
             return _read_headless_csv(data, names)
-        # Nobody would see a note that the encoding was guessed.
         return read_csv(data, _LIMITS, charset="utf-8")
     except (InputError, UnicodeDecodeError) as error:
         raise InvalidInputError(f"{path}: {error}") from error
+
+
+def _as_utf8(data: bytes, encoding: str | None) -> bytes:
+    """Return a text file in UTF-8.
+
+    Nobody would see a note that an encoding was guessed, so files in another one must state it.
+
+    Raises:
+        InvalidInputError: It is not in UTF-8 and nothing states another encoding.
+    """
+    if encoding is not None or data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        return decode_text(data, encoding).encode()
+    try:
+        data.decode("utf-8")
+    except UnicodeDecodeError as error:
+        if not looks_like_text(data):
+            raise
+        line = data.count(b"\n", 0, error.start) + 1
+        raise InvalidInputError(
+            f"line {line} is not UTF-8: save the file as UTF-8 (in Excel, CSV UTF-8), or state "
+            "its encoding in the block; files of Western European Windows are `encoding: cp1252`"
+        ) from error
+    return data
+
+
+def _read_workbook(data: bytes) -> Frame:
+    """Read the first sheet of an Excel workbook that has cells."""
+    from omnivec2.preprocess.formats.tables.workbooks.xlsx_reader import read_xlsx
+
+    with open_zip(data, 2**33) as archive:
+        if not is_workbook(archive.names):
+            raise InvalidInputError("a ZIP file that is no Excel workbook; unpack it")
+        return read_xlsx(archive, _LIMITS, TableOptions())
 
 
 def _read_headless_csv(data: bytes, names: Sequence[str]) -> Frame:
@@ -115,8 +165,10 @@ def _read_tsv(data: bytes, given: Sequence[str] | None) -> Frame:
 def read_json_lines(path: Path) -> list[tuple[int, dict[str, Any]]]:
     """Read one JSON object per line; the file may be gzipped, and blank lines are left out.
 
+    A file that is one list of objects is read as well.
+
     Returns:
-        The number of each line, from 1, and its object.
+        The number of each line, or of each entry of the list, from 1, and its object.
 
     Raises:
         InvalidInputError: A line is no JSON object; the message names file and line.
@@ -129,8 +181,10 @@ def read_json_lines(path: Path) -> list[tuple[int, dict[str, Any]]]:
         raise InvalidInputError(f"{path}, line {line}: not UTF-8: {error.reason}") from error
     except (OSError, EOFError, zlib.error) as error:
         raise InvalidInputError(f"{path}: cannot be read: {error}") from error
+    if text.lstrip().startswith("["):
+        return _objects_of_list(path, text)
     rows = []
-    for number, line_text in enumerate(text.splitlines(), 1):
+    for number, line_text in enumerate(text.split("\n"), 1):
         if not line_text.strip():
             continue
         try:
@@ -143,6 +197,19 @@ def read_json_lines(path: Path) -> list[tuple[int, dict[str, Any]]]:
     if not rows:
         raise InvalidInputError(f"{path}: the file is empty")
     return rows
+
+
+def _objects_of_list(path: Path, text: str) -> list[tuple[int, dict[str, Any]]]:
+    try:
+        rows = json.loads(text)
+    except json.JSONDecodeError as error:
+        raise InvalidInputError(f"{path}, line {error.lineno}: not valid JSON: {error}") from error
+    for number, row in enumerate(rows, 1):
+        if not isinstance(row, dict):
+            raise InvalidInputError(f"{path}, entry {number}: expected an object, {{...}}")
+    if not rows:
+        raise InvalidInputError(f"{path}: the list is empty")
+    return list(enumerate(rows, 1))
 
 
 def is_number(cell: Any) -> bool:

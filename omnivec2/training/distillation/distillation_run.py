@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -11,15 +11,21 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from omnivec2.checkpoint import write_checkpoint
 from omnivec2.errors import UnknownModelError
-from omnivec2.network.config import HeadConfig, NetworkConfig, Summary
+from omnivec2.network.config import HeadConfig, Summary
 from omnivec2.network.omnivec2 import module_name
 from omnivec2.preprocess import preprocessor_for
 from omnivec2.spec import DataSource, HeadSpec, Modality, TaskFamily, TensorSpec
 from omnivec2.training.adaptation.fitting.fit_layers import state_of
-from omnivec2.training.adaptation.fitting.frozen_summaries import joined, summarise
+from omnivec2.training.adaptation.fitting.frozen_summaries import summarise
 from omnivec2.training.adaptation.frozen_network import Base, build_network, load_base
 from omnivec2.training.data.base import DataDirectories
-from omnivec2.training.distillation.distil_head import Distilled, axes_of, distil, vectors_of
+from omnivec2.training.distillation.distil_head import (
+    Distilled,
+    KeptSummary,
+    axes_of,
+    distil,
+    kept_vectors,
+)
 from omnivec2.training.distillation.teachers import TEACHERS, Teacher
 from omnivec2.training.distillation.unlabelled_inputs import UNLABELLED
 
@@ -27,14 +33,24 @@ _COLUMNS = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(),
             TimeRemainingColumn())  # fmt: skip
 
 SUMMARIES: dict[Modality, tuple[Summary, ...]] = {
-    Modality.TEXT: ("f_mean",),
-    Modality.IMAGE: ("f_mean", "token_mean", "token_max", "token_deviation"),
+    Modality.TEXT: ("f_mean", "f_input_mean"),
+    Modality.IMAGE: ("f_mean", "f_input_mean"),
 }
 """What the head of a modality sees, all of it from before f narrows the tokens.
 
 Without ``token_`` summaries a head shares the tokenizer part of other heads."""
 
 DIMENSIONS: dict[Modality, int] = {Modality.TEXT: 384, Modality.IMAGE: 256}
+
+KEPT: dict[Modality, tuple[KeptSummary, ...]] = {
+    Modality.TEXT: (
+        KeptSummary("f_input_mean", weight=0.6, axes=256, evenness=1.0),
+        KeptSummary("f_mean", weight=0.35, axes=384, evenness=0.0),
+    ),
+}
+"""What a head keeps of its own network. Searches need the words of a sentence, likeness of meaning
+what the transformer makes of them. Pictures keep nothing: 128 evened-out axes of their tokens
+help in float32, but need large weights that cancel, which rounding to int8 makes useless."""
 
 
 @dataclass(frozen=True)
@@ -82,7 +98,7 @@ def distill(request: DistillRequest, console: Console) -> Distilled:
         summaries=SUMMARIES[request.modality],
     )  # fmt: skip
     route = base.head.route
-    base = replace(base, config=_with_f_mean(base.config))
+    base = base.with_f_mean()
     network = build_network(base, route, config, None)
     unlabelled = UNLABELLED[request.modality]
     directories = DataDirectories(request.data, request.cache)
@@ -90,24 +106,23 @@ def distill(request: DistillRequest, console: Console) -> Distilled:
     samples = unlabelled.samples(preprocessor, directories, request.seed)
     with Progress(*_COLUMNS, console=console, transient=True) as progress:
         bar = progress.add_task("the network's summaries", total=len(samples))
-        seen = summarise(network, route, samples, request.run, lambda n: progress.advance(bar, n))
+        seen = summarise(
+            network, route, samples, request.run, lambda n: progress.advance(bar, n),
+            names=config.summaries,
+        )  # fmt: skip
         bar = progress.add_task("the teacher's vectors", total=len(samples))
-        vectors = vectors_of(teacher, samples, lambda n: progress.advance(bar, n))
-    mean, axes = axes_of(vectors, config.outputs, is_centred=teacher.is_centred)
+        vectors = kept_vectors(teacher, samples, request.run, lambda n: progress.advance(bar, n))
+    mean, axes = axes_of(
+        vectors, config.outputs, is_centred=teacher.is_centred, evenness=teacher.evenness
+    )
     trunk = network.config.trunk
     torch.manual_seed(request.seed)
     distilled = distil(
-        config, joined(seen, config.summaries), (vectors - mean) @ axes.T,
-        (trunk.g.width, trunk.f.width),
+        config, seen, (vectors - mean) @ axes.T, (trunk.g.width, trunk.f.width),
+        KEPT.get(request.modality, ()),
     )  # fmt: skip
     _write(request, base, config, distilled, teacher, unlabelled.sources)
     return distilled
-
-
-def _with_f_mean(config: NetworkConfig) -> NetworkConfig:
-    """Return a configuration whose trunk hands out what distilled heads see."""
-    trunk = config.trunk.model_copy(update={"f_mean": True})
-    return config.model_copy(update={"trunk": trunk})
 
 
 def _write(

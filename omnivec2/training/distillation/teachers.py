@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 
 import torch
@@ -35,20 +36,23 @@ _PICTURE_SIDE = 128
 """Pictures are enlarged to this side; EfficientNet-Lite0 was made for 224."""
 
 
-class Teacher(nn.Module):
+class Teacher(nn.Module, ABC):
     """A frozen network from the arrays of a batch to vectors (B, width).
 
     Attributes:
         source: The name of its weights, for head specs.
         is_centred: Whether the mean of its vectors is subtracted before they are learned.
+        evenness: The degree to which axes with little variance are enlarged, from 0 (they are
+            learned as they are) to 1 (all axes differ equally).
     """
 
     source: str
     is_centred: bool
+    evenness: float = 0.0
 
+    @abstractmethod
     def forward(self, inputs: Mapping[str, Tensor]) -> Tensor:
         """Return a vector of any length per sample."""
-        raise NotImplementedError
 
 
 class SentenceTeacher(Teacher):
@@ -77,6 +81,8 @@ class PictureTeacher(Teacher):
 
     source = EFFICIENTNET
     is_centred = True
+    # Its largest axes tell apart the classes of ImageNet; other pictures differ on smaller ones.
+    evenness = 1.0
 
     def __init__(self) -> None:
         super().__init__()

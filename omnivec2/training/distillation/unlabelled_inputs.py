@@ -18,6 +18,7 @@ from omnivec2.preprocess import Preprocessor, Sample
 from omnivec2.spec import DataSource, Modality
 from omnivec2.training.data.base import DataDirectories
 from omnivec2.training.distillation.picture_variations import drawing, varied
+from omnivec2.training.evaluation.unseen.unseen_texts import kept_for_measuring, plain_form
 
 
 @dataclass(frozen=True)
@@ -26,7 +27,8 @@ class TextFile:
 
     Attributes:
         path: Its place in the data directory.
-        columns: The names of the columns of texts, or their numbers in a file without names.
+        columns: The names of the columns of texts, or their numbers in a file without names;
+            a column of lists gives every text of a list.
         most: The number of texts that are taken, at random.
         source: The place it comes from.
     """
@@ -39,30 +41,44 @@ class TextFile:
 
 _CC_BY_SA = "CC BY-SA 4.0"
 TEXTS = (
-    TextFile("text_banking77/train.jsonl.gz", ("text",), 1000, DataSource(
+    TextFile("text_banking77/train.jsonl.gz", ("text",), 600, DataSource(
         name="Banking77", licence="CC BY 4.0",
         source="github.com/PolyAI-LDN/task-specific-datasets")),
     TextFile("text_clinc150/train.jsonl.gz", ("text",), 1000, DataSource(
         name="CLINC150", licence="CC BY 3.0", source="github.com/clinc/oos-eval")),
-    TextFile("text_goemotions/train.jsonl.gz", ("text",), 2000, DataSource(
+    TextFile("text_goemotions/train.jsonl.gz", ("text",), 1500, DataSource(
         name="GoEmotions", licence="Apache-2.0", source="github.com/monologg/GoEmotions-pytorch")),
-    TextFile("text_dbpedia14/train.jsonl.gz", ("text",), 1500, DataSource(
+    TextFile("text_dbpedia14/train.jsonl.gz", ("text",), 5000, DataSource(
         name="DBpedia, 14 classes", licence="CC BY-SA 3.0 (Wikipedia)",
         source="github.com/KEAML-JLU/DeepTextClustering")),
-    TextFile("text_snli/train_from_validation.jsonl.gz", ("premise", "hypothesis"), 2000,
+    TextFile("text_snli/train_from_validation.jsonl.gz", ("premise", "hypothesis"), 2500,
         DataSource(name="SNLI, validation part", licence=_CC_BY_SA,
             source="github.com/MJ-Jang/BECEL")),
-    TextFile("text_sick_nli/SICK_train.txt.gz", ("sentence_A", "sentence_B"), 1000, DataSource(
-        name="SICK", licence="CC BY-NC-SA 3.0", source="github.com/brmson/dataset-sts")),
-    TextFile("text_mrpc/msr-para-train.tsv.gz", (3, 4), 2000, DataSource(
+    TextFile("text_mrpc/msr-para-train.tsv.gz", (3, 4), 3000, DataSource(
         name="Microsoft Research Paraphrase Corpus",
         licence="MSR Shared Source License, non-commercial",
         source="github.com/brmson/dataset-sts")),
-    TextFile("text_sst2/train.tsv.gz", (0,), 1000, DataSource(
+    TextFile("text_sst2/train.tsv.gz", (0,), 800, DataSource(
         name="Stanford Sentiment Treebank", licence="none stated (cite Socher et al. 2013)",
         source="github.com/clairett/pytorch-sentiment-classification")),
+    TextFile("text_trec6/train.jsonl.gz", ("text",), 3500, DataSource(
+        name="TREC questions", licence="none stated (cite Li and Roth 2002)",
+        source="github.com/thtrieu/qclass_dl")),
+    TextFile("text_rte/train.tsv.gz", ("sentence1", "sentence2"), 1500, DataSource(
+        name="Recognizing Textual Entailment", licence="none stated (cite Wang et al. 2019)",
+        source="github.com/marcwww/nlu_eval")),
+    TextFile("text_cola/train.tsv.gz", (3,), 600, DataSource(
+        name="Corpus of Linguistic Acceptability",
+        licence="none stated (cite Warstadt et al. 2019)",
+        source="github.com/amrnag/Specialized-Transformers")),
+    TextFile("text_flickr8k_captions/train.jsonl.gz", ("captions",), 2000, DataSource(
+        name="Flickr8k captions", licence="none stated; for non-commercial research",
+        source="github.com/edwardcruzcruz/Describiendo_imagenes_keras")),
+    TextFile("text_agnews/train.jsonl.gz", ("text",), 1500, DataSource(
+        name="AG News", licence="research and other non-commercial use",
+        source="github.com/lst11111/bert-text-classification")),
 )  # fmt: skip
-"""Training parts only, and none of the sets that embeddings are measured on."""
+"""Training parts only; of these, sentences that embeddings are measured on are left out."""
 
 
 @dataclass(frozen=True)
@@ -85,10 +101,12 @@ class Unlabelled:
 
 
 def texts(at: DataDirectories, seed: int) -> Iterator[Any]:
-    """Yield texts of all files."""
+    """Yield texts of all files, without those that embeddings are measured on."""
     generator = np.random.default_rng(seed)
+    kept = kept_for_measuring(at) | {""}
     for file in TEXTS:
-        found = sorted(set(_texts_of(at.find(file.path), file.columns)))
+        texts_of_file = set(_texts_of(at.find(file.path), file.columns))
+        found = sorted(text for text in texts_of_file if plain_form(text) not in kept)
         for index in generator.permutation(len(found))[: file.most]:
             yield found[index]
 
@@ -98,7 +116,8 @@ def _texts_of(path: Path, columns: Sequence[str | int]) -> Iterator[str]:
         if ".jsonl" in path.name:
             for line in file:
                 row = json.loads(line)
-                yield from (row[name] for name in columns)
+                for name in columns:
+                    yield from [row[name]] if isinstance(row[name], str) else row[name]
             return
         rows = (line.rstrip("\n").split("\t") for line in file)
         names = next(rows)

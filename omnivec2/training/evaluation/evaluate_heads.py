@@ -6,107 +6,35 @@ involved. Results are compared with those of simple models on the same arrays.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
-import numpy as np
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+from rich.progress import BarColumn, MofNCompleteColumn, TextColumn
 
 from omnivec2.checkpoint import read_checkpoint, write_head
 from omnivec2.errors import ArtifactError, CheckpointError, UnknownModelError
 from omnivec2.preprocess import Array, Sample
-from omnivec2.spec import HeadSpec, Metric
-from omnivec2.terminal import make_console
+from omnivec2.spec import HeadSpec
+from omnivec2.terminal import LoggedProgress, make_console
 from omnivec2.training.data import DEFAULT_CACHE, load_task, routes
-from omnivec2.training.data.base import Split, TargetForm, TaskData
-from omnivec2.training.evaluation.graph_sessions import HeadGraph, HeadRunner, open_sessions
-from omnivec2.training.evaluation.predictions import Answers, read_answers
-from omnivec2.training.evaluation.probing import (
-    TEST_SAMPLES,
-    TRAIN_SAMPLES,
-    can_probe,
-    probe,
+from omnivec2.training.data.base import DataDirectories, TaskData
+from omnivec2.training.evaluation.all_heads.head_tests import (
+    Advance,
+    HeadAnswers,
+    MeasuredFigure,
+    MeasuringOptions,
+    count_samples,
+    run_test,
+    tasks_with_tests,
 )
-from omnivec2.training.evaluation.quality_metrics import METRICS
-from omnivec2.training.evaluation.simple_models import constant_baseline, measure_baselines
+from omnivec2.training.evaluation.graph_sessions import HeadGraph, HeadRunner, open_sessions
+from omnivec2.training.evaluation.metrics.head_result import HeadResult
+from omnivec2.training.evaluation.record.looks_ledger import LooksLedger
+from omnivec2.training.evaluation.unseen.unseen_set import UNSEEN_SPLIT
 
-_BATCH = 32
 _COLUMNS = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
-
-Advance = Callable[[int], None]
-
-
-@dataclass(frozen=True)
-class HeadResult:
-    """The value of one metric for one head on one split of its data.
-
-    Attributes:
-        route: The ``<modality>/<task>`` of the head.
-        dataset: The name of the data set and split.
-        split: The split, usually ``test``.
-        samples: The number of samples measured.
-        metric: The name of the metric.
-        value: The value of the head.
-        baselines: The values of simple models on the same arrays, by name.
-        higher_is_better: Whether a higher value is better.
-    """
-
-    route: str
-    dataset: str
-    split: str
-    samples: int
-    metric: str
-    value: float
-    baselines: dict[str, float]
-    higher_is_better: bool
-
-    @property
-    def gain(self) -> float:
-        """The advantage of the head over the best simple model; negative if worse."""
-        gain = self.as_metric().gain
-        assert gain is not None, "simple models were not measured"
-        return gain
-
-    def as_metric(self) -> Metric:
-        """Convert to the metric of a head spec."""
-        return Metric(
-            name=self.metric,
-            dataset=self.dataset,
-            split=self.split,
-            samples=self.samples,
-            value=self.value,
-            higher_is_better=self.higher_is_better,
-            baselines=self.baselines,
-        )
-
-
-@dataclass(frozen=True)
-class HeadAnswers:
-    """The answers of a head to some samples, for reports.
-
-    Attributes:
-        task: The head's data.
-        split: The split that was measured.
-        rows: The indices of the samples in that split.
-        answers: The answers, one per sample.
-    """
-
-    task: TaskData
-    split: str
-    rows: Sequence[int]
-    answers: Answers
-
-    @property
-    def data(self) -> Split:
-        """The data of the measured split."""
-        return self.task.splits[self.split]
-
-    def sample(self, index: int) -> Sample:
-        """Return the sample that the answer at ``index`` belongs to."""
-        return self.data.samples[self.rows[index]]
 
 
 LoadTask = Callable[[HeadSpec], TaskData]
@@ -133,6 +61,8 @@ def evaluate_checkpoint(
     open_head: OpenHead | None = None,
     with_baselines: bool = True,
     load: LoadTask | None = None,
+    unseen: bool = False,
+    ledger: LooksLedger | None = None,
 ) -> list[HeadResult]:
     """Measure the heads of a checkpoint.
 
@@ -152,6 +82,8 @@ def evaluate_checkpoint(
         with_baselines: Whether simple models are measured as well.
         load: A function that loads other data than the heads' own, which has a test split only;
             the best constant answer is the one simple model then.
+        unseen: Whether embeddings are also measured on data that nothing was trained on.
+        ledger: The ledger that looks at test parts are written to; None for none.
 
     Raises:
         CheckpointError: The checkpoint holds no heads.
@@ -159,52 +91,77 @@ def evaluate_checkpoint(
         ArtifactError: Data or a graph is missing.
     """
     specs = read_heads(checkpoint, only)
-    results = []
-    with Progress(*_COLUMNS, console=console or make_console(stderr=True)) as progress:
+    options = MeasuringOptions(split, most_samples, cache if with_baselines else None)
+    results: list[HeadResult] = []
+    with LoggedProgress(*_COLUMNS, console=console or make_console(stderr=True)) as progress:
         for spec in specs:
             runner = open_head(spec) if open_head else open_sessions(spec, model_repository)
             model = HeadGraph(spec, runner)
-            task = load(spec) if load else _task_of(spec, data_root, cache)
-            for tested in _tests(task, split):
-                total = _count_samples(spec, tested, split, most_samples)
+            task = load(spec) if load else task_of(spec, data_root, cache)
+            for tested in tasks_with_tests(task, split):
+                total = count_samples(spec, tested, options)
                 advance = partial(progress.advance, progress.add_task(spec.route, total=total))
-                if _is_probed(spec, tested):
-                    if can_probe(tested):
-                        results.append(_probe(model, tested, split, advance))
-                    continue
-                measured = _answer_samples(model, tested, split, most_samples, advance)
-                results += _measure(measured, cache if with_baselines else None)
-                if on_answers is not None:
-                    on_answers(measured)
+                found = list(run_test(model, tested, options, advance))
+                results += [one.result for one in found]
+                if on_answers is not None and found and found[0].answers is not None:
+                    on_answers(found[0].answers)
+                if ledger is not None and load is None:
+                    ledger.record([one.result for one in found])
+            if unseen and spec.is_embedding:
+                bar = progress.add_task(f"{spec.route}, unseen data", total=None)
+                figures = unseen_figures(
+                    spec, model, checkpoint if with_baselines else None,
+                    DataDirectories(data_root, cache),
+                    partial(progress.console.print, markup=False),
+                    partial(progress.advance, bar),
+                )  # fmt: skip
+                others = [one.result for one in figures]
+                results += others
+                if ledger is not None:
+                    ledger.record(others)
     return results
 
 
-def _is_probed(spec: HeadSpec, task: TaskData) -> bool:
-    """Whether a vector is measured by simple models on it, and not by a search for identities."""
-    return spec.is_embedding and task.form is not TargetForm.IDENTITY
+def unseen_figures(
+    spec: HeadSpec,
+    model: HeadGraph,
+    checkpoint: Path | None,
+    at: DataDirectories,
+    skipped: Callable[[str], None],
+    advance: Advance,
+) -> Iterator[MeasuredFigure]:
+    """Yield an embedding's figures on unseen data.
 
+    Args:
+        spec: The spec of an embedding.
+        model: The head.
+        checkpoint: The checkpoint whose other vectors are scored beside it; None for none.
+        at: The data directories.
+        skipped: A callback with the reason why a set is not measured.
+        advance: A callback with the number of inputs embedded since the last.
+    """
+    # These others are computed by torch, which no other measurement needs.
+    from omnivec2.training.evaluation.unseen.measure_unseen import measure_unseen, other_vectors
 
-def _tests(task: TaskData, split: str) -> list[TaskData]:
-    """Return the task, and copies with each of its further tests as the test split."""
-    others = task.further_tests.items() if split == "test" else ()
-    return [task] + [
-        replace(task, splits={**task.splits, "test": data}, test_name=name) for name, data in others
-    ]
+    def others() -> Sequence[Callable[[Sequence[Sample]], Mapping[str, Array]]]:
+        return () if checkpoint is None else other_vectors(checkpoint, spec)
+
+    yield from measure_unseen(spec, partial(_embed, model), others, at, skipped, advance)
 
 
 def save_metrics(checkpoint: Path, results: Sequence[HeadResult]) -> None:
-    """Write measured metrics into the head specs of a checkpoint."""
+    """Write measured metrics into the head specs of a checkpoint.
+
+    Figures on unseen data that were not measured anew are kept.
+    """
     for head in read_checkpoint(checkpoint).heads:
         if metrics := tuple(r.as_metric() for r in results if r.route == head.route):
-            write_head(checkpoint, head.model_copy(update={"metrics": metrics}))
-
-
-def _count_samples(spec: HeadSpec, task: TaskData, split: str, most_samples: int | None) -> int:
-    """Return the number of samples that the graph will process."""
-    available = len(task.splits[split])
-    if _is_probed(spec, task):
-        return min(len(task.splits["train"]), TRAIN_SAMPLES) + min(available, TEST_SAMPLES)
-    return min(available, most_samples or available)
+            measured = {metric.dataset for metric in metrics}
+            kept = tuple(
+                metric for metric in head.metrics
+                if metric.split == UNSEEN_SPLIT and metric.dataset not in measured
+            )  # fmt: skip
+            write_head(checkpoint, head.model_copy(update={"metrics": metrics + kept}))
 
 
 def read_heads(checkpoint: Path, only: Sequence[str] | None = None) -> list[HeadSpec]:
@@ -225,7 +182,7 @@ def read_heads(checkpoint: Path, only: Sequence[str] | None = None) -> list[Head
     return [by_route[route] for route in only or by_route]
 
 
-def _task_of(spec: HeadSpec, data_root: Path, cache: Path) -> TaskData:
+def task_of(spec: HeadSpec, data_root: Path, cache: Path) -> TaskData:
     """Return a head's own task; for an embedding the first one with equal preprocessing."""
     if not spec.is_embedding or spec.data_block is not None:
         return load_task(spec.route, data_root, cache=cache, head=spec)
@@ -236,68 +193,5 @@ def _task_of(spec: HeadSpec, data_root: Path, cache: Path) -> TaskData:
     raise ArtifactError(f"no data set is prepared as {spec.route} wants its input")
 
 
-def _answer_samples(
-    model: HeadGraph, task: TaskData, split: str, most_samples: int | None, advance: Advance
-) -> HeadAnswers:
-    data = task.splits[split]
-    rows = evenly_spaced(len(data), most_samples)
-    answers = Answers([], [])
-    for start in range(0, len(rows), _BATCH):
-        chosen = rows[start : start + _BATCH]
-        outputs = model([data.samples[row] for row in chosen])
-        answers.extend(read_answers(task, outputs, data, chosen, thresholds=model.spec.thresholds))
-        advance(len(chosen))
-    return HeadAnswers(task, split, rows, answers)
-
-
-def evenly_spaced(available: int, most: int | None) -> list[int]:
-    """Return the indices of at most ``most`` of the available samples, evenly spaced."""
-    count = min(available, most or available)
-    indices: list[int] = np.linspace(0, available - 1, count).round().astype(int).tolist()
-    return indices
-
-
-def _measure(measured: HeadAnswers, cache: Path | None) -> list[HeadResult]:
-    """Return one result per metric of the task; without a cache no simple models."""
-    task = measured.task
-
-    def baselines(metric: str) -> dict[str, float]:
-        if cache is not None and "train" not in task.splits:
-            return constant_baseline(replace(task, metric=metric), measured.split)
-        return {} if cache is None else measure_baselines(replace(task, metric=metric), cache=cache)
-
-    return [
-        HeadResult(
-            route=task.route,
-            dataset=task.test_name,
-            split=measured.split,
-            samples=len(measured.rows),
-            metric=metric,
-            value=measured.answers.measure(metric),
-            baselines=baselines(metric),
-            higher_is_better=METRICS[metric].higher_is_better,
-        )
-        for metric in (task.metric, *task.further_metrics)
-    ]
-
-
-def _probe(model: HeadGraph, task: TaskData, split: str, advance: Advance) -> HeadResult:
-    def embed(samples: Sequence[Sample]) -> Array:
-        embeddings = []
-        for start in range(0, len(samples), _BATCH):
-            batch = samples[start : start + _BATCH]
-            embeddings.append(model(batch)["embedding"])
-            advance(len(batch))
-        return np.concatenate(embeddings)
-
-    result = probe(task, embed, split=split)
-    return HeadResult(
-        route=model.spec.route,
-        dataset=task.test_name,
-        split=split,
-        samples=result.samples,
-        metric=result.metric,
-        value=result.value,
-        baselines={"raw arrays": result.raw},
-        higher_is_better=result.higher_is_better,
-    )
+def _embed(model: HeadGraph, samples: Sequence[Sample]) -> Array:
+    return model(samples)["embedding"]

@@ -15,8 +15,8 @@ from pydantic import JsonValue
 from rich.table import Table
 
 from omnivec2.spec import HeadSpec
-from omnivec2.training.evaluation.evaluate_heads import HeadResult
 from omnivec2.training.evaluation.fusion_gap_table import Gap
+from omnivec2.training.evaluation.metrics.head_result import HeadResult
 from omnivec2.training.evaluation.simple_models import LINEAR, TRIVIAL
 
 _PACKAGES = ("numpy", "onnxruntime", "scikit-learn")
@@ -29,7 +29,7 @@ def results_table(results: Iterable[HeadResult]) -> Table:
         text = column in ("head", "test set", "metric")
         table.add_column(column, justify="left" if text else "right")
     for result in results:
-        colour = "green" if result.gain > 0 else "red"
+        colour = "green" if (result.gain or 0.0) > 0 else "red"
         table.add_row(
             result.route,
             result.dataset,
@@ -37,7 +37,7 @@ def results_table(results: Iterable[HeadResult]) -> Table:
             result.metric,
             *_simple(result),
             f"{result.value:.3f}",
-            f"[{colour}]{result.gain:+.3f}[/]",
+            f"[{colour}]{result.gain_text}[/]",
         )
     return table
 
@@ -110,7 +110,7 @@ def model_card_table(results: Iterable[HeadResult], specs: Iterable[HeadSpec]) -
             trivial,
             linear,
             f"**{result.value:.3f}**",
-            f"{result.gain:+.3f}",
+            result.gain_text,
             data,
         )
         lines.append(f"| {' | '.join(cells)} |")

@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+from rich.progress import BarColumn, MofNCompleteColumn, TextColumn
 from torch import Tensor
 
 from omnivec2.errors import CheckpointError, UnknownModelError
@@ -24,12 +24,12 @@ from omnivec2.network.omnivec2 import OmniVec2, Outputs
 from omnivec2.network.summarization import LOG_PROBS, UNIFORM
 from omnivec2.preprocess import Array, collate
 from omnivec2.spec import TaskFamily
-from omnivec2.terminal import make_console
+from omnivec2.terminal import LoggedProgress, make_console
 from omnivec2.training.batches import as_tensors
 from omnivec2.training.data import load_task
 from omnivec2.training.data.base import Split, TaskData
 from omnivec2.training.distributed.devices import Machine
-from omnivec2.training.evaluation.evaluate_heads import Advance, evenly_spaced
+from omnivec2.training.evaluation.all_heads.head_tests import Advance, evenly_spaced
 from omnivec2.training.evaluation.fusion_gap_table import Gap
 from omnivec2.training.evaluation.predictions import Answers, read_answers
 from omnivec2.training.evaluation.quality_metrics import METRICS
@@ -120,7 +120,7 @@ def measure_gaps(
         raise UnknownModelError(f"no head {unknown[0]}; there are {', '.join(run.tasks)}")
     run.network.to(Machine(device).device)
     gaps = []
-    with Progress(*_COLUMNS, console=console or make_console(stderr=True)) as progress:
+    with LoggedProgress(*_COLUMNS, console=console or make_console(stderr=True)) as progress:
         for route in only or run.tasks:
             rows = evenly_spaced(len(run.tasks[route].splits[split]), most_samples)
             bar = progress.add_task(route, total=len(rows))

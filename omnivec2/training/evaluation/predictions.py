@@ -11,7 +11,7 @@ from scipy.special import logit, softmax
 
 from omnivec2.generation import IDS
 from omnivec2.preprocess import Array
-from omnivec2.spec import TaskFamily
+from omnivec2.spec import HeadSpec, TaskFamily
 from omnivec2.training.data.base import Split, TargetForm, TaskData
 from omnivec2.training.evaluation.metrics.search_metrics import Searched
 from omnivec2.training.evaluation.metrics.value_metrics import QuantileForecast
@@ -80,6 +80,13 @@ def read_answers(
         return _read_quantiles(outputs, split, rows, task.quantiles)
     read = _FORMS.get(task.form) or _FAMILIES[task.family]
     return read(outputs, split, rows)
+
+
+def calibrated(spec: HeadSpec, outputs: Outputs) -> Outputs:
+    """Return outputs whose logits are divided by the head's temperature, as they are served."""
+    if spec.temperature == 1.0 or "logits" not in outputs:
+        return outputs
+    return {**outputs, "logits": outputs["logits"] / np.float32(spec.temperature)}
 
 
 def _read_labels(

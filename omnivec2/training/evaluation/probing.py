@@ -19,6 +19,7 @@ from omnivec2.preprocess import Array, Sample
 from omnivec2.spec import TaskFamily
 from omnivec2.training.data.base import Split, TargetForm, TaskData
 from omnivec2.training.evaluation.metrics.class_metrics import mean_average_precision
+from omnivec2.training.evaluation.resampling.sampled_figure import SampledFigure, mean_figure
 
 NEIGHBOURS = 5
 TRAIN_SAMPLES, TEST_SAMPLES = 2000, 2000
@@ -33,17 +34,25 @@ class Probe:
 
     Attributes:
         metric: The name of the metric.
-        samples: The number of test samples.
-        value: The value from embeddings.
+        figure: The figure from embeddings, over the test samples.
         raw: The value from raw arrays.
         higher_is_better: Whether a higher value is better.
     """
 
     metric: str
-    samples: int
-    value: float
+    figure: SampledFigure
     raw: float
     higher_is_better: bool
+
+    @property
+    def samples(self) -> int:
+        """The number of test samples."""
+        return self.figure.samples
+
+    @property
+    def value(self) -> float:
+        """The value from embeddings."""
+        return self.figure.value
 
 
 _PROBED_FORMS = (TargetForm.PLAIN, TargetForm.MULTI_LABEL, TargetForm.ANOMALY)
@@ -88,9 +97,8 @@ def probe(task: TaskData, embed: Embed, *, split: str = "test") -> Probe:
         measure, name, higher = _class_accuracy, f"{NEIGHBOURS}-nn accuracy", True
     return Probe(
         metric=name,
-        samples=len(test),
-        value=measure(*embedded, train, test),
-        raw=measure(*raw, train, test),
+        figure=measure(*embedded, train, test),
+        raw=measure(*raw, train, test).value,
         higher_is_better=higher,
     )
 
@@ -101,34 +109,37 @@ def _subsample(split: Split, most: int) -> Split:
     return split.take(np.sort(np.random.default_rng(0).permutation(len(split))[:most]))
 
 
-def _class_accuracy(known: Any, queries: Any, train: Split, test: Split) -> float:
+def _class_accuracy(known: Any, queries: Any, train: Split, test: Split) -> SampledFigure:
     model = KNeighborsClassifier(min(NEIGHBOURS, len(train)), metric="cosine", algorithm="brute")
     model.fit(known, np.asarray(train.targets[:]))
-    return float(model.score(queries, np.asarray(test.targets[:])))
+    right = model.predict(queries) == np.asarray(test.targets[:])
+    return mean_figure(right.astype(np.float64))
 
 
-def _label_precision(known: Any, queries: Any, train: Split, test: Split) -> float:
+def _label_precision(known: Any, queries: Any, train: Split, test: Split) -> SampledFigure:
     model = KNeighborsRegressor(min(NEIGHBOURS, len(train)), metric="cosine", algorithm="brute")
     model.fit(known, np.stack(list(train.targets)).astype(np.float64))
-    shares = model.predict(queries).reshape(len(test), -1)
-    return mean_average_precision(shares, list(test.targets))
+    shares, wanted = model.predict(queries).reshape(len(test), -1), np.stack(list(test.targets))
+    return SampledFigure(
+        len(test), lambda rows: mean_average_precision(shares[rows], list(wanted[rows]))
+    )
 
 
-def _value_error(known: Any, queries: Any, train: Split, test: Split) -> float:
+def _value_error(known: Any, queries: Any, train: Split, test: Split) -> SampledFigure:
     model = KNeighborsRegressor(min(NEIGHBOURS, len(train)), metric="cosine", algorithm="brute")
     model.fit(known, np.stack(list(train.targets)))
-    error = model.predict(queries) - np.stack(list(test.targets))
-    return float(np.sqrt(np.mean(np.square(error))))
+    squares = np.square(model.predict(queries) - np.stack(list(test.targets)))
+    return SampledFigure(len(test), lambda rows: float(np.sqrt(squares[rows].mean())))
 
 
-def _series_error(known: Any, queries: Any, train: Split, test: Split) -> float:
+def _series_error(known: Any, queries: Any, train: Split, test: Split) -> SampledFigure:
     """Return the error in standard units of forecasts made in each window's own units."""
     assert test.scales is not None
     middle, spread = _window_statistics(train)
     model = Ridge(alpha=_ALPHA).fit(known, (np.stack(list(train.targets)) - middle) / spread)
     middle, spread = _window_statistics(test)
     error = model.predict(queries) * spread + middle - np.stack(list(test.targets))
-    return float(np.mean(np.square(error / test.scales[:, None])))
+    return mean_figure(np.square(error / test.scales[:, None]).mean(axis=1))
 
 
 def _window_statistics(split: Split) -> tuple[Array, Array]:

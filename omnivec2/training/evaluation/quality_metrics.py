@@ -17,6 +17,7 @@ from omnivec2.preprocess import Array
 from omnivec2.training.evaluation.metrics.bert_score import bertscore
 from omnivec2.training.evaluation.metrics.class_metrics import (
     average_accuracy,
+    ece,
     f1,
     f1_macro,
     f1_micro,
@@ -129,12 +130,13 @@ def ap50(found: Sequence[dict[str, Array]], references: Sequence[dict[str, Array
 
     As Pascal VOC since 2010: the area under the whole precision-recall curve after making
     precision monotone. A reference box is matched once, by the highest-scored box that fits it
-    best.
+    best. A box that matches none but lies in a crowd of its class is not counted, as in COCO.
 
     Args:
         found: The predictions, per picture ``boxes`` [m, 4] (cx, cy, w, h), ``labels`` [m] and
             ``scores`` [m].
-        references: The real objects, per picture ``boxes`` [n, 4] and ``labels`` [n].
+        references: The real objects, per picture ``boxes`` [n, 4] and ``labels`` [n]; where there
+            are crowds, ``crowds`` [k, 4] and ``crowd_labels`` [k].
     """
     classes = np.unique(np.concatenate([reference["labels"] for reference in references]))
     return float(np.mean([_average_precision(found, references, c) for c in classes]))
@@ -143,32 +145,62 @@ def ap50(found: Sequence[dict[str, Array]], references: Sequence[dict[str, Array
 def _average_precision(
     found: Sequence[dict[str, Array]], references: Sequence[dict[str, Array]], label: int
 ) -> float:
-    real = [reference["boxes"][reference["labels"] == label] for reference in references]
-    matched = [np.zeros(len(boxes), dtype=bool) for boxes in real]
-    predictions = [
-        (float(score), picture, box)
-        for picture, answer in enumerate(found)
-        for score, box, kind in zip(
-            answer["scores"], answer["boxes"], answer["labels"], strict=True
-        )
-        if kind == label
-    ]
-    predictions.sort(key=lambda prediction: -prediction[0])
-    correct = np.zeros(len(predictions))
-    for rank, (_, picture, box) in enumerate(predictions):
-        if len(real[picture]) == 0:
+    matched = [match_boxes(*pair, label) for pair in zip(found, references, strict=True)]
+    scores, correct = (np.concatenate([one[part] for one in matched]) for part in (0, 1))
+    return ranked_area(scores, correct, sum(one[2] for one in matched))
+
+
+def match_boxes(
+    found: dict[str, Array], reference: dict[str, Array], label: int
+) -> tuple[Array, Array, int]:
+    """Match the predicted boxes of a class in one picture, those with the highest scores first.
+
+    Returns:
+        The scores [m] of the boxes that count, whether each is correct, bool [m], and the number
+        of real boxes.
+    """
+    real = reference["boxes"][reference["labels"] == label]
+    own = np.flatnonzero(found["labels"] == label)
+    ranked = own[np.argsort(-found["scores"][own], kind="stable")]
+    matched = np.zeros(len(real), dtype=bool)
+    scores, correct = [], []
+    for row in ranked:
+        box = found["boxes"][row]
+        overlaps = box_iou(box[None], real)[0]
+        best = int(np.argmax(overlaps)) if len(overlaps) else -1
+        fits = best >= 0 and overlaps[best] >= _OVERLAP and not matched[best]
+        if fits:
+            matched[best] = True
+        elif _in_crowd(box, label, reference):
             continue
-        overlaps = box_iou(box[None], real[picture])[0]
-        best = int(np.argmax(overlaps))
-        if overlaps[best] >= _OVERLAP and not matched[picture][best]:
-            matched[picture][best] = True
-            correct[rank] = 1
-    hits = np.cumsum(correct)
-    recall = hits / sum(map(len, real))
-    precision = hits / np.arange(1, len(predictions) + 1)
+        scores.append(float(found["scores"][row]))
+        correct.append(fits)
+    return np.array(scores), np.array(correct, dtype=bool), len(real)
+
+
+def ranked_area(scores: Array, correct: Array, real: int) -> float:
+    """Compute the area under the precision-recall curve, its precision made monotone.
+
+    Args:
+        scores: The scores of boxes, [m].
+        correct: Whether each is correct, bool [m].
+        real: The number of real boxes.
+    """
+    hits = np.cumsum(correct[np.argsort(-scores, kind="stable")])
+    recall = hits / real
+    precision = hits / np.arange(1, len(hits) + 1)
     # The best precision at this recall or a higher one.
     monotone = np.maximum.accumulate(precision[::-1])[::-1]
     return float(np.sum(np.diff(recall, prepend=0.0) * monotone))
+
+
+def _in_crowd(box: Array, label: int, reference: dict[str, Array]) -> bool:
+    """Whether half of a box [4] or more lies in one crowd of its class."""
+    if "crowds" not in reference:
+        return False
+    crowds = reference["crowds"][reference["crowd_labels"] == label]
+    shared = _shared_areas(box[None], crowds)[0]
+    return bool((shared >= _OVERLAP * np.prod(box[2:])).any())
 
 
 def count_unmatched(found: dict[str, Array], reference: dict[str, Array]) -> tuple[int, int]:
@@ -177,26 +209,33 @@ def count_unmatched(found: dict[str, Array], reference: dict[str, Array]) -> tup
     Args:
         found: The predicted ``boxes`` [m, 4], ``labels`` [m] and ``scores`` [m]; higher scores
             are matched first.
-        reference: The real ``boxes`` [n, 4] and ``labels`` [n].
+        reference: The real ``boxes`` [n, 4] and ``labels`` [n], and perhaps crowds; boxes in them
+            are not counted.
     """
     free = np.ones(len(reference["boxes"]), dtype=bool)
     overlaps = box_iou(found["boxes"], reference["boxes"])
     fits = (overlaps >= _OVERLAP) & (found["labels"][:, None] == reference["labels"])
+    wrong = 0
     for row in np.argsort(-found["scores"], kind="stable"):
         candidates = np.flatnonzero(fits[row] & free)
         if candidates.size:
             free[candidates[np.argmax(overlaps[row, candidates])]] = False
-    missed = int(free.sum())
-    return missed, len(found["boxes"]) - (len(free) - missed)
+        elif not _in_crowd(found["boxes"][row], found["labels"][row], reference):
+            wrong += 1
+    return int(free.sum()), wrong
 
 
 def box_iou(first: Array, second: Array) -> Array:
     """Compute the IoU of every pair of boxes (cx, cy, w, h): [n, 4], [m, 4] -> [n, m]."""
-    low = np.maximum(_low(first)[:, None], _low(second)[None])
-    high = np.minimum(_high(first)[:, None], _high(second)[None])
-    shared = np.prod(np.maximum(high - low, 0), axis=2)
+    shared = _shared_areas(first, second)
     areas = np.prod(first[:, 2:], axis=1)[:, None] + np.prod(second[:, 2:], axis=1)[None]
     return np.asarray(shared / np.maximum(areas - shared, 1e-12))
+
+
+def _shared_areas(first: Array, second: Array) -> Array:
+    low = np.maximum(_low(first)[:, None], _low(second)[None])
+    high = np.minimum(_high(first)[:, None], _high(second)[None])
+    return np.asarray(np.prod(np.maximum(high - low, 0), axis=2))
 
 
 def _low(boxes: Array) -> Array:
@@ -216,6 +255,7 @@ METRICS: dict[str, MetricKind] = {
     "f1": MetricKind(f1),
     "f1_macro": MetricKind(f1_macro),
     "f1_micro": MetricKind(f1_micro),
+    "ece": MetricKind(ece, higher_is_better=False),
     "map": MetricKind(mean_average_precision),
     "mean_auc": MetricKind(mean_auc),
     "rmse": MetricKind(rmse, higher_is_better=False),

@@ -26,6 +26,12 @@ from omnivec2.spec import TaskFamily
 from omnivec2.training.data import DEFAULT_CACHE
 from omnivec2.training.data.base import Split, TargetForm, TaskData
 from omnivec2.training.evaluation.baselines.form_baselines import FORM_BASELINES
+from omnivec2.training.evaluation.baselines.series_baselines import (
+    NAIVE,
+    SEASONAL,
+    repeat_last,
+    repeat_season,
+)
 from omnivec2.training.evaluation.predictions import OF_QUANTILES
 from omnivec2.training.evaluation.quality_metrics import METRICS
 from omnivec2.training.evaluation.simple_scene_models import (
@@ -33,6 +39,9 @@ from omnivec2.training.evaluation.simple_scene_models import (
     segmentation_baselines,
 )
 from omnivec2.training.evaluation.simple_summaries import summarization_baselines
+
+_OF_SCORES = ("ece",)
+"""Metrics of scores and not of answers, which simple models are not measured by."""
 
 _VERSION = 2
 """The version of this computation; increase it to invalidate cached results."""
@@ -68,16 +77,35 @@ def measure_baselines(task: TaskData, *, cache: Path = DEFAULT_CACHE) -> dict[st
 def constant_baseline(task: TaskData, split: str) -> dict[str, float]:
     """Measure the best constant answer to the very samples that are measured on.
 
+    Of forecasts these are the last value repeated, and the last season repeated. Quantiles and
+    calibration have none.
+
     Args:
-        task: A task of classes or of quantities.
+        task: A task of classes, tags, quantities or forecasts.
         split: The split that is measured.
     """
-    targets = np.stack([np.asarray(target) for target in task.splits[split].targets])
-    if task.family is TaskFamily.REGRESSION:
+    data = task.splits[split]
+    if task.metric in OF_QUANTILES or task.metric in _OF_SCORES:
+        return {}
+    targets = np.stack([np.asarray(target) for target in data.targets])
+    measure = METRICS[task.metric].measure
+    if task.family is TaskFamily.FORECASTING:
+        assert data.scales is not None
+        contexts = np.stack([sample["values"] for sample in data.samples])
+        horizon, scales = targets.shape[1], data.scales[:, None]
+        forecasts = {
+            NAIVE: repeat_last(contexts, horizon),
+            SEASONAL: repeat_season(contexts, horizon),
+        }
+        return {
+            name: measure(forecast / scales, targets / scales)
+            for name, forecast in forecasts.items()
+        }
+    if targets.ndim == 2:
         answer: Array = targets.mean(axis=0)
     else:
         answer = np.bincount(targets.astype(np.int64), minlength=len(task.labels))
-    return {TRIVIAL: METRICS[task.metric].measure(np.tile(answer, (len(targets), 1)), targets)}
+    return {TRIVIAL: measure(np.tile(answer, (len(targets), 1)), targets)}
 
 
 def _fingerprint(task: TaskData) -> str:
@@ -168,20 +196,49 @@ def _scores(model: Any, features: Any, classes: int) -> Array:
     return out
 
 
+def linear_answers(task: TaskData) -> Array:
+    """Return the linear model's answers to a task's test part.
+
+    Args:
+        task: A task of one class or of quantities per sample.
+
+    Returns:
+        Probabilities [n, classes], or values [n, targets].
+    """
+    queries = _matrix(task, task.splits["test"])
+    if task.family is TaskFamily.CLASSIFICATION:
+        return fit_logistic(task)(queries)
+    return fit_ridge(task)(queries)
+
+
+def fit_ridge(task: TaskData) -> Callable[[Any], Array]:
+    """Fit a ridge regression to a task.
+
+    Returns:
+        A function from features to values [n, targets].
+    """
+    metric = METRICS[task.metric].measure
+    train, val = task.splits["train"], task.splits["val"]
+    known, wanted = (np.stack(list(split.targets)) for split in (train, val))
+    features, val_features = _matrix(task, train), _matrix(task, val)
+    # Sparse bags of words must stay sparse: they are scaled without being centred.
+    scaler = StandardScaler if isinstance(features, np.ndarray) else MaxAbsScaler
+    models = [
+        make_pipeline(scaler(), Ridge(alpha=alpha)).fit(features, known) for alpha in _RIDGE_ALPHA
+    ]
+    best = min(models, key=lambda model: metric(_rows(model.predict(val_features)), wanted))
+    return lambda queries: _rows(best.predict(queries))
+
+
 def _regression(task: TaskData) -> dict[str, float]:
     """Measure the mean of the training targets and ridge regression."""
     metric = METRICS[task.metric].measure
-    parts = {name: np.stack(list(split.targets)) for name, split in task.splits.items()}
+    known = np.stack(list(task.splits["train"].targets))
     test = task.splits["test"]
-    mean = np.tile(parts["train"].mean(axis=0), (len(test), 1))
-    train, val = _matrix(task, task.splits["train"]), _matrix(task, task.splits["val"])
-    best = (np.inf, mean)
-    for alpha in _RIDGE_ALPHA:
-        model = make_pipeline(StandardScaler(), Ridge(alpha=alpha)).fit(train, parts["train"])
-        error = metric(_rows(model.predict(val)), parts["val"])
-        if error < best[0]:
-            best = error, _rows(model.predict(_matrix(task, test)))
-    return {TRIVIAL: metric(mean, parts["test"]), LINEAR: metric(best[1], parts["test"])}
+    wanted = np.stack(list(test.targets))
+    mean = np.tile(known.mean(axis=0), (len(test), 1))
+    answers = fit_ridge(task)(_matrix(task, test))
+    return {TRIVIAL: metric(mean, wanted), LINEAR: metric(answers, wanted)}
 
 
 def _rows(values: Array) -> Array:

@@ -9,9 +9,10 @@ from pathlib import Path
 import numpy as np
 
 from omnivec2.atomic_files import write_file
-from omnivec2.training.evaluation.evaluate_heads import HeadAnswers, HeadResult
+from omnivec2.training.evaluation.all_heads.head_tests import HeadAnswers
 from omnivec2.training.evaluation.evaluation_report import write_json
 from omnivec2.training.evaluation.fusion_gap_table import Gap, gaps_markdown
+from omnivec2.training.evaluation.metrics.head_result import HeadResult
 from omnivec2.training.journal import LOG_FILE
 from omnivec2.training.pictures.head_pages import show_head
 from omnivec2.training.pictures.loss_curves import Curves, draw_curves
@@ -68,7 +69,7 @@ def _figures(results: Sequence[HeadResult]) -> list[str]:
         simple = ", ".join(f"{name} {value:.3f}" for name, value in result.baselines.items())
         lines.append(
             f"| `{result.route}` | {result.dataset} | {result.split} | {result.samples:,} "
-            f"| {result.metric} | {simple} | **{result.value:.3f}** | {result.gain:+.3f} |"
+            f"| {result.metric} | {simple} | **{result.value:.3f}** | {result.gain_text} |"
         )
     return lines
 

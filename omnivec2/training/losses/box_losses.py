@@ -7,7 +7,6 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
-from scipy.optimize import linear_sum_assignment
 from torch import Tensor
 
 from omnivec2.training.losses.base import LossScale, Outputs
@@ -60,6 +59,8 @@ def match_queries(
     Returns:
         The indices of queries and the indices of objects, both (min(Q, n),).
     """
+    from scipy.optimize import linear_sum_assignment  # takes a second, and only boxes need it
+
     likelihood = logits.softmax(dim=-1)[:, labels]
     distance = torch.cdist(boxes, real, p=1)
     overlap = generalised_iou(corners(boxes), corners(real))

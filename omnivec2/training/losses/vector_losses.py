@@ -1,18 +1,24 @@
-"""Losses of vectors: what shows the same thing is drawn together, other things apart."""
+"""Losses of vectors: what shows the same thing is drawn together, other things apart.
+
+Their package is imported with the first batch that needs it: it takes a second or more, and few
+trainings have such a head.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import cache
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-from pytorch_metric_learning.losses import SupConLoss, TripletMarginLoss
-from pytorch_metric_learning.miners import BatchHardMiner
 from torch import Tensor
 
 from omnivec2.training.losses.base import LossScale, Outputs
+
+if TYPE_CHECKING:
+    from pytorch_metric_learning.losses import SupConLoss, TripletMarginLoss
+    from pytorch_metric_learning.miners import BatchHardMiner
 
 _TEMPERATURE = 0.1
 _MARGIN = 0.3
@@ -43,7 +49,7 @@ def triplet_loss(outputs: Outputs, targets: Sequence[Any], scale: LossScale) -> 
     """
     del scale
     vectors, identities = _vectors_and_identities(outputs, targets)
-    loss: Tensor = _triplet()(vectors, identities, BatchHardMiner()(vectors, identities))
+    loss: Tensor = _triplet()(vectors, identities, _hard_miner()(vectors, identities))
     return loss
 
 
@@ -54,9 +60,20 @@ def _vectors_and_identities(outputs: Outputs, targets: Sequence[Any]) -> tuple[T
 
 @cache
 def _contrastive() -> SupConLoss:
+    from pytorch_metric_learning.losses import SupConLoss
+
     return SupConLoss(temperature=_TEMPERATURE)
 
 
 @cache
 def _triplet() -> TripletMarginLoss:
+    from pytorch_metric_learning.losses import TripletMarginLoss
+
     return TripletMarginLoss(margin=_MARGIN)
+
+
+@cache
+def _hard_miner() -> BatchHardMiner:
+    from pytorch_metric_learning.miners import BatchHardMiner
+
+    return BatchHardMiner()

@@ -85,6 +85,11 @@ class ImuRules(AdaptationRules):
             )
         return super().input_columns(path, columns)
 
+    def rows_are_moments(self, frame: Frame, columns: Sequence[str]) -> bool:
+        """Whether columns are channels of sensors, and not the paths of recordings."""
+        has_paths = bool({name.lower() for name in columns} & set(INPUT_NAMES))
+        return not has_paths and any(frame.is_numeric(name) for name in columns)
+
     def parameters_from_data(
         self, rows: Sequence[Row], base: HeadSpec, given: Collection[str]
     ) -> dict[str, JsonValue]:

@@ -28,10 +28,9 @@ from omnivec2.training.masked.restoration import Inputs, Restoration
 from omnivec2.training.masked.sentences import permute_sentences
 from omnivec2.training.modalities.base import ModalityTraining
 from omnivec2.training.pictures.input_drawings import TableRow
+from omnivec2.wordpiece import MASK_ID as MASK_ID  # noqa: PLC0414 (exported from here too)
 from omnivec2.wordpiece import text_of
 
-MASK_ID = 103
-"""[MASK] of the uncased BERT vocabulary; ids up to it are special."""
 _MASKED, _RANDOM = 0.8, 0.1
 """Shares of hidden words that become [MASK] and another word; the rest stays (8:1:1)."""
 _PREDICTED = 0.05

@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import torch
+from pydantic import JsonValue
 from torch import Tensor
 
+from omnivec2.errors import InvalidInputError
 from omnivec2.network.tokenizers import AnyTokenizerConfig
 from omnivec2.network.tokenizers.series import TimeSeriesTokenizer, TimeSeriesTokenizerConfig
-from omnivec2.preprocess import Array, Sample
+from omnivec2.preprocess import Array, Preprocessor, Sample
 from omnivec2.preprocess.timeseries import TimeseriesPreprocessor
+from omnivec2.spec import HeadSpec
 from omnivec2.training.adaptation.adaptation_rules import AdaptationRules
+from omnivec2.training.adaptation.reading.labelled_rows import Row
 from omnivec2.training.data.base import TaskData
 from omnivec2.training.data.sets.timeseries import TASKS
+from omnivec2.training.data.table_files import read_table
 from omnivec2.training.evaluation.plain_features import feature_rows
 from omnivec2.training.masked.restoration import Inputs, Restoration, every_token, square_error
 from omnivec2.training.modalities.base import ModalityTraining
@@ -74,10 +81,48 @@ class TimeSeriesRestoration(Restoration[TimeSeriesTokenizer]):
         return square_error(predicted_BNP, wanted, counted & hidden_BN[..., None])
 
 
-class TimeSeriesRules(AdaptationRules):
-    """The rules of series, whose heads forecast: fully connected layers cannot."""
+_SHORTEST_SERIES = 16
+"""Steps of the tokenizer's patch."""
 
-    is_supported = False
+_LONGEST_SERIES = 1024
+"""Steps of a series that are read unless the request names more."""
+
+
+class TimeSeriesRules(AdaptationRules):
+    """The rules of series, of which a class, a quantity or the next steps are answered."""
+
+    def parameters_from_data(
+        self, rows: Sequence[Row], base: HeadSpec, given: Collection[str]
+    ) -> dict[str, JsonValue]:
+        """Return the length of the shortest series, which is what is read of all of them."""
+        del base
+        if "context_length" in given:
+            return {}
+        lengths = {row.where: _steps(row) for row in rows}
+        where = min(lengths, key=lambda name: lengths[name])
+        if lengths[where] < _SHORTEST_SERIES:
+            raise InvalidInputError(
+                f"{where}: a series of {lengths[where]} steps; at least {_SHORTEST_SERIES} are "
+                "needed: take it out, or give rows of numbers as a table (--modality tabular)"
+            )
+        return {"context_length": min(lengths[where], _LONGEST_SERIES)}
+
+    def needs_own_tokenizer(self, preprocessor: Preprocessor[Any, Any], base: HeadSpec) -> bool:
+        """Whether series are of another length than the base's."""
+        return bool(preprocessor.inputs != base.inputs)
+
+
+def _steps(row: Row) -> int:
+    """Return the number of steps of a series."""
+    value = row.value
+    if isinstance(value, Path):
+        return read_table(value).rows
+    if isinstance(value, np.ndarray):
+        return len(value)
+    series = value.get("target") if isinstance(value, dict) else value
+    if not isinstance(series, list):
+        raise InvalidInputError(f"{row.where}: expected a series of numbers")
+    return len(series)
 
 
 class TimeSeriesTraining(ModalityTraining):

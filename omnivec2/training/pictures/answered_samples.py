@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from omnivec2.preprocess import Array
-from omnivec2.training.evaluation.evaluate_heads import HeadAnswers
+from omnivec2.training.evaluation.all_heads.head_tests import HeadAnswers
 from omnivec2.training.modalities import modality_training
 from omnivec2.training.pictures.canvas import PLAIN, RIGHT, WRONG, picture
 from omnivec2.training.pictures.input_drawings import TableRow

@@ -9,7 +9,7 @@ import numpy as np
 
 from omnivec2.preprocess import Array
 from omnivec2.training.data.base import TargetForm
-from omnivec2.training.evaluation.evaluate_heads import HeadAnswers
+from omnivec2.training.evaluation.all_heads.head_tests import HeadAnswers
 from omnivec2.training.modalities import modality_training
 from omnivec2.training.pictures.answered_samples import Caption, link, pick, show_samples
 from omnivec2.training.pictures.canvas import picture

@@ -13,7 +13,7 @@ from scipy.special import softmax
 
 from omnivec2.preprocess import Array
 from omnivec2.spec import TaskFamily
-from omnivec2.training.evaluation.evaluate_heads import HeadAnswers
+from omnivec2.training.evaluation.all_heads.head_tests import HeadAnswers
 from omnivec2.training.evaluation.quality_metrics import IGNORE, METRICS, count_unmatched
 from omnivec2.training.modalities import modality_training
 from omnivec2.training.pictures.answered_samples import (

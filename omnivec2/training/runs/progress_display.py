@@ -1,4 +1,4 @@
-"""The progress of a stage: bars on a terminal, a line now and then without one."""
+"""The progress of preparing samples and of a stage: bars on a terminal, lines without one."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ from rich.progress import (
 
 _LOSS_DECAY = 0.9
 """The decay per step of the smoothed losses that are shown."""
+_FIRST_LINE_SECONDS = 3.0
 _LINE_SECONDS = 10.0
 """The time between two lines without a terminal."""
 _MOST_NAMED = 4
@@ -82,6 +83,52 @@ class ProgressBars:
             )
         note = " ".join(f"{route} {loss:.3f}" for route, loss in losses.items())
         self._bars.update(self._stage_bar, completed=step + 1, note=note)
+
+
+class PreparingDisplay:
+    """The count of a task's inputs that are being prepared: a bar on a terminal, else lines.
+
+    Nothing is shown where they were prepared earlier. Used in a ``with`` block.
+
+    Args:
+        console: The console.
+        route: The head's name.
+    """
+
+    def __init__(self, console: Console, route: str) -> None:
+        self._console, self._route = console, route
+        self._bars = Progress(*_COLUMNS[:-1], console=console, transient=True)
+        self._bar: TaskID | None = None
+        self._done = 0
+        self._started = time.monotonic()
+        self._next = self._started + _FIRST_LINE_SECONDS
+
+    def __enter__(self) -> PreparingDisplay:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._bar is not None:
+            self._bars.stop()
+        if self._done:
+            seconds = time.monotonic() - self._started
+            self._print(f"prepared {self._done:,} inputs in {seconds:.0f} s")
+
+    def show(self, done: int, total: int | None) -> None:
+        """Show how many inputs have been prepared, and of how many if that is known."""
+        self._done = done
+        if self._console.is_terminal:
+            if self._bar is None:
+                self._bars.start()
+                self._bar = self._bars.add_task(f"preparing {self._route}", total=total)
+            self._bars.update(self._bar, completed=done, total=total)
+            return
+        if (now := time.monotonic()) >= self._next:
+            self._next = now + _LINE_SECONDS
+            of = f" of {total:,}" if total is not None else ""
+            self._print(f"{done:,}{of} inputs prepared")
+
+    def _print(self, text: str) -> None:
+        self._console.print(f"reading {self._route}: {text}", highlight=False)
 
 
 class ProgressLines:

@@ -7,7 +7,6 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 from scipy.special import expit
-from sklearn.metrics import precision_recall_curve
 
 from omnivec2.network.omnivec2 import OmniVec2
 from omnivec2.preprocess import Array, collate
@@ -49,8 +48,21 @@ def fit_thresholds(network: OmniVec2, task: TaskData) -> tuple[float, ...]:
         logits.append(network(task.route, inputs)["logits"].float().cpu().numpy())
     scores = expit(np.concatenate(logits).astype(np.float64))
     applies = np.stack([np.asarray(split.targets[row]) for row in rows]) > 0
+    return thresholds_of(scores, applies, task.form)
+
+
+def thresholds_of(
+    scores: Array, applies: Array, form: TargetForm = TargetForm.MULTI_LABEL
+) -> tuple[float, ...]:
+    """Return the probability at which each label is answered.
+
+    Args:
+        scores: The probabilities, [n, labels].
+        applies: Whether each applies, bool [n, labels].
+        form: The form of the targets, one of :data:`FORMS`.
+    """
     columns = zip(scores.T, applies.T, strict=True)
-    return tuple(_threshold(task.form, *column) for column in columns)
+    return tuple(_threshold(form, *column) for column in columns)
 
 
 def _threshold(form: TargetForm, scores: Array, applies: Array) -> float:
@@ -68,6 +80,8 @@ def best_threshold(scores: Array | Sequence[float], applies: Array | Sequence[bo
         scores: The probability of a label for every sample.
         applies: Whether it applies.
     """
+    from sklearn.metrics import precision_recall_curve  # takes a second, and few heads need it
+
     precision, recall, thresholds = precision_recall_curve(applies, scores)
     f1 = 2 * precision * recall / np.maximum(precision + recall, 1e-12)
     best = int(np.argmax(f1[:-1]))

@@ -29,6 +29,7 @@ def card(
     `omnivec2 push` sends: write the card there to add what the specs do not know.
 
     Examples:
+
         omnivec2 card checkpoints/reference
 
         omnivec2 card checkpoints/mine --license apache-2.0 --out checkpoints/mine/README.md

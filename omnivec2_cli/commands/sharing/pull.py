@@ -23,6 +23,7 @@ def pull(
     fetched again, and an interrupted pull goes on where it was.
 
     Examples:
+
         omnivec2 pull hf://me/mine checkpoints/mine
 
         omnivec2 pull s3://models/mine checkpoints/mine

@@ -31,6 +31,7 @@ def push(
     after a push that was interrupted. A model card is made unless the directory has a README.md.
 
     Examples:
+
         omnivec2 push checkpoints/mine /mnt/models/mine
 
         omnivec2 push checkpoints/mine s3://models/mine

@@ -34,6 +34,7 @@ def ablate(
     table is written beside the JSON file.
 
     Examples:
+
         omnivec2 ablate --data /data --seeds 3 --out ablation.json
 
         omnivec2 ablate my-ablation.yaml --data /data --seeds 1

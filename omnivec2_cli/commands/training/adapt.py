@@ -31,7 +31,8 @@ def adapt(
     labels: Annotated[
         str | None,
         typer.Option(
-            help="Label column or array, or a CSV of file and label.  [default: sub-folders, label]"
+            help="Label column or array, or a CSV of file and label; several columns of 0 and 1 "
+            "or of quantities with commas.  [default: sub-folders, label]"
         ),
     ] = None,
     inputs: Annotated[
@@ -39,7 +40,14 @@ def adapt(
         typer.Option("--input", help="Column or array of the inputs; two for text pairs."),
     ] = None,
     group: Annotated[
-        str | None, typer.Option(help="IMU tables: column that identifies the recording of a row.")
+        str | None,
+        typer.Option(
+            help="Column or array of the person, the recording or the series that an input is of; "
+            "inputs of one are never in both parts."
+        ),
+    ] = None,
+    time: Annotated[
+        str | None, typer.Option(help="Series: column of times.  [default: found]")
     ] = None,
     lengths: Annotated[
         str | None,
@@ -52,8 +60,20 @@ def adapt(
         float | None, typer.Option(help="Fraction of the labels to train on.  [default: all]")
     ] = None,
     task_family: Annotated[
-        Literal["classification", "regression"], typer.Option(help="Kind of answer.")
+        Literal["classification", "multi-label", "regression", "forecasting"],
+        typer.Option(help="Kind of answer: a class, any number of tags, quantities, next steps."),
     ] = "classification",
+    horizon: Annotated[
+        int | None, typer.Option(min=1, help="Forecasting: steps to forecast.  [default: 24]")
+    ] = None,
+    context: Annotated[
+        int | None,
+        typer.Option(
+            min=16,
+            help="Series: steps that are read.  [default: four horizons; of classes the shortest "
+            "series]",
+        ),
+    ] = None,
     unit: Annotated[str, typer.Option(help="Regression: unit of the predicted quantity.")] = "",
     name: Annotated[str | None, typer.Option(help="Name of the data set.")] = None,
     licence: Annotated[str, typer.Option(help="Licence of the data.")] = "not stated",
@@ -90,9 +110,15 @@ def adapt(
     is written is ready for `omnivec2 export` and `omnivec2 head add`.
 
     Examples:
+
         omnivec2 adapt --modality image --task defects --data pictures --export
 
         omnivec2 adapt --modality text --task topic --data texts.csv --labels topic --fraction 0.1
+
+        omnivec2 adapt --modality timeseries --task load --task-family forecasting --data load.csv
+
+        omnivec2 adapt --modality text --task tags --task-family multi-label --data t.csv
+        --labels tags
 
         omnivec2 adapt rte --data DATA
     """
@@ -103,15 +129,18 @@ def adapt(
         from omnivec2.training.adaptation.adaptation_run import adapt as run_adaptation
 
         changed = {"fraction": fraction, "skip_bad": skip_bad, "seed": seed,
-                   "search_seconds": search_seconds}  # fmt: skip
+                   "search_seconds": search_seconds, "horizon": horizon,
+                   "context": context}  # fmt: skip
         given = {key: value for key, value in changed.items() if value is not None}
         if recipe is not None:
             request = _from_recipe(recipe, data, given)
         else:
-            columns = {"label": labels, "input": inputs or (), "group": group, "lengths": lengths}
+            columns = {"label": labels, "input": inputs or (), "group": group, "time": time,
+                       "lengths": lengths}  # fmt: skip
             request = _from_options(modality, task, data, test, columns, {
-                "family": task_family,
-                "targets": [{"name": each, "unit": unit} for each in _target_names(labels)],
+                "family": "classification" if task_family == "multi-label" else task_family,
+                "multi_label": task_family == "multi-label",
+                "targets": _targets(labels, unit) if task_family == "regression" else (),
                 "sources": [{"name": name or _file_name(data), "licence": licence}],
                 "description": description,
                 **given,
@@ -157,7 +186,7 @@ def _from_options(
     if modality is None or not data:
         raise typer.BadParameter("give --modality and --data, or a recipe")
     values = fields | {"route": f"{modality.value}/{task}", "train": {"path": data, **columns}}
-    if fields["family"] == "classification":
+    if fields["family"] == "classification" and not fields["multi_label"]:
         values["family"] = modality_training(modality).adaptation.class_family
     if test is not None:
         values["test"] = {"path": [test], **columns}
@@ -165,6 +194,11 @@ def _from_options(
     request = request_of(values, "the options")
     held = None if request.test is None else resolve_paths(request.test, Path())
     return request.model_copy(update={"train": resolve_paths(request.train, Path()), "test": held})
+
+
+def _targets(labels: str | None, unit: str) -> list[dict[str, str]]:
+    """Return the quantities that are fitted, with their unit."""
+    return [{"name": name, "unit": unit} for name in _target_names(labels)]
 
 
 def _target_names(labels: str | None) -> list[str]:

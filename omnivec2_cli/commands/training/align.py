@@ -58,6 +58,7 @@ def align(
     checkpoint that is written is ready for `omnivec2 export` and `omnivec2 head add`.
 
     Examples:
+
         omnivec2 align utd-mhad --data /data
 
         omnivec2 align utd-mhad --data /data --out checkpoints/aligned --json aligned.json

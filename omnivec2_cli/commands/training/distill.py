@@ -30,6 +30,7 @@ def distill(
     is written has every head of the old one.
 
     Examples:
+
         omnivec2 distill text --data /data
 
         omnivec2 distill image --data /data --checkpoint checkpoints/mine --out checkpoints/mine

@@ -40,6 +40,7 @@ def gap(
     run, because checkpoints hold no cross-attention.
 
     Examples:
+
         omnivec2 gap reference --data /data --run runs/first
 
         omnivec2 gap my-recipe.yaml --only image/classification --split val --most-samples 200

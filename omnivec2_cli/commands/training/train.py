@@ -60,6 +60,7 @@ def train(
     at once. Run the same command again to go on.
 
     Examples:
+
         omnivec2 train reference --data /data --run runs/first --checkpoint checkpoints/first
 
         omnivec2 train my-recipe.yaml --data /data --stop-after 100

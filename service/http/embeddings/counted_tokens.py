@@ -33,3 +33,10 @@ class CountedTokens:
     def record_seconds(self, seconds: float) -> None:
         """Add the time that a thread, or the runtime, has worked for the request."""
         self._meter.record_seconds(seconds)
+
+
+class InputTokens(CountedTokens):
+    """A ``WorkMeter`` of one of several inputs, whose number has been recorded for all."""
+
+    def expect_inputs(self, count: int) -> None:
+        """Record nothing: the request has."""

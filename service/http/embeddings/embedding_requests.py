@@ -26,6 +26,9 @@ from service.pipeline.served_heads import ServedHeads
 MAX_INPUTS = 2048
 """OpenAI's limit on the inputs of one request, which clients know."""
 
+SEVERAL_VECTORS = "an input holds several rows or series, which have a vector each: send it alone"
+"""The refusal of a list of inputs whose vectors could not be told apart."""
+
 Encoding = Literal["float", "base64"]
 
 
@@ -49,8 +52,8 @@ class OpenAiEmbeddingRequest(BaseModel):
     dimensions: int | None = Field(
         default=None,
         ge=1,
-        description="how many of the first numbers to keep, before the vector is normalised; "
-        "models are not fitted for it, so that shorter vectors compare less well",
+        description="how many of the first numbers to keep, before the vector is normalised; a "
+        "model is fitted for it if its description says so, others compare less well",
     )
     user: str | None = Field(default=None, description="taken and not used")
 

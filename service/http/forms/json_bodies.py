@@ -27,6 +27,14 @@ _INPUTS = ("inputs", "table", *_OF_OTHER_SERVERS)
 _BESIDE_INSTANCES = {"instances", "parameters", "params", "options", "signature_name"}
 _BESIDE_DATAFRAMES = {"dataframe_split", "dataframe_records", "parameters", "params", "options"}
 
+_HINTS = {
+    "trailing characters": "; it holds several values: one JSON document is expected, not JSON"
+    " Lines",
+    "invalid unicode": "; JSON is written in UTF-8",
+    "key must be a string": "; names and texts are in double quotes",
+}
+"""What a parser says of mistakes that are made often, and what is expected instead."""
+
 # Older clients of Hugging Face send these; they are about its hosting, not about the answer.
 _HOSTING_OPTIONS = {"use_cache", "wait_for_model", "use_gpu"}
 
@@ -54,6 +62,8 @@ def parse_json(data: bytes, max_values: int) -> JsonValue:
         UndecodableError: It is not JSON.
     """
     check_json_values(data, max_values)
+    if not data.strip():
+        raise UndecodableError("the body is empty; expected JSON", field="body")
     try:
         if data.startswith(_MARKS):
             data = data.decode(json.detect_encoding(data)).encode()
@@ -61,8 +71,7 @@ def parse_json(data: bytes, max_values: int) -> JsonValue:
     except ValueError as error:
         if "control character" in str(error) and (repaired := _parse_with_line_breaks(data)):
             return repaired
-        several = "; it holds several values: one JSON document is expected, not JSON Lines"
-        hint = several if "trailing" in str(error) else ""
+        hint = next((hint for words, hint in _HINTS.items() if words in str(error)), "")
         raise UndecodableError(f"not valid JSON: {error}{hint}", field="body") from error
     return value
 

@@ -91,9 +91,13 @@ class JsonRequests:
     def from_lines(self, data: bytes) -> PredictRequest:
         """Return the request in JSON Lines: an input per line, or a request without parameters."""
         self.check_values(data.replace(b"\n", b","))
-        values = [self.parse(line) for line in data.split(b"\n") if line.strip(b" \t\r\x1e")]
+        values = {
+            number: self._parse_line(line, number)
+            for number, line in enumerate(data.split(b"\n"), 1)
+            if line.strip(b" \t\r\x1e")
+        }
         inputs: list[JsonValue] = []
-        for number, value in enumerate(values):
+        for number, value in values.items():
             if not is_envelope(value):
                 inputs.append(value)
                 continue
@@ -105,6 +109,12 @@ class JsonRequests:
                 )
             inputs.append(envelope.inputs)
         return self.from_inputs(inputs, {}, len(data))
+
+    def _parse_line(self, line: bytes, number: int) -> JsonValue:
+        try:
+            return self.parse(line)
+        except UndecodableError as error:
+            raise UndecodableError(f"line {number} is {error}", field=f"line {number}") from error
 
     def from_fields(self, fields: list[tuple[str, str]]) -> PredictRequest:
         """Return the request in the fields of a URL-encoded form."""

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from contextlib import ExitStack
 from dataclasses import replace
 
 from starlette.datastructures import Headers
 from starlette.requests import Request
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from omnivec2.errors import OmniVecError
 from service.access.access_control import AccessControl
@@ -39,18 +38,37 @@ class ApiKeyMiddleware:
             await self.app(scope, receive, send)
             return
         headers = Headers(scope=scope)
-        with ExitStack() as stack:
-            try:
-                key = self._access.authenticate(
-                    headers.get("authorization", ""), headers.get(API_KEY_HEADER, "")
-                )
-                scope.setdefault("state", {})["key"] = key
-                stack.enter_context(self._access.counted(key))
-            except OmniVecError as error:
-                await problem_of(Request(scope), error)(scope, receive, send)
-                return
-            stack.enter_context(in_request(replace(REQUEST.get(), key=key)))
-            await self.app(scope, receive, send)
+        try:
+            key = self._access.authenticate(
+                headers.get("authorization", ""), headers.get(API_KEY_HEADER, "")
+            )
+            scope.setdefault("state", {})["key"] = key
+            use = await self._access.limits.enter(key)
+        except OmniVecError as error:
+            await problem_of(Request(scope), error)(scope, receive, send)
+            return
+        received = sent = 0
+
+        async def receive_counted() -> Message:
+            nonlocal received
+            message = await receive()
+            received += len(message.get("body", b""))
+            return message
+
+        async def send_counted(message: Message) -> None:
+            nonlocal sent
+            if message["type"] == "http.response.body":
+                sent += len(message.get("body", b""))
+                if not message.get("more_body", False):
+                    await use.leave()
+            await send(message)
+
+        try:
+            with in_request(replace(REQUEST.get(), key=key, budget=use)):
+                await self.app(scope, receive_counted, send_counted)
+        finally:
+            use.record_bytes(received, sent)
+            await use.leave()
 
 
 def is_open(path: str, method: str = "GET") -> bool:

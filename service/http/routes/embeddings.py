@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Coroutine
 from dataclasses import replace
 from functools import partial
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from fastapi import APIRouter
 from pydantic_core import to_json
@@ -18,13 +18,20 @@ from service.gateway import Gateway
 from service.http.body import Body, declared_length
 from service.http.embeddings.choose_head import embedding_heads
 from service.http.embeddings.counted_tokens import CountedTokens
-from service.http.embeddings.embedding_requests import EmbeddingReader, EmbeddingRequest
+from service.http.embeddings.embedding_requests import (
+    SEVERAL_VECTORS,
+    EmbeddingReader,
+    EmbeddingRequest,
+)
 from service.http.embeddings.openai_answers import OpenAiModel, OpenAiModelList, write_embeddings
 from service.http.http_exchange import HttpExchange, answer_headers
 from service.pipeline.answers import RequestNotes, ValueAnswer
 from service.pipeline.concurrency import in_thread_if_large
 from service.pipeline.data_plane import DataPlane
 from service.request_context import REQUEST, in_request
+
+if TYPE_CHECKING:
+    from service.http.caching.vector_lookup import VectorLookup
 
 OPENAI_PATH = "/v1/embeddings"
 TEI_PATH = "/embed"
@@ -84,26 +91,66 @@ async def _answer(request: Request, exchange: HttpExchange, read: Read, write: W
     exchange.estimate_by([heads[0].spec])
     seconds = exchange.timeout_seconds()
     notes = RequestNotes(strict=exchange.is_strict())
-    with exchange.admitted(_FORM, declared_length(request.headers), seconds) as ticket:
-        asked = await read(request.headers, exchange.body(ticket))
+    nbytes, priority = declared_length(request.headers), exchange.asked_priority()
+    lookup = _lookup_of(request, exchange) if exchange.gateway.response_cache else None
+    asked = await lookup.read_early(read, priority) if lookup else None
+    if lookup and asked:
         exchange.open_for([asked.head.model])
+        await lookup.find(asked)
+        if lookup.is_complete:
+            notes.add(asked.notes)
+            return await _respond(exchange, asked, lookup.known(asked, notes), write, lookup)
+    async with exchange.admitted(_FORM, nbytes, seconds, priority) as ticket:
+        if lookup and asked:
+            lookup.hand_over(ticket)
+        else:
+            asked = await read(request.headers, exchange.body(ticket))
+            exchange.open_for([asked.head.model])
+            if lookup:
+                await lookup.find(asked)
         notes.add(asked.notes)
-        answer, tokens = await exchange.answer_unless_disconnected(_embed(plane, asked, notes))
-        vectors = cast(list[list[float]], answer.value)
-        nbytes = sum(map(len, vectors)) * _BYTES_PER_NUMBER
-        body = await in_thread_if_large(nbytes, lambda: write(asked, vectors, tokens))
-    exchange.record_stages(answer.timings)
+        call = _embed(plane, asked, notes, lookup)
+        answered = await exchange.answer_unless_disconnected(call)
+        response = await _respond(exchange, asked, answered, write, lookup)
+    exchange.record_stages(answered[0].timings)
+    return response
+
+
+def _lookup_of(request: Request, exchange: HttpExchange) -> VectorLookup:
+    # Imported here: without a cache the service does without all of it.
+    from service.http.caching.vector_lookup import VectorLookup
+
+    cache = exchange.gateway.response_cache
+    assert cache is not None, "answers are kept"
+    return VectorLookup(cache, request, exchange)
+
+
+async def _respond(
+    exchange: HttpExchange,
+    asked: EmbeddingRequest,
+    answered: tuple[ValueAnswer, int],
+    write: Write,
+    lookup: VectorLookup | None,
+) -> Response:
+    answer, tokens = answered
+    vectors = cast(list[list[float]], answer.value)
+    nbytes_out = sum(map(len, vectors)) * _BYTES_PER_NUMBER
+    body = await in_thread_if_large(nbytes_out, lambda: write(asked, vectors, tokens))
     headers = {
         **answer_headers(answer.models, answer.timings),
         **exchange.notes_headers(answer.notes),
+        **exchange.priority_headers(),
+        **(lookup.headers if lookup else {}),
     }
     return Response(body, headers=headers, media_type="application/json")
 
 
 async def _embed(
-    plane: DataPlane, asked: EmbeddingRequest, notes: RequestNotes
+    plane: DataPlane, asked: EmbeddingRequest, notes: RequestNotes, lookup: VectorLookup | None
 ) -> tuple[ValueAnswer, int]:
     """Return the vectors of a request, and the tokens of its inputs."""
+    if lookup and (answered := await lookup.compute(plane, asked, notes)):
+        return answered
     context = REQUEST.get()
     tokens = CountedTokens(context.work)
     with in_request(replace(context, work=tokens)):
@@ -112,10 +159,7 @@ async def _embed(
         )
     vectors = cast(list[list[float]], answer.value)
     if asked.batched and len(vectors) != len(asked.inputs):
-        raise InvalidInputError(
-            "an input holds several rows or series, which have a vector each: send it alone",
-            field="inputs",
-        )
+        raise InvalidInputError(SEVERAL_VECTORS, field="inputs")
     return answer, tokens.total
 
 

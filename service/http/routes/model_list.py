@@ -9,6 +9,7 @@ from fastapi import APIRouter
 from pydantic import JsonValue
 from starlette.requests import Request
 
+from omnivec2.explanations import can_explain
 from service.gateway import Gateway
 from service.pipeline.host_stages import Head
 
@@ -22,7 +23,7 @@ async def list_models(request: Request) -> dict[str, Any]:
     heads = gateway.dataplane.heads
     health = await gateway.health()
     return {
-        "models": [describe(heads[route]) for route in sorted(heads)],
+        "models": [_describe(gateway, heads[route]) for route in sorted(heads)],
         "refused": [
             {"name": name, "reason": reason} for name, reason in sorted(health.refused.items())
         ],
@@ -33,14 +34,21 @@ async def list_models(request: Request) -> dict[str, Any]:
 async def get_model(request: Request, modality: str, task: str) -> dict[str, JsonValue]:
     """Return the spec of one head: tensors, labels, limits, metrics, data and licences."""
     gateway: Gateway = request.app.state.gateway
-    return describe(gateway.dataplane.head(modality, task))
+    return _describe(gateway, gateway.dataplane.head(modality, task))
+
+
+def _describe(gateway: Gateway, head: Head) -> dict[str, JsonValue]:
+    """Describe a head, with its canary if it has or had one."""
+    canary = gateway.canaries.describe(head.spec.route)
+    return describe(head) if canary is None else {**describe(head), "canary": canary}
 
 
 def describe(head: Head) -> dict[str, JsonValue]:
     """Return a head's spec with its name, address and version, and what computes it.
 
     Each input has its ``source``: the unit, scale, axes and sampling rate that are assumed of it;
-    ``source_options`` are the parameters with which a request can state others.
+    ``source_options`` are the parameters with which a request can state others. ``explainable`` is
+    whether ``explain`` says which parts of an input carried its answer.
     """
     model, spec = head.model, head.spec
     fields = spec.model_dump(mode="json")
@@ -55,4 +63,5 @@ def describe(head: Head) -> dict[str, JsonValue]:
         "execution": None if model.execution is None else asdict(model.execution),
         **fields,
         "source_options": options.model_json_schema().get("properties", {}),
+        "explainable": can_explain(spec),
     }

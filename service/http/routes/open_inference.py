@@ -17,6 +17,7 @@ from service.http.http_exchange import HttpExchange, answer_headers
 from service.oip import inference
 from service.oip.http_wire import HEADER_LENGTH, format_answer, parse_request
 from service.oip.tensors import max_values
+from service.pipeline.answers import RequestNotes
 from service.pipeline.concurrency import in_thread_if_large
 from service.runtimes.base import Model
 
@@ -96,7 +97,8 @@ async def _respond(request: Request, exchange: HttpExchange, name: str, version:
     seconds = exchange.timeout_seconds()
     limit = max_values(head.spec) * _JSON_BYTES_PER_VALUE + _OVERHEAD_BYTES
     nbytes = declared_length(request.headers)
-    with exchange.admitted(inference.FORM, nbytes, seconds) as ticket:
+    priority = exchange.asked_priority()
+    async with exchange.admitted(inference.FORM, nbytes, seconds, priority) as ticket:
         data = await exchange.body(ticket).read(min(limit, gateway.settings.max_body_bytes))
         header_length = request.headers.get(HEADER_LENGTH)
         return await exchange.answer_unless_disconnected(
@@ -112,10 +114,14 @@ async def _answer(
     read = await in_thread_if_large(
         len(data), lambda: parse_request(data, header_length, max_json_values)
     )
-    answer = await inference.infer(gateway.dataplane, name, version, read.infer)
+    notes = RequestNotes(strict=exchange.is_strict())
+    answer = await inference.infer(gateway.dataplane, name, version, read.infer, notes)
     exchange.record_stages(answer.timings)
     body, json_bytes = await in_thread_if_large(answer.nbytes, lambda: format_answer(read, answer))
-    headers = dict(answer_headers([answer.model], answer.timings))
+    headers = {
+        **answer_headers([answer.model], answer.timings),
+        **exchange.notes_headers(answer.notes),
+    }
     if json_bytes is None:
         return Response(body, headers=headers, media_type="application/json")
     headers[HEADER_LENGTH] = str(json_bytes)

@@ -7,8 +7,10 @@ between permanent ones stay with the process.
 
 from __future__ import annotations
 
+import asyncio
 import ctypes
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Protocol
 from weakref import WeakSet
@@ -24,6 +26,10 @@ _SERVING_BYTES = 32 * 2**20
 """The same while serving: where glibc's own adjustment ends. Activations below it reuse heap
 memory; a mapping for each of them halves the throughput, because fresh pages must be zeroed."""
 
+_TRIM_SECONDS = 5.0
+"""The time between two trims of the heap: pages that are needed again must be zeroed."""
+_TRIM_BUSY_SECONDS = 20.0
+"""The same while there is work: allocations wait during a trim, a tenth of a second at worst."""
 
 _KEEPERS: WeakSet[MemoryKeeper] = WeakSet()
 
@@ -64,6 +70,16 @@ def trim_heap() -> None:
         keeper.release_memory()
     if trim := getattr(ctypes.CDLL(None), "malloc_trim", None):
         trim(0)
+
+
+async def trim_heap_regularly(is_busy: Callable[[], bool]) -> None:
+    """Return the heap memory that decoding and inference have freed to the system, regularly."""
+    trimmed = time.monotonic()
+    while True:
+        await asyncio.sleep(_TRIM_SECONDS)
+        if not is_busy() or time.monotonic() - trimmed >= _TRIM_BUSY_SECONDS:
+            await asyncio.to_thread(trim_heap)
+            trimmed = time.monotonic()
 
 
 def _set_thresholds(mapped: int) -> None:

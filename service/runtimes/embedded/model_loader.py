@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from omnivec2.accuracy_gate import Gate, GateResult, check_gate, read_gate
 from omnivec2.digests import file_digest
@@ -210,7 +210,7 @@ class ModelLoader:
             ArtifactError: Its tensors are not those of the head spec, or its answers are not
                 those of the network.
         """
-        model = Model(stored.spec, stored.version, stored.steps)
+        model = Model(stored.spec, stored.version, stored.steps, familiarity=stored.familiarity)
         warm_up(model, graphs)
         result = None if gate is None else self._pass_gate(gate, stored, option, model, graphs)
         execution = Execution(
@@ -221,7 +221,7 @@ class ModelLoader:
             dict(rejected),
         )
         # The graphs are kept by the model's identity, so there is only one object of it.
-        return Model(stored.spec, stored.version, stored.steps, execution)
+        return replace(model, execution=execution)
 
     def _pass_gate(
         self,

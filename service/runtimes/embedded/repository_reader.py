@@ -6,10 +6,13 @@ import logging
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from difflib import get_close_matches
 from pathlib import Path
 
+from omnivec2.canary.canary_state import base_name
 from omnivec2.engines.shape_ranges import Limits, head_limits, widest
 from omnivec2.errors import ArtifactError, PassportError
+from omnivec2.familiarity import Familiarity
 from omnivec2.model_config import (
     CONFIG_FILE,
     ONNX_BACKEND,
@@ -18,6 +21,7 @@ from omnivec2.model_config import (
     model_directories,
     read_config,
     read_head_spec,
+    read_reference,
     read_steps,
 )
 from omnivec2.model_config_messages import ModelConfig
@@ -83,6 +87,7 @@ class StoredModel:
         graphs: The graph of each step, or its own; then its decoder, if it writes text.
         gate: The file of inputs and reference answers that an engine must reproduce, if there
             is one.
+        familiarity: The measure of how far inputs are from its training data, if there is one.
     """
 
     spec: HeadSpec
@@ -90,6 +95,7 @@ class StoredModel:
     steps: tuple[Step, ...]
     graphs: tuple[StoredGraph, ...]
     gate: Path | None = None
+    familiarity: Familiarity | None = None
 
 
 @dataclass(frozen=True)
@@ -149,13 +155,16 @@ def read_repository(
     """
     if not root.is_dir():
         raise ArtifactError(f"{root}: no model repository; `omnivec2 serve` makes one")
-    wanted = {model_name(route) for route in only}
+    wanted = {model_name(route): route for route in only}
     found = {directory.name: directory for directory in model_directories(root)}
-    if missing := wanted - found.keys():
-        raise ArtifactError(f"{root}: no model named {', '.join(sorted(missing))}")
+    if missing := sorted(wanted.keys() - found.keys()):
+        heads = ", ".join(repr(wanted[name]) for name in missing)
+        close = get_close_matches(missing[0], list(found), 1)
+        hint = f"; did you mean {close[0].replace('_', '/', 1)!r}?" if close else ""
+        raise ArtifactError(f"{root}: there is no head {heads}{hint}")
     repository = Repository({}, {})
     for name, directory in found.items():
-        if wanted and name not in wanted:
+        if wanted and base_name(name) not in wanted:
             continue
         try:
             config = read_config(directory / CONFIG_FILE)
@@ -214,7 +223,9 @@ def read_model(
     if not steps:
         graphs.insert(0, _graph(version, config, passport, place_files))
     gate = version / GATE_FILE if GATE_FILE in passport.files else None
-    return StoredModel(spec, version.name, steps, tuple(graphs), gate)
+    reference = read_reference(config)
+    familiarity = None if reference is None else Familiarity(reference)
+    return StoredModel(spec, version.name, steps, tuple(graphs), gate, familiarity)
 
 
 def _newest(directory: Path) -> Path:

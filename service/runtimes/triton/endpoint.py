@@ -4,19 +4,23 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections.abc import Awaitable, Mapping, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
-from tritonclient.grpc.aio import InferenceServerClient, InferInput, InferRequestedOutput
+from tritonclient.grpc.aio import InferInput, InferRequestedOutput
 from tritonclient.utils import InferenceServerException, np_to_triton_dtype
 
 from omnivec2.errors import ArtifactError
 from omnivec2.preprocess import Array
 from service.request_context import REQUEST, trace_call
 from service.runtimes.base import Model
+from service.runtimes.triton.channels import open_client
 from service.runtimes.triton.model_metadata import ModelDescription, describe, is_same_model
+from service.runtimes.triton.server_names import ServerName, join_address
 from service.runtimes.triton.triton_errors import FailureCause, TritonError
 
 _LOG = logging.getLogger(__name__)
@@ -26,50 +30,72 @@ T = TypeVar("T")
 _POLL_TIMEOUT_SECONDS = 2.0
 """A server that takes longer to list its models counts as down."""
 
-_CHANNEL = (
-    # tritonclient drops all of its own defaults once any argument is given.
-    ("grpc.max_send_message_length", 2**31 - 1),
-    ("grpc.max_receive_message_length", 2**31 - 1),
-    # Requests under way notice within seconds that the machine behind them is gone.
-    ("grpc.keepalive_time_ms", 10_000),
-    ("grpc.keepalive_timeout_ms", 5_000),
-    # gRPC's own pauses between attempts to connect grow to two minutes.
-    ("grpc.initial_reconnect_backoff_ms", 100),
-    ("grpc.min_reconnect_backoff_ms", 1_000),
-    ("grpc.max_reconnect_backoff_ms", 1_000),
-    ("grpc.use_local_subchannel_pool", 1),
-)
+_LOAD_TIMEOUT_SECONDS = 120.0
+"""A model with its warm-up runs may take long to load."""
+
+_REPORT_SECONDS = 1.0
+"""The time for which a report of pending requests counts."""
 
 # Reasons in Triton's repository index of a model that is unavailable on purpose.
-_INTENDED = frozenset({"", "unloaded"})
+_NEVER_LOADED, _UNLOADED = "", "unloaded"
+_INTENDED = frozenset({_NEVER_LOADED, _UNLOADED})
 
 
 class Endpoint:
     """A Triton server at one address, over one channel.
 
+    Args:
+        name: The name that resolves to the address.
+        ip: The address.
+        root_certificates: The file of certificates to trust; None for a connection without TLS.
+
     Attributes:
+        name: The name that it was found by; servers of one name should have the same models.
+        ip: The address, without the port.
         address: The server's ``host:port``.
         is_up: Whether it answered the last poll or request.
         models: The newest ready version of each head, by name; kept while the server is down.
         refused: The models there that are not served: name -> reason.
-        in_flight: The number of requests that the server is working on.
-        last_chosen: The sequence number of the last request that was sent there.
+        in_flight: The number of this gateway's requests that the server is working on.
+        unloaded: The models in its repository that it has not loaded, and nobody unloaded.
     """
 
-    def __init__(self, address: str) -> None:
-        self.address = address
+    def __init__(self, name: ServerName, ip: str, root_certificates: Path | None = None) -> None:
+        self.name = name
+        self.ip = ip
+        self.address = join_address(ip, name.port)
         self.is_up = False
         self.models: dict[str, Model] = {}
         self.refused: dict[str, str] = {}
         self.in_flight = 0
-        self.last_chosen = 0
-        self._client = InferenceServerClient(address, channel_args=list(_CHANNEL))
+        self.unloaded: frozenset[str] = frozenset()
+        self._client = open_client(name, self.address, root_certificates)
         self._polling = asyncio.Lock()
+        self._idle = asyncio.Event()
+        self._leaving = False
+        self._pending_elsewhere = 0.0
+        self._reported_at = -_REPORT_SECONDS
         self._ready: frozenset[tuple[str, str]] = frozenset()
         # (name, version) -> what its configuration says, or why it is refused.
         self._read: dict[tuple[str, str], ModelDescription | str] = {}
         self._read_again = True
         self._polls = 0
+
+    @property
+    def is_polled(self) -> bool:
+        """Whether a poll is under way."""
+        return self._polling.locked()
+
+    @property
+    def pending_elsewhere(self) -> float | None:
+        """The requests of other gateways that wait there; None if no report is recent."""
+        is_recent = time.monotonic() - self._reported_at < _REPORT_SECONDS
+        return self._pending_elsewhere if is_recent else None
+
+    def record_pending(self, pending: float) -> None:
+        """Record how many requests, of all callers, the server reports to wait now."""
+        self._pending_elsewhere = max(0.0, pending - self.in_flight)
+        self._reported_at = time.monotonic()
 
     def has_part(self, name: str, version: str) -> bool:
         """Whether a part is ready here; an empty version is any."""
@@ -79,7 +105,7 @@ class Endpoint:
 
     def eject(self, error: TritonError) -> None:
         """Send the server no requests until a poll succeeds."""
-        if self.is_up:
+        if self.is_up and not self._leaving:
             _LOG.warning("Triton at %s is ejected: %s", self.address, error)
         self.is_up = False
         # It may come back with other models under the same names and versions.
@@ -139,12 +165,15 @@ class Endpoint:
                         request_id=REQUEST.get().request_id,
                         # Triton drops what has waited this long (in microseconds).
                         timeout=max(1, int(seconds * 1e6)),
+                        priority=int(REQUEST.get().priority),
                         client_timeout=seconds,
                         headers=dict(headers) or None,
                     )
                 )
         finally:
             self.in_flight -= 1
+            if not self.in_flight:
+                self._idle.set()
         answered = result.get_response().model_version
         if version and answered != version:
             raise TritonError(FailureCause.ABSENT, f"version {answered} answered, not {version}")
@@ -152,6 +181,23 @@ class Endpoint:
         if missing := [output for output, array in arrays.items() if array is None]:
             raise TritonError(FailureCause.FAILED, f"the answer lacks {', '.join(missing)}")
         return arrays
+
+    async def load(self, name: str) -> None:
+        """Load a model of the server's repository, or its newer version.
+
+        Raises:
+            TritonError: The server refuses, or does not answer.
+        """
+        await _translate_errors(self._client.load_model(name, client_timeout=_LOAD_TIMEOUT_SECONDS))
+
+    async def leave(self) -> None:
+        """Close the channel once the requests under way have ended; it gets no new ones."""
+        self._leaving = True
+        while self.in_flight:
+            self._idle.clear()
+            await self._idle.wait()
+        async with self._polling:
+            await self.close()
 
     async def close(self) -> None:
         """Close the channel; requests under way fail."""
@@ -174,6 +220,11 @@ class Endpoint:
         self._read = {key: found[key] if key in found else self._read[key] for key in keys}
         self._read_again = False
         self._ready = ready
+        self.unloaded = frozenset(
+            entry.name
+            for entry in index
+            if entry.state != "READY" and entry.reason == _NEVER_LOADED and entry.name not in newest
+        )
         self.models = {}
         self.refused = {
             # A backend's traceback follows the first line.

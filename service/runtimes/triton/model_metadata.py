@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from omnivec2.errors import ArtifactError, PassportError
-from omnivec2.model_config import has_head_spec, read_head_spec, read_passport, read_steps
+from omnivec2.familiarity import Familiarity
+from omnivec2.model_config import (
+    has_head_spec,
+    read_head_spec,
+    read_passport,
+    read_reference,
+    read_steps,
+)
 from omnivec2.model_config_messages import ModelConfig
 from omnivec2.passport import check_claims
 from omnivec2.spec import HeadSpec
@@ -48,12 +55,14 @@ def describe(config: ModelConfig, version: str) -> ModelDescription:
     if passport is None:
         raise PassportError(f"{config.name}: has no passport; export it again")
     check_claims(passport, spec)
-    _check_tensors(config, spec)
+    reference = read_reference(config)
+    _check_tensors(config, spec, () if reference is None else reference.summaries)
     steps = tuple(
         replace(step, version="") if step.version == _ANY_VERSION else step
         for step in read_steps(config)
     )
-    model = Model(spec, version, steps)
+    familiarity = None if reference is None else Familiarity(reference)
+    model = Model(spec, version, steps, familiarity=familiarity)
     if steps:
         check_steps(model)
     return ModelDescription(model, passport.content_digest, passport.dependencies(spec))
@@ -65,16 +74,24 @@ def is_same_model(model: Model | None, other: Model | None) -> bool:
         return True
     if model is None or other is None:
         return False
-    return (model.version, model.spec, model.steps) == (other.version, other.spec, other.steps)
+    return _identity(model) == _identity(other)
 
 
-def _check_tensors(config: ModelConfig, spec: HeadSpec) -> None:
+def _identity(model: Model) -> tuple[object, ...]:
+    familiarity = model.familiarity
+    reference = None if familiarity is None else familiarity.reference
+    return model.version, model.spec, model.steps, reference
+
+
+def _check_tensors(config: ModelConfig, spec: HeadSpec, summaries: Sequence[str]) -> None:
+    given = [*(tensor.name for tensor in spec.outputs), *summaries]
+    taken = [tensor.name for tensor in spec.inputs]
     for verb, declared, tensors in (
-        ("takes", config.input, spec.inputs),
-        ("gives", config.output, spec.outputs),
+        ("takes", config.input, taken),
+        ("gives", config.output, given),
     ):
         names = {tensor.name for tensor in declared}
-        wanted = {tensor.name for tensor in tensors}
+        wanted = set(tensors)
         if names != wanted:
             raise ArtifactError(
                 f"{config.name}: {verb} {sorted(names)}, its head spec says {sorted(wanted)}"

@@ -1,6 +1,6 @@
 """Triton behind the gateway: gRPC with binary tensors, over one or several servers.
 
-A gateway needs nothing but addresses: the models, with their head specs and passports, are in
+A gateway needs nothing but names: the models, with their head specs and passports, are in
 Triton's own metadata, where the exporter put them.
 """
 
@@ -11,6 +11,7 @@ import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
 
+from omnivec2.canary.canary_state import base_name
 from omnivec2.errors import DeadlineExceededError, ModelNotReadyError, StaleModelError
 from omnivec2.preprocess import Array
 from omnivec2.spec import TensorSpec, model_name
@@ -20,8 +21,18 @@ from service.runtimes.base import Health, Inference, Model, generation_of
 from service.runtimes.batch_memory import MemoryGate, tokens_in_head
 from service.runtimes.ensemble import run_steps
 from service.runtimes.triton.endpoint import Endpoint
+from service.runtimes.triton.missing_heads import MissingHeadsLoader
 from service.runtimes.triton.model_metadata import is_same_model
-from service.runtimes.triton.triton_errors import FailureCause, TritonError, to_caller_error
+from service.runtimes.triton.pending_requests import PendingRequestsPoller
+from service.runtimes.triton.server_choice import choose_server
+from service.runtimes.triton.server_names import Resolve, resolve_host
+from service.runtimes.triton.server_set import ServerSet
+from service.runtimes.triton.triton_errors import (
+    NEVER_BEGUN,
+    FailureCause,
+    TritonError,
+    to_caller_error,
+)
 from service.settings import Settings
 
 _LOG = logging.getLogger(__name__)
@@ -30,8 +41,8 @@ _EJECTED_POLL_SECONDS = 0.25
 """The time between two polls of an ejected server."""
 
 _TRIES = 2
-"""The number of servers that a request is sent to before it fails."""
-
+"""The number of servers that may begin to work on a request before it fails: one that brings down
+servers must not bring down all."""
 
 _BATCHES = 4
 """The largest batches, by memory, that may be under way for this gateway: a server has two
@@ -41,22 +52,23 @@ instances of each model, and merges what waits for them."""
 class TritonRuntime:
     """Serves the models of Triton servers, each of which may hold all or some of them.
 
-    A request goes to the least busy of the servers that have the model. A server that fails is
-    ejected until a poll succeeds; its requests are retried once on another server.
+    A request goes to the less busy one of two random servers that have the model. A server that
+    fails is ejected until a poll succeeds; its requests are retried on another server.
 
     Args:
-        settings: The addresses, the longest time of a request, and the models to serve.
+        settings: The names of servers, the longest time of a request, and the models to serve.
+        resolve: The resolver of names.
     """
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, resolve: Resolve = resolve_host) -> None:
         self._settings = settings
         self._wanted = {model_name(route) for route in settings.only}
-        self._endpoints: list[Endpoint] = []
+        self._servers = ServerSet(settings, resolve)
+        self._loader = MissingHeadsLoader(self._servers, self._serves)
         self._models: dict[str, Model] = {}
         self._reported: Mapping[str, Model] = self._models
-        self._requests = 0
         self._memory = MemoryGate(_BATCHES * settings.max_batch_token_pairs)
-        self._polling_ejected: asyncio.Task[None] | None = None
+        self._tasks: list[asyncio.Task[None]] = []
         self._some_ejected = asyncio.Event()
 
     @property
@@ -64,16 +76,22 @@ class TritonRuntime:
         """The number of servers that are not ejected."""
         return sum(endpoint.is_up for endpoint in self._endpoints)
 
+    @property
+    def _endpoints(self) -> list[Endpoint]:
+        return self._servers.endpoints
+
     async def start(self) -> None:
-        """Poll the servers; may be called again after it failed.
+        """Find the servers and poll them; may be called again after it failed.
 
         Raises:
             ModelNotReadyError: No server answers, or none has a model of this project.
         """
-        if not self._endpoints:
-            self._endpoints = [Endpoint(address) for address in self._settings.triton_endpoints]
         await self.refresh()
-        self._polling_ejected = self._polling_ejected or asyncio.create_task(self._poll_ejected())
+        if not self._tasks:
+            self._tasks.append(asyncio.create_task(self._poll_ejected()))
+            if port := self._settings.triton_metrics_port:
+                poller = PendingRequestsPoller(port, lambda: self._endpoints)
+                self._tasks.append(asyncio.create_task(poller.run()))
         if not self._models:
             raise ModelNotReadyError(self._no_models_reason())
         _LOG.info("%d models at %d Triton servers", len(self._models), self.endpoints_up)
@@ -83,9 +101,17 @@ class TritonRuntime:
         return self._models
 
     async def refresh(self) -> bool:
-        """Poll all servers; return whether ``models`` has changed since the last refresh."""
-        await asyncio.gather(*(endpoint.poll() for endpoint in self._endpoints))
+        """Look for servers that are new or gone, and poll the others.
+
+        Returns:
+            Whether ``models`` has changed since the last refresh.
+        """
+        # Ejected servers have polls of their own: one that hangs must not hold up the others.
+        up = [endpoint for endpoint in self._endpoints if endpoint.is_up]
+        await asyncio.gather(self._servers.follow_names(), *(endpoint.poll() for endpoint in up))
         self._merge_models()
+        if self._settings.triton_load_heads:
+            self._loader.load_missing()
         if self.endpoints_up < len(self._endpoints):
             self._some_ejected.set()
         before, self._reported = self._reported, self._models
@@ -97,14 +123,13 @@ class TritonRuntime:
         columns = {
             tensor.name: _as_column(tensor, inputs[tensor.name]) for tensor in model.spec.inputs
         }
-        outputs = [tensor.name for tensor in model.spec.outputs]
         async with self._memory.hold(_token_pairs([model], inputs)):
             answer = await self._send(
                 [model],
                 model.name,
                 model.version,
                 columns,
-                outputs,
+                model.output_names,
                 lambda: self._endpoints_of([model]),
             )
         return _without_columns(model, answer)
@@ -163,11 +188,12 @@ class TritonRuntime:
 
     async def close(self) -> None:
         """Close the channels; requests under way fail."""
-        if self._polling_ejected is not None:
-            self._polling_ejected.cancel()
-            await asyncio.wait((self._polling_ejected,))
-        await asyncio.gather(*(endpoint.close() for endpoint in self._endpoints))
-        self._endpoints = []
+        for task in self._tasks:
+            task.cancel()
+        if self._tasks:
+            await asyncio.wait(self._tasks)
+        await self._loader.close()
+        await self._servers.close()
         self._models = {}
 
     async def _send(
@@ -179,7 +205,7 @@ class TritonRuntime:
         outputs: Sequence[str],
         endpoints: Callable[[], list[Endpoint]],
     ) -> Inference:
-        """Send a batch to the least busy server, and retry it once on another.
+        """Send a batch to a server, and retry it on another if that may help.
 
         Args:
             models: The models that the batch is for.
@@ -192,8 +218,9 @@ class TritonRuntime:
         started = time.perf_counter()
         tried: list[Endpoint] = []
         failure: TritonError | None = None
-        while len(tried) < _TRIES and (untried := [e for e in endpoints() if e not in tried]):
-            endpoint = self._choose(untried)
+        tries = 0
+        while tries < _TRIES and (untried := [e for e in endpoints() if e not in tried]):
+            endpoint = choose_server(untried, self._endpoints)
             tried.append(endpoint)
             seconds = min(REQUEST.get().seconds_left, self._settings.request_timeout_seconds)
             if seconds <= 0:
@@ -204,7 +231,8 @@ class TritonRuntime:
                 return Inference(answer, 0.0, time.perf_counter() - started)
             except TritonError as error:
                 failure = error
-            if failure.cause is FailureCause.DOWN:
+            tries += failure.cause not in NEVER_BEGUN
+            if failure.cause in (FailureCause.DOWN, FailureCause.UNREACHABLE):
                 endpoint.eject(failure)
                 self._merge_models()
                 self._some_ejected.set()
@@ -229,13 +257,6 @@ class TritonRuntime:
             for endpoint in self._endpoints
             if endpoint.is_up and all(endpoint.models.get(m.name) is m for m in models)
         ]
-
-    def _choose(self, endpoints: Sequence[Endpoint]) -> Endpoint:
-        """Return the least busy endpoint; among equals the least recently chosen one."""
-        chosen = min(endpoints, key=lambda endpoint: (endpoint.in_flight, endpoint.last_chosen))
-        self._requests += 1
-        chosen.last_chosen = self._requests
-        return chosen
 
     def _merge_models(self) -> None:
         """Choose what is served: of each model the newest version that any server has.
@@ -265,7 +286,7 @@ class TritonRuntime:
             self._models = merged
 
     def _serves(self, name: str) -> bool:
-        return not self._wanted or name in self._wanted
+        return not self._wanted or base_name(name) in self._wanted
 
     def _no_models_reason(self) -> str:
         """Return the reason why no model can be served."""
@@ -274,16 +295,28 @@ class TritonRuntime:
         return "Triton has no model of this project that is ready"
 
     async def _poll_ejected(self) -> None:
-        """Poll ejected servers until they answer."""
-        while True:
-            ejected = [endpoint for endpoint in self._endpoints if not endpoint.is_up]
-            if not ejected:
-                self._some_ejected.clear()
-                await self._some_ejected.wait()
-                continue
-            await asyncio.gather(*(endpoint.poll() for endpoint in ejected))
-            self._merge_models()
-            await asyncio.sleep(_EJECTED_POLL_SECONDS)
+        """Poll ejected servers until they answer, each by itself: some may hang."""
+        async with asyncio.TaskGroup() as polls:
+            while True:
+                ejected = [endpoint for endpoint in self._endpoints if not endpoint.is_up]
+                if not ejected:
+                    self._some_ejected.clear()
+                    await self._some_ejected.wait()
+                    continue
+                for endpoint in ejected:
+                    if not endpoint.is_polled:
+                        polls.create_task(self._poll(endpoint))
+                await asyncio.sleep(_EJECTED_POLL_SECONDS)
+
+    async def _poll(self, endpoint: Endpoint) -> None:
+        """Poll an ejected server, and serve what it has."""
+        try:
+            await endpoint.poll()
+            if endpoint.is_up:
+                self._merge_models()
+        except Exception:
+            # Whatever a server answers, no defect here may end the polls of all.
+            _LOG.exception("Triton at %s cannot be polled", endpoint.address)
 
 
 def _token_pairs(models: Sequence[Model], inputs: Mapping[str, Array]) -> int:

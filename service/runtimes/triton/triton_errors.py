@@ -26,12 +26,16 @@ class FailureCause(Enum):
     FULL = "its queue is full"
     LATE = "the time has passed"
     ABSENT = "it does not have the model, or not that version"
-    DOWN = "it cannot be reached"
+    UNREACHABLE = "it cannot be reached, or takes no more requests"
+    DOWN = "the connection broke"
     REFUSED = "the model cannot take these values"
     FAILED = "it could not run the model"
 
 
-_RETRYABLE = frozenset({FailureCause.FULL, FailureCause.ABSENT, FailureCause.DOWN})
+NEVER_BEGUN = frozenset({FailureCause.ABSENT, FailureCause.UNREACHABLE})
+"""The reasons after which it is certain that the server has not worked on the request."""
+
+_RETRYABLE = NEVER_BEGUN | {FailureCause.FULL, FailureCause.DOWN}
 
 # Triton gives one status, UNAVAILABLE, to a full queue, to a request that waited too long
 # and to a model that is not there; only its message distinguishes them.
@@ -42,6 +46,12 @@ _CAUSE_BY_PHRASE = (
     ("not at ready state", FailureCause.ABSENT),
     ("no available versions", FailureCause.ABSENT),
     ("is not ready", FailureCause.ABSENT),
+    # Triton while it shuts down.
+    ("server is stopping", FailureCause.UNREACHABLE),
+    ("server is exiting", FailureCause.UNREACHABLE),
+    # No connection has come about.
+    ("failed to connect to all addresses", FailureCause.UNREACHABLE),
+    ("connection refused", FailureCause.UNREACHABLE),
     # A connection that breaks in the middle of an answer, in gRPC's words.
     ("rst_stream", FailureCause.DOWN),
     ("stream removed", FailureCause.DOWN),
@@ -100,7 +110,7 @@ def to_caller_error(name: str, error: TritonError) -> OmniVecError:
         return DeadlineExceededError(f"{name} did not answer within the time allowed")
     if error.cause is FailureCause.ABSENT:
         return StaleModelError(f"{name} is not loaded any more, or not in this version")
-    if error.cause is FailureCause.DOWN:
+    if error.cause in (FailureCause.DOWN, FailureCause.UNREACHABLE):
         return ModelNotReadyError(f"no Triton server that has {name} can be reached")
     if error.cause is FailureCause.REFUSED:
         _LOG.warning("%s refused its inputs in Triton: %s", name, error)

@@ -2,7 +2,10 @@
 
 import { get, getFile, predict, Problem } from "./api.js";
 import { attempts } from "./attempts.js";
+import { forgetHistory, withAnswer } from "./history.js";
 import { inputOf } from "./inputs/index.js";
+import { isLike, parseFragment } from "./links.js";
+import { givesParts, withPart } from "./parts.js";
 import { chosen, set, state } from "./state.js";
 
 const RETRY_MILLISECONDS = 2000;
@@ -45,17 +48,33 @@ export async function refresh() {
   if (!chosen()) await followAddress();
 }
 
-/** Choose the head that `#modality/task` names, or the first one if it names none that is loaded. */
+/**
+ * Choose the head that `#modality/task` names, or the first one if it names none that is loaded, and
+ * the input of a link that reproduces a request (see links.js).
+ */
 export async function followAddress() {
   if (!state.models?.length) return;
-  const [modality, task] = decodeURIComponent(location.hash.slice(1)).split("/");
+  const wanted = parseFragment(location.hash);
+  const { modality, task } = wanted;
   const heads = state.models.filter((m) => m.modality === modality);
   const head = heads.find((m) => m.task === task) ?? heads.find(isReadable) ?? heads[0] ?? firstHead();
   const before = chosen();
-  if (head === before) return;
+  const useWanted = head.modality === modality && head.task === task ? inputOfLink(head, wanted) : null;
+  if (head === before && !useWanted) return;
   beginChoice();
   request.abort();
-  const choice = { modality: head.modality, task: head.task, result: null, problem: null, busy: false, loading: null };
+  releaseBeside();
+  const choice = {
+    modality: head.modality, task: head.task, result: null, parts: [], problem: null, busy: false, loading: null,
+    companion: "", expected: "", explain: wanted.explain || state.explain,
+  };
+  if (useWanted) {
+    release(state.shown);
+    set({ ...choice, input: null, shown: null, explain: wanted.explain });
+    await useWanted();
+    if (companions().some((other) => other.task === wanted.compare)) set({ companion: wanted.compare });
+    return;
+  }
   // An input that the next head takes too is kept: the same picture, another task.
   if (before && !state.loading && state.input && accepts(head, before, state.input)) return set(choice);
   // Until its own input is there the head has none: that of another modality cannot be sent to it.
@@ -64,6 +83,18 @@ export async function followAddress() {
   set({ ...choice, input: null, shown: null });
   const sample = pending && suits(pending, head) ? pending : samplesOf(head)[0];
   await (sample ? useSample(sample) : useInput(inputOf(head).empty?.(head) ?? null));
+}
+
+/** What makes the input of a link the input of the page; null if the link has none that fits. */
+function inputOfLink(head, { sample, json, file }) {
+  const found = state.samples.find((one) => one.file === sample && one.modality === head.modality);
+  if (found) return () => useSample(found);
+  if (json !== undefined && isLike(json, inputOf(head).empty?.(head).json)) return () => useInput({ name: "typed input", json });
+  if (!file) return null;
+  return async () => {
+    await useInput(inputOf(head).empty?.(head) ?? null);
+    set({ expected: file });
+  };
 }
 
 /** The samples to offer for a head: those meant for it, or else any of its modality. */
@@ -88,7 +119,7 @@ async function load(read, sample) {
   const isLast = beginChoice();
   const head = chosen();
   request.abort();
-  set({ loading: { sample }, busy: false, problem: null });
+  set({ loading: { sample }, parts: [], busy: false, problem: null });
   let input;
   try {
     const file = await read();
@@ -109,7 +140,8 @@ export async function useInput(input) {
   request.abort();
   const before = state.shown;
   // What is typed changes its drawing in place; another file has nothing to do with the last one.
-  set({ input, shown: input?.file ? null : before, result: null, problem: null, busy: false, loading: null });
+  releaseBeside();
+  set({ input, shown: input?.file ? null : before, result: null, parts: [], problem: null, busy: false, loading: null, expected: "" });
   let shown = null;
   try {
     shown = input && (await inputOf(head).show(input, head));
@@ -128,27 +160,115 @@ export async function run() {
   const input = state.input;
   request = new AbortController();
   const { signal } = request;
-  set({ busy: true, problem: null });
+  releaseBeside();
+  set({ busy: true, problem: null, parts: [] });
+  const other = companions().find(({ task }) => task === state.companion);
+  if (other) askBeside(other, input, signal);
   try {
-    const result = await predict(`${head.modality}/${head.task}`, input, state.key, signal);
+    const explain = state.explain && head.explainable === true;
+    let parts = [];
+    const onPart = (part) => {
+      parts = withPart(parts, part);
+      if (!signal.aborted) set({ parts });
+    };
+    const result = await predict(`${head.modality}/${head.task}`, input, state.key, signal, explain, givesParts(head) && !explain ? onPart : null);
     if (signal.aborted) return;
     const previous = state.previous;
-    set({ result: { ...result, head, input, previous }, busy: false, askKey: false });
+    set({ result: { ...result, head, input, previous, windows: parts }, parts: [], busy: false, askKey: false });
+    remember(state.result, explain);
     if (head.family === "embedding") {
       set({ previous: { name: `${head.modality}, ${input.name}`, vector: result.answer.flat(2) } });
     }
   } catch (error) {
     if (signal.aborted) return;
     if (!(error instanceof Problem)) throw error;
-    set({ result: null, problem: error, busy: false, askKey: state.askKey || error.status === 401 });
+    set({ result: null, parts: [], problem: error, busy: false, askKey: state.askKey || error.status === 401 });
   }
+}
+
+/** Send the input to a second head, whose answer is shown beside that of the first. */
+async function askBeside(head, input, signal) {
+  const explain = state.explain && head.explainable === true;
+  set({ beside: { head } });
+  try {
+    const result = await predict(`${head.modality}/${head.task}`, input, state.key, signal, explain);
+    if (signal.aborted) return;
+    const whole = { ...result, head, input };
+    set({ beside: { head, result: whole } });
+    remember(whole, explain);
+  } catch (error) {
+    if (signal.aborted) return;
+    if (!(error instanceof Problem)) throw error;
+    set({ beside: { head, problem: error } });
+  }
+}
+
+function remember(result, explain) {
+  const compare = result.head === chosen() ? state.companion : "";
+  set({ history: withAnswer(state.history, result, state.shown, { explain, compare }) });
+}
+
+/** The heads that take the same input as the chosen one. */
+export function companions() {
+  const head = chosen();
+  return state.models.filter((other) => other !== head && accepts(other, head, state.input ?? {}));
+}
+
+/** Choose the head that answers beside the chosen one, by its task; "" for none. */
+export function useCompanion(task) {
+  releaseBeside();
+  set({ companion: task });
+}
+
+/** Show an earlier answer beside the present one: of another input, head or version. */
+export async function showBeside({ result, at }) {
+  const { head, input } = result;
+  const present = state.result;
+  const shown = input === state.input ? null : await inputOf(head).show(input, head).catch(() => null);
+  if (state.result !== present) return release(shown);
+  releaseBeside();
+  set({ beside: { head, result, shown, at } });
+}
+
+export function hideBeside() {
+  releaseBeside();
+}
+
+/** Open a request of this session again, with its answer if the page still has it. */
+export async function reopen({ fragment, result }) {
+  const head = result && state.models.find(({ modality, task }) => modality === result.head.modality && task === result.head.task);
+  if (!head) {
+    if (location.hash === fragment) return followAddress();
+    location.hash = fragment;
+    return undefined;
+  }
+  history.replaceState(null, "", fragment);
+  set({ modality: head.modality, task: head.task, companion: "" });
+  await useInput(result.input);
+  if (state.input === result.input) set({ result });
+  return undefined;
+}
+
+export function forgetSession() {
+  set({ history: forgetHistory() });
+}
+
+/** Take away what is shown beside the answer. */
+function releaseBeside() {
+  release(state.beside?.shown);
+  if (state.beside) set({ beside: null });
+}
+
+/** Whether the next answers are to say what carried them. */
+export function useExplain(explain) {
+  set({ explain });
 }
 
 /** Use an API key from now on; it is forgotten when the tab is closed. */
 export function useKey(key) {
   sessionStorage.setItem("omnivec2-key", key);
   request.abort(); // what was sent with another key
-  set({ key, problem: null, busy: false });
+  set({ key, parts: [], problem: null, busy: false });
   if (!state.models?.length) start();
   else run();
 }

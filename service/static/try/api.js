@@ -1,6 +1,9 @@
 /** A client of the service's public HTTP API. */
 
+import { eventsOf } from "./events.js";
 import { inputNotes } from "./notes.js";
+
+const LOST = "the connection was lost before the answer was complete";
 
 /** The reason why there is no answer: a problem document of the service (RFC 9457), or a network failure. */
 export class Problem extends Error {
@@ -33,29 +36,53 @@ export async function getFile(path, name) {
 }
 
 /**
- * Send an input to a head. Returns {answer, timings: [{stage, milliseconds}], milliseconds, model, …}.
- * Throws a Problem, or an AbortError.
+ * Send an input to a head. Returns {answer, explanations, timings: [{stage, milliseconds}], milliseconds, model, …};
+ * explanations only if `explain` asks for them. With `onPart`, parts of the answer come while the rest
+ * is computed: onPart({name, index, count, answer}). Throws a Problem, or an AbortError.
  */
-export async function predict(route, input, key, signal) {
+export async function predict(route, input, key, signal, explain = false, onPart = null) {
   const json = input.json !== undefined;
   const headers = {
     // The service detects a file type from the content, a browser only from the name.
     "Content-Type": json ? "application/json" : "application/octet-stream",
     ...authorization(key),
+    ...(onPart ? { Accept: "text/event-stream" } : {}),
   };
   const body = json ? JSON.stringify({ inputs: input.json }) : input.file;
   const started = performance.now();
-  const response = await send(`predict/${route}`, { method: "POST", headers, body, signal });
-  const answer = await bodyOf(response, "json");
+  const response = await send(predictPath(route, explain), { method: "POST", headers, body, signal });
+  const streams = response.headers.get("Content-Type")?.startsWith("text/event-stream");
+  const { content, details } = streams
+    ? await streamed(response, onPart)
+    : { content: await bodyOf(response, "json"), details: response.headers };
   return {
-    answer,
+    ...(explain ? content : { answer: content }),
     milliseconds: performance.now() - started,
-    timings: serverTiming(response.headers.get("Server-Timing") ?? ""),
-    model: response.headers.get("X-Model") ?? "",
-    version: response.headers.get("X-Model-Version") ?? "",
+    timings: serverTiming(details.get("Server-Timing") ?? ""),
+    model: details.get("X-Model") ?? "",
+    version: details.get("X-Model-Version") ?? "",
     requestId: response.headers.get("X-Request-ID") ?? "",
-    notes: inputNotes(response.headers.get("X-Notes") ?? ""),
+    notes: inputNotes(details.get("X-Notes") ?? ""),
   };
+}
+
+/** Read a stream to its last event: the whole answer, and the headers that it has without a stream. */
+async function streamed(response, onPart) {
+  try {
+    for await (const { name, data } of eventsOf(response)) {
+      if (name === "answer") return { content: data.answer, details: new Headers(data.headers) };
+      if (name === "error") throw new Problem(data.status, data, response.headers);
+      onPart({ name, ...data });
+    }
+  } catch (error) {
+    throw error instanceof Problem ? error : asProblem(error, LOST);
+  }
+  throw new Problem(0, { title: "No connection", detail: LOST });
+}
+
+/** The path that answers with a head. */
+export function predictPath(route, explain = false) {
+  return `predict/${route}${explain ? "?explain=true" : ""}`;
 }
 
 /** "decode;dur=1.2, queue;dur=0.1" -> [{stage, milliseconds}] */
@@ -87,7 +114,7 @@ async function bodyOf(response, form) {
   try {
     return await response[form]();
   } catch (error) {
-    throw asProblem(error, "the connection was lost before the answer was complete");
+    throw asProblem(error, LOST);
   }
 }
 

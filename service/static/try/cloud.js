@@ -20,6 +20,12 @@ export function labelledCloudPlot({ points, places, labels, names }) {
   );
 }
 
+/** The same for {points, values}: red where a value is positive, blue where it is negative. */
+export function carriedCloudPlot({ points, values }) {
+  const most = Math.max(1e-12, ...values.map(Math.abs));
+  return scene([trace(points, { color: values, colorscale: plotlyScale("balance"), cmin: -most, cmax: most })]);
+}
+
 function trace(points, marker) {
   const [x, y, z] = [0, 1, 2].map((axis) => points.map((point) => point[axis]));
   const size = points.length > 5000 ? 1.5 : 2.6;

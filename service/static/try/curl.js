@@ -1,12 +1,12 @@
 /** The command that sends the same request from a terminal. */
 
-import { address } from "./api.js";
+import { address, predictPath } from "./api.js";
 
 const LONGEST_JSON = 1500;
 
 /** Lines for a POSIX shell; the key is in a variable, never in the line. */
-export function curlLines(route, input, withKey) {
-  const url = address(`predict/${route}`);
+export function curlLines(route, input, withKey, explain = false) {
+  const url = quoted(address(predictPath(route, explain)));
   const key = withKey ? ` -H "Authorization: Bearer $OMNIVEC2_API_KEY"` : "";
   if (input?.json !== undefined) {
     const body = JSON.stringify({ inputs: input.json });

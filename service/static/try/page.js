@@ -1,13 +1,19 @@
 /** The page: choice of the head, input, answer, and the same request from a terminal. */
 
-import { forgetKey, run, samplesOf, useFile, useInput, useKey, useSample } from "./actions.js";
-import { answerView } from "./answers/index.js";
+import { forgetKey, run, samplesOf, useExplain, useFile, useInput, useKey, useSample } from "./actions.js";
+import { problemView } from "./answer_body.js";
+import { companionChooser, sides } from "./compare.js";
+import { copyButton } from "./copying.js";
 import { curlLines } from "./curl.js";
 import { inOrder, inputOf } from "./inputs/index.js";
-import { notesView, sourcesView } from "./notes.js";
+import { fragmentOf } from "./links.js";
+import { sourcesView } from "./notes.js";
+import { partsView } from "./parts.js";
+import { linkView, sessionView } from "./session.js";
 import { chosen, state } from "./state.js";
 import { timing } from "./timing.js";
 import { html, nothing } from "./vendor/lit-html/lit-html.js";
+import { live } from "./vendor/lit-html/directives/live.js";
 import { keyed } from "./vendor/lit-html/directives/keyed.js";
 import { size, view } from "./views.js";
 
@@ -19,7 +25,8 @@ export function page() {
       <section aria-labelledby="input-title">${inputPanel(head)}</section>
       <section aria-labelledby="answer-title" aria-live="polite">${answerPanel()}</section>
     </div>
-    ${footer(head)}`;
+    ${footer(head)}
+    ${sessionView()}`;
 }
 
 function waiting() {
@@ -38,7 +45,7 @@ function chooser(head) {
     <nav class="chooser tasks" aria-label="Task">
       <ul>${tasks.map(({ task }) => link(`${head.modality}/${task}`, task, task === head.task))}</ul>
     </nav>
-    <p class="description">${head.description} ${figure(head)}</p>`;
+    <p class="description">${head.experimental ? html`<strong class="experimental">Experimental</strong> ` : nothing}${head.description} ${figure(head)}</p>`;
 }
 
 function figure({ metrics }) {
@@ -63,7 +70,13 @@ function inputPanel(head) {
       <div class="shown">${state.shown ? keyed(state.shown, view(state.shown)) : nothing}</div>
       ${state.input?.file ? html`<p class="note"><code>${state.input.name}</code> ${size(state.input.file.size)}</p>` : nothing}
     </div>
+    ${state.expected ? html`<p class="expected" role="status">This link is about <strong>${state.expected}</strong>, which stays with its sender: choose that file here.</p>` : nothing}
     ${sourcesView(head)}
+    ${companionChooser()}
+    ${head.explainable
+      ? html`<label class="explain"><input type="checkbox" role="switch" .checked=${live(state.explain)} @change=${(event) => useExplain(event.target.checked)}>
+          Explain: show what carried the answer</label>`
+      : nothing}
     <button type="button" class="run" ?disabled=${!state.input || state.loading} aria-busy=${state.busy || state.loading ? "true" : "false"} @click=${run}>
       ${state.busy ? "Running …" : "Run"}</button>`;
 }
@@ -73,21 +86,11 @@ function answerPanel() {
   return html`<h2 id="answer-title">Answer</h2>
     ${state.problem ? problemView(state.problem) : nothing}
     ${state.askKey ? keyForm() : nothing}
-    ${result
-      ? keyed(result, html`<div class="answer" data-family=${result.head.family}>${notesView(result.notes)}${answerView(result, state.shown)}</div>`)
+    ${state.parts.length
+      ? partsView(state.parts)
+      : result
+      ? sides(result, state.beside)
       : state.problem ? nothing : html`<p class="empty muted">Press <strong>Run</strong> to send the input to the service.</p>`}`;
-}
-
-function problemView(problem) {
-  return html`<article class="problem" role="alert">
-    <h3>${problem.title || "No answer"}${problem.status ? html` <small>${problem.status}</small>` : nothing}</h3>
-    <p>${problem.message}</p>
-    ${problem.field ? html`<p>Field: <code>${problem.field}</code></p>` : nothing}
-    ${problem.known?.length ? html`<p>Available: ${problem.known.map((name) => html`<code>${name}</code> `)}</p>` : nothing}
-    ${notesView(problem.notes)}
-    ${problem.retryAfterSeconds ? html`<p>Try again in ${problem.retryAfterSeconds} s.</p>` : nothing}
-    ${problem.requestId ? html`<p class="note">request <code>${problem.requestId}</code></p>` : nothing}
-  </article>`;
 }
 
 function keyForm() {
@@ -104,28 +107,22 @@ function keyForm() {
 }
 
 function footer(head) {
-  const lines = curlLines(`${head.modality}/${head.task}`, state.input, Boolean(state.key));
+  const explain = state.explain && head.explainable === true;
+  const lines = curlLines(`${head.modality}/${head.task}`, state.input, Boolean(state.key), explain);
   const text = lines.join("\n");
   return html`<div class="panels below">
     <section aria-labelledby="curl-title">
       <h2 id="curl-title">From a terminal</h2>
       <pre class="curl" tabindex="0"><code>${text}</code></pre>
-      <button type="button" class="secondary outline copy" @click=${(event) => copy(text, event.currentTarget)}>Copy</button>
+      ${copyButton(text)}
       ${state.key ? html`<button type="button" class="secondary outline copy" @click=${forgetKey}>Forget the API key</button>` : nothing}
+      ${state.input ? linkView(fragmentOf(head, state.input, { explain, compare: state.companion }), state.input) : nothing}
     </section>
     <section aria-labelledby="time-title">
       <h2 id="time-title">Time</h2>
       ${state.result ? timing(state.result) : html`<p class="muted">Shown once there is an answer.</p>`}
     </section>
   </div>`;
-}
-
-async function copy(text, button) {
-  // Browsers allow the clipboard on localhost and over https only; elsewhere, select the lines.
-  if (!navigator.clipboard) return getSelection().selectAllChildren(button.previousElementSibling);
-  await navigator.clipboard.writeText(text);
-  button.textContent = "Copied";
-  setTimeout(() => (button.textContent = "Copy"), 1500);
 }
 
 function onFileChosen(event) {

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ from export.repository.layouts import Layout, is_current, plan
 from omnivec2.errors import PassportError
 from omnivec2.passport import Passport, load_passport
 from tests.support.pretend_exports import make_checkpoint
+from tests.support.references import made_up_reference
 
 
 @pytest.fixture
@@ -48,3 +50,20 @@ def test_nothing_is_read_before_it_is_asked_for(checkpoint: Path) -> None:
 def test_a_head_that_writes_no_text_has_no_decoder(checkpoint: Path) -> None:
     source = read_exported_checkpoint(checkpoint)
     assert source.decoder(source.heads[0]) is None
+
+
+def test_a_training_reference_counts_only_for_the_parts_that_it_was_measured_with(
+    checkpoint: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    source = read_exported_checkpoint(checkpoint)
+    head, other = source.heads
+    passport = source.ensemble_passport(head)
+    assert source.training_reference(head, passport) is None
+    known = made_up_reference(trunk=passport.parts["trunk"])
+    for spec, reference in ((head, known), (other, made_up_reference(trunk="another"))):
+        path = source.checkpoint.model_directory(spec) / "training_reference.json"
+        path.write_text(reference.model_dump_json())
+    assert source.training_reference(head, passport) == known
+    with caplog.at_level(logging.WARNING):
+        assert source.training_reference(other, source.ensemble_passport(other)) is None
+    assert "omnivec2 familiarity imu/gesture" in caplog.text

@@ -53,7 +53,15 @@ def test_a_token_summary_is_of_real_tokens_alone(name: str, masked: bool) -> Non
 @pytest.mark.parametrize("tokenizer", ["imu", "text"])
 def test_a_head_sees_summaries_of_the_tokens_that_its_trunk_gets(tokenizer: str) -> None:
     torch.manual_seed(0)
-    names = ("mean", "token_mean", "token_max", "token_deviation", "token_sum", "f_mean")
+    names = (
+        "mean",
+        "token_mean",
+        "token_max",
+        "token_deviation",
+        "token_sum",
+        "f_mean",
+        "f_input_mean",
+    )
     route, plain = f"{tokenizer}/seeing", f"{tokenizer}/plain"
     heads = {route: layers(tokenizer, *names), plain: layers(tokenizer, "mean")}
     config = NetworkConfig.model_validate(
@@ -81,8 +89,9 @@ def test_a_head_sees_summaries_of_the_tokens_that_its_trunk_gets(tokenizer: str)
     wanted = [
         np.concatenate(
             [features.x_BND[row].numpy()[real[row]].mean(axis=0)]
-            + [EXPECTED[name](tokens.x_BND[row].numpy()[real[row]]) for name in names[1:-1]]
+            + [EXPECTED[name](tokens.x_BND[row].numpy()[real[row]]) for name in names[1:-2]]
             + [wide.numpy()[row][real[row]].mean(axis=0)]
+            + [tokens.x_BND[row].numpy()[real[row]].mean(axis=0)]
         )
         for row in range(2)
     ]

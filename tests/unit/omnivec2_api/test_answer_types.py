@@ -132,3 +132,12 @@ def test_a_family_that_is_new_keeps_its_value():
     assert answer.value == {"count": 3}
     assert answer.version == "4"
     assert answer.notes[0].to_json() == {"code": "cut", "count": 2, "text": ""}
+
+
+def test_an_explained_answer_keeps_its_explanations_beside_its_value():
+    explanation = {"input": 0, "label": "yes", "segments": [{"start": 0, "end": 4, "value": 0.5}]}
+    value = {"answer": [[{"label": "yes", "score": 0.9}]], "explanations": [explanation]}
+    answer = make_answer("text/sentiment", "classification", value)
+    assert isinstance(answer, Classification)
+    assert answer.label == "yes"
+    assert answer.explanations == (explanation,)

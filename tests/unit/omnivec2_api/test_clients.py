@@ -269,7 +269,7 @@ def test_the_verbs_of_the_asynchronous_client_are_the_same(waits: list[float]):
             both = await client.predict_tasks("image", ["classification", "embedding"], b"data")
             assert label_of(both["classification"]) == "cat"
             assert (await client.embed("text", "x")).vector.tolist() == [0.5]
-            batch = client.predict_batch("text/sentiment", "abc", return_exceptions=True)
+            batch = client.predict_batch("text/sentiment", list("abc"), return_exceptions=True)
             kinds = [type(answer) async for answer in batch]
             assert kinds == [Classification, errors.UndecodableError, Classification]
             with pytest.raises(errors.UndecodableError):
@@ -288,3 +288,55 @@ def test_the_asynchronous_client_embeds_with_embedding_heads_only():
 
     with pytest.raises(errors.InvalidParameterError, match="no vectors"):
         asyncio.run(ask())
+
+
+COUNTED = {
+    "head": "image/classification",
+    "version": "7",
+    "digest": "0123",
+    "samples": [{"predicted": ["cat"], "truth": ["dog"], "outcome": "incorrect"}],
+}
+
+
+def test_feedback_is_given_on_an_answer_or_on_the_id_of_its_request() -> None:
+    service = Service(
+        respond(**{"X-Request-ID": "a b/c"}),
+        httpx2.Response(200, json=COUNTED),
+        httpx2.Response(200, json=COUNTED),
+        problem("feedback-given", 410),
+    )
+    with service.client() as client:
+        answer = client.predict("image/classification", b"a picture")
+        assert answer.request_id == "a b/c"
+        feedback = client.give_feedback(answer, "dog")
+        assert (feedback.route, feedback.version) == ("image/classification", "7")
+        (sample,) = feedback.samples
+        assert (sample.predicted, sample.truth, sample.outcome) == (["cat"], ["dog"], "incorrect")
+        assert sample.absolute_error == {}
+        client.give_feedback("another", labels=[1, 2])
+        with pytest.raises(errors.FeedbackGivenError):
+            client.give_feedback(answer, "dog")
+        for given in ({}, {"label": 1, "labels": [1]}):
+            with pytest.raises(errors.InvalidInputError, match="either label, or labels"):
+                client.give_feedback(answer, **given)
+        with pytest.raises(errors.InvalidInputError, match="in this process"):
+            client.give_feedback(Answer("image/classification", CAT), "dog")
+    _, first, second, _ = service.requests
+    assert first.url.raw_path == b"/feedback/a%20b%2Fc"
+    assert json.loads(first.content) == {"label": "dog", "task": "classification"}
+    assert json.loads(second.content) == {"labels": [1, 2]}
+
+
+def test_the_asynchronous_client_gives_feedback_too() -> None:
+    measured = {"predicted": {"x": 1.0}, "truth": {"x": 3.0}, "outcome": "measured"}
+    counted = {**COUNTED, "samples": [{**measured, "absolute_error": {"x": 2.0}}]}
+    service = Service(httpx2.Response(200, json=counted))
+
+    async def main() -> None:
+        transport = httpx2.MockTransport(service)
+        async with AsyncClient("http://service/", transport=transport) as client:
+            feedback = await client.give_feedback("an id", {"x": 3.0}, task="count")
+            assert feedback.samples[0].absolute_error == {"x": 2.0}
+
+    asyncio.run(main())
+    assert json.loads(service.requests[0].content) == {"label": {"x": 3.0}, "task": "count"}

@@ -9,10 +9,16 @@ import pyarrow
 import pytest
 from PIL import Image
 
-from omnivec2.errors import InvalidInputError
+from omnivec2.errors import InvalidInputError, InvalidParameterError
 from omnivec2.preprocess import preprocessor_type
 from omnivec2.spec import Modality
-from omnivec2_api.input_values import FileValue, JsonInputValue, guess_media_type, read_input
+from omnivec2_api.input_values import (
+    FileValue,
+    JsonInputValue,
+    guess_media_type,
+    many_inputs,
+    read_input,
+)
 
 RNG = np.random.default_rng(0)
 
@@ -136,6 +142,22 @@ def test_what_no_head_takes_is_refused():
         read_input("image", object())
     with pytest.raises(InvalidInputError, match="got object"):
         read_input("tabular", {"a": object()})
+
+
+def test_a_list_of_files_is_many_inputs(tmp_path: Path):
+    (tmp_path / "a.png").write_bytes(b"x")
+    for files in ([tmp_path / "a.png"], [str(tmp_path / "a.png")] * 2):
+        with pytest.raises(InvalidInputError, match="predict_batch answers many"):
+            read_input("image", files)
+    assert many_inputs(["a", "b"]) == ["a", "b"]
+
+
+@pytest.mark.parametrize(
+    "one", ["a text", b"a file", Path("a.png"), {"age": 3}, pyarrow.table({"age": [3]})]
+)
+def test_one_input_is_no_batch(one: object):
+    with pytest.raises(InvalidParameterError, match="expected several inputs"):
+        many_inputs(one)
 
 
 def test_media_types_of_scientific_files_are_known():

@@ -17,8 +17,8 @@ from omnivec2.errors import (
 )
 from omnivec2_api.answer_types import Classification, Detection, Embedding
 from omnivec2_api.local_model import Model, load
-from service.pipeline.named_files import NamedFile
-from service.pipeline.predict_in_process import predict_in_process
+from service.pipeline.in_process.named_files import NamedFile
+from service.pipeline.in_process.predict_in_process import predict_in_process
 from service.settings import Settings
 from tests.support.documents import ROOT
 from tests.support.tiny_models import tiny_heads, write_repository
@@ -58,7 +58,7 @@ def test_heads_are_described(model: Model):
 
 
 def test_only_the_named_heads_are_loaded(repository: Path):
-    with load(repository, only=["text/sentiment"], engine="onnxruntime", precision="fp32") as one:
+    with load(repository, only="text/sentiment", engine="onnxruntime", precision="fp32") as one:
         assert list(one.heads) == ["text/sentiment"]
 
 

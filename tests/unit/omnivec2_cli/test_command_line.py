@@ -19,7 +19,9 @@ from tests.support.tiny_models import classification, tiny_heads, write_reposito
 
 COMMANDS = (
     *("serve", "predict", "batch", "models", "assemble"),
-    *("train", "adapt", "align", "distill", "evaluate", "gap", "ablate", "export", "engines"),
+    *("train", "adapt", "align", "distill", "fit", "calibrate"),
+    *("evaluate", "familiarity", "gap", "ablate"),
+    *("export", "engines"),
     "data",
     *("head", "key", "push", "pull", "card"),
 )
@@ -126,7 +128,7 @@ def test_a_strict_prediction_fails_where_there_are_notes(repository: Path, revie
         (("text/sentiment", "-", "-p", "{"), "not JSON", 2),
         (("text/sentiment", "-", "-p", "[]"), "object", 2),
         (("text/sentiment", "-", "-p", '{"topk": 1}'), "topk", 2),
-        (("text/nonsense", "-"), "text_nonsense", 1),
+        (("text/nonsense", "-"), "text/nonsense", 1),
         (("text/sentiment", "-", "--url", "http://127.0.0.1:9"), "does it run", 1),
     ],
 )

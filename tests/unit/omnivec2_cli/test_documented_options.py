@@ -63,3 +63,14 @@ def test_the_readme_shows_how_to_serve_and_how_to_test_first() -> None:
         "make test",
     ]
     assert readme.index(first) < readme.index("\n## ")
+
+
+def _all_commands(command: Any) -> list[Any]:
+    """A command, and all below it."""
+    below = getattr(command, "commands", {}).values()
+    return [command, *(found for one in below for found in _all_commands(one))]
+
+
+def test_examples_in_help_are_lines_of_their_own() -> None:
+    for command in _all_commands(typer.main.get_command(app)):
+        assert not re.search(r"Examples:\n[^\n]", command.help or ""), command

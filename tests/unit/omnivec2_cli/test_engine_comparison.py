@@ -11,7 +11,7 @@ import pytest
 from rich.console import Console
 
 from omnivec2.errors import OmniVecError
-from omnivec2.training.evaluation.evaluate_heads import HeadResult
+from omnivec2.training.evaluation.metrics.head_result import HeadResult
 from omnivec2_cli.engine_comparison import (
     compare_results,
     comparison_table,

@@ -40,8 +40,18 @@ def printed(names: list[str], answer: JsonValue) -> str:
     return text.getvalue()
 
 
+def test_brackets_of_an_answer_are_shown_and_its_name_is_not_wrapped() -> None:
+    name = "a/long/name/of/a/file/[1].txt"
+    text = printed([name], [{"summary_text": "[laughs] A [b]good[/b] film [/x] :smile:"}])
+    assert name in text
+    assert "[laughs] A [b]good[/b] film [/x] :smile:" in text
+
+
 def test_a_head_is_shown_with_its_size_first_metric_and_licences() -> None:
-    [row] = cells(heads_table("heads", [classification("text/topic", "a", "b", "c")]))
+    head = classification("text/topic", "a", "b", "c")
+    [row] = cells(heads_table("heads", [head.model_copy(update={"experimental": True})]))
+    assert row[0] == "text/topic (experimental)"
+    [row] = cells(heads_table("heads", [head]))
     assert row == [
         *("text/topic", "classification", "3", "accuracy 0.5"),
         *("made up (10)", "made up: CC0-1.0"),
@@ -136,3 +146,22 @@ def test_an_engine_is_shown_with_its_speed_its_largest_error_and_what_it_serves(
         ["swift int8", "3.40", "2 of 3", "0.50 points (text_topic)", "2"],
         ["plain fp32", "-", "3 of 3", "-", "1"],
     ]
+
+
+def test_an_explained_answer_is_followed_by_its_strongest_segments() -> None:
+    segments: list[JsonValue] = [{"column": "age", "value": -0.3}, {"column": "job", "value": 0.1}]
+    explanation: JsonValue = {
+        "input": 0,
+        "row": 1,
+        "label": "yes",
+        "measure": "share lost",
+        "segments": segments,
+    }
+    file = io.StringIO()
+    answer: JsonValue = [{"label": "yes", "score": 0.9}]
+    body: JsonValue = {"answer": answer, "explanations": [explanation]}
+    print_answers(Console(file=file, width=100), ["a.csv"], body)
+    shown = " ".join(file.getvalue().split())
+    assert "a.csv, row 2: what carried yes" in shown
+    assert shown.index("age") < shown.index("job")
+    assert "0.9" in shown

@@ -53,6 +53,17 @@ def test_the_function_can_be_sigmoid_or_none(head, answer):
     assert best["score"] == pytest.approx(1 / (1 + np.exp(-3)))
 
 
+def test_probabilities_are_of_logits_divided_by_the_temperature(head, answer):
+    plain, spec = head(FAMILY, labels=LABELS), head(FAMILY, labels=LABELS, temperature=2.0)
+    half = {"logits": LOGITS["logits"] / 2}
+    for function in (None, "softmax", "sigmoid"):
+        cooler = answer(spec, LOGITS, function_to_apply=function)
+        wanted = answer(plain, half, function_to_apply=function)
+        assert [e["label"] for e in cooler] == [e["label"] for e in wanted]
+        assert [e["score"] for e in cooler] == pytest.approx([e["score"] for e in wanted])
+    assert answer(spec, LOGITS, function_to_apply="none")[0] == {"label": "b", "score": 3.0}
+
+
 @pytest.mark.parametrize("function", ["softmax", "sigmoid"])
 def test_huge_logits_do_not_overflow(head, answer, function):
     spec = head(FAMILY, labels=("x", "y"))

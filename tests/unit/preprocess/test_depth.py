@@ -116,7 +116,7 @@ def test_resizing_never_invents_depths():
     picture = np.where(np.arange(200) < 100, 1_000, 3_000).astype(np.uint16)[None].repeat(150, 0)
     sample = depth().prepare(picture)
     assert set(np.unique(sample.samples[0]["depth"])) == {1_000, 3_000}
-    assert sample.context == {"size": (200, 150)}
+    assert sample.context == {"size": (200, 150), "frames": 1}
 
 
 def test_nested_lists_are_metres_unless_they_say_millimetres():

@@ -288,5 +288,24 @@ def test_rows_in_which_every_cell_is_missing_are_noted_as_empty():
     assert codes == {NoteCode.FILLED: 8, NoteCode.EMPTY: 2}
 
 
+def test_rows_of_mostly_unknown_words_are_noted_as_empty():
+    columns = [
+        {"name": "age", "kind": "number"},
+        *({"name": n, "kind": "category", "categories": ["a", "b"]} for n in ("x", "y")),
+    ]
+    head = TabularPreprocessor(TabularParameters.model_validate({"columns": columns}))
+    rows = [
+        {"age": 1, "x": "a", "y": "b"},
+        {"age": 1, "x": "nie", "y": "gesehen"},
+        {"age": 1, "x": "nie", "y": "b"},
+        {"age": None, "x": None, "y": "nie"},
+    ]
+    with collect_notes() as notes:
+        head.prepare(head.decode_json(rows))
+    (empty,) = [note for note in notes if note.code is NoteCode.EMPTY]
+    assert empty.count == 1
+    assert "more than half of all cells" in empty.text
+
+
 def test_no_number_is_unusual_without_statistics():
     assert not notes_on({**KNOWN, "hours-per-week": 1e12})

@@ -9,8 +9,17 @@ _SERVICE = Path(__file__).resolve().parents[3] / "service"
 
 _WALL_CLOCK = re.compile(r"\btime\.time\(|\bdatetime\.(now|utcnow|today)\(")
 
-_BY_DATE = {"access/api_keys.py", "runtimes/embedded/private_files.py"}
-"""Modules of what is over on a date: keys, and copies that nothing has needed for a month."""
+_BY_DATE = {
+    "access/api_keys.py",
+    "access/key_usage.py",
+    "jobs/job_runner.py",
+    "jobs/job_service.py",
+    "jobs/webhooks.py",
+    "monitoring/payloads/cloud_events.py",
+    "runtimes/embedded/private_files.py",
+}
+"""Modules of dates: keys that expire, their usage by day, jobs of several gateways, events, copies
+not needed for a month."""
 
 
 def test_durations_and_deadlines_come_from_clocks_that_are_never_set() -> None:

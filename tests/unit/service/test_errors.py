@@ -26,7 +26,7 @@ def body_of(error: errors.OmniVecError) -> dict[str, object]:
 
 @pytest.mark.parametrize("kind", ALL)
 def test_every_error_has_a_status(kind: type[errors.OmniVecError]) -> None:
-    assert status_of(kind) in {401, 403, 404, 413, 415, 422, 429, 500, 503, 504}
+    assert status_of(kind) in {401, 403, 404, 410, 413, 415, 422, 429, 500, 501, 503, 504}
 
 
 @pytest.mark.parametrize("kind", ALL)
@@ -35,11 +35,13 @@ def test_every_error_has_a_grpc_code_of_the_same_meaning(kind: type[errors.OmniV
         401: "UNAUTHENTICATED",
         403: "PERMISSION_DENIED",
         404: "NOT_FOUND",
+        410: "FAILED_PRECONDITION",
         413: "INVALID_ARGUMENT",
         415: "INVALID_ARGUMENT",
         422: "INVALID_ARGUMENT",
         429: "RESOURCE_EXHAUSTED",
         500: "INTERNAL",
+        501: "UNIMPLEMENTED",
         503: "UNAVAILABLE",
         504: "DEADLINE_EXCEEDED",
     }

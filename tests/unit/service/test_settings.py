@@ -56,3 +56,15 @@ def test_what_was_measured_is_kept_in_the_home_directory_or_where_it_is_told(
 
     monkeypatch.setattr(Path, "expanduser", homeless)
     assert Settings().cache_directory.name == "omnivec2"
+
+
+def test_rules_of_redaction_are_a_list_in_json(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert Settings(payload_log_redact=("a", "b")).payload_log_redact == ("a", "b")
+    monkeypatch.setenv("OMNIVEC2_PAYLOAD_LOG_REDACT", '["/a", "[0-9]{2,3}"]')
+    assert Settings().payload_log_redact == ("/a", "[0-9]{2,3}")
+    monkeypatch.setenv("OMNIVEC2_PAYLOAD_LOG_REDACT", "")
+    assert Settings().payload_log_redact == ()
+    for wrong in ("[0-9]", "/a,/b", '{"a": 1}', "[1]"):
+        monkeypatch.setenv("OMNIVEC2_PAYLOAD_LOG_REDACT", wrong)
+        with pytest.raises(ValidationError, match=r"JSON list|valid string"):
+            Settings()

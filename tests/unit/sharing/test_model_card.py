@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 from huggingface_hub import ModelCard, ModelCardData
@@ -33,6 +34,14 @@ def test_the_hubs_library_reads_the_metadata_and_the_figures(tmp_path: Path) -> 
         ("object-detection", "image/detection", "made up", 0.5),
         ("text-classification", "text/sentiment", "made up", 0.5),
     }
+
+
+def test_experimental_heads_are_marked(tmp_path: Path) -> None:
+    checkpoint = read_checkpoint(small_checkpoint(tmp_path / "mine"))
+    first, *others = checkpoint.heads
+    marked = replace(checkpoint, heads=(first.model_copy(update={"experimental": True}), *others))
+    assert write_card(checkpoint, "Mine", None).count("Experimental: ") == 0
+    assert write_card(marked, "Mine", None).count("Experimental: ") == 1
 
 
 def test_the_card_of_the_network_that_ships_has_every_head_figure_licence_and_limit() -> None:

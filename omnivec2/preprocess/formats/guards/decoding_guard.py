@@ -101,7 +101,11 @@ def format_of(
                 f"declared as {expected}, but the bytes are {found}; they were read as {found}",
             )
             return found
-        raise UndecodableError(f"declared as {expected}, but the bytes are {found}", field="inputs")
+        raise UndecodableError(
+            f"declared as {expected}, but the bytes are {found}: declare it as that, or send no "
+            "Content-Type",
+            field="inputs",
+        )
     return found
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import TypeVar
+from typing import BinaryIO, TypeVar
 
 import av
 from av.audio.stream import AudioStream
@@ -52,12 +52,13 @@ def same_demuxer(first: str, second: str) -> bool:
 
 @contextmanager
 def open_container(
-    data: bytes, kind: str, options: Mapping[str, str] | None = None
+    data: bytes | BinaryIO, kind: str, options: Mapping[str, str] | None = None
 ) -> Iterator[InputContainer]:
     """Open a file with the demuxer of its kind, which never follows addresses to other files.
 
     Args:
-        data: The file.
+        data: The file; of an open one, which is too large to be in memory, the tables of an MP4
+            are not looked at first.
         kind: The name of its container.
         options: The options of FFmpeg's demuxer and decoders.
 
@@ -66,13 +67,14 @@ def open_container(
         UndecodableError: FFmpeg cannot read it, now or within the ``with`` block.
     """
     demuxer = _DEMUXERS[kind]
-    if demuxer == _ISO:
+    if demuxer == _ISO and isinstance(data, bytes):
         check_sample_tables(data)
         if has_edited_speed(data):
             note(NoteCode.IGNORED, "the speed that the edit list asks for was not applied")
+    file = io.BytesIO(data) if isinstance(data, bytes) else data
     with (
         undecodable(kind, FFmpegError),
-        av.open(io.BytesIO(data), mode="r", format=demuxer, options=dict(options or {})) as opened,
+        av.open(file, mode="r", format=demuxer, options=dict(options or {})) as opened,
     ):
         yield opened
 

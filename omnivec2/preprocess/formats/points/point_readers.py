@@ -137,6 +137,11 @@ def read_las(data: bytes, limits: Limits) -> Array:
                 raise InvalidInputError("a point cloud needs at least 1 point")
             if count * item > limits.decoded_bytes:
                 raise TooLargeError(f"the LAS file declares {count * item:,} bytes of points")
+            if not np.all(header.scales > 0):
+                raise UndecodableError(
+                    "the LAS header is damaged: the scales of its coordinates are "
+                    f"{', '.join(f'{scale:g}' for scale in header.scales)}; expected positive ones"
+                )
             _note_degrees(header.scales, header.mins, header.maxs)
             if header.are_points_compressed:
                 return _read_laz(data, count)

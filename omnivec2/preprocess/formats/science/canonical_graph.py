@@ -32,10 +32,12 @@ def in_canonical_order(graph: Graph) -> Graph:
         colours = _refine(colours, half_edges, kinds)
     ends = np.sort(colours[graph.edges], axis=1).reshape(-1, 2)
     by_ends = np.lexsort((ends[:, 1], ends[:, 0]))
+    order = np.argsort(colours)
     return Graph(
-        graph.nodes[np.argsort(colours)],
+        graph.nodes[order],
         ends[by_ends].astype(np.int32),
         graph.edge_features[by_ends],
+        order.astype(np.int32),
     )
 
 

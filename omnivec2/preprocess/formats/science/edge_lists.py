@@ -47,8 +47,8 @@ def read_edge_list(value: dict[str, JsonValue], limits: Limits) -> Graph:
     value = _with_our_keys(value)
     if not {"nodes", "edges"} <= set(value) <= set(_KEYS):
         raise InvalidInputError(
-            "expected an object with nodes, edges and optionally edge_features, "
-            f"got {', '.join(sorted(value)) or 'an empty object'}",
+            "expected a SMILES string, or an object with nodes, edges and optionally "
+            f"edge_features, got {', '.join(sorted(value)) or 'an empty object'}",
             field="inputs",
         )
     nodes, edges = _list(value, "nodes"), _list(value, "edges")
@@ -135,8 +135,10 @@ def _rows(rows: Sequence[JsonValue], key: str, sizes: tuple[int, ...]) -> Ids:
             )
         for item, size in zip(row, sizes, strict=True):
             if type(item) is not int or not 0 <= item < size:
+                below = f"integers below {', '.join(map(str, sizes))}"
+                wanted = below if len(set(sizes)) > 1 else f"integers from 0 to {size - 1}"
                 raise InvalidInputError(
-                    f"expected integers below {', '.join(map(str, sizes))}, got {str(item)[:40]}",
+                    f"expected {wanted}, got {str(item)[:40]}",
                     field=f"inputs.{key}[{index}]",
                 )
     return np.array(rows, dtype=np.int32).reshape(-1, len(sizes))

@@ -29,11 +29,14 @@ class Graph:
         nodes: An int32 array (nodes, 9), each field below its size in :data:`ATOM_FIELD_SIZES`.
         edges: An int32 array (edges, 2) of the indices of the two ends.
         edge_features: An int32 array (edges, 3), fields below :data:`BOND_FIELD_SIZES`.
+        order: An int32 array (nodes,), the index of each node among those that were sent; None
+            if that is not known.
     """
 
     nodes: Ids
     edges: Ids
     edge_features: Ids
+    order: Ids | None = None
 
 
 def check_size(nodes: int, edges: int, limits: Limits) -> None:

@@ -59,6 +59,7 @@ _OTHER_KINDS: tuple[tuple[re.Pattern[str], str, str], ...] = tuple(
             "convert it to SMILES: selfies.decoder(text)",
         ),
         (r"\A\S+>\S*>\S+", "a reaction SMILES", "send its molecules one by one"),
+        (r"\A[^\s~]*~\S*\s*\Z", "a SMARTS pattern, which is no molecule", "send a SMILES"),
         (r"\A\d{2,7}-\d\d-\d\s*\Z", "a CAS number", "look it up and send the SMILES"),
         (r"\A\S*%(28|29|3D|5B|5D|2F|5C|23|40)", "URL-encoded text", "decode it first"),
     )
@@ -180,7 +181,9 @@ def clean_line(text: str) -> str:
 def explain(word: str) -> str:
     """Return what a word that is no SMILES string may be, as the end of a sentence; or ""."""
     if any(char.isdigit() for char in word) and _FORMULA.fullmatch(word):
-        return "; it looks like a molecular formula, which names no single molecule"
+        formula = "it looks like a molecular formula, which names no single molecule"
+        unclosed = next((char for char in word if char.isdigit() and word.count(char) % 2), "")
+        return f"; ring {unclosed} is not closed, or {formula}" if unclosed else f"; {formula}"
     if _NAME.fullmatch(word) and not set(word) & set("=#@/\\.$"):
         return "; if it is a name, look it up and send the molecule's SMILES or InChI"
     return ""

@@ -6,6 +6,7 @@ import os
 import re
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -116,7 +117,8 @@ def _read_inchi(word: str) -> Graph:
     molecule = rdkit_chem().MolFromSmiles(smiles) if smiles else None
     if molecule is None:
         raise failed
-    return graph_from_molecule(molecule)
+    # An InChI numbers its atoms in its own way.
+    return replace(graph_from_molecule(molecule), order=None)
 
 
 def _shorten(word: str) -> str:
@@ -205,7 +207,7 @@ def graph_from_molecule(molecule: Any) -> Graph:
     of the text as sent would differ from one way of writing a molecule to the next.
     """
     try:
-        molecule = _canonical(molecule)
+        molecule, order = _canonical(molecule)
     except (RuntimeError, ValueError) as error:  # a failed check within RDKit
         raise UndecodableError("RDKit finds no consistent molecule", field="inputs") from error
     nodes = [_atom_ids(atom) for atom in molecule.GetAtoms()]
@@ -215,11 +217,14 @@ def graph_from_molecule(molecule: Any) -> Graph:
         np.array(nodes, dtype=np.int32).reshape(-1, 9),
         np.array(ends, dtype=np.int32).reshape(-1, 2),
         np.array([_bond_ids(bond) for bond in bonds], dtype=np.int32).reshape(-1, 3),
+        np.array(order, dtype=np.int32),
     )
 
 
-def _canonical(molecule: Any) -> Any:
-    """Return a molecule as its canonical SMILES string describes it.
+def _canonical(molecule: Any) -> tuple[Any, list[int]]:
+    """Return a molecule as its canonical SMILES string describes it, and its atoms' indices before.
+
+    Hydrogens that became implicit have no index.
 
     What the ids do not tell apart takes no part in the order: numbers that the writer gave to
     atoms, and isotopes, of which those of hydrogen become implicit like all hydrogen.
@@ -242,8 +247,13 @@ def _canonical(molecule: Any) -> Any:
     canonical = chem.MolFromSmiles(chem.MolToSmiles(molecule))
     if canonical is None:  # RDKit writes a few structures of files that it does not read
         ranks = np.asarray(chem.CanonicalRankAtoms(molecule))
-        return chem.RenumberAtoms(molecule, np.argsort(ranks).tolist())
-    return canonical
+        order = np.argsort(ranks).tolist()
+        return chem.RenumberAtoms(molecule, order), order
+    if not molecule.GetNumAtoms():
+        return canonical, []
+    # The text of a list; older releases of RDKit write a comma at its end.
+    written = molecule.GetProp("_smilesAtomOutputOrder").strip("[],")
+    return canonical, [int(index) for index in written.split(",")]
 
 
 def _atom_ids(atom: Any) -> tuple[int, ...]:

@@ -27,7 +27,7 @@ from omnivec2.preprocess.notes import NoteCode, note
 _MOST_DAMAGED_SHARE = 0.05
 """The share of packets that may be damaged, as those of a radio stream; more is a damaged file."""
 
-_STREAMS = ("AAC", "AMR", "MP3")
+STREAMS = ("AAC", "AMR", "MP3")
 """Kinds without a container: they may be cut anywhere, and state no length."""
 
 _STATED_LENGTHS = ("FLAC", "OGG", "AIFF", "AU", "W64")
@@ -110,7 +110,7 @@ class _Reader:
                     "it with ffmpeg -i INPUT OUTPUT.wav",
                     field="inputs",
                 )
-            block = _samples(frame)
+            block = samples_of(frame)
             block, late = block[late:], late - min(late, len(block))
             if left is not None:
                 block, left = block[:left], left - len(block[:left])
@@ -133,7 +133,7 @@ class _Reader:
             if size > self._max_bytes:
                 raise TooLargeError(f"the {self._kind} unpacks to more than it should",
                                     field="inputs")  # fmt: skip
-            if packet.is_corrupt and self._kind not in _STREAMS:
+            if packet.is_corrupt and self._kind not in STREAMS:
                 raise UndecodableError(
                     f"the {self._kind} file is damaged or truncated", field="inputs"
                 )
@@ -145,7 +145,7 @@ class _Reader:
             yield from frames
         check_all_read(self._stream, read, self._kind)
         # A stream is cut in the middle of its last packet.
-        if damaged > max(self._kind in _STREAMS, _MOST_DAMAGED_SHARE * read):
+        if damaged > max(self._kind in STREAMS, _MOST_DAMAGED_SHARE * read):
             raise UndecodableError(f"the {self._kind} file is damaged", field="inputs")
         if damaged:
             note(
@@ -168,7 +168,7 @@ def _samples_late(stream: AudioStream) -> int:
     return max(int.from_bytes(head[10:12], "little") - codec.delay, 0)
 
 
-def _samples(frame: AudioFrame) -> Block:
+def samples_of(frame: AudioFrame) -> Block:
     """Return the samples of a frame (frames, channels) in -1..1."""
     array = frame.to_ndarray()
     values = array.T if frame.format.is_planar else array.reshape(-1, frame.layout.nb_channels)

@@ -83,10 +83,10 @@ def _json_columns(
             return _lists_to_columns(value, limits)
         if not any(isinstance(row, dict | list) for row in value):
             return [""], [value]
-    raise InvalidInputError(
-        f"expected {_FORMS}, got {'an empty ' if value in ({}, []) else ''}{json_type(value)}",
-        field="inputs",
-    )
+    got = json_type(value)
+    if value in ({}, []):
+        got = f"an empty {got.removeprefix('an ').removeprefix('a ')}"
+    raise InvalidInputError(f"expected {_FORMS}, got {got}", field="inputs")
 
 
 def _note_single_values(

@@ -7,6 +7,7 @@ numbers. What is left out is noted.
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime
@@ -34,6 +35,7 @@ MOST_LINES_ABOVE = 30
 
 _LOOKED_AT = 50
 _LONGEST_UNIT = 16
+_RULE = re.compile(r"\s*:?-{3,}:?\s*")
 _BOOLEANS = frozenset({"true", "false"})
 
 
@@ -68,7 +70,7 @@ def frame_of_rows(
     names = [_name(cell) for cell in rows[0].cells] if named else [""] * len(rows[0].cells)
     if named:
         names[0] = names[0].lstrip("#").lstrip()
-        rows = rows[1:]
+        rows = _without_rule(rows[1:])
     if not rows:
         raise InvalidInputError(f"the table has a header line and no rows{hint}", field="inputs")
     units: dict[str, str] = {}
@@ -162,6 +164,15 @@ def _without_title(rows: list[Row]) -> list[Row]:
         return rows
     _note_lines_above(count)
     return rows[count:]
+
+
+def _without_rule(rows: list[Row]) -> list[Row]:
+    """Leave out the line of dashes that Markdown has below the names."""
+    cells = [cell for cell in rows[0].cells if not _is_blank(cell)] if rows else []
+    if not cells or not all(isinstance(cell, str) and _RULE.fullmatch(cell) for cell in cells):
+        return rows
+    note(NoteCode.DROPPED, "the line of dashes below the names of the columns was left out")
+    return rows[1:]
 
 
 def _is_title(row: Row) -> bool:

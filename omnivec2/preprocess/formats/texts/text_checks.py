@@ -20,13 +20,18 @@ his our their what which who whom whose when where how s t
 """
 _STOP_WORDS = frozenset(_STOP_WORD_LIST.split())
 _WORD = re.compile(r"[^\W_]+")
+_MARKUP = re.compile(
+    r"</?(?:a|b|body|br|div|em|font|h[1-6]|html|i|img|li|ol|p|script|span|strong|style|table|td|tr|ul)"
+    r"(?:\s[^<>]{0,200})?/?>|&(?:amp|apos|gt|hellip|lt|nbsp|quot|#x?[0-9a-f]{1,6});",
+    re.IGNORECASE,
+)
 _FEW_CHARACTERS = 200
 _LONG_WORD = 200
 _MOSTLY = 0.5
 
 
 def check_text(text: str) -> None:
-    """Check for what is no sentence: an address, no words, another script, a file."""
+    """Check for what is no sentence: an address, no words, another script, a file, markup."""
     if len(text) <= _FEW_CHARACTERS:
         _check_short_text(text)
     elif " " not in text and "\n" not in text and not any(map(str.isspace, text)):
@@ -37,6 +42,12 @@ def check_text(text: str) -> None:
         )
     if not text.isascii():
         _check_script(text)
+    if ("<" in text or "&" in text) and (found := _MARKUP.search(text)):
+        note(
+            NoteCode.UNUSUAL,
+            f"the text holds HTML ({found[0][:20]!r}), which was read as words; send the text "
+            "without the markup",
+        )
 
 
 def check_ids(ids: Sequence[int]) -> None:

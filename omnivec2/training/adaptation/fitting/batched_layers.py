@@ -12,6 +12,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from omnivec2.training.adaptation.answer_forms import layer_losses
+
 _RATE = 2e-3
 _MEAN_DECAY, _SQUARE_DECAY, _EPSILON = 0.9, 0.999, 1e-8
 _DROPOUT = 0.2
@@ -49,7 +51,7 @@ class BatchedLayers:
 
     Args:
         x_SD: The standardised summaries of all samples.
-        y_S: The classes, or the quantities in standard units (S, C).
+        y_S: The labels; quantities in standard units (S, C).
         weights_KS: The weight of each sample in each model; 0 leaves it out.
         decays: The weight decay of each model.
         hidden: The number of hidden units, H.
@@ -88,7 +90,7 @@ class BatchedLayers:
         """Train on one batch, the same for all models; decay is decoupled, as in AdamW."""
         rows = self._next_rows()
         weights_KB = self.weights_KS[:, rows]
-        losses_KB = self.losses(self.answers(self.x_SD[rows], dropout=_DROPOUT), self.y_S[rows])
+        losses_KB = layer_losses(self.answers(self.x_SD[rows], dropout=_DROPOUT), self.y_S[rows])
         # Models do not share weights: the gradient of their sum is that of each.
         loss = ((losses_KB * weights_KB).sum(1) / weights_KB.sum(1).clamp(min=1e-9)).sum()
         gradients = torch.autograd.grad(loss, self.optimiser.parameters)
@@ -111,16 +113,6 @@ class BatchedLayers:
         x_KBD = F.dropout(x_BD.expand(len(self.decay_K11), *x_BD.shape), dropout)
         hidden_KBH = F.gelu(torch.baddbmm(self.first_bias, x_KBD, self.first_KDH))
         return torch.baddbmm(self.second_bias, F.dropout(hidden_KBH, dropout), self.second_KHC)
-
-    @staticmethod
-    def losses(found_KBC: Tensor, wanted: Tensor) -> Tensor:
-        """Return the cross-entropy, or the squared error of quantities: (K, B)."""
-        models, samples, outputs = found_KBC.shape
-        if wanted.ndim == 2:
-            return (found_KBC - wanted).square().mean(dim=2)
-        repeated = wanted.expand(models, samples).reshape(-1)
-        flat = F.cross_entropy(found_KBC.reshape(-1, outputs), repeated, reduction="none")
-        return flat.reshape(models, samples)
 
     @torch.no_grad()
     def merged(self) -> tuple[Tensor, Tensor, Tensor, Tensor]:

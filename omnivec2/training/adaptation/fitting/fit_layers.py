@@ -14,9 +14,16 @@ import torch
 from torch import Tensor, nn
 
 from omnivec2.network.config import HeadConfig, Summary
-from omnivec2.network.fc_head import TOKEN_SUMMARIES, TRUNK_SUMMARIES, FullyConnectedHead
+from omnivec2.network.fc_head import TRUNK_SUMMARIES, WIDE_SUMMARIES, FullyConnectedHead
 from omnivec2.preprocess import Array
 from omnivec2.spec import TaskFamily
+from omnivec2.training.adaptation.answer_forms import (
+    AnswerForm,
+    losses_of,
+    mean_by_item,
+    probabilities,
+    right_shares,
+)
 from omnivec2.training.adaptation.fitting.batched_layers import BatchedLayers
 from omnivec2.training.adaptation.fitting.frozen_summaries import joined
 from omnivec2.training.adaptation.fitting.labelled_summaries import (
@@ -24,13 +31,12 @@ from omnivec2.training.adaptation.fitting.labelled_summaries import (
     LabelledSummaries,
     Trial,
     constants_of,
-    losses_of,
-    mean_by_item,
     scale_of,
 )
 from omnivec2.training.adaptation.fitting.linear_map import fit_linear_map
 from omnivec2.training.adaptation.fitting.linear_trials import RAW
 from omnivec2.training.adaptation.fitting.model_selection import MEMBERS, trials_of
+from omnivec2.training.adaptation.fitting.score_calibration import fit_temperature, set_temperature
 from omnivec2.training.adaptation.fitting.thread_limits import one_thread_per_fit
 from omnivec2.training.evaluation.quality_metrics import METRICS
 
@@ -46,7 +52,10 @@ class FittedLayers:
         head: The head in evaluation mode.
         choice: The settings that it was fitted with.
         metric: The metric of the best choice on inputs that were not fitted to.
-        predicted: The answers [items, outputs] to inputs that were validated on; others NaN.
+        predicted: The answers [items, outputs] to inputs that were validated on, in calibrated
+            probabilities or in quantities; others NaN.
+        temperature: The number that logits were divided by for calibrated probabilities.
+        uncalibrated: The answers as they were before; the same for quantities.
         with_trunk: The best choice that looks at what the trunk makes of the inputs, and its
             metric likewise; None if no candidate does.
     """
@@ -55,6 +64,8 @@ class FittedLayers:
     choice: Choice
     metric: float
     predicted: Array
+    temperature: float
+    uncalibrated: Array
     with_trunk: tuple[Choice, float] | None
 
     @property
@@ -77,6 +88,9 @@ def fit(
     seed: int,
     candidates: Sequence[tuple[Summary, ...]],
     seconds: float = 60.0,
+    quantiles: Sequence[float] = (),
+    members: int = MEMBERS,
+    linear: bool = True,
     advance: Callable[[], None] = lambda: None,
 ) -> FittedLayers:
     """Choose by validation, then fit to everything.
@@ -85,10 +99,13 @@ def fit(
         data: The training part.
         family: The family of the head.
         metric: The metric that decides whether class weights help.
-        hidden: The width between the layers, a multiple of ``MEMBERS``.
+        hidden: The width between the layers, a multiple of ``members``.
         seed: The seed of the folds, the start and the order.
         candidates: The combinations of summaries to choose from.
         seconds: The nominal time that two layers may take beside the linear maps.
+        quantiles: The levels of a forecast's quantiles.
+        members: The number of starts that two layers are the mean of.
+        linear: Whether linear maps are tried.
         advance: A callback after every candidate.
     """
     torch.manual_seed(seed)  # of dropout
@@ -96,16 +113,24 @@ def fit(
     torch.set_flush_denormal(True)
     with one_thread_per_fit():
         trials = trials_of(
-            data, candidates, hidden=hidden, seconds=seconds, seed=seed, advance=advance
-        )
+            data, candidates, hidden=hidden // members, seconds=seconds, seed=seed, linear=linear,
+            advance=advance,
+        )  # fmt: skip
         chosen, value = _best(trials, data, metric)
         seeing = [trial for trial in trials if looks_at_trunk(trial.choice)]
         with_trunk = None
         if seeing:
             best_seeing, seeing_value = _best(seeing, data, metric)
             with_trunk = best_seeing.choice, seeing_value
-        head = _fitted(data, chosen.choice, family, hidden, seed)
-    return FittedLayers(head, chosen.choice, value, chosen.predicted, with_trunk)
+        head = _fitted(data, chosen, family, hidden, members, seed, quantiles)
+    temperature, predicted = 1.0, chosen.predicted
+    if data.classes:
+        temperature = fit_temperature(chosen.answers, data.labels, data.by_item)
+        set_temperature(head, temperature)
+        predicted = data.by_item(chosen.answers / temperature)
+    return FittedLayers(
+        head, chosen.choice, value, predicted, temperature, chosen.predicted, with_trunk
+    )
 
 
 def _best(trials: Sequence[Trial], data: LabelledSummaries, metric: str) -> tuple[Trial, float]:
@@ -116,12 +141,12 @@ def _best(trials: Sequence[Trial], data: LabelledSummaries, metric: str) -> tupl
         for weighted in sorted({t.choice.class_weights for t in trials})
     ]
     sign = 1.0 if METRICS[metric].higher_is_better else -1.0
-    values = [sign * _value(trial.predicted, data.labels, metric) for trial in best]
+    values = [sign * data.measure(metric, trial.predicted) for trial in best]
     number = int(np.argmax(values))
     chosen, value = best[number], values[number]
     plain = next((trial for trial in trials if trial.choice == _PLAINEST), None)
     if plain is not None and not chosen.choice.class_weights:
-        plain_value = sign * _value(plain.predicted, data.labels, metric)
+        plain_value = sign * data.measure(metric, plain.predicted)
         if plain_value >= value or not _is_ahead(chosen, plain, data):
             chosen, value = plain, plain_value
     return chosen, sign * value
@@ -130,8 +155,8 @@ def _best(trials: Sequence[Trial], data: LabelledSummaries, metric: str) -> tupl
 def _is_ahead(chosen: Trial, plain: Trial, data: LabelledSummaries) -> bool:
     """Whether a trial is ahead of the plainest model by more than a standard error.
 
-    Of classes, both its loss and the number of right answers have to be. With few labels, the best
-    of many trials is often ahead by luck alone.
+    Of classes and tags, both its loss and the number of right answers have to be. With few labels,
+    the best of many trials is often ahead by luck alone.
     """
     known = np.isfinite(chosen.predicted[:, 0]) & np.isfinite(plain.predicted[:, 0])
     labels, scale = data.labels[known], scale_of(data.labels)
@@ -139,59 +164,66 @@ def _is_ahead(chosen: Trial, plain: Trial, data: LabelledSummaries) -> bool:
     losses = [losses_of(predicted, labels, scale) for predicted in answers]
     leads = [losses[0] - losses[1]]
     if data.classes:
-        right = [(predicted.argmax(axis=1) == labels).astype(float) for predicted in answers]
+        right = [right_shares(predicted, labels) for predicted in answers]
         leads.append(right[1] - right[0])
     return all(lead.mean() > lead.std() / np.sqrt(len(lead)) for lead in leads)
 
 
-def _value(predicted: Array, labels: Array, metric: str) -> float:
-    known = np.isfinite(predicted[:, 0])
-    return METRICS[metric].measure(predicted[known], labels[known])
-
-
 def _fitted(
-    data: LabelledSummaries, choice: Choice, family: TaskFamily, hidden: int, seed: int
+    data: LabelledSummaries,
+    trial: Trial,
+    family: TaskFamily,
+    hidden: int,
+    members: int,
+    seed: int,
+    quantiles: Sequence[float],
 ) -> FullyConnectedHead:
     """Fit the chosen layers to everything."""
+    choice = trial.choice
     x, y = data.standardised(choice.summaries)
-    width = 2 * data.outputs if choice.is_linear else hidden // MEMBERS * MEMBERS
-    head = _empty_head(data, choice, family, width)
+    width = 2 * data.outputs if choice.is_linear else hidden // members * members
+    head = _empty_head(data, choice, family, width, len(quantiles))
     standardise(head, torch.from_numpy(joined(data.summaries, choice.summaries)))
     if choice.is_linear:
         fit_linear_map(
             x.numpy(), y.numpy(), data.weights(False), choice.weight_decay, classes=data.classes
         ).set_into(head)
     else:
-        _set_mean_of_members(head, data, choice, x, y, hidden // MEMBERS, seed)
-    if head.is_regression:
+        _set_mean_of_members(head, data, choice, x, y, hidden // members, members, seed)
+    if head.has_units:
         location, scale = data.target_scale()
         head.location.copy_(torch.from_numpy(location))
         head.scale.copy_(torch.from_numpy(scale))
+    if head.has_quantiles:
+        # What the steps behind other windows differed by from their forecast.
+        errors = (data.labels - trial.predicted)[np.isfinite(trial.predicted[:, 0])]
+        head.offsets.copy_(torch.from_numpy(np.quantile(errors, quantiles, axis=0)))
     return head.eval()
 
 
 def _empty_head(
-    data: LabelledSummaries, choice: Choice, family: TaskFamily, hidden: int
+    data: LabelledSummaries, choice: Choice, family: TaskFamily, hidden: int, quantiles: int
 ) -> FullyConnectedHead:
     config = HeadConfig(
         family=family, tokenizer="", outputs=data.outputs, layers="fc",
-        hidden=hidden, summaries=choice.summaries,
+        hidden=hidden, summaries=choice.summaries, quantiles=quantiles,
     )  # fmt: skip
     sizes = {name: data.summaries[name].shape[1] for name in choice.summaries}
-    of_tokens = max((size for name, size in sizes.items() if name in TOKEN_SUMMARIES), default=0)
-    of_trunk = max((size for name, size in sizes.items() if name in TRUNK_SUMMARIES), default=0)
-    head = FullyConnectedHead(config, of_trunk, of_tokens, sizes.get("raw", 0))
+    raw = sizes.pop("raw", 0)
+    wide = max((size for name, size in sizes.items() if name in WIDE_SUMMARIES), default=0)
+    narrow = max((size for name, size in sizes.items() if name not in WIDE_SUMMARIES), default=0)
+    head = FullyConnectedHead(config, narrow, wide, raw)
     return head.requires_grad_(False)
 
 
 def _set_mean_of_members(
     head: FullyConnectedHead, data: LabelledSummaries, choice: Choice, x: Tensor, y: Tensor,
-    hidden: int, seed: int,
+    hidden: int, members: int, seed: int,
 ) -> None:  # fmt: skip
     """Fit several pairs of layers; their mean is again one pair."""
-    weights = torch.from_numpy(data.weights(choice.class_weights)).expand(MEMBERS, -1)
+    weights = torch.from_numpy(data.weights(choice.class_weights)).expand(members, -1)
     layers = BatchedLayers(
-        x, y, weights, [choice.weight_decay] * MEMBERS,
+        x, y, weights, [choice.weight_decay] * members,
         hidden=hidden, outputs=data.outputs, seed=seed, own_starts=True,
     )  # fmt: skip
     for _ in range(choice.steps):
@@ -213,20 +245,28 @@ def standardise(head: FullyConnectedHead, summaries: Tensor) -> None:
 
 
 @torch.no_grad()
-def answers_of(head: FullyConnectedHead, summaries: Tensor, item: Array) -> tuple[Array, Array]:
+def answers_of(
+    head: FullyConnectedHead,
+    summaries: Tensor,
+    item: Array,
+    form: AnswerForm = AnswerForm.CLASS,
+) -> tuple[Array, Array]:
     """Answer every input with the mean over its samples, as the service does.
 
     Args:
         head: The head.
         summaries: The summaries of all samples.
         item: The input that each sample belongs to.
+        form: The form of the answer of a head that gives logits.
 
     Returns:
-        The inputs, int64 [n], in order, and probabilities or values, float64 [n, outputs].
+        The inputs, int64 [n], in order, and probabilities or values, float64 [n, outputs]; of a
+        forecast, values in the deviation of each series.
     """
     outputs = head.answer(summaries)
-    predicted = outputs["values"] if head.is_regression else outputs["logits"].softmax(dim=1)
-    return mean_by_item(predicted.numpy(), item)
+    if head.has_units:
+        return mean_by_item(outputs["values"].numpy(), item)
+    return mean_by_item(probabilities(outputs["logits"].numpy(), form), item)
 
 
 def state_of(head: nn.Module) -> dict[str, Array]:

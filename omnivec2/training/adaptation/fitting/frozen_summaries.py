@@ -4,17 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
 import torch
-from safetensors import SafetensorError
-from safetensors.numpy import load_file, save
-from torch import Tensor
+from torch import Tensor, nn
 
-from omnivec2.atomic_files import write_file
 from omnivec2.network.config import Summary
 from omnivec2.network.fc_head import (
     SUMMARIES,
@@ -25,11 +22,13 @@ from omnivec2.network.fc_head import (
 from omnivec2.network.omnivec2 import OmniVec2
 from omnivec2.network.tokenizers import Tokenizer
 from omnivec2.preprocess import Array, Sample, collate
+from omnivec2.training.adaptation.fitting.kept_summaries import (
+    KeptSummaries,
+    PartialSummaries,
+    Summaries,
+)
 from omnivec2.training.adaptation.fitting.thread_limits import one_thread_per_fit
 from omnivec2.training.batches import as_tensors
-
-Summaries = Mapping[Summary, Array]
-"""The summaries of samples by name, float32 [samples, width]."""
 
 _BATCH = 32
 
@@ -47,7 +46,9 @@ def summarise(
     *,
     names: Collection[Summary] | None = None,
 ) -> Summaries:
-    """Return summaries of all samples, from disk if this network has summarised them before.
+    """Return summaries of all samples, from disk where this network has summarised them before.
+
+    What is done is kept when Ctrl-C or an error ends the pass, and every half minute.
 
     Args:
         network: The network in evaluation mode; its trunk and the route's tokenizer are used.
@@ -57,19 +58,15 @@ def summarise(
         advance: A callback with the number of samples done since the last.
         names: The summaries that are needed; all there are if None.
     """
-    file = folder / f"{_digest(network, samples)}.safetensors"
-    try:
-        kept = load_file(file)
-    except (OSError, SafetensorError):
-        kept = {}
+    digest = digest_of((network.trunk, network.tokenizers), samples)
+    kept = KeptSummaries(folder, digest, len(samples))
     wanted = summary_widths(network, route, names=names)
-    if kept.keys() >= wanted.keys():
-        advance(len(samples))
-        return {name: kept[name] for name in wanted}
-    summaries = compute(network, route, samples, advance, names=names)
-    folder.mkdir(parents=True, exist_ok=True)
-    write_file(file, save(kept | {str(name): array for name, array in summaries.items()}))
-    return summaries
+    found = kept.load(wanted)
+    advance(int(found.done.sum()))
+    if not found.done.all():
+        with kept.keeping(found):
+            compute(network, route, samples, advance, names=list(wanted), into=found)
+    return found.values
 
 
 def summary_widths(
@@ -95,30 +92,45 @@ def compute(
     advance: Callable[[int], None] = lambda _: None,
     *,
     names: Collection[Summary] | None = None,
+    into: PartialSummaries | None = None,
 ) -> Summaries:
     """Compute every summary of every sample; samples of similar length share a batch.
 
     Batches are computed side by side, each by one thread: several threads in one small batch
     take three times the processor time, most of it waiting for each other.
+
+    Args:
+        network: The network, as for ``summarise``.
+        route: The name of the new head.
+        samples: The prepared samples.
+        advance: A callback with the number of samples done since the last.
+        names: The summaries that are needed; all there are if None.
+        into: The summaries that are there already, which is added to.
     """
-    order = sorted(range(len(samples)), key=lambda i: _length(samples[i]))
-    summaries = {
-        name: np.empty((len(samples), size), np.float32)
-        for name, size in summary_widths(network, route, names=names).items()
-    }
+    wanted = summary_widths(network, route, names=names)
+    found = into or PartialSummaries.empty(len(samples), wanted)
+    left = np.flatnonzero(~found.done).tolist()
+    order = sorted(left, key=lambda i: _length(samples[i]))
 
     @torch.inference_mode()
     def run(rows: list[int]) -> int:
         batch = [samples[row] for row in rows]
-        for name, values in _of_batch(network, route, batch, list(summaries)).items():
-            summaries[name][rows] = values
+        for name, values in _of_batch(network, route, batch, list(wanted)).items():
+            found.values[name][rows] = values
+        found.done[rows] = True
         return len(rows)
 
     batches = [order[start : start + _BATCH] for start in range(0, len(order), _BATCH)]
     with one_thread_per_fit(), ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:
-        for done in pool.map(run, batches):
-            advance(done)
-    return summaries
+        try:
+            for done in pool.map(run, batches):
+                advance(done)
+                found.save_if_due()
+        except BaseException:
+            # Batches that have not begun would otherwise be computed before Ctrl-C has an effect.
+            pool.shutdown(cancel_futures=True)
+            raise
+    return found.values
 
 
 def _of_batch(
@@ -149,9 +161,10 @@ def _length(sample: Sample) -> int:
     return max(len(array) for array in sample.values())
 
 
-def _digest(network: OmniVec2, samples: Sequence[Sample]) -> str:
+def digest_of(parts: Sequence[nn.Module], samples: Sequence[Sample]) -> str:
+    """Return a name for what frozen parts make of samples: a digest of both."""
     digest = hashlib.sha256()
-    for part in (network.trunk, network.tokenizers):
+    for part in parts:
         for name, value in part.state_dict().items():
             digest.update(name.encode())
             digest.update(value.numpy().tobytes())

@@ -10,7 +10,19 @@ from torch import Tensor
 
 from omnivec2.network.config import Summary
 from omnivec2.preprocess import Array
-from omnivec2.training.adaptation.fitting.frozen_summaries import Summaries, joined
+from omnivec2.training.adaptation.answer_forms import (
+    AnswerForm,
+    form_of,
+    mean_by_item,
+    probabilities,
+    strata_of,
+)
+from omnivec2.training.adaptation.fitting.frozen_summaries import joined
+from omnivec2.training.adaptation.fitting.kept_summaries import Summaries
+from omnivec2.training.evaluation.quality_metrics import METRICS
+
+_LIMITS_OF_WEIGHTS = (0.01, 100.0)
+"""The lightest and the heaviest forecast, in units of the mean weight."""
 
 
 @dataclass(frozen=True)
@@ -32,19 +44,30 @@ class LabelledSummaries:
     Attributes:
         summaries: The summaries of every sample.
         item: The input that each sample belongs to, int64 [samples].
-        labels: The classes, int64 [items], or the quantities, float32 [items, targets].
-        classes: The number of classes; 0 for quantities.
+        labels: The labels of the items, as :class:`AnswerForm` has them.
+        classes: The number of classes or tags; 0 for quantities.
+        folds: The fold that each item is validated in, int64 [items], -1 for none; None where
+            folds are drawn.
+        scales: The divisors of a forecast's errors before a metric, float32 [items]; errors that
+            are divided by less count more.
     """
 
     summaries: Summaries
     item: Array
     labels: Array
     classes: int
+    folds: Array | None = None
+    scales: Array | None = None
+
+    @property
+    def form(self) -> AnswerForm:
+        """The form of the answers."""
+        return form_of(self.labels)
 
     @property
     def strata(self) -> Array:
-        """The classes that folds are balanced by; all 0 for quantities."""
-        return self.labels if self.classes else np.zeros(len(self.labels), dtype=np.int64)
+        """The classes that folds are balanced by; all 0 for tags and quantities."""
+        return strata_of(self.labels)
 
     @property
     def outputs(self) -> int:
@@ -58,6 +81,10 @@ class LabelledSummaries:
             class_weights: Whether every class counts once too.
         """
         weights = 1.0 / np.bincount(self.item, minlength=len(self.labels))[self.item]
+        if self.scales is not None:
+            importance = np.square(1.0 / self.scales)
+            lightest, heaviest = (limit * importance.mean() for limit in _LIMITS_OF_WEIGHTS)
+            weights = weights * np.clip(importance, lightest, heaviest)[self.item]
         if class_weights:
             classes = self.labels[self.item]
             weights = weights / np.bincount(classes, weights)[classes]
@@ -79,21 +106,28 @@ class LabelledSummaries:
         location, scale = self.target_scale()
         return (x - mean) / std, torch.from_numpy((labels - location) / scale)
 
-    def by_item(self, answers: Array, rows: Array) -> Array:
-        """Average answers to some samples to answers to inputs.
+    def measure(self, metric: str, predicted: Array) -> float:
+        """Return a metric of the answers [items, outputs] that are not NaN."""
+        known = np.isfinite(predicted[:, 0])
+        scales = None if self.scales is None else self.scales[known]
+        return measure_answers(metric, predicted[known], self.labels[known], scales)
+
+    def by_item(self, answers: Array) -> Array:
+        """Average answers to samples to answers to inputs.
 
         Args:
-            answers: The logits, or quantities in standard units, [rows, outputs].
-            rows: The samples they are answers to.
+            answers: The logits, or quantities in standard units, [samples, outputs]; NaN for
+                samples without an answer.
 
         Returns:
             Probabilities or quantities, [items, outputs]; NaN for inputs without an answer.
         """
+        rows = np.flatnonzero(np.isfinite(answers[:, 0]))
         if self.classes:
-            values = torch.from_numpy(answers).softmax(dim=1).numpy()
+            values = probabilities(answers[rows], self.form)
         else:
             location, scale = self.target_scale()
-            values = answers * scale + location
+            values = answers[rows] * scale + location
         predicted = np.full((len(self.labels), self.outputs), np.nan)
         items, means = mean_by_item(values, self.item[rows])
         predicted[items] = means
@@ -107,11 +141,14 @@ class Trial:
     Attributes:
         choice: The settings that were tried.
         loss: The mean loss over the inputs that were validated on.
-        predicted: The answers, [items, outputs]; NaN for inputs that were not validated on.
+        answers: The logits, or quantities in standard units, float32 [samples, outputs]; NaN for
+            samples that were not validated on.
+        predicted: The probabilities, or quantities, [items, outputs]; NaN likewise.
     """
 
     choice: Choice
     loss: float
+    answers: Array
     predicted: Array
 
 
@@ -126,27 +163,20 @@ def constants_of(summaries: Tensor) -> tuple[Tensor, Tensor]:
     return mean, deviation.clamp(min=1e-3 * size + 1e-6)
 
 
-def mean_by_item(values: Array, item: Array) -> tuple[Array, Array]:
-    """Average the rows of each item: items in their order, and float64 [items, ...]."""
-    items, number, counts = np.unique(item, return_inverse=True, return_counts=True)
-    total = np.zeros((len(items), values.shape[1]))
-    np.add.at(total, number, values)
-    return items, total / counts[:, None]
-
-
-def losses_of(predicted: Array, labels: Array, scale: Array) -> Array:
-    """Return the loss of every input, [n].
+def measure_answers(
+    metric: str, predicted: Array, labels: Array, scales: Array | None = None
+) -> float:
+    """Return a metric of answers.
 
     Args:
-        predicted: The probabilities [n, classes], or the values [n, targets].
-        labels: The classes [n], or the values [n, targets].
-        scale: The deviation of the values, in units of which errors are squared.
+        metric: The name of the metric.
+        predicted: The probabilities or quantities, [n, outputs].
+        labels: The labels, as :class:`AnswerForm` has them.
+        scales: The divisors of a forecast's errors, [n].
     """
-    if labels.ndim == 1:
-        of_label = predicted[np.arange(len(labels)), labels]
-        # NaN stays NaN: the loss of an input without an answer is not known.
-        return np.asarray(-np.log(np.where(of_label < 1e-9, 1e-9, of_label)))
-    return np.asarray(np.square((predicted - labels) / scale).mean(axis=1))
+    if scales is not None:
+        predicted, labels = predicted / scales[:, None], labels / scales[:, None]
+    return METRICS[metric].measure(predicted, labels)
 
 
 def scale_of(labels: Array) -> Array:

@@ -83,10 +83,10 @@ def fit_linear_map(
 
     Args:
         x: The summaries in standard units, [n, summaries].
-        y: The classes [n], or the quantities in standard units [n, outputs].
+        y: The classes [n], the tags [n, tags], or the quantities in standard units [n, outputs].
         weights: The weight of each sample.
         penalty: The penalty of the squares of the map's weights.
-        classes: The number of classes; 0 for quantities.
+        classes: The number of classes or tags; 0 for quantities.
     """
     turned, back = _turned(x, classes)
     [fitted] = _fits(turned, y, weights, [penalty], classes, _FINAL)
@@ -100,7 +100,7 @@ class LinearPath:
         x: The summaries, as in :func:`fit_linear_map`.
         y: The targets, likewise.
         weights: The weight of each sample.
-        classes: The number of classes; 0 for quantities.
+        classes: The number of classes or tags; 0 for quantities.
     """
 
     def __init__(self, x: Array, y: Array, weights: Array, *, classes: int) -> None:
@@ -145,7 +145,8 @@ def _fits(
 ) -> Iterator[LinearMap]:
     """Yield a map for every penalty; as penalties fall, each fit starts near its end."""
     if classes:
-        yield from _logistic(x, y, weights, penalties, classes, effort)
+        logistic = _logistic if y.ndim == 1 else _logistic_of_tags
+        yield from logistic(x, y, weights, penalties, classes, effort)
         return
     outputs = y.shape[1]
     for penalty in penalties:
@@ -170,4 +171,28 @@ def _logistic(
             # Of two classes scikit-learn keeps the second's logit alone.
             places = known if len(known) > 2 else known[1:]
             weight[places], bias[places] = model.coef_, model.intercept_
+        yield LinearMap(weight, bias)
+
+
+def _logistic_of_tags(
+    x: Array, y: Array, weights: Array, penalties: Sequence[float], tags: int, effort: _Effort
+) -> Iterator[LinearMap]:
+    """Yield maps of a logistic regression for each tag by itself."""
+    models = [
+        LogisticRegression(max_iter=effort.iterations, tol=effort.tolerance, warm_start=True)
+        for _ in range(tags)
+    ]
+    for penalty in penalties:
+        weight, bias = np.zeros((tags, x.shape[1])), np.zeros(tags)
+        for tag, model in enumerate(models):
+            applies = int(y[:, tag].sum())
+            if applies in (0, len(y)):
+                # Nothing tells inputs with it from those without; half an input more of each.
+                bias[tag] = np.log((applies + 0.5) / (len(y) - applies + 0.5))
+                continue
+            with warnings.catch_warnings():
+                # Validation decides about fits that have not converged.
+                warnings.simplefilter("ignore", ConvergenceWarning)
+                model.set_params(C=1.0 / penalty).fit(x, y[:, tag], sample_weight=weights)
+            weight[tag], bias[tag] = model.coef_[0], model.intercept_[0]
         yield LinearMap(weight, bias)

@@ -10,7 +10,7 @@ import torch
 from omnivec2.network.config import Summary
 from omnivec2.network.fc_head import TRUNK_SUMMARIES
 from omnivec2.preprocess import Array
-from omnivec2.training.adaptation.fitting.batched_layers import BatchedLayers
+from omnivec2.training.adaptation.answer_forms import layer_losses
 from omnivec2.training.adaptation.fitting.labelled_summaries import Choice, LabelledSummaries, Trial
 from omnivec2.training.adaptation.fitting.linear_map import PENALTIES, LinearPath
 
@@ -98,15 +98,14 @@ class _LinearValidation:
         """Return a trial per penalty."""
         found = []
         for penalty, answers in zip(self.penalties, self.answers, strict=True):
-            rows = np.flatnonzero(np.isfinite(answers[:, 0]))
             choice = Choice(self.names, penalty, class_weights=False, is_linear=True)
-            predicted = self.data.by_item(answers[rows].astype(np.float32), rows)
-            found.append(Trial(choice, self._loss(answers), predicted))
+            known = answers.astype(np.float32)
+            found.append(Trial(choice, self._loss(answers), known, self.data.by_item(known)))
         return found
 
     def _loss(self, answers: Array) -> float:
         """Return the mean loss over the samples that have an answer."""
         rows = np.flatnonzero(np.isfinite(answers[:, 0]))
         of_rows = torch.from_numpy(answers[rows]).float()
-        losses = BatchedLayers.losses(of_rows[None], torch.from_numpy(self.y[rows]))[0].numpy()
+        losses = layer_losses(of_rows[None], torch.from_numpy(self.y[rows]))[0].numpy()
         return float(np.average(losses, weights=self.weights[rows]))

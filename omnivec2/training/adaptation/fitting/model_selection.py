@@ -18,12 +18,12 @@ from torch import Tensor
 
 from omnivec2.network.config import Summary
 from omnivec2.preprocess import Array
+from omnivec2.training.adaptation.answer_forms import AnswerForm, layer_losses
 from omnivec2.training.adaptation.fitting.batched_layers import BATCH, BatchedLayers
 from omnivec2.training.adaptation.fitting.labelled_summaries import Choice, LabelledSummaries, Trial
 from omnivec2.training.adaptation.fitting.linear_trials import linear_trials
-from omnivec2.training.adaptation.reading.read_data import folds_of
+from omnivec2.training.adaptation.reading.validation_folds import FOLDS, folds_of
 
-FOLDS = 5
 MEMBERS = 4
 """The number of starts that the written layers are the mean of; a trial is one of their width."""
 
@@ -56,6 +56,7 @@ def trials_of(
     hidden: int,
     seconds: float,
     seed: int,
+    linear: bool = True,
     advance: Callable[[], None] = lambda: None,
 ) -> list[Trial]:
     """Return the trials of all settings.
@@ -63,18 +64,20 @@ def trials_of(
     Args:
         data: The training part.
         candidates: The combinations of summaries to choose from.
-        hidden: The width between the layers that are written, a multiple of ``MEMBERS``.
+        hidden: The width between the two layers of a trial.
         seconds: The nominal time that two layers may take beside the linear maps.
         seed: The seed of the folds, the start and the order.
+        linear: Whether linear maps are tried; if not, two layers are tried on the combinations in
+            their order.
         advance: A callback after every candidate.
     """
-    folds = folds_of(data.strata, FOLDS, seed=seed)[data.item]
-    used = range(FOLDS if len(data.labels) < _ALL_FOLDS_BELOW else 1)
-    held = [mask for fold in used if (mask := folds == fold).any()]
-    trials = linear_trials(data, candidates, held, advance)
+    held = _held_samples(data, seed)
+    trials = linear_trials(data, candidates, held, advance) if linear else []
     ranked = dict.fromkeys(t.choice.summaries for t in sorted(trials, key=lambda t: t.loss))
+    if not linear:
+        ranked = dict.fromkeys(candidates)
     for names in list(ranked)[:_MOST_COMBINATIONS]:
-        validation = _Validation(data, names, hidden // MEMBERS, held, seed)
+        validation = _Validation(data, names, hidden, held, seed)
         if validation.numbers > max(_FEW_NUMBERS, len(data.labels)):
             continue
         if validation.seconds <= seconds:
@@ -83,9 +86,17 @@ def trials_of(
     return trials
 
 
+def _held_samples(data: LabelledSummaries, seed: int) -> list[Array]:
+    """Return the masks of the samples that each fold holds out, bool [samples]."""
+    folds = folds_of(data.strata, FOLDS, seed=seed) if data.folds is None else data.folds
+    used = int(folds.max()) + 1 if len(data.labels) < _ALL_FOLDS_BELOW else 1
+    return [mask for fold in range(used) if (mask := folds[data.item] == fold).any()]
+
+
 def choices(data: LabelledSummaries, names: tuple[Summary, ...]) -> list[Choice]:
     """Return all settings that two layers are tried with."""
-    counts = np.bincount(data.labels, minlength=data.classes) if data.classes else np.ones(1)
+    is_class = data.form is AnswerForm.CLASS
+    counts = np.bincount(data.labels, minlength=data.classes) if is_class else np.ones(1)
     unbalanced = counts.max() > _UNBALANCED * max(1, counts.min())
     weighted = (False, True) if unbalanced else (False,)
     return [Choice(names, *parts) for parts in itertools.product(_DECAYS, weighted)]
@@ -124,7 +135,8 @@ class _Validation:
     def run(self) -> list[Trial]:
         """Return every choice with the number of steps that gave its folds the least mean loss."""
         layers = self._layers()
-        best = [Trial(choice, np.inf, np.empty((0, 0))) for choice in self.choices]
+        nothing = np.empty((0, 0))
+        best = [Trial(choice, np.inf, nothing, nothing) for choice in self.choices]
         improved = 0
         for step in range(1, self.longest + 1):
             layers.step()
@@ -135,7 +147,8 @@ class _Validation:
                 if losses[index] < trial.loss - 1e-6:
                     improved = step
                     choice = replace(trial.choice, steps=step)
-                    best[index] = Trial(choice, losses[index], self._predicted(answers, index))
+                    known = self._known(answers, index)
+                    best[index] = Trial(choice, losses[index], known, self.data.by_item(known))
             if step - improved > _PATIENCE:
                 break
         return best
@@ -165,14 +178,15 @@ class _Validation:
     def _measure(self, layers: BatchedLayers) -> tuple[list[float], Tensor]:
         """Return the mean loss of each choice on what its folds held out, and all answers."""
         answers = layers.answers(self.x_AD)
-        weighted = BatchedLayers.losses(answers, self.y_A) * self.held_KA
+        weighted = layer_losses(answers, self.y_A) * self.held_KA
         shape = (len(self.choices), -1)
         total = weighted.sum(1).reshape(shape).sum(1) / self.held_KA.sum(1).reshape(shape).sum(1)
         return total.tolist(), answers
 
-    def _predicted(self, answers: Tensor, index: int) -> Array:
-        """Return each item's answer by the model not fitted to it: [items, outputs]."""
+    def _known(self, answers: Tensor, index: int) -> Array:
+        """Return each sample's answer by the model not fitted to it: [samples, outputs]."""
         folds = slice(index * len(self.held), (index + 1) * len(self.held))
         model, row = torch.nonzero(self.held_KA[folds], as_tuple=True)
-        held_answers = answers[folds][model, row]
-        return self.data.by_item(held_answers.numpy(), self.held_rows[row].numpy())
+        known = np.full((len(self.x), self.data.outputs), np.nan, dtype=np.float32)
+        known[self.held_rows[row].numpy()] = answers[folds][model, row].numpy()
+        return known

@@ -20,9 +20,11 @@ from omnivec2.checkpoint import dequantise
 from omnivec2.network.fc_head import FullyConnectedHead
 from omnivec2.network.omnivec2 import OmniVec2, module_name
 from omnivec2.preprocess import Array, Sample, collate
-from omnivec2.training.adaptation.fitting.fit_layers import answers_of, standardise
+from omnivec2.training.adaptation.answer_forms import layer_losses, losses_of
+from omnivec2.training.adaptation.fitting.fit_layers import standardise
 from omnivec2.training.adaptation.fitting.frozen_summaries import trunk_seconds
-from omnivec2.training.adaptation.fitting.labelled_summaries import losses_of, scale_of
+from omnivec2.training.adaptation.fitting.labelled_summaries import scale_of
+from omnivec2.training.adaptation.fitting.score_calibration import fit_temperature, set_temperature
 from omnivec2.training.adaptation.frozen_network import Base
 from omnivec2.training.adaptation.reading.prepared_rows import Prepared
 from omnivec2.training.batches import as_tensors
@@ -85,12 +87,16 @@ class TunedTokenizer:
         steps: The number of training steps.
         metric: The metric on the inputs of fold 0, when not fitted to them.
         loss: The loss per input, measured likewise.
+        predicted: The answers to these inputs, in calibrated probabilities or in quantities.
+        temperature: The number that logits were divided by for calibrated probabilities.
     """
 
     network: OmniVec2
     steps: int
     metric: float
     loss: float
+    predicted: Array
+    temperature: float
 
 
 def tune(
@@ -115,7 +121,7 @@ def tune(
         route: The name of the head.
         data: The labelled samples.
         held: The items that the first training is measured on.
-        classes: The number of classes; 0 for quantities.
+        classes: The number of classes or tags; 0 for quantities.
         metric: The metric that is reported.
         steps: The number of steps of the longest training.
         seed: The seed of the head's start and of the order.
@@ -124,20 +130,28 @@ def tune(
     everything = np.arange(len(data.labels))
     first = _Tuning(network, route, data.take(np.setdiff1d(everything, held)), classes, steps, seed)
     held_out = data.take(held)
-    best_loss, best_value, best_step = np.inf, float("nan"), 0
+    best, best_step = _Measured(np.inf, float("nan"), np.empty(0)), 0
     for step in range(steps):
         first.step(step)
         advance(1)
         if (step + 1) % max(1, steps // _MEASUREMENTS) == 0:
-            loss, value = first.measure(held_out, metric)
-            if loss < best_loss:
-                best_loss, best_value, best_step = loss, value, step + 1
+            measured = first.measure(held_out, metric)
+            if measured.loss < best.loss:
+                best, best_step = measured, step + 1
     last = _Tuning(network, route, data, classes, steps, seed)
     for step in range(best_step):
         last.step(step)
         advance(1)
     advance(steps - best_step)
-    return TunedTokenizer(last.network.eval(), best_step, best_value, best_loss)
+    temperature, predicted = 1.0, np.empty(0)
+    if best_step:  # else no loss was finite
+        if classes:
+            temperature = fit_temperature(best.answers, held_out.labels, held_out.by_item)
+            set_temperature(last.head, temperature)
+        predicted = held_out.by_item(best.answers / temperature)
+    return TunedTokenizer(
+        last.network.eval(), best_step, best.value, best.loss, predicted, temperature
+    )
 
 
 def step_seconds(network: OmniVec2, route: str, sample: Sample) -> float:
@@ -146,6 +160,15 @@ def step_seconds(network: OmniVec2, route: str, sample: Sample) -> float:
     Going back through the trunk, whose weights get no gradients, takes as long as going forward.
     """
     return 2 * 2 * _BATCH * trunk_seconds(network, route, sample)
+
+
+@dataclass(frozen=True)
+class _Measured:
+    """Loss and metric per input, and the answers [samples, outputs] that they are of."""
+
+    loss: float
+    value: float
+    answers: Array
 
 
 class _Tuning:
@@ -206,7 +229,7 @@ class _Tuning:
         outputs = self.network(self.route, inputs)
         wanted = torch.from_numpy(labels)
         if self.classes:
-            return F.cross_entropy(outputs["logits"], wanted, reduction="none")
+            return layer_losses(outputs["logits"][None], wanted)[0]
         error: Tensor = (outputs["values"] - wanted) / self.head.scale
         return error.square().mean(dim=1)
 
@@ -220,8 +243,12 @@ class _Tuning:
         return torch.cat(summaries)
 
     @torch.no_grad()
-    def measure(self, data: Prepared, metric: str) -> tuple[float, float]:
-        """Return the loss per input and the metric on inputs that were not fitted to."""
-        predicted = answers_of(self.head, self._summaries(data), data.item)[1]
+    def measure(self, data: Prepared, metric: str) -> _Measured:
+        """Measure the head on inputs that were not fitted to."""
+        outputs = self.head.answer(self._summaries(data))
+        answers = outputs["logits" if self.classes else "values"].numpy()
+        predicted = data.by_item(answers)
         value = METRICS[metric].measure(predicted, data.labels)
-        return float(losses_of(predicted, data.labels, self.scale).mean()), value
+        return _Measured(
+            float(losses_of(predicted, data.labels, self.scale).mean()), value, answers
+        )

@@ -12,8 +12,10 @@ from pydantic import JsonValue
 
 from omnivec2.errors import InvalidInputError
 from omnivec2.preprocess import Array, Preprocessor, Sample
+from omnivec2.training.data.table_files import as_name
 
-Label = str | tuple[float, ...]
+Label = str | tuple[float, ...] | tuple[str, ...]
+"""The name of a class, quantities, or tags."""
 
 
 @dataclass
@@ -49,12 +51,35 @@ class Row:
     Attributes:
         where: The file and row, for messages.
         value: The input.
-        label: The name of its class, or its quantities.
+        label: The name of its class, its tags, or its quantities.
+        group: The person, or the recording, that it is of; None if the data names none.
+        is_joined: Whether the input is joined from all rows of its group in a file: a recording
+            or a series, whose names may start anew in every file.
     """
 
     where: str
     value: Value
     label: Label
+    group: str | None = None
+    is_joined: bool = False
+
+
+def group_name(cell: Any, column: str, where: str) -> str:
+    """Return the group that a cell names.
+
+    Args:
+        cell: The cell.
+        column: Its column, for messages.
+        where: The file and row, for messages.
+
+    Raises:
+        InvalidInputError: The cell is empty.
+    """
+    if not (name := as_name(cell)):
+        raise InvalidInputError(
+            f"{where}: the group (column {column!r}) is empty; fill it in, or take the row out"
+        )
+    return name
 
 
 def quantity(cell: Any, where: str) -> float:

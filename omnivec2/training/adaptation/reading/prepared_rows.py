@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,8 +10,18 @@ import numpy as np
 
 from omnivec2.errors import InputError, InvalidInputError
 from omnivec2.preprocess import Array, Preprocessor, Sample
-from omnivec2.training.adaptation.reading.labelled_rows import Pixel, Row, Value
-from omnivec2.training.data.blocks.inputs import one_per_input, prepare_value
+from omnivec2.training.adaptation.answer_forms import (
+    AnswerForm,
+    form_of,
+    mean_by_item,
+    probabilities,
+    strata_of,
+)
+from omnivec2.training.adaptation.reading.group_parts import groups_of
+from omnivec2.training.adaptation.reading.labelled_rows import Pixel, Row
+from omnivec2.training.adaptation.reading.validation_folds import folds_of
+from omnivec2.training.data.blocks.examples import Example, Origin
+from omnivec2.training.data.blocks.inputs import prepare_examples
 
 _MOST_NAMED = 3
 
@@ -23,14 +33,42 @@ class Prepared:
     Attributes:
         samples: The named arrays; an input (a recording) may have several.
         item: The input that each sample belongs to, int64 [samples].
-        labels: The classes, int64 [items], or the quantities, float32 [items, targets].
+        labels: The labels of the items, as :class:`AnswerForm` has them; of a forecast the next
+            steps, in the deviation of each context from its mean.
         skipped: The inputs that could not be decoded, with the reasons.
+        folds: The fold that each item is validated in, -1 for none; None where folds are drawn.
+        scales: The divisors of a forecast's errors before a metric, float32 [items].
+        groups: The group of each item; empty where none belong together.
     """
 
     samples: list[Sample]
     item: Array
     labels: Array
     skipped: tuple[str, ...] = ()
+    folds: Array | None = None
+    scales: Array | None = None
+    groups: tuple[str, ...] = ()
+
+    def by_item(self, answers: Array) -> Array:
+        """Return probabilities, or quantities as they are, of every item from those of samples.
+
+        Args:
+            answers: The logits or quantities of all samples, [samples, outputs].
+        """
+        form = form_of(self.labels)
+        values = answers if form is AnswerForm.QUANTITIES else probabilities(answers, form)
+        return mean_by_item(values, self.item)[1]
+
+    def validation_folds(self, count: int, *, seed: int) -> Array:
+        """Return the fold that each item is validated in, -1 for none: the given ones, or drawn.
+
+        Args:
+            count: The number of folds to draw.
+            seed: The seed to draw with.
+        """
+        if self.folds is not None:
+            return self.folds
+        return folds_of(strata_of(self.labels), count, seed=seed)
 
     def take(self, items: Array) -> Prepared:
         """Return the samples of some inputs, which are numbered anew."""
@@ -38,7 +76,13 @@ class Prepared:
         number[items] = np.arange(len(items))
         kept = np.flatnonzero(number[self.item] >= 0)
         samples = [self.samples[i] for i in kept.tolist()]
-        return Prepared(samples, number[self.item[kept]], self.labels[items])
+        return Prepared(
+            samples,
+            number[self.item[kept]],
+            self.labels[items],
+            folds=None if self.folds is None else self.folds[items],
+            scales=None if self.scales is None else self.scales[items],
+        )
 
 
 def prepare_rows(
@@ -54,7 +98,7 @@ def prepare_rows(
     Args:
         rows: The rows of one part.
         preprocessor: The pre-processor with the parameters of the head.
-        classes: The labels in the order of outputs; none for quantities.
+        classes: The classes or tags in the order of outputs; none for quantities.
         skip_bad: The number of rows that may fail.
         advance: A callback after every row.
 
@@ -66,12 +110,9 @@ def prepare_rows(
     items: list[int] = []
     kept: list[Row] = []
     bad: list[str] = []
-    for row in rows:
-        try:
-            found = samples_of(row.value, preprocessor)
-        except (InputError, OSError) as error:
-            reason = error.strerror if isinstance(error, OSError) else error
-            bad.append(f"{row.where}: {reason or error}")
+    for row, found in zip(rows, _samples_of_rows(rows, preprocessor), strict=True):
+        if isinstance(found, InputError):
+            bad.append(f"{row.where}: {found}")
         else:
             items += [len(kept)] * len(found)
             samples += found
@@ -85,28 +126,58 @@ def prepare_rows(
         )
     if not kept:
         raise InvalidInputError("no input is left")
-    if classes and (lost := {str(row.label) for row in rows} - {str(row.label) for row in kept}):
+    _require_all_classes(rows, kept, classes, bad)
+    labels = encode_labels(kept, classes)
+    item = np.array(items, dtype=np.int64)
+    return Prepared(samples, item, labels, tuple(bad), groups=groups_of(kept))
+
+
+def _require_all_classes(
+    rows: Sequence[Row], kept: Sequence[Row], classes: Sequence[str], bad: Sequence[str]
+) -> None:
+    if not classes or not bad:
+        return
+    if lost := {name for row in rows for name in _names(row)} - {
+        n for r in kept for n in _names(r)
+    }:
         raise InvalidInputError(
             f"every input of {', '.join(sorted(lost)[:_MOST_NAMED])} was skipped, the first is "
             f"{bad[0]}; mend one, or take the class out"
         )
-    index = {name: number for number, name in enumerate(classes)}
-    labels = [index[str(row.label)] if classes else row.label for row in kept]
-    wanted = np.array(labels, dtype=np.int64 if classes else np.float32)
-    return Prepared(samples, np.array(items, dtype=np.int64), wanted, tuple(bad))
 
 
-def samples_of(value: Value, preprocessor: Preprocessor[Any, Any]) -> list[Sample]:
-    """Return the samples of one input.
+def _names(row: Row) -> tuple[str, ...]:
+    return (row.label,) if isinstance(row.label, str) else tuple(map(str, row.label))
+
+
+def encode_labels(rows: Sequence[Row], classes: Sequence[str]) -> Array:
+    """Return the labels of rows as :class:`AnswerForm` has them.
 
     Args:
-        value: The input.
-        preprocessor: The pre-processor with the parameters of the head.
-
-    Raises:
-        InputError: The input is not one that the pre-processor takes.
+        rows: The rows, all of one form.
+        classes: The classes or tags in the order of outputs; none for quantities.
     """
-    if isinstance(value, Pixel):
-        return [value.scene.samples(preprocessor)[value.index]]
-    prepared = prepare_value(value, preprocessor)
-    return list(one_per_input(prepared).samples)
+    if not classes:
+        return np.array([row.label for row in rows], dtype=np.float32)
+    index = {name: number for number, name in enumerate(classes)}
+    if isinstance(rows[0].label, str):
+        return np.array([index[str(row.label)] for row in rows], dtype=np.int64)
+    tags = np.zeros((len(rows), len(classes)), dtype=np.uint8)
+    for applies, row in zip(tags, rows, strict=True):
+        applies[[index[name] for name in _names(row)]] = 1
+    return tags
+
+
+def _samples_of_rows(
+    rows: Sequence[Row], preprocessor: Preprocessor[Any, Any]
+) -> Iterator[Sequence[Sample] | InputError]:
+    """Yield the samples of every row, or the error that says why there are none."""
+    pixels = [row.value for row in rows if isinstance(row.value, Pixel)]
+    if pixels:
+        for pixel in pixels:
+            yield [pixel.scene.samples(preprocessor)[pixel.index]]
+        return
+    examples = [Example(row.value, None, Origin(row.where)) for row in rows]  # type: ignore[arg-type]
+    # Rows of tables are prepared many at a time.
+    for prepared in prepare_examples(examples, preprocessor):
+        yield prepared if isinstance(prepared, InputError) else prepared.samples

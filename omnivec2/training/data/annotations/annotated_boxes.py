@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -12,8 +12,19 @@ import numpy as np
 
 from omnivec2.preprocess import Array
 
+Box = tuple[float, float, float, float]
+"""Centre and size, cx, cy, w, h, as shares of a picture."""
+
 SMALLEST_SHARE = 1e-6
 """The least width and height of a box after clipping, as a share of the picture."""
+
+
+def _no_boxes() -> Array:
+    return np.zeros((0, 4), dtype=np.float32)
+
+
+def _no_labels() -> Array:
+    return np.zeros(0, dtype=np.int64)
 
 
 @dataclass(frozen=True)
@@ -43,6 +54,10 @@ class AnnotatedPicture:
         classes: The names of all classes of the annotations.
         outlines: The shapes, where the annotation has any.
         size: The (width, height) that the annotation declares, or None.
+        left_out: The number of its objects that are left out, as difficult ones of VOC are.
+        crowds: The boxes of crowds, in the form of ``boxes``: objects that nobody counted, so that
+            a box found in one is neither right nor wrong.
+        crowd_labels: The class of each crowd, as ``labels``.
     """
 
     picture: Path
@@ -52,6 +67,9 @@ class AnnotatedPicture:
     classes: tuple[str, ...]
     outlines: tuple[Outline, ...] = ()
     size: tuple[int, int] | None = None
+    left_out: int = 0
+    crowds: Array = field(default_factory=_no_boxes)
+    crowd_labels: Array = field(default_factory=_no_labels)
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -62,7 +80,11 @@ class AnnotatedPicture:
     def digest(self) -> str:
         """A digest of everything that is marked, by which a cache tells changed annotations."""
         shapes = [(o.label, [p.tolist() for p in o.polygons], o.run_lengths) for o in self.outlines]
-        content = (self.boxes.tolist(), self.labels.tolist(), self.classes, shapes, self.size)
+        crowds = (self.crowds.tolist(), self.crowd_labels.tolist())
+        content = (
+            *(self.boxes.tolist(), self.labels.tolist(), self.classes, shapes, self.size),
+            *(crowds if len(self.crowds) else ()),
+        )
         return hashlib.sha256(repr(content).encode()).hexdigest()[:16]
 
     def only(self, wanted: Sequence[str]) -> AnnotatedPicture:
@@ -73,7 +95,8 @@ class AnnotatedPicture:
         """
         number = {name: index for index, name in enumerate(wanted)}
         moved = [number.get(name, -1) for name in self.classes]
-        labels = np.array([moved[label] for label in self.labels.tolist()], dtype=np.int64)
+        table = np.array([*moved, -1], dtype=np.int64)
+        labels, crowd_labels = table[self.labels], table[self.crowd_labels]
         outlines = tuple(
             replace(outline, label=moved[outline.label])
             for outline in self.outlines
@@ -86,13 +109,15 @@ class AnnotatedPicture:
             labels=labels[kept],
             classes=tuple(wanted),
             outlines=outlines,
+            crowds=self.crowds[crowd_labels >= 0],
+            crowd_labels=crowd_labels[crowd_labels >= 0],
         )
 
     def __repr__(self) -> str:
         return f"AnnotatedPicture({str(self.picture)!r}, {self.digest})"
 
 
-def clip_corners(corners: Sequence[float]) -> tuple[float, float, float, float] | None:
+def clip_corners(corners: Sequence[float]) -> Box | None:
     """Return a box as centre and size, clipped to the picture; None if nothing of it is left.
 
     Args:
@@ -106,7 +131,7 @@ def clip_corners(corners: Sequence[float]) -> tuple[float, float, float, float] 
 
 
 def stack_boxes(
-    found: Sequence[tuple[int, tuple[float, float, float, float]]],
+    found: Sequence[tuple[int, Box]],
 ) -> tuple[Array, Array]:
     """Return boxes (n, 4) and labels (n,) of pairs of label and box; repeated ones once."""
     unique = list(dict.fromkeys(found))

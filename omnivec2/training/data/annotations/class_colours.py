@@ -23,6 +23,10 @@ MOST_CLASSES = 255
 Key = int | tuple[int, int, int]
 """What a mask's file holds for a class: an index, or red, green and blue."""
 
+_INDEX_COLUMNS = ("idx", "index", "id", "value", "class_id", "label_id", "pixel")
+_NAME_COLUMNS = ("name", "label", "class", "class_name", "category")
+"""The columns of tables of classes, in lower case."""
+
 _HEX = re.compile(r"#?([0-9a-fA-F]{6})")
 _TRIPLE = re.compile(r"(?:rgb)?[(\[]?\s*(\d{1,3})[\s,;]+(\d{1,3})[\s,;]+(\d{1,3})\s*[)\]]?")
 
@@ -156,7 +160,8 @@ def read_classes(file: Path) -> list[Any] | dict[Any, Any]:
     """Read the classes of a file.
 
     Forms: YAML or JSON as in a recipe; a table with a name and r, g, b or an index in each row
-    (CamVid's ``class_dict.csv``, CVAT's ``labelmap.txt``); or a name per line.
+    (CamVid's ``class_dict.csv``, CVAT's ``labelmap.txt``, ADE20K's ``objectInfo150.txt``); or a
+    name per line.
 
     Raises:
         ArtifactError: The file is none of them.
@@ -175,7 +180,12 @@ def read_classes(file: Path) -> list[Any] | dict[Any, Any]:
     except (OSError, ValueError, yaml.YAMLError) as error:
         raise ArtifactError(f"{file}: not readable classes: {error}") from error
     lines = [line for line in text.splitlines() if line.strip() and not line.startswith("#")]
-    rows = [_cells(line) for line in lines]
+    if all("\t" in line for line in lines):
+        rows = [_split(line, "\t") for line in lines]
+    else:
+        rows = [_cells(line) for line in lines]
+    if rows and (columns := _header_columns(rows[0])) is not None:
+        return _by_columns(file, rows, *columns)
     found: dict[Any, Any] = {}
     for number, cells in enumerate(rows, 1):
         key = _key_of_row(cells)
@@ -187,6 +197,31 @@ def read_classes(file: Path) -> list[Any] | dict[Any, Any]:
         elif found:
             raise ArtifactError(f"{file}: row {number}: expected a name with an index or a colour")
     return found or [" ".join(cells) for cells in rows]
+
+
+def _header_columns(names: Sequence[str]) -> tuple[int, int] | None:
+    """Return the numbers of the columns of the index and of the name, if a header line says so."""
+    lower = [name.strip().lower() for name in names]
+    index = next((lower.index(name) for name in _INDEX_COLUMNS if name in lower), None)
+    name = next((lower.index(name) for name in _NAME_COLUMNS if name in lower), None)
+    if index is None or name is None or {"r", "g", "b"} <= set(lower):
+        return None
+    return index, name
+
+
+def _by_columns(file: Path, rows: Sequence[Sequence[str]], index: int, name: int) -> dict[Any, Any]:
+    found: dict[Any, Any] = {}
+    for number, cells in enumerate(rows[1:], 2):
+        key, text = (
+            cells[column].strip() if column < len(cells) else "" for column in (index, name)
+        )
+        if not key.isdecimal() or not text:
+            raise ArtifactError(
+                f"{file}: row {number}: expected an index below {rows[0][index]!r} and a name "
+                f"below {rows[0][name]!r}, got {key!r} and {text!r}"
+            )
+        found[int(key)] = text
+    return found
 
 
 def _cells(line: str) -> list[str]:

@@ -20,15 +20,14 @@ from omnivec2.errors import ArtifactError
 from omnivec2.preprocess import Array
 from omnivec2.training.data.annotations.annotated_boxes import (
     AnnotatedPicture,
+    Box,
     Outline,
     clip_corners,
     stack_boxes,
 )
+from omnivec2.training.data.annotations.coco_files import picture_folders
 from omnivec2.training.data.annotations.picture_index import PictureIndex
 from omnivec2.training.data.annotations.problems import Report, raise_problem
-
-_ANNOTATION_FOLDERS = frozenset({"annotations", "annotation", "labels", "json"})
-"""The names of folders of annotation files, whose pictures lie beside the folder."""
 
 
 @dataclass(frozen=True)
@@ -38,7 +37,7 @@ class CocoFile:
     Attributes:
         labels: The names of the classes, in the order of their ids.
         pictures: The pictures in the order of the file; those without objects are among them.
-        crowds: The number of boxes of crowds, which are left out.
+        crowds: The number of crowds: no objects to find, and none that a found box can miss.
         empty_boxes: The number of boxes without an area, which are left out.
     """
 
@@ -52,6 +51,7 @@ def read_coco(
     path: Path,
     folders: Sequence[Path] = (),
     *,
+    crowds: bool = False,
     report: Report = raise_problem,
 ) -> CocoFile:
     """Read an annotation file.
@@ -59,6 +59,7 @@ def read_coco(
     Args:
         path: The JSON file.
         folders: The folders of its pictures; folders beside the file unless given.
+        crowds: Whether annotations with ``iscrowd`` count; CVAT sets it on every painted mask.
         report: The callback for bad entries.
 
     Raises:
@@ -66,8 +67,8 @@ def read_coco(
     """
     document = _load(path)
     names = _categories(path, document)
-    index = PictureIndex(folders or _picture_folders(path))
-    reader = _Reader(path, names.labels, names.by_id, report)
+    index = PictureIndex(folders or picture_folders(path))
+    reader = _Reader(path, names.labels, names.by_id, report, crowds)
     by_picture = reader.group_annotations(document)
     pictures = [
         read
@@ -75,14 +76,6 @@ def read_coco(
         if (read := reader.picture(number, image, by_picture, index)) is not None
     ]
     return CocoFile(names.labels, tuple(pictures), reader.crowds, reader.empty_boxes)
-
-
-def _picture_folders(path: Path) -> list[Path]:
-    """Return where the pictures of an annotation file are looked for if nothing is said."""
-    folders = [path.parent / "images", path.parent]
-    if path.parent.name.lower() in _ANNOTATION_FOLDERS:
-        folders += [path.parent.parent / "images", path.parent.parent]
-    return folders
 
 
 def _load(path: Path) -> Mapping[str, Any]:
@@ -133,9 +126,15 @@ class _Reader:
     """A reader of the entries of one file, which counts what it leaves out."""
 
     def __init__(
-        self, path: Path, labels: tuple[str, ...], by_id: Mapping[str, int], report: Report
+        self,
+        path: Path,
+        labels: tuple[str, ...],
+        by_id: Mapping[str, int],
+        report: Report,
+        keep_crowds: bool,
     ) -> None:
         self.path, self.labels, self.by_id, self.report = path, labels, by_id, report
+        self.keep_crowds = keep_crowds
         self.crowds = self.empty_boxes = 0
 
     def group_annotations(
@@ -182,22 +181,26 @@ class _Reader:
             looked = ", ".join(map(str, index.folders)) or "no folder"
             self.report(place, f"no such picture, or several, in {looked}")
             return None
-        boxes, outlines = [], []
+        boxes: list[tuple[int, Box]] = []
+        crowds: list[tuple[int, Box]] = []
+        outlines = []
         for where, entry in by_picture.get(str(image.get("id")), []):
             label = self.by_id[str(entry["category_id"])]
             outlines += self._outlines(where, entry, label, size)
             if (box := self._box(where, entry, size)) is not None:
-                boxes.append((label, box))
+                is_crowd = entry.get("iscrowd") and not self.keep_crowds
+                (crowds if is_crowd else boxes).append((label, box))
+        self.crowds += len(crowds)
         stacked, labels = stack_boxes(boxes)
-        return AnnotatedPicture(file, place, stacked, labels, self.labels, tuple(outlines), size)
+        stacked_crowds, crowd_labels = stack_boxes(crowds)
+        return AnnotatedPicture(
+            *(file, place, stacked, labels, self.labels, tuple(outlines), size),
+            crowds=stacked_crowds,
+            crowd_labels=crowd_labels,
+        )
 
-    def _box(
-        self, place: str, entry: Mapping[str, Any], size: tuple[int, int]
-    ) -> tuple[float, float, float, float] | None:
-        """Return the box of an annotation; None for crowds and for boxes without an area."""
-        if entry.get("iscrowd"):
-            self.crowds += 1
-            return None
+    def _box(self, place: str, entry: Mapping[str, Any], size: tuple[int, int]) -> Box | None:
+        """Return the box of an annotation; None for boxes without an area."""
         numbers = _numbers(entry.get("bbox"))
         if numbers is None or len(numbers) != 4:
             polygons = [p for p in _polygons(entry.get("segmentation")) if p is not None]

@@ -22,8 +22,9 @@ LABEL_NAMES = (
 """How programs call the label of a point, in lower case."""
 
 POINT_SUFFIXES = frozenset(
-    {".ply", ".pcd", ".las", ".laz", ".csv", ".txt", ".xyz", ".pts", ".asc", ".npy", ".npz"}
-)
+    {".ply", ".pcd", ".las", ".laz", ".csv", ".txt", ".xyz", ".pts", ".asc", ".npy", ".npz",
+     ".bin"}
+)  # fmt: skip
 """The suffixes of clouds, in lower case."""
 
 _SIDE_SUFFIXES = (".label", ".labels", ".seg", ".npy", ".txt")

@@ -17,10 +17,9 @@ from omnivec2.training.data.annotations.annotated_boxes import (
     clip_corners,
     stack_boxes,
 )
+from omnivec2.training.data.annotations.part_lists import PARTS, part_list
 from omnivec2.training.data.annotations.picture_index import PictureIndex
 from omnivec2.training.data.annotations.problems import Report, raise_problem
-
-_PARTS = ("train", "val", "test")
 
 
 @dataclass(frozen=True)
@@ -59,15 +58,8 @@ def _parts(path: Path, folder: Path, files: Sequence[Path]) -> dict[str, tuple[P
     """Return the files of the parts that ``ImageSets`` lists."""
     by_stem = {file.relative_to(folder).with_suffix("").as_posix(): file for file in files}
     found: dict[str, tuple[Path, ...]] = {}
-    for part in _PARTS:
-        listing = next(
-            (
-                file
-                for place in ("ImageSets/Main", "ImageSets/Segmentation", "ImageSets")
-                if (file := path / place / f"{part}.txt").is_file()
-            ),
-            None,
-        )
+    for part in PARTS:
+        listing = part_list(path, part)
         if listing is None:
             continue
         own = []
@@ -115,17 +107,19 @@ def read_voc_picture(
     picture = pictures.find(file.stem) or (pictures.find(named) if named else None)
     if picture is None:
         looked = ", ".join(map(str, pictures.folders))
-        report(str(file), f"no picture {named or file.stem!r} in {looked}")
+        report(str(file), f"no such picture, or several: {named or file.stem!r} in {looked}")
         return None
     size = _declared_size(tree) or _picture_size(picture, report)
     if size is None:
         return None
     boxes = []
+    left_out = 0
     numbers = {name: index for index, name in enumerate(labels)}
     for index, item in enumerate(tree.iter("object"), 1):
         place = f"{file}: object {index}"
         name = (item.findtext("name") or "").strip()
         if not difficult and (item.findtext("difficult") or "").strip() == "1":
+            left_out += 1
             continue
         corners = [_number(item.findtext(f"bndbox/{k}")) for k in ("xmin", "ymin", "xmax", "ymax")]
         if name not in numbers:
@@ -140,7 +134,9 @@ def read_voc_picture(
             else:
                 boxes.append((numbers[name], box))
     stacked, found = stack_boxes(boxes)
-    return AnnotatedPicture(picture, str(file), stacked, found, tuple(labels), size=size)
+    return AnnotatedPicture(
+        picture, str(file), stacked, found, tuple(labels), size=size, left_out=left_out
+    )
 
 
 def _parse(file: Path, report: Report) -> ET.Element | None:

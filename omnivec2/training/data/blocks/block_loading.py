@@ -6,6 +6,7 @@ import hashlib
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from omnivec2.spec import HeadSpec, Modality, PreprocessSpec
 from omnivec2.training.data.base import (
     DataDirectories,
     LazySequence,
+    PreparingProgress,
     Split,
     Subset,
     TaskData,
@@ -159,7 +161,7 @@ def load_block(
                 f"{route}: the part {part} is empty, of {len(divided.examples)} examples"
             )
     maker = _SampleMaker(route, block, divided, preprocess, fitted)
-    everything = maker.stored(at.cache) if block.data.cached else maker.lazy()
+    everything = maker.stored(at) if block.data.cached else maker.lazy()
     item = maker.items(everything)
     family = block.data.target.family
     return TaskData(
@@ -211,7 +213,7 @@ class _SampleMaker:
         self.route, self.block, self.divided = route, block, divided
         self.preprocess, self.fitted = preprocess, fitted
 
-    def stored(self, cache: Path) -> StoredSamples:
+    def stored(self, at: DataDirectories) -> StoredSamples:
         """Return all samples from the cache, with the number of the example of each."""
         used = self.divided.examples
         text = json.dumps(
@@ -220,7 +222,9 @@ class _SampleMaker:
         digest = hashlib.sha256(text.encode()).hexdigest()[:12]
         name = f"{self.route.replace('/', '-')}-{digest}"
         sources = sorted({e.value for e in used if isinstance(e.value, Path)})
-        return stored(cache, name, self.preprocess, sources, self._make)
+        # An example may give several samples, so examples are counted and not samples.
+        quiet = DataDirectories(at.root, at.cache)
+        return stored(quiet, name, self.preprocess, sources, partial(self._make, at.progress))
 
     def lazy(self) -> Sequence[Sample]:
         """Return the first sample of each example, prepared when it is looked up."""
@@ -253,12 +257,13 @@ class _SampleMaker:
             references=self.fitted.references(parsed, kept),
         )
 
-    def _make(self) -> Iterator[Sample]:
+    def _make(self, progress: PreparingProgress) -> Iterator[Sample]:
         """Yield every sample of every example; raise if an input cannot be used."""
         problems: list[Problem] = []
         preprocessor = build(self.preprocess)
         examples = self.divided.examples
         for index, found in enumerate(prepare_examples(examples, preprocessor)):
+            progress(index + 1, len(examples))
             if isinstance(found, InputError):
                 origin = examples[index].origin
                 problems.append(Problem(ProblemKind.UNDECODABLE, origin, str(found)))

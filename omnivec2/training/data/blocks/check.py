@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -14,8 +14,10 @@ from pydantic import JsonValue
 
 from omnivec2.errors import ArtifactError, InputError
 from omnivec2.preprocess import Prepared, Sample
+from omnivec2.preprocess.formats.tables.values.number_text import is_number_text
 from omnivec2.preprocess.notes import collect_notes
 from omnivec2.spec import Modality
+from omnivec2.training.data.annotations.series.series_tables import TableSeries
 from omnivec2.training.data.base import DataDirectories, TaskData, build
 from omnivec2.training.data.blocks.block_loading import (
     DividedExamples,
@@ -23,9 +25,9 @@ from omnivec2.training.data.blocks.block_loading import (
     preprocess_of,
     read_block,
 )
+from omnivec2.training.data.blocks.doubtful_data import find_duplicates, find_small_classes
 from omnivec2.training.data.blocks.examples import Origin, Problem, ProblemKind
 from omnivec2.training.data.blocks.files import BlockFiles
-from omnivec2.training.data.blocks.input_keys import input_key
 from omnivec2.training.data.blocks.inputs import prepare_examples
 from omnivec2.training.data.blocks.splits import PARTS
 from omnivec2.training.data.blocks.targets import FittedTarget
@@ -33,8 +35,6 @@ from omnivec2.training.data.blocks.targets.class_targets import natural_key
 from omnivec2.training.data.blocks.task_block import TaskBlock
 
 _CHUNK = 64
-_FEWEST = 5
-"""Training samples of a class below which a check warns."""
 _SHOWN_PER_CLASS = 2
 _MOST_SHOWN = 24
 _COLUMNS = 6
@@ -78,6 +78,7 @@ class TaskCheck:
         decoded: The number of inputs that were decoded.
         shown: Some examples of each part and class.
         parameters: The parameters of the pre-processor.
+        inputs: The columns that are inputs, with their kinds, or the series that are forecast.
     """
 
     route: str
@@ -91,6 +92,7 @@ class TaskCheck:
     decoded: int = 0
     shown: list[ShownExample] = field(default_factory=list)
     parameters: dict[str, JsonValue] = field(default_factory=dict)
+    inputs: tuple[str, ...] = ()
 
     @property
     def is_broken(self) -> bool:
@@ -106,6 +108,7 @@ class TaskCheck:
             "counts": self.counts,
             "classes": self.classes,
             "quantities": self.quantities,
+            "inputs": list(self.inputs),
             "decoded": self.decoded,
             "notes": self.notes,
             "problems": [
@@ -141,18 +144,23 @@ def check_task(
     check = TaskCheck(route, block.data.kind, block.data.target.family.value)
     try:
         # Windows of series and pixels of scenes are cut without decoding an input for each.
-        cut = block.data.load(route, block, DataDirectories(root, root), None)
+        with collect_notes() as notes:
+            cut = block.data.load(route, block, DataDirectories(root, root), None)
     except ArtifactError as error:
-        check.problems = _reading_problems(route, block, root) or [_of_whole(route, error)]
+        check.problems = _read_plainly(route, block, root)[1] or [_of_whole(route, error)]
         return check
     if cut is not None:
+        check.notes = {note.text: note.count for note in notes}
         _take_cut(check, cut)
+        check.inputs, check.problems = _read_plainly(route, block, root)
         return check
     try:
-        divided = read_block(route, block, root)
+        with collect_notes() as notes:
+            divided = read_block(route, block, root)
     except ArtifactError as error:
         check.problems.append(_of_whole(route, error))
         return check
+    check.notes = {note.text: note.count for note in notes}
     check.problems = divided.problems
     if not divided.examples:
         return check
@@ -164,21 +172,53 @@ def check_task(
         check.problems.append(_of_whole(route, error))
         return check
     check.parameters = preprocess.parameters
+    check.inputs = _columns_read(preprocess.parameters)
     _Decoding(check, divided, block, fitted, preprocess).run(seconds, advance)
-    _find_duplicates(check, divided, seconds)
-    _find_small_classes(check, divided)
+    check.problems += find_duplicates(divided, seconds)
+    check.problems += find_small_classes(divided, check.classes)
     order = {str(example.origin): index for index, example in enumerate(divided.examples)}
     check.problems.sort(key=lambda p: (p.is_warning, order.get(str(p.origin), -1)))
     return check
 
 
-def _reading_problems(route: str, block: TaskBlock, root: Path) -> list[Problem]:
-    """Return the problems of a block that are found without decoding its inputs."""
+def _read_plainly(
+    route: str, block: TaskBlock, root: Path
+) -> tuple[tuple[str, ...], list[Problem]]:
+    """Return the names of the series of a block, and what is found without decoding inputs."""
     files = BlockFiles(root, Modality(route.partition("/")[0]))
+    series: list[str] = []
+    problems: list[Problem] = []
     try:
-        return [found for found in block.data.read(files) if isinstance(found, Problem)]
+        for found in block.data.read(files):
+            if isinstance(found, Problem):
+                problems.append(found)
+            elif isinstance(found.target, TableSeries):
+                series.append(found.target.name)
     except ArtifactError:
-        return []
+        return (), []
+    return tuple(series), problems
+
+
+def _columns_read(parameters: Mapping[str, JsonValue]) -> tuple[str, ...]:
+    """Return the columns that a table's pre-processor reads, with their kinds."""
+    columns = parameters.get("columns")
+    if not isinstance(columns, list):
+        return ()
+    return tuple(
+        f"{column['name']} ({column.get('kind', 'value')}{_numbers_among(column)})"
+        for column in columns
+        if isinstance(column, dict) and "name" in column
+    )
+
+
+def _numbers_among(column: Mapping[str, Any]) -> str:
+    """Return how many categories are numbers where most are, as one odd cell makes them; or ""."""
+    texts = [str(category) for category in column.get("categories", ())]
+    numbers = sum(is_number_text(text, units=False) for text in texts)
+    if not len(texts) > numbers > len(texts) // 2:
+        return ""
+    others = next(text for text in texts if not is_number_text(text, units=False))
+    return f": {numbers} of its {len(texts)} values are numbers, {others[:40]!r} is none"
 
 
 def _take_cut(check: TaskCheck, task: TaskData) -> None:
@@ -262,7 +302,13 @@ class _Decoding:
                 self._take(row, prepared)
             self.check.decoded += len(rows)
             advance(self.check.decoded, len(order))
-        self.check.notes = dict(self.notes.most_common())
+        self.check.notes |= dict(self.notes.most_common())
+        if self.fitted.labels:
+            place = {name: number for number, name in enumerate(self.fitted.labels)}
+            by_output = sorted(
+                self.check.classes.items(), key=lambda i: place.get(i[0], len(place))
+            )
+            self.check.classes = dict(by_output)
 
     def _take(self, row: int, found: Prepared | InputError) -> None:
         example, part = self.divided.examples[row], str(self.divided.parts[row])
@@ -277,6 +323,9 @@ class _Decoding:
             problem = Problem(ProblemKind.BAD_TARGET, example.origin, str(error))
             self.check.problems.append(problem)
             return
+        for name in self.fitted.classes_of(kept):
+            if part:
+                self.check.classes.setdefault(name, dict.fromkeys(PARTS, 0))[part] += 1
         names = self.target.counted(parsed)
         key = part, names[0] if names else ""
         if not part or self.shown_of[key] >= (_SHOWN_PER_CLASS if names else _MOST_SHOWN // 3):
@@ -297,46 +346,6 @@ def _words(parsed: Any) -> str:
             f"{name} {value:g}" for name, value in parsed.items() if isinstance(value, float | int)
         )
     return ""
-
-
-def _find_duplicates(check: TaskCheck, divided: DividedExamples, seconds: float | None) -> None:
-    """Warn of inputs that are in two parts: what is measured on them is remembered, not learned."""
-    first: dict[str, int] = {}
-    end = None if seconds is None else time.monotonic() + seconds
-    for part in PARTS:
-        for row in divided.rows(part).tolist():
-            if end is not None and time.monotonic() > end:
-                return
-            example = divided.examples[row]
-            other = first.setdefault(input_key(example), row)
-            if divided.parts[other] != part:
-                reason = (
-                    f"the same input as {divided.examples[other].origin}, which is of part "
-                    f"{divided.parts[other]}; this is of part {part}"
-                )
-                problem = Problem(ProblemKind.DUPLICATE, example.origin, reason, is_warning=True)
-                check.problems.append(problem)
-
-
-def _find_small_classes(check: TaskCheck, divided: DividedExamples) -> None:
-    """Warn of classes that are too small to learn, or that are not measured."""
-    for name, counts in check.classes.items():
-        few = counts["train"] < _FEWEST
-        if counts["train"] and (few or not counts["test"]):
-            reason = (
-                f"class {name!r} has {counts['train']} training samples, "
-                f"{counts['val']} of val and {counts['test']} of test"
-            )
-            origin = _first_of(divided, name)
-            check.problems.append(Problem(ProblemKind.FEW_SAMPLES, origin, reason, is_warning=True))
-
-
-def _first_of(divided: DividedExamples, name: str) -> Origin:
-    """Return the place of the first example of a class."""
-    for example, parsed in zip(divided.examples, divided.parsed, strict=True):
-        if parsed == name or (isinstance(parsed, tuple) and name in parsed):
-            return example.origin
-    return Origin(name)
 
 
 def problems_by_kind(problems: Sequence[Problem]) -> dict[str, list[Problem]]:

@@ -82,6 +82,7 @@ class ProblemKind(StrEnum):
     DUPLICATE = "duplicate across parts"
     BAD_DATE = "unreadable date"
     BAD_CELL = "bad cell"
+    LEFT_OUT = "left out"
     BLOCK = "block that cannot be used"
 
 

@@ -41,7 +41,7 @@ def load_utdmhad(at: DataDirectories) -> TaskData:
             native = sequence.astype(np.uint16) * _MILLIMETRES_PER_UNIT
             yield preprocessor.prepare(native).samples[0]
 
-    everything = Split(stored(at.cache, "depth-utdmhad", spec, [file], make), actions)
+    everything = Split(stored(at, "depth-utdmhad", spec, [file], make), actions)
     held = (subject == _VAL_SUBJECT) & np.isin(trial, _VAL_TRIALS)
     odd = subject % 2 == 1
     names: dict[str, str] = json.loads((folder / "action_names.json").read_text())

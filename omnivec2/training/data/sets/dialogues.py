@@ -123,4 +123,4 @@ def _split(
             sample = preprocessor.prepare(preprocessor.decode_json(text.source)).samples[0]
             yield {**sample, "target_ids": np.array([*ids, END_ID], np.int32)}
 
-    return Split(stored(at.cache, name, spec, paths, make), rows)
+    return Split(stored(at, name, spec, paths, make), rows)

@@ -1,4 +1,4 @@
-"""Pictures: CIFAR-10 classes, blood cells to find (BCCD), street scenes to segment (CamVid)."""
+"""Pictures: CIFAR-10, part of Tiny ImageNet, blood cells (BCCD), street scenes (CamVid)."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def load_cifar10(at: DataDirectories) -> TaskData:
     archive = at.find("image_cifar10_jpeg/cifar10_jpeg.tar.xz")
     spec = preprocess_spec(Modality.IMAGE, height=96, width=96, resize="crop")
     preprocessor = build(spec)
-    kept = stored(at.cache, "image-cifar10", None, [archive], partial(_read_cifar10, archive))
+    kept = stored(at, "image-cifar10", None, [archive], partial(_read_cifar10, archive))
     labels, is_test = np.array(kept.column("label")), np.array(kept.column("test"))
     pixels = kept.column("pixels")
 
@@ -130,7 +130,7 @@ def load_bccd(at: DataDirectories) -> TaskData:
             for path in pictures:
                 yield preprocessor.prepare(_rgb(path.read_bytes())).samples[0]
 
-        samples = stored(at.cache, f"image-bccd-{part}", spec, [listing, *pictures], make)
+        samples = stored(at, f"image-bccd-{part}", spec, [listing, *pictures], make)
         boxes = [read_voc(folder / "Annotations" / f"{name}.xml", BCCD_LABELS) for name in names]
         return Split(samples, boxes)
 
@@ -199,7 +199,7 @@ def load_camvid(at: DataDirectories) -> TaskData:
                 yield {**sample, "mask": _resize_mask(own), "own_mask": own}
 
         sources = [*pictures, *masks]
-        kept = stored(at.cache, f"image-camvid-{part}", spec, sources, make)
+        kept = stored(at, f"image-camvid-{part}", spec, sources, make)
         tensors = [tensor.name for tensor in preprocessor.inputs]
         count = len(kept)
         return Split(
@@ -239,8 +239,54 @@ def _resize_mask(mask: Array) -> Array:
     return np.asarray(Image.fromarray(mask).resize(size, Image.Resampling.NEAREST))
 
 
+def load_tiny_imagenet(at: DataDirectories) -> TaskData:
+    """Load 50 classes of Tiny ImageNet, with the parts of its archive."""
+    archive = at.find("image_tinyimagenet50/tinyimagenet50.tar.xz")
+    names = json.loads(at.find("image_tinyimagenet50/classes.json").read_text())
+    spec = preprocess_spec(Modality.IMAGE, height=96, width=96, resize="crop")
+    preprocessor = build(spec)
+    classes = sorted(names)
+
+    def read() -> Iterator[Sample]:
+        with tarfile.open(archive, "r:xz") as tar:
+            for member in tar:
+                file = tar.extractfile(member) if member.isfile() else None
+                if file is not None:
+                    part, label, _ = member.name.split("/")[-3:]
+                    sample = preprocessor.prepare(_rgb(file.read())).samples[0]
+                    place = {"label": np.asarray(classes.index(label)), "part": _PARTS[part]}
+                    yield {**sample, **place}
+
+    kept = stored(at, "image-tinyimagenet50", spec, [archive], read)
+    part, (tensor,) = kept.column("part"), (tensor.name for tensor in preprocessor.inputs)
+    everything = Split(
+        LazySequence(len(kept), lambda i: {tensor: kept[i][tensor]}), np.array(kept.column("label"))
+    )
+    return TaskData(
+        route="image/object",
+        family=TaskFamily.CLASSIFICATION,
+        preprocess=spec,
+        splits={name: everything.take(np.flatnonzero(part == n)) for name, n in _PARTS.items()},
+        metric="accuracy",
+        test_name="Tiny ImageNet, 50 classes (public half)",
+        sources=(
+            DataSource(
+                name="Tiny ImageNet, 50 of 200 classes",
+                licence="none stated; ImageNet: non-commercial research and education",
+                source="github.com/seshuad/IMagenet",
+            ),
+        ),
+        labels=tuple(names[key].partition(",")[0] for key in classes),
+        augment=augmentation.picture,
+        description="Which of 50 things or animals a small photograph shows.",
+    )
+
+
+_PARTS = {"train": np.asarray(0), "val": np.asarray(1), "test": np.asarray(2)}
+
 TASKS: dict[str, Loader] = {
     "image/classification": load_cifar10,
     "image/detection": load_bccd,
     "image/segmentation": load_camvid,
+    "image/object": load_tiny_imagenet,
 }

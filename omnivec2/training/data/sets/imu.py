@@ -43,7 +43,7 @@ def load_ucihar(at: DataDirectories) -> TaskData:
             for signal in signals:
                 yield preprocessor.prepare(Recording(signal.astype(np.float32))).samples[0]
 
-        samples = stored(at.cache, f"imu-ucihar-{part}", spec, [file], make)
+        samples = stored(at, f"imu-ucihar-{part}", spec, [file], make)
         return Split(samples, labels.astype(np.int64))
 
     train = split("train")

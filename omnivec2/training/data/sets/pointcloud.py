@@ -46,7 +46,7 @@ def load_modelnet10(at: DataDirectories) -> TaskData:
             filled = data[f"vox_{part}"].any(axis=1)
             targets = data[f"y_{part}"][filled].astype(np.int64)
         name = f"pointcloud-modelnet10-{part}"
-        return Split(stored(at.cache, name, spec, [file], make), targets)
+        return Split(stored(at, name, spec, [file], make), targets)
 
     train = split("train")
     fit, val = hold_out(train.targets, 0.1, seed=10)

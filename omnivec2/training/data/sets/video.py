@@ -27,6 +27,9 @@ _PARTS = {"train": range(1, 106), "val": range(106, 121), "test": range(121, 151
 """File numbers. Neighbouring numbers are often cut from one recording, and there is no
 official split, so parts are blocks of numbers: about 70, 10 and 20 % of either class."""
 
+_NEIGHBOURS = 10
+"""Neighbouring file numbers that are taken to be of one source."""
+
 _FOLDERS = ("noFight", "fight")
 
 
@@ -49,8 +52,12 @@ def load_fight(at: DataDirectories) -> TaskData:
             for path in paths:
                 yield preprocessor.prepare(_frames(path)).samples[0]
 
-        samples = stored(at.cache, f"video-fight-{part}", spec, paths, make)
-        return Split(samples, np.array([label for _, label in found], dtype=np.int64))
+        samples = stored(at, f"video-fight-{part}", spec, paths, make)
+        return Split(
+            samples,
+            np.array([label for _, label in found], dtype=np.int64),
+            groups=np.array([_source(path) for path in paths]),
+        )
 
     return TaskData(
         route="video/action",
@@ -70,6 +77,11 @@ def load_fight(at: DataDirectories) -> TaskData:
         augment=augmentation.video,
         description="Whether people fight in a short clip of a surveillance camera.",
     )
+
+
+def _source(path: Path) -> str:
+    """Return the source of a clip: neighbouring numbers may be cut from one recording."""
+    return f"{path.parent.name}-{int(path.stem[-3:]) // _NEIGHBOURS}"
 
 
 def _frames(path: Path) -> Array:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
+from scipy.special import softmax
 from sklearn.metrics import (
     average_precision_score,
     f1_score,
@@ -17,6 +18,7 @@ from sklearn.metrics import (
 from omnivec2.preprocess import Array
 
 _TOP = 5
+_BINS = 15
 
 
 def top5(scores: Array, labels: Sequence[int]) -> float:
@@ -83,6 +85,37 @@ def _decided(scores: Array, wanted: Sequence[Any]) -> tuple[Array, Array]:
     real = np.asarray(wanted)
     guesses = np.argmax(scores, axis=1) if real.ndim == 1 else np.asarray(scores) > 0
     return guesses.astype(np.int64), real.astype(np.int64)
+
+
+def ece(scores: Array, labels: Sequence[int]) -> float:
+    """Compute the expected calibration error of softmax over logits; see ``calibration_error``.
+
+    Args:
+        scores: The logits [n, classes].
+        labels: The class indices [n].
+    """
+    return calibration_error(softmax(np.asarray(scores, np.float64), axis=1), labels)
+
+
+def calibration_error(probabilities: Array, wanted: Sequence[Any] | Array) -> float:
+    """Compute the mean distance of probabilities from the share that is right (ECE).
+
+    Answers are grouped by their probability, in fifteen bins of equal width (Guo et al., 2017).
+
+    Args:
+        probabilities: The probabilities [n, classes], of which the highest is the answer; or
+            [n, labels], of which each is one.
+        wanted: The class indices [n], or zeros and ones [n, labels].
+    """
+    real = np.asarray(wanted)
+    if real.ndim == 1:
+        certainty = probabilities.max(axis=1)
+        right = (probabilities.argmax(axis=1) == real).astype(np.float64)
+    else:
+        certainty, right = probabilities.ravel(), (real > 0).astype(np.float64).ravel()
+    bins = np.minimum((certainty * _BINS).astype(np.int64), _BINS - 1)
+    distance = np.bincount(bins, right - certainty, minlength=_BINS)
+    return float(np.abs(distance).sum() / len(certainty))
 
 
 def mean_average_precision(scores: Array, wanted: Sequence[Array]) -> float:

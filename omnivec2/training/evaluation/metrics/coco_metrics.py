@@ -29,7 +29,8 @@ def _measure(
         Args:
             found: The predictions, per picture ``boxes`` [m, 4] (cx, cy, w, h in 0..1),
                 ``labels`` [m] and ``scores`` [m].
-            references: The real objects, per picture ``boxes`` [n, 4] and ``labels`` [n].
+            references: The real objects, per picture ``boxes`` [n, 4] and ``labels`` [n]; where
+                there are crowds, ``crowds`` [k, 4] and ``crowd_labels`` [k].
         """
         return _coco_figures(found, references)[place]
 
@@ -45,12 +46,14 @@ def _coco_figures(
     found: Sequence[dict[str, Array]], references: Sequence[dict[str, Array]]
 ) -> list[float]:
     """Return the figures of ``COCOeval``; -1, which it gives without any object, becomes NaN."""
-    truth = [box for i, one in enumerate(references) for box in _annotations(i, one)]
+    objects = [box for i, one in enumerate(references) for box in _annotations(i, one)]
+    crowds = [box for i, one in enumerate(references) for box in _annotations(i, _crowds(one))]
+    truth = objects + crowds
     for number, annotation in enumerate(truth, start=1):
-        annotation |= {"id": number, "iscrowd": 0}
+        annotation |= {"id": number, "iscrowd": int(number > len(objects))}
     guesses = [box for i, one in enumerate(found) for box in _annotations(i, one)]
     classes = sorted({box["category_id"] for box in (*truth, *guesses)})
-    if not truth:
+    if not objects:
         return [float("nan")] * 3
     if not guesses:
         return [0.0] * 3
@@ -72,6 +75,13 @@ def _coco_figures(
         evaluation.accumulate()
         evaluation.summarize()
     return [float(value) if value >= 0 else float("nan") for value in evaluation.stats[:3]]
+
+
+def _crowds(reference: dict[str, Array]) -> dict[str, Array]:
+    return {
+        "boxes": reference.get("crowds", np.zeros((0, 4))),
+        "labels": reference.get("crowd_labels", np.zeros(0, np.int64)),
+    }
 
 
 def _annotations(picture: int, boxes: dict[str, Array]) -> list[dict[str, Any]]:

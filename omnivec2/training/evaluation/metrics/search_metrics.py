@@ -27,8 +27,8 @@ def recall_at(k: int) -> Callable[[Array, Sequence[Searched]], float]:
     """Return a metric: the share of queries with a match among the k nearest others (R@k)."""
 
     def measure(vectors: Array, wanted: Sequence[Searched]) -> float:
-        ranked = _ranked_matches(vectors, wanted)
-        return float(np.mean([matches[:k].any() for matches, _ in ranked])) if ranked else np.nan
+        found = query_values(vectors, wanted, k)
+        return float(np.mean(found)) if len(found) else np.nan
 
     return measure
 
@@ -40,8 +40,23 @@ def search_map(vectors: Array, wanted: Sequence[Searched]) -> float:
         vectors: The vectors [n, d], of any length; cosines order them.
         wanted: The identity of each sample; queries without a match are left out.
     """
+    found = query_values(vectors, wanted, None)
+    return float(np.mean(found)) if len(found) else np.nan
+
+
+def query_values(vectors: Array, wanted: Sequence[Searched], k: int | None) -> Array:
+    """Return the value of every query that has a match, [queries].
+
+    Args:
+        vectors: The vectors [n, d], of any length.
+        wanted: The identity of each sample.
+        k: The number of nearest others among which a match counts as 1; None for the average
+            precision.
+    """
     ranked = _ranked_matches(vectors, wanted)
-    return float(np.mean([average_precision_score(*pair) for pair in ranked])) if ranked else np.nan
+    if k is None:
+        return np.array([average_precision_score(*pair) for pair in ranked])
+    return np.array([float(matches[:k].any()) for matches, _ in ranked])
 
 
 def _ranked_matches(vectors: Array, wanted: Sequence[Searched]) -> list[tuple[Array, Array]]:

@@ -16,6 +16,8 @@ from collections.abc import Hashable, Sequence
 from weakref import WeakKeyDictionary
 
 from omnivec2.errors import ModelNotReadyError, OverloadedError
+from service.access.priority import Priority
+from service.request_context import REQUEST
 from service.runtimes.base import Inference
 from service.runtimes.embedded.batching.batch_cost import BatchCost
 from service.runtimes.embedded.batching.batch_rows import Batch, length_bucket
@@ -29,6 +31,9 @@ from service.runtimes.embedded.batching.graph_pass import (
 )
 from service.runtimes.ensemble import Dataflow
 from service.server.thread_priorities import lower_thread_priority
+
+_PATIENCE_SECONDS = {Priority.HIGH: 0.0, Priority.NORMAL: 1.0, Priority.LOW: 3.0}
+"""How long urgent requests that arrive later go first; bounded, so that none waits for ever."""
 
 _MOST_LENGTHS = 4096
 """The most lengths of one graph of which something is remembered."""
@@ -98,7 +103,14 @@ class Batcher:
         """
         rows = len(next(iter(inputs.values())))
         future: asyncio.Future[list[Inference]] = asyncio.get_running_loop().create_future()
-        job = Job(dataflow, graphs, inputs, rows, future)
+        job = Job(
+            dataflow,
+            graphs,
+            inputs,
+            rows,
+            future,
+            patience=_PATIENCE_SECONDS[REQUEST.get().priority],
+        )
         job.key = self._key_of(job)
         with self._changed:
             if self._closed:
@@ -106,7 +118,7 @@ class Batcher:
             if self._waiting_rows + rows > self._capacity:
                 message = f"{self._waiting_rows:,} samples are waiting already"
                 raise OverloadedError(message, reason="queue")
-            self._queues.setdefault(job.key, deque()).append(job)
+            _put_in_turn(self._queues.setdefault(job.key, deque()), job)
             self._waiting_rows += rows
             self._changed.notify()
         return await future
@@ -172,7 +184,7 @@ class Batcher:
             self._idle -= 1
             if self._closed:
                 return None
-            key, queue = min(self._queues.items(), key=lambda item: item[1][0].arrived)
+            key, queue = min(self._queues.items(), key=lambda item: item[1][0].turn)
             most = min(self._share(key), self._most_rows(queue[0]))
             jobs = self._take(key, most, at_least_one=True)
             self._running[worker] = key, sum([job.rows for job in jobs])
@@ -268,6 +280,14 @@ class Batcher:
             if jobs[0].key not in costs and len(costs) >= _MOST_LENGTHS:
                 costs.clear()
             costs.setdefault(jobs[0].key, BatchCost()).observe(rows, seconds)
+
+
+def _put_in_turn(queue: deque[Job], job: Job) -> None:
+    """Add a job to a queue behind those whose turn is before its own; mostly at the end."""
+    place = len(queue)
+    while place and queue[place - 1].turn > job.turn:
+        place -= 1
+    queue.insert(place, job)
 
 
 def _meeting_graphs(job: Job) -> tuple[BatchedGraph, BatchedGraph | None]:

@@ -144,6 +144,7 @@ class Job:
         future: The future of the answers of all nodes, in the loop of the request.
         key: The key of the jobs it may share a pass with.
         arrived: The value of ``time.perf_counter()`` when it was submitted.
+        patience: The seconds for which more urgent jobs that arrive later go before it.
         runs: The run of each node, as far as they are done: index of the node -> run.
         failure: The error that has ended it.
     """
@@ -154,9 +155,15 @@ class Job:
     rows: int
     future: asyncio.Future[list[Inference]]
     key: Hashable = None
+    patience: float = 0.0
     arrived: float = field(default_factory=time.perf_counter)
     runs: dict[int, _Run] = field(default_factory=dict)
     failure: Exception | None = None
+
+    @property
+    def turn(self) -> float:
+        """The time by which waiting jobs are put in order: the earliest goes first."""
+        return self.arrived + self.patience
 
     @property
     def is_over(self) -> bool:

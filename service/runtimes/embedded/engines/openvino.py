@@ -13,6 +13,7 @@ from functools import partial
 import numpy as np
 import openvino as ov
 
+from omnivec2.engines.openvino_core import make_core
 from omnivec2.errors import ArtifactError, ModelNotReadyError, RefusedTensorsError
 from omnivec2.passport import INT8_GRAPH_FILE, EnginePrecision
 from omnivec2.preprocess import Array
@@ -220,7 +221,7 @@ class OpenVino:
     version: str = ov.__version__
 
     def __init__(self, device: str = _CPU) -> None:
-        self._core = ov.Core()
+        self._core = make_core()
         self._device = device
         devices = self._core.available_devices
         if device not in {*devices, *(name.partition(".")[0] for name in devices)}:

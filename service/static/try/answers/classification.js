@@ -8,7 +8,7 @@ export function classification({ answer }) {
 }
 
 /** One list of {label, score} per row, best first: from any form that an answer may have. */
-function rowsOf(answer) {
+export function rowsOf(answer) {
   if (answer.every((item) => Array.isArray(item))) return answer;
   if (answer.every((item) => typeof item === "object")) return [answer];
   return answer.map((label) => [{ label, score: NaN }]);
@@ -22,11 +22,11 @@ function bars(row) {
   )}</ol>`;
 }
 
-function bar(score) {
+export function bar(score) {
   return html`<span class="bar" aria-hidden="true"><span style="width: ${(100 * score).toFixed(1)}%"></span></span>`;
 }
 
-function percent(score) {
+export function percent(score) {
   return Number.isNaN(score) ? "" : `${(100 * score).toFixed(score < 0.01 ? 2 : 1)} %`;
 }
 

@@ -2,7 +2,7 @@
 
 import { labelledCloudPlot } from "../cloud.js";
 import { labelColour, rgb } from "../colours.js";
-import { decodedByBrowser } from "../decode/raster.js";
+import { decodedByBrowser, pngOf } from "../decode/raster.js";
 import { drawing } from "../drawing.js";
 import { plot } from "../plot.js";
 import { set } from "../state.js";
@@ -41,7 +41,7 @@ function masks(result, shown) {
 }
 
 async function paint(canvas, { regions, hidden }) {
-  const pictures = await Promise.all(regions.map(({ mask }) => decodedByBrowser(blobOf(mask))));
+  const pictures = await Promise.all(regions.map(({ mask }) => decodedByBrowser(pngOf(mask))));
   if (!pictures.length) return;
   canvas.width = pictures[0].width;
   canvas.height = pictures[0].height;
@@ -84,8 +84,4 @@ function legend(regions, result) {
       ${score === undefined ? nothing : html`<small>${Math.round(100 * score)} %</small>`}
     </label></li>`,
   )}</ul>`;
-}
-
-function blobOf(base64) {
-  return new Blob([Uint8Array.from(atob(base64), (character) => character.charCodeAt(0))], { type: "image/png" });
 }

@@ -21,6 +21,11 @@ export async function decodedByBrowser(file) {
   return canvas;
 }
 
+/** A PNG file of its base64 form. */
+export function pngOf(base64) {
+  return new Blob([Uint8Array.from(atob(base64), (character) => character.charCodeAt(0))], { type: "image/png" });
+}
+
 /**
  * Grey values as a picture, stretched from the first to the last percent of what is present.
  * `missing(value)` says which values mean no data; those pixels stay transparent.

@@ -5,6 +5,7 @@ const BINS = 600;
 
 export const audio = {
   accept: "audio/*",
+  inWindows: true,
   async show({ file }) {
     const url = URL.createObjectURL(file);
     // An offline context decodes without asking for permission to make a sound.

@@ -4,6 +4,7 @@
  *   show(input, head)      a preview of the input, {kind, …} (see views.js); null if it cannot be decoded
  *   fromFile(file, head)   optional: {json} for an input that an editor holds instead of the file
  *   empty(head)            optional: an input to start from, without a file
+ *   inWindows              optional: true if the service may answer window by window
  *   editor(input, head, change)  optional: an editor; it calls change(input) after each edit
  */
 
@@ -30,7 +31,7 @@ const INPUTS = {
   graph,
   xray: grey("grey", ".dcm,image/png,image/jpeg"),
   infrared: grey("inferno", "image/tiff,image/png,image/jpeg"),
-  imu: series("Channels"),
+  imu: series("Channels", true),
   hyperspectral,
 };
 

@@ -2,10 +2,11 @@
 
 import { decodeTable, numeric, times } from "../decode/table.js";
 
-/** `noun` is what the columns are called. */
-export function series(noun) {
+/** `noun` is what the columns are called; `inWindows` as in index.js. */
+export function series(noun, inWindows = false) {
   return {
     accept: ".csv,.tsv,.json,.parquet",
+    inWindows,
     async show({ file }) {
       const table = decodeTable(await file.text());
       if (!table) return null;

@@ -30,7 +30,7 @@ REMOVED = (
     "openvino/libs/libopenvino_intel_gpu_plugin.so",
     "openvino/libs/libopenvino_intel_npu_plugin.so",
     "openvino/libs/libopenvino_tensorflow_lite_frontend.so.2641",
-    "pyarrow/_s3fs.cpython-311-x86_64-linux-gnu.so",
+    "pyarrow/_gcsfs.cpython-311-x86_64-linux-gnu.so",
     "pyarrow/include/arrow/api.h",
     "pyarrow/libarrow_flight.so.2600",
     "pyarrow/libarrow_python.so.2600.1.0",

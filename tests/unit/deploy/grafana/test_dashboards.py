@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from deploy.grafana import dashboards
-from service.gateway import Gateway
+from service.app import create_app
 from service.settings import Settings
 from tests.support.documents import ROOT
 
@@ -91,7 +91,16 @@ def test_every_word_of_a_query_is_replaced_by_a_choice_that_is_there(path: Path)
 def test_dashboards_and_alerts_ask_for_metrics_that_a_gateway_has() -> None:
     known = set()
     for runtime in ("embedded", "triton"):
-        for one in Gateway(Settings(runtime=runtime)).metrics.described:
+        settings = Settings(
+            runtime=runtime,
+            shared_state_url="redis://127.0.0.1",
+            response_cache_mib=1,
+            jobs_store="sqlite",
+            payload_log="http://127.0.0.1",
+            feedback_answers=1,
+            drift_share=1,
+        )
+        for one in create_app(settings).state.gateway.metrics.described:
             suffixes = ("_bucket", "_sum", "_count") if one.kind == "histogram" else ("",)
             known |= {one.name + suffix for suffix in suffixes}
     text = "".join(path.read_text() for path in (*FILES, ALERTS))

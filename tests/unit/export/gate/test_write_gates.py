@@ -12,7 +12,7 @@ from torch import nn
 
 from export.exported_checkpoint import read_exported_checkpoint
 from export.gate.gate_samples import GATE_FILES, candidate_samples
-from export.gate.write_gates import make_gate, write_gates
+from export.gate.write_gates import lacks_gate, make_gate, write_gates
 from export.graphs.traceable import traceable_head
 from export.repository.assembly import assemble
 from export.repository.layouts import Layout
@@ -162,6 +162,18 @@ def test_an_altered_gate_file_is_refused(checkpoint: Checkpoint, tmp_path: Path)
     repository = read_repository(tmp_path / "repository")
     assert set(repository.models) == {"imu_gesture"}
     assert "gate.npz is not the file" in repository.refused["imu_activity"]
+
+
+def test_a_head_whose_export_was_interrupted_before_its_gate_file_is_told(
+    checkpoint: Checkpoint,
+) -> None:
+    first, second = checkpoint.heads
+    write_gates(checkpoint, head_network(first), [first], GATE_FILES)
+    assert not lacks_gate(checkpoint, first)
+    assert lacks_gate(checkpoint, second)
+    for name in ("passport.json", "ensemble.json"):
+        (checkpoint.model_directory(second) / name).unlink()
+    assert not lacks_gate(checkpoint, second)
 
 
 def test_writing_again_gives_the_same_files(checkpoint: Checkpoint) -> None:

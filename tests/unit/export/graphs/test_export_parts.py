@@ -28,6 +28,8 @@ from omnivec2.spec import HeadSpec
 from tests.support.cut_networks import ROUTES, cut_heads
 from tests.support.networks import TOKENIZERS
 
+pytestmark = pytest.mark.long
+
 CHOSEN = ("imu/activity", "imu/embedding")
 PARTS = ["tokenizer_imu", "trunk", "head_imu_activity"]
 

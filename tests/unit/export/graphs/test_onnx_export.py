@@ -20,6 +20,8 @@ from omnivec2.checkpoint import Checkpoint
 from omnivec2.errors import ExportError
 from omnivec2.spec import HeadSpec
 
+pytestmark = pytest.mark.long
+
 
 @pytest.fixture(scope="module")
 def head(checkpoint: Checkpoint) -> HeadSpec:
@@ -38,6 +40,10 @@ def model(graph: GraphFile) -> onnx.ModelProto:
 
 def entries(tensor: onnx.TensorProto) -> dict[str, str]:
     return {entry.key: entry.value for entry in tensor.external_data}
+
+
+def test_nodes_have_no_names(model: onnx.ModelProto) -> None:
+    assert not any(node.name for node in model.graph.node)
 
 
 def test_tensors_carry_the_names_and_dynamic_axes_of_the_head_spec(model: onnx.ModelProto) -> None:

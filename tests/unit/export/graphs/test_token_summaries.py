@@ -25,6 +25,8 @@ from omnivec2.spec import HeadSpec, TaskFamily
 from tests.support.cut_networks import MAX_TOKENS, ROUTES, cut_heads
 from tests.support.networks import TOKENIZERS
 
+pytestmark = pytest.mark.long
+
 EXTRAS = ["token_deviation", "token_max", "token_mean", "token_sum"]
 PARTS = ["tokenizer_text_topic", "trunk", "head_text_topic"]
 
@@ -37,7 +39,7 @@ def layers(tokenizer: str) -> HeadConfig:
             "outputs": 3,
             "layers": "fc",
             "hidden": 8,
-            "summaries": ("cls", "mean", "f_mean", *EXTRAS),
+            "summaries": ("cls", "mean", "f_mean", "f_input_mean", *EXTRAS),
         }
     )
 
@@ -122,8 +124,8 @@ def test_only_a_head_that_uses_token_summaries_gets_them(
         route: [tensor.name for tensor in composed.own.spec.inputs]
         for route, composed in compositions.items()
     }
-    assert taken["text/topic"] == ["features", "mask", *EXTRAS, "f_mean"]
-    assert taken["imu/pace"] == ["features", *EXTRAS, "f_mean"]
+    assert taken["text/topic"] == ["features", "mask", *EXTRAS, "f_mean", "f_input_mean"]
+    assert taken["imu/pace"] == ["features", *EXTRAS, "f_mean", "f_input_mean"]
     assert taken["text/sentiment"] == ["features", "mask"]
 
 

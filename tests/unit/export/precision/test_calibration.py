@@ -36,6 +36,8 @@ from omnivec2.passport import INT8_GRAPH_FILE, WEIGHTS_FILE, verify_passport
 from tests.support.cut_networks import ROUTES, cut_heads
 from tests.support.networks import TOKENIZERS
 
+pytestmark = pytest.mark.long
+
 ROUTE = "imu/activity"
 F = {"depth": 1, "width": 128, "heads": 4, "ffn": 128}  # large enough for int8 rows
 

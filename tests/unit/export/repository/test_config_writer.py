@@ -2,11 +2,19 @@ from __future__ import annotations
 
 import datetime
 
+import numpy as np
 import pytest
 from tritonclient.grpc import model_config_pb2 as triton
 
 from export.repository.config_writer import ensemble_config, model_config, part_config
-from omnivec2.model_config import has_head_spec, parse_config, read_head_spec, read_passport
+from omnivec2.familiarity.fit_reference import fit_reference
+from omnivec2.model_config import (
+    has_head_spec,
+    parse_config,
+    read_head_spec,
+    read_passport,
+    read_reference,
+)
 from omnivec2.parts import PartSpec
 from omnivec2.passport import ParityEntry, Passport
 from omnivec2.spec import HeadSpec, Modality, PreprocessSpec, TaskFamily, TensorSpec
@@ -150,6 +158,22 @@ def test_an_ensemble_names_the_versions_of_the_parts_it_was_exported_with() -> N
     config = parse(ensemble_config(make_head(), PARTS, PASSPORT, versions={"trunk": 7}))
     versions = [step.model_version for step in config.ensemble_scheduling.step]
     assert versions == [1, 7, 1]
+
+
+def test_an_ensemble_hands_out_the_summaries_that_its_training_reference_is_about() -> None:
+    summary = TensorSpec(name="f_mean", dtype="float32", shape=(8,))
+    trunk = TRUNK.model_copy(update={"outputs": (_FEATURES, summary)})
+    rows = np.random.default_rng(0).normal(size=(40, 8))
+    reference = fit_reference({"f_mean": rows}, {"f_mean": rows})
+    parts = (TOKENIZER, trunk, OWN)
+    config = parse(ensemble_config(make_head(), parts, PASSPORT, reference=reference))
+    assert [tensor.name for tensor in config.output] == ["logits", "f_mean"]
+    step = config.ensemble_scheduling.step[1]
+    assert sorted(step.output_map.items()) == same("f_mean", "features")
+    assert read_reference(config) == reference
+    without = parse(ensemble_config(make_head(), parts, PASSPORT))
+    assert [tensor.name for tensor in without.output] == ["logits"]
+    assert read_reference(without) is None
 
 
 def test_an_ensemble_carries_head_spec_and_passport() -> None:

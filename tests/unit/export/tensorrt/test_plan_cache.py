@@ -22,6 +22,8 @@ from omnivec2.passport import PARITY_TOLERANCES, PLAN_FILE, load_passport, verif
 from tests.support.cut_networks import ROUTES, cut_heads
 from tests.support.networks import TOKENIZERS
 
+pytestmark = pytest.mark.long
+
 # TensorRT for RTX builds where there is no GPU, and then there is no fingerprint either.
 TARGET = BuildTarget("tensorrt", "fp16", trt)
 MODELS = {"imu_activity", "imu_embedding", "tokenizer_imu", "trunk"}

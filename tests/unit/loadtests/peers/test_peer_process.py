@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -58,8 +60,18 @@ def test_a_peer_answers_and_all_that_it_started_is_ended(servers: Path) -> None:
         sleeper = Path("/proc") / last["label"]
         assert sleeper.exists()
     assert [answer["label"] for answer in answers] == ["frog", "deer"]
-    # What was killed may wait for init to read its status.
-    assert not sleeper.exists() or "\nState:\tZ" in (sleeper / "status").read_text()
+    deadline = time.monotonic() + 20
+    while not _has_ended(sleeper):
+        assert time.monotonic() < deadline, f"{sleeper} was not killed"
+        threading.Event().wait(0.01)
+
+
+def _has_ended(process: Path) -> bool:
+    try:
+        # What was killed may wait for init to read its status.
+        return "\nState:\tZ" in (process / "status").read_text()
+    except (FileNotFoundError, ProcessLookupError):
+        return True
 
 
 def test_a_peer_that_ends_is_told_with_its_log(servers: Path) -> None:

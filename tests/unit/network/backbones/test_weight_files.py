@@ -57,6 +57,19 @@ def test_what_cannot_be_read_is_named(tmp_path: Path) -> None:
         read_weight_files(tmp_path)
 
 
+@pytest.mark.parametrize("before", ["bert.", "model.", "module.bert.", "_orig_mod.model.bert."])
+def test_names_of_a_wrapped_model_are_those_behind_its_own(tmp_path: Path, before: str) -> None:
+    weights = {f"{before}{name}": tensor for name, tensor in bert_weights().items()}
+    weights["classifier.weight"] = torch.zeros(2, 2)
+    backbone = Backbone.read(write_backbone(tmp_path, weights))
+    assert set(backbone) == {*bert_weights(), "classifier.weight"}
+    assert backbone.depth == 2
+    other = {f"text_tower.{name}": tensor for name, tensor in bert_weights().items()}
+    path = write_backbone(tmp_path / "other", other)
+    with pytest.raises(CheckpointError, match="names of no known backbone"):
+        Backbone.read(path)
+
+
 def test_names_of_an_unknown_kind_are_refused_with_those_that_are_known(tmp_path: Path) -> None:
     path = write_backbone(tmp_path, {"h.0.attn.weight": torch.zeros(2)}, model_type="gpt2")
     with pytest.raises(CheckpointError, match=r"model_type 'gpt2'.*known: BERT, RoBERTa, ViT"):

@@ -87,6 +87,21 @@ def test_rows_of_a_table_are_records(tmp_path: Path):
     assert len(source) == 2
 
 
+def test_empty_rows_behind_the_last_value_are_no_inputs(tmp_path: Path):
+    path = tmp_path / "people.csv"
+    path.write_text("\ufeffAlter;Preis\r\n1;2,5\r\n;\r\n3;4\r\n;\r\n;\r\n", encoding="utf-8")
+    source = find("tabular", path)
+    assert [key["row"] for key in keys(source)] == [0, 1, 2]
+    assert len(source) == 3
+
+
+def test_a_table_in_another_encoding_says_what_to_do(tmp_path: Path):
+    path = tmp_path / "people.csv"
+    path.write_bytes("Größe;Preis\n1;2\n".encode("cp1252"))
+    with pytest.raises(InvalidInputError, match="save the table as UTF-8"):
+        find("tabular", path)
+
+
 def test_a_column_of_texts_is_found_by_its_name(tmp_path: Path):
     path = tmp_path / "reviews.jsonl"
     path.write_text('{"text": "good"}\n\n{"text": "bad"}\n')

@@ -41,7 +41,8 @@ def ended_once_announced() -> Iterator[None]:
         while not over.wait(0.01):
             if gc.get_freeze_count():  # the last step before the announcement
                 os.kill(os.getpid(), signal.SIGTERM)
-                return
+                if over.wait(20.0):  # it came before the server handled it: once more
+                    return
 
     gc.unfreeze()
     thread = threading.Thread(target=poll)
@@ -89,6 +90,14 @@ def test_a_head_to_serve_that_is_not_there_is_named(checkpoint: Path, tmp_path: 
     assert result.exit_code == 1
     assert "text" in result.stderr
     assert "smell" in result.stderr
+
+
+def test_a_wrong_setting_is_named_in_one_line() -> None:
+    result = run("serve", "--triton", "triton,other:8001", "--port", 99999)
+    assert result.exit_code == 2
+    assert "'triton' is not HOST:PORT" in result.stderr
+    assert "port: " in result.stderr
+    assert "Traceback" not in result.output
 
 
 def test_the_engines_of_this_machine_are_explained_instead_of_serving(

@@ -11,7 +11,11 @@ from fastapi import FastAPI
 from omnivec2.errors import ArtifactError, UnauthenticatedError
 from service.access.access_control import AccessControl
 from service.access.api_keys import create_key, revoke_key
+from service.access.key_limits import KeyLimits
+from service.access.key_usage import KeyUsage
 from service.app import create_app
+from service.observability.gateway_metrics import Metrics
+from service.observability.key_metrics import usage_of_exposition
 from service.settings import Settings
 from tests.support.asgi import ROUTE, SENTIMENT, ask, run
 from tests.support.service_fakes import FakeRuntime
@@ -75,7 +79,7 @@ def test_a_key_is_taken_as_hugging_face_clients_send_it_or_in_a_header_of_its_ow
 @pytest.mark.parametrize("value", ["Bearer wrong", "Bearer \udcff", "Bearer ", "wrong", "Basic x"])
 def test_an_unknown_key_is_refused(path: Path, value: str) -> None:
     create_key(path, "alice")
-    access = AccessControl(path)
+    access = AccessControl(path, KeyLimits(KeyUsage(Metrics().keys)))
     with pytest.raises(UnauthenticatedError):
         access.authenticate(value, "")
 
@@ -130,7 +134,7 @@ def test_a_rate_is_limited_with_a_retry_after(path: Path) -> None:
         assert [reply.status for reply in replies] == [200, 200, 429]
         assert replies[2].headers["retry-after"] == "2"
         assert (await ask(app, ROUTE, X_API_Key=free)).status == 200
-        app.state.gateway.access._usage["alice"].filled_at -= 2
+        app.state.gateway.access.limits._uses["alice"].requests._filled_at -= 2
         assert (await ask(app, ROUTE, X_API_Key=key)).status == 200
 
     run(test, api_keys_file=path)
@@ -227,3 +231,36 @@ def test_without_keys_a_token_is_ignored_and_the_document_requires_none() -> Non
         assert "401" not in document["paths"][ROUTE]["post"]["responses"]
 
     run(test)
+
+
+def test_what_a_key_uses_is_counted_and_its_compute_seconds_are_limited(path: Path) -> None:
+    key = create_key(path, "alice", compute_seconds_per_minute=1e-6, compute_burst_seconds=1e-9)
+
+    async def test(app: FastAPI) -> None:
+        # A full bucket lets in what costs more than it holds, and has to be filled again.
+        reply = await ask(app, ROUTE, X_API_Key=key)
+        assert reply.status == 200
+        refused = await ask(app, ROUTE, X_API_Key=key)
+        assert refused.status == 429
+        assert "compute-seconds per minute" in refused.json["error"]
+        assert int(refused.headers["retry-after"]) > 1
+        used = usage_of_exposition(app.state.gateway.exposition().decode())["alice"]
+        assert (used["requests"], used["refused"]) == (2, 1)
+        assert used["received_bytes"] == len(b"good")
+        assert used["sent_bytes"] == len(reply.body) + len(refused.body)
+        assert used["compute_seconds"] > 0
+        assert app.state.gateway.admission.requests == 0
+
+    run(test, api_keys_file=path)
+
+
+def test_a_client_that_goes_away_is_charged_what_was_expected(path: Path) -> None:
+    key = create_key(path, "alice")
+
+    async def test(app: FastAPI) -> None:
+        await ask(app, ROUTE, leaves=True, X_API_Key=key)
+        used = usage_of_exposition(app.state.gateway.exposition().decode())["alice"]
+        # The first estimate of a head that has not answered yet.
+        assert used["compute_seconds"] >= 1e-4
+
+    run(test, FakeRuntime(SENTIMENT, delay_seconds=5), api_keys_file=path)

@@ -8,7 +8,9 @@ import pytest
 
 from omnivec2.errors import InvalidInputError, OverloadedError
 from omnivec2.spec import HeadSpec
-from service.admission.admission_control import AdmissionControl, Ticket
+from service.access.priority import Priority
+from service.admission.admission_control import AdmissionControl
+from service.admission.ticket import Ticket
 from tests.support.service_fakes import letters_spec
 
 ONE = letters_spec(task="one")
@@ -25,9 +27,14 @@ class Clock:
 
 
 def enter(
-    admission: AdmissionControl, spec: HeadSpec = ONE, nbytes: int | None = 10, seconds: float = 30
+    admission: AdmissionControl,
+    spec: HeadSpec = ONE,
+    nbytes: int | None = 10,
+    seconds: float = 30,
+    priority: Priority = Priority.HIGH,
 ) -> Ticket:
-    return admission.admit([spec], "file", nbytes, seconds)
+    """Admit a request; by default one that may use the whole queue."""
+    return admission.admit([spec], "file", nbytes, seconds, priority)
 
 
 def on_a_loop(test: Callable[[], Awaitable[None]]) -> None:
@@ -75,11 +82,16 @@ def test_bytes_are_given_back_when_a_request_leaves() -> None:
     on_a_loop(test)
 
 
-def fill(admission: AdmissionControl, spec: HeadSpec, stack: ExitStack) -> int:
+def fill(
+    admission: AdmissionControl,
+    spec: HeadSpec,
+    stack: ExitStack,
+    priority: Priority = Priority.HIGH,
+) -> int:
     """Return the number of requests to a head that are admitted until one is refused."""
     for count in range(10_000):
         try:
-            ticket = stack.enter_context(enter(admission, spec))
+            ticket = stack.enter_context(enter(admission, spec, priority=priority))
         except OverloadedError:
             return count
         ticket.begin_work()
@@ -99,6 +111,34 @@ def test_as_much_is_admitted_as_can_be_done_in_time() -> None:
             assert fill(admission, OTHER, stack) > 0
             assert admission.wait_seconds <= 1.1
         assert admission.work_seconds == 0
+
+    on_a_loop(test)
+
+
+def test_less_urgent_requests_are_refused_while_more_urgent_ones_are_admitted() -> None:
+    async def test() -> None:
+        clock = Clock()
+        admission = AdmissionControl(10_000, 10**9, max_queue_seconds=1.0, clock=clock)
+        for _ in range(100):
+            answer(admission, clock, 0.01)
+        with ExitStack() as stack:
+            assert fill(admission, ONE, stack, Priority.LOW) == pytest.approx(20, abs=3)
+            assert fill(admission, ONE, stack, Priority.NORMAL) == pytest.approx(15, abs=3)
+            assert fill(admission, ONE, stack, Priority.LOW) == 0
+            assert fill(admission, ONE, stack, Priority.HIGH) == pytest.approx(15, abs=3)
+            assert fill(admission, ONE, stack, Priority.NORMAL) == 0
+            # What is left belongs to other heads, also among the less urgent.
+            assert fill(admission, OTHER, stack, Priority.NORMAL) > 0
+
+    on_a_loop(test)
+
+
+def test_places_are_kept_for_urgent_requests() -> None:
+    async def test() -> None:
+        admission = AdmissionControl(max_requests=10, max_bytes=10)
+        with ExitStack() as stack:
+            for priority, places in ((Priority.LOW, 4), (Priority.NORMAL, 3), (Priority.HIGH, 3)):
+                assert fill(admission, ONE, stack, priority) == places
 
     on_a_loop(test)
 
@@ -231,7 +271,7 @@ def test_measured_tokens_replace_the_estimate() -> None:
 
 
 def test_a_slow_sender_does_not_hold_room_for_work(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("service.admission.admission_control._ARRIVAL_SECONDS", 0.01)
+    monkeypatch.setattr("service.admission.ticket._ARRIVAL_SECONDS", 0.01)
 
     async def test() -> None:
         admission = AdmissionControl(10, 10**9)
@@ -278,5 +318,26 @@ def test_requests_that_fail_do_not_make_the_service_look_slow() -> None:
                 fail()
         # One at a time, each its own second of work per second.
         assert 0.9 <= admission.drain_rate.value <= 2.1
+
+    on_a_loop(test)
+
+
+def test_a_request_can_be_estimated_again_as_one_of_another_form() -> None:
+    async def test() -> None:
+        clock = Clock()
+        admission = AdmissionControl(10, 1000, workers=1, clock=clock)
+        with admission.admit([ONE], "file+explain", 10, 30) as ticket:
+            ticket.begin_work()
+            ticket.expect_inputs(1)
+            ticket.record_tokens(132)
+            clock.now += 5
+            ticket.record_seconds(5)
+            ticket.learn()
+        with enter(admission) as ticket:
+            before = admission.work_seconds
+            ticket.estimate_again([ONE], "file+explain")
+            assert admission.work_seconds > 10 * before
+            assert ticket.expected_seconds == pytest.approx(5.0, rel=0.1)
+        assert admission.work_seconds == 0.0
 
     on_a_loop(test)

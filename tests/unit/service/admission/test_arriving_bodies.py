@@ -10,8 +10,9 @@ import pytest
 from starlette.requests import Request
 
 from omnivec2.errors import OverloadedError
-from service.admission.admission_control import AdmissionControl, Ticket
+from service.admission.admission_control import AdmissionControl
 from service.admission.arriving_bodies import ArrivingBodies, ArrivingBody
+from service.admission.ticket import Ticket
 from service.http.body import Body
 from tests.support.service_fakes import letters_spec
 
@@ -74,7 +75,7 @@ def test_requests_that_are_worked_on_keep_their_places() -> None:
 
 
 def test_a_body_that_takes_its_time_gives_its_place_back(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("service.admission.admission_control._ARRIVAL_SECONDS", 0.01)
+    monkeypatch.setattr("service.admission.ticket._ARRIVAL_SECONDS", 0.01)
 
     async def test() -> None:
         admission = admission_of(Clock())

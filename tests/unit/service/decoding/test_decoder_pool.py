@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import logging
 import os
+import signal
 import sys
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 
 import numpy as np
 import pytest
@@ -22,6 +24,8 @@ from omnivec2.errors import (
 from omnivec2.preprocess.notes import Note, NoteCode
 from omnivec2.spec import Modality
 from service.decoding.decoder_pool import DecoderPool
+from service.decoding.decoder_process import Nursery
+from service.pipeline.abandonment import AbandonedError, Abandonment
 from service.pipeline.host_stages import FileInput, prepare
 from service.request_context import RequestContext, in_request
 from tests.support.hostile_decoders import (
@@ -136,6 +140,17 @@ def test_a_defect_is_logged_and_named_but_not_shown(
     assert "a defect" not in str(caught.value)
 
 
+def test_a_decoder_that_comes_back_after_the_end_is_ended() -> None:
+    pool = DecoderPool(1, MEMORY_BYTES, 20.0)
+    assert numbers(pool) == list(b"abc")
+    at_work = pool._idle.get()
+    assert at_work is not None
+    pool.close()
+    pool._give_back(at_work)
+    assert at_work._connection.fileno() == -1
+    assert pool._idle.get() is None
+
+
 def test_a_nursery_that_was_killed_is_started_again() -> None:
     pool = DecoderPool(1, MEMORY_BYTES, 20.0)
     try:
@@ -151,6 +166,25 @@ def test_a_nursery_that_was_killed_is_started_again() -> None:
         pool.close()
 
 
+def test_a_number_is_not_killed_once_its_decoder_has_ended(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The system may have given the number to another process by then."""
+    nursery = Nursery(MEMORY_BYTES, 2**20)
+    killed: list[int] = []
+    try:
+        ended, running = nursery.start_decoder(), nursery.start_decoder()
+        os.kill(ended.pid, signal.SIGKILL)
+        assert ended._connection.recv(1) == b""  # waits until it has ended
+        monkeypatch.setattr(os, "kill", lambda pid, _: killed.append(pid))
+        ended.kill()
+        running.kill()
+    finally:
+        monkeypatch.undo()
+        nursery.close()
+    assert killed == [running.pid]
+
+
 def test_libraries_of_the_modalities_are_imported_before_the_first_request() -> None:
     pool = DecoderPool(1, MEMORY_BYTES, 20.0)
     try:
@@ -158,6 +192,36 @@ def test_libraries_of_the_modalities_are_imported_before_the_first_request() -> 
         assert pool._nursery.modules[0] == "omnivec2.preprocess.image"
         assert "PIL" in pool._nursery.modules
         assert "tokenizers" not in pool._nursery.modules
+    finally:
+        pool.close()
+
+
+def test_a_decoder_keeps_nothing_of_earlier_inputs() -> None:
+    pool = DecoderPool(1, MEMORY_BYTES, 20.0)
+    try:
+        for _ in range(3):
+            assert numbers(pool, b"leave frames") == list(b"leave frames")
+    finally:
+        pool.close()
+
+
+def test_a_decoder_is_ended_once_nobody_waits_for_its_input() -> None:
+    pool = DecoderPool(1, MEMORY_BYTES, 3600.0)
+    abandonment = Abandonment()
+    hang = partial(pool.prepare, ONE, FileInput(b"hang"), 8, None, abandonment)
+    try:
+        assert numbers(pool) == list(b"abc")
+        with ThreadPoolExecutor(1) as threads:
+            call = threads.submit(hang)
+            while abandonment._end is None:
+                time.sleep(0.001)
+            abandonment.abandon()
+            with pytest.raises(AbandonedError):
+                call.result(60)
+        assert pool.lost == 0, "the file is not to blame"
+        with pytest.raises(AbandonedError):
+            hang()
+        assert numbers(pool) == list(b"abc")
     finally:
         pool.close()
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import socket
 import struct
 import threading
+import weakref
 from collections.abc import Iterator
 from typing import Any
 
@@ -48,6 +50,18 @@ def test_values_come_back_as_they_were(pair: tuple[socket.socket, socket.socket]
     for name, array in arrays.items():
         assert received["arrays"][name].dtype == array.dtype
         np.testing.assert_array_equal(received["arrays"][name], array)
+
+
+def test_what_was_sent_is_not_kept(pair: tuple[socket.socket, socket.socket]) -> None:
+    array = np.zeros(2**16)
+    freed = weakref.ref(array)
+    gc.disable()  # of what refers to itself, it alone would free the memory, and much later
+    try:
+        exchange(pair, {"arrays": [array], "data": b"x"})
+        del array
+        assert freed() is None
+    finally:
+        gc.enable()
 
 
 def framed(value: Any) -> bytes:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import socket
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -9,9 +10,15 @@ from typing import Any
 
 import pytest
 
-from omnivec2.errors import InputError, ModelNotReadyError, OmniVecError
+from omnivec2.errors import (
+    InputError,
+    InvalidParameterError,
+    ModelNotReadyError,
+    OmniVecError,
+)
 from service.http.gateway_client import predict_by_gateway, wait_for_version
-from service.pipeline.named_files import NamedFile
+from service.pipeline.in_process.named_files import NamedFile
+from service.request_context import PartAnswer
 
 FILES = [NamedFile("a.txt", b"good"), NamedFile("b.txt", b"bad")]
 
@@ -100,6 +107,31 @@ def test_a_gateway_that_cannot_be_reached_is_named() -> None:
         wait_for_version(url, "text/sentiment", "2")
 
 
+def test_the_scheme_of_an_address_may_be_left_out() -> None:
+    with gateway(200, [1]) as (url, _):
+        assert predict(url.removeprefix("http://") + "/").value == [1]
+
+
+@pytest.mark.parametrize("url", ["", "http://", "file:///etc/passwd", "ftp://a", "a:99999"])
+def test_what_is_no_address_of_a_gateway_is_refused(url: str) -> None:
+    with pytest.raises(InvalidParameterError, match=r"such as http://127\.0\.0\.1:8080, got"):
+        predict(url)
+
+
+def test_another_server_is_no_gateway() -> None:
+    def answer(server: socket.socket) -> None:
+        connection, _ = server.accept()
+        with connection:
+            connection.sendall(b"SSH-2.0-OpenSSH_9.2\r\n")
+
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        thread = threading.Thread(target=answer, args=(server,))
+        thread.start()
+        with pytest.raises(ModelNotReadyError, match="does it run"):
+            predict(f"http://127.0.0.1:{server.getsockname()[1]}")
+        thread.join()
+
+
 def test_waiting_ends_with_the_version_with_a_refusal_or_with_the_time() -> None:
     served = {"models": [{"name": "text_sentiment", "version": "2"}], "refused": []}
     with gateway(200, served) as (url, _):
@@ -109,3 +141,50 @@ def test_waiting_ends_with_the_version_with_a_refusal_or_with_the_time() -> None
     refused = {"models": [], "refused": [{"name": "text_sentiment", "reason": "altered"}]}
     with gateway(200, refused) as (url, _), pytest.raises(OmniVecError, match="altered"):
         wait_for_version(url, "text/sentiment", "2")
+
+
+def predict_in_parts(url: str) -> tuple[Any, list[PartAnswer]]:
+    parts: list[PartAnswer] = []
+    answer = predict_by_gateway(url, "text/sentiment", FILES, {}, 5.0, on_part=parts.append)
+    return answer, parts
+
+
+def test_parts_of_a_streamed_answer_are_passed_on_as_they_come() -> None:
+    stream = (
+        b': keep-alive\n\nevent: window\nid: 1\ndata: {"task": "events", "input": 0, "index": 1,'
+        b' "count": 2, "answer": [7]}\n\n'
+        b'event: answer\nid: 2\ndata: {"answer": [8], "headers": {"x-notes": "cut;text=\\"a\\""}}'
+        b"\n\n"
+    )
+    with gateway(200, stream, Content_Type="text/event-stream; charset=utf-8") as (url, _):
+        answer, parts = predict_in_parts(url)
+    assert parts == [PartAnswer("window", "events", 0, 1, 2, [7])]
+    assert answer.value == [8]
+    assert [note["code"] for note in answer.notes] == ["cut"]
+
+
+def test_a_gateway_that_knows_no_streams_gives_the_whole_answer() -> None:
+    with gateway(200, [1, 2]) as (url, _):
+        answer, parts = predict_in_parts(url)
+    assert (answer.value, parts) == ([1, 2], [])
+
+
+@pytest.mark.parametrize(("status", "kind"), [(422, InputError), (503, OmniVecError)])
+def test_a_failure_within_a_stream_is_raised_and_names_its_file(
+    status: int, kind: type[OmniVecError]
+) -> None:
+    data = json.dumps({"status": status, "error": "wrong", "field": "inputs[1]"}).encode()
+    stream = b"event: error\nid: 1\ndata: " + data + b"\n\n"
+    with (
+        gateway(200, stream, Content_Type="text/event-stream") as (url, _),
+        pytest.raises(kind, match=r"b\.txt: wrong"),
+    ):
+        predict_in_parts(url)
+
+
+def test_a_stream_that_breaks_off_is_an_error() -> None:
+    with (
+        gateway(200, b": keep-alive\n\n", Content_Type="text/event-stream") as (url, _),
+        pytest.raises(ModelNotReadyError, match="ended before"),
+    ):
+        predict_in_parts(url)

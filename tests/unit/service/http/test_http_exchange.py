@@ -52,7 +52,7 @@ class Client:
 
         async def respond() -> Response:
             exchange.open_for(list(self.runtime.models().values()))
-            with exchange.admitted("file", 0, exchange.timeout_seconds()):
+            async with exchange.admitted("file", 0, exchange.timeout_seconds()):
                 return await exchange.answer_unless_disconnected(answer())
 
         return await exchange.respond(respond)

@@ -2,9 +2,8 @@ from __future__ import annotations
 
 import pytest
 
-from omnivec2.errors import InvalidParameterError
 from omnivec2.preprocess.notes import Note, NoteCode
-from service.http.notes_header import MORE, notes_value, parse_notes, parse_strict
+from service.http.notes_header import MORE, notes_value, parse_notes
 
 
 def test_a_note_is_a_token_with_parameters() -> None:
@@ -55,17 +54,3 @@ def test_too_many_notes_are_counted_in_the_last_member() -> None:
 
 def test_a_long_field_is_shortened() -> None:
     assert len(notes_value([Note(NoteCode.IGNORED, "not used", "n" * 5000)])) < 200
-
-
-@pytest.mark.parametrize(
-    ("value", "strict"),
-    [(None, False), ("true", True), ("True", True), ("?1", True), ("1", True), ("false", False)],
-)
-def test_strictness_is_read(value: str | None, strict: bool) -> None:
-    assert parse_strict(value) is strict
-
-
-@pytest.mark.parametrize("value", ["", "yes please", "2"])
-def test_another_strictness_is_refused(value: str) -> None:
-    with pytest.raises(InvalidParameterError, match="X-Strict"):
-        parse_strict(value)

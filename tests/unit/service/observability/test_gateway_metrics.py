@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import datetime
 import re
 import time
 
@@ -9,6 +10,7 @@ import pytest
 from fastapi import FastAPI
 
 from loadtests.support.free_ports import free_ports
+from omnivec2.canary.canary_state import Canary
 from omnivec2.errors import OverloadedError
 from service.observability.gateway_metrics import Metrics
 from service.pipeline.answers import Timings
@@ -163,11 +165,28 @@ def test_a_metrics_port_that_is_taken_is_reported() -> None:
     run(outer, metrics_port=port)
 
 
+def observe_canary(app: FastAPI) -> None:
+    """One of everything that is counted of a canary."""
+    head = ("text/sentiment", "2")
+    canaries = app.state.gateway.metrics.canaries
+    canaries.count_answer(*head, "live", "answered")
+    canaries.observe_seconds(*head, 0.1)
+    canaries.observe_comparison(*head, 0.1, False)
+    canaries.count_dropped(*head, "load")
+    canaries.count_rollback(*head, "errors")
+    now = datetime.datetime.now(datetime.UTC)
+    canary = Canary(route="text/sentiment", version=2, started=now)
+    app.state.gateway.canaries.known = {canary.route: canary}
+
+
 def test_every_metric_is_described_under_the_name_it_is_scraped_by() -> None:
     async def test(app: FastAPI) -> None:
         await ask(app, ROUTE)
         app.state.gateway.metrics.observe_note("text", "sentiment", "cut")
         app.state.gateway.metrics.observe_batch("text_sentiment", 1, 0.1)
+        app.state.gateway.metrics.keys.observe("alice", {"requests": 1})
+        app.state.gateway.metrics.observe_cache_lookup("text", "sentiment", "hit")
+        observe_canary(app)
         text = (await ask(app, "/metrics", method="GET")).body.decode()
         kinds = dict(re.findall(r"^# TYPE (omnivec2_\w+) (\w+)$", text, re.MULTILINE))
         described = {one.name: one.kind for one in app.state.gateway.metrics.described}

@@ -192,7 +192,8 @@ def test_a_collector_that_is_away_is_no_burden(
     with caplog.at_level(logging.INFO):
         run(test)
         ended = time.perf_counter()
-    assert slowest < 1
+    # A request that waited for the collector would take its ten seconds.
+    assert slowest < 5
     reported = [r for r in caplog.records if "trace" in r.getMessage().lower()]
     # One a minute of OpenTelemetry's, and one at the end of ours.
     assert 1 <= len(reported) <= 2

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import math
 import re
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -82,7 +83,18 @@ def test_a_list_of_inputs_is_answered_as_documented(document: dict[str, Any]) ->
 
     one, several = answer("image/detection")["anyOf"]
     assert several == {"type": "array", "items": one}
-    assert answer("text/sentiment")["type"] == "array"
+    one, explained = answer("text/sentiment")["anyOf"]
+    assert one["type"] == "array"
+    assert explained["properties"]["answer"] == one
+    assert explained["required"] == ["answer", "explanations"]
+    asks = {
+        route: any(
+            parameter["name"] == "explain"
+            for parameter in document["paths"][f"/predict/{route}"]["post"]["parameters"]
+        )
+        for route in ("text/sentiment", "text/embedding")
+    }
+    assert asks == {"text/sentiment": True, "text/embedding": False}
     assert answer("image/embedding")["type"] == "array"
 
 
@@ -115,6 +127,18 @@ def test_every_reference_leads_somewhere(document: dict[str, Any]) -> None:
 def test_operation_ids_are_unique(document: dict[str, Any]) -> None:
     ids = [op["operationId"] for path in document["paths"].values() for op in path.values()]
     assert len(ids) == len(set(ids))
+
+
+def test_the_description_says_which_heads_are_experimental(document: dict[str, Any]) -> None:
+    doubtful = HEADS["text/sentiment"]
+    spec = doubtful.spec.model_copy(update={"experimental": True})
+    head = replace(doubtful, model=Model(spec))
+    marked = build(create_app(Settings()), {"text/sentiment": head})
+    texts = [
+        every["paths"]["/predict/text/sentiment"]["post"]["description"]
+        for every in (document, marked)
+    ]
+    assert ["Experimental" in text for text in texts] == [False, True]
 
 
 def test_the_description_says_how_good_it_is_and_on_what_data(document: dict[str, Any]) -> None:
@@ -165,3 +189,13 @@ def test_notes_are_documented(document: dict[str, Any]) -> None:
 @pytest.mark.parametrize("route", HEADS)
 def test_an_operation_says_what_it_expects(document: dict[str, Any], route: str) -> None:
     assert "**Expects:**" in document["paths"][f"/predict/{route}"]["post"]["description"]
+
+
+def test_answers_may_come_in_events_and_from_the_cache(document: dict[str, Any]) -> None:
+    for path in ("/predict/text/sentiment", "/predict/text"):
+        operation = document["paths"][path]["post"]
+        assert "text/event-stream" in operation["responses"]["200"]["content"]
+        assert "Cache-Status" in operation["responses"]["200"]["headers"]
+        assert "Cache-Control" in {entry["name"] for entry in operation["parameters"]}
+    infer = document["paths"]["/v2/models/{name}/infer"]["post"]
+    assert "Cache-Control" not in {entry["name"] for entry in infer["parameters"]}

@@ -19,9 +19,10 @@ from omnivec2.errors import (
     UnknownModelError,
 )
 from omnivec2.preprocess import Array
+from service.pipeline.abandonment import AbandonedError, Abandonment
 from service.pipeline.answers import Answer, TensorAnswer
 from service.pipeline.data_plane import DataPlane, ReadTensors
-from service.pipeline.host_stages import FileInput, Head, JsonInput, RawInput
+from service.pipeline.host_stages import FileInput, Head, JsonInput, PreparedInput, RawInput
 from service.request_context import RequestContext, in_request
 from service.runtimes.base import Inference, Model
 from tests.support.service_fakes import FakeRuntime, RecordingMeter, letters_head, letters_spec
@@ -319,3 +320,30 @@ def test_a_failure_of_the_reader_is_the_answer() -> None:
 
     with pytest.raises(TooLargeError, match="text_sentiment"):
         infer_tensors(FakeRuntime(SENTIMENT), refuse)
+
+
+def test_decoding_elsewhere_stops_with_the_request() -> None:
+    began, ended = threading.Event(), threading.Event()
+
+    class Decoders:
+        def prepare(self, *arguments: Any) -> PreparedInput:
+            abandonment: Abandonment = arguments[-1]
+            with abandonment.ended_by(ended.set):
+                began.set()
+                assert ended.wait(60)
+            raise AbandonedError
+
+    runtime = FakeRuntime(letters_spec())
+    plane = DataPlane(runtime, 1, decoders=Decoders())
+
+    async def main() -> None:
+        call = plane.predict(letters_head(runtime), texts(b"good"), {}, batched=False)
+        task = asyncio.create_task(call)
+        assert await asyncio.to_thread(began.wait, 60)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        assert ended.is_set()
+
+    asyncio.run(main())
+    plane.close()

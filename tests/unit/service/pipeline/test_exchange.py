@@ -15,11 +15,15 @@ from omnivec2.errors import (
 )
 from service.access.api_keys import Key
 from service.admission.admission_control import AdmissionControl
-from service.errors import ClientDisconnectedError
 from service.observability.gateway_metrics import Metrics
 from service.pipeline.answers import Timings
 from service.pipeline.exchange import Exchange
-from service.request_context import REQUEST, RequestContext, in_request
+from service.request_context import (
+    REQUEST,
+    ClientDisconnectedError,
+    RequestContext,
+    in_request,
+)
 from tests.support.service_fakes import letters_spec
 
 ONE = letters_spec(task="one")
@@ -65,7 +69,7 @@ class Service:
 
         try:
             exchange.open([ONE])
-            with exchange.admitted("file", 4, seconds) as ticket:
+            async with exchange.admitted("file", 4, seconds) as ticket:
                 ticket.hold_bytes(4)
                 result = await exchange.answer(answer(), TRACE, disconnected)
         except BaseException as error:
@@ -256,7 +260,7 @@ def test_a_request_that_is_answered_at_once_does_not_wait_for_its_client_to_hang
             asked = True
 
         exchange.open([ONE])
-        with exchange.admitted("file", 4, 5.0):
+        async with exchange.admitted("file", 4, 5.0):
             assert await exchange.answer(call(), "", disconnected) == "ok"
         await asyncio.sleep(0.03)
         assert not asked

@@ -31,7 +31,7 @@ def models(*specs: Any, version: str = "8") -> dict[str, Model]:
 
 
 async def until(condition: Callable[[], bool]) -> None:
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(20):
         while not condition():
             await asyncio.sleep(0.01)
 

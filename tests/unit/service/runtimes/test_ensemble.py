@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from omnivec2.errors import ArtifactError, OverloadedError
+from omnivec2.familiarity import Familiarity
 from omnivec2.model_config import Step
 from omnivec2.preprocess import Array
 from service.runtimes.base import Inference, Model
@@ -20,6 +21,7 @@ from service.runtimes.ensemble import (
     run_steps,
     single_part,
 )
+from tests.support.references import made_up_reference
 from tests.support.service_fakes import letters_spec
 
 TOKENS = Step("tokenizer", "1", {"x": "letters"}, {"y": "tokens"})
@@ -66,6 +68,24 @@ def test_the_steps_of_a_model_run_in_their_order() -> None:
     assert parts.ran == [("tokenizer", "1"), ("trunk", "2"), ("head_a", "1")]
     np.testing.assert_allclose(answer.outputs["embedding"], LETTERS["letters"] * 1000)
     assert (answer.queue_seconds, answer.compute_seconds) == (0.75, 1.5)
+
+
+def test_a_model_that_knows_its_training_data_hands_out_the_summaries_of_the_trunk() -> None:
+    trunk = Step("trunk", "2", {"x": "tokens"}, {"y": "features", "z": "f_mean"})
+    known = Model(
+        letters_spec(), "1", (TOKENS, trunk, head("head_a")),
+        familiarity=Familiarity(made_up_reference()),
+    )  # fmt: skip
+
+    async def run_part(part: str, _: str, inputs: Mapping[str, Array]) -> Inference:
+        return Inference({"y": inputs["x"] * PARTS[part], "z": inputs["x"]}, 0.0, 0.0)
+
+    (answer,) = asyncio.run(run_steps([known], LETTERS, run_part))
+    np.testing.assert_allclose(answer.outputs["f_mean"], LETTERS["letters"] * 10)
+    assert list(answer.outputs) == ["embedding", "f_mean"]
+    with pytest.raises(ArtifactError, match="wants 'f_mean'"):
+        check_steps(Model(known.spec, "1", (TOKENS, TRUNK, head("head_a")),
+                          familiarity=known.familiarity))  # fmt: skip
 
 
 def test_steps_in_common_run_once_and_their_time_counts_once() -> None:

@@ -40,6 +40,26 @@ def test_the_first_try_is_an_embedding_only_if_there_is_nothing_else() -> None:
     assert curl_example("http://here", chosen("text/embedding")).endswith("/predict/text/embedding")
 
 
+def test_the_first_try_is_a_text_with_few_labels_and_not_an_experiment() -> None:
+    labels = ("open", "close", "lock", "unlock")
+    routes = {
+        "text/abuse": classification("text/abuse", "no", "yes").model_copy(
+            update={"experimental": True}
+        ),
+        "text/banking": classification("text/banking", *labels),
+        "text/sentiment": classification("text/sentiment", "no", "yes"),
+    }
+    heads = chosen("graph/solubility", "text/embedding", "tabular/income") | {
+        route: Head(Model(spec), preprocessor_for(spec), postprocessor_for(spec.family))
+        for route, spec in routes.items()
+    }
+    assert curl_example("http://here", heads).endswith("/predict/text/sentiment")
+    del heads["text/sentiment"]
+    assert curl_example("http://here", heads).endswith("/predict/text/banking")
+    del heads["text/banking"]
+    assert curl_example("http://here", heads).endswith("/predict/tabular/income")
+
+
 @pytest.mark.parametrize("route", ["image/classification", "audio/events"])
 def test_the_first_try_asks_for_a_file_if_every_head_needs_one(route: str) -> None:
     assert "--data-binary @FILE" in curl_example("http://here", chosen(route))

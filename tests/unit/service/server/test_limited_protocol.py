@@ -385,3 +385,22 @@ def test_a_failure_after_the_head_closes_the_connection_once_the_head_is_written
 
     (head,) = pieces_of(failing)
     assert head.endswith(b"\r\n\r\n")
+
+
+def test_chunks_that_are_none_are_answered_with_400_and_the_reason() -> None:
+    async def wait_for_body(scope: Any, receive: Any, send: Any) -> None:
+        while (await receive())["type"] == "http.request":
+            pass
+
+    transport = send([CHUNKED, b"zz\r\nabc\r\n"], app=wait_for_body)
+    head, _, body = transport.written.partition(b"\r\n\r\n")
+    assert head.startswith(b"HTTP/1.1 400 ")
+    assert json.loads(body)["detail"].startswith("this is not HTTP/1.1: Invalid character in chunk")
+    assert transport.closed
+
+
+def test_nothing_follows_an_answer_that_was_given_before_the_body_broke() -> None:
+    transport = send([CHUNKED, b"zz\r\nabc\r\n"])
+    assert transport.written.startswith(b"HTTP/1.1 200")
+    assert transport.written.count(b"HTTP/1.1") == 1
+    assert transport.closed

@@ -75,6 +75,17 @@ def test_a_stop_signal_reaches_every_process(served: Served) -> None:
             os.kill(pid, 0)
 
 
+def test_a_stop_signal_is_seen_whichever_thread_the_system_gives_it_to(served: Served) -> None:
+    def stop() -> None:
+        served.wait_for(1, 1)
+        signal.pthread_kill(threading.get_ident(), signal.SIGTERM)
+
+    stopper = threading.Thread(target=stop)
+    stopper.start()
+    ProcessGroup(2, served.serve).run()
+    stopper.join()
+
+
 def test_a_process_that_is_killed_is_replaced_at_its_place(served: Served) -> None:
     stopper = in_background(
         lambda: served.wait_for(1, 1),
@@ -121,10 +132,17 @@ def _is_zombie(pid: int) -> bool:
 
 
 def test_processes_divide_what_all_requests_use_and_not_what_one_may() -> None:
-    settings = Settings(processes=4, inference_threads=16, host_threads=2, max_pending_bytes=2**28)
+    settings = Settings(
+        processes=4,
+        inference_threads=16,
+        host_threads=2,
+        max_pending_bytes=2**28,
+        response_cache_mib=6,
+    )
     own = process_settings(settings)
     assert (own.inference_threads, own.host_threads) == (4, 1)
     assert own.max_pending_requests == settings.max_pending_requests // 4
     assert own.max_queue_rows == settings.max_queue_rows // 4
     assert own.max_pending_bytes == settings.max_body_bytes == 2**26
     assert own.max_queue_seconds == settings.max_queue_seconds
+    assert own.response_cache_mib == 2

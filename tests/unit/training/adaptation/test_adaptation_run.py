@@ -2,36 +2,25 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-import yaml
+import torch
 from rich.console import Console
 from safetensors.numpy import load_file, save_file
-from typer.testing import CliRunner
 
 from omnivec2.checkpoint import load_stored_tensors, read_checkpoint
 from omnivec2.errors import InvalidInputError, InvalidParameterError, UnknownModelError
 from omnivec2.network.saved_network import load_network
 from omnivec2.spec import Modality
-from omnivec2.training.adaptation.adaptation_request import read_recipe, recipe_names, request_of
+from omnivec2.training.adaptation.adaptation_request import request_of
 from omnivec2.training.adaptation.adaptation_result import (
     AdaptationResult,
-    adapted_table,
-    read_json,
-    write_json,
 )
 from omnivec2.training.adaptation.adaptation_run import AdaptationPaths, adapt
-from omnivec2_cli.main import app
 from tests.support import adapt_data
-
-
-@pytest.fixture(scope="module")
-def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return adapt_data.tiny_base(tmp_path_factory.mktemp("base") / "checkpoint")
 
 
 def run(
@@ -81,13 +70,13 @@ def test_the_network_is_run_once_for_the_same_samples(
 
     monkeypatch.setattr(frozen_summaries, "compute", counted)
     first = run(base, tmp_path, "image/light", {"path": pictures})
-    second = run(base, tmp_path, "image/light", {"path": pictures}, hidden=8)
+    second = run(base, tmp_path, "image/light", {"path": pictures})
     assert calls == [10, 2]
     assert first.value == second.value
     # What was kept before a summary was thought of lacks it.
     [kept, other] = (tmp_path / "run").glob("*.safetensors")
     for file in (kept, other):
-        save_file({"cls": load_file(file)["cls"]}, file)
+        save_file({"sum": next(iter(load_file(file).values()))}, file)
     assert run(base, tmp_path, "image/light", {"path": pictures}).value == first.value
     assert calls == [10, 2, 10, 2]
 
@@ -153,6 +142,161 @@ def test_quantities_are_answered_in_their_units(base: Path, tmp_path: Path) -> N
     assert head.targets[0].unit == "pm"
 
 
+def test_scores_are_calibrated_and_their_error_is_on_the_card(base: Path, tmp_path: Path) -> None:
+    table = adapt_data.number_table(tmp_path / "rows.csv")
+    result = run(base, tmp_path, "tabular/kind", {"path": table, "label": "kind"})
+    assert result.temperature != 1.0
+    accuracy, calibration = read_checkpoint(tmp_path / "adapted").heads[0].metrics
+    assert (accuracy.name, calibration.name) == ("accuracy", "ece")
+    assert calibration.value == result.ece
+    assert calibration.baselines == {"uncalibrated": result.ece_uncalibrated}
+    assert not calibration.higher_is_better
+
+
+def test_tags_become_a_head_with_a_threshold_for_each(base: Path, tmp_path: Path) -> None:
+    table = adapt_data.tag_table(tmp_path / "tags.csv")
+    train = {"path": table, "label": "tags", "input": "sentence"}
+    result = run(base, tmp_path, "text/tags", train, multi_label=True)
+    assert result.metric == "map"
+    assert result.value > 0.8 > result.baselines["majority"]
+    [head] = read_checkpoint(tmp_path / "adapted").heads
+    assert head.labels == ("cats", "money")
+    assert len(head.thresholds) == 2
+    assert all(0 < threshold < 1 for threshold in head.thresholds)
+
+
+def test_series_of_several_lengths_become_a_head_of_classes(base: Path, tmp_path: Path) -> None:
+    table = adapt_data.long_waves(tmp_path / "waves.csv")
+    train = {"path": table, "label": "pace", "group": "machine"}
+    result = run(base, tmp_path, "timeseries/pace", train, tokenizer_steps=0)
+    assert result.value >= 0.8
+    [head] = read_checkpoint(tmp_path / "adapted").heads
+    assert head.inputs[0].shape == (30,)
+    assert set(head.labels) == {"quick", "slow"}
+
+
+def test_what_is_known_of_people_is_neither_validated_nor_measured_on_them(
+    base: Path, tmp_path: Path
+) -> None:
+    generator = np.random.default_rng(0)
+    # A badge tells the person and so the label, which no other person's badge tells.
+    rows = [
+        f"{generator.uniform():.3f},n{person},{label},{person}\n"
+        for person, label in enumerate(generator.permutation(["a", "b"] * 15))
+        for _ in range(6)
+    ]
+    table = tmp_path / "people.csv"
+    table.write_text("height,badge,label,person\n" + "".join(rows))
+    train = {"path": table, "input": ["height", "badge"]}
+    quick = {"tokenizer_steps": 0, "search_seconds": 0}
+    mixed = run(base, tmp_path, "tabular/kind", train, **quick)
+    apart = run(base, tmp_path, "tabular/kind", {**train, "group": "person"}, **quick)
+    assert mixed.value > 0.9
+    assert mixed.validation > 0.9
+    assert apart.value < 0.8
+    assert apart.validation < 0.8
+    assert apart.samples % 6 == 0
+
+
+def test_series_become_a_forecast_with_quantiles_that_is_ahead_of_the_last_season(
+    base: Path, tmp_path: Path
+) -> None:
+    table = adapt_data.load_table(tmp_path / "load.csv")
+    result = run(base, tmp_path, "timeseries/load", {"path": table}, family="forecasting",
+                 horizon=12)  # fmt: skip
+    assert set(result.baselines) == {"naive", "seasonal", "linear"}
+    assert result.value < result.baselines["seasonal"] < result.baselines["naive"]
+    assert result.ece is None
+    [head] = read_checkpoint(tmp_path / "adapted").heads
+    assert (head.horizon, head.quantiles) == (12, (0.1, 0.5, 0.9))
+    assert [tensor.shape for tensor in head.outputs] == [(12,), (3, 12)]
+    network = load_network(tmp_path / "adapted")
+    values = 100 + 20 * np.sin(np.arange(64) * 2 * np.pi / 12)
+    with torch.no_grad():
+        inputs = {"values": torch.from_numpy(values[None].astype(np.float32))}
+        answer = network("timeseries/load", inputs)
+    low, middle, high = answer["quantiles"][0]
+    assert (low < high).all()
+    # Twelve steps are one season: the next values are those of the last twelve.
+    assert np.abs(answer["mean"][0].numpy() - values[-12:]).max() < 4
+    assert np.abs(middle.numpy() - values[-12:]).max() < 4
+
+
+def test_a_pass_that_is_interrupted_goes_on_where_it_was(
+    base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from omnivec2.training.adaptation.fitting import frozen_summaries
+
+    pictures = adapt_data.picture_folder(tmp_path / "pictures", count=40)
+    seen: list[int] = []
+    of_batch = frozen_summaries._of_batch
+
+    def interrupted(*arguments: Any) -> Any:
+        if seen:
+            raise KeyboardInterrupt
+        seen.append(len(arguments[2]))
+        return of_batch(*arguments)
+
+    monkeypatch.setattr("os.sched_getaffinity", lambda _: {0})
+    monkeypatch.setattr(frozen_summaries, "_of_batch", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        run(base, tmp_path, "image/light", {"path": pictures})
+
+    def counted(*arguments: Any) -> Any:
+        seen.append(len(arguments[2]))
+        return of_batch(*arguments)
+
+    monkeypatch.setattr(frozen_summaries, "_of_batch", counted)
+    assert run(base, tmp_path, "image/light", {"path": pictures}).value == 1.0
+    # 64 samples to learn from, of which 32 were done, and 16 to measure on.
+    assert seen == [32, 32, 16]
+
+
+def _write(path: Path, *lines: str) -> Path:
+    path.write_text("\n".join(lines) + "\n")
+    return path
+
+
+REFUSED: dict[str, tuple[tuple[str, ...], dict[str, Any], str]] = {
+    "one class": (("text,label", *["a,x"] * 8), {}, "add inputs of another class"),
+    "no label column": (("text,kind", "a,x", "b,y"), {}, "give --labels"),
+    "an empty label": (("text,label", "a,x", "b,"), {}, "row 2: the label .* is empty; fill it in"),
+    "fewer rows than folds": (("text,label", "a,x", "b,y", "c,x", "d,x"), {}, "needs 5"),
+    "numbers as classes": (
+        ("text,label", *[f"t {i},{i / 7:.3f}" for i in range(90)]), {}, "--task-family regression",
+    ),
+    "a quantity that is not a number": (
+        ("text,label", "a,1", "b,nan"),
+        {"family": "regression", "targets": [{"name": "label"}]},
+        "row 2: expected a finite number",
+    ),
+    "no tags": (("text,label", *["a,"] * 9), {"multi_label": True}, "no input has a tag"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_wrong_data_is_refused_with_what_to_do(base: Path, tmp_path: Path, name: str) -> None:
+    lines, fields, message = REFUSED[name]
+    table = _write(tmp_path / "t.csv", *lines)
+    with pytest.raises(InvalidInputError, match=message):
+        run(base, tmp_path, "text/topic", {"path": table, "input": "text"}, **fields)
+    assert not (tmp_path / "adapted").exists()
+
+
+def test_a_file_that_is_listed_twice_is_refused(base: Path, tmp_path: Path) -> None:
+    pictures = adapt_data.picture_folder(tmp_path / "pictures", count=2)
+    listing = _write(tmp_path / "l.csv", "file,label", "dark/00.png,a", "light/00.png,b",
+                     "dark/00.png,b")  # fmt: skip
+    with pytest.raises(InvalidInputError, match=r"row 3: 00.png is listed twice, first in row 1"):
+        run(base, tmp_path, "image/light", {"path": pictures, "label": str(listing)})
+
+
+def test_a_horizon_longer_than_the_series_is_refused(base: Path, tmp_path: Path) -> None:
+    table = adapt_data.load_table(tmp_path / "load.csv", steps=60)
+    with pytest.raises(InvalidInputError, match=r"longest series has 60 steps.*shorter --horizon"):
+        run(base, tmp_path, "timeseries/load", {"path": table}, family="forecasting", horizon=50)
+
+
 def test_bad_inputs_are_named_with_file_and_reason_and_may_be_skipped(
     base: Path, tmp_path: Path
 ) -> None:
@@ -178,7 +322,7 @@ def test_a_class_of_which_every_input_would_be_skipped_is_named(base: Path, tmp_
 
 def test_what_two_layers_cannot_answer_is_refused(base: Path, tmp_path: Path) -> None:
     train = {"path": adapt_data.picture_folder(tmp_path / "pictures", 1)}
-    for route, family in (("timeseries/next", "forecasting"), ("image/boxes", "detection")):
+    for route, family in (("image/maps", "summarization"), ("image/boxes", "detection")):
         with pytest.raises(InvalidParameterError, match="omnivec2 train"):
             run(base, tmp_path, route, train, family=family)
 
@@ -194,95 +338,3 @@ def test_a_base_without_the_modality_is_refused(tmp_path: Path) -> None:
     train = {"path": adapt_data.picture_folder(tmp_path / "pictures", 1)}
     with pytest.raises(UnknownModelError, match="no head for image; it has imu"):
         run(base, tmp_path, "image/light", train)
-
-
-def test_a_gain_is_over_the_better_simple_model() -> None:
-    lower = AdaptationResult(
-        "graph/x", "x", 1, 10, 5, "rmse", 2.0, 2.0, {"majority": 4.0, "linear": 1.5}, "", (), 0,
-        {"total": 1.0, "cpu": 1.0}, 0, "",
-    )  # fmt: skip
-    assert lower.gain == -0.5
-    assert adapted_table([lower]).row_count == 1
-
-
-def test_results_are_kept_one_per_route(tmp_path: Path) -> None:
-    file = tmp_path / "figures.json"
-    result = AdaptationResult(
-        "graph/x", "x", 1, 10, 5, "rmse", 2.0, 2.0, {"majority": 4.0, "linear": 1.5}, "", (), 0,
-        {"total": 1.0, "cpu": 1.0}, 0, "",
-    )  # fmt: skip
-    for route, value in (("graph/x", 2.0), ("graph/y", 3.0), ("graph/x", 1.0)):
-        write_json(replace(result, route=route, value=value), file, threads=2)
-    found = [(entry["route"], entry["value"], entry["gain"]) for entry in read_json(file)]
-    assert found == [("graph/y", 3.0, -1.5), ("graph/x", 1.0, 0.5)]
-    file.write_text("{}")
-    with pytest.raises(InvalidInputError, match="expected a list"):
-        read_json(file)
-
-
-@pytest.mark.parametrize("name", recipe_names())
-def test_a_recipe_that_ships_is_valid(name: str) -> None:
-    request = request_of(read_recipe(name), name)
-    assert request.fraction == 0.1
-    assert request.sources[0].licence
-
-
-def test_the_command_writes_a_head_from_a_recipe_of_ones_own(base: Path, tmp_path: Path) -> None:
-    adapt_data.picture_folder(tmp_path / "data" / "pictures", count=6)
-    recipe = tmp_path / "mine.yaml"
-    fields = {
-        "route": "image/light",
-        "train": {"path": "pictures"},
-        "sources": [{"name": "mine", "licence": "CC0"}],
-    }
-    recipe.write_text(yaml.safe_dump(fields))
-    options = ["--data", tmp_path / "data", "-c", base, "--out", tmp_path / "out",
-               "--run", tmp_path / "run", "--json", tmp_path / "figures.json"]  # fmt: skip
-    outcome = CliRunner().invoke(app, ["adapt", str(recipe), *map(str, options)])
-    assert outcome.exit_code == 0, outcome.output
-    assert "image/light" in outcome.output
-    assert (tmp_path / "figures.json").is_file()
-    assert read_checkpoint(tmp_path / "out").heads[0].route == "image/light"
-
-
-def test_a_quantity_is_named_by_its_column_in_a_listing_of_files(
-    base: Path, tmp_path: Path
-) -> None:
-    pictures = adapt_data.picture_folder(tmp_path / "pictures", count=6)
-    listing = tmp_path / "values.csv"
-    rows = [f"{path.relative_to(pictures)},{int(path.stem)}" for path in pictures.rglob("*.png")]
-    listing.write_text("file,brightness\n" + "\n".join(rows) + "\n")
-    options = ["--modality", "image", "--task", "bright", "--task-family", "regression",
-               "--data", pictures, "--labels", listing, "--unit", "cd", "-c", base,
-               "--out", tmp_path / "out", "--run", tmp_path / "run"]  # fmt: skip
-    outcome = CliRunner().invoke(app, ["adapt", *map(str, options)])
-    assert outcome.exit_code == 0, outcome.output
-    [target] = read_checkpoint(tmp_path / "out").heads[0].targets
-    assert (target.name, target.unit) == ("brightness", "cd")
-
-
-@pytest.mark.parametrize(
-    ("change", "message"),
-    [
-        ({"metric": "elegance"}, "expected one of"),
-        ({"fractoin": 0.1}, "fractoin: Extra inputs"),
-        ({"fraction": 2}, "fraction: Input should be less"),
-        ({"train": {"path": "nowhere"}}, "nowhere is not there"),
-    ],
-)
-def test_a_wrong_recipe_is_one_line_that_names_the_field(
-    base: Path, tmp_path: Path, change: dict[str, Any], message: str
-) -> None:
-    adapt_data.picture_folder(tmp_path / "pictures", count=2)
-    recipe = tmp_path / "mine.yaml"
-    fields = {
-        "route": "image/light",
-        "train": {"path": "pictures"},
-        "sources": [{"name": "mine", "licence": "CC0"}],
-    }
-    recipe.write_text(yaml.safe_dump(fields | change))
-    options = ["--data", str(tmp_path), "-c", str(base)]
-    outcome = CliRunner().invoke(app, ["adapt", str(recipe), *options])
-    assert outcome.exit_code != 0
-    assert message in outcome.output
-    assert "Traceback" not in outcome.output

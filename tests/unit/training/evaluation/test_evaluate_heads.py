@@ -15,12 +15,13 @@ from omnivec2.errors import ArtifactError, CheckpointError, UnknownModelError
 from omnivec2.preprocess import preprocessor_for
 from omnivec2.spec import HeadSpec, Modality, TaskFamily
 from omnivec2.training.evaluation import evaluate_heads
-from omnivec2.training.evaluation.evaluate_heads import HeadResult, evaluate_checkpoint
+from omnivec2.training.evaluation.evaluate_heads import evaluate_checkpoint
 from omnivec2.training.evaluation.evaluation_report import (
     model_card_table,
     results_table,
     write_json,
 )
+from omnivec2.training.evaluation.metrics.head_result import HeadResult
 from tests.support import tiny_tasks
 
 QUIET = Console(file=io.StringIO())

@@ -41,6 +41,19 @@ def test_average_precision_without_predictions_is_0_and_without_objects_unknown(
     assert np.isnan(measure("ap", [boxes(BOX, scores=(0.9,))], [boxes()]))
 
 
+@pytest.mark.parametrize("metric", ["ap", "coco_ap50", "ap50"])
+def test_a_box_in_a_crowd_of_its_class_is_neither_right_nor_wrong(metric):
+    in_crowd = (0.15, 0.15, 0.1, 0.1)
+    found = [boxes(in_crowd, BOX, scores=(0.9, 0.8))]
+    crowd = {"crowds": np.array([(0.15, 0.15, 0.3, 0.3)]), "crowd_labels": np.array([0])}
+    assert measure(metric, found, [boxes(BOX)]) == pytest.approx(0.5)
+    assert measure(metric, found, [boxes(BOX) | crowd]) == pytest.approx(1.0)
+    of_another_class = crowd | {"crowd_labels": np.array([1])}
+    assert measure(metric, found, [boxes(BOX) | of_another_class]) == pytest.approx(0.5)
+    # An object within a crowd must be found all the same.
+    assert measure(metric, [boxes(in_crowd, scores=(0.9,))], [boxes(BOX) | crowd]) == 0.0
+
+
 def test_average_accuracy_counts_a_rare_class_as_much_as_a_common_one():
     labels = [0] * 9 + [1]
     scores = np.tile([1.0, 0.0], (10, 1))

@@ -45,6 +45,7 @@ def test_every_metric_says_which_way_is_better():
         "f1_micro": True,
         "map": True,
         "mean_auc": True,
+        "ece": False,
         "rmse": False,
         "mae": False,
         "mse": False,
@@ -150,3 +151,5 @@ def test_a_box_is_matched_once_and_only_with_its_own_class():
     assert count_unmatched(_found([LEFT, LEFT, RIGHT], [0, 0, 0], [0.9, 0.8, 0.7]), real) == (1, 2)
     assert count_unmatched(_found([], [], []), real) == (2, 0)
     assert count_unmatched(_found([LEFT], [0], [0.9]), _real([], [])) == (0, 1)
+    crowd = {"crowds": np.array([LEFT]), "crowd_labels": np.array([0])}
+    assert count_unmatched(_found([LEFT], [0], [0.9]), _real([], []) | crowd) == (0, 0)

@@ -7,7 +7,11 @@ import numpy as np
 
 from omnivec2.spec import DataSource, Modality, TaskFamily
 from omnivec2.training.data.base import Split, SummarizationTarget, TaskData, preprocess_spec
-from omnivec2.training.evaluation import evaluate_heads
+from omnivec2.training.evaluation.all_heads.head_tests import (
+    MeasuringOptions,
+    run_test,
+    tasks_with_tests,
+)
 from omnivec2.training.evaluation.simple_summaries import split_sentences, summarization_baselines
 from tests.support.writing import head_that_writes
 
@@ -53,12 +57,9 @@ def test_every_metric_on_every_test_is_a_figure_of_its_own(tmp_path: Path) -> No
     data = task("Hello.", further_metrics=("rouge2",), further_tests={"others": further})
     graph = _ConstantGraph({"ids": np.array([[7592, 1012, 0]])})
     results = [
-        result
-        for part in evaluate_heads._tests(data, "test")
-        for result in evaluate_heads._measure(
-            evaluate_heads._answer_samples(graph, part, "test", None, lambda _: None),
-            tmp_path,
-        )
+        found.result
+        for part in tasks_with_tests(data, "test")
+        for found in run_test(graph, part, MeasuringOptions("test", None, tmp_path), lambda _: None)
     ]
     assert [(r.dataset, r.metric) for r in results] == [
         ("one", "rouge1"), ("one", "rouge2"), ("others", "rouge1"), ("others", "rouge2"),
@@ -67,7 +68,7 @@ def test_every_metric_on_every_test_is_a_figure_of_its_own(tmp_path: Path) -> No
     assert 0 < results[2].value < 1
     assert results[0].baselines["lead"] == 1.0
     assert results[0].baselines != results[2].baselines
-    assert len(evaluate_heads._tests(data, "val")) == 1
+    assert len(tasks_with_tests(data, "val")) == 1
 
 
 class _ConstantGraph:

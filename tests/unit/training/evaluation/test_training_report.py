@@ -8,8 +8,9 @@ from pathlib import Path
 
 import numpy as np
 
-from omnivec2.training.evaluation.evaluate_heads import HeadAnswers, HeadResult
+from omnivec2.training.evaluation.all_heads.head_tests import HeadAnswers
 from omnivec2.training.evaluation.fusion_gap_table import Gap
+from omnivec2.training.evaluation.metrics.head_result import HeadResult
 from omnivec2.training.evaluation.predictions import Answers
 from omnivec2.training.evaluation.training_report import Report, read_curves
 from omnivec2.training.journal import LOG_FILE

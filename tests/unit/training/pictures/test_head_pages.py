@@ -12,7 +12,7 @@ from PIL import Image
 from omnivec2.preprocess import preprocessor_for
 from omnivec2.spec import Modality, TaskFamily
 from omnivec2.training.data.base import Split, preprocess_spec
-from omnivec2.training.evaluation.evaluate_heads import HeadAnswers
+from omnivec2.training.evaluation.all_heads.head_tests import HeadAnswers
 from omnivec2.training.evaluation.predictions import Answers
 from omnivec2.training.pictures.answered_samples import SHOWN, pick
 from omnivec2.training.pictures.head_pages import show_head

@@ -7,7 +7,7 @@ import time
 
 from rich.console import Console
 
-from omnivec2.training.runs.progress_display import ProgressLines, Speeds
+from omnivec2.training.runs.progress_display import PreparingDisplay, ProgressLines, Speeds
 
 
 def _run(monkeypatch, seconds_per_step: float, steps: int, modalities: int = 1) -> list[str]:
@@ -42,3 +42,37 @@ def test_lines_come_every_ten_seconds_and_at_the_end(monkeypatch):
 
 def test_many_modalities_are_one_mean(monkeypatch):
     assert "loss 0.500 (mean of 5 modalities)" in _run(monkeypatch, 1.0, 1, modalities=5)[0]
+
+
+def test_inputs_are_counted_while_they_are_prepared_after_three_seconds_and_at_the_end(monkeypatch):
+    clock = [100.0]
+    monkeypatch.setattr(time, "monotonic", lambda: clock[0])
+    shown = io.StringIO()
+    with PreparingDisplay(Console(file=shown, width=200), "image/fruit") as display:
+        for done in range(1, 2001):
+            clock[0] += 1 / 64
+            display.show(done, 2000)
+    assert shown.getvalue().splitlines() == [
+        "reading image/fruit: 192 of 2,000 inputs prepared",
+        "reading image/fruit: 832 of 2,000 inputs prepared",
+        "reading image/fruit: 1,472 of 2,000 inputs prepared",
+        "reading image/fruit: prepared 2,000 inputs in 31 s",
+    ]
+
+
+def test_nothing_is_said_of_inputs_that_were_prepared_earlier():
+    shown = io.StringIO()
+    with PreparingDisplay(Console(file=shown, width=200), "image/fruit"):
+        pass
+    assert shown.getvalue() == ""
+
+
+def test_a_terminal_shows_a_bar_of_the_inputs_that_are_prepared():
+    shown = io.StringIO()
+    console = Console(file=shown, width=100, force_terminal=True)
+    with PreparingDisplay(console, "image/fruit") as display:
+        display.show(1, None)
+        display.show(2, 2)
+    assert "preparing image/fruit" in shown.getvalue()
+    assert "2/2" in shown.getvalue()
+    assert "prepared 2 inputs" in shown.getvalue()

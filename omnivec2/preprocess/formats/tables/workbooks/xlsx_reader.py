@@ -51,8 +51,19 @@ def read_xlsx(archive: ZipArchive, limits: Limits, options: TableOptions) -> Fra
         copy = checked_copy(archive, sheet, limits)
         if copy is not None:
             _note_others(sheets, sheet, stated=options.sheet is not None)
-            return frame_of_rows(_rows(copy, sheet), "XLSX row")
+            return frame_of_rows(_rows(copy, sheet), "XLSX row", hint=_hint(sheets, sheet))
     raise InvalidInputError("the workbook is empty: no sheet holds a value", field="inputs")
+
+
+def _hint(sheets: Sequence[Sheet], used: Sheet) -> str:
+    """Return where else the rows may be that a sheet lacks, as the end of a sentence; or ""."""
+    others = ", ".join(repr(sheet.name) for sheet in sheets if sheet is not used)
+    if not others:
+        return ""
+    return (
+        f"; the sheet {used.name!r} was read, and there are others ({others[:120]}): the parameter "
+        "'sheet' states which one"
+    )
 
 
 def _note_others(sheets: Sequence[Sheet], used: Sheet, *, stated: bool) -> None:

@@ -22,7 +22,7 @@ from omnivec2.training.data.blocks.task_settings import TaskSettings
 
 
 def _listed(value: Any) -> Any:
-    return (value,) if isinstance(value, str) else value
+    return (value,) if isinstance(value, str | int | float) else value
 
 
 Names = Annotated[tuple[str, ...], BeforeValidator(_listed)]

@@ -13,11 +13,17 @@ from omnivec2.errors import ArtifactError
 from omnivec2.spec import Modality
 from omnivec2.training.data.annotations.annotated_boxes import AnnotatedPicture
 from omnivec2.training.data.annotations.coco import read_coco
+from omnivec2.training.data.annotations.coco_files import find_coco_files
 from omnivec2.training.data.annotations.voc import read_voc_folder, read_voc_picture, voc_names
-from omnivec2.training.data.annotations.yolo import read_yolo_folder, read_yolo_picture
+from omnivec2.training.data.annotations.yolo import (
+    label_file,
+    read_yolo_folder,
+    read_yolo_picture,
+)
 from omnivec2.training.data.blocks.examples import Example, Origin, Problem, ProblemKind
 from omnivec2.training.data.blocks.files import BlockFiles, listed
 from omnivec2.training.data.blocks.kinds.base import Block, Names
+from omnivec2.training.data.blocks.part_names import part_folders
 from omnivec2.training.data.blocks.targets import AnyTarget
 from omnivec2.training.data.blocks.targets.box_targets import BoxesTarget
 from omnivec2.training.data.blocks.targets.picture_sizes import SCENE_PARAMETERS
@@ -93,6 +99,13 @@ class _Problems:
         kind = ProblemKind.MISSING_FILE if "no such picture" in message else ProblemKind.BAD_TARGET
         self.found.append(Problem(kind, Origin(self.shortened(place)), self.shortened(message)))
 
+    def warn(self, place: str, message: str) -> None:
+        """Note something that does not stop a training."""
+        origin = Origin(self.shortened(place))
+        self.found.append(
+            Problem(ProblemKind.LEFT_OUT, origin, self.shortened(message), is_warning=True)
+        )
+
     def shortened(self, text: str) -> str:
         """Return a text without the directory of data."""
         return text.replace(self.root, "")
@@ -104,9 +117,20 @@ class _Problems:
 
 
 class CocoBlock(AnnotatedPictures):
-    """A COCO file of instances: boxes, and outlines for ``target: mask``."""
+    """COCO files of instances: boxes, and outlines for ``target: mask``.
+
+    ::
+
+        <path>                               an annotation file, or a folder with a file per part:
+        <path>/train/_annotations.coco.json  as Roboflow writes them
+        <path>/annotations/instances_train2017.json
+    """
 
     kind: Literal["coco"] = "coco"
+    crowds: bool = Field(
+        default=False,
+        description="whether annotations with iscrowd count: CVAT sets it on every painted mask",
+    )
     images: Names = Field(
         default=(), description="folders of the pictures below --data; beside the file unless given"
     )
@@ -116,10 +140,20 @@ class CocoBlock(AnnotatedPictures):
     ) -> Iterator[tuple[str | None, AnnotatedPicture]]:
         """Yield the pictures of the file, those without objects among them."""
         folders = [place for name in self.images for place in files.find(name)]
-        if path.is_dir():
-            raise ArtifactError("expected the JSON file of the annotations, got a folder")
-        for picture in read_coco(path, folders, report=problems).pictures:
-            yield None, picture
+        for part, file in find_coco_files(path) if path.is_dir() else [(None, path)]:
+            found = read_coco(file, folders, crowds=self.crowds, report=problems)
+            if found.crowds:
+                problems.warn(
+                    str(file),
+                    f"{found.crowds:,} annotations are marked as crowds (iscrowd): none is to be "
+                    "found; if they are single objects, as in files of CVAT, set `crowds: true`",
+                )
+            if found.empty_boxes:
+                problems.warn(
+                    str(file), f"{found.empty_boxes:,} boxes without an area are left out"
+                )
+            for picture in found.pictures:
+                yield part, picture
 
 
 class YoloBlock(AnnotatedPictures):
@@ -133,6 +167,19 @@ class YoloBlock(AnnotatedPictures):
         """Yield the pictures of all parts; one without a file of labels shows no object."""
         del files
         folder = read_yolo_folder(path, self.labels)
+        everything = [picture for some in folder.pictures.values() for picture in some]
+        unlabelled = [one for one in everything if not label_file(one).is_file()]
+        if len(unlabelled) == len(everything):
+            raise ArtifactError(
+                f"none of {len(everything):,} pictures has a file of labels; expected, for "
+                f"example, {label_file(everything[0])} for {everything[0]}"
+            )
+        if unlabelled:
+            problems.warn(
+                str(path),
+                f"{len(unlabelled):,} of {len(everything):,} pictures have no file of labels and "
+                f"count as pictures without objects, such as {unlabelled[0]}",
+            )
         for part, pictures in folder.pictures.items():
             for picture in pictures:
                 found = read_yolo_picture(
@@ -156,14 +203,29 @@ class VocBlock(AnnotatedPictures):
         del files
         if not path.is_dir():
             raise ArtifactError("expected a folder with Annotations/ and JPEGImages/")
-        folder = read_voc_folder(path)
-        everything = [file for some in folder.annotations.values() for file in some]
+        # Roboflow writes a folder of XML files and pictures for each part.
+        folders = [
+            (stated, read_voc_folder(place))
+            for stated, place in part_folders(path).items() or ((None, path),)
+        ]
+        everything = [
+            file for _, one in folders for some in one.annotations.values() for file in some
+        ]
         # What is damaged is reported when its boxes are read.
         labels = voc_names(everything, report=lambda place, message: None)
-        for part, own in folder.annotations.items():
-            for file in own:
-                picture = read_voc_picture(
-                    file, labels, folder.pictures, difficult=self.difficult, report=problems
-                )
-                if picture is not None:
-                    yield None if part == "all" else part, picture
+        left_out = 0
+        for stated, folder in folders:
+            for part, own in folder.annotations.items():
+                for file in own:
+                    picture = read_voc_picture(
+                        file, labels, folder.pictures, difficult=self.difficult, report=problems
+                    )
+                    if picture is not None:
+                        left_out += picture.left_out
+                        yield stated or (None if part == "all" else part), picture
+        if left_out:
+            problems.warn(
+                str(path),
+                f"{left_out:,} objects are marked as difficult and are left out; "
+                "`difficult: true` counts them",
+            )

@@ -18,16 +18,19 @@ from typing import Any, Literal
 from omnivec2.errors import InvalidInputError
 from omnivec2.training.data.blocks.examples import Example, Origin, Problem, ProblemKind
 from omnivec2.training.data.blocks.files import BlockFiles
-from omnivec2.training.data.blocks.kinds.arrow_files import (
+from omnivec2.training.data.blocks.kinds.rows.arrow_files import (
+    class_names_of_features,
     read_arrow_columns,
+    read_class_names,
     read_parquet_columns,
 )
-from omnivec2.training.data.blocks.kinds.table_cells import Rows
-from omnivec2.training.data.blocks.kinds.table_reading import TableBlock, read_table_rows
+from omnivec2.training.data.blocks.kinds.rows.object_cells import COLUMN, BlockOfObjects
+from omnivec2.training.data.blocks.kinds.rows.table_cells import Rows, named_rows
+from omnivec2.training.data.blocks.kinds.rows.table_reading import TableBlock, read_table_rows
 from omnivec2.training.data.blocks.part_names import part_of_name
 
 
-class DatasetsBlock(TableBlock):
+class DatasetsBlock(TableBlock, BlockOfObjects):
     """A directory in the form of the library ``datasets``: Arrow or Parquet files."""
 
     kind: Literal["datasets"] = "datasets"
@@ -50,38 +53,37 @@ class DatasetsBlock(TableBlock):
             for path in found:
                 own_part = part or _part_of(path, folder)
                 try:
-                    rows = _named_rows(
-                        self._columns(path), {**classes, **_class_names(path.parent)}
-                    )
-                    yield from read_table_rows(self, files, rows, path, own_part)
+                    names = {**classes, **_class_names(path.parent), **read_class_names(path)}
+                    rows = named_rows(self._columns(path), names)
+                    yield from self._examples(files, rows, path, own_part, names)
                 except InvalidInputError as error:
                     reason = str(error).removeprefix(f"{path}: ")
                     origin = Origin(files.name(path))
                     yield Problem(ProblemKind.UNREADABLE_FILE, origin, reason)
+
+    def _examples(
+        self,
+        files: BlockFiles,
+        rows: Rows,
+        path: Path,
+        part: str | None,
+        classes: Mapping[str, Sequence[str]],
+    ) -> Iterator[Example | Problem]:
+        """Yield the examples of one file; of boxes with the picture as it is annotated."""
+        if not self.has_boxes:
+            yield from read_table_rows(self, files, rows, path, part)
+            return
+        column = self.label[0] if self.label else COLUMN
+        block = self.model_copy(update={"label": (column,)})
+        found = read_table_rows(block, files, rows, path, part)
+        yield from self.annotated(found, column, classes)
 
     def _columns(self, path: Path) -> Mapping[str, Sequence[Any]]:
         return (read_arrow_columns if path.suffix == ".arrow" else read_parquet_columns)(path)
 
     def read_rows(self, path: Path) -> Rows:
         """Return the rows of one file without the names of classes."""
-        return _named_rows(self._columns(path), {})
-
-
-def _named_rows(columns: Mapping[str, Sequence[Any]], classes: Mapping[str, Sequence[str]]) -> Rows:
-    """Return rows with the names of classes instead of their numbers."""
-    named = {
-        name: [_class_name(cell, classes[name]) for cell in cells] if name in classes else cells
-        for name, cells in columns.items()
-    }
-    return Rows(named, range(1, 1 + len(next(iter(columns.values()), ()))))
-
-
-def _class_name(cell: Any, names: Sequence[str]) -> Any:
-    if isinstance(cell, list):
-        return [_class_name(one, names) for one in cell]
-    known = isinstance(cell, int) and 0 <= cell < len(names)
-    # The library writes -1 where a label is unknown.
-    return names[cell] if known else None if cell == -1 else cell
+        return named_rows(self._columns(path), {})
 
 
 def _class_names(folder: Path) -> dict[str, list[str]]:
@@ -93,12 +95,7 @@ def _class_names(folder: Path) -> dict[str, list[str]]:
         features = json.loads(path.read_text()).get("features") or {}
     except (ValueError, OSError, AttributeError):
         return {}
-    found: dict[str, list[str]] = {}
-    for name, feature in features.items():
-        for one in (feature, feature.get("feature") if isinstance(feature, dict) else None):
-            if isinstance(one, dict) and one.get("_type") == "ClassLabel":
-                found[name] = [str(label) for label in one.get("names", [])]
-    return found
+    return class_names_of_features(features)
 
 
 def _part_of(path: Path, folder: Path) -> str | None:

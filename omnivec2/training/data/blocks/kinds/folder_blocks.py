@@ -9,17 +9,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
 from pydantic import Field
 
 from omnivec2.errors import ArtifactError, InputError
+from omnivec2.spec import Modality
 from omnivec2.training.data.blocks.examples import Example, Origin, Problem, ProblemKind
 from omnivec2.training.data.blocks.files import BlockFiles, listed
 from omnivec2.training.data.blocks.kinds.base import Block, Names
-from omnivec2.training.data.blocks.part_names import part_folders
+from omnivec2.training.data.blocks.kinds.rows.object_cells import COLUMN, BlockOfObjects
+from omnivec2.training.data.blocks.part_names import data_folders, part_folders
 from omnivec2.training.data.table_files import read_json_lines, read_table
 from omnivec2.training.yaml_lines import did_you_mean
 
@@ -29,6 +31,18 @@ _COMPANIONS = frozenset(
     {".txt", ".json", ".jsonl", ".csv", ".xml", ".md", ".yaml", ".yml", ".db", ".ini", ".html"}
 )
 """Files beside pictures and sounds that are none."""
+
+_TEXT_FILES: Mapping[Modality, frozenset[str]] = {
+    Modality.TEXT: frozenset({".txt"}),
+    Modality.TABULAR: frozenset({".csv", ".json"}),
+    Modality.TIMESERIES: frozenset({".csv", ".txt", ".json"}),
+    Modality.IMU: frozenset({".csv", ".txt", ".json"}),
+    Modality.POINTCLOUD: frozenset({".csv", ".txt"}),
+}
+"""Modality -> which of those are its inputs."""
+
+_LABEL_COLUMNS = ("label", "labels", "class", "target", "category")
+"""The columns of metadata that are taken for the label where several are there."""
 
 
 def _endings(words: str) -> frozenset[str]:
@@ -58,6 +72,8 @@ class FilesInFolders(Block):
                 )
                 continue
             roots = part_folders(folder) if part is None else {}
+            if roots:
+                yield from _folders_of_no_part(files, folder, roots)
             for own_part, root in roots.items() or ((part, folder),):
                 yield from self._read_folder(files, root, own_part)
 
@@ -77,7 +93,7 @@ class FilesInFolders(Block):
         count = 0
         for path in _visible(root):
             if path.is_file():
-                if self._is_input(path):
+                if self._is_input(path, files.modality):
                     yield Problem(
                         ProblemKind.BAD_TARGET,
                         Origin(files.name(path)),
@@ -85,7 +101,9 @@ class FilesInFolders(Block):
                         f"{files.name(root)}/<class>/{path.name}",
                     )
                 continue
-            inputs = [file for file in sorted(path.rglob("*")) if self._is_input(file)]
+            inputs = [
+                file for file in sorted(path.rglob("*")) if self._is_input(file, files.modality)
+            ]
             if not inputs:
                 yield Problem(
                     ProblemKind.EMPTY,
@@ -115,9 +133,9 @@ class FilesInFolders(Block):
             return
         known = list(dict.fromkeys(name for _, row in rows for name in row))
         column = next((name for name in _FILE_COLUMNS if name in known), None)
-        labels = self.label or tuple(
-            name for name in known if name != column and name not in self.split_columns
-        )
+        left = [name for name in known if name != column and name not in self.split_columns]
+        usual = [name for name in left if name.lower() in _LABEL_COLUMNS]
+        labels = self.label or tuple(usual[:1] or left)
         missing = [name for name in (*labels, *self.split_columns) if name not in known]
         if column is None or missing:
             wanted = missing[0] if missing else "file_name"
@@ -144,13 +162,15 @@ class FilesInFolders(Block):
         columns = self.columns_of_name(str(file.relative_to(root)))
         return Example(file, label, Origin(files.name(file)), part, columns)
 
-    def _is_input(self, path: Path) -> bool:
+    def _is_input(self, path: Path, modality: Modality) -> bool:
         if not path.is_file() or path.name.startswith("."):
             return False
         ending = path.suffix.lower()
         if self.extensions:
             return path.name.lower().endswith(tuple(one.lower() for one in self.extensions))
-        return ending in self.endings if self.endings else ending not in _COMPANIONS
+        if self.endings:
+            return ending in self.endings
+        return ending not in _COMPANIONS or ending in _TEXT_FILES.get(modality, ())
 
     def _wanted(self) -> str:
         return listed(sorted(self.extensions or self.endings)) if self.endings else "any file"
@@ -162,7 +182,7 @@ class FolderBlock(FilesInFolders):
     kind: Literal["folder"] = "folder"
 
 
-class ImageFolderBlock(FilesInFolders):
+class ImageFolderBlock(FilesInFolders, BlockOfObjects):
     """Pictures in folders of their classes, or named by a table of metadata."""
 
     kind: Literal["imagefolder"] = "imagefolder"
@@ -171,6 +191,19 @@ class ImageFolderBlock(FilesInFolders):
         ".jpg .jpeg .jpe .jfif .png .bmp .gif .webp .tif .tiff .heic .heif .avif .jp2 "
         ".j2k .ppm .pgm .dcm .dicom .npy"
     )
+
+    def _listed(
+        self, files: BlockFiles, root: Path, table: Path, part: str | None
+    ) -> Iterator[Example | Problem]:
+        """Yield the pictures that a table names; of boxes as they are annotated in it."""
+        if not self.has_boxes:
+            yield from super()._listed(files, root, table, part)
+            return
+        column = self.label[0] if self.label else COLUMN
+        block = self.model_copy(update={"label": (column,)})
+        yield from self.annotated(
+            super(ImageFolderBlock, block)._listed(files, root, table, part), column
+        )
 
 
 class AudioFolderBlock(FilesInFolders):
@@ -194,7 +227,23 @@ class VideoFolderBlock(FilesInFolders):
 
 
 def _visible(folder: Path) -> list[Path]:
-    return [path for path in sorted(folder.iterdir()) if not path.name.startswith(".")]
+    """Return the files and the folders of data in a folder, in the order of their names."""
+    files = [path for path in folder.iterdir() if path.is_file() and path.name[0] != "."]
+    return sorted([*files, *data_folders(folder)])
+
+
+def _folders_of_no_part(
+    files: BlockFiles, folder: Path, parts: Mapping[str | None, Path]
+) -> Iterator[Problem]:
+    """Yield a warning for every folder beside those of parts."""
+    for path in data_folders(folder):
+        if path not in parts.values():
+            yield Problem(
+                ProblemKind.LEFT_OUT,
+                Origin(files.name(path)),
+                "the folder is none of a part, as those beside it are; it is left out",
+                is_warning=True,
+            )
 
 
 def _metadata(path: Path) -> tuple[Sequence[tuple[int, dict[str, Any]]], str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Literal
@@ -13,6 +14,7 @@ from omnivec2.spec import Modality
 from omnivec2.training.data.annotations.class_colours import ClassMap, class_map, read_classes
 from omnivec2.training.data.annotations.map_files import match_maps
 from omnivec2.training.data.annotations.mask_files import match_masks, values_of_masks
+from omnivec2.training.data.annotations.part_lists import listed_parts
 from omnivec2.training.data.blocks.examples import Example, Origin, Problem, ProblemKind
 from omnivec2.training.data.blocks.files import BlockFiles
 from omnivec2.training.data.blocks.kinds.base import Block
@@ -37,15 +39,20 @@ class MasksBlock(Block):
         <path>/images/a.jpg          the pictures, at any depth
         <path>/masks/a.png           masks of the same names, or a_mask.png
         <path>/train/images/…        parts, in any usual spelling; or images/train/…
+        <path>/train/a.png           or pictures and masks in train and train_labels, as CamVid has
+        <path>/train_labels/a_L.png  them
+        <path>/ImageSets/…/train.txt or a list of names for each part, as VOC has it
     """
 
     kind: Literal["masks"] = "masks"
     target: AnyTarget = Field(default=MaskTarget(), description="mask")
     images: str | None = Field(
-        default=None, description="folder of pictures in path; found by its name unless given"
+        default=None,
+        description="folder of pictures in path, or below --data; found by its name unless given",
     )
     masks: str | None = Field(
-        default=None, description="folder of masks in path; found by its name unless given"
+        default=None,
+        description="folder of masks in path, or below --data; found by its name unless given",
     )
     classes: str | tuple[Any, ...] | dict[Any, Any] | None = Field(
         default=None,
@@ -68,12 +75,23 @@ class MasksBlock(Block):
         folders = [
             (part or own, pictures, masks)
             for part, path in self.paths(files)
-            for own, pictures, masks in self._folders(path)
+            for own, pictures, masks in self._folders(path, files.root)
         ]
+        lists = {
+            name: part for _, path in self.paths(files) for name, part in listed_parts(path).items()
+        }
         matched = [
             (part, *match_masks(pictures, masks), pictures) for part, pictures, masks in folders
         ]
         classes = self._classes(files, [pair[1] for _, pairs, _, _ in matched for pair in pairs])
+        if self.classes is None and len(classes.labels) > 2 and "255" in classes.labels:
+            yield self._warning(
+                files,
+                ProblemKind.BAD_TARGET,
+                "the value 255 of the masks is taken for a class; in most data sets it marks "
+                "pixels that do not count: `ignore: [255]`",
+            )
+        unlisted = 0
         for part, pairs, without, root in matched:
             for picture in without:
                 yield Problem(
@@ -85,33 +103,51 @@ class MasksBlock(Block):
             for picture, mask in pairs:
                 name = picture.relative_to(root)
                 own = part or part_of_name(name.parts[0] if len(name.parts) > 1 else "")
+                own = own or lists.get(name.with_suffix("").as_posix())
+                if lists and own is None:
+                    unlisted += 1
+                    continue
                 source = MaskFile(mask, classes, self.others == "ignore")
                 columns = self.columns_of_name(str(name))
                 yield Example(picture, source, Origin(files.name(picture)), own, columns)
+        if unlisted:
+            yield self._warning(
+                files,
+                ProblemKind.LEFT_OUT,
+                f"{unlisted:,} pictures are in none of the lists in ImageSets and are left out",
+            )
 
-    def _folders(self, path: Path) -> Iterator[tuple[str | None, Path, Path]]:
+    def _warning(self, files: BlockFiles, kind: ProblemKind, reason: str) -> Problem:
+        """Return a warning of the whole block."""
+        path = next(path for _, path in self.paths(files))
+        return Problem(kind, Origin(files.name(path)), reason, is_warning=True)
+
+    def _folders(self, path: Path, root: Path) -> Iterator[tuple[str | None, Path, Path]]:
         """Yield (part, folder of pictures, folder of masks)."""
-        if (found := self._both(path)) is not None:
+        if (found := self._both(path, root)) is not None:
             yield None, *found
             return
         inside = [p for p in sorted(path.iterdir()) if p.is_dir()] if path.is_dir() else []
-        parts = [(part_of_name(p.name), self._both(p)) for p in inside]
+        parts = [(part_of_name(p.name), self._both(p) or _beside(p, inside)) for p in inside]
         if not any(both for _, both in parts):
             if path.is_dir() and self.images is None and self.masks is None:
                 yield None, path, path
                 return
             raise ArtifactError(
-                f"{path}: no folders of pictures and masks; name them in `images` and `masks`"
+                f"{path}: no folders of pictures and masks; name them in `images` and `masks`, "
+                "relative to `path` or to --data"
             )
         for part, both in parts:
             if both is not None:
                 yield part or None, *both
 
-    def _both(self, path: Path) -> tuple[Path, Path] | None:
+    def _both(self, path: Path, root: Path | None = None) -> tuple[Path, Path] | None:
         places = []
         for given, names in ((self.images, _IMAGES), (self.masks, _MASKS)):
-            tries = (given,) if given is not None else names
-            found = next((path / name for name in tries if (path / name).is_dir()), None)
+            tries = [path / name for name in ((given,) if given is not None else names)]
+            if given is not None and root is not None:
+                tries.append(root / given)
+            found = next((place for place in tries if place.is_dir()), None)
             if found is None:
                 return None
             places.append(found)
@@ -124,6 +160,12 @@ class MasksBlock(Block):
         if self.classes is not None:
             return class_map(self.classes, self.ignore)
         values = values_of_masks(masks)
+        if len(values) > 2 and (lossy := [m for m in masks if m.suffix.lower() in _LOSSY]):
+            raise ArtifactError(
+                f"{files.name(lossy[0])}: the masks are JPEG pictures, in which compression mixes "
+                f"the values of classes: {len(values)} different ones occur. Save them as PNG from "
+                "the tool that made them"
+            )
         names = {value: str(value) for value in values if value not in self.ignore}
         if len(names) > 64:
             raise ArtifactError(
@@ -131,6 +173,24 @@ class MasksBlock(Block):
                 "`classes`"
             )
         return class_map(names, self.ignore, place="the values of the masks")
+
+
+_LOSSY = frozenset({".jpg", ".jpeg", ".jpe", ".jfif"})
+
+_MASK_FOLDER = re.compile(r"(?i)[ _-]?(?:labels?|masks?|annot|annotations?|gt|seg|segmentation)$")
+"""What the name of a folder of masks has behind that of its pictures, as CamVid's."""
+
+
+def _beside(pictures: Path, folders: list[Path]) -> tuple[Path, Path] | None:
+    """Return a folder of pictures and that of its masks beside it, such as train_labels."""
+    if part_of_name(pictures.name) is None:
+        return None
+    found = [
+        folder
+        for folder in folders
+        if folder != pictures and _MASK_FOLDER.sub("", folder.name) == pictures.name
+    ]
+    return (pictures, found[0]) if len(found) == 1 else None
 
 
 _MAP_IMAGES = ("images", "image", "imgs", "rgb", "color", "pictures")

@@ -69,7 +69,8 @@ class PointsBlock(Block):
         origin = Origin(files.name(cloud))
         try:
             labels = self._labels(cloud, root, side)
-            value: Value = _points_of_archive(cloud) if cloud.suffix.lower() == ".npz" else cloud
+            reader = _READERS.get(cloud.suffix.lower())
+            value: Value = cloud if reader is None else reader(cloud)
         except ArtifactError as error:
             reason = str(error).removeprefix(f"{cloud}: ")
             return Problem(ProblemKind.BAD_TARGET, origin, reason)
@@ -97,3 +98,17 @@ def _points_of_archive(cloud: Path) -> Array:
     if not points:
         raise ArtifactError(f"{cloud}: no array of points (count, 3)")
     return np.asarray(max(points, key=len)[:, :3])
+
+
+def _points_of_scan(cloud: Path) -> Array:
+    """Return the points of a scan of KITTI: x, y, z and reflectance of each, as float32."""
+    data = cloud.read_bytes()
+    if not data or len(data) % 16:
+        raise ArtifactError(
+            f"{cloud}: {len(data):,} bytes; expected KITTI's scans, four float32 numbers per point"
+        )
+    return np.frombuffer(data, "<f4").reshape(-1, 4)[:, :3]
+
+
+_READERS = {".npz": _points_of_archive, ".bin": _points_of_scan}
+"""The readers of clouds that requests cannot hold, by suffix."""

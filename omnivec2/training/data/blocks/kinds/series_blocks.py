@@ -3,22 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 from pydantic import Field, JsonValue, field_validator, model_validator
 
-from omnivec2.errors import ArtifactError, InputError
+from omnivec2.errors import ArtifactError, InputError, InvalidInputError
 from omnivec2.preprocess import Array
 from omnivec2.preprocess.formats.tables.frame import Frame
 from omnivec2.preprocess.formats.tables.times.date_columns import DateOrder
 from omnivec2.spec import HeadSpec, Modality
-from omnivec2.training.data.annotations.series_tables import (
+from omnivec2.training.data.annotations.series.series_tables import (
     SeriesColumns,
     TableSeries,
     read_series,
 )
+from omnivec2.training.data.annotations.series.ts_files import refuse_forecast
 from omnivec2.training.data.base import DataDirectories, TaskData, build, preprocess_spec
 from omnivec2.training.data.blocks.examples import (
     Example,
@@ -44,7 +46,7 @@ class SeriesBlock(Block):
 
         date,load,oil                  wide: a column per series
         unique_id,ds,y                 long: a column names the series of each row
-        label,v1,v2,v3, …              a row per series, to be classified
+        label,v1,v2,v3, …              a row per series, to be classified; or a file .ts of aeon
     """
 
     kind: Literal["series"] = "series"
@@ -59,6 +61,9 @@ class SeriesBlock(Block):
     leave_out: Names = Field(default=(), description="columns that are neither, as covariates")
     date_order: DateOrder | None = Field(
         default=None, description="order of dates such as 01/02/2024"
+    )
+    encoding: str | None = Field(
+        default=None, description="of text files, such as cp1252; UTF-8 unless given"
     )
     context: int | None = Field(
         default=None, ge=16, description="steps that are read: 96; of classes the shortest series"
@@ -80,7 +85,8 @@ class SeriesBlock(Block):
     @model_validator(mode="before")
     @classmethod
     def _target_follows_label(cls, values: Any) -> Any:
-        if isinstance(values, dict) and values.get("label") and "target" not in values:
+        stated = isinstance(values, dict) and values.get("label") not in (None, "", (), [])
+        if stated and "target" not in values:
             return {**values, "target": ClassTarget()}
         return values
 
@@ -101,8 +107,16 @@ class SeriesBlock(Block):
         """Yield the series of all tables."""
         for part, path in self.paths(files):
             name = files.name(path)
+            if path.is_dir():
+                reason = (
+                    "expected a table, got a folder; name the files, or a pattern such as *.csv"
+                )
+                yield Problem(ProblemKind.UNREADABLE_FILE, Origin(name), reason)
+                continue
             try:
-                frame = read_table(path)
+                if self.forecasts:
+                    refuse_forecast(path)
+                frame = read_table(path, encoding=self.encoding)
                 found = list(self._examples(frame, name, part, path))
             except (ArtifactError, InputError) as error:
                 reason = str(error).removeprefix(f"{path}: ").removeprefix(f"{name}: ")
@@ -115,7 +129,7 @@ class SeriesBlock(Block):
     ) -> Iterator[Example | Problem]:
         columns = self.columns_of_name(name)
         if self.label and not self.id and self.time is None:
-            yield from self._rows(frame, name, part, columns)
+            yield from self._rows(_numbered(frame, self.label), name, part, columns)
             return
         found = read_series(
             frame,
@@ -143,6 +157,13 @@ class SeriesBlock(Block):
         taken = {*self.label, *self.leave_out, *self.split_columns}
         names = self.values or tuple(n for n in frame.columns if n not in taken)
         values = np.stack([frame.numbers(column) for column in names], axis=1)
+        labels = {
+            # 1.0000000e+00 and 1 are one class.
+            label: frame.numbers(label)
+            if not frame.named and frame.is_numeric(label)
+            else frame.columns[label]
+            for label in self.label
+        }
         for row in range(frame.rows):
             known = np.flatnonzero(np.isfinite(values[row]))
             origin = Origin(name, frame.row_number(row))
@@ -151,7 +172,7 @@ class SeriesBlock(Block):
                 continue
             # Shorter series of one table are filled up behind their end.
             series = values[row, : known[-1] + 1]
-            target = {label: frame.columns[label][row] for label in self.label}
+            target = {label: labels[label][row] for label in self.label}
             own = {c: frame.columns[c][row] for c in self.split_columns}
             yield Example(_json(series), target, origin, part, {**columns, **own})
 
@@ -203,6 +224,25 @@ class SeriesBlock(Block):
             further_metrics=block.further_metrics,
             block=block.model_dump(mode="json", exclude_none=True),
         )
+
+
+def _numbered(frame: Frame, labels: Sequence[str]) -> Frame:
+    """Return a table without names with the numbers of its columns, from 0, as their names.
+
+    Raises:
+        InvalidInputError: The label is none of them.
+    """
+    if frame.named:
+        return frame
+    columns = {str(number): cells for number, cells in enumerate(frame.columns.values())}
+    if set(labels) <= set(frame.columns):  # column 1, as messages call it
+        return frame
+    if unknown := [label for label in labels if label not in columns]:
+        raise InvalidInputError(
+            f"the table has no header line, so there is no column {unknown[0]!r}; give the number "
+            f"of the column of the class as label, from 0 to {len(columns) - 1}"
+        )
+    return replace(frame, columns=columns)
 
 
 def _only_label(

@@ -3,21 +3,24 @@
 ::
 
     <path>/000000.tar            0001.jpg  0001.cls  0002.jpg  0002.cls  ...
-    <path>/train/000000.tar      parts, in any usual spelling
+    <path>/train/000000.tar      parts, in any usual spelling,
+    <path>/set-train-000000.tar  or in the names of the shards
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
+
+from pydantic import Field
 
 from omnivec2.errors import ArtifactError
 from omnivec2.training.data.blocks.examples import Example, Origin, Problem, ProblemKind
 from omnivec2.training.data.blocks.files import BlockFiles
 from omnivec2.training.data.blocks.kinds.base import Block
-from omnivec2.training.data.blocks.part_names import part_folders
+from omnivec2.training.data.blocks.part_names import part_folders, part_of_words
 from omnivec2.training.data.shards import Shards, read_shards
 
 
@@ -41,17 +44,23 @@ class WebDatasetBlock(Block):
     """Tar files whose entries are inputs and their classes (``.cls``)."""
 
     kind: Literal["webdataset"] = "webdataset"
-    labelled: bool = True
+    labelled: bool = Field(default=True, description="whether the samples have classes")
+    label: str = Field(
+        default="cls",
+        description="the ending of the entry with the class, such as txt, or a field of the JSON "
+        "entry, as json.label",
+    )
 
     def read(self, files: BlockFiles) -> Iterator[Example | Problem]:
         """Yield the samples of all shards, in the order of their names."""
         for part, folder in self.paths(files):
-            parts = part_folders(folder) if part is None and folder.is_dir() else {}
-            for own_part, root in parts.items() or ((part, folder),):
+            for own_part, root, paths in _groups(part, folder):
                 try:
-                    shards = read_shards(root, labelled=self.labelled)
+                    shards = read_shards(
+                        root, labelled=self.labelled, label=self.label, paths=paths
+                    )
                 except ArtifactError as error:
-                    reason = str(error).removeprefix(f"{root}")
+                    reason = str(error).removeprefix(f"{root}").lstrip("/: ")
                     origin = Origin(files.name(root))
                     yield Problem(ProblemKind.UNREADABLE_FILE, origin, reason)
                     continue
@@ -73,3 +82,25 @@ class WebDatasetBlock(Block):
             label = shards.classes[index] if shards.classes else ""
             columns = self.columns_of_name(path.name)
             yield Example(ShardEntry(shards, index), label, origin, part, columns)
+
+
+def _groups(
+    part: str | None, folder: Path
+) -> Iterator[tuple[str | None, Path, Sequence[Path] | None]]:
+    """Yield (part, folder, its shards): of folders of parts, or by the names of the shards."""
+    if folder.is_file():
+        yield part, folder.parent, [folder]
+        return
+    if part is not None:
+        yield part, folder, None
+        return
+    if parts := part_folders(folder):
+        yield from ((own, root, None) for own, root in parts.items())
+        return
+    by_part: dict[str | None, list[Path]] = {}
+    for path in sorted(folder.glob("*.tar")):
+        by_part.setdefault(part_of_words(path.stem), []).append(path)
+    if "train" in by_part and None not in by_part:
+        yield from ((own, folder, paths) for own, paths in by_part.items())
+    else:
+        yield None, folder, None

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any, ClassVar
 
 from pydantic import BaseModel, ConfigDict
@@ -14,6 +15,8 @@ from omnivec2.preprocess import Array, Prepared, Sample
 from omnivec2.spec import HeadSpec, PreprocessSpec, Target, TaskFamily
 from omnivec2.training.data.base import TargetForm
 from omnivec2.training.data.blocks.examples import Example
+from omnivec2.training.data.blocks.files import listed
+from omnivec2.training.yaml_lines import did_you_mean
 
 
 @dataclass(frozen=True)
@@ -51,6 +54,26 @@ class FittedTarget(ABC):
         del parsed
         return None
 
+    @cached_property
+    def index(self) -> Mapping[str, int]:
+        """The number of each class."""
+        return {name: number for number, name in enumerate(self.labels)}
+
+    def unknown_class(self, names: Iterable[str]) -> str | None:
+        """Say which of the classes of a target is the first that the training part lacks, if any.
+
+        Args:
+            names: The classes.
+        """
+        name = next((name for name in names if name not in self.index), None)
+        if name is None:
+            return None
+        known = list(self.labels)
+        return (
+            f"class {name!r} is not in the training part, which has {listed(known)}"
+            f"{did_you_mean(name, known)}"
+        )
+
     def sample_arrays(self, parsed: Any) -> Sample:
         """Return arrays that the network is given beside the input, such as a summary's ids."""
         del parsed
@@ -66,6 +89,11 @@ class FittedTarget(ABC):
         """
         del parsed, prepared, index
         return {}
+
+    def classes_of(self, kept: Sample) -> tuple[str, ...]:
+        """Return the classes that occur in :meth:`target_arrays`, of targets that are maps."""
+        del kept
+        return ()
 
     def references(self, parsed: Sequence[Any], kept: Sequence[Sample]) -> Sequence[Array] | None:
         """Return the masks at the size of metrics, where targets have another size."""

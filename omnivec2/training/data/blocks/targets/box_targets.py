@@ -2,50 +2,41 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
-
-import numpy as np
 
 from omnivec2.errors import ArtifactError, InvalidInputError
 from omnivec2.preprocess import Array, Prepared, Sample
 from omnivec2.spec import HeadSpec, PreprocessSpec, TaskFamily
 from omnivec2.training.data.annotations.annotated_boxes import AnnotatedPicture
 from omnivec2.training.data.blocks.examples import Example
-from omnivec2.training.data.blocks.files import listed
 from omnivec2.training.data.blocks.targets.base import FittedTarget, TargetKind
 from omnivec2.training.data.blocks.targets.picture_sizes import check_declared_size, check_sides
-from omnivec2.training.yaml_lines import did_you_mean
 
 
 @dataclass(frozen=True)
 class FittedBoxes(FittedTarget):
     """Boxes with the numbers of their classes."""
 
-    _index: Mapping[str, int] = field(default_factory=dict)
-
     def encode(self, parsed: Sequence[Any], kept: Sequence[Sample]) -> list[dict[str, Array]]:
-        """Return ``boxes`` float32 [n, 4], cx, cy, w, h in 0..1, and ``labels`` int64 [n]."""
+        """Return ``boxes`` float32 [n, 4], cx, cy, w, h in 0..1, and ``labels`` int64 [n].
+
+        Where there are crowds, ``crowds`` [k, 4] and ``crowd_labels`` [k] are theirs; crowds of
+        classes that the training part lacks are of no use and left out.
+        """
         del kept
-        return [
-            {
-                "boxes": one.boxes,
-                "labels": np.array([self._index[name] for name in one.names], dtype=np.int64),
-            }
-            for one in parsed
-        ]
+        return [self._arrays(one.only(self.labels)) for one in parsed]
+
+    def _arrays(self, picture: AnnotatedPicture) -> dict[str, Array]:
+        arrays = {"boxes": picture.boxes, "labels": picture.labels}
+        if len(picture.crowds):
+            arrays |= {"crowds": picture.crowds, "crowd_labels": picture.crowd_labels}
+        return arrays
 
     def unknown(self, parsed: AnnotatedPicture) -> str | None:
         """Return the class that the training part lacks, if there is one."""
-        for name in parsed.names:
-            if name not in self._index:
-                known = list(self.labels)
-                return (
-                    f"class {name!r} is not in the training part, which has {listed(known)}"
-                    f"{did_you_mean(name, known)}"
-                )
-        return None
+        return self.unknown_class(parsed.names)
 
     def target_arrays(self, parsed: AnnotatedPicture, prepared: Prepared, index: int) -> Sample:
         """Check that the annotation is of a picture of this size; nothing is kept."""
@@ -65,7 +56,9 @@ class BoxesTarget(TargetKind):
     def parse(self, example: Example) -> AnnotatedPicture:
         """Return the picture's annotation."""
         if not isinstance(example.target, AnnotatedPicture):
-            raise InvalidInputError("target: boxes needs a block of boxes: kind: coco, yolo or voc")
+            raise InvalidInputError(
+                "target: boxes needs a block of boxes: kind: coco, yolo, voc or datasets"
+            )
         return example.target
 
     def fit(
@@ -78,9 +71,7 @@ class BoxesTarget(TargetKind):
         labels = tuple(dict.fromkeys(name for one in parsed for name in one.classes))
         if head is not None and head.labels:
             labels = head.labels
-        return FittedBoxes(
-            labels=labels, _index={name: number for number, name in enumerate(labels)}
-        )
+        return FittedBoxes(labels=labels)
 
     def counted(self, parsed: AnnotatedPicture) -> tuple[str, ...]:
         """Return the classes of the boxes."""

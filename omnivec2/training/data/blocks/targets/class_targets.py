@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import ast
 from abc import abstractmethod
 from collections import Counter
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Any, ClassVar, Literal
 
 import numpy as np
@@ -23,6 +23,9 @@ from omnivec2.training.data.table_files import as_name, is_number
 from omnivec2.training.yaml_lines import did_you_mean
 
 _YES = frozenset({"1", "true", "yes", "y", "x"})
+_SEPARATORS = (";", "|", ",")
+"""The marks between tags, in the order in which they are looked for: names hold commas sooner."""
+
 _LARGEST_WEIGHT = 100.0
 """The largest weight of a tag where it applies: a few samples must not outweigh all others."""
 
@@ -32,11 +35,6 @@ _NO = frozenset({"0", "false", "no", "n", "", "-1"})
 @dataclass(frozen=True)
 class FittedClasses(FittedTarget):
     """Class names in the order of the head's outputs."""
-
-    @cached_property
-    def index(self) -> Mapping[str, int]:
-        """The number of each class."""
-        return {name: number for number, name in enumerate(self.labels)}
 
     @property
     def is_multi_label(self) -> bool:
@@ -55,15 +53,7 @@ class FittedClasses(FittedTarget):
 
     def unknown(self, parsed: Any) -> str | None:
         """Return the class that the training part lacks, if there is one."""
-        names = parsed if self.is_multi_label else (parsed,)
-        for name in names:
-            if name not in self.index:
-                known = list(self.labels)
-                return (
-                    f"class {name!r} is not in the training part, which has {listed(known)}"
-                    f"{did_you_mean(name, known)}"
-                )
-        return None
+        return self.unknown_class(parsed if self.is_multi_label else (parsed,))
 
 
 class _Names(TargetKind):
@@ -136,6 +126,12 @@ class ClassTarget(_Names):
     def parse(self, example: Example) -> str:
         """Return the name of the class."""
         raw = self.only_cell(example)
+        if isinstance(raw, Mapping | list | tuple):
+            kind = "an object" if isinstance(raw, Mapping) else "a list"
+            raise InvalidInputError(
+                f"expected one class, a name or a number, got {kind}: {str(raw)[:60]}; name the "
+                "column of the class in `label`; lists of classes are target: tags"
+            )
         name = as_name(raw)
         if not name:
             raise InvalidInputError("the label is empty")
@@ -178,7 +174,12 @@ class TagsTarget(_Names):
     """Any number of classes per input: a list, a text with separators, or columns of 0 and 1."""
 
     kind: Literal["tags"] = "tags"
-    separator: str = Field(default=",", min_length=1, description="between the tags of one cell")
+    separator: str | None = Field(
+        default=None,
+        min_length=1,
+        description="between the tags of one cell; the first of ; | and , that it holds unless "
+        'given. Lists such as ["a", "b"] need none',
+    )
     none: tuple[str, ...] = Field(
         default=(), description="tags that say that none applies, such as No Finding"
     )
@@ -197,10 +198,19 @@ class TagsTarget(_Names):
         elif isinstance(raw, list | tuple | np.ndarray):
             tags = [as_name(cell) for cell in raw]
         else:
-            tags = as_name(raw).split(self.separator)
+            tags = self._split(as_name(raw))
         stated = [tag.strip() for tag in tags]
         applying = [tag for tag in stated if tag and tag not in self.none]
         return tuple(dict.fromkeys(map(self._named, applying)))
+
+    def _split(self, text: str) -> list[str]:
+        """Return the tags of a cell: a list as JSON or Python writes it, or texts between marks."""
+        if self.separator is not None:
+            return text.split(self.separator)
+        if text.startswith("[") and text.endswith("]"):
+            return _listed_tags(text)
+        mark = next((mark for mark in _SEPARATORS if mark in text), None)
+        return text.split(mark) if mark else [text]
 
     def fit(
         self, parsed: Sequence[Any], preprocess: PreprocessSpec, head: HeadSpec | None
@@ -222,6 +232,25 @@ class TagsTarget(_Names):
     def counted(self, parsed: Any) -> tuple[str, ...]:
         """Return the classes that apply."""
         return tuple(parsed)
+
+
+def _listed_tags(text: str) -> list[str]:
+    """Return the tags of a list that is written out in a cell.
+
+    Raises:
+        InvalidInputError: It is no list of names.
+    """
+    try:
+        # Python's literals include JSON's lists of texts and numbers.
+        tags = ast.literal_eval(text)
+    except (ValueError, SyntaxError, MemoryError, RecursionError):
+        tags = None
+    if not isinstance(tags, list) or not all(isinstance(tag, str | int | float) for tag in tags):
+        raise InvalidInputError(
+            f'expected a list of tags such as ["a", "b"], got {text[:60]!r}; if the brackets '
+            "belong to the tags, state `separator`"
+        )
+    return [as_name(tag) for tag in tags]
 
 
 def _applies(name: str, cell: Any) -> bool:

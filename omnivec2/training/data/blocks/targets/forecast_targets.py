@@ -9,7 +9,7 @@ from typing import Any, ClassVar, Literal
 from omnivec2.errors import InvalidInputError
 from omnivec2.preprocess import Sample
 from omnivec2.spec import HeadSpec, PreprocessSpec, TaskFamily
-from omnivec2.training.data.annotations.series_tables import TableSeries
+from omnivec2.training.data.annotations.series.series_tables import TableSeries
 from omnivec2.training.data.blocks.examples import Example
 from omnivec2.training.data.blocks.targets.base import FittedTarget, TargetKind
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
@@ -120,14 +120,9 @@ def _size_of(picture: Path) -> tuple[int, int]:
 class FittedMasks(FittedTarget):
     """Masks with the numbers of their classes."""
 
-    _index: Mapping[str, int] = field(default_factory=dict)
-
     def unknown(self, parsed: MaskSource) -> str | None:
         """Return the class that the training part does not name, if there is one."""
-        strange = [name for name in parsed.labels if name not in self._index]
-        if not strange:
-            return None
-        return f"class {strange[0]!r} is none of the training part's: {listed(list(self.labels))}"
+        return self.unknown_class(parsed.labels)
 
     def target_arrays(self, parsed: MaskSource, prepared: Prepared, index: int) -> Sample:
         """Return ``mask``, uint8, at the size of the network's pixels."""
@@ -146,6 +141,11 @@ class FittedMasks(FittedTarget):
         resized = Image.fromarray(mask).resize((width, height), Image.Resampling.NEAREST)
         return {"mask": np.asarray(resized)}
 
+    def classes_of(self, kept: Sample) -> tuple[str, ...]:
+        """Return the classes of the pixels of a mask."""
+        numbers = np.unique(kept["mask"]).tolist()
+        return tuple(self.labels[number] for number in numbers if number != IGNORE)
+
     def encode(self, parsed: Sequence[Any], kept: Sequence[Sample]) -> Sequence[Array]:
         """Return masks, uint8 [h, w], 255 = ignore."""
         del parsed
@@ -163,7 +163,7 @@ class FittedMasks(FittedTarget):
             raise InvalidInputError(str(error)) from error
         table = np.full(IGNORE + 1, IGNORE, dtype=np.uint8)
         for number, name in enumerate(source.labels):
-            table[number] = self._index.get(name, IGNORE)
+            table[number] = self.index.get(name, IGNORE)
         return np.asarray(table[mask])
 
 
@@ -206,6 +206,4 @@ class MaskTarget(TargetKind):
             raise ArtifactError(
                 f"masks need 2 to {MOST_CLASSES} classes, got {listed(list(labels))}"
             )
-        return FittedMasks(
-            labels=labels, _index={name: number for number, name in enumerate(labels)}
-        )
+        return FittedMasks(labels=labels)

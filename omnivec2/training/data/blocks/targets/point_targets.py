@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
 import numpy as np
@@ -38,18 +38,9 @@ class NamedPoints:
 class FittedPoints(FittedTarget):
     """Classes of points with their numbers."""
 
-    _index: Mapping[str, int] = field(default_factory=dict)
-
     def unknown(self, parsed: NamedPoints) -> str | None:
         """Return the class that the training part lacks, if there is one."""
-        for name in parsed.names:
-            if name not in self._index:
-                known = list(self.labels)
-                return (
-                    f"class {name!r} is not in the training part, which has {listed(known)}"
-                    f"{did_you_mean(name, known)}"
-                )
-        return None
+        return self.unknown_class(parsed.names)
 
     def target_arrays(self, parsed: NamedPoints, prepared: Prepared, index: int) -> Sample:
         """Return ``labels`` and ``assignment`` of every point."""
@@ -61,7 +52,7 @@ class FittedPoints(FittedTarget):
             )
         table = np.full(IGNORE + 1, IGNORE, dtype=np.uint8)
         for code, name in enumerate(parsed.names):
-            table[code] = self._index.get(name, IGNORE)
+            table[code] = self.index.get(name, IGNORE)
         return {"labels": table[parsed.codes], "assignment": assignment}
 
     def encode(self, parsed: Sequence[Any], kept: Sequence[Sample]) -> Sequence[PointLabels]:
@@ -121,11 +112,7 @@ class PointsTarget(TargetKind):
                 f"the points of the training part have {listed(list(labels))} as their only class; "
                 "expected two or more"
             )
-        return FittedPoints(
-            labels=labels,
-            form=TargetForm.POINTS,
-            _index={name: number for number, name in enumerate(labels)},
-        )
+        return FittedPoints(labels=labels, form=TargetForm.POINTS)
 
     def _named(self, label: str) -> str:
         if not self.names:

@@ -12,7 +12,7 @@ from omnivec2.errors import ArtifactError
 from omnivec2.preprocess import Array, Preprocessor, Sample
 from omnivec2.preprocess.formats.series.series_scale import is_constant, survives_rounding
 from omnivec2.preprocess.timeseries import Series
-from omnivec2.training.data.annotations.series_tables import TableSeries
+from omnivec2.training.data.annotations.series.series_tables import TableSeries
 from omnivec2.training.data.base import LazySequence, Split
 from omnivec2.training.data.blocks.splits import PARTS
 
@@ -80,23 +80,44 @@ class ForecastWindows:
                 raise ArtifactError(self._reason(part))
         return found
 
+    def part(self, name: str) -> Split:
+        """Return every window of one part.
+
+        Raises:
+            ArtifactError: There is none.
+        """
+        found = self._split(self._windows(name, 1))
+        if not len(found):
+            raise ArtifactError(self._reason(name))
+        return found
+
+    def count(self, name: str) -> int:
+        """Return the number of windows of one part, with those that cannot be used."""
+        return sum(len(self._starts(bounds, name, 1)) for bounds in self.bounds)
+
+    def _starts(self, bounds: Bounds, part: str, step: int) -> Array:
+        """Return the first steps of the windows of one series whose horizon lies in a part."""
+        start, stop = bounds.get(part, (0, 0))
+        first = max(start - self.context, 0)
+        return np.arange(first, stop - self.horizon - self.context + 1, step, dtype=np.int32)
+
     def _reason(self, part: str) -> str:
         longest = max((len(one.values) for one in self.series), default=0)
+        is_turned = len(self.series) > longest
         steps = max((stop - start for start, stop in (b.get(part, (0, 0)) for b in self.bounds)))
         return (
             f"the part {part} has no window: of {len(self.series)} series the longest has "
             f"{longest:,} steps, and {steps:,} are in this part; a window needs a context of "
             f"{self.context:,} and a horizon of {self.horizon:,} steps with at most "
             f"{self.most_missing:.0%} missing values, and a context that is not constant"
+            + "; is a row of the table a series? Expected a column for each"
+            * is_turned
         )
 
     def _windows(self, part: str, step: int) -> _Windows:
         numbers, starts, scales = [], [], []
         for number, bounds in enumerate(self.bounds):
-            start, stop = bounds.get(part, (0, 0))
-            first = max(start - self.context, 0)
-            own = np.arange(first, stop - self.horizon - self.context + 1, step, dtype=np.int32)
-            own, scale = self._usable(number, own)
+            own, scale = self._usable(number, self._starts(bounds, part, step))
             numbers.append(np.full(len(own), number, dtype=np.int32))
             starts.append(own)
             scales.append(scale)

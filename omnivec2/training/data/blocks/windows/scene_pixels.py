@@ -74,10 +74,7 @@ def scene_task(
     Raises:
         ArtifactError: A scene has other bands than the first, or classes are missing.
     """
-    bands = scenes[0][1].cube.shape[2]
-    for _, scene in scenes:
-        if scene.cube.shape[2] != bands:
-            raise ArtifactError(f"{route}: {scene.name}: {scene.cube.shape[2]} bands, not {bands}")
+    bands = _bands([scene for _, scene in scenes], route)
     given = {"window": 7, "bands": bands, "sensor": None, **block.preprocess}
     preprocess = head.preprocess if head else preprocess_spec(Modality.HYPERSPECTRAL, **given)
     preprocessor = build(preprocess)
@@ -91,16 +88,10 @@ def scene_task(
     labels = _labels(trained, block, head)
     number = {name: index for index, name in enumerate(labels)}
     windows = [preprocessor.prepare(_filled(scene.cube)).samples for _, scene in scenes]
-
-    def split(part: str) -> Split:
-        found = _pixels_of(part, names, parts, number, route)
-
-        def at(index: int) -> Sample:
-            return windows[int(found.scene[index])][int(found.pixel[index])]
-
-        return Split(LazySequence(len(found.target), at), found.target)
-
-    splits = {part: split(part) for part in PARTS}
+    splits = {
+        part: _windows_around(_pixels_of(part, names, parts, number, route), windows)
+        for part in PARTS
+    }
     for part in ("train", "test"):
         if not len(splits[part]):
             raise ArtifactError(f"{route}: the part {part} has no labelled pixel")
@@ -118,6 +109,24 @@ def scene_task(
         further_metrics=block.further_metrics,
         block=block.model_dump(mode="json", exclude_none=True),
     )
+
+
+def _bands(scenes: Sequence[LabelledScene], route: str) -> int:
+    """Return the number of bands, which all scenes must share."""
+    bands = scenes[0].cube.shape[2]
+    for scene in scenes:
+        if scene.cube.shape[2] != bands:
+            raise ArtifactError(f"{route}: {scene.name}: {scene.cube.shape[2]} bands, not {bands}")
+    return int(bands)
+
+
+def _windows_around(pixels: _Pixels, windows: Sequence[Sequence[Sample]]) -> Split:
+    """Return the windows around the pixels of a part; each is made when it is looked up."""
+
+    def at(index: int) -> Sample:
+        return windows[int(pixels.scene[index])][int(pixels.pixel[index])]
+
+    return Split(LazySequence(len(pixels.target), at), pixels.target)
 
 
 def _names(scene: LabelledScene, block: TaskOfBlock, unlabelled: Sequence[str]) -> Array:

@@ -8,7 +8,7 @@ from datetime import date, datetime
 import numpy as np
 
 from omnivec2.errors import ArtifactError
-from omnivec2.training.data.annotations.series_tables import TableSeries
+from omnivec2.training.data.annotations.series.series_tables import TableSeries
 from omnivec2.training.data.blocks.examples import Example
 from omnivec2.training.data.blocks.part_names import part_of_name
 from omnivec2.training.data.blocks.splits import (

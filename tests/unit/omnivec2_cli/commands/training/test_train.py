@@ -131,6 +131,8 @@ def test_an_unknown_recipe_is_named_with_those_that_ship(command: str) -> None:
     result = run(command, "nonsense")
     assert result.exit_code == 1
     assert "no recipe at" in result.stderr
+    assert "recipes by name: " in result.stderr
+    assert "reference-heads" in result.stderr
     assert "reference" in result.stderr
 
 
@@ -212,3 +214,39 @@ def test_figures_of_an_engine_are_not_saved_as_those_of_the_network(in_both_layo
     result = run("evaluate", "-c", in_both_layouts, "--engine", "onnxruntime", "--save")
     assert result.exit_code == 2
     assert "--save and --report" in result.stderr
+
+
+def test_all_heads_are_measured_once_with_intervals_results_and_a_ledger(
+    in_both_layouts: Path, tmp_path: Path
+) -> None:
+    ledger, results = tmp_path / "looks.jsonl", tmp_path / "results"
+    command = (
+        "evaluate", "--all", "-c", in_both_layouts, "--model-repo", tmp_path / "repo",
+        "--results", results, "--ledger", ledger, "--most-samples", "8",
+    )  # fmt: skip
+    result = run(*command, "--reason", "a trial")
+    assert result.exit_code == 0, result.output
+    (file,) = results.glob("both_*.json")
+    content = json.loads(file.read_text())
+    head, embedding = content["figures"]
+    assert (head["route"], head["metric"], head["samples"]) == ("imu/activity", "accuracy", 2)
+    assert head["low"] <= head["value"] <= head["high"]
+    assert head["ece"] is not None
+    assert embedding["kind"] == "test"
+    assert content["engine"] == "auto"
+    assert {path.suffix for path in results.iterdir()} == {".json", ".md", ".html"}
+    looks = [json.loads(line) for line in ledger.read_text().splitlines()]
+    assert [(look["head"], look["why"]) for look in looks] == [
+        ("imu/activity", "a trial"), ("imu/embedding", "a trial"),
+    ]  # fmt: skip
+    assert run(*command).exit_code == 0
+    assert len(ledger.read_text().splitlines()) == 2  # nothing was measured again
+    assert run(*command, "--again", "--no-ledger").exit_code == 0
+    assert len(ledger.read_text().splitlines()) == 2
+
+
+def test_the_measurement_of_all_heads_writes_its_own_results(in_both_layouts: Path) -> None:
+    result = run("evaluate", "-c", in_both_layouts, "--all", "--save")
+    assert result.exit_code == 2
+    assert "--all writes its own results" in result.stderr
+    assert run("evaluate", "-c", in_both_layouts, "--again").exit_code == 2

@@ -124,6 +124,14 @@ def test_las_points_in_degrees_are_noted():
         assert [note.code for note in notes] == ([NoteCode.UNUSUAL] if noted else [])
 
 
+@pytest.mark.parametrize("scale", [0.0, -1.0, float("nan")])
+def test_las_points_without_a_scale_are_undecodable(scale):
+    data = bytearray(las(1, payload=bytes(20)))
+    struct.pack_into("<d", data, 131, scale)
+    with pytest.raises(UndecodableError, match=r"scales of its coordinates are .*, 1, 1; expected"):
+        point_readers.read_las(bytes(data), LIMITS)
+
+
 @pytest.mark.parametrize(
     ("data", "error"),
     [

@@ -36,7 +36,7 @@ def test_fields_of_atomic_numbers_are_derived():
         ({"nodes": [], "edges": []}, "at least 1 node"),
         ({"nodes": [6, 6], "edges": [[0]]}, "expected 2 integers, got 1 values"),
         ({"nodes": [6, 6], "edges": ["x"]}, "got a string"),
-        ({"nodes": [6, 6], "edges": [[0, 2]]}, "integers below 2, 2, got 2"),
+        ({"nodes": [6, 6], "edges": [[0, 2]]}, "integers from 0 to 1, got 2"),
         ({"nodes": [6, 6], "edges": [[0, True]]}, "got True"),
         ({"nodes": [6, 6], "edges": [[1, 1]]}, "got 1 twice"),
         ({"nodes": [6, 6], "edges": [[0, 1]], "edge_features": []}, "one row of edge_features"),

@@ -217,3 +217,13 @@ def test_points_that_may_separate_thousands_are_noted_beside_semicolons():
 def test_names_may_be_written_as_tags():
     frame = read_csv(b"<DATE>;<CLOSE>\n20240101;1.5\n20240102;2.5\n", LIMITS)
     assert list(frame.columns) == ["DATE", "CLOSE"]
+
+
+def test_the_dashes_of_a_markdown_table_are_no_row():
+    frame, codes = notes_of(b"| a | b |\n|---|:---:|\n| 1 | x |\n| 2 | y |\n")
+    assert frame.numbers("a").tolist() == [1, 2]
+    assert codes == {NoteCode.DROPPED}
+    frame, _ = notes_of(b"a,b\n---,1\n2,3\n")
+    assert len(frame.columns["a"]) == 2
+    with pytest.raises(InvalidInputError, match="no rows"):
+        read_csv(b"| a | b |\n|---|---|\n", LIMITS)

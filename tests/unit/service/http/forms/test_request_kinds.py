@@ -211,6 +211,31 @@ def test_lines_of_json_are_inputs() -> None:
         read(body, JSON)
 
 
+def test_a_wrong_line_of_json_is_named_by_its_number() -> None:
+    with pytest.raises(InputError, match="line 3 is not valid JSON") as failure:
+        read('{"inputs": "a"}\n\n{"inputs":\n', "application/x-ndjson")
+    assert failure.value.field == "line 3"
+    with pytest.raises(InputError, match="without parameters") as failure:
+        read('"a"\n\n{"inputs": "a", "parameters": {"top_k": 1}}', "application/jsonl")
+    assert failure.value.field == "line 3"
+
+
+@pytest.mark.parametrize(
+    ("body", "expected"),
+    [
+        (b"", "the body is empty; expected JSON"),
+        (b" \n", "the body is empty; expected JSON"),
+        (b'{"inputs": "caf\xe9"}', "JSON is written in UTF-8"),
+        (b"{'inputs': 'a'}", "names and texts are in double quotes"),
+        (b'{"inputs": "a",}', r"trailing comma at line 1 column 16$"),
+        (b'{"inputs": "a"} {}', "one JSON document is expected"),
+    ],
+)
+def test_json_that_is_none_says_what_is_expected(body: bytes, expected: str) -> None:
+    with pytest.raises(InputError, match=expected):
+        read(body, JSON)
+
+
 @pytest.mark.parametrize("content_type", ["image/x-letters", "text/plain", "application/letters"])
 def test_a_file_under_another_type_is_read_as_what_it_is_and_noted(content_type: str) -> None:
     request = read(b"abc", content_type, letters())

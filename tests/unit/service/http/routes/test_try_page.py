@@ -73,6 +73,14 @@ def test_nothing_else_is_served(path: str) -> None:
     run(test)
 
 
+def test_files_are_only_read() -> None:
+    async def test(app: FastAPI) -> None:
+        reply = await ask(app, "/try/main.js", b"", "PUT")
+        assert (reply.status, reply.headers["allow"]) == (405, "GET, HEAD")
+
+    run(test)
+
+
 @pytest.mark.parametrize(
     ("path", "status"),
     # Clients of text-embeddings-inference post to /.

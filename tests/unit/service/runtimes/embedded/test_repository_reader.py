@@ -53,8 +53,8 @@ def test_a_model_that_is_still_being_written_is_not_looked_at(root: Path) -> Non
 
 
 def test_asking_for_a_model_that_is_not_there_fails(root: Path) -> None:
-    with pytest.raises(ArtifactError, match="text_smell"):
-        read_repository(root, ["text/smell"])
+    with pytest.raises(ArtifactError, match="no head 'text/topik'; did you mean 'text/topic'"):
+        read_repository(root, ["text/topik"])
 
 
 def test_a_missing_repository_says_how_to_make_one(tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from omnivec2.errors import OverloadedError, StaleModelError
+from omnivec2.model_config import set_reference
 from service.runtimes.triton.runtime import TritonRuntime
 from service.settings import Settings
 from tests.support.fake_triton import (
@@ -21,6 +22,7 @@ from tests.support.fake_triton import (
     passport,
     whole,
 )
+from tests.support.references import made_up_reference
 
 LETTERS = {"letters": np.array([[1.0], [2.0]], np.float32)}
 NAME = EMBEDDING.name
@@ -104,6 +106,28 @@ def test_a_model_that_is_not_in_order_is_refused_and_the_others_served(
         assert reason in health.refused[TONE.name]
 
     run([whole(EMBEDDING), config], test)
+
+
+def knowing_its_training_data() -> Any:
+    config = ensemble(EMBEDDING, "tokenizer", "trunk", "head_embedding")
+    config.ensemble_scheduling.step[1].output_map["z"] = "f_mean"
+    config.output.add(name="f_mean", data_type="TYPE_FP32", dims=[2])
+    set_reference(config, made_up_reference())
+    return config
+
+
+def test_a_head_that_knows_its_training_data_hands_out_what_the_trunk_says_of_an_input() -> None:
+    async def test(runtime: TritonRuntime, server: FakeTriton) -> None:
+        model = runtime.models()[NAME]
+        assert model.familiarity is not None
+        assert model.familiarity.reference == made_up_reference()
+        answer = await runtime.infer(model, LETTERS)
+        assert list(answer.outputs) == ["embedding", "f_mean"]
+        await runtime.refresh()
+        assert runtime.models()[NAME] is model
+
+    parts = (part(name) for name in ("tokenizer", "trunk", "head_embedding"))
+    run([*parts, knowing_its_training_data()], test)
 
 
 def test_a_part_other_than_the_one_a_head_came_with_is_refused() -> None:

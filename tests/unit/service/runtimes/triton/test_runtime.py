@@ -70,7 +70,7 @@ def run_two(
     asyncio.run(main())
 
 
-async def until(condition: Callable[[], bool], seconds: float = 5) -> None:
+async def until(condition: Callable[[], bool], seconds: float = 20) -> None:
     async with asyncio.timeout(seconds):
         while not condition():
             await asyncio.sleep(0.02)
@@ -186,9 +186,9 @@ def test_what_one_server_cannot_do_another_does(failure: tuple[Code, str]) -> No
         runtime: TritonRuntime, model: Model, one: FakeTriton, other: FakeTriton
     ) -> None:
         one.always = failure
-        for _ in range(6):
+        for _ in range(40):
             await runtime.infer(model, LETTERS)
-        assert len(other.calls) == 6
+        assert len(other.calls) == 40
         assert one.calls
 
     run_two(test)
@@ -209,13 +209,13 @@ def test_requests_go_to_the_less_busy_server() -> None:
     run_two(test)
 
 
-def test_requests_take_turns_between_idle_servers() -> None:
+def test_idle_servers_get_about_as_many_requests() -> None:
     async def test(
         runtime: TritonRuntime, model: Model, one: FakeTriton, other: FakeTriton
     ) -> None:
-        for _ in range(10):
+        for _ in range(60):
             await runtime.infer(model, LETTERS)
-        assert (len(one.calls), len(other.calls)) == (5, 5)
+        assert min(len(one.calls), len(other.calls)) >= 10
 
     run_two(test)
 
@@ -225,15 +225,15 @@ def test_a_server_that_died_is_left_out_until_it_is_back() -> None:
         runtime: TritonRuntime, model: Model, one: FakeTriton, other: FakeTriton
     ) -> None:
         await one.stop()
-        for _ in range(4):
+        for _ in range(40):
             await runtime.infer(model, LETTERS)
         assert runtime.endpoints_up == 1
-        assert len(other.calls) == 4
+        assert len(other.calls) == 40
         await one.start()
         await until(lambda: runtime.endpoints_up == 2, 3)
-        for _ in range(4):
+        for _ in range(40):
             await runtime.infer(model, LETTERS)
-        assert len(one.calls) == 2
+        assert one.calls
 
     run_two(test)
 

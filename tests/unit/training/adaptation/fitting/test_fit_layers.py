@@ -8,9 +8,10 @@ from omnivec2.network.config import HeadConfig
 from omnivec2.network.fc_head import FullyConnectedHead
 from omnivec2.network.layers import Tokens
 from omnivec2.spec import TaskFamily
+from omnivec2.training.adaptation.answer_forms import mean_by_item
 from omnivec2.training.adaptation.fitting.batched_layers import BatchedLayers
 from omnivec2.training.adaptation.fitting.fit_layers import answers_of, fit
-from omnivec2.training.adaptation.fitting.labelled_summaries import LabelledSummaries, mean_by_item
+from omnivec2.training.adaptation.fitting.labelled_summaries import LabelledSummaries
 from omnivec2.training.adaptation.fitting.model_selection import choices
 
 PLAIN = ("cls", "mean")

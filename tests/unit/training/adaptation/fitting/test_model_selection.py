@@ -36,7 +36,7 @@ def labelled(
 def trials(
     data: LabelledSummaries, *candidates: tuple[Summary, ...], seconds: float = 60.0
 ) -> list[Trial]:
-    return trials_of(data, candidates, hidden=16, seconds=seconds, seed=0)
+    return trials_of(data, candidates, hidden=4, seconds=seconds, seed=0)
 
 
 def chosen(data: LabelledSummaries, *candidates: tuple[Summary, ...]) -> FittedLayers:

@@ -12,16 +12,18 @@ from pyarrow import parquet
 from omnivec2.errors import InvalidInputError
 from omnivec2.spec import Modality
 from omnivec2.training.adaptation.adaptation_request import AdaptRequest, DataPart, request_of
+from omnivec2.training.adaptation.answer_forms import AnswerForm
 from omnivec2.training.adaptation.reading.labelled_rows import Pixel, Row
-from omnivec2.training.adaptation.reading.read_data import choose, folds_of, read_part, read_parts
+from omnivec2.training.adaptation.reading.read_data import choose, read_part, read_parts
+from omnivec2.training.adaptation.reading.validation_folds import folds_of
 from tests.support import adapt_data
 
 
 def read(
-    modality: Modality, path: Path, *, regression: bool = False, **fields: object
+    modality: Modality, path: Path, form: AnswerForm = AnswerForm.CLASS, **fields: object
 ) -> list[Row]:
     part = DataPart.model_validate({"path": path, **fields})
-    return read_part(part, modality, regression=regression)
+    return read_part(part, modality, form)
 
 
 def request(train: dict[str, object], **fields: object) -> AdaptRequest:
@@ -122,7 +124,7 @@ def test_a_target_that_is_no_number_is_named_with_its_row(tmp_path: Path) -> Non
     path = tmp_path / "m.csv"
     path.write_text("smiles,size\nC,1.5\nCC,large\n")
     with pytest.raises(InvalidInputError, match=r"m.csv, row 2: expected a finite number.*'large'"):
-        read(Modality.GRAPH, path, regression=True, label="size")
+        read(Modality.GRAPH, path, AnswerForm.QUANTITIES, label="size")
 
 
 def test_rows_of_one_recording_are_put_together_in_their_order(tmp_path: Path) -> None:

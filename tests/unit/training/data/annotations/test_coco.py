@@ -51,13 +51,17 @@ def test_category_ids_with_gaps_become_classes_in_their_order(tmp_path: Path) ->
     assert second.boxes.shape == (0, 4)
 
 
-def test_crowds_and_boxes_without_area_are_left_out_and_counted(tmp_path: Path) -> None:
+def test_crowds_are_no_objects_and_boxes_without_area_are_left_out(tmp_path: Path) -> None:
     picture(tmp_path, "a.png")
     picture(tmp_path, "b.png")
     found = [box(), box(iscrowd=1), box(bbox=[3, 3, 0, 4])]
     read = read_coco(coco(tmp_path, found))
     assert len(read.pictures[0].labels) == 1
     assert (read.crowds, read.empty_boxes) == (1, 1)
+    np.testing.assert_allclose(read.pictures[0].crowds, [[0.5, 0.5, 0.5, 0.5]])
+    assert read.pictures[0].crowd_labels.tolist() == [1]
+    assert read.pictures[0].only(["dog"]).crowd_labels.tolist() == [0]
+    assert len(read.pictures[0].only(["cat"]).crowds) == 0
 
 
 def test_a_box_outside_of_its_picture_is_named(tmp_path: Path) -> None:

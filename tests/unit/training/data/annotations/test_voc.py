@@ -90,5 +90,5 @@ def test_a_damaged_file_and_a_missing_picture_are_named(tmp_path: Path) -> None:
         read_voc_picture(file, ("cat",), folder.pictures)
     lost = annotation(tmp_path, "lost")
     (tmp_path / "JPEGImages" / "lost.PNG").unlink()
-    with pytest.raises(ArtifactError, match="no picture"):
+    with pytest.raises(ArtifactError, match="no such picture, or several"):
         read_voc_picture(lost, ("cat",), read_voc_folder(tmp_path).pictures)

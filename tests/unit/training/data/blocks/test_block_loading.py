@@ -31,6 +31,22 @@ def head_of(task) -> HeadSpec:
     )
 
 
+def test_every_input_that_is_prepared_is_told_with_their_number(tmp_path):
+    pictures(tmp_path / "pets")
+    block = TaskBlock(data=FOLDER)
+    told: list[tuple[int, int | None]] = []
+    load_task(
+        "image/x",
+        tmp_path,
+        cache=tmp_path / "cache",
+        block=block,
+        progress=lambda *of: told.append(of),
+    )
+    count = len(told)
+    assert count > 5
+    assert told == [(done, count) for done in range(1, count + 1)]
+
+
 def test_a_trained_head_finds_its_data_and_keeps_its_classes_and_columns(tmp_path):
     table(tmp_path / "rows.csv")
     data = {"kind": "csv", "path": "rows.csv", "label": "label", "leave_out": ["when", "part"]}

@@ -79,6 +79,8 @@ def test_the_first_of_several_molecules_is_read_with_a_note(preprocess):
         ("[C][C][=Branch1][C][=O][O]", "SELFIES"),
         ("64-17-5", "CAS"),
         ("CC%28%3DO%29O", "URL"),
+        ("[#6]~[#7]", "SMARTS"),
+        ("C1CC", "ring 1 is not closed"),
         ("C6H12O6", "formula"),
         ("H2O", "formula"),
         ("aspirin", "name"),

@@ -42,6 +42,28 @@ def test_a_cut_is_refused_if_none_is_allowed() -> None:
             SINGLE.prepare("word " * 50)
 
 
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("<p>A good film.</p>", "<p>"),
+        ("A good film.<br /><br />I mean it.", "<br />"),
+        ('Look <A href="x">here</A> for films', '<A href="x">'),
+        ("Salt &amp; pepper", "&amp;"),
+        ("It&#39;s good", "&#39;"),
+    ],
+)
+def test_markup_of_web_pages_is_noted(text: str, shown: str) -> None:
+    (note,) = [note for note in notes_of(text) if note.code == "unusual"]
+    assert f"the text holds HTML ({shown!r})" in note.text
+
+
+@pytest.mark.parametrize(
+    "text", ["I <3 this film", "2 < 3 & 4 > 1", "AT&T; films", "a <bold> plan"]
+)
+def test_other_signs_are_no_markup(text: str) -> None:
+    assert "unusual" not in codes(text)
+
+
 @pytest.mark.parametrize("text", ["...", "?!?", "-----", "❤"])
 def test_a_text_without_words_is_empty(text: str) -> None:
     assert "empty" in codes(text)

@@ -55,6 +55,13 @@ def test_the_first_sheet_with_cells_is_read_and_the_others_are_noted():
     assert "'Cover', 'More'" in note.text
 
 
+def test_a_cover_without_rows_says_that_there_are_other_sheets():
+    with pytest.raises(InvalidInputError, match=r"'Cover' was read, .*'Data'.*'sheet' states"):
+        read(workbook({"Cover": [["Read me"]], "Data": ROWS}))
+    with pytest.raises(InvalidInputError, match=r"a header line and no rows$"):
+        read(workbook({"Cover": [["Read me"]]}))
+
+
 def test_a_stated_sheet_is_read_without_a_note():
     data = workbook({"A": [["x"], [1.0]], "B": ROWS})
     with collect_notes() as notes:

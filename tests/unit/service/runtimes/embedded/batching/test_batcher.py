@@ -9,6 +9,8 @@ import pytest
 
 from omnivec2.errors import ModelNotReadyError, OverloadedError, RefusedTensorsError
 from omnivec2.preprocess import Array
+from service.access.priority import Priority
+from service.request_context import RequestContext, in_request
 from service.runtimes.base import Inference
 from service.runtimes.embedded.batching.batcher import Batcher
 from service.runtimes.embedded.batching.graph_pass import BatchObserver
@@ -67,6 +69,12 @@ async def first_of(call) -> Inference:
 
 def rows(*values: float) -> dict[str, Array]:
     return {"x": np.array(values, np.float32).reshape(-1, 1)}
+
+
+def submit_as(priority: Priority, batcher: Batcher, lane: Lane, inputs: Mapping[str, Array]):
+    """Start to submit rows of a request of a class."""
+    with in_request(RequestContext(priority=priority)):
+        return asyncio.create_task(submit(batcher, lane, inputs))
 
 
 async def pile_up(batcher: Batcher, engine: Engine, *jobs: tuple[str, dict[str, Array]]):
@@ -257,3 +265,33 @@ def test_idle_workers_share_what_waits() -> None:
         assert batcher.waiting_rows == 0
 
     run(test, workers=3)
+
+
+def test_of_the_waiting_requests_urgent_ones_are_computed_first() -> None:
+    engine = Engine()
+    for lane in engine.lanes.values():
+        lane.max_rows = 1
+    batcher = Batcher(workers=1, capacity=100, observer=BatchObserver())
+    order: list[str] = []
+
+    async def main() -> None:
+        engine.gate.clear()
+        engine.entered.clear()
+        first = asyncio.create_task(submit(batcher, engine.lanes["b"], rows(0)))
+        await asyncio.to_thread(engine.entered.wait, 5)
+        tasks = []
+        for priority in (Priority.LOW, Priority.NORMAL, Priority.HIGH, Priority.LOW):
+            # The two lanes are queues of their own: the order holds across them as well.
+            for name in "ab":
+                task = submit_as(priority, batcher, engine.lanes[name], rows(1))
+                task.add_done_callback(lambda _, label=priority.label: order.append(label))
+                tasks.append(task)
+        await asyncio.sleep(0)
+        engine.gate.set()
+        await asyncio.gather(first, *tasks)
+
+    try:
+        asyncio.run(main())
+    finally:
+        batcher.close()
+    assert order == ["high"] * 2 + ["normal"] * 2 + ["low"] * 4

@@ -14,6 +14,7 @@ import openvino as ov
 import pytest
 
 from export.repository.layouts import Layout
+from omnivec2.engines.openvino_core import make_core
 from omnivec2.errors import ArtifactError, ModelNotReadyError, RefusedTensorsError
 from omnivec2.passport import GRAPH_FILE, INT8_GRAPH_FILE, EnginePrecision
 from service.runtimes.embedded.engines.base import LoadOptions
@@ -25,7 +26,7 @@ from tests.support.tiny_models import classification, write_repository
 
 IDS = ("input_ids", "token_type_ids", "attention_mask")
 ENGINE = OpenVino()
-CORE = ov.Core()
+CORE = make_core()
 
 
 @pytest.fixture(scope="module")

@@ -8,6 +8,7 @@ import numpy as np
 import openvino as ov
 from openvino import opset13 as ops
 
+from omnivec2.engines.openvino_core import make_core
 from service.runtimes.embedded.engines.openvino_graph.float_weights import (
     use_float_weights,
     weights_of,
@@ -33,7 +34,7 @@ def linear(tokens: ov.Node) -> ov.Node:
 
 def answers(model: ov.Model, *inputs: np.ndarray) -> np.ndarray:
     settings = {"INFERENCE_PRECISION_HINT": "f32", "DYNAMIC_QUANTIZATION_GROUP_SIZE": 0}
-    compiled = ov.Core().compile_model(model, "CPU", settings)
+    compiled = make_core().compile_model(model, "CPU", settings)
     return np.array(compiled(list(inputs))[0])
 
 

@@ -5,6 +5,7 @@ import openvino as ov
 import pytest
 from openvino import opset13 as ops
 
+from omnivec2.engines.openvino_core import make_core
 from service.runtimes.embedded.engines.openvino_graph.index_check import (
     OUT_OF_RANGE,
     add_index_check,
@@ -31,7 +32,7 @@ def places_of_rows() -> ov.Model:
 
 
 def check(model: ov.Model, ids: np.ndarray) -> bool:
-    compiled = ov.Core().compile_model(model, "CPU")
+    compiled = make_core().compile_model(model, "CPU")
     compiled(ids)
     request = compiled.create_infer_request()
     request.infer([ids])
@@ -59,7 +60,7 @@ def test_a_table_of_varying_size_is_measured_in_the_run() -> None:
     ids = ops.parameter([-1], np.int32, name="ids")
     model = ov.Model([ops.gather(table, ids, ops.constant(0))], [table, ids], "rows")
     assert add_index_check(model)
-    request = ov.Core().compile_model(model, "CPU").create_infer_request()
+    request = make_core().compile_model(model, "CPU").create_infer_request()
     answers = []
     for rows in (4, 3):
         request.infer([TABLE[:rows], np.array([3], np.int32)])

@@ -1,0 +1,1 @@
+"""What raises the drift of heads, what does not, and what feedback says of them."""

@@ -1,0 +1,1 @@
+"""Inputs whose explanations are measured: they can be masked where an explanation says."""

@@ -1,0 +1,1 @@
+"""Inputs that show nothing a head could know, and what the service answers to them."""

@@ -1,0 +1,1 @@
+"""Readers of labelled and of wide and long series."""

@@ -1,0 +1,1 @@
+"""Figures with intervals: a figure is computed again over samples drawn with replacement."""

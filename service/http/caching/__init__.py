@@ -1,0 +1,1 @@
+"""Answers from the cache over HTTP: who may have one, and how a caller sees that it was."""

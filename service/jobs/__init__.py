@@ -1,0 +1,1 @@
+"""Long work as jobs: requests that are kept in a store, answered later, and polled for."""

@@ -1,0 +1,1 @@
+"""How far sampled requests are from what each head was measured on."""

@@ -1,0 +1,1 @@
+"""True labels that callers send later, compared with the answers they got."""

@@ -1,0 +1,1 @@
+"""Sampled requests and feedback as CloudEvents, in a file or sent to an HTTP sink."""

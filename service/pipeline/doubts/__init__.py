@@ -1,0 +1,1 @@
+"""Inputs that a head cannot know, and what follows for its scores."""

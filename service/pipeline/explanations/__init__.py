@@ -1,0 +1,1 @@
+"""Explanations of answers, made by answering masked copies of an input."""

@@ -1,0 +1,1 @@
+"""Answers that are kept for requests that repeat."""

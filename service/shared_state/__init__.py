@@ -1,0 +1,1 @@
+"""What several gateways share in a Valkey or Redis: a client that never makes a request fail."""
