@@ -39,6 +39,8 @@ _SETTLE_SECONDS = 30.0
 _TURN_SECONDS = 1.0
 _PATIENCE_SECONDS = 60.0
 _SENDERS = 6
+_TOLD_CHARACTERS = 300
+_NEIGHBOUR_TRIES = 5
 _NEIGHBOURS = ("text/sentiment", "image/classification")
 
 
@@ -51,6 +53,7 @@ class Findings:
         mutations: The number of answers by the first change.
         faults: The descriptions of what must not happen.
         neighbour_answers: The number of good requests that were answered.
+        neighbour_waits: The number of times that a good request was asked to come again.
         slowest_seconds: The longest time from a damaged file to its answer.
     """
 
@@ -58,6 +61,7 @@ class Findings:
     mutations: Counter[str] = field(default_factory=Counter)
     faults: list[str] = field(default_factory=list)
     neighbour_answers: int = 0
+    neighbour_waits: int = 0
     slowest_seconds: float = 0.0
     lock: threading.Lock = field(default_factory=threading.Lock)
 
@@ -96,12 +100,13 @@ def main() -> int:
     for line in (
         f"{findings.files:,} damaged files in {seconds:.0f} s (seed {options.seed})",
         f"slowest answer: {findings.slowest_seconds:.2f} s",
-        f"good requests answered beside them: {findings.neighbour_answers:,}",
+        f"good requests answered beside them: {findings.neighbour_answers:,} "
+        f"({findings.neighbour_waits:,} times asked to come again)",
         f"memory: {before / 2**20:.0f} MiB before, {after / 2**20:.0f} MiB after",
     ):
         console.print(line)
     for fault in findings.faults[:20]:
-        console.print(f"[red]{fault}", markup=True)
+        console.print(fault, style="red", markup=False)
     if findings.files < options.at_least:
         console.print(f"fewer than {options.at_least:,} files in {options.seconds:g} s")
         return 1
@@ -190,7 +195,9 @@ def _send(port: int, work: _Work, findings: Findings, keep: Path) -> None:
     for target, what, data in work:
         started = time.monotonic()
         try:
-            status = _post(connection, target.path, data)
+            response = _send_file(connection, target.path, data)
+            response.read()
+            status = response.status
         except (OSError, http.client.HTTPException) as error:
             connection.close()
             status = 0
@@ -212,15 +219,15 @@ def _send(port: int, work: _Work, findings: Findings, keep: Path) -> None:
     connection.close()
 
 
-def _post(connection: http.client.HTTPConnection, path: str, data: bytes) -> int:
+def _send_file(
+    connection: http.client.HTTPConnection, path: str, data: bytes
+) -> http.client.HTTPResponse:
     headers = {
         "Content-Type": "application/octet-stream",
         "X-Request-Timeout": str(DEADLINE_SECONDS),
     }
     connection.request("POST", path, data, headers)
-    response = connection.getresponse()
-    response.read()
-    return response.status
+    return connection.getresponse()
 
 
 def _be_neighbour(
@@ -232,17 +239,31 @@ def _be_neighbour(
     ]
     while not stop.wait(0.1):
         for path, data in good:
-            connection = http.client.HTTPConnection("127.0.0.1", port, timeout=_PATIENCE_SECONDS)
-            try:
-                status: int | str = _post(connection, path, data)
-            except (OSError, http.client.HTTPException) as error:
-                status = repr(error)
-            finally:
-                connection.close()
+            for _ in range(_NEIGHBOUR_TRIES):
+                status, text, retry_after = _ask_once(port, path, data)
+                if status != http.HTTPStatus.TOO_MANY_REQUESTS:
+                    break
+                # A busy service may ask to come again, and answers then.
+                with findings.lock:
+                    findings.neighbour_waits += 1
+                stop.wait(retry_after)
             with findings.lock:
                 findings.neighbour_answers += status == http.HTTPStatus.OK
                 if status != http.HTTPStatus.OK:
-                    findings.faults.append(f"a good request to {path}: {status}")
+                    findings.faults.append(f"a good request to {path}: {status} {text}")
+
+
+def _ask_once(port: int, path: str, data: bytes) -> tuple[int, str, float]:
+    """Return the status, 0 for none, the text, and the seconds to wait before asking again."""
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=_PATIENCE_SECONDS)
+    try:
+        response = _send_file(connection, path, data)
+        text = response.read().decode(errors="replace")[:_TOLD_CHARACTERS]
+        return response.status, text, float(response.headers.get("Retry-After", 1))
+    except (OSError, http.client.HTTPException) as error:
+        return 0, repr(error), 0.0
+    finally:
+        connection.close()
 
 
 def _tell(findings: Findings, files: int, stop: threading.Event) -> None:

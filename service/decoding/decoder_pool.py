@@ -41,6 +41,11 @@ _RARELY_NATIVE = frozenset({Modality.TEXT, Modality.TABULAR, Modality.TIMESERIES
 """Modalities whose files are text as a rule: the first that is not starts a process."""
 
 
+_CRASH, _TIME = "crash", "time"
+_LOSSES = (_CRASH, _TIME)
+"""What a process that does not answer has failed by; what one that answers failed by, it names."""
+
+
 class DecoderPool:
     """Prepares inputs in processes of their own.
 
@@ -119,11 +124,11 @@ class DecoderPool:
         }
         started = time.perf_counter()
         abandonment = abandonment or Abandonment()
-        answer = self._ask(request, seconds, preprocessor.modality.value, abandonment)
+        answer = self._ask(request, preprocessor.modality.value, abandonment)
         if "refused" in answer:
             raise _restore_error(answer["refused"])
         if "failed" in answer:
-            raise self._failure(answer, preprocessor)
+            raise self._failure(answer, preprocessor, seconds)
         prepared = answer["prepared"]
         if "native" in prepared:
             return _prepare_here(preprocessor, prepared, max_batch_size, source, started)
@@ -157,39 +162,36 @@ class DecoderPool:
         return taken
 
     def _ask(
-        self,
-        request: Mapping[str, Any],
-        seconds: float,
-        modality: str,
-        abandonment: Abandonment,
+        self, request: Mapping[str, Any], modality: str, abandonment: Abandonment
     ) -> dict[str, Any]:
+        """Ask a process; and a new one, if one that had other inputs before fails.
+
+        An input may damage a codec's memory, which costs the process only at a later input. So an
+        input is to blame only if a process that had no other could not read it.
+        """
+        until = time.monotonic() + request["seconds"]
         process = self._idle.get()
+        answer: dict[str, Any] = {}
         try:
-            process = process or self._nursery.start_decoder()
-            with abandonment.ended_by(process.interrupt):
-                answer = process.ask(request, seconds)
-        except (TimeoutError, DecoderLostError) as error:
-            assert process is not None, "only a process can be lost"
-            process.kill()
-            process = self._replace()
-            # One that was still at work when the request's time was over may hang.
-            if abandonment.is_abandoned and REQUEST.get().seconds_left > 0:
-                raise AbandonedError from error
-            self.lost += 1
-            _LOG.warning("a decoder of %s was lost: %r", modality, error)
-            if isinstance(error, DecoderLostError):
-                raise InvalidInputError(
-                    "the decoder of this file crashed, so the file cannot be read; it is damaged, "
-                    "or a kind that the decoder does not handle. Save it anew with another program",
-                    field="inputs",
-                ) from error
-            if seconds < self._seconds:
-                raise DeadlineExceededError("the deadline passed while decoding") from error
-            raise TooLargeError(
-                f"the file takes longer than {self._seconds:g} s to decode", field="inputs"
-            ) from error
+            for _ in range(2):
+                process = process or self._nursery.start_decoder()
+                had_others = process.had_inputs
+                with abandonment.ended_by(process.interrupt):
+                    answer = _outcome(process, request, until - time.monotonic())
+                if "failed" not in answer and not abandonment.is_abandoned:
+                    break
+                process.kill()
+                process = None
+                # One that was still at work when the request's time was over may hang.
+                if abandonment.is_abandoned and REQUEST.get().seconds_left > 0:
+                    raise AbandonedError
+                if answer.get("failed") in _LOSSES:
+                    self.lost += 1
+                    _LOG.warning("a decoder of %s was lost: %s", modality, answer["trace"])
+                if not had_others or answer.get("failed") == _TIME:
+                    break
         finally:
-            self._give_back(process)
+            self._give_back(process or self._replace())
         return answer
 
     def _replace(self) -> DecoderProcess | None:
@@ -199,8 +201,20 @@ class DecoderPool:
             return None  # the next request tries again, and says why it fails
 
     def _failure(
-        self, answer: Mapping[str, Any], preprocessor: Preprocessor[Any, Any]
-    ) -> InputError:
+        self, answer: Mapping[str, Any], preprocessor: Preprocessor[Any, Any], seconds: float
+    ) -> InputError | DeadlineExceededError:
+        if answer["failed"] == _CRASH:
+            return InvalidInputError(
+                "the decoder of this file crashed, so the file cannot be read; it is damaged, or a "
+                "kind that the decoder does not handle. Save it anew with another program",
+                field="inputs",
+            )
+        if answer["failed"] == _TIME and seconds < self._seconds:
+            return DeadlineExceededError("the deadline passed while decoding")
+        if answer["failed"] == _TIME:
+            return TooLargeError(
+                f"the file takes longer than {self._seconds:g} s to decode", field="inputs"
+            )
         if answer["failed"] == "memory":
             return TooLargeError(
                 f"the input needs more than {self._memory_bytes / 2**20:,.0f} MiB of memory to be "
@@ -226,6 +240,16 @@ class DecoderPool:
             }
             self._descriptions[preprocessor] = known
         return known
+
+
+def _outcome(process: DecoderProcess, request: Mapping[str, Any], seconds: float) -> dict[str, Any]:
+    """Return what a process answers, or by what it was lost."""
+    try:
+        return process.ask(request, seconds)
+    except TimeoutError as error:
+        return {"failed": _TIME, "trace": repr(error)}
+    except DecoderLostError as error:
+        return {"failed": _CRASH, "trace": repr(error)}
 
 
 class _Rows(Sequence[Sample]):

@@ -20,6 +20,8 @@ from service.decoding.wire import WireError, receive, send
 _START_SECONDS = 60.0
 """The longest time that importing the codecs, or a fork, may take on a busy machine."""
 
+_LEAST_SECONDS = 1e-3
+
 
 class DecoderLostError(Exception):
     """A decoder process died, or was ended because it took too long."""
@@ -123,10 +125,14 @@ class DecoderProcess:
         pid: The number of the process.
         connection: The connection to it.
         answer_bytes: The most bytes of the arrays of an answer.
+
+    Attributes:
+        had_inputs: Whether it was asked before.
     """
 
     def __init__(self, pid: int, connection: socket.socket, answer_bytes: int) -> None:
         self.pid = pid
+        self.had_inputs = False
         self._connection = connection
         self._answer_bytes = answer_bytes
 
@@ -141,7 +147,9 @@ class DecoderProcess:
             TimeoutError: It took longer. The process is of no use any more.
             DecoderLostError: The process has died.
         """
-        self._connection.settimeout(seconds)
+        self.had_inputs = True
+        # No time at all would mean not to wait for what is there already.
+        self._connection.settimeout(max(seconds, _LEAST_SECONDS))
         try:
             send(self._connection, request)
             return receive(self._connection, self._answer_bytes)

@@ -46,7 +46,7 @@ class HostilePreprocessor(Preprocessor[HostileParameters, Array]):
     def random_inputs(
         cls, head: HeadSpec, batch: int, lengths: Mapping[str, int], rng: np.random.Generator
     ) -> dict[str, Array]:
-        raise NotImplementedError
+        return {}
 
     def decode(self, data: bytes, media_type: str | None = None) -> Array:
         DISASTERS.get(data, lambda: None)()
@@ -97,7 +97,14 @@ def _leave_frames() -> None:
         _Frame()
 
 
+def _damage() -> None:
+    """Do what costs the process only at its next input, as a write beyond a buffer does."""
+    for name in (b"abc", b"fail if damaged"):
+        DISASTERS[name] = _crash if name == b"abc" else _fail
+
+
 DISASTERS = {
+    b"damage": _damage,
     b"crash": _crash,
     b"hang": _hang,
     b"take memory": _take_memory,
