@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from omnivec2 import __version__
+from omnivec2.engines.hardware_name import name_for_files, processor_name
 
 ROOT = Path(__file__).resolve().parents[2]
 CHECKPOINT = ROOT / "checkpoints" / "reference"
@@ -164,12 +165,7 @@ def median(values: Sequence[float]) -> float:
 
 def hardware() -> str:
     """Return cores and processor as part of a file's name."""
-    names = [
-        line.partition(":")[2].strip()
-        for line in Path("/proc/cpuinfo").read_text().splitlines()
-        if line.startswith("model name")
-    ]
-    return f"{CORES}-cores-{(names[0] if names else platform.machine()).replace(' ', '-')}"
+    return name_for_files(f"{CORES} cores {processor_name()}")
 
 
 def write_report(directory: Path, name: str, content: dict[str, Any]) -> Path:

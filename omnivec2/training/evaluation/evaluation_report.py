@@ -14,6 +14,7 @@ from pathlib import Path
 from pydantic import JsonValue
 from rich.table import Table
 
+from omnivec2.engines.hardware_name import processor_name
 from omnivec2.spec import HeadSpec
 from omnivec2.training.evaluation.fusion_gap_table import Gap
 from omnivec2.training.evaluation.metrics.head_result import HeadResult
@@ -75,21 +76,12 @@ def environment(*packages: str) -> dict[str, JsonValue]:
         packages: The packages whose versions are listed besides the usual ones.
     """
     return {
-        "hardware": f"{_processor()}, {os.cpu_count()} cores",
+        "hardware": f"{processor_name()}, {os.cpu_count()} cores",
         "versions": {
             "python": platform.python_version(),
             **{name: version(name) for name in (*_PACKAGES, *packages)},
         },
     }
-
-
-def _processor() -> str:
-    info = Path("/proc/cpuinfo")
-    if info.is_file():
-        for line in info.read_text().splitlines():
-            if line.startswith("model name"):
-                return line.partition(":")[2].strip()
-    return platform.processor() or platform.machine()
 
 
 def model_card_table(results: Iterable[HeadResult], specs: Iterable[HeadSpec]) -> str:

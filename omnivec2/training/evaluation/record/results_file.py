@@ -10,6 +10,7 @@ from pathlib import Path
 from pydantic import BaseModel, ConfigDict
 
 from omnivec2.atomic_files import write_file
+from omnivec2.engines.hardware_name import name_for_files
 from omnivec2.errors import ArtifactError
 from omnivec2.training.evaluation.evaluation_report import environment
 from omnivec2.training.evaluation.metrics.head_result import HeadResult
@@ -130,7 +131,7 @@ class ResultsFile(BaseModel):
     def name(self) -> str:
         """The name of its files: model, hardware and date."""
         cores = self.hardware.rpartition(", ")
-        hardware = f"{cores[2]} {cores[0]}".replace(" ", "-").replace("/", "-")
+        hardware = name_for_files(f"{cores[2]} {cores[0]}")
         return f"{self.model}_{hardware}_{self.created[:10]}"
 
     @property
