@@ -14,7 +14,7 @@ from omnivec2.checkpoint import read_checkpoint, write_head
 from omnivec2.errors import InvalidParameterError
 from omnivec2.preprocess import Array
 from omnivec2.spec import HeadSpec, TaskFamily
-from omnivec2.training.adaptation.answer_forms import AnswerForm, probabilities
+from omnivec2.training.adaptation.answer_forms import AnswerForm, losses_of, probabilities
 from omnivec2.training.adaptation.fitting.score_calibration import fit_temperature
 from omnivec2.training.data import DEFAULT_CACHE
 from omnivec2.training.evaluation.all_heads.head_tests import HeadAnswers
@@ -22,6 +22,10 @@ from omnivec2.training.evaluation.evaluate_heads import OpenHead, evaluate_check
 from omnivec2.training.evaluation.metrics.class_metrics import calibration_error
 
 _SPLIT = "val"
+
+_LEAST_GAIN = 1.92
+"""The gain in log-likelihood that chance alone gives in a twentieth of all cases: half of the 95 %
+quantile of the chi-squared distribution with one degree of freedom."""
 
 
 @dataclass(frozen=True)
@@ -31,7 +35,7 @@ class FittedTemperature:
     Attributes:
         route: The name of the head.
         samples: The number of samples that it was fitted to.
-        temperature: The temperature.
+        temperature: The temperature; the one of before if no other is better beyond chance.
         before: The expected calibration error on these samples with the temperature of before.
         after: The same with the new one.
     """
@@ -56,7 +60,8 @@ def calibrate_heads(
 ) -> list[FittedTemperature]:
     """Fit temperatures of heads that answer with one class, and write them into their specs.
 
-    The answers are those of exported graphs to the part ``val``. No class that is answered
+    A head keeps its temperature where another is not better beyond chance, as with few samples. The
+    answers are those of exported graphs to the part ``val``. No class that is answered
     changes, and no graph.
 
     Args:
@@ -111,10 +116,11 @@ def _fitted(head: HeadSpec, measured: HeadAnswers) -> FittedTemperature:
 
     # The answers have the head's present temperature in them.
     factor = fit_temperature(logits, labels, scores)
-    return FittedTemperature(
-        head.route,
-        len(labels),
-        round(head.temperature * factor, 4),
-        calibration_error(scores(logits), labels),
-        calibration_error(scores(logits / factor), labels),
-    )
+    before = calibration_error(scores(logits), labels)
+    after = calibration_error(scores(logits / factor), labels)
+    unit = np.ones(1)
+    losses = [losses_of(scores(logits / divisor), labels, unit).sum() for divisor in (1.0, factor)]
+    if losses[0] - losses[1] < _LEAST_GAIN or after > before:
+        factor, after = 1.0, before
+    temperature = round(head.temperature * factor, 4)
+    return FittedTemperature(head.route, len(labels), temperature, before, after)

@@ -101,6 +101,17 @@ def test_fitting_again_changes_next_to_nothing(checkpoint: Path) -> None:
     assert second.before == pytest.approx(first.after, abs=0.01)
 
 
+def test_a_temperature_is_kept_where_another_may_be_better_by_chance(
+    checkpoint: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    few = noisy(tiny_tasks.classification(6))
+    monkeypatch.setattr(evaluate_heads, "load_task", lambda *_, **__: few)
+    monkeypatch.setattr(f"{__name__}.TOO_SURE", 1.3)
+    [fitted] = calibrated_heads(checkpoint, only=["tabular/sign"])
+    assert fitted.temperature == 1.0
+    assert fitted.after == fitted.before
+
+
 def test_a_head_without_classes_has_no_temperature(checkpoint: Path) -> None:
     route = tiny_tasks.regression().route
     assert head_of(checkpoint, route.replace("/", "_")).family is TaskFamily.REGRESSION
