@@ -60,8 +60,8 @@ def calibrate_heads(
 ) -> list[FittedTemperature]:
     """Fit temperatures of heads that answer with one class, and write them into their specs.
 
-    A head keeps its temperature where another is not better beyond chance, as with few samples. The
-    answers are those of exported graphs to the part ``val``. No class that is answered
+    A head keeps its temperature where another is not better beyond chance, as with few samples,
+    and where it would be surer than its weights make it. The answers are those of exported graphs to the part ``val``. No class that is answered
     changes, and no graph.
 
     Args:
@@ -120,7 +120,9 @@ def _fitted(head: HeadSpec, measured: HeadAnswers) -> FittedTemperature:
     after = calibration_error(scores(logits / factor), labels)
     unit = np.ones(1)
     losses = [losses_of(scores(logits / divisor), labels, unit).sum() for divisor in (1.0, factor)]
-    if losses[0] - losses[1] < _LEAST_GAIN or after > before:
-        factor, after = 1.0, before
     temperature = round(head.temperature * factor, 4)
+    # The same samples helped to choose the head's weights, so they are answered better than others:
+    # they may show that a head is too sure, but not that it should be surer.
+    if losses[0] - losses[1] < _LEAST_GAIN or after > before or temperature < 1.0:
+        temperature, after = head.temperature, before
     return FittedTemperature(head.route, len(labels), temperature, before, after)

@@ -112,6 +112,15 @@ def test_a_temperature_is_kept_where_another_may_be_better_by_chance(
     assert fitted.after == fitted.before
 
 
+def test_a_head_is_not_made_surer_by_data_that_helped_to_choose_its_weights(
+    checkpoint: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(f"{__name__}.TOO_SURE", 0.5)
+    [fitted] = calibrated_heads(checkpoint, only=["tabular/sign"])
+    assert fitted.temperature == 1.0
+    assert fitted.after == fitted.before
+
+
 def test_a_head_without_classes_has_no_temperature(checkpoint: Path) -> None:
     route = tiny_tasks.regression().route
     assert head_of(checkpoint, route.replace("/", "_")).family is TaskFamily.REGRESSION
