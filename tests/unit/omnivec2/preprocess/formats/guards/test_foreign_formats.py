@@ -58,7 +58,7 @@ def test_other_bytes_have_no_name_and_are_described_with_what_to_send(data, look
     with pytest.raises(UndecodableError, match="the bytes are not PNG, JPEG, NPY: ") as refusal:
         format_of(data, None, None, TAKEN)
     assert looks in str(refusal.value)
-    with pytest.raises(UndecodableError, match="not JPEG: .* as one of: PNG, JPEG, NPY"):
+    with pytest.raises(UndecodableError, match=r"not JPEG: .* as one of: PNG, JPEG, NPY"):
         format_of(data, None, "image/jpeg", TAKEN)
 
 
