@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import datetime
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +33,7 @@ from tests.support.event_streams import parse_events
 from tests.support.service_fakes import FakeRuntime
 from tests.support.sounds import tones, written
 from tests.support.tiny_models import classification, tiny_heads
+from tests.support.waiting import until
 
 AUDIO = next(head for head in tiny_heads() if head.route == "audio/events")
 TOPIC = classification("text/topic", "war", "peace")
@@ -82,12 +83,6 @@ def put(repository: Path, route: str = "text/sentiment", **fields: Any) -> Canar
     canary = Canary(route=route, version=2, started=now, **fields)
     write_canary(repository, canary)
     return canary
-
-
-async def until(condition: Callable[[], Any]) -> None:
-    async with asyncio.timeout(10):
-        while not condition():
-            await asyncio.sleep(0.01)
 
 
 async def shown(app: FastAPI) -> Any:
