@@ -41,6 +41,21 @@ def test_a_request_that_the_candidate_fails_is_answered_and_the_canary_ends(tmp_
     run(test, runtime, model_repo=tmp_path, refresh_seconds=0.05)
 
 
+def test_a_defect_of_a_candidate_is_logged_with_its_trace(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    put(tmp_path, share=100.0)
+    runtime = TwoVersions()
+    runtime.candidate_failure = ZeroDivisionError("a defect of the candidate")
+
+    async def test(app: FastAPI) -> None:
+        assert versions([await ask(app, ROUTE)]) == {(200, "1")}
+
+    run(test, runtime, model_repo=tmp_path)
+    assert "a defect of the new version of text/sentiment" in caplog.text
+    assert "raise self.candidate_failure\nZeroDivisionError" in caplog.text
+
+
 def test_a_failure_that_both_versions_share_does_not_count(tmp_path: Path) -> None:
     put(tmp_path, share=100.0)
     runtime = TwoVersions()
