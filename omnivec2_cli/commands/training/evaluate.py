@@ -66,7 +66,7 @@ def evaluate(
         str | None, typer.Option(help="With --labelled: key of the lengths of recordings.")
     ] = None,
     skip_bad: Annotated[
-        int, typer.Option(min=0, help="With --labelled: inputs that may fail to decode.")
+        int, typer.Option(min=0, help="With --labelled: number of inputs that may fail to decode.")
     ] = 0,
     most_samples: Annotated[
         int | None,
