@@ -257,7 +257,8 @@ def _head_opener(
     from service.runtimes.embedded.engine_heads import EngineHeads, open_served_heads
     from service.runtimes.embedded.engines.base import LoadOptions
     from service.runtimes.embedded.engines.find_engine import find_engine
-    from service.settings import Settings, available_cores
+    from service.setting_groups.work_settings import available_cores
+    from service.settings import Settings
 
     if engine == "auto" or precision == "auto":
         settings = Settings(
