@@ -15,7 +15,8 @@ from typing import Any, BinaryIO, Generic, TypeVar
 import httpx2
 
 from omnivec2.errors import DeadlineExceededError, InvalidInputError, OmniVecError
-from omnivec2_api.answer_types import Answer, make_answer
+from omnivec2_api.answers.answer import Answer
+from omnivec2_api.answers.answer_types import make_answer
 from omnivec2_api.head_info import HeadInfo
 from omnivec2_api.http_messages import PredictMessage, error_of, predict_message, stated_wait
 from omnivec2_api.input_values import FileValue, read_input
