@@ -169,7 +169,9 @@ def test_both_versions_are_behind_a_real_triton(tmp_path: Path) -> None:
         counts = versions(deployment.post_many(100))
         assert min(counts["1"], counts["2"]) > 20
         deployment.command("promote", ROUTE)
-        wait_until(lambda: deployment.post(SIGNAL).headers["X-Model-Version"] == "2", seconds=SECONDS)
+        wait_until(
+            lambda: deployment.post(SIGNAL).headers["X-Model-Version"] == "2", seconds=SECONDS
+        )
         deployment.add("failing", "--share", "50", scale=OVERFLOWING)
         assert versions(deployment.post_many(60, HUGE)) == {"2": 60}
         wait_until(lambda: deployment.canary["status"] == "rolled_back", seconds=SECONDS)
