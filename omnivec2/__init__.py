@@ -14,11 +14,13 @@ _API = {
     "Client": "omnivec2_api.client",
     "AsyncClient": "omnivec2_api.async_client",
     "HeadInfo": "omnivec2_api.head_info",
+    "Answer": "omnivec2_api.answers.answer",
+    "AnswerNote": "omnivec2_api.answers.answer",
     **{
-        name: "omnivec2_api.answer_types"
+        name: "omnivec2_api.answers.answer_types"
         for name in (
-            *("Answer", "AnswerNote", "Classification", "Detection", "Embedding", "Forecast"),
-            *("Regression", "Segmentation", "Summary"),
+            *("Classification", "Detection", "Embedding", "Forecast", "Regression"),
+            *("Segmentation", "Summary"),
         )
     },
     **{

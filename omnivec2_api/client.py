@@ -13,7 +13,7 @@ from typing import Any
 import httpx2
 
 from omnivec2.errors import ModelNotReadyError
-from omnivec2_api.answer_types import Answer
+from omnivec2_api.answers.answer import Answer
 from omnivec2_api.feedback_messages import Feedback, feedback_message, feedback_of
 from omnivec2_api.head_info import HeadInfo
 from omnivec2_api.http_messages import (

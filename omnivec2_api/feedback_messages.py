@@ -10,7 +10,7 @@ from urllib.parse import quote
 from pydantic import JsonValue
 
 from omnivec2.errors import InvalidInputError
-from omnivec2_api.answer_types import Answer
+from omnivec2_api.answers.answer import Answer
 
 
 @dataclass(frozen=True)

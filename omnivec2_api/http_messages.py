@@ -13,7 +13,7 @@ from pydantic import JsonValue
 
 from omnivec2 import errors
 from omnivec2.errors import OmniVecError
-from omnivec2_api.answer_types import make_answer
+from omnivec2_api.answers.answer_types import make_answer
 from omnivec2_api.head_info import HeadInfo
 from omnivec2_api.input_values import FileValue, InputValue
 from omnivec2_api.predictor import TaskAnswers, checked_parameters

@@ -16,7 +16,7 @@ from pydantic_core import from_json
 
 from omnivec2.errors import ModelNotReadyError, OmniVecError
 from omnivec2.spec import Modality
-from omnivec2_api.answer_types import make_answer
+from omnivec2_api.answers.answer_types import make_answer
 from omnivec2_api.head_info import HeadInfo, make_head_info
 from omnivec2_api.input_values import FileValue, InputValue, read_input
 from omnivec2_api.predictor import Predictor, TaskAnswers, checked_parameters, failed_future

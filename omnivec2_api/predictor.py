@@ -13,7 +13,8 @@ from typing import Any, Literal, Self, cast, overload
 from pydantic import JsonValue
 
 from omnivec2.errors import InvalidParameterError, OmniVecError
-from omnivec2_api.answer_types import Answer, Embedding
+from omnivec2_api.answers.answer import Answer
+from omnivec2_api.answers.answer_types import Embedding
 from omnivec2_api.head_info import HeadInfo
 from omnivec2_api.input_values import many_inputs
 from omnivec2_api.progress_lines import Progress

@@ -10,16 +10,18 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, Generic, TypeVar
 
 import httpx2
 
 from omnivec2.errors import DeadlineExceededError, InvalidInputError, OmniVecError
-from omnivec2_api.answer_types import Answer, make_answer
+from omnivec2_api.answers.answer import Answer
+from omnivec2_api.answers.answer_types import make_answer
 from omnivec2_api.head_info import HeadInfo
 from omnivec2_api.http_messages import PredictMessage, error_of, predict_message, stated_wait
 from omnivec2_api.input_values import FileValue, read_input
 from omnivec2_api.predictor import split_route
+from omnivec2_api.service_connection import Sender
 from service.http.job_submission import PREFER_HEADER, RESPOND_ASYNC
 from service.jobs.job import WEBHOOK_HEADER
 
@@ -30,6 +32,9 @@ Send = Callable[[Callable[[], httpx2.Response]], httpx2.Response]
 
 AsyncSend = Callable[[Callable[[], Awaitable[httpx2.Response]]], Awaitable[httpx2.Response]]
 """Sends a request, once more if it has to be; see ``AsyncClient``."""
+
+SendFunction = TypeVar("SendFunction")
+Made = TypeVar("Made")
 
 _CHUNK_BYTES = 2**18
 
@@ -53,8 +58,8 @@ class JobProgress:
     total: int | None = None
 
 
-class RemoteJob:
-    """A job of a running service, which goes on whether this program does or not.
+class ServiceJob(Generic[Sender, SendFunction, Made]):
+    """What the jobs of both clients have in common: where they are, and how they are asked.
 
     Args:
         location: The path of the job, ``/jobs/<id>``.
@@ -69,14 +74,18 @@ class RemoteJob:
     def __init__(
         self,
         location: str,
-        client: httpx2.Client,
-        send: Send,
-        make_answer: Callable[[Mapping[str, Any]], Answer],
+        client: Sender,
+        send: SendFunction,
+        make_answer: Callable[[Mapping[str, Any]], Made],
     ) -> None:
         self.location = location
-        self._client = client
+        self._client: Sender = client
         self._send = send
         self._make_answer = make_answer
+
+
+class RemoteJob(ServiceJob[httpx2.Client, Send, Answer]):
+    """A job of a running service, which goes on whether this program does or not."""
 
     def progress(self) -> JobProgress:
         """Return how far the job has come.
@@ -120,30 +129,8 @@ class RemoteJob:
         return response.json(), response.headers
 
 
-class AsyncRemoteJob:
-    """A job of a running service, as ``RemoteJob`` is, whose verbs are coroutines.
-
-    Args:
-        location: The path of the job, ``/jobs/<id>``.
-        client: The client of httpx.
-        send: A function that sends its requests.
-        make_answer: A function that makes an answer of the job's document.
-
-    Attributes:
-        location: The path of the job, by which any client of the same key finds it.
-    """
-
-    def __init__(
-        self,
-        location: str,
-        client: httpx2.AsyncClient,
-        send: AsyncSend,
-        make_answer: Callable[[Mapping[str, Any]], Awaitable[Answer]],
-    ) -> None:
-        self.location = location
-        self._client = client
-        self._send = send
-        self._make_answer = make_answer
+class AsyncRemoteJob(ServiceJob[httpx2.AsyncClient, AsyncSend, Awaitable[Answer]]):
+    """A job of a running service, as ``RemoteJob`` is, whose verbs are coroutines."""
 
     async def progress(self) -> JobProgress:
         """Return how far the job has come; see ``RemoteJob.progress``."""

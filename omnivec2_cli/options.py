@@ -48,14 +48,15 @@ TritonOption = Annotated[
     list[str] | None,
     typer.Option(
         metavar="HOST:PORT",
-        help="Triton server of this repository, in explicit model control mode, or a name of many "
-        "(repeatable).",
+        help="Triton server of this repository, in explicit model control mode, or a host "
+        "name that resolves to several (repeatable).",
     ),
 ]
 LayoutOption = Annotated[
     Literal["fused", "shared"] | None,
     typer.Option(
-        help="A copy of the trunk per head, or one for all.  [default: the repository's, or shared]"
+        help="fused has a copy of the trunk per head, shared one for all.  "
+        "[default: the repository's, or shared]"
     ),
 ]
 HeadArgument = Annotated[
@@ -75,7 +76,9 @@ DeviceOption = Annotated[
     Literal["auto", "cpu", "cuda"],
     typer.Option(help="Where to compute; auto takes a GPU if there is one."),
 ]
-SplitOption = Annotated[str, typer.Option(help="Use test for final figures only.")]
+SplitOption = Annotated[
+    str, typer.Option(help="Part of the data to measure on; use test for final figures only.")
+]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print as JSON.")]
 JsonFileOption = Annotated[
     Path | None, typer.Option("--json", help="Write the figures to this file as well.")

@@ -84,7 +84,7 @@ Summary = Literal[
 layers narrow it; with ``token_`` the trunk's input is pooled. Both keep more of what the trunk's
 tasks do not need. ``f_input_mean`` is ``token_mean`` as the trunk hands it out: a head with it
 shares its tokenizer's part with other heads. ``raw`` is the input itself in standard units, for
-tokenizers that have it (``Tokenizer.raw``)."""
+tokenizers that have it (``StandardUnitsTokenizer.raw``)."""
 
 
 class HeadConfig(FrozenConfig):
@@ -157,6 +157,10 @@ class NetworkConfig(FrozenConfig):
         for route, head in self.heads.items():
             if head.tokenizer not in self.tokenizers:
                 raise ValueError(f"head {route} names unknown tokenizer {head.tokenizer!r}")
+            if "raw" in head.summaries and not self.tokenizers[head.tokenizer].raw_width:
+                raise ValueError(
+                    f"head {route} needs raw, which tokenizer {head.tokenizer} does not hand out"
+                )
             for name in {"f_mean", "f_input_mean"} & set(head.summaries):
                 if not self.trunk.f_mean:
                     raise ValueError(

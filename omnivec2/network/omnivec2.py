@@ -21,7 +21,7 @@ from omnivec2.network.fusion import PairFusion
 from omnivec2.network.heads import Embedding, build_head
 from omnivec2.network.layers import Tokens
 from omnivec2.network.summarization import Decoder
-from omnivec2.network.tokenizers.base import Tokenizer
+from omnivec2.network.tokenizers.base import StandardUnitsTokenizer
 from omnivec2.network.tokenizers.text import TextTokenizer
 from omnivec2.network.trunk import Trunk
 from omnivec2.spec import model_name
@@ -75,7 +75,7 @@ class OmniVec2(nn.Module):
         tokens: Tokens = tokenizer(inputs)
         for name in head.token_summaries:
             if name == "raw":
-                assert isinstance(tokenizer, Tokenizer)
+                assert isinstance(tokenizer, StandardUnitsTokenizer)
                 tokens.extras[name] = tokenizer.raw(inputs)
             else:
                 tokens.extras[name] = TOKEN_SUMMARIES[name](tokens)

@@ -14,7 +14,7 @@ from omnivec2.errors import (
     OverloadedError,
     UnknownModelError,
 )
-from omnivec2_api.answer_types import Answer
+from omnivec2_api.answers.answer import Answer
 from omnivec2_api.batch.columns import END_COLUMNS, ERROR, NOTES, AnswerColumns, Cells, ColumnTypes
 from omnivec2_api.batch.items import Item
 from omnivec2_api.batch.table_source import ROW_COLUMN

@@ -8,11 +8,8 @@ from typing import Any, cast
 
 from omnivec2.errors import InvalidInputError
 from omnivec2.spec import TaskFamily
-from omnivec2_api.answer_types import (
-    Answer,
-    Classification,
-    Forecast,
-)
+from omnivec2_api.answers.answer import Answer
+from omnivec2_api.answers.answer_types import Classification, Forecast
 from omnivec2_api.head_info import HeadInfo
 
 Cells = dict[str, Any]

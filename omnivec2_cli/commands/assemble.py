@@ -30,15 +30,16 @@ def assemble(
     backend: Annotated[
         Backend | None,
         typer.Option(
-            help="Triton's backend that runs the graphs; the repository's, or onnxruntime. "
-            "The gateway's own engines serve a repository for onnxruntime only."
+            help="Triton's backend that runs the graphs. The gateway's own engines serve a "
+            "repository for onnxruntime only.  [default: the repository's, or onnxruntime]"
         ),
     ] = None,
     costs: Annotated[
         Path | None,
         typer.Option(
-            help="Seconds per batch size of each model (JSON), from which Triton's batchers are "
-            "set; measured on this machine, and written, if the file is not there."
+            help="JSON file of the seconds that each model takes per batch size, from which "
+            "Triton's batchers are set. If it is not there, they are measured on this machine, "
+            "and written."
         ),
     ] = None,
 ) -> None:

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from omnivec2_api.batch.batch_run import BatchSummary
     from omnivec2_api.batch.items import Source
 
-_HEADS = "Heads of one modality: image/classification,embedding"
+_HEADS = "Heads of one modality, such as image/classification,embedding."
 
 
 def batch(
@@ -91,10 +91,12 @@ def batch(
     ] = None,
     worker_cpus: Annotated[
         int | None,
-        typer.Option(min=1, help="Cores of each.  [default: those of the smallest node, up to 8]"),
+        typer.Option(
+            min=1, help="Cores of each worker.  [default: those of the smallest node, up to 8]"
+        ),
     ] = None,
     worker_gpus: Annotated[
-        float, typer.Option(min=0, help="GPUs of each; may be a fraction.")
+        float, typer.Option(min=0, help="GPUs of each worker on Ray; may be a fraction.")
     ] = 0.0,
     strict: StrictOption = False,
     as_json: JsonOption = False,

@@ -50,14 +50,22 @@ def head_add(
         typer.Option("--shadow", help="Canary: the old one answers, the new one is compared."),
     ] = False,
     max_error_rate: Annotated[
-        float, typer.Option(min=0, max=1, help="Canary: failures above which it is rolled back.")
+        float,
+        typer.Option(
+            min=0, max=1, help="Canary: share of failed requests above which it is rolled back."
+        ),
     ] = LIMITS.max_error_rate,
     max_latency_ratio: Annotated[
-        float, typer.Option(min=1, help="Canary: ratio of times above which it is rolled back.")
+        float,
+        typer.Option(
+            min=1, help="Canary: ratio of its time to the old one's above which it is rolled back."
+        ),
     ] = LIMITS.max_latency_ratio,
     max_disagreement: Annotated[
         float,
-        typer.Option(min=0, max=1, help="Canary: differing answers above which it is rolled back."),
+        typer.Option(
+            min=0, max=1, help="Canary: share of differing answers above which it is rolled back."
+        ),
     ] = LIMITS.max_disagreement,
     tolerance: Annotated[
         float, typer.Option(min=0, help="Canary: distance at which answers without labels differ.")
@@ -141,7 +149,7 @@ def head_rollback(
     route: HeadArgument,
     model_repo: ServedRepositoryOption = DEFAULT_REPOSITORY,
     triton: TritonOption = None,
-    reason: Annotated[str, typer.Option(help="Why; it is recorded.")] = "by hand",
+    reason: Annotated[str, typer.Option(help="Reason, which is recorded.")] = "by hand",
 ) -> None:
     """End the canary of a head and remove it, also after a gateway has rolled it back.
 

@@ -47,7 +47,8 @@ def serve(
         str | None,
         typer.Option(
             metavar="HOST:PORT,...",
-            help="gRPC addresses of Triton servers, or names of many; implies --runtime triton.",
+            help="gRPC addresses of Triton servers, or host names that resolve to several; implies "
+            "--runtime triton.",
         ),
     ] = None,
     workers: Annotated[

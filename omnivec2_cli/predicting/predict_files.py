@@ -18,7 +18,7 @@ from omnivec2_cli.errors import EXIT_SOME_FAILED
 from omnivec2_cli.tables import brief
 
 if TYPE_CHECKING:
-    from omnivec2_api.answer_types import Answer
+    from omnivec2_api.answers.answer import Answer
     from omnivec2_api.head_info import HeadInfo
     from omnivec2_api.predictor import Predictor
 

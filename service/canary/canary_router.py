@@ -23,7 +23,7 @@ from typing import TypeVar, cast
 from pydantic import JsonValue
 
 from omnivec2.canary.canary_state import Canary, read_canaries
-from omnivec2.errors import DeadlineExceededError, OverloadedError, StaleModelError
+from omnivec2.errors import DeadlineExceededError, OmniVecError, OverloadedError, StaleModelError
 from omnivec2.spec import HeadSpec
 from service.access.priority import Priority
 from service.canary.comparison import Comparison, compare_answers
@@ -141,6 +141,7 @@ class CanaryRouter:
             except (OverloadedError, ClientDisconnectedError):
                 raise
             except Exception as error:
+                # Whatever a new version raises, the served one answers: it is what callers rely on.
                 failure = error
         before = _own_seconds(request.timings)
         heads, results = await by_served()
@@ -231,6 +232,7 @@ class CanaryRouter:
                     on_dropped("load")
                     return
                 except Exception as error:
+                    # The caller has its answer; any failure is what a shadow is there to find.
                     self._record_failure(shadowed, error, "shadow")
                     return
                 seconds = _own_seconds(timings) / request.inputs
@@ -272,7 +274,12 @@ class CanaryRouter:
     def _record_failure(
         self, canaries: Mapping[str, RunningCanary], error: Exception, use: str
     ) -> None:
-        """Count a failure that the served versions did not share, if it is clear whose it is."""
+        """Count a failure that the served versions did not share, if it is clear whose it is.
+
+        A defect is logged with its trace in any case: no answer shows it.
+        """
+        if not isinstance(error, OmniVecError):
+            _LOG.error("a defect of the new version of %s", ", ".join(canaries), exc_info=error)
         if len(canaries) > 1 or isinstance(error, StaleModelError):
             return
         for route, canary in canaries.items():

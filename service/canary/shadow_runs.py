@@ -81,7 +81,8 @@ class ShadowRuns:
                 else:
                     shadow.on_dropped("load")
             except Exception:
-                # No defect in a comparison may end those of other requests.
+                # The caller has its answer. Whatever a comparison raises, for one a defect in a
+                # candidate's outputs, it may not end the task that runs those of other requests.
                 _LOG.exception("a candidate could not be compared")
             finally:
                 self._bytes -= shadow.nbytes

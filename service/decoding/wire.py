@@ -11,7 +11,7 @@ import json
 import math
 import socket
 import struct
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -38,16 +38,34 @@ def send(connection: socket.socket, message: Mapping[str, Any]) -> None:
     Raises:
         OSError: The other side is gone, or did not take it in time.
     """
+    send_encoded(connection, encode(message))
+
+
+def encode(message: Mapping[str, Any]) -> list[memoryview | bytes]:
+    """Return the pieces of a message as they are sent: its JSON, and the parts behind it.
+
+    Raises:
+        TypeError: It has a value that is none of JSON's types, no bytes and no array of numbers.
+        ValueError: It holds itself.
+        RecursionError: It is nested too deeply.
+    """
     parts: list[memoryview | bytes] = []
     text = json.dumps(_outgoing(message, parts)).encode()
-    head = _LENGTH.pack(len(text)) + text
-    if len(parts) == 1 and len(parts[0]) <= _SMALL_BYTES:
+    return [_LENGTH.pack(len(text)) + text, *parts]
+
+
+def send_encoded(connection: socket.socket, pieces: Sequence[memoryview | bytes]) -> None:
+    """Send the pieces of an encoded message.
+
+    Raises:
+        OSError: The other side is gone, or did not take it in time.
+    """
+    if len(pieces) == 2 and len(pieces[1]) <= _SMALL_BYTES:
         # One call, so that the other side wakes up once.
-        connection.sendall(b"".join((head, parts[0])))
+        connection.sendall(b"".join(pieces))
         return
-    connection.sendall(head)
-    for part in parts:
-        connection.sendall(part)
+    for piece in pieces:
+        connection.sendall(piece)
 
 
 def receive(connection: socket.socket, most_bytes: int) -> dict[str, Any]:
@@ -90,6 +108,8 @@ def _convert(value: Any, declared: list[dict[str, Any]], parts: list[memoryview 
     are as large as inputs, would stay until the garbage collector looks for cycles.
     """
     if isinstance(value, np.ndarray):
+        if value.dtype.kind not in _KINDS:
+            raise TypeError(f"an array of {value.dtype} cannot be sent; expected numbers")
         array = np.ascontiguousarray(value)
         declared.append({"dtype": array.dtype.str, "shape": array.shape})
         parts.append(array.reshape(-1).view(np.uint8).data)

@@ -20,7 +20,7 @@ from omnivec2.preprocess.formats.guards.misplaced_content import decode_file, de
 from omnivec2.preprocess.notes import Note, collect_notes
 from omnivec2.preprocess.source_options import SourceOptions, state
 from omnivec2.spec import Limits
-from service.decoding.wire import WireError, receive, send
+from service.decoding.wire import WireError, encode, receive, send_encoded
 
 _MOST_REQUEST_BYTES = 2**30
 _MOST_PREPROCESSORS = 256
@@ -45,13 +45,30 @@ def work(connection: socket.socket, most_bytes: int) -> None:
         signal.alarm(int(request["seconds"]) + _GRACE_SECONDS)
         if len(preprocessors) > _MOST_PREPROCESSORS:
             preprocessors.clear()
-        send(connection, _answer(request, preprocessors, most_bytes))
+        send_encoded(connection, _encode_answer(request, preprocessors, most_bytes))
         signal.alarm(0)
         # Frames of codecs are parts of cycles: without this, those of many inputs would pile up.
         # What is left is no input's and not looked through again: this takes microseconds.
         del request
         gc.collect()
         gc.freeze()
+
+
+def _encode_answer(
+    request: Mapping[str, Any], preprocessors: dict[str, Preprocessor[Any, Any]], most_bytes: int
+) -> list[memoryview | bytes]:
+    """Return the answer to a request as it is sent.
+
+    A value that cannot be sent is a defect as well: it must not end the process, which would look
+    as if the file had crashed a decoder.
+    """
+    try:
+        return encode(_answer(request, preprocessors, most_bytes))
+    except MemoryError:
+        return encode({"failed": "memory", "trace": ""})
+    except Exception as error:  # a defect of a decoder, which the gateway logs
+        trace = traceback.format_exc(limit=-8)
+        return encode({"failed": type(error).__name__, "trace": trace})
 
 
 def _answer(
@@ -62,10 +79,6 @@ def _answer(
         return {"prepared": _prepare(preprocessor, request, most_bytes)}
     except InputError as error:
         return {"refused": _describe_error(error)}
-    except MemoryError:
-        return {"failed": "memory", "trace": ""}
-    except Exception as error:  # a defect of a decoder, which the gateway logs
-        return {"failed": type(error).__name__, "trace": traceback.format_exc(limit=-8)}
 
 
 def _preprocessor(

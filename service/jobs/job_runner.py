@@ -32,7 +32,7 @@ from omnivec2.errors import (
 from service.errors import problem_document, status_of
 from service.jobs.cutting.kept_pieces import KeptPieces
 from service.jobs.job import Job, JobState, Outcome, Progress
-from service.jobs.job_store import Claim, JobStore, JobStoreAwayError
+from service.jobs.stores.job_store import Claim, JobStore, JobStoreAwayError
 from service.jobs.turns import NoBudgetError
 
 _LOG = logging.getLogger(__name__)

@@ -15,7 +15,7 @@ from typing import Any
 from omnivec2.errors import InvalidInputError, OverloadedError, TooLargeError, UnknownJobError
 from service.jobs.job import Job, JobRequest, JobState, Outcome, new_id
 from service.jobs.job_runner import JobRunner
-from service.jobs.job_store import JobCounts, JobStore, JobStoreAwayError
+from service.jobs.stores.job_store import JobCounts, JobStore, JobStoreAwayError
 from service.jobs.webhooks import Webhooks
 from service.observability.job_metrics import JobMetrics
 from service.request_context import REQUEST

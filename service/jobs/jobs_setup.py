@@ -9,9 +9,9 @@ from service.access.access_control import AccessControl
 from service.admission.admission_control import AdmissionControl
 from service.jobs.job_runner import JobRunner
 from service.jobs.job_service import JobService
-from service.jobs.job_store import JobStore, StoreLimits
 from service.jobs.job_work import JobWork
-from service.jobs.sqlite_store import SqliteJobStore
+from service.jobs.stores.job_store import JobStore, StoreLimits
+from service.jobs.stores.sqlite_store import SqliteJobStore
 from service.jobs.webhook_rules import WebhookRules
 from service.jobs.webhooks import Webhooks
 from service.monitoring.monitor import Monitor
@@ -86,6 +86,6 @@ def _make_store(settings: Settings) -> JobStore:
         raise ArtifactError(
             "OMNIVEC2_JOBS_STORE=redis needs the address of the store: OMNIVEC2_SHARED_STATE_URL"
         )
-    from service.jobs.redis_store import RedisJobStore
+    from service.jobs.stores.redis_store import RedisJobStore
 
     return RedisJobStore(url.get_secret_value(), settings.jobs_directory / _WORK, limits)

@@ -19,10 +19,10 @@ from export.repository.layouts import Layout
 from loadtests.support.triton_server import running_triton
 from omnivec2.spec import HeadSpec
 from omnivec2_cli.main import app
-from tests.integration.test_head_swap import wait_for
 from tests.support.servers import RunningServer, running_server
 from tests.support.tiny_exports import write_tiny_export
 from tests.support.tiny_models import classification
+from tests.support.waiting import wait_until
 
 ROUTE = "imu/activity"
 STEPS = np.linspace(-1, 2, 64 * 9).reshape(64, 9)
@@ -123,7 +123,7 @@ def test_a_tenth_of_the_callers_get_the_new_version_until_it_is_promoted(
     assert rows["2"]["answered"] >= counts["2"]
     assert httpx.get(f"{deployment.gateway.url}/models").json()["models"][0]["version"] == "1"
     deployment.command("promote", ROUTE)
-    wait_for(lambda: deployment.post(SIGNAL).headers["X-Model-Version"] == "2", SECONDS)
+    wait_until(lambda: deployment.post(SIGNAL).headers["X-Model-Version"] == "2", seconds=SECONDS)
     assert deployment.canary["status"] == "promoted"
     assert not list((deployment.directory / "repository").glob("*__candidate"))
 
@@ -134,10 +134,10 @@ def test_a_version_that_fails_is_rolled_back_by_itself_and_no_caller_sees_it(
     deployment.add("failing", "--share", "20", scale=OVERFLOWING)
     assert versions(deployment.post_many(50))["3"] > 0, "it answers what it is tested with"
     assert versions(deployment.post_many(200, HUGE)) == {"2": 200}
-    wait_for(lambda: deployment.canary["status"] == "rolled_back", SECONDS)
+    wait_until(lambda: deployment.canary["status"] == "rolled_back", seconds=SECONDS)
     assert "requests, which the served version answered" in str(deployment.canary["reason"])
     assert versions(deployment.post_many(100)) == {"2": 100}
-    wait_for(lambda: deployment.status()["status"] == "rolled_back", SECONDS)
+    wait_until(lambda: deployment.status()["status"] == "rolled_back", seconds=SECONDS)
     assert "rolled back" in deployment.command("rollback", ROUTE)
     assert not list((deployment.directory / "repository").glob("*__candidate"))
 
@@ -145,13 +145,13 @@ def test_a_version_that_fails_is_rolled_back_by_itself_and_no_caller_sees_it(
 def test_a_shadow_finds_two_labels_that_are_swapped(deployment: Deployment) -> None:
     deployment.add("swapped", "--shadow", "--max-disagreement", "1", labels="abcdefhg", scale=2.0)
     assert versions(deployment.post_many(60)) == {"2": 60}, "the served version answers"
-    wait_for(lambda: "label_changes" in deployment.canary, SECONDS)
+    wait_until(lambda: "label_changes" in deployment.canary, seconds=SECONDS)
     (change,) = deployment.canary["label_changes"]
     assert {change["served"], change["candidate"]} == {"g", "h"}
     rows = {row["version"]: row for row in deployment.status()["versions"]}
     assert rows["4"]["different"] == 1.0
     deployment.command("rollback", ROUTE, "--reason", "its labels are swapped")
-    wait_for(lambda: deployment.canary["status"] == "rolled_back", SECONDS)
+    wait_until(lambda: deployment.canary["status"] == "rolled_back", seconds=SECONDS)
     assert deployment.canary["reason"] == "its labels are swapped"
 
 
@@ -169,9 +169,11 @@ def test_both_versions_are_behind_a_real_triton(tmp_path: Path) -> None:
         counts = versions(deployment.post_many(100))
         assert min(counts["1"], counts["2"]) > 20
         deployment.command("promote", ROUTE)
-        wait_for(lambda: deployment.post(SIGNAL).headers["X-Model-Version"] == "2", SECONDS)
+        wait_until(
+            lambda: deployment.post(SIGNAL).headers["X-Model-Version"] == "2", seconds=SECONDS
+        )
         deployment.add("failing", "--share", "50", scale=OVERFLOWING)
         assert versions(deployment.post_many(60, HUGE)) == {"2": 60}
-        wait_for(lambda: deployment.canary["status"] == "rolled_back", SECONDS)
+        wait_until(lambda: deployment.canary["status"] == "rolled_back", seconds=SECONDS)
         deployment.command("rollback", ROUTE)
         assert versions(deployment.post_many(20)) == {"2": 20}

@@ -7,7 +7,7 @@ import re
 import socket
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from functools import partial
 from itertools import count
@@ -30,6 +30,7 @@ from tests.support.servers import running_server
 from tests.support.shared_state import running_store
 from tests.support.tiny_exports import write_tiny_export
 from tests.support.tiny_models import tiny_heads
+from tests.support.waiting import wait_until
 from tests.support.watched_repository import write_watched_repository
 
 DASHBOARDS = sorted((ROOT / "deploy" / "grafana" / "dashboards").glob("*.json"))
@@ -155,20 +156,13 @@ def prometheus(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Prometheus]
         gateways = [urlsplit(server.metrics_url).netloc for server in (one, other, third)]
         targets = {"gateway": gateways, "triton": [triton.metrics]}
         with running_prometheus(targets, tmp_path_factory.mktemp("prometheus")) as prometheus:
-            until(lambda: len(prometheus.query("rate(up[10s]) >= 0")) == 4, "four targets")
+            wait_until(lambda: len(prometheus.query("rate(up[10s]) >= 0")) == 4, "four targets")
             assert len(prometheus.query("up == 1")) == 4
-            until(
+            wait_until(
                 lambda: {200, 404, 422, 429} <= first.statuses & second.statuses,
                 "answers of every kind",
             )
             yield prometheus
-
-
-def until(condition: Callable[[], bool], what: str, seconds: float = 20) -> None:
-    last = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < last, f"not within {seconds:g} s: {what}"
-        time.sleep(0.25)
 
 
 def targets(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
@@ -185,7 +179,7 @@ def test_every_query_of_a_dashboard_has_data(prometheus: Prometheus, path: Path)
         for variable, value in _REPLACED.items():
             expression = expression.replace(variable, value)
         assert "$" not in expression
-        until(partial(_has_values, prometheus, expression), f"{title}: {expression}")
+        wait_until(partial(_has_values, prometheus, expression), f"{title}: {expression}")
         labels = set(re.findall(r"{{(\w+)}}", target.get("legendFormat", ""))) - {"gpu_uuid"}
         for series in prometheus.query(expression):
             assert labels <= series["metric"].keys(), f"{title}: {series['metric']}"
@@ -207,7 +201,7 @@ def test_every_alert_is_evaluated_and_none_is_raised_without_reason(
         rules = prometheus.get("rules")["groups"][0]["rules"]
         return all(rule["health"] == "ok" for rule in rules)
 
-    until(evaluated, "every alert is evaluated")
+    wait_until(evaluated, "every alert is evaluated")
     names = {rule["name"] for rule in prometheus.get("rules")["groups"][0]["rules"]}
     written = yaml.safe_load((FOLDER / "alerts.yml").read_text())["groups"][0]["rules"]
     assert names == {rule["alert"] for rule in written}

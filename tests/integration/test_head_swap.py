@@ -32,6 +32,7 @@ from omnivec2_cli.main import app
 from tests.support.event_streams import parse_events
 from tests.support.servers import RunningServer, running_server
 from tests.support.tiny_models import classification
+from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.long
 
@@ -163,15 +164,6 @@ def load(deployment: Deployment, route: str) -> Iterator[list[httpx.Response]]:
             thread.join(30)
 
 
-def wait_for(condition: Callable[[], bool], seconds: float = SECONDS) -> float:
-    """Wait until a condition holds, and return the seconds that it took."""
-    started = time.monotonic()
-    while not condition():
-        assert time.monotonic() - started < seconds, f"not within {seconds:g} s"
-        time.sleep(0.05)
-    return time.monotonic() - started
-
-
 def scores(answer: httpx.Response) -> dict[str, float]:
     assert answer.status_code == 200, answer.text
     return {entry["label"]: entry["score"] for entry in answer.json()}
@@ -253,9 +245,9 @@ def test_a_head_of_another_trunk_is_refused_in_the_shared_layout(
         assert deployment.post(GESTURE).status_code == 404
     else:
         assert code == 0, output
-        wait_for(lambda: deployment.post(GESTURE).status_code == 200)
+        wait_until(lambda: deployment.post(GESTURE).status_code == 200, seconds=SECONDS)
         assert deployment.head("remove", GESTURE)[0] == 0
-        wait_for(lambda: deployment.post(GESTURE).status_code == 404)
+        wait_until(lambda: deployment.post(GESTURE).status_code == 404, seconds=SECONDS)
 
 
 def test_heads_are_added_replaced_and_removed_under_load_without_a_failed_response(
@@ -266,14 +258,16 @@ def test_heads_are_added_replaced_and_removed_under_load_without_a_failed_respon
     with load(deployment, ACTIVITY) as answers:
         code, output = deployment.head("add", GESTURE, "--checkpoint", str(second))
         assert code == 0, output
-        wait_for(lambda: deployment.post(GESTURE).status_code == 200)
+        wait_until(lambda: deployment.post(GESTURE).status_code == 200, seconds=SECONDS)
         code, output = deployment.head("add", ACTIVITY, "--checkpoint", str(second))
         assert code == 0, output
-        wait_for(lambda: deployment.post(ACTIVITY).headers["X-Model-Version"] == "2")
+        wait_until(
+            lambda: deployment.post(ACTIVITY).headers["X-Model-Version"] == "2", seconds=SECONDS
+        )
         after = scores(deployment.post(ACTIVITY))
         code, output = deployment.head("remove", GESTURE)
         assert code == 0, output
-        wait_for(lambda: deployment.post(GESTURE).status_code == 404)
+        wait_until(lambda: deployment.post(GESTURE).status_code == 404, seconds=SECONDS)
     assert [answer.text for answer in answers if answer.status_code != 200] == []
     assert len(answers) > 20
     assert max(abs(after[label] - before[label]) for label in before) > 0.01
@@ -321,6 +315,6 @@ def test_a_new_version_that_is_bad_on_disk_is_refused_and_the_old_head_answers(
         return found
 
     if deployment.triton is None:
-        wait_for(lambda: "model.onnx" in refused().get("imu_activity", ""))
+        wait_until(lambda: "model.onnx" in refused().get("imu_activity", ""), seconds=SECONDS)
     time.sleep(LOOKED)
     assert scores(deployment.post(ACTIVITY)) == pytest.approx(before, abs=1e-6)

@@ -7,8 +7,7 @@ import re
 import subprocess
 import sys
 import threading
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -24,6 +23,7 @@ from tests.support.documents import ADDRESS, ROOT, Example, examples
 from tests.support.servers import RunningServer, running_server
 from tests.support.shared_state import needs_store, running_store
 from tests.support.tiny_models import tiny_heads
+from tests.support.waiting import wait_until
 from tests.support.watched_repository import write_watched_repository
 
 HEADS = [head for head in tiny_heads() if head.route in ("text/sentiment", "text/paraphrase")]
@@ -57,15 +57,8 @@ def server(repository: Path, log: Path) -> Iterator[RunningServer]:
     several = ("--processes", str(PROCESSES))
     with running_server(*options, *several, settings=settings) as running:
         limit = 256
-        until(lambda: metric(running.url, "omnivec2_max_pending_requests") == limit)
+        wait_until(lambda: metric(running.url, "omnivec2_max_pending_requests") == limit)
         yield running
-
-
-def until(condition: Callable[[], object], seconds: float = 60) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
 
 
 def metric(url: str, name: str, labels: str = "") -> float | None:
@@ -117,14 +110,14 @@ def test_drift_stays_below_its_level_until_other_inputs_come(server: RunningServ
             list(pool.map(lambda text: ask(server.url, text), texts))
 
     send(TEXTS)
-    until(lambda: drift()[0] is not None)
+    wait_until(lambda: drift()[0] is not None)
     distance, level = drift()
     assert distance is not None
     assert level is not None
     assert distance < level
     # The summary of this trunk is the sum of the ids: longer texts are others.
     send(["an unusually verbose and quite exceptionally meandering review " * 4] * 100)
-    until(lambda: (drift()[0] or 0) > level)
+    wait_until(lambda: (drift()[0] or 0) > level)
 
 
 def test_every_process_writes_events_to_a_file_of_its_own(server: RunningServer, log: Path) -> None:
@@ -134,7 +127,7 @@ def test_every_process_writes_events_to_a_file_of_its_own(server: RunningServer,
         return [json.loads(line) for file in files for line in file.read_text().splitlines()]
 
     request_id, _ = ask(server.url, "a last one")
-    until(lambda: any(event["data"]["request_id"] == request_id for event in events()))
+    wait_until(lambda: any(event["data"]["request_id"] == request_id for event in events()))
     (event,) = (event for event in events() if event["data"]["request_id"] == request_id)
     assert event["data"]["heads"][0]["distance"] > 0
     assert "inputs" not in event["data"]
@@ -154,7 +147,7 @@ def test_a_gateway_takes_feedback_on_what_another_answered(repository: Path) -> 
             running_server(*options, settings=settings) as other,
         ):
             request_id, label = ask(one.url, TEXTS[0])
-            until(lambda: give(other.url, request_id, label).status_code != 404)
+            wait_until(lambda: give(other.url, request_id, label).status_code != 404)
             assert give(other.url, request_id, label).status_code == 410
             assert give(one.url, request_id, label).status_code == 410
             assert metric(other.url, "omnivec2_feedback_total") == 1

@@ -17,6 +17,7 @@ from tests.support.balancer import Balancer, running_balancer
 from tests.support.documents import ROOT
 from tests.support.servers import RunningServer, running_server
 from tests.support.tiny_models import tiny_heads, write_repository
+from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.alone
 
@@ -89,13 +90,6 @@ def ready(server: RunningServer) -> bool:
         return httpx.get(f"{server.url}/readyz", timeout=5).status_code == 200
     except httpx.HTTPError:
         return False
-
-
-def wait_until(condition, what: str, seconds: float = 60) -> None:
-    last = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < last, f"after {seconds} s it is not so that {what}"
-        time.sleep(0.1)
 
 
 def answers_more(balancer: Balancer, *backends: int) -> bool:

@@ -5,9 +5,8 @@ from __future__ import annotations
 import os
 import re
 import signal
-import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -17,6 +16,7 @@ from tritonclient.grpc import InferenceServerClient
 
 from tests.support.servers import RunningServer, running_server
 from tests.support.tiny_models import tiny_heads, write_repository
+from tests.support.waiting import wait_until
 
 HEADS = [head for head in tiny_heads() if head.modality.value == "text"]
 ROUTE = "/predict/text/sentiment"
@@ -42,13 +42,6 @@ def children(server: RunningServer) -> list[int]:
     """The processes that serve."""
     pid = server.process.pid
     return [int(word) for word in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
-
-
-def wait_until(condition: Callable[[], object], seconds: float = 60) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
 
 
 def metric(url: str, sample: str) -> float:

@@ -7,7 +7,7 @@ import json
 import re
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass, field
@@ -28,6 +28,7 @@ from tests.support.command_line import run
 from tests.support.servers import RunningServer, running_server
 from tests.support.shared_state import Store, needs_store, running_store
 from tests.support.tiny_models import tiny_heads, write_repository
+from tests.support.waiting import wait_until
 
 pytestmark = needs_store
 
@@ -69,20 +70,13 @@ class Service:
         """Return a new key that every gateway knows already."""
         key = create_key(self.keys, name, **limits)
         for server in self.servers:
-            until(partial(is_known, server.url, key), "the key is known")
+            wait_until(partial(is_known, server.url, key), "the key is known")
         return key
 
 
 def is_known(url: str, key: str) -> bool:
     response = httpx.get(f"{url}/v2", headers={"X-API-Key": key}, timeout=10)
     return response.status_code != httpx.codes.UNAUTHORIZED
-
-
-def until(condition: Callable[[], object], what: str, seconds: float = 20) -> None:
-    last = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < last, f"not within {seconds:g} s: {what}"
-        time.sleep(0.05)
 
 
 @pytest.fixture(scope="module")
@@ -100,7 +94,9 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
         with ThreadPoolExecutor(GATEWAYS) as pool:
             servers = list(pool.map(stack.enter_context, contexts))
         made = Service(servers, store, keys, admin)
-        until(lambda: made.metric("omnivec2_replicas") == [GATEWAYS] * GATEWAYS, "all are seen")
+        wait_until(
+            lambda: made.metric("omnivec2_replicas") == [GATEWAYS] * GATEWAYS, "all are seen"
+        )
         yield made
 
 
@@ -182,7 +178,7 @@ def test_compute_seconds_bind_for_a_costly_head_and_not_for_a_cheap_one(service:
     meter = service.new_key("meter")
     started = time.monotonic()
     with Callers(service, meter, "image/classification", picture, count=3) as callers:
-        until(lambda: callers.granted() >= 9, "pictures are answered", 60)
+        wait_until(lambda: callers.granted() >= 9, "pictures are answered", 60)
     pictures_per_second = callers.granted() / (time.monotonic() - started)
     used = sum(service.metric(r'omnivec2_key_compute_seconds_total{key="meter"}'))
     each = used / callers.granted()
@@ -197,7 +193,7 @@ def test_compute_seconds_bind_for_a_costly_head_and_not_for_a_cheap_one(service:
         Callers(service, cheap, "text/sentiment", TEXT, count=1) as texts,
     ):
         time.sleep(2)
-        until(lambda: pictures.granted() >= 8, "pictures are granted as time goes by", 60)
+        wait_until(lambda: pictures.granted() >= 8, "pictures are granted as time goes by", 60)
     allowed = 2 * each + rate * (time.monotonic() - started)
     used = sum(service.metric(r'omnivec2_key_compute_seconds_total{key="costly"}'))
     print(f"\n{pictures.granted()} of {len(pictures.answers)} pictures of {each * 1000:.0f} ms:")
@@ -212,9 +208,9 @@ def test_compute_seconds_bind_for_a_costly_head_and_not_for_a_cheap_one(service:
         assert result.exit_code == 0, result.output
         return {row["name"]: row for row in json.loads(result.stdout)}
 
-    until(lambda: usage()["costly"]["compute_seconds"] == pytest.approx(used), "usage adds up")
+    wait_until(lambda: usage()["costly"]["compute_seconds"] == pytest.approx(used), "usage adds up")
     refused = sum(status == 429 for _, status, _ in pictures.answers)
-    until(lambda: usage()["costly"]["refused"] == refused, "refusals add up")
+    wait_until(lambda: usage()["costly"]["refused"] == refused, "refusals add up")
     row = usage()["costly"]
     assert row["received_bytes"] >= pictures.granted() * len(buffer.getvalue())
 
@@ -234,7 +230,9 @@ def test_a_rate_holds_over_gateways_and_the_store_may_die_and_come_back(service:
         assert service.metric("omnivec2_replicas") == [GATEWAYS] * GATEWAYS
         assert all(count > 10 for count in service.metric("omnivec2_local_limit_decisions_total"))
         service.store.start()
-        until(lambda: service.metric("omnivec2_shared_state_up") == [1.0] * GATEWAYS, "it is back")
+        wait_until(
+            lambda: service.metric("omnivec2_shared_state_up") == [1.0] * GATEWAYS, "it is back"
+        )
         time.sleep(2)
         over = time.monotonic()
     # A key begins with its burst, of which asking whether it is known took three.

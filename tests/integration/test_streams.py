@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,6 +16,7 @@ from loadtests.support.triton_server import TritonServer, running_triton
 from tests.support.event_streams import Event, parse_events
 from tests.support.exported_writer import DECODER, ExportedWriter
 from tests.support.servers import RunningServer, running_server
+from tests.support.waiting import wait_until
 from tests.support.writing import ROUTE
 
 pytestmark = pytest.mark.long
@@ -74,13 +74,6 @@ def deployment(request: pytest.FixtureRequest, writer: ExportedWriter) -> Iterat
         yield Deployment(gateway, triton)
 
 
-def wait_for(condition: Callable[[], bool]) -> None:
-    last = time.monotonic() + 30
-    while not condition():
-        assert time.monotonic() < last
-        time.sleep(0.02)
-
-
 def read_events(deployment: Deployment, body: Any) -> list[Event]:
     response = deployment.post(body, **EVENTS)
     assert response.status_code == 200, response.text
@@ -130,14 +123,14 @@ def test_a_client_that_leaves_stops_the_steps_that_are_left(deployment: Deployme
         ) as response,
     ):
         assert next(response.iter_lines()) == "event: token"
-    wait_for(lambda: deployment.left() > left)
+    wait_until(lambda: deployment.left() > left)
     seen: list[float] = []
 
     def is_still() -> bool:
         seen.append(deployment.steps())
         return len(seen) > 2 and seen[-1] == seen[-3]
 
-    wait_for(is_still)
+    wait_until(is_still)
     assert seen[-1] - before < of_one_request
 
 

@@ -7,9 +7,8 @@ from __future__ import annotations
 
 import http.client
 import threading
-import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, ExitStack
 from pathlib import Path
@@ -24,6 +23,7 @@ from loadtests.support.triton_server import TritonServer, running_triton
 from tests.support.named_gateway import ADDRESSES
 from tests.support.servers import RunningServer, running_server
 from tests.support.tiny_models import classification, write_repository
+from tests.support.waiting import wait_until
 
 SENTIMENT = "/predict/text/sentiment"
 BODY = b"a moving, honest film"
@@ -131,25 +131,16 @@ def inferences(server: TritonServer, model: str = "text_sentiment") -> int:
     return int(stats["model_stats"][0]["inference_count"])
 
 
-def until(condition: Callable[[], bool], seconds: float, what: str) -> float:
-    """Wait until a condition holds, and return the seconds that it took."""
-    started = time.monotonic()
-    while not condition():
-        assert time.monotonic() - started < seconds, f"not within {seconds:g} s: {what}"
-        time.sleep(0.02)
-    return time.monotonic() - started
-
-
 def carries_load(server: TritonServer, seconds: float = 15) -> float:
     """Wait until a server answers more requests, and return the seconds that it took."""
     before = inferences(server)
-    return until(lambda: inferences(server) > before, seconds, f"{server.grpc} carries load")
+    return wait_until(lambda: inferences(server) > before, f"{server.grpc} carries load", seconds)
 
 
 def test_the_load_splits_evenly_over_the_servers_of_a_name(fleet: Fleet) -> None:
     before = [inferences(server) for server in fleet.servers]
     with Load(fleet, 4) as load:
-        until(lambda: load.sent >= 1500, 60, "1,500 requests")
+        wait_until(lambda: load.sent >= 1500, "1,500 requests", 60)
     assert set(load.statuses) == {200}
     rows = [inferences(s) - b for s, b in zip(fleet.servers, before, strict=True)]
     even = sum(rows) / len(rows)
@@ -161,10 +152,12 @@ def test_a_server_that_enters_the_name_gets_work_within_two_seconds(fleet: Fleet
     fourth = fleet.add_server()
     warmed_up = inferences(fourth)
     with Load(fleet) as load:
-        until(lambda: load.sent > 50, 15, "requests go on")
+        wait_until(lambda: load.sent > 50, "requests go on", 15)
         assert inferences(fourth) == warmed_up
         fleet.resolve_to(*fleet.servers)
-        seconds = until(lambda: inferences(fourth) > warmed_up, 2, "the fourth server gets work")
+        seconds = wait_until(
+            lambda: inferences(fourth) > warmed_up, "the fourth server gets work", 2
+        )
         print(f"work after {seconds:.2f} s")
     assert set(load.statuses) == {200}
 
@@ -179,13 +172,13 @@ def test_a_server_that_leaves_the_name_gets_no_more_work_and_fails_no_request(
 
         def is_idle() -> bool:
             before, sent = inferences(fourth), load.sent
-            until(lambda: load.sent > sent + 50, 15, "requests go on")
+            wait_until(lambda: load.sent > sent + 50, "requests go on", 15)
             return inferences(fourth) == before
 
-        until(is_idle, 5, "the fourth server is idle")
+        wait_until(is_idle, "the fourth server is idle", 5)
         fourth.stop()
         sent = load.sent
-        until(lambda: load.sent > sent + 50, 15, "requests go on")
+        wait_until(lambda: load.sent > sent + 50, "requests go on", 15)
     assert set(load.statuses) == {200}
 
 
@@ -194,7 +187,7 @@ def test_a_server_that_is_killed_under_load_fails_no_request(fleet: Fleet) -> No
         carries_load(fleet.servers[0])
         fleet.servers[0].kill()
         sent = load.sent
-        until(lambda: load.sent > sent + 100, 15, "the others carry the load")
+        wait_until(lambda: load.sent > sent + 100, "the others carry the load", 15)
         fleet.servers[0].start()
         carries_load(fleet.servers[0])
     print(f"{load.sent} answers")
@@ -217,10 +210,10 @@ def test_a_server_that_comes_without_a_head_is_given_it(fleet: Fleet) -> None:
     assert late.models()["text_sentiment"].get("state", "") != "READY"
     with Load(fleet) as load:
         fleet.resolve_to(*fleet.servers)
-        until(
+        wait_until(
             lambda: late.models()["text_sentiment"].get("state") == "READY",
-            10,
             "the head is loaded",
+            10,
         )
         carries_load(late)
     assert set(load.statuses) == {200}

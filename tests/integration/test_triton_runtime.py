@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,6 +17,7 @@ from loadtests.support.free_ports import free_ports
 from loadtests.support.triton_server import TritonServer, running_triton
 from tests.support.servers import RunningServer, running_server
 from tests.support.tiny_models import tiny_heads, write_repository
+from tests.support.waiting import wait_until
 
 SENTIMENT = "/predict/text/sentiment"
 HEADS = [head for head in tiny_heads() if head.modality.value == "text"]
@@ -72,16 +73,6 @@ class Load:
                 self.statuses[answer.status_code] += 1
 
 
-def until(condition: Callable[[], bool], seconds: float, what: str) -> float:
-    """Wait until a condition holds, and return the seconds that it took."""
-    started = time.monotonic()
-    while not condition():
-        if time.monotonic() - started > seconds:
-            raise AssertionError(f"not within {seconds:g} s: {what}")
-        time.sleep(0.05)
-    return time.monotonic() - started
-
-
 def inferences(triton: TritonServer, model: str = "text_sentiment") -> int:
     """Return the number of rows that a server has answered since it started."""
     stats = httpx.get(f"{triton.http}/v2/models/{model}/stats", timeout=5).json()
@@ -95,15 +86,15 @@ def test_a_server_that_is_killed_under_load_loses_no_answer(repository: Path) ->
         gateway(one, other) as server,
         Load(server.url, 4) as load,
     ):
-        until(lambda: min(inferences(one), inferences(other)) > 20, 15, "both carry load")
+        wait_until(lambda: min(inferences(one), inferences(other)) > 20, "both carry load", 15)
         one.kill()
         before = inferences(other)
-        until(lambda: inferences(other) > before + 20, 15, "the other carries all load")
+        wait_until(lambda: inferences(other) > before + 20, "the other carries all load", 15)
         one.start()
         began = inferences(one)
-        until(lambda: inferences(one) > began + 20, 15, "it carries load again")
+        wait_until(lambda: inferences(one) > began + 20, "it carries load again", 15)
         before = inferences(other)
-        until(lambda: inferences(other) > before + 20, 15, "the other still does")
+        wait_until(lambda: inferences(other) > before + 20, "the other still does", 15)
     assert set(load.statuses) == {200}
     assert load.slowest < 5
 
@@ -128,7 +119,7 @@ def test_without_servers_the_answer_is_503_at_once_until_they_are_back(repositor
         assert client.get("/readyz").status_code == 503
         assert client.get("/healthz").status_code == 200
         other.start()
-        until(lambda: client.post(SENTIMENT, json=BODY).status_code == 200, 2, "it recovers")
+        wait_until(lambda: client.post(SENTIMENT, json=BODY).status_code == 200, "it recovers", 2)
         assert client.get("/readyz").status_code == 200
 
 
@@ -137,14 +128,14 @@ def test_a_gateway_that_comes_first_waits_for_its_servers(repository: Path) -> N
         triton.stop()
         (port,) = free_ports(1)
         with running_server("--triton", triton.grpc, port=port) as server:
-            until(lambda: alive(server), 30, "it is alive")
+            wait_until(lambda: alive(server), "it is alive", 30)
             answer = httpx.post(server.url + SENTIMENT, json=BODY)
             assert (answer.status_code, answer.headers["content-type"]) == (503, PROBLEM)
             triton.start()
-            until(
+            wait_until(
                 lambda: httpx.post(server.url + SENTIMENT, json=BODY).status_code == 200,
-                5,
                 "it answers",
+                5,
             )
 
 
@@ -199,7 +190,7 @@ def test_routes_follow_the_models_that_triton_loads_and_unloads(repository: Path
 
         assert status() == 200
         control("unload")
-        until(lambda: status() == 404, 5, "the route goes")
+        wait_until(lambda: status() == 404, "the route goes", 5)
         assert SENTIMENT not in client.get("/openapi.json").json()["paths"]
         control("load")
-        until(lambda: status() == 200, 5, "the route comes back")
+        wait_until(lambda: status() == 200, "the route comes back", 5)

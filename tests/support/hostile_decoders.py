@@ -55,7 +55,9 @@ class HostilePreprocessor(Preprocessor[HostileParameters, Array]):
 
     def prepare(self, native: Array) -> Prepared:
         samples = [{"numbers": native + index} for index in range(self.parameters.samples)]
-        return Prepared(samples, {"size": (len(native), 1), "first": native[:1]})
+        context = {"size": (len(native), 1), "first": native[:1]}
+        unsendable = UNSENDABLE.get(native.tobytes())
+        return Prepared(samples, context if unsendable is None else {**context, "more": unsendable})
 
 
 def _crash() -> None:
@@ -112,3 +114,9 @@ DISASTERS = {
     b"fail": _fail,
     b"leave frames": _leave_frames,
 }
+
+UNSENDABLE = {
+    b"a set": {1, 2},
+    b"dates": np.array(["2024-01-31"], np.datetime64),
+}
+"""Values of a context that no message can hold, by the bytes of a file that gets them."""

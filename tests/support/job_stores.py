@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from service.jobs.job import Job, JobRequest, new_id
-from service.jobs.job_store import JobStore, StoreLimits
+from service.jobs.stores.job_store import JobStore, StoreLimits
 
 LIMITS = StoreLimits(
     jobs=4, jobs_per_owner=2, body_bytes=3 * 2**20, keep_seconds=600, lease_seconds=1

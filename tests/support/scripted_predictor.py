@@ -10,7 +10,7 @@ from pydantic import JsonValue
 
 from omnivec2.errors import OmniVecError
 from omnivec2.spec import HeadSpec
-from omnivec2_api.answer_types import make_answer
+from omnivec2_api.answers.answer_types import make_answer
 from omnivec2_api.head_info import HeadInfo, make_head_info
 from omnivec2_api.predictor import Predictor, TaskAnswers
 

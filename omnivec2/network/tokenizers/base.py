@@ -27,7 +27,7 @@ class TokenizerConfig(FrozenConfig, ABC):
 
     @property
     def raw_width(self) -> int:
-        """The numbers of ``Tokenizer.raw``; 0 for tokenizers without it."""
+        """The numbers of ``StandardUnitsTokenizer.raw``; 0 for tokenizers that are none."""
         return 0
 
     def combined_with(self, other: object) -> Self:
@@ -44,10 +44,6 @@ class Tokenizer(nn.Module):
         self.cls = nn.Parameter(torch.randn(width) * 0.02)
         self.norm: nn.Module = nn.LayerNorm(width)
 
-    def raw(self, inputs: Inputs) -> Tensor:
-        """Return the input itself in standard units, (B, raw width), for heads that read it."""
-        raise NotImplementedError(f"{type(self).__name__} has no raw summary: {list(inputs)}")
-
     def finish(self, x_BND: Tensor, mask_BN: Tensor | None = None) -> Tokens:
         """Prepend CLS, normalise, and extend the mask."""
         batch = x_BND.shape[0]
@@ -56,3 +52,11 @@ class Tokenizer(nn.Module):
         if mask_BN is not None:
             mask_BN = torch.cat([torch.ones_like(mask_BN[:, :1]), mask_BN], dim=1)
         return Tokens(x_BND, mask_BN)
+
+
+class StandardUnitsTokenizer(Tokenizer, ABC):
+    """A tokenizer that can also hand out the input itself, for heads with the summary ``raw``."""
+
+    @abstractmethod
+    def raw(self, inputs: Inputs) -> Tensor:
+        """Return the input itself in standard units, (B, raw width)."""

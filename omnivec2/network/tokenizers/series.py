@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from omnivec2.network.layers import GridPositions, Tokens
-from omnivec2.network.tokenizers.base import Inputs, Tokenizer, TokenizerConfig
+from omnivec2.network.tokenizers.base import Inputs, StandardUnitsTokenizer, TokenizerConfig
 from omnivec2.spec import Modality
 
 
@@ -36,7 +36,7 @@ class TimeSeriesTokenizerConfig(TokenizerConfig):
         return TimeSeriesTokenizer(self, width)
 
 
-class TimeSeriesTokenizer(Tokenizer):
+class TimeSeriesTokenizer(StandardUnitsTokenizer):
     """``values`` float32 (B, context): one channel of a series, in its own units.
 
     Instance normalisation (RevIN without its affine) and patches of PatchTST; the last
@@ -95,7 +95,7 @@ class ImuTokenizerConfig(TokenizerConfig):
         return ImuTokenizer(self, width)
 
 
-class ImuTokenizer(Tokenizer):
+class ImuTokenizer(StandardUnitsTokenizer):
     """``signal`` float32 (B, window, channels) in raw units, scaled per channel here."""
 
     mean: Tensor
@@ -143,7 +143,7 @@ class HyperspectralTokenizerConfig(TokenizerConfig):
         return HyperspectralTokenizer(self, width)
 
 
-class HyperspectralTokenizer(Tokenizer):
+class HyperspectralTokenizer(StandardUnitsTokenizer):
     """``window`` float32 (B, 7, 7, bands): a pixel's neighbourhood in sensor values.
 
     Per-band scaling is frozen from training. Each group of neighbouring bands makes one

@@ -10,7 +10,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from omnivec2.network.layers import Tokens
-from omnivec2.network.tokenizers.base import Inputs, Tokenizer, TokenizerConfig
+from omnivec2.network.tokenizers.base import Inputs, StandardUnitsTokenizer, TokenizerConfig
 from omnivec2.spec import Modality
 
 _NARROWEST = 1e-3
@@ -67,7 +67,7 @@ class Piecewise(nn.Module):
         return torch.matmul(share[:, :, None], self.weight)[:, :, 0]
 
 
-class TabularTokenizer(Tokenizer):
+class TabularTokenizer(StandardUnitsTokenizer):
     """``numbers`` float32 (B, Nn), ``missing`` uint8 (B, Nn), ``categories`` int32 (B, Nc).
 
     A number's token is x W + b plus the part of its pieces (``Piecewise``), or a learned token

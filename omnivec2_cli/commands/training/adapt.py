@@ -47,7 +47,7 @@ def adapt(
         ),
     ] = None,
     time: Annotated[
-        str | None, typer.Option(help="Series: column of times.  [default: found]")
+        str | None, typer.Option(help="Series: column of times.  [default: found by its cells]")
     ] = None,
     lengths: Annotated[
         str | None,

@@ -28,7 +28,10 @@ def align(
         ),
     ] = None,
     folder: Annotated[
-        Path | None, typer.Option(help="Folder of the paths of a table; its own by default.")
+        Path | None,
+        typer.Option(
+            help="Folder that a table's paths are relative to.  [default: the table's own]"
+        ),
     ] = None,
     split: Annotated[
         str | None,

@@ -27,7 +27,7 @@ def calibrate(
     model_repo: WholeGraphsOption = DEFAULT_WHOLE_GRAPHS,
     most_samples: Annotated[
         int | None,
-        typer.Option(min=50, help="Validation samples of a head at most; all unless given."),
+        typer.Option(min=50, help="Most validation samples to use of a head.  [default: all]"),
     ] = None,
 ) -> None:
     """Fit the temperature of heads that answer with one class, on validation data.

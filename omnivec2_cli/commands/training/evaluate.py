@@ -66,7 +66,7 @@ def evaluate(
         str | None, typer.Option(help="With --labelled: key of the lengths of recordings.")
     ] = None,
     skip_bad: Annotated[
-        int, typer.Option(min=0, help="With --labelled: inputs that may fail to decode.")
+        int, typer.Option(min=0, help="With --labelled: number of inputs that may fail to decode.")
     ] = 0,
     most_samples: Annotated[
         int | None,
@@ -257,7 +257,8 @@ def _head_opener(
     from service.runtimes.embedded.engine_heads import EngineHeads, open_served_heads
     from service.runtimes.embedded.engines.base import LoadOptions
     from service.runtimes.embedded.engines.find_engine import find_engine
-    from service.settings import Settings, available_cores
+    from service.setting_groups.work_settings import available_cores
+    from service.settings import Settings
 
     if engine == "auto" or precision == "auto":
         settings = Settings(

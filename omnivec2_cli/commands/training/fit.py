@@ -21,7 +21,8 @@ def fit(
         Path, typer.Option(help="Directory where features are cached for the next run.")
     ] = Path("runs/fit"),
     only: Annotated[
-        list[str] | None, typer.Option(help="Head to fit, again if it is there; may be repeated.")
+        list[str] | None,
+        typer.Option(help="Fit only this head, also if the checkpoint has it (repeatable)."),
     ] = None,
 ) -> None:
     """Fit heads to the frozen network and add them to a checkpoint.

@@ -42,7 +42,8 @@ class AccessLogMiddleware:
         try:
             await self.app(scope, receive_counted, send_counted)
         except Exception:
-            # The handler around all middleware answers it with 500.
+            # Nothing ends here: the handler around all middleware answers any error with 500 and
+            # logs its trace. This one only has to know what that answer's status will be.
             status = status or 500
             raise
         finally:

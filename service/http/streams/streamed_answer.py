@@ -128,7 +128,8 @@ class StreamedAnswer(Response):
         try:
             response = await self._task
         except Exception:
-            # The response has begun, so that the application's own handler comes too late.
+            # The response has begun, so that the application's own handler comes too late: whatever
+            # it is, the client must be told, since a stream that just ends looks like an answer.
             _LOG.exception("a streamed request failed")
             status = HTTPStatus.INTERNAL_SERVER_ERROR
             response = problem(self._request, status, status.phrase, OUR_FAULT)

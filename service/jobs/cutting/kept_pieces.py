@@ -24,7 +24,7 @@ import numpy as np
 
 from omnivec2.preprocess import Array
 from omnivec2.preprocess.notes import Note, NoteCode
-from service.jobs.job_store import Claim, JobStore, JobStoreAwayError
+from service.jobs.stores.job_store import Claim, JobStore, JobStoreAwayError
 from service.pipeline.host_stages import Head
 
 _LOG = logging.getLogger(__name__)

@@ -16,7 +16,8 @@ from service.runtimes.embedded.graph_runs import Graphs
 from service.runtimes.embedded.repository_reader import StoredGraph, StoredModel
 from service.runtimes.embedded.served_graph import ServedGraph
 from service.server.thread_priorities import lower_thread_priority
-from service.settings import Settings, available_cores
+from service.setting_groups.work_settings import available_cores
+from service.settings import Settings
 
 Signatures = Mapping[str, object]
 """Name of a model or part -> a value that changes with its files."""

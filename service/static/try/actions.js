@@ -2,6 +2,7 @@
 
 import { get, getFile, predict, Problem } from "./api.js";
 import { attempts } from "./attempts.js";
+import { accepts, companions, firstHead, isReadable, samplesOf, suits } from "./heads.js";
 import { forgetHistory, withAnswer } from "./history.js";
 import { inputOf } from "./inputs/index.js";
 import { isLike, parseFragment } from "./links.js";
@@ -95,13 +96,6 @@ function inputOfLink(head, { sample, json, file }) {
     await useInput(inputOf(head).empty?.(head) ?? null);
     set({ expected: file });
   };
-}
-
-/** The samples to offer for a head: those meant for it, or else any of its modality. */
-export function samplesOf(head) {
-  const meant = state.samples.filter((sample) => suits(sample, head));
-  if (meant.length || inputOf(head).empty) return meant;
-  return state.samples.filter((sample) => sample.modality === head.modality);
 }
 
 /** Make a sample of the service the input. */
@@ -208,12 +202,6 @@ function remember(result, explain) {
   set({ history: withAnswer(state.history, result, state.shown, { explain, compare }) });
 }
 
-/** The heads that take the same input as the chosen one. */
-export function companions() {
-  const head = chosen();
-  return state.models.filter((other) => other !== head && accepts(other, head, state.input ?? {}));
-}
-
 /** Choose the head that answers beside the chosen one, by its task; "" for none. */
 export function useCompanion(task) {
   releaseBeside();
@@ -276,35 +264,6 @@ export function useKey(key) {
 export function forgetKey() {
   sessionStorage.removeItem("omnivec2-key");
   set({ key: "" });
-}
-
-function firstHead() {
-  return state.models.find(isReadable) ?? state.models[0];
-}
-
-// An answer that can be read makes a better start than a vector.
-function isReadable(head) {
-  return head.family !== "embedding";
-}
-
-/** Whether a head takes an input that was chosen for another head. */
-function accepts(head, other, input) {
-  if (head.modality !== other.modality || layout(head) !== layout(other)) return false;
-  return !input.sample || suits(input.sample, head);
-}
-
-function suits(sample, head) {
-  const wanted = Object.entries(sample.parameters ?? {});
-  return (
-    sample.modality === head.modality &&
-    (!sample.tasks || sample.tasks.includes(head.task)) &&
-    wanted.every(([name, value]) => head.preprocess.parameters[name] === value)
-  );
-}
-
-/** The form that a head's inputs have within their modality: a table's columns, one text or two. */
-function layout(head) {
-  return JSON.stringify(head.preprocess.parameters.columns ?? head.preprocess.parameters.pair);
 }
 
 /** Free the memory behind a preview that is no longer shown. */

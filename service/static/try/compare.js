@@ -1,7 +1,8 @@
 /** Two answers side by side: of two heads to one input, or of now and before. */
 
-import { companions, hideBeside, useCompanion } from "./actions.js";
+import { hideBeside, useCompanion } from "./actions.js";
 import { answerBody, problemView } from "./answer_body.js";
+import { companions } from "./heads.js";
 import { named } from "./history.js";
 import { state } from "./state.js";
 import { html, nothing } from "./vendor/lit-html/lit-html.js";

@@ -1,10 +1,11 @@
 /** The page: choice of the head, input, answer, and the same request from a terminal. */
 
-import { forgetKey, run, samplesOf, useExplain, useFile, useInput, useKey, useSample } from "./actions.js";
+import { forgetKey, run, useExplain, useFile, useInput, useKey, useSample } from "./actions.js";
 import { problemView } from "./answer_body.js";
 import { companionChooser, sides } from "./compare.js";
 import { copyButton } from "./copying.js";
 import { curlLines } from "./curl.js";
+import { samplesOf } from "./heads.js";
 import { inOrder, inputOf } from "./inputs/index.js";
 import { fragmentOf } from "./links.js";
 import { sourcesView } from "./notes.js";

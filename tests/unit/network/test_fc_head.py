@@ -10,6 +10,7 @@ from omnivec2.network.config import PRESETS, HeadConfig, NetworkConfig
 from omnivec2.network.fc_head import TOKEN_SUMMARIES, FullyConnectedHead
 from omnivec2.network.layers import Tokens
 from omnivec2.network.omnivec2 import OmniVec2
+from omnivec2.network.tokenizers.base import StandardUnitsTokenizer
 from omnivec2.spec import TaskFamily
 from tests.support.networks import INPUTS, TOKENIZERS
 
@@ -96,3 +97,17 @@ def test_a_head_sees_summaries_of_the_tokens_that_its_trunk_gets(tokenizer: str)
         for row in range(2)
     ]
     np.testing.assert_allclose(found, wanted, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("tokenizer", sorted(TOKENIZERS))
+def test_the_input_itself_is_a_summary_of_tokenizers_that_hand_it_out_alone(tokenizer: str) -> None:
+    described = PRESETS["tiny"].model_dump() | {
+        "tokenizers": {tokenizer: TOKENIZERS[tokenizer]},
+        "heads": {f"{tokenizer}/seeing": layers(tokenizer, "raw")},
+    }
+    built = TOKENIZERS[tokenizer].build(8)
+    if isinstance(built, StandardUnitsTokenizer):
+        assert NetworkConfig.model_validate(described).heads
+    else:
+        with pytest.raises(ValueError, match=f"needs raw, which tokenizer {tokenizer} does not"):
+            NetworkConfig.model_validate(described)

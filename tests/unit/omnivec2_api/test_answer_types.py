@@ -9,9 +9,9 @@ import pytest
 from PIL import Image
 
 from omnivec2.spec import TaskFamily
-from omnivec2_api.answer_types import (
+from omnivec2_api.answers.answer import Answer
+from omnivec2_api.answers.answer_types import (
     ANSWER_TYPES,
-    Answer,
     Classification,
     Detection,
     Embedding,

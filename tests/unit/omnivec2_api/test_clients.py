@@ -11,7 +11,8 @@ import httpx2
 import pytest
 
 from omnivec2 import errors
-from omnivec2_api.answer_types import Answer, Classification, Embedding
+from omnivec2_api.answers.answer import Answer
+from omnivec2_api.answers.answer_types import Classification, Embedding
 from omnivec2_api.async_client import AsyncClient
 from omnivec2_api.client import Client
 from omnivec2_api.head_info import HeadInfo

@@ -15,7 +15,7 @@ from omnivec2.errors import (
     NotedInputError,
     UnknownModelError,
 )
-from omnivec2_api.answer_types import Classification, Detection, Embedding
+from omnivec2_api.answers.answer_types import Classification, Detection, Embedding
 from omnivec2_api.local_model import Model, load
 from service.pipeline.in_process.named_files import NamedFile
 from service.pipeline.in_process.predict_in_process import predict_in_process

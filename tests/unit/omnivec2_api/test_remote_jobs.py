@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 
 from omnivec2.errors import DeadlineExceededError, InvalidInputError, UndecodableError
 from omnivec2_api import client as client_module
-from omnivec2_api.answer_types import Classification
+from omnivec2_api.answers.answer_types import Classification
 from omnivec2_api.async_client import AsyncClient
 from omnivec2_api.client import Client
 from omnivec2_api.remote_jobs import JobCancelledError, JobProgress

@@ -21,7 +21,7 @@ from omnivec2.errors import (
     UndecodableError,
     UnsupportedMediaTypeError,
 )
-from omnivec2.preprocess.formats.guards.foreign_formats import name_of_format
+from omnivec2.preprocess.formats.guards.foreign_formats import describe_bytes, name_of_format
 from omnivec2.preprocess.notes import NoteCode, note
 from omnivec2.spec import Limits
 
@@ -93,7 +93,11 @@ def format_of(
                 field="inputs",
                 known=tuple(media_types),
             )
-        raise UndecodableError(f"the bytes are not {expected}", field="inputs")
+        raise UndecodableError(
+            f"the bytes are not {expected}: {describe_bytes(data)}. Send the file itself, "
+            f"unaltered, as one of: {accepted}",
+            field="inputs",
+        )
     if media_type and expected != found:
         if sniffed and _is_picture(sniffed) and _is_picture(media_type):
             note(

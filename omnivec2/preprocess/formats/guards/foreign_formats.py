@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from omnivec2.preprocess.formats.guards.text_encoding import looks_like_text
+
 _TO_PICTURE = "convert it to JPEG or PNG, for example with: magick INPUT output.png"
 _TO_MEDIA = "convert it with: ffmpeg -i INPUT OUTPUT"
 _RENDER = "export the page or drawing as PNG"
@@ -88,6 +90,8 @@ _BRANDS = {
     b"jp2 ": ForeignFormat("JPEG 2000", _TO_PICTURE),
 }
 _DICOM_PREFIX = 128
+_SHOWN_BYTES = 8
+_READ_BYTES = 4096
 
 
 def name_of_format(data: bytes) -> ForeignFormat | None:
@@ -105,3 +109,12 @@ def name_of_format(data: bytes) -> ForeignFormat | None:
     if start.startswith(b"<?xml") and b"<svg" in data[:1024]:
         return ForeignFormat("SVG", _RENDER)
     return None
+
+
+def describe_bytes(data: bytes) -> str:
+    """Return in a clause what the bytes of no known format look like."""
+    if data.count(0) == len(data):
+        return "all of them are zero, as in a file that was not written or downloaded in full"
+    if looks_like_text(data[:_READ_BYTES]):
+        return "they look like text"
+    return f"they begin with {data[:_SHOWN_BYTES].hex(' ')}, which is the start of no known format"

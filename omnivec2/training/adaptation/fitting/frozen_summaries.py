@@ -20,7 +20,7 @@ from omnivec2.network.fc_head import (
     summary_width,
 )
 from omnivec2.network.omnivec2 import OmniVec2
-from omnivec2.network.tokenizers import Tokenizer
+from omnivec2.network.tokenizers.base import StandardUnitsTokenizer
 from omnivec2.preprocess import Array, Sample, collate
 from omnivec2.training.adaptation.fitting.kept_summaries import (
     KeptSummaries,
@@ -138,8 +138,10 @@ def _of_batch(
 ) -> dict[Summary, Array]:
     inputs = as_tensors(collate(samples))
     tokenizer = network.tokenizers[network.config.heads[route].tokenizer]
-    assert isinstance(tokenizer, Tokenizer)
-    before: dict[str, Tensor] = {"raw": tokenizer.raw(inputs)} if "raw" in names else {}
+    before: dict[str, Tensor] = {}
+    if "raw" in names:
+        assert isinstance(tokenizer, StandardUnitsTokenizer)
+        before["raw"] = tokenizer.raw(inputs)
     if set(names) == {"raw"}:
         return {"raw": before["raw"].numpy()}
     tokens = network.tokenize(route, inputs)

@@ -120,3 +120,9 @@ def raise_problems(route: str, problems: list[Problem]) -> None:
     raise ArtifactError(
         f"{route}: {named}{more} (`omnivec2 data check RECIPE` lists everything that is wrong)"
     )
+
+
+def folder_in_place_of_table(name: str) -> Problem:
+    """Return the problem of a folder that is named where a table is expected."""
+    reason = "expected a table, got a folder; name the files, or a pattern such as *.csv"
+    return Problem(ProblemKind.UNREADABLE_FILE, Origin(name), reason)

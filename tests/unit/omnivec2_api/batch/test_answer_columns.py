@@ -14,7 +14,7 @@ import pytest
 
 from omnivec2.errors import InvalidParameterError
 from omnivec2.spec import TaskFamily
-from omnivec2_api.answer_types import make_answer
+from omnivec2_api.answers.answer_types import make_answer
 from omnivec2_api.batch.columns import FAMILY_COLUMNS, AnswerColumns
 from omnivec2_api.batch.table_writers import WRITERS, writer_for
 from omnivec2_api.head_info import HeadInfo, make_head_info

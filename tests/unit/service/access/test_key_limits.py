@@ -20,6 +20,7 @@ from service.observability.key_metrics import usage_of_exposition
 from service.shared_state import shared_store
 from service.shared_state.shared_store import SharedStore
 from tests.support.shared_state import Store, needs_store, running_store
+from tests.support.waiting import until
 
 
 def key(**limits: Any) -> Key:
@@ -75,12 +76,6 @@ async def gateways(url: str, count: int) -> AsyncIterator[list[Gateway]]:
             stack.push_async_callback(store.close)
         await until(lambda: all(store.replicas == count for store in stores))
         yield made
-
-
-async def until(condition: Callable[[], bool]) -> None:
-    async with asyncio.timeout(10):
-        while not condition():
-            await asyncio.sleep(0.01)
 
 
 def test_without_a_store_a_process_counts_for_itself() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 import signal
 import sys
 import time
@@ -150,6 +151,21 @@ def test_a_defect_is_logged_and_named_but_not_shown(
         numbers(pool, b"fail")
     assert "a defect" in caplog.text
     assert "a defect" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("data", "reason"),
+    [(b"a set", "type set is not JSON serializable"), (b"dates", r"array of datetime64\[D\]")],
+)
+def test_a_context_that_cannot_be_sent_is_a_defect_and_no_crash_of_the_file(
+    pool: DecoderPool, caplog: pytest.LogCaptureFixture, data: bytes, reason: str
+) -> None:
+    lost = pool.lost
+    with pytest.raises(UndecodableError, match="TypeError in its decoder"):
+        numbers(pool, data)
+    assert re.search(reason, caplog.text)
+    assert pool.lost == lost
+    assert numbers(pool) == list(b"abc")
 
 
 def test_a_decoder_that_comes_back_after_the_end_is_ended() -> None:

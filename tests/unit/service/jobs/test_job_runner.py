@@ -20,8 +20,8 @@ from service.jobs import job_runner
 from service.jobs.cutting.kept_pieces import ComputedPiece, KeptPieces
 from service.jobs.job import Job, JobState, Outcome, Progress
 from service.jobs.job_runner import JobRunner
-from service.jobs.job_store import JobStoreAwayError
-from service.jobs.sqlite_store import SqliteJobStore
+from service.jobs.stores.job_store import JobStoreAwayError
+from service.jobs.stores.sqlite_store import SqliteJobStore
 from service.jobs.turns import NoBudgetError
 from tests.support.job_stores import LIMITS, added
 

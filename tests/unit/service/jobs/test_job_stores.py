@@ -12,9 +12,9 @@ import pytest
 
 from omnivec2.errors import ArtifactError, OverloadedError
 from service.jobs.job import JobState, Outcome, Progress, new_id
-from service.jobs.job_store import JobCounts, JobStore, JobStoreAwayError, StoreLimits
-from service.jobs.redis_store import RedisJobStore
-from service.jobs.sqlite_store import SqliteJobStore
+from service.jobs.stores.job_store import JobCounts, JobStore, JobStoreAwayError, StoreLimits
+from service.jobs.stores.redis_store import RedisJobStore
+from service.jobs.stores.sqlite_store import SqliteJobStore
 from tests.support.job_stores import LIMITS, REQUEST, added
 from tests.support.shared_state import Store, needs_store, running_store
 

@@ -13,7 +13,7 @@ from fastapi import FastAPI
 from omnivec2.errors import ArtifactError
 from service.app import create_app
 from service.http.job_submission import wants_job
-from service.jobs import sqlite_store
+from service.jobs.stores.file_sink import FileSink
 from service.settings import Settings
 from tests.support.asgi import ROUTE, SENTIMENT, Reply, ask, run
 from tests.support.service_fakes import FakeRuntime
@@ -192,7 +192,7 @@ def test_a_disk_that_is_full_is_no_defect_of_the_service(
         raise OSError(errno.ENOSPC, "No space left on device")
 
     async def test(app: FastAPI) -> None:
-        monkeypatch.setattr(sqlite_store._FileSink, "_append", fail)
+        monkeypatch.setattr(FileSink, "_append", fail)
         reply = await start(app)
         assert (reply.status, "No space left on device" in reply.json["detail"]) == (503, True)
 

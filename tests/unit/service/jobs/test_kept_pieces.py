@@ -12,8 +12,8 @@ import pytest
 from omnivec2.preprocess.notes import Note, NoteCode
 from service.jobs.cutting import kept_pieces
 from service.jobs.cutting.kept_pieces import ComputedPiece, KeptPieces
-from service.jobs.job_store import Claim, JobStoreAwayError
-from service.jobs.sqlite_store import SqliteJobStore
+from service.jobs.stores.job_store import Claim, JobStoreAwayError
+from service.jobs.stores.sqlite_store import SqliteJobStore
 from tests.support.job_stores import LIMITS, added
 
 NOTE = Note(NoteCode.EMPTY, "it is silent", "inputs", 3)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from collections.abc import Callable
 from typing import Any
 
 from fastapi import FastAPI
@@ -16,6 +15,7 @@ from service.runtimes.base import Model
 from tests.support.asgi import ROUTE, SENTIMENT, ask, run
 from tests.support.service_fakes import FakeRuntime, letters_spec
 from tests.support.tiny_models import classification
+from tests.support.waiting import until
 
 TOPIC = classification("text/topic", "war", "peace")
 PICTURES = letters_spec()
@@ -28,12 +28,6 @@ STRANGE = TOPIC.model_copy(
 
 def models(*specs: Any, version: str = "8") -> dict[str, Model]:
     return {spec.name: Model(spec, version) for spec in specs}
-
-
-async def until(condition: Callable[[], bool]) -> None:
-    async with asyncio.timeout(20):
-        while not condition():
-            await asyncio.sleep(0.01)
 
 
 def test_a_request_that_meets_a_swap_is_answered_by_the_new_model() -> None:

@@ -6,7 +6,7 @@ import asyncio
 import logging
 import sys
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 
 import pytest
@@ -15,6 +15,7 @@ from omnivec2.errors import ArtifactError
 from service.shared_state import shared_store
 from service.shared_state.shared_store import SharedStore, StoreAwayError
 from tests.support.shared_state import Store, needs_store, running_store
+from tests.support.waiting import until
 
 _ECHO = "return ARGV[1]"
 
@@ -39,12 +40,6 @@ async def client(url: str, *, timeout_seconds: float = 0.2) -> AsyncIterator[Sha
         yield shared
     finally:
         await shared.close()
-
-
-async def until(condition: Callable[[], bool]) -> None:
-    async with asyncio.timeout(10):
-        while not condition():
-            await asyncio.sleep(0.01)
 
 
 async def echo(shared: SharedStore, text: str) -> str:

@@ -27,6 +27,7 @@ from omnivec2.training.data.blocks.examples import (
     Origin,
     Problem,
     ProblemKind,
+    folder_in_place_of_table,
     raise_problems,
 )
 from omnivec2.training.data.blocks.files import BlockFiles, listed
@@ -108,10 +109,7 @@ class SeriesBlock(Block):
         for part, path in self.paths(files):
             name = files.name(path)
             if path.is_dir():
-                reason = (
-                    "expected a table, got a folder; name the files, or a pattern such as *.csv"
-                )
-                yield Problem(ProblemKind.UNREADABLE_FILE, Origin(name), reason)
+                yield folder_in_place_of_table(name)
                 continue
             try:
                 if self.forecasts:

@@ -22,6 +22,7 @@ from service.runtimes.base import Model
 from service.runtimes.triton.runtime import TritonRuntime
 from service.settings import Settings
 from tests.support.fake_triton import EMBEDDING, Code, FakeTriton, fake_triton, whole
+from tests.support.waiting import until
 
 LETTERS = {"letters": np.array([[1.0], [2.0]], np.float32)}
 NAME = EMBEDDING.name
@@ -68,12 +69,6 @@ def run_two(
             await test(runtime, runtime.models()[NAME], one, other)
 
     asyncio.run(main())
-
-
-async def until(condition: Callable[[], bool], seconds: float = 20) -> None:
-    async with asyncio.timeout(seconds):
-        while not condition():
-            await asyncio.sleep(0.02)
 
 
 def test_a_batch_is_answered_row_by_row() -> None:

@@ -27,7 +27,8 @@ from tests.support.fake_triton import (
     part,
     whole,
 )
-from tests.unit.service.runtimes.triton.test_runtime import LETTERS, NAME, until
+from tests.support.waiting import until
+from tests.unit.service.runtimes.triton.test_runtime import LETTERS, NAME
 
 HOSTS = ("127.0.0.1", "127.0.0.2", "127.0.0.3")
 

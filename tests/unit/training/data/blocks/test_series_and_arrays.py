@@ -91,6 +91,13 @@ def test_what_cannot_be_forecast_is_refused(
         forecast(tmp_path, **fields)
 
 
+@pytest.mark.parametrize(("kind", "route"), [("series", "timeseries/x"), ("csv", "tabular/x")])
+def test_a_folder_in_the_place_of_a_table_is_refused(tmp_path: Path, kind: str, route: str) -> None:
+    (tmp_path / "tables").mkdir()
+    with pytest.raises(ArtifactError, match="tables: expected a table, got a folder; name the"):
+        load(tmp_path, route, {"kind": kind, "path": "tables"})
+
+
 def test_a_bad_cell_is_named_with_file_and_row(tmp_path: Path) -> None:
     count_up(tmp_path)
     lines = (tmp_path / "t.csv").read_text().splitlines()

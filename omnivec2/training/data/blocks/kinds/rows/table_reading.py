@@ -13,7 +13,14 @@ from pydantic import Field, JsonValue
 
 from omnivec2.errors import InputError, InvalidInputError
 from omnivec2.spec import Modality, TaskFamily
-from omnivec2.training.data.blocks.examples import Example, Origin, Problem, ProblemKind, Value
+from omnivec2.training.data.blocks.examples import (
+    Example,
+    Origin,
+    Problem,
+    ProblemKind,
+    Value,
+    folder_in_place_of_table,
+)
 from omnivec2.training.data.blocks.files import BlockFiles, listed
 from omnivec2.training.data.blocks.kinds.base import Block, Names
 from omnivec2.training.data.blocks.kinds.rows.table_cells import Cells, Rows, stored_bytes
@@ -62,10 +69,7 @@ class TableBlock(Block):
         for part, path in self.paths(files):
             name = files.name(path)
             if path.is_dir():
-                reason = (
-                    "expected a table, got a folder; name the files, or a pattern such as *.csv"
-                )
-                yield Problem(ProblemKind.UNREADABLE_FILE, Origin(name), reason)
+                yield folder_in_place_of_table(name)
                 continue
             try:
                 rows = self.read_rows(path)

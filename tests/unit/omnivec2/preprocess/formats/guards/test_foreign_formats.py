@@ -43,11 +43,23 @@ def test_a_file_of_another_format_is_named_with_what_to_do(data, name):
     assert "damaged" not in str(refusal.value)
 
 
-@pytest.mark.parametrize("data", [b"hello", bytes(200), b"RIFF\0\0\0\0????", b"<p>no page</p>"])
-def test_other_bytes_have_no_name(data):
+@pytest.mark.parametrize(
+    ("data", "looks"),
+    [
+        (b"hello", "they look like text"),
+        (b"<p>no page</p>", "they look like text"),
+        (bytes(200), "all of them are zero"),
+        (b"RIFF\0\0\0\0????", "they begin with 52 49 46 46 00 00 00 00"),
+        (b"\x01\x9c", "they begin with 01 9c,"),
+    ],
+)
+def test_other_bytes_have_no_name_and_are_described_with_what_to_send(data, looks):
     assert name_of_format(data) is None
-    with pytest.raises(UndecodableError, match="the bytes are not PNG, JPEG, NPY"):
+    with pytest.raises(UndecodableError, match="the bytes are not PNG, JPEG, NPY: ") as refusal:
         format_of(data, None, None, TAKEN)
+    assert looks in str(refusal.value)
+    with pytest.raises(UndecodableError, match=r"not JPEG: .* as one of: PNG, JPEG, NPY"):
+        format_of(data, None, "image/jpeg", TAKEN)
 
 
 def test_a_picture_under_the_type_of_another_is_read_with_a_note():

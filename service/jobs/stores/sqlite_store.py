@@ -8,44 +8,34 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
-import os
 import sqlite3
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
-from omnivec2.errors import ArtifactError, OverloadedError
+from omnivec2.errors import ArtifactError
 from service.jobs.job import Job, JobRequest, JobState, Outcome, Progress
-from service.jobs.job_store import Claim, JobCounts, JobStoreAwayError, StoreLimits
+from service.jobs.stores.file_sink import FileSink
+from service.jobs.stores.job_store import (
+    Claim,
+    JobCounts,
+    JobStoreAwayError,
+    StoreLimits,
+    check_counts,
+)
+from service.jobs.stores.jobs_database import JobsDatabase
 
 T = TypeVar("T")
-
-_BUSY_SECONDS = 10.0
-"""The time that a statement waits for those of other processes."""
 
 _POLL_SECONDS = 0.2
 """The time between two looks for a job: SQLite tells nobody that there is one."""
 
 _ORPHAN_SECONDS = 3600.0
 """The age at which a body without a job is removed: its upload was broken off."""
-
-_SCHEMA = """
-CREATE TABLE IF NOT EXISTS jobs (
-  id TEXT PRIMARY KEY, owner TEXT NOT NULL, request TEXT NOT NULL, nbytes INTEGER NOT NULL,
-  created REAL NOT NULL, expires REAL NOT NULL, position REAL NOT NULL, state TEXT NOT NULL,
-  attempts INTEGER NOT NULL DEFAULT 0, started REAL, finished REAL,
-  worker TEXT NOT NULL DEFAULT '', lease REAL NOT NULL DEFAULT 0,
-  done INTEGER NOT NULL DEFAULT 0, total INTEGER, head TEXT, body BLOB
-);
-CREATE INDEX IF NOT EXISTS jobs_by_state ON jobs (state, position);
-CREATE TABLE IF NOT EXISTS pieces (
-  job TEXT NOT NULL, number INTEGER NOT NULL, data BLOB NOT NULL, PRIMARY KEY (job, number)
-);
-"""
 
 _OPEN = "state IN ('queued', 'running')"
 
@@ -62,35 +52,35 @@ class SqliteJobStore:
     def __init__(
         self, directory: Path, limits: StoreLimits, clock: Callable[[], float] = time.time
     ) -> None:
-        self._directory = directory
+        self._database = JobsDatabase(directory)
         self._bodies = directory / "bodies"
         self._limits = limits
         self._clock = clock
         # One thread, so that one connection is enough and the event loop never waits for a disk.
         self._thread = ThreadPoolExecutor(1, "jobs")
-        self._connection: sqlite3.Connection | None = None
 
     async def open(self) -> None:
         """Make or open the file; see ``JobStore.open``."""
         try:
             await self._run(self._open)
         except (JobStoreAwayError, OSError) as error:
-            raise ArtifactError(f"jobs cannot be kept in {self._directory}: {error}") from error
+            raise ArtifactError(
+                f"jobs cannot be kept in {self._database.directory}: {error}"
+            ) from error
 
     async def close(self) -> None:
         """Close the file; see ``JobStore.close``."""
-        if self._connection is not None:
-            connection, self._connection = self._connection, None
-            await asyncio.get_running_loop().run_in_executor(self._thread, connection.close)
+        if self._database.is_open:
+            await asyncio.get_running_loop().run_in_executor(self._thread, self._database.close)
         self._thread.shutdown(wait=False)
 
     async def check_room(self, owner: str, nbytes: int) -> None:
         """Refuse a job that there is no room for; see ``JobStore.check_room``."""
         await self._run(partial(self._check_room, owner, nbytes))
 
-    async def new_body(self, job_id: str) -> _FileSink:
+    async def new_body(self, job_id: str) -> FileSink:
         """Return the sink of a body; see ``JobStore.new_body``."""
-        return _FileSink(self._bodies / job_id)
+        return FileSink(self._bodies / job_id)
 
     async def add(self, job_id: str, owner: str, request: JobRequest, nbytes: int) -> Job:
         """Add and queue a job; see ``JobStore.add``."""
@@ -102,7 +92,7 @@ class SqliteJobStore:
     async def get(self, job_id: str) -> Job | None:
         """Return a job; see ``JobStore.get``."""
         query = "SELECT * FROM jobs WHERE id = ? AND expires > ?"
-        row = await self._run(lambda: self._one(query, job_id, self._clock()))
+        row = await self._run(lambda: self._database.one(query, job_id, self._clock()))
         return None if row is None else _job_of(row)
 
     async def claim(self, worker: str, wait_seconds: float) -> Claim | None:
@@ -126,7 +116,7 @@ class SqliteJobStore:
     async def pieces(self, job_id: str) -> list[bytes]:
         """Return the pieces that are kept; see ``JobStore.pieces``."""
         query = "SELECT data FROM pieces WHERE job = ? ORDER BY number"
-        rows = await self._run(lambda: self._all(query, job_id))
+        rows = await self._run(lambda: self._database.all(query, job_id))
         return [row[0] for row in rows]
 
     async def release(self, claim: Claim) -> None:
@@ -135,9 +125,8 @@ class SqliteJobStore:
             "UPDATE jobs SET state = 'queued', worker = '', attempts = attempts - 1, position = ?"
             " WHERE id = ? AND worker = ? AND state = 'running'"
         )
-        await self._run(
-            lambda: self._change(change, self._clock(), claim.job.id, claim.worker) and None
-        )
+        values = (self._clock(), claim.job.id, claim.worker)
+        await self._run(lambda: self._database.change(change, *values))
 
     async def finish(self, job_id: str, outcome: Outcome) -> bool:
         """Store the end of a job; see ``JobStore.finish``."""
@@ -149,9 +138,9 @@ class SqliteJobStore:
         values = (str(outcome.state), now, now + self._limits.keep_seconds, outcome.head_json())
 
         def store() -> bool:
-            with self._transaction():
-                is_first = self._change(change, *values, outcome.body, job_id) > 0
-                self._change("DELETE FROM pieces WHERE job = ?", job_id)
+            with self._database.transaction():
+                is_first = self._database.change(change, *values, outcome.body, job_id) > 0
+                self._database.change("DELETE FROM pieces WHERE job = ?", job_id)
             return is_first
 
         is_first = await self._run(store)
@@ -166,7 +155,7 @@ class SqliteJobStore:
     async def counts(self) -> JobCounts:
         """Return the number of jobs; see ``JobStore.counts``."""
         query = f"SELECT state, count(*), min(created) FROM jobs WHERE {_OPEN} GROUP BY state"
-        rows = await self._run(lambda: self._all(query))
+        rows = await self._run(lambda: self._database.all(query))
         found = {state: count for state, count, _ in rows}
         oldest = min((created for _, _, created in rows), default=None)
         return JobCounts(found.get("queued", 0), found.get("running", 0), oldest)
@@ -180,63 +169,25 @@ class SqliteJobStore:
         try:
             return await asyncio.get_running_loop().run_in_executor(self._thread, call)
         except (sqlite3.Error, RuntimeError) as error:
-            raise JobStoreAwayError(f"the jobs in {self._directory}: {error}") from error
+            raise JobStoreAwayError(f"the jobs in {self._database.directory}: {error}") from error
 
     def _open(self) -> None:
         self._bodies.mkdir(mode=0o700, parents=True, exist_ok=True)
-        connection = sqlite3.connect(
-            self._directory / "jobs.sqlite",
-            timeout=_BUSY_SECONDS,
-            isolation_level=None,
-            check_same_thread=False,
-        )
-        connection.row_factory = sqlite3.Row
-        connection.execute("PRAGMA journal_mode = WAL")
-        # Safe against the death of any process; a loss of power may take the last moments.
-        connection.execute("PRAGMA synchronous = NORMAL")
-        connection.executescript(_SCHEMA)
-        self._connection = connection
-
-    @property
-    def _database(self) -> sqlite3.Connection:
-        if self._connection is None:
-            raise sqlite3.ProgrammingError("closed")
-        return self._connection
-
-    @contextmanager
-    def _transaction(self) -> Iterator[None]:
-        """Let no other process write until the block ends."""
-        self._database.execute("BEGIN IMMEDIATE")
-        try:
-            yield
-        except BaseException:
-            self._database.execute("ROLLBACK")
-            raise
-        self._database.execute("COMMIT")
-
-    def _one(self, query: str, *values: Any) -> sqlite3.Row | None:
-        row: sqlite3.Row | None = self._database.execute(query, values).fetchone()
-        return row
-
-    def _all(self, query: str, *values: Any) -> list[sqlite3.Row]:
-        return self._database.execute(query, values).fetchall()
-
-    def _change(self, change: str, *values: Any) -> int:
-        return self._database.execute(change, values).rowcount
+        self._database.open()
 
     def _check_room(self, owner: str, nbytes: int) -> None:
         query = (
             "SELECT count(*), coalesce(sum(owner = ?), 0), coalesce(sum(nbytes), 0)"
             f" FROM jobs WHERE {_OPEN} AND expires > ?"
         )
-        row = self._one(query, owner, self._clock())
+        row = self._database.one(query, owner, self._clock())
         assert row is not None, "a sum has a row"
         check_counts(self._limits, owner, row[0], row[1], row[2] + nbytes)
 
     def _insert(self, job: Job) -> None:
-        with self._transaction():
+        with self._database.transaction():
             self._check_room(job.owner, job.nbytes)
-            self._change(
+            self._database.change(
                 "INSERT INTO jobs (id, owner, request, nbytes, created, expires, position, state)"
                 " VALUES (?, ?, ?, ?, ?, ?, ?, 'queued')",
                 *(job.id, job.owner, job.request.to_json(), job.nbytes, job.created, job.expires),
@@ -246,7 +197,7 @@ class SqliteJobStore:
     def _claim(self, worker: str) -> sqlite3.Row | None:
         now = self._clock()
         free = "state = 'queued' OR (state = 'running' AND lease < ?)"
-        if self._one(f"SELECT 1 FROM jobs WHERE {free} LIMIT 1", now) is None:
+        if self._database.one(f"SELECT 1 FROM jobs WHERE {free} LIMIT 1", now) is None:
             return None  # and nothing was locked
         change = (
             "UPDATE jobs SET state = 'running', worker = ?, lease = ?, attempts = attempts + 1,"
@@ -254,12 +205,13 @@ class SqliteJobStore:
             f" (SELECT id FROM jobs WHERE ({free}) AND expires > ? ORDER BY position LIMIT 1)"
             " RETURNING *"
         )
-        with self._transaction():
-            return self._one(change, worker, now + self._limits.lease_seconds, now, now, now)
+        with self._database.transaction():
+            lease = now + self._limits.lease_seconds
+            return self._database.one(change, worker, lease, now, now, now)
 
     def _beat(self, claim: Claim, progress: Progress) -> JobState | None:
         now = self._clock()
-        row = self._one(
+        row = self._database.one(
             "SELECT state, worker, lease, done, total FROM jobs WHERE id = ?", claim.job.id
         )
         if row is None:
@@ -269,7 +221,7 @@ class SqliteJobStore:
             return state if state.is_final else None
         is_late = row["lease"] - now < self._limits.lease_seconds * 2 / 3
         if is_late or (row["done"], row["total"]) != (progress.done, progress.total):
-            changed = self._change(
+            changed = self._database.change(
                 "UPDATE jobs SET lease = ?, done = ?, total = ?"
                 " WHERE id = ? AND worker = ? AND state = 'running'",
                 *(now + self._limits.lease_seconds, progress.done, progress.total),
@@ -280,91 +232,29 @@ class SqliteJobStore:
 
     def _keep_piece(self, claim: Claim, index: int, data: bytes) -> bool:
         job_id, is_ours = claim.job.id, "id = ? AND worker = ? AND state = 'running'"
-        with self._transaction():
-            if self._one(f"SELECT 1 FROM jobs WHERE {is_ours}", job_id, claim.worker) is None:
+        with self._database.transaction():
+            claimed = f"SELECT 1 FROM jobs WHERE {is_ours}"
+            if self._database.one(claimed, job_id, claim.worker) is None:
                 return False
-            (kept,) = self._all("SELECT count(*) FROM pieces WHERE job = ?", job_id)
+            (kept,) = self._database.all("SELECT count(*) FROM pieces WHERE job = ?", job_id)
             if index > kept[0]:
                 return False
-            self._change("DELETE FROM pieces WHERE job = ? AND number >= ?", job_id, index)
-            self._change("INSERT INTO pieces VALUES (?, ?, ?)", job_id, index, data)
+            self._database.change("DELETE FROM pieces WHERE job = ? AND number >= ?", job_id, index)
+            self._database.change("INSERT INTO pieces VALUES (?, ?, ?)", job_id, index, data)
         return True
 
     def _purge(self) -> None:
         now = self._clock()
-        gone = [row[0] for row in self._all("SELECT id FROM jobs WHERE expires <= ?", now)]
-        self._change("DELETE FROM jobs WHERE expires <= ?", now)
-        self._change("DELETE FROM pieces WHERE job NOT IN (SELECT id FROM jobs)")
+        gone = [row[0] for row in self._database.all("SELECT id FROM jobs WHERE expires <= ?", now)]
+        self._database.change("DELETE FROM jobs WHERE expires <= ?", now)
+        self._database.change("DELETE FROM pieces WHERE job NOT IN (SELECT id FROM jobs)")
         for job_id in gone:
             (self._bodies / job_id).unlink(missing_ok=True)
         for path in self._bodies.iterdir():
             with contextlib.suppress(OSError):
                 is_old = now - path.stat().st_mtime > _ORPHAN_SECONDS
-                if is_old and not self._one("SELECT 1 FROM jobs WHERE id = ?", path.name):
+                if is_old and not self._database.one("SELECT 1 FROM jobs WHERE id = ?", path.name):
                     path.unlink()
-
-
-class _FileSink:
-    """A body that is written to a file.
-
-    Args:
-        path: The path of the file.
-    """
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-
-    async def write(self, chunk: bytes) -> None:
-        """Add a piece; see ``BodySink.write``."""
-        try:
-            await asyncio.to_thread(self._append, chunk)
-        except OSError as error:
-            raise JobStoreAwayError(
-                f"the body of the job cannot be kept: {error.strerror}"
-            ) from error
-
-    async def flush(self) -> None:
-        """Make sure that there is a file, even of an empty body; see ``BodySink.flush``."""
-        await self.write(b"")
-
-    async def discard(self) -> None:
-        """Remove the file; see ``BodySink.discard``."""
-        await asyncio.to_thread(self._path.unlink, missing_ok=True)
-
-    def _append(self, chunk: bytes) -> None:
-        descriptor = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(chunk)
-
-
-def check_counts(
-    limits: StoreLimits, owner: str, jobs: int, jobs_of_owner: int, nbytes: int
-) -> None:
-    """Refuse one more job if there are too many.
-
-    Args:
-        limits: The limits of the store.
-        owner: The name of the API key; empty where none is required.
-        jobs: The jobs that are not over.
-        jobs_of_owner: Those among them of the key.
-        nbytes: The bytes of all bodies, with that of the job.
-
-    Raises:
-        OverloadedError: A limit is reached.
-    """
-    if jobs >= limits.jobs:
-        raise OverloadedError(f"{jobs:,} jobs are waiting already", reason="jobs")
-    if owner and jobs_of_owner >= limits.jobs_per_owner:
-        raise OverloadedError(
-            f"the key {owner} has {jobs_of_owner:,} jobs that are not over, which is the limit",
-            reason="jobs",
-        )
-    if nbytes > limits.body_bytes:
-        raise OverloadedError(
-            f"the bodies of jobs would hold {nbytes:,} bytes, at most {limits.body_bytes:,} are"
-            " kept",
-            reason="jobs",
-        )
 
 
 def _job_of(row: sqlite3.Row) -> Job:

@@ -1,91 +1,19 @@
-"""Answers in Python: the JSON that the service gives, with typed access for each task family.
-
-One class per family, found by ``ANSWER_TYPES``. All hold the answer's JSON as it is in ``value``,
-so that an answer in this process and one over HTTP are equal.
-"""
+"""The answers of each task family, with typed access; ``ANSWER_TYPES`` finds their classes."""
 
 from __future__ import annotations
 
 import base64
 import io
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from typing import Any, Self
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 from pydantic import JsonValue
 
 from omnivec2.spec import TaskFamily
-
-
-@dataclass(frozen=True)
-class AnswerNote:
-    """A remark on an input: what was guessed, ignored or cut of it.
-
-    Attributes:
-        code: The kind of the remark, such as ``cut``; docs/notes.md lists all.
-        text: A sentence that says what was done, and how to avoid it.
-        field: The part of the input that it is about; empty for the whole.
-        count: The number of times that it happened.
-    """
-
-    code: str
-    text: str = ""
-    field: str = ""
-    count: int = 1
-
-    def to_json(self) -> dict[str, JsonValue]:
-        """Return the note as JSON shows it; without a field if it is about the whole input."""
-        field: dict[str, JsonValue] = {"field": self.field} if self.field else {}
-        return {"code": self.code, **field, "count": self.count, "text": self.text}
-
-
-@dataclass(frozen=True)
-class Answer:
-    """The answer of one head to one input.
-
-    Attributes:
-        route: The head, ``<modality>/<task>``.
-        value: The answer as JSON, in the form of the service.
-        notes: The remarks on the input.
-        version: The version of the model that answered.
-        explanations: The parts of the input that carried the answer, in the form of the service;
-            none unless ``explain=True`` asked for them.
-        request_id: The id of the request, for ``give_feedback``; empty for an answer in this
-            process.
-    """
-
-    route: str
-    value: JsonValue
-    notes: tuple[AnswerNote, ...] = ()
-    version: str = ""
-    explanations: tuple[Mapping[str, JsonValue], ...] = ()
-    # Two answers that say the same are equal, whoever asked.
-    request_id: str = field(default="", compare=False)
-
-    @property
-    def rows(self) -> tuple[Self, ...]:
-        """One answer for each part of the input: the rows of a table, the molecules of a file.
-
-        An input in one part has one row.
-        """
-        return tuple(replace(self, value=value) for value in _rows(self.value, self._is_row))
-
-    def _is_row(self, value: JsonValue) -> bool:
-        return True
-
-    @property
-    def _row(self) -> Any:
-        """The value of the only row.
-
-        Raises:
-            ValueError: There are several rows, or none.
-        """
-        rows = _rows(self.value, self._is_row)
-        if len(rows) != 1:
-            raise ValueError(f"{self.route}: the answer has {len(rows)} rows; see .rows")
-        return rows[0]
+from omnivec2_api.answers.answer import Answer, make_note, rows_of
 
 
 @dataclass(frozen=True)
@@ -295,7 +223,7 @@ class Embedding(Answer):
     @property
     def vectors(self) -> npt.NDArray[np.float32]:
         """The vectors of all rows, float32 (rows, size)."""
-        return np.asarray(_rows(self.value, self._is_row), np.float32)
+        return np.asarray(rows_of(self.value, self._is_row), np.float32)
 
     def __array__(
         self, dtype: npt.DTypeLike | None = None, copy: bool | None = None
@@ -343,23 +271,6 @@ def make_answer(
         parts = tuple(explained["explanations"])
         return kind(route, explained["answer"], made, version, parts, request_id)
     return kind(route, value, made, version, request_id=request_id)
-
-
-def make_note(note: Mapping[str, Any]) -> AnswerNote:
-    """Return a note of its JSON form."""
-    return AnswerNote(
-        str(note["code"]),
-        str(note.get("text", "")),
-        str(note.get("field") or ""),
-        int(note.get("count", 1)),
-    )
-
-
-def _rows(value: JsonValue, is_row: Callable[[JsonValue], bool]) -> list[JsonValue]:
-    """Return the rows of an answer, which may lie in lists of lists: of inputs, and of parts."""
-    if is_row(value) or not isinstance(value, list):
-        return [value]
-    return [row for item in value for row in _rows(item, is_row)]
 
 
 def _is_list_of(kind: type, value: JsonValue) -> bool:

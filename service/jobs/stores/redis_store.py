@@ -24,32 +24,31 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from omnivec2.errors import ArtifactError
-from service.jobs import redis_scripts
 from service.jobs.job import Job, JobRequest, JobState, Outcome, Progress
-from service.jobs.job_store import Claim, JobCounts, JobStoreAwayError, StoreLimits
-from service.jobs.sqlite_store import check_counts
+from service.jobs.stores import redis_scripts
+from service.jobs.stores.job_queue import GROUP, STREAM, JobQueue
+from service.jobs.stores.job_store import (
+    Claim,
+    JobCounts,
+    JobStoreAwayError,
+    StoreLimits,
+    check_counts,
+)
+from service.jobs.stores.list_sink import ListSink
 from service.shared_state.shared_store import PREFIX
 from service.shared_state.store_address import client_url, shown_address
 
 if TYPE_CHECKING:
     from redis.asyncio import Redis
 
-_STREAM = f"{PREFIX}jobs:queue"
 _BODIES = f"{PREFIX}jobs:bodies"
 _JOB = f"{PREFIX}jobs:job:"
 _BODY = f"{PREFIX}jobs:body:"
 _PIECES = f"{PREFIX}jobs:done:"
-_GROUP = "gateways"
-
-_CHUNK_BYTES = 2**20
-"""The bytes of one piece of a body."""
 
 _TIMEOUT_SECONDS = 10.0
 """The time of one call besides what it is told to wait; nobody's request waits for a store that is
 away, but for those about jobs."""
-
-_UPLOAD_SECONDS = 3600
-"""The time after which the pieces of a body are removed that never became a job."""
 
 
 class RedisJobStore:
@@ -76,8 +75,7 @@ class RedisJobStore:
         self._clock = clock
         self._client: Redis | None = None
         self._scripts: dict[str, Any] = {}
-        self._has_group = False
-        self._looked_at = 0.0
+        self._queue = JobQueue(self.call, limits.lease_seconds)
 
     async def open(self) -> None:
         """Make a client; see ``JobStore.open``. A store that is away now may come later."""
@@ -109,9 +107,9 @@ class RedisJobStore:
         jobs, own, held = await self._script(redis_scripts.COUNT, "", [_JOB, owner])
         check_counts(self._limits, owner, jobs, own, held + nbytes)
 
-    async def new_body(self, job_id: str) -> _ListSink:
+    async def new_body(self, job_id: str) -> ListSink:
         """Return the sink of a body; see ``JobStore.new_body``."""
-        return _ListSink(self, _BODY + job_id)
+        return ListSink(self.call, _BODY + job_id)
 
     async def add(self, job_id: str, owner: str, request: JobRequest, nbytes: int) -> Job:
         """Add and queue a job; see ``JobStore.add``."""
@@ -132,13 +130,14 @@ class RedisJobStore:
 
     async def claim(self, worker: str, wait_seconds: float) -> Claim | None:
         """Return a job to work on; see ``JobStore.claim``."""
-        await self._make_group()
-        entry = await self._abandoned(worker) or await self._next(worker, wait_seconds)
+        await self._queue.make_group()
+        entry = await self._queue.abandoned(worker)
+        entry = entry or await self._queue.next_one(worker, wait_seconds)
         if entry is None:
             return None
         entry_id, fields = entry
         job_id = (fields or {}).get(b"id", b"").decode()
-        values = [entry_id, _GROUP, worker, self._clock()]
+        values = [entry_id, GROUP, worker, self._clock()]
         if not await self._script(redis_scripts.CLAIM, job_id, values):
             return None
         job = await self.get(job_id)
@@ -147,7 +146,7 @@ class RedisJobStore:
     async def beat(self, claim: Claim, progress: Progress) -> JobState | None:
         """Keep a claim; see ``JobStore.beat``."""
         total = "" if progress.total is None else progress.total
-        values = [_GROUP, claim.worker, progress.done, total]
+        values = [GROUP, claim.worker, progress.done, total]
         state = await self._script(redis_scripts.BEAT, claim.job.id, values)
         return JobState(state.decode()) if state else None
 
@@ -163,13 +162,13 @@ class RedisJobStore:
 
     async def release(self, claim: Claim) -> None:
         """Give a job back; see ``JobStore.release``."""
-        values = [_GROUP, claim.worker, claim.job.id]
+        values = [GROUP, claim.worker, claim.job.id]
         await self._script(redis_scripts.RELEASE, claim.job.id, values)
 
     async def finish(self, job_id: str, outcome: Outcome) -> bool:
         """Store the end of a job; see ``JobStore.finish``."""
         now, keep = self._clock(), self._limits.keep_seconds
-        values = [_GROUP, job_id, str(outcome.state), now, now + keep]
+        values = [GROUP, job_id, str(outcome.state), now, now + keep]
         values += [outcome.head_json(), outcome.body, int(keep * 1000)]
         return bool(await self._script(redis_scripts.FINISH, job_id, values))
 
@@ -187,10 +186,10 @@ class RedisJobStore:
 
     async def counts(self) -> JobCounts:
         """Return the number of jobs; see ``JobStore.counts``."""
-        await self._make_group()
-        length = await self.call(lambda client: client.xlen(_STREAM))
-        pending = await self.call(lambda client: client.xpending(_STREAM, _GROUP))
-        first = await self.call(lambda client: client.xrange(_STREAM, count=1))
+        await self._queue.make_group()
+        length = await self.call(lambda client: client.xlen(STREAM))
+        pending = await self.call(lambda client: client.xpending(STREAM, GROUP))
+        first = await self.call(lambda client: client.xrange(STREAM, count=1))
         running = int(pending["pending"])
         oldest = None
         if first and (job_id := first[0][1].get(b"id")):
@@ -200,10 +199,8 @@ class RedisJobStore:
 
     async def purge(self) -> None:
         """Forget workers that are gone; what has expired, the store removes by itself."""
-        await self._make_group()
-        await self._script(
-            redis_scripts.PURGE, "", [_GROUP, int(self._limits.lease_seconds * 2000)]
-        )
+        await self._queue.make_group()
+        await self._script(redis_scripts.PURGE, "", [GROUP, int(self._limits.lease_seconds * 2000)])
 
     async def call(self, use: Callable[[Redis], Awaitable[Any]], seconds: float = 0.0) -> Any:
         """Return the result of one use of the store.
@@ -223,14 +220,14 @@ class RedisJobStore:
             async with asyncio.timeout(_TIMEOUT_SECONDS + seconds):
                 return await use(self._client)
         except (RedisError, OSError, TimeoutError) as error:
-            self._has_group = False  # it may come back empty
+            self._queue.forget_group()  # it may come back empty
             reason = str(error) or f"no answer within {_TIMEOUT_SECONDS:g} s"
             raise JobStoreAwayError(
                 f"the store of jobs at {self._address} is away: {reason}"
             ) from error
 
     async def _script(self, text: str, job_id: str, values: list[Any]) -> Any:
-        keys = [_STREAM, _BODIES, _JOB + job_id, _BODY + job_id, _PIECES + job_id]
+        keys = [STREAM, _BODIES, _JOB + job_id, _BODY + job_id, _PIECES + job_id]
 
         def use(client: Redis) -> Awaitable[Any]:
             if (script := self._scripts.get(text)) is None:
@@ -240,106 +237,9 @@ class RedisJobStore:
 
         return await self.call(use)
 
-    async def _make_group(self) -> None:
-        """Make the group of gateways unless there is one."""
-        from redis.exceptions import ResponseError
-
-        if self._has_group:
-            return
-
-        async def make(client: Redis) -> None:
-            try:
-                await client.xgroup_create(_STREAM, _GROUP, id="0", mkstream=True)
-            except ResponseError as error:
-                if "BUSYGROUP" not in str(error):
-                    raise
-
-        await self.call(make)
-        self._has_group = True
-
-    async def _abandoned(self, worker: str) -> tuple[bytes, Mapping[bytes, bytes]] | None:
-        """Take over a job whose gateway is silent; looked for a few times within a lease."""
-        lease = self._limits.lease_seconds
-        if time.monotonic() - self._looked_at < lease / 4:
-            return None
-        self._looked_at = time.monotonic()
-        start: Any = "0-0"
-        while True:  # a call looks at some of the entries only
-            start, entries = await self._claim_silent(worker, start)
-            if entries:
-                self._looked_at = 0.0  # there may be more
-                return entries[0][0], entries[0][1]
-            if start == b"0-0":
-                return None
-
-    async def _claim_silent(self, worker: str, start: Any) -> tuple[Any, list[Any]]:
-        """Take over the next entry whose worker is silent; also return where to look on."""
-        silent = int(self._limits.lease_seconds * 1000)
-        found = await self.call(
-            lambda client: client.xautoclaim(
-                _STREAM, _GROUP, worker, silent, start_id=start, count=1
-            )
-        )
-        return found[0], found[1]
-
-    async def _next(
-        self, worker: str, seconds: float
-    ) -> tuple[bytes, Mapping[bytes, bytes]] | None:
-        """Wait for a job that is not delivered yet."""
-        wait = max(1, int(seconds * 1000))
-        found = await self.call(
-            lambda client: client.xreadgroup(_GROUP, worker, {_STREAM: ">"}, count=1, block=wait),
-            seconds,
-        )
-        if not found:
-            return None
-        # RESP2 gives [[stream, entries]]; RESP3 gives {stream: [entries]}.
-        entries = found[0][1] if isinstance(found, list) else next(iter(found.values()))[0]
-        return entries[0][0], entries[0][1]
-
     async def _chunk(self, job_id: str, index: int) -> bytes | None:
         chunk: bytes | None = await self.call(lambda client: client.lindex(_BODY + job_id, index))
         return chunk
-
-
-class _ListSink:
-    """A body that is written to a list in the store.
-
-    Args:
-        store: The store.
-        key: The name of the list.
-    """
-
-    def __init__(self, store: RedisJobStore, key: str) -> None:
-        self._store = store
-        self._key = key
-        self._waiting = bytearray()
-
-    async def write(self, chunk: bytes) -> None:
-        """Add a piece, which is sent with others; see ``BodySink.write``."""
-        self._waiting += chunk
-        while len(self._waiting) >= _CHUNK_BYTES:
-            await self._push(bytes(self._waiting[:_CHUNK_BYTES]))
-            del self._waiting[:_CHUNK_BYTES]
-
-    async def flush(self) -> None:
-        """Send what is left."""
-        if self._waiting:
-            await self._push(bytes(self._waiting))
-            self._waiting.clear()
-
-    async def discard(self) -> None:
-        """Remove the list; see ``BodySink.discard``."""
-        await self._store.call(lambda client: client.delete(self._key))
-
-    async def _push(self, piece: bytes) -> None:
-        async def push(client: Redis) -> None:
-            async with client.pipeline(transaction=True) as pipeline:
-                pipeline.rpush(self._key, piece)
-                pipeline.expire(self._key, _UPLOAD_SECONDS)
-                await pipeline.execute()
-
-        await self._store.call(push)
 
 
 def _append(path: Path, chunk: bytes) -> None:

@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from omnivec2.errors import ModelNotReadyError
+from omnivec2.errors import ModelNotReadyError, OverloadedError
 from service.jobs.job import Job, JobRequest, JobState, Outcome, Progress
 
 
@@ -165,3 +165,33 @@ class JobStore(Protocol):
 
     async def purge(self) -> None:
         """Remove what has expired."""
+
+
+def check_counts(
+    limits: StoreLimits, owner: str, jobs: int, jobs_of_owner: int, nbytes: int
+) -> None:
+    """Refuse one more job if there are too many.
+
+    Args:
+        limits: The limits of the store.
+        owner: The name of the API key; empty where none is required.
+        jobs: The jobs that are not over.
+        jobs_of_owner: Those among them of the key.
+        nbytes: The bytes of all bodies, with that of the job.
+
+    Raises:
+        OverloadedError: A limit is reached.
+    """
+    if jobs >= limits.jobs:
+        raise OverloadedError(f"{jobs:,} jobs are waiting already", reason="jobs")
+    if owner and jobs_of_owner >= limits.jobs_per_owner:
+        raise OverloadedError(
+            f"the key {owner} has {jobs_of_owner:,} jobs that are not over, which is the limit",
+            reason="jobs",
+        )
+    if nbytes > limits.body_bytes:
+        raise OverloadedError(
+            f"the bodies of jobs would hold {nbytes:,} bytes, at most {limits.body_bytes:,} are"
+            " kept",
+            reason="jobs",
+        )

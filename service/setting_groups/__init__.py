@@ -1,0 +1,1 @@
+"""The settings of the gateway by what they are about; ``service.settings`` joins them."""
