@@ -61,8 +61,8 @@ def calibrate_heads(
     """Fit temperatures of heads that answer with one class, and write them into their specs.
 
     A head keeps its temperature where another is not better beyond chance, as with few samples,
-    and where it would be surer than its weights make it. The answers are those of exported graphs to the part ``val``. No class that is answered
-    changes, and no graph.
+    and where it would be surer than its weights make it. The answers are those of exported graphs
+    to the part ``val``. No class that is answered changes, and no graph.
 
     Args:
         checkpoint: The checkpoint, exported.

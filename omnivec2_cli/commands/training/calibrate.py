@@ -35,9 +35,9 @@ def calibrate(
     Logits are divided by it, so that scores are as often right as they say. The class that is
     answered stays the same. A head keeps its temperature where another is not better beyond
     chance, as with few samples, and is never made surer than its weights make it, since the
-    validation data helped to choose them. It is written into the head's spec; serve the checkpoint again, or
-    `omnivec2 assemble`, to use it. Heads that `adapt` and `fit` fitted have theirs in
-    their weights.
+    validation data helped to choose them. It is written into the head's spec; serve the
+    checkpoint again, or `omnivec2 assemble`, to use it. Heads that `adapt` and `fit` fitted have
+    theirs in their weights.
 
     Examples:
 
