@@ -10,6 +10,8 @@ from pathlib import Path
 import torch
 from rich.console import Console
 
+from omnivec2.checkpoint import read_checkpoint
+from omnivec2.errors import CheckpointError
 from omnivec2.network.config import NetworkConfig
 from omnivec2.network.omnivec2 import OmniVec2
 from omnivec2.network.saved_network import continue_from, save_network
@@ -189,6 +191,9 @@ class Training:
         )  # fmt: skip
         with journal:
             run_stage(run, last, journal, lambda: self._save(run))
+        if steps[0] >= last and not self._has_checkpoint(index):
+            # The run was finished before; its checkpoint was removed, or is to be somewhere else.
+            self._save(run)
         # The next stage starts from the averaged weights, as they are the ones that ship.
         self.network.load_state_dict(run.average.state(self.network))
 
@@ -211,6 +216,14 @@ class Training:
             return
         averaged = merged_state(self.network, averaged)
         save_network(self.paths.checkpoint, self.network, averaged, specs)
+
+    def _has_checkpoint(self, stage: int) -> bool:
+        """Whether a checkpoint lies where it is to be, with the heads that were trained."""
+        try:
+            heads = read_checkpoint(self.paths.checkpoint).heads
+        except CheckpointError:
+            return False
+        return self._trained(stage) <= {head.route for head in heads}
 
     def _fit_thresholds(self, run: StageRun) -> dict[str, tuple[float, ...]]:
         """Return the thresholds of the stage's heads that give any number of labels."""

@@ -138,15 +138,21 @@ def _print(console: Console, checks: list[TaskCheck]) -> None:
                 soft_wrap=True,
             )
         for text, count in list(check.notes.items())[:_MOST_LISTED]:
-            console.print(f"  note on {count:,} inputs: {escape(text)}", highlight=False)
+            console.print(
+                f"  note, {_times(count)}: {escape(text)}", highlight=False, soft_wrap=True
+            )
         total = sum(check.counts.values())
-        if check.decoded < total:
+        if 0 < check.decoded < total or (total and not check.problems and not check.decoded):
             console.print(
                 f"  {check.decoded:,} of {total:,} inputs were decoded in the time given; "
                 "--seconds 0 decodes all"
             )
         if not check.problems:
             console.print("  nothing is wrong with it")
+
+
+def _times(count: int) -> str:
+    return "once" if count == 1 else f"{count:,} times"
 
 
 def _counts_table(check: TaskCheck) -> Table:

@@ -190,7 +190,11 @@ def _wait_for_model(
         if refused := [r["reason"] for r in listed["refused"] if r["name"] == name]:
             raise OmniVecError(f"{url} refuses {what[0]}: {refused[0]}")
         time.sleep(_POLL_SECONDS)
-    raise ModelNotReadyError(f"{url} does not serve {what[1]} yet")
+    raise ModelNotReadyError(
+        f"{url} does not serve {what[1]} after {seconds:g} s. It never will if it was started with "
+        "--only (OMNIVEC2_ONLY) without this head, on another --model-repo, or with "
+        "OMNIVEC2_REFRESH_SECONDS=0; else it may still be loading: see its log"
+    )
 
 
 def gateway_address(url: str) -> str:

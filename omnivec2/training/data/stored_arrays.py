@@ -48,7 +48,14 @@ def load_arrays(path: Path) -> dict[str, Array]:
                 return {_ONLY: loaded}
             return {key: loaded[key] for key in loaded.files}
     except _DAMAGED as error:
-        raise InvalidInputError(f"{path}: not readable arrays: {error}") from error
+        raise InvalidInputError(f"{path}: not readable arrays: {array_fault(error)}") from error
+
+
+def array_fault(error: Exception) -> str:
+    """Return in words why NumPy cannot read a file; it takes any other content for pickles."""
+    if "pickle" not in str(error):
+        return str(error)
+    return "the file is damaged, or holds Python objects; expected arrays of numbers (numpy.savez)"
 
 
 def _read_idx(path: Path) -> Array:

@@ -113,6 +113,15 @@ def test_a_finished_run_has_nothing_left_to_do(tmp_path: Path, data: Path) -> No
     assert (where.checkpoint / "weights.safetensors").stat().st_mtime_ns >= written
 
 
+def test_a_finished_run_writes_its_checkpoint_where_none_lies(tmp_path: Path, data: Path) -> None:
+    where = paths(tmp_path, data)
+    run(recipe(), where)
+    elsewhere = Paths(data=data, run=where.run, checkpoint=tmp_path / "other")
+    run(recipe(), elsewhere)
+    first, second = (read_checkpoint(one.checkpoint) for one in (where, elsewhere))
+    assert (first.digest, first.heads) == (second.digest, second.heads)
+
+
 def test_tasks_that_are_not_served_have_no_head_in_the_checkpoint(
     tmp_path: Path, data: Path
 ) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -39,12 +39,14 @@ class CocoFile:
         pictures: The pictures in the order of the file; those without objects are among them.
         crowds: The number of crowds: no objects to find, and none that a found box can miss.
         empty_boxes: The number of boxes without an area, which are left out.
+        same_names: The names that several categories have; they are one class.
     """
 
     labels: tuple[str, ...]
     pictures: tuple[AnnotatedPicture, ...]
     crowds: int = 0
     empty_boxes: int = 0
+    same_names: tuple[str, ...] = ()
 
 
 def read_coco(
@@ -75,7 +77,9 @@ def read_coco(
         for number, image in enumerate(_entries(path, document, "images"))
         if (read := reader.picture(number, image, by_picture, index)) is not None
     ]
-    return CocoFile(names.labels, tuple(pictures), reader.crowds, reader.empty_boxes)
+    return CocoFile(
+        names.labels, tuple(pictures), reader.crowds, reader.empty_boxes, names.same_names
+    )
 
 
 def _load(path: Path) -> Mapping[str, Any]:
@@ -102,6 +106,7 @@ def _entries(path: Path, document: Mapping[str, Any], name: str) -> list[Any]:
 class _Categories:
     labels: tuple[str, ...]
     by_id: Mapping[str, int]
+    same_names: tuple[str, ...]
 
 
 def _categories(path: Path, document: Mapping[str, Any]) -> _Categories:
@@ -119,7 +124,9 @@ def _categories(path: Path, document: Mapping[str, Any]) -> _Categories:
     order = sorted(found, key=lambda key: (not key.isdecimal(), key.zfill(20), key))
     labels = tuple(dict.fromkeys(found[key] for key in order))
     numbers = {name: index for index, name in enumerate(labels)}
-    return _Categories(labels, {key: numbers[name] for key, name in found.items()})
+    counts = Counter(found.values())
+    repeated = tuple(name for name in labels if counts[name] > 1)
+    return _Categories(labels, {key: numbers[name] for key, name in found.items()}, repeated)
 
 
 class _Reader:
@@ -136,6 +143,7 @@ class _Reader:
         self.path, self.labels, self.by_id, self.report = path, labels, by_id, report
         self.keep_crowds = keep_crowds
         self.crowds = self.empty_boxes = 0
+        self.place_of_id: dict[str, str] = {}
 
     def group_annotations(
         self, document: Mapping[str, Any]
@@ -172,6 +180,11 @@ class _Reader:
             self.report(place, "expected an object with a file_name")
             return None
         place = f"{place} ({image['file_name']})"
+        # Without ids annotations match nothing, which is reported of them.
+        other = self.place_of_id.setdefault(str(image.get("id", place)), f"images[{number}]")
+        if other != f"images[{number}]":
+            self.report(place, f"the id {image['id']} is that of {other}, too; expected one each")
+            return None
         size = _size(image)
         if size is None:
             self.report(place, "expected a width and a height in pixels, both above 0")

@@ -13,6 +13,7 @@ from omnivec2.preprocess import Array
 from omnivec2.preprocess.formats.points.pcd_points import read_pcd_field
 from omnivec2.preprocess.formats.points.ply_vertices import read_vertex_property
 from omnivec2.preprocess.formats.points.point_text import read_text_column
+from omnivec2.training.data.stored_arrays import array_fault
 
 LABEL_NAMES = (
     "label", "labels", "class", "classes", "classification", "class_id", "classid", "category",
@@ -49,7 +50,7 @@ def read_point_labels(file: Path, column: str | int | None = None) -> Array:
     try:
         labels = reader(file, column)
     except (InputError, OSError, ValueError) as error:
-        raise ArtifactError(f"{file}: {error}") from error
+        raise ArtifactError(f"{file}: {array_fault(error)}") from error
     return _whole(labels, file)
 
 
@@ -68,7 +69,7 @@ def read_side_labels(file: Path) -> Array:
             return (np.frombuffer(data, "<u4") & 0xFFFF).astype(np.int64)
         lines = [line.strip() for line in data.decode("utf-8-sig").splitlines() if line.strip()]
     except (OSError, ValueError) as error:
-        raise ArtifactError(f"{file}: not readable labels: {error}") from error
+        raise ArtifactError(f"{file}: not readable labels: {array_fault(error)}") from error
     return _whole(np.array(lines, dtype=object), file)
 
 

@@ -26,6 +26,9 @@ from omnivec2.training.data.annotations.problems import Report, raise_problem
 _PARTS = {"train": ("train", "training"), "val": ("val", "valid", "validation"), "test": ("test",)}
 """The names of the parts, and how tools call their folders."""
 
+_NO_LABELS = frozenset({"classes.txt"})
+"""Texts that tools write into folders of labels."""
+
 _OVERHANG = 0.01
 """By so much a box may reach over the picture's edge, from rounding; it is clipped."""
 
@@ -58,7 +61,8 @@ class _Settings:
         if isinstance(names, Mapping):
             if sorted(map(str, names)) != sorted(map(str, range(len(names)))):
                 raise ArtifactError(
-                    f"{self.file}: names: expected every number from 0 to {len(names) - 1} once"
+                    f"{self.file}: names: the numbers are {', '.join(map(str, names))}; expected "
+                    f"every number from 0 to {len(names) - 1} once, as label files count"
                 )
             names = [
                 {str(key): name for key, name in names.items()}[str(i)] for i in range(len(names))
@@ -94,7 +98,7 @@ def read_yolo_folder(path: Path, labels: Sequence[str] = ()) -> YoloFolder:
         for part, called in _PARTS.items():
             value = next((settings.values[n] for n in called if settings.values.get(n)), None)
             if value is not None:
-                pictures[part] = _pictures_of(settings, value)
+                pictures[part] = _pictures_of(settings, part, value)
     pictures = pictures or _pictures_by_folder(root)
     if not any(pictures.values()):
         raise ArtifactError(f"{path}: no pictures; expected images/ and labels/, or a data.yaml")
@@ -129,11 +133,11 @@ def _names_of_text(root: Path) -> tuple[str, ...]:
     return ()
 
 
-def _pictures_of(settings: _Settings, value: Any) -> tuple[Path, ...]:
+def _pictures_of(settings: _Settings, part: str, value: Any) -> tuple[Path, ...]:
     """Return the pictures of one part: folders, or text files with a path in each line."""
     found: list[Path] = []
     for entry in value if isinstance(value, list) else [value]:
-        place = _resolve(settings, str(entry))
+        place = _resolve(settings, part, str(entry))
         if place.is_dir():
             found += list_pictures(place)
             continue
@@ -146,11 +150,14 @@ def _pictures_of(settings: _Settings, value: Any) -> tuple[Path, ...]:
     return tuple(dict.fromkeys(found))
 
 
-def _resolve(settings: _Settings, entry: str) -> Path:
+def _resolve(settings: _Settings, part: str, entry: str) -> Path:
     place = _first_existing(entry, _roots(settings))
     if place is None:
         roots = ", ".join(map(str, _roots(settings)))
-        raise ArtifactError(f"{settings.file}: {entry!r} is in none of {roots}")
+        raise ArtifactError(
+            f"{settings.file}: {part}: {entry!r} is not there; looked in {roots}; leave the line "
+            f"out if there is no part {part}"
+        )
     return place
 
 
@@ -194,6 +201,24 @@ def label_file(picture: Path) -> Path:
                 return moved
             break
     return picture.with_suffix(".txt")
+
+
+def labels_without_picture(pictures: Sequence[Path]) -> list[Path]:
+    """Return the files of labels that lie beside those of the pictures and belong to none."""
+    used = {label_file(picture) for picture in pictures}
+    folders = dict.fromkeys(file.parent for file in used)
+    return [
+        file
+        for folder in folders
+        for file in sorted(folder.glob("*.txt"))
+        if file not in used and file.name not in _NO_LABELS and _is_of_labels(file)
+    ]
+
+
+def _is_of_labels(file: Path) -> bool:
+    """Whether a text begins with a row of numbers, as lists of pictures and notes do not."""
+    with file.open(encoding="utf-8", errors="replace") as text:
+        return len(_numbers(text.readline())) > 4
 
 
 def read_yolo_picture(

@@ -25,7 +25,12 @@ from omnivec2.training.data.blocks.block_loading import (
     preprocess_of,
     read_block,
 )
-from omnivec2.training.data.blocks.doubtful_data import find_duplicates, find_small_classes
+from omnivec2.training.data.blocks.doubtful_data import (
+    find_duplicates,
+    find_identifiers,
+    find_similar_classes,
+    find_small_classes,
+)
 from omnivec2.training.data.blocks.examples import Origin, Problem, ProblemKind
 from omnivec2.training.data.blocks.files import BlockFiles
 from omnivec2.training.data.blocks.inputs import prepare_examples
@@ -169,13 +174,16 @@ def check_task(
         preprocess = preprocess_of(route, block, divided)
         fitted = fit_target(divided, block, preprocess, None)
     except ArtifactError as error:
-        check.problems.append(_of_whole(route, error))
+        # It explains the others, such as classes that are not trained.
+        check.problems.insert(0, _of_whole(route, error))
         return check
     check.parameters = preprocess.parameters
     check.inputs = _columns_read(preprocess.parameters)
     _Decoding(check, divided, block, fitted, preprocess).run(seconds, advance)
     check.problems += find_duplicates(divided, seconds)
     check.problems += find_small_classes(divided, check.classes)
+    check.problems += find_similar_classes(divided, check.classes)
+    check.problems += find_identifiers(divided, route, _columns(preprocess.parameters))
     order = {str(example.origin): index for index, example in enumerate(divided.examples)}
     check.problems.sort(key=lambda p: (p.is_warning, order.get(str(p.origin), -1)))
     return check
@@ -201,14 +209,16 @@ def _read_plainly(
 
 def _columns_read(parameters: Mapping[str, JsonValue]) -> tuple[str, ...]:
     """Return the columns that a table's pre-processor reads, with their kinds."""
-    columns = parameters.get("columns")
-    if not isinstance(columns, list):
-        return ()
     return tuple(
         f"{column['name']} ({column.get('kind', 'value')}{_numbers_among(column)})"
-        for column in columns
-        if isinstance(column, dict) and "name" in column
+        for column in _columns(parameters)
     )
+
+
+def _columns(parameters: Mapping[str, JsonValue]) -> list[dict[str, Any]]:
+    columns = parameters.get("columns")
+    listed = columns if isinstance(columns, list) else []
+    return [column for column in listed if isinstance(column, dict) and "name" in column]
 
 
 def _numbers_among(column: Mapping[str, Any]) -> str:
@@ -304,6 +314,10 @@ class _Decoding:
             advance(self.check.decoded, len(order))
         self.check.notes |= dict(self.notes.most_common())
         if self.fitted.labels:
+            # Only whole data shows that a declared class does not occur.
+            if self.check.decoded == len(examples):
+                for name in self.fitted.labels:
+                    self.check.classes.setdefault(name, dict.fromkeys(PARTS, 0))
             place = {name: number for number, name in enumerate(self.fitted.labels)}
             by_output = sorted(
                 self.check.classes.items(), key=lambda i: place.get(i[0], len(place))

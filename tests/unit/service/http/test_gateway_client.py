@@ -188,3 +188,12 @@ def test_a_stream_that_breaks_off_is_an_error() -> None:
         pytest.raises(ModelNotReadyError, match="ended before"),
     ):
         predict_in_parts(url)
+
+
+def test_a_head_that_a_gateway_never_takes_is_told_with_what_keeps_it_out() -> None:
+    answer = {"models": [], "refused": []}
+    with (
+        gateway(200, answer) as (url, _),
+        pytest.raises(ModelNotReadyError, match=r"never will if it was started with --only"),
+    ):
+        wait_for_version(url, "text/sentiment", "1", seconds=0.2)

@@ -17,9 +17,16 @@ from omnivec2.preprocess import Array
 from omnivec2.preprocess.formats.series.series_ids import SeriesRows, split_series
 from omnivec2.preprocess.formats.series.series_values import last_values
 from omnivec2.preprocess.formats.tables.frame import Frame
-from omnivec2.preprocess.formats.tables.time_axis import TimeAxis, TimeOptions, find_time_axis
+from omnivec2.preprocess.formats.tables.time_axis import (
+    TimeAxis,
+    TimeOptions,
+    find_time_axis,
+    read_times,
+)
 from omnivec2.preprocess.formats.tables.times.date_columns import DateOrder
 from omnivec2.preprocess.formats.tables.times.time_grid import find_grid
+from omnivec2.preprocess.formats.tables.times.time_numbers import is_counter, time_name
+from omnivec2.preprocess.notes import NoteCode, note
 
 _MOST_EMPTY = 50
 """Rows may be spread over so many times their number of steps; beyond that a time is wrong."""
@@ -105,12 +112,44 @@ def _find_layout(frame: Frame, columns: SeriesColumns) -> _Layout:
         times = None if axis is None else axis.seconds
         found = split_series(rest, times, kept=columns.targets)
         ids, split = found.columns, found.series
+    if axis is None and (name := _find_step_column(rest, [*ids, *columns.targets], split)):
+        axis = read_times(rest, name, options)
+        rest = rest.without([name])
     targets = columns.targets or tuple(
         name for name in rest.without(ids).columns if rest.is_numeric(name)
     )
     if not targets:
-        raise InvalidInputError("no column holds numbers; name the columns of values in `targets`")
+        raise InvalidInputError("no column holds numbers; name the columns of values in `values`")
     return _Layout(axis, split, targets)
+
+
+def _find_step_column(
+    frame: Frame, known: Sequence[str], split: Sequence[SeriesRows]
+) -> str | None:
+    """Return the column that numbers the steps of each series anew, and say so; or None.
+
+    Over the whole table its values repeat, so that they do not look like times; taken for values
+    they would be one more series for each id.
+    """
+    if len(split) < 2:
+        return None
+    for name in frame.without(known).columns:
+        if not frame.is_numeric(name):
+            continue
+        values = frame.numbers(name)
+        counts = is_counter if time_name(name) == "no" else _are_distinct
+        if all(counts(values[series.rows]) for series in split):
+            note(
+                NoteCode.GUESSED,
+                f"column {name!r} is taken for the time, as it numbers the steps of each series",
+                field=f"inputs.{name}",
+            )
+            return name
+    return None
+
+
+def _are_distinct(values: Array) -> bool:
+    return bool(np.isfinite(values).all()) and len(np.unique(values)) == len(values)
 
 
 def _rows_by_id(frame: Frame, ids: Sequence[str]) -> tuple[SeriesRows, ...]:

@@ -17,6 +17,7 @@ from omnivec2.training.data.annotations.coco_files import find_coco_files
 from omnivec2.training.data.annotations.voc import read_voc_folder, read_voc_picture, voc_names
 from omnivec2.training.data.annotations.yolo import (
     label_file,
+    labels_without_picture,
     read_yolo_folder,
     read_yolo_picture,
 )
@@ -152,6 +153,8 @@ class CocoBlock(AnnotatedPictures):
                 problems.warn(
                     str(file), f"{found.empty_boxes:,} boxes without an area are left out"
                 )
+            for name in found.same_names:
+                problems.warn(str(file), f"several categories are named {name!r}, and are one")
             for picture in found.pictures:
                 yield part, picture
 
@@ -179,6 +182,12 @@ class YoloBlock(AnnotatedPictures):
                 str(path),
                 f"{len(unlabelled):,} of {len(everything):,} pictures have no file of labels and "
                 f"count as pictures without objects, such as {unlabelled[0]}",
+            )
+        if stray := labels_without_picture(everything):
+            problems.warn(
+                str(path),
+                f"{len(stray):,} files of labels have no picture that is read and are left out, "
+                f"such as {stray[0]}",
             )
         for part, pictures in folder.pictures.items():
             for picture in pictures:

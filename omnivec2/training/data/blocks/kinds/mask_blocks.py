@@ -154,18 +154,13 @@ class MasksBlock(Block):
         return places[0], places[1]
 
     def _classes(self, files: BlockFiles, masks: list[Path]) -> ClassMap:
+        _refuse_lossy(files, masks)
         if isinstance(self.classes, str):
             file = files.find(self.classes)[0]
             return class_map(read_classes(file), self.ignore, place=files.name(file))
         if self.classes is not None:
             return class_map(self.classes, self.ignore)
         values = values_of_masks(masks)
-        if len(values) > 2 and (lossy := [m for m in masks if m.suffix.lower() in _LOSSY]):
-            raise ArtifactError(
-                f"{files.name(lossy[0])}: the masks are JPEG pictures, in which compression mixes "
-                f"the values of classes: {len(values)} different ones occur. Save them as PNG from "
-                "the tool that made them"
-            )
         names = {value: str(value) for value in values if value not in self.ignore}
         if len(names) > 64:
             raise ArtifactError(
@@ -176,6 +171,28 @@ class MasksBlock(Block):
 
 
 _LOSSY = frozenset({".jpg", ".jpeg", ".jpe", ".jfif"})
+
+
+def _refuse_lossy(files: BlockFiles, masks: list[Path]) -> None:
+    """Refuse masks in JPEG files, of which two values at most can be trusted.
+
+    Raises:
+        ArtifactError: There are such masks.
+    """
+    lossy = [mask for mask in masks if mask.suffix.lower() in _LOSSY]
+    values: set[int] = set()
+    for mask in lossy:
+        try:
+            values |= set(values_of_masks([mask]))
+        except ArtifactError:  # colours, of which those between two classes are refused
+            continue
+        if len(values) > 2:
+            raise ArtifactError(
+                f"{files.name(mask)}: the mask is a JPEG picture, in which compression mixes the "
+                f"values of classes: {len(values)} different ones occur. Save masks as PNG from "
+                "the tool that made them"
+            )
+
 
 _MASK_FOLDER = re.compile(r"(?i)[ _-]?(?:labels?|masks?|annot|annotations?|gt|seg|segmentation)$")
 """What the name of a folder of masks has behind that of its pictures, as CamVid's."""

@@ -23,6 +23,7 @@ from omnivec2.training.data.blocks.kinds.base import Block
 from omnivec2.training.data.blocks.part_names import part_of_name
 from omnivec2.training.data.blocks.targets import AnyTarget
 from omnivec2.training.data.blocks.targets.point_targets import PointsTarget
+from omnivec2.training.data.stored_arrays import array_fault
 
 
 class PointsBlock(Block):
@@ -93,7 +94,7 @@ def _points_of_archive(cloud: Path) -> Array:
         with np.load(cloud, allow_pickle=False) as arrays:
             found = [arrays[name] for name in arrays]
     except (OSError, ValueError) as error:
-        raise ArtifactError(f"{cloud}: not readable arrays: {error}") from error
+        raise ArtifactError(f"{cloud}: not readable arrays: {array_fault(error)}") from error
     points = [a for a in found if a.ndim == 2 and a.shape[1] >= 3 and a.dtype.kind in "fiu"]
     if not points:
         raise ArtifactError(f"{cloud}: no array of points (count, 3)")

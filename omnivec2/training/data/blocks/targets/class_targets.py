@@ -29,6 +29,9 @@ _SEPARATORS = (";", "|", ",")
 _LARGEST_WEIGHT = 100.0
 """The largest weight of a tag where it applies: a few samples must not outweigh all others."""
 
+_MOST_NUMBERS = 20
+"""Different numbers above which labels that hardly repeat are taken for quantities."""
+
 _NO = frozenset({"0", "false", "no", "n", "", "-1"})
 
 
@@ -151,7 +154,8 @@ class ClassTarget(_Names):
                 f"the training part has {listed(sorted(found))} as its only class; "
                 f"expected two or more{hint}"
             )
-        if len(found) > 100 and len(found) > len(parsed) // 2 and all(map(is_number, found)):
+        is_quantity = len(found) > _MOST_NUMBERS and all(map(is_number, found))
+        if is_quantity and len(found) > len(parsed) // 2 and head is None:
             raise ArtifactError(
                 f"{len(parsed)} labels have {len(found)} different numbers, so they are no "
                 "classes; did you mean target: numbers?"

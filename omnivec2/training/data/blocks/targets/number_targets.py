@@ -77,6 +77,8 @@ def _finite(name: str, cell: Any) -> float:
         number = float(cell)
     except (TypeError, ValueError):
         raise InvalidInputError(f"the target {name!r} is no number: {cell!r}") from None
+    if np.isnan(number):
+        raise InvalidInputError(f"the target {name!r} is empty or NaN; expected a finite number")
     if not np.isfinite(number):
         raise InvalidInputError(f"the target {name!r} is {number}; expected a finite number")
     return number

@@ -69,7 +69,7 @@ def test_a_folder_without_parts_is_one(tmp_path: Path) -> None:
     [
         ("names: [a, b]\nnc: 3", "nc is 3, but there are 2 names"),
         ("names: {0: a, 2: b}", "every number from 0 to 1"),
-        ("names: [a, b]\ntrain: nowhere", "'nowhere' is in none of"),
+        ("names: [a, b]\ntrain: nowhere", "train: 'nowhere' is not there; looked in"),
         ("names: 3\ntrain: images", "expected the classes"),
     ],
 )

@@ -127,7 +127,7 @@ def test_masks_as_jpeg_are_refused_because_their_values_are_mixed(tmp_path: Path
         picture(tmp_path / "images" / f"{number}.png", number)
         mask(tmp_path / "masks" / f"{number}.jpg", (0, 200))
     found = check(tmp_path, "image/x", {"kind": "masks", "path": "."}, preprocess=SMALL)
-    assert "the masks are JPEG pictures" in faults(found)[0]
+    assert "the mask is a JPEG picture" in faults(found)[0]
 
 
 def test_the_class_table_of_ade20k_names_classes_by_their_index(tmp_path: Path) -> None:

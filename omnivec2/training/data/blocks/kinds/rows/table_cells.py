@@ -7,10 +7,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+import numpy as np
+
 from omnivec2.errors import InvalidInputError
 from omnivec2.preprocess import Array
-from omnivec2.preprocess.formats.tables.frame import MISSING_TEXTS, Frame, to_column
-from omnivec2.preprocess.formats.tables.values.number_text import plain_number
+from omnivec2.preprocess.formats.tables.frame import Frame, to_column
+from omnivec2.preprocess.formats.tables.values.number_columns import read_numbers
 from omnivec2.training.data.table_files import as_name
 
 Cells = Sequence[Any] | Array
@@ -67,22 +69,45 @@ class Rows:
     def read_numbers(self, name: str) -> tuple[Cells, list[int]]:
         """Return a column as numbers if it is one, and the rows whose cells are none.
 
-        A column is one of numbers if most of its cells are.
+        A column is one of numbers if most of its cells are; cells that are none stay as they are.
+
+        Raises:
+            InvalidInputError: Each cell may be a number, but not all of them in one way, as where
+                decimal points and commas are mixed.
         """
         cells = self.columns[name]
-        if self.frame is None or not self.frame.is_numeric(name):
+        if self.frame is None:
+            return cells, _texts_among_numbers(cells)
+        frame = self.frame
+        if frame.is_numeric(name):
+            try:
+                return frame.numbers(name), []
+            except InvalidInputError:
+                pass
+        if frame.columns[name].dtype != object:
             return cells, []
-        try:
-            return self.frame.numbers(name), []
-        except InvalidInputError:
-            wrong = [row for row, cell in enumerate(cells) if not _may_be_number(cell)]
-            return cells, wrong if 0 < len(wrong) < len(cells) / 2 else []
+        alone = {
+            cell: read_numbers([cell], frame.decimal, frame.decimal_guess)
+            for cell in dict.fromkeys(cells)
+        }
+        wrong = [row for row, cell in enumerate(cells) if alone[cell].wrong is not None]
+        if len(wrong) >= sum(bool(np.isfinite(alone[cell].values[0])) for cell in cells):
+            return cells, []
+        known = np.array(cells, dtype=object)
+        known[wrong] = None
+        found = np.array(Frame.numbers(replace(frame, columns={name: known}), name), dtype=object)
+        for row in wrong:
+            found[row] = cells[row]
+        return found, wrong
 
 
-def _may_be_number(cell: Any) -> bool:
-    if isinstance(cell, str) and cell.strip().lower() in MISSING_TEXTS:
-        return True
-    return cell is None or plain_number(cell) is not None
+def _texts_among_numbers(cells: Cells) -> list[int]:
+    """Return the rows of texts in a column of typed cells, of which most are numbers."""
+    numbers = sum(isinstance(cell, int | float) and not isinstance(cell, bool) for cell in cells)
+    if not numbers:
+        return []
+    wrong = [row for row, cell in enumerate(cells) if read_numbers([cell]).wrong is not None]
+    return wrong if len(wrong) < numbers else []
 
 
 def named_rows(columns: Mapping[str, Sequence[Any]], classes: Mapping[str, Sequence[str]]) -> Rows:
