@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
@@ -114,12 +114,26 @@ def _from_array(array: npt.NDArray[np.uint8]) -> Image.Image:
     channels = array.shape[2:]
     if array.dtype != np.uint8 or array.ndim < 2 or channels not in ((), (3,), (4,)):
         raise InvalidInputError(
-            f"expected uint8 pixels (height, width, 3), got {array.dtype} {array.shape}",
+            f"expected uint8 pixels (height, width, 3), got {array.dtype} {array.shape}"
+            f"{_range_of(array)}",
             field="inputs",
         )
     if array.size == 0:
         raise InvalidInputError(f"a picture of shape {array.shape} is empty", field="inputs")
     return Image.fromarray(array)
+
+
+def _range_of(array: npt.NDArray[Any]) -> str:
+    """Return what to do about the range of pixels that are no bytes; nothing for other arrays."""
+    if array.dtype == np.uint8 or array.dtype.kind not in "biuf":
+        return ""
+    known = array[np.isfinite(array)]
+    if known.size == 0:
+        return ""
+    return (
+        f" of {known.min():g} to {known.max():g}; scale black to 0 and white to 255 and round, "
+        "as in (pixels / white * 255).round().astype('uint8')"
+    )
 
 
 def _note_if_even(pixels: npt.NDArray[np.uint8]) -> None:

@@ -299,6 +299,19 @@ def test_arrays_that_are_no_pictures_are_invalid(array):
         image().prepare(array)
 
 
+@pytest.mark.parametrize(
+    ("array", "said"),
+    [
+        (np.linspace(0, 16, 64).reshape(8, 8), "of 0 to 16; scale black to 0 and white to 255"),
+        (np.array([[np.nan, 0.5], [1.0, 0.0]]), "of 0 to 1; scale"),
+        (np.full((2, 2), np.nan), r"got float64 \(2, 2\)$"),
+    ],
+)
+def test_pixels_that_are_no_bytes_are_refused_with_their_range(array, said):
+    with pytest.raises(InvalidInputError, match=said):
+        image().prepare(array)
+
+
 @pytest.mark.parametrize("name", FILES)
 def test_damaged_bytes_never_raise_anything_but_input_errors(name):
     original = (DATA / name).read_bytes()
