@@ -26,8 +26,7 @@ from pathlib import Path
 from rich.table import Table
 
 from loadtests.support.measured_gateway import ROOT, Gateway, unwind_on_sigterm
-from loadtests.support.process_memory import process_memory
-from loadtests.support.process_tree import processes_below
+from loadtests.support.process_memory import tree_memory
 from loadtests.traffic.corpus import Target, find_targets
 from loadtests.traffic.mutations import mutants
 from omnivec2.terminal import make_console
@@ -87,7 +86,7 @@ def main() -> int:
         warm_up = max(500, options.files // 10)
         _fuzz(gateway, targets, findings, warm_up, float("inf"), options)
         findings = Findings()
-        before = _memory(gateway.pid)
+        before = tree_memory(gateway.pid)
         started = time.monotonic()
         _fuzz(gateway, targets, findings, options.files, started + options.seconds, options)
         seconds = time.monotonic() - started
@@ -273,21 +272,10 @@ def _tell(findings: Findings, files: int, stop: threading.Event) -> None:
         print(f"{findings.files:,}{of} files", file=sys.stderr, flush=True)
 
 
-def _memory(pid: int) -> int:
-    """Return the memory of the service and of its processes, shared pages counted once."""
-    total = 0
-    for number in processes_below(pid):
-        try:
-            total += process_memory(number)["Pss"]
-        except (OSError, IndexError):
-            continue  # it has just ended
-    return total
-
-
 def _settled_memory(pid: int, before: int) -> int:
     """Return the memory once it is back, or after half a minute."""
     until = time.monotonic() + _SETTLE_SECONDS
-    while (memory := _memory(pid)) - before > MOST_MEMORY_BYTES and time.monotonic() < until:
+    while (memory := tree_memory(pid)) - before > MOST_MEMORY_BYTES and time.monotonic() < until:
         time.sleep(_TURN_SECONDS)
     return memory
 

@@ -131,7 +131,10 @@ def _processor_seconds(pid: int) -> float:
     """Return the processor time so far of a process and all below it."""
     ticks = 0
     for number in processes_below(pid):
-        fields = Path(f"/proc/{number}/stat").read_text().rpartition(")")[2].split()
+        try:
+            fields = Path(f"/proc/{number}/stat").read_text().rpartition(")")[2].split()
+        except OSError:  # it has just ended
+            continue
         ticks += int(fields[11]) + int(fields[12])
     return ticks / os.sysconf("SC_CLK_TCK")
 

@@ -23,8 +23,7 @@ from rich.table import Table
 
 from loadtests.jobs.recordings import write_sound, write_video
 from loadtests.support.measured_gateway import REPORTS, Gateway, unwind_on_sigterm, write_report
-from loadtests.support.process_memory import process_memory
-from loadtests.support.process_tree import processes_below
+from loadtests.support.process_memory import tree_memory
 from omnivec2.terminal import make_console
 from omnivec2_api.client import Client
 
@@ -119,7 +118,7 @@ def watched_memory(pid: int) -> Iterator[list[int]]:
 
     def watch() -> None:
         while not is_over.wait(_SAMPLE_SECONDS):
-            most[0] = max(most[0], _memory(pid))
+            most[0] = max(most[0], tree_memory(pid))
 
     thread = threading.Thread(target=watch)
     thread.start()
@@ -128,17 +127,6 @@ def watched_memory(pid: int) -> Iterator[list[int]]:
     finally:
         is_over.set()
         thread.join()
-
-
-def _memory(pid: int) -> int:
-    """Return the memory of a process and of those below it; what they share counts once."""
-    total = 0
-    for number in processes_below(pid):
-        try:
-            total += process_memory(number)["Pss"]
-        except (OSError, ValueError, KeyError):  # it has just ended
-            continue
-    return total
 
 
 def _options() -> argparse.Namespace:
