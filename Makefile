@@ -5,6 +5,10 @@ JOBS ?= 2
 # Further options of the command behind a target: make evaluate ARGS="image/classification"
 ARGS ?=
 
+# Processes share the bytecode that the first of them writes, also where the environment forbids it:
+# one that compiles all its imports itself starts seconds later, and exports half a minute later.
+unexport PYTHONDONTWRITEBYTECODE
+
 # Two environments, so that the serving environment is the one that ships: without torch.
 SERVE := .venv
 DEV := .venv-dev
@@ -70,6 +74,7 @@ $(TRITON_READY): requirements/triton.lock requirements/triton-server.lock \
 		--require-hashes -r requirements/triton-server.lock --dest $(TRITON)/wheel
 	@$(TRITON)/bin/python deploy/triton/install_server.py \
 		--wheel $(TRITON)/wheel/*.whl --environment $(TRITON)
+	@$(TRITON)/bin/python -m compileall -q -j 0 $(TRITON)/lib $(TRITON)/backends
 	@rm -r $(TRITON)/wheel
 	@touch $@
 
