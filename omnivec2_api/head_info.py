@@ -22,6 +22,8 @@ class HeadInfo:
         labels: The classes; none if it has none.
         targets: The quantities that it estimates, name -> unit; none if it has none.
         version: The version of the model.
+        temperature: The number that the logits of a classification head are divided by before they
+            become scores; 1 of a head that has none.
         spec: The whole head spec as ``GET /models`` shows it: tensors, limits, metrics, data.
     """
 
@@ -33,6 +35,7 @@ class HeadInfo:
     labels: tuple[str, ...] = ()
     targets: Mapping[str, str] = field(default_factory=dict)
     version: str = ""
+    temperature: float = 1.0
     spec: Mapping[str, JsonValue] = field(default_factory=dict, repr=False)
 
     @property
@@ -55,5 +58,6 @@ def make_head_info(description: Mapping[str, Any]) -> HeadInfo:
         labels=tuple(description.get("labels", ())),
         targets={target["name"]: target["unit"] for target in description.get("targets", ())},
         version=str(description.get("version", "")),
+        temperature=float(description.get("temperature", 1.0)),
         spec=description,
     )

@@ -48,7 +48,8 @@ def describe(head: Head) -> dict[str, JsonValue]:
 
     Each input has its ``source``: the unit, scale, axes and sampling rate that are assumed of it;
     ``source_options`` are the parameters with which a request can state others. ``explainable`` is
-    whether ``explain`` says which parts of an input carried its answer.
+    whether ``explain`` says which parts of an input carried its answer. A head whose scores were
+    calibrated has its ``temperature``.
     """
     model, spec = head.model, head.spec
     fields = spec.model_dump(mode="json")

@@ -227,6 +227,19 @@ def test_models_are_described_with_metrics_and_licences() -> None:
     run(test)
 
 
+def test_the_temperature_of_a_calibrated_head_is_listed() -> None:
+    listed = []
+
+    async def test(app: FastAPI) -> None:
+        listed.append((await ask(app, "/models/text/sentiment", method="GET")).json)
+
+    run(test)
+    run(test, FakeRuntime(SENTIMENT.model_copy(update={"temperature": 1.5})))
+    plain, calibrated = listed
+    assert "temperature" not in plain
+    assert calibrated["temperature"] == 1.5
+
+
 def test_inputs_are_described_with_their_source() -> None:
     async def test(app: FastAPI) -> None:
         model = (await ask(app, "/models/text/sentiment", method="GET")).json
