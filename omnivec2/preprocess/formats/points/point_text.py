@@ -6,15 +6,15 @@ from the first lines; then NumPy reads all of them.
 
 from __future__ import annotations
 
-import csv
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 
 from omnivec2.errors import InvalidInputError, UndecodableError
 from omnivec2.preprocess.base import Array
+from omnivec2.preprocess.formats.points.number_format import EXPECTED, NumberFormat, format_of
 from omnivec2.preprocess.formats.points.point_columns import Axes, find_axes
 from omnivec2.preprocess.formats.points.point_options import PointOptions
 from omnivec2.preprocess.formats.points.unnamed_columns import guess_axes
@@ -23,47 +23,6 @@ from omnivec2.preprocess.source_options import stated
 
 _SAMPLE_LINES = 64
 _COMMENT = re.compile(r"\s*(#|//|%|!)")
-_DECIMAL_COMMA = re.compile(r"[+-]?\d*,\d+(?:[eE][+-]?\d+)?")
-_THOUSANDS = re.compile(r"[+-]?\d{1,3}(?:\.\d{3})+(?:,\d+)?")
-_NUMBER = re.compile(r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eEdD][+-]?\d+)?")
-MISSING = frozenset(
-    {"", "nan", "-nan", "+nan", "na", "n/a", "null", "none", "nil", "-", "--", "?", "nan(ind)",
-     "-nan(ind)", "1.#qnan", "-1.#ind", "1.#inf", "-1.#inf", "inf", "-inf", "+inf", "infinity"}
-)  # fmt: skip
-"""How programs write that a number is missing, in lower case."""
-
-_EXPECTED = "expected text with one point per line, at least three numbers each"
-
-
-@dataclass(frozen=True)
-class _Format:
-    """How the numbers of a line are written.
-
-    Attributes:
-        separator: What stands between them; None for blanks.
-        decimal_comma: Whether a comma is the decimal mark.
-        thousands: Whether points group the digits by thousands.
-    """
-
-    separator: str | None
-    decimal_comma: bool = False
-    thousands: bool = False
-
-    def cells(self, line: str) -> list[str]:
-        """Split a line into its cells, without quotes and blanks around them."""
-        if '"' in line and self.separator is not None:
-            try:
-                row = next(csv.reader([line], delimiter=self.separator, skipinitialspace=True))
-            except csv.Error as error:
-                raise UndecodableError(_EXPECTED, field="inputs") from error
-            return [cell.strip() for cell in row]
-        return [cell.strip().strip("\"'") for cell in line.split(self.separator)]
-
-    def plain(self, text: str) -> str:
-        """Return a text with decimal points instead of commas."""
-        if self.thousands:
-            text = text.replace(".", "")
-        return text.replace(",", ".") if self.decimal_comma else text
 
 
 def read_point_text(data: bytes) -> Array:
@@ -78,7 +37,7 @@ def read_point_text(data: bytes) -> Array:
     names = table.usable_names
     axes = None if names is None or stated(PointOptions).columns else find_axes(names)
     if axes is None:
-        numbers = [[_number(cell, table.form) for cell in row] for row in table.rows]
+        numbers = [[table.form.number(cell) for cell in row] for row in table.rows]
         axes = guess_axes(numbers, names)
     return axes.scaled(_numbers(table.lines, table.form, axes))
 
@@ -113,7 +72,7 @@ class _Table:
     """The lines of points, how they are written, the cells of the first ones, and their names."""
 
     lines: list[str]
-    form: _Format
+    form: NumberFormat
     rows: list[list[str]]
     names: list[str] | None
 
@@ -131,7 +90,7 @@ def _read_lines(data: bytes) -> _Table:
         lines = _after_count(lines)
     if not lines:
         raise InvalidInputError("a point cloud needs at least 1 point", field="inputs")
-    form = _format_of(lines[:_SAMPLE_LINES])
+    form = format_of(lines[:_SAMPLE_LINES])
     rows = [form.cells(line) for line in lines[:_SAMPLE_LINES]]
     names = _names(rows, form)
     if names is not None:
@@ -150,7 +109,7 @@ def _decode(data: bytes) -> str:
         return data.decode("utf-8-sig")
     except UnicodeDecodeError:
         if b"\0" in data[:4096]:
-            raise UndecodableError(_EXPECTED) from None
+            raise UndecodableError(EXPECTED) from None
         return data.decode("cp1252", errors="replace")
 
 
@@ -188,73 +147,16 @@ def _after_count(lines: list[str]) -> list[str]:
     return lines
 
 
-def _format_of(lines: Sequence[str]) -> _Format:
-    for separator in (";", "\t", "|"):
-        if all(separator in line for line in lines):
-            return _decimals([c for line in lines for c in line.split(separator)], separator)
-    if not any("," in line for line in lines):
-        return _Format(None)
-    words = [line.split() for line in lines]
-    numbers = [word for row in words for word in row if _is_decimal(word) or _is_number(word)]
-    by_blanks = [row for row in words if len(row) >= 3 and all(map(_is_decimal_or_name, row))]
-    if len(by_blanks) == len(words) and any(map(_is_decimal, numbers)):
-        return _decimals(numbers, None)
-    if not all("," in line for line in lines[1:]):
-        return _Format(None)  # a comma in the names only
-    if any('"' in line for line in lines):
-        return _decimals([cell for line in lines for cell in _Format(",").cells(line)], ",")
-    return _Format(",")
-
-
-def _decimals(cells: Sequence[str], separator: str | None) -> _Format:
-    cells = [cell.strip().strip('"') for cell in cells]
-    grouped = [cell for cell in cells if "." in cell and "," in cell]
-    if not any(map(_is_decimal, cells)) and not grouped:
-        return _Format(separator)
-    numbers = [cell for cell in cells if any(map(str.isdigit, cell)) and ("." in cell)]
-    if any(not _THOUSANDS.fullmatch(cell) for cell in numbers if _is_number_like(cell)):
-        raise InvalidInputError(
-            "numbers have both commas and points; write them with one decimal mark and "
-            "without marks for thousands",
-            field="inputs",
-        )
-    return _Format(separator, decimal_comma=True, thousands=bool(numbers))
-
-
-def _is_decimal(cell: str) -> bool:
-    return _DECIMAL_COMMA.fullmatch(cell) is not None
-
-
-def _is_number(cell: str) -> bool:
-    return _NUMBER.fullmatch(cell) is not None
-
-
-def _is_number_like(cell: str) -> bool:
-    return re.fullmatch(r"[+-]?[\d.,]+", cell) is not None
-
-
-def _is_decimal_or_name(word: str) -> bool:
-    return _is_decimal(word) or _is_number(word) or "," not in word
-
-
-def _number(cell: str, form: _Format) -> float | None:
-    """Return the number in a cell, NaN if it is missing, None if the cell holds something else."""
-    if cell.lower() in MISSING:
-        return np.nan
-    plain = form.plain(cell)
-    return float(plain.replace("d", "e").replace("D", "e")) if _is_number(plain) else None
-
-
-def _names(rows: list[list[str]], form: _Format) -> list[str] | None:
+def _names(rows: list[list[str]], form: NumberFormat) -> list[str] | None:
     """Return the first row if it holds names of columns."""
     first, rest = rows[0], rows[1:]
-    words = [_number(cell, form) is None for cell in first]
+    words = [form.number(cell) is None for cell in first]
     if not any(words):
         return first if _are_numbers_of_columns(first, rest) else None
     if not rest:
         return first if len(first) >= 3 and all(words[:3]) else None
     width = len(rest[0])
-    values = [_number(cell, form) is not None for cell in rest[0]]
+    values = [form.number(cell) is not None for cell in rest[0]]
     offset = 1 if width == len(first) + 1 else 0
     pairs = zip(words, values[offset:], strict=False)
     return first if any(word and value for word, value in pairs) or width != len(first) else None
@@ -280,7 +182,7 @@ def _are_numbers_of_columns(first: list[str], rest: list[list[str]]) -> bool:
     return named
 
 
-def _names_in_comment(comments: list[str], form: _Format, count: int) -> list[str] | None:
+def _names_in_comment(comments: list[str], form: NumberFormat, count: int) -> list[str] | None:
     """Return the names in the last comment that has one for every column, as savetxt writes."""
     for line in reversed(comments):
         text = re.sub(r"^[\s#/%!]+", "", line)
@@ -291,7 +193,9 @@ def _names_in_comment(comments: list[str], form: _Format, count: int) -> list[st
     return None
 
 
-def _refuse_commas_for_both(names: list[str] | None, rows: list[list[str]], form: _Format) -> None:
+def _refuse_commas_for_both(
+    names: list[str] | None, rows: list[list[str]], form: NumberFormat
+) -> None:
     """Refuse commas that are both decimal marks and separators: 1,5,2,5,3,5 is three numbers."""
     if form.separator != "," or len(rows[0]) % 2 or len(rows[0]) < 6:
         return
@@ -307,7 +211,7 @@ def _refuse_commas_for_both(names: list[str] | None, rows: list[list[str]], form
         )
 
 
-def _numbers(lines: list[str], form: _Format, axes: Axes) -> Array:
+def _numbers(lines: list[str], form: NumberFormat, axes: Axes) -> Array:
     """Read three columns of all lines; slower, and cell by cell, if one is missing or damaged."""
     plain = lines
     if form.decimal_comma or form.thousands:
@@ -328,9 +232,9 @@ def _numbers(lines: list[str], form: _Format, axes: Axes) -> Array:
     for index, line in enumerate(lines):
         cells = form.cells(line)
         for axis, column in enumerate(axes.columns):
-            value = _number(cells[column], form) if column < len(cells) else None
+            value = form.number(cells[column]) if column < len(cells) else None
             if value is None:
                 shown = f", got {line[:40]!r} as point {index + 1:,}"
-                raise UndecodableError(_EXPECTED + shown, field="inputs")
+                raise UndecodableError(EXPECTED + shown, field="inputs")
             found[index, axis] = value
     return found
