@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping, Sequence
 from omnivec2.canary.canary_state import base_name
 from omnivec2.errors import DeadlineExceededError, ModelNotReadyError, StaleModelError
 from omnivec2.preprocess import Array
-from omnivec2.spec import TensorSpec, model_name
+from omnivec2.spec import model_name
 from service.pipeline.concurrency import gather_or_cancel
 from service.request_context import REQUEST, trace_stage
 from service.runtimes.base import Health, Inference, Model, generation_of
@@ -22,8 +22,9 @@ from service.runtimes.batch_memory import MemoryGate, tokens_in_head
 from service.runtimes.ensemble import run_steps
 from service.runtimes.triton.endpoint import Endpoint
 from service.runtimes.triton.missing_heads import MissingHeadsLoader
-from service.runtimes.triton.model_metadata import is_same_model
+from service.runtimes.triton.model_choice import merge_models
 from service.runtimes.triton.pending_requests import PendingRequestsPoller
+from service.runtimes.triton.scalar_columns import as_column, without_columns
 from service.runtimes.triton.server_choice import choose_server
 from service.runtimes.triton.server_names import Resolve, resolve_host
 from service.runtimes.triton.server_set import ServerSet
@@ -119,9 +120,8 @@ class TritonRuntime:
 
     async def infer(self, model: Model, inputs: Mapping[str, Array]) -> Inference:
         """Run a batch; see ``Runtime.infer``. Triton does not report its queue time."""
-        # Triton has no scalar per row: its configuration declares such a tensor as [1].
         columns = {
-            tensor.name: _as_column(tensor, inputs[tensor.name]) for tensor in model.spec.inputs
+            tensor.name: as_column(tensor, inputs[tensor.name]) for tensor in model.spec.inputs
         }
         async with self._memory.hold(_token_pairs([model], inputs)):
             answer = await self._send(
@@ -132,7 +132,7 @@ class TritonRuntime:
                 model.output_names,
                 lambda: self._endpoints_of([model]),
             )
-        return _without_columns(model, answer)
+        return without_columns(model, answer)
 
     async def infer_all(
         self, models: Sequence[Model], inputs: Mapping[str, Array]
@@ -157,10 +157,10 @@ class TritonRuntime:
             return await self._send(models, part, version, given, outputs, endpoints)
 
         specs = {tensor.name: tensor for model in models for tensor in model.spec.inputs}
-        columns = {name: _as_column(tensor, inputs[name]) for name, tensor in specs.items()}
+        columns = {name: as_column(tensor, inputs[name]) for name, tensor in specs.items()}
         async with self._memory.hold(_token_pairs(models, inputs)):
             answers = await run_steps(models, columns, run_part)
-        return [_without_columns(*pair) for pair in zip(models, answers, strict=True)]
+        return [without_columns(*pair) for pair in zip(models, answers, strict=True)]
 
     async def decode(self, model: Model, inputs: Mapping[str, Array]) -> Inference:
         """Run one step of a decoder; see ``Runtime.decode``."""
@@ -259,23 +259,8 @@ class TritonRuntime:
         ]
 
     def _merge_models(self) -> None:
-        """Choose what is served: of each model the newest version that any server has.
-
-        Versions of ejected servers count only where no other has the model. Of different
-        models under one version, the one that is served already stays.
-        """
-        merged: dict[str, Model] = {}
-        offers = [(e, m) for e in self._endpoints for n, m in e.models.items() if self._serves(n)]
-        rank: dict[str, tuple[bool, int, bool]] = {}
-        for endpoint, model in offers:
-            served = is_same_model(model, self._models.get(model.name))
-            offered = (endpoint.is_up, int(model.version), served)
-            if model.name not in rank or offered > rank[model.name]:
-                rank[model.name] = offered
-                merged[model.name] = self._models[model.name] if served else model
-        for endpoint, model in offers:
-            if is_same_model(model, merged[model.name]):
-                endpoint.share_model(merged[model.name])
+        """Serve of each model the newest version that any server has; see ``merge_models``."""
+        merged = merge_models(self._endpoints, self._models, self._serves)
         changed = {
             name
             for name in merged.keys() | self._models.keys()
@@ -323,20 +308,3 @@ def _token_pairs(models: Sequence[Model], inputs: Mapping[str, Array]) -> int:
     """Return the pairs of tokens that the longest of some models compares in a batch."""
     rows = len(next(iter(inputs.values())))
     return rows * max(tokens_in_head(model.spec, inputs) for model in models) ** 2
-
-
-def _as_column(tensor: TensorSpec, array: Array) -> Array:
-    # TensorRT has no 16-bit integers: a plan's head spec says int32 where pixels are uint16.
-    typed = array.astype(tensor.dtype, copy=False)
-    return typed if tensor.shape else typed.reshape(-1, 1)
-
-
-def _without_columns(model: Model, answer: Inference) -> Inference:
-    scalars = {tensor.name for tensor in model.spec.outputs if not tensor.shape}
-    if not scalars:
-        return answer
-    outputs = {
-        name: array.reshape(-1) if name in scalars else array
-        for name, array in answer.outputs.items()
-    }
-    return Inference(outputs, answer.queue_seconds, answer.compute_seconds)
