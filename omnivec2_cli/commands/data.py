@@ -17,7 +17,7 @@ from omnivec2_cli.errors import EXIT_FAILED, needs_extra, one_line_errors
 from omnivec2_cli.options import DataOption, JsonOption
 
 if TYPE_CHECKING:
-    from omnivec2.training.data.blocks.check import TaskCheck
+    from omnivec2.training.data.blocks.checks.task_check import TaskCheck
 
 data_app = typer.Typer(no_args_is_help=True, help="Look at data before it is trained on.")
 
@@ -64,7 +64,7 @@ def data_check(
     console, progress = make_console(), make_console(stderr=True)
     with one_line_errors(), needs_extra("train"):
         from omnivec2.errors import InvalidParameterError
-        from omnivec2.training.data.blocks.check import check_task
+        from omnivec2.training.data.blocks.checks.check import check_task
         from omnivec2.training.recipe import load_recipe
 
         tasks = load_recipe(recipe).tasks
@@ -117,7 +117,7 @@ class _ProgressLines:
 
 
 def _print(console: Console, checks: list[TaskCheck]) -> None:
-    from omnivec2.training.data.blocks.check import problems_by_kind
+    from omnivec2.training.data.blocks.checks.task_check import problems_by_kind
 
     for check in checks:
         console.print(_counts_table(check))

@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from omnivec2.training.data.blocks.check import TaskCheck, check_task
+from omnivec2.training.data.blocks.checks.check import check_task
+from omnivec2.training.data.blocks.checks.task_check import TaskCheck
 from omnivec2.training.data.blocks.task_block import TaskBlock
 
 SMALL = {"height": 32, "width": 48}

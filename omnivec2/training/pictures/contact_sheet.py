@@ -14,7 +14,7 @@ import numpy as np
 from omnivec2.atomic_files import write_file
 from omnivec2.spec import DataSource, Modality, PreprocessSpec, TaskFamily
 from omnivec2.training.data.base import Split, TaskData
-from omnivec2.training.data.blocks.check import ShownExample, TaskCheck
+from omnivec2.training.data.blocks.checks.task_check import ShownExample, TaskCheck
 from omnivec2.training.data.blocks.splits import PARTS
 from omnivec2.training.modalities import modality_training
 from omnivec2.training.pictures.canvas import RIGHT, picture

@@ -10,15 +10,15 @@ import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Hashable, Sequence
 from datetime import date, datetime
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from omnivec2.errors import ArtifactError
 from omnivec2.preprocess import Array
-from omnivec2.preprocess.formats.tables.times.date_columns import read_date_column
 from omnivec2.training.data.base import hold_out
+from omnivec2.training.data.blocks.example_dates import first_moment, read_dates
 from omnivec2.training.data.blocks.examples import Example, Problem, ProblemKind
 from omnivec2.training.data.blocks.files import listed
 from omnivec2.training.data.blocks.input_keys import input_key
@@ -197,8 +197,8 @@ class DateSplit(SplitRule):
         if not len(known):
             return parts
         bounds = [
-            _moment(known, self.val_from, 1 - self.val - self.test),
-            _moment(known, self.test_from, 1 - self.test),
+            first_moment(known, self.val_from, 1 - self.val - self.test),
+            first_moment(known, self.test_from, 1 - self.test),
         ]
         parts[seconds < bounds[0]] = "train"
         parts[(seconds >= bounds[0]) & (seconds < bounds[1])] = "val"
@@ -276,48 +276,6 @@ AnySplit = Annotated[
 def default_split(examples: Sequence[Example]) -> SplitRule:
     """Return the rule of a block that names none: the given parts, or else drawn shares."""
     return GivenSplit() if any(example.part for example in examples) else SharesSplit()
-
-
-def read_dates(examples: Sequence[Example], column: str, problems: list[Problem]) -> Array:
-    """Return the moment of every example in seconds since 1970, NaN where there is none.
-
-    Args:
-        examples: The examples.
-        column: The column of dates.
-        problems: The list that the cells that are no dates are added to.
-    """
-    cells = [example.columns.get(column) for example in examples]
-    seconds = np.full(len(cells), np.nan)
-    rows: list[int] = []
-    for row, cell in enumerate(cells):
-        if isinstance(cell, np.datetime64):
-            seconds[row] = cell.astype("datetime64[ms]").astype(np.int64) / 1000
-        elif isinstance(cell, date):
-            seconds[row] = np.datetime64(cell, "ms").astype(np.int64) / 1000
-        elif not as_name(cell):
-            problems.append(_bad_date(examples[row], column, cell))
-        else:
-            rows.append(row)
-    while rows:
-        read = read_date_column([as_name(cells[row]) for row in rows], column)
-        if not isinstance(read, int):
-            seconds[rows] = read.seconds
-            break
-        row = rows.pop(read)
-        problems.append(_bad_date(examples[row], column, cells[row]))
-    return seconds
-
-
-def _bad_date(example: Example, column: str, cell: Any) -> Problem:
-    reason = f"column {column!r}: expected a date such as 2024-05-31, got {cell!r}"
-    return Problem(ProblemKind.BAD_DATE, example.origin, reason)
-
-
-def _moment(known: Array, given: date | datetime | None, share: float) -> float:
-    """Return the first second of a part: the given one, or where a share of examples ends."""
-    if given is not None:
-        return float(np.datetime64(given, "ms").astype(np.int64) / 1000)
-    return float(known[min(int(share * len(known)), len(known) - 1)])
 
 
 def _hold_out(rows: Array, strata: Sequence[Hashable], share: float, seed: int) -> Array:

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from omnivec2.training.data.blocks.check import check_task
+from omnivec2.training.data.blocks.checks.check import check_task
 from omnivec2.training.data.blocks.task_block import TaskBlock
 from tests.support.broken_data import CSV, FAULTS, FOLDER, pictures, table
 
