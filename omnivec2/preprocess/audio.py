@@ -8,7 +8,7 @@ Normalisation with the AudioSet mean and deviation is in the graph.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import NamedTuple
 
 import numpy as np
@@ -18,7 +18,6 @@ from pydantic import Field, JsonValue
 
 from omnivec2.errors import (
     InvalidInputError,
-    TooLargeError,
     UndecodableError,
     UnsupportedMediaTypeError,
 )
@@ -33,15 +32,19 @@ from omnivec2.preprocess.formats import example_files
 from omnivec2.preprocess.formats.media.filter_banks import FilterBanks
 from omnivec2.preprocess.formats.media.media_signatures import container_of, unsupported_format
 from omnivec2.preprocess.formats.media.windows import window_starts
+from omnivec2.preprocess.formats.sound.recording_reader import (
+    HIGHEST_RATE_HZ,
+    LOWEST_RATE_HZ,
+    MAX_CHANNELS,
+    RecordingReader,
+)
 from omnivec2.preprocess.formats.sound.sample_arrays import (
     FORMS,
     file_text,
     is_array,
     read_samples,
 )
-from omnivec2.preprocess.formats.sound.sound_file import SoundFile
 from omnivec2.preprocess.formats.sound.sound_levels import (
-    Mixer,
     Samples,
     mixed,
     report_silence,
@@ -67,14 +70,7 @@ LONGEST_PIECE_SECONDS = 60.0
 _REST_SECONDS = 1.25
 """What may be added to the last piece, as too short for one of its own."""
 
-LOWEST_RATE_HZ = 4_000
-HIGHEST_RATE_HZ = 384_000
-MAX_CHANNELS = 16
-
 _CALLED_ALIKE = frozenset({"M4A", "AAC"})
-
-MIN_DECODED_SHARE = 0.98
-"""Share of the stated samples below which a file is truncated; encoders round a little."""
 
 
 class AudioOptions(SourceOptions):
@@ -182,18 +178,20 @@ class AudioPreprocessor(Preprocessor[AudioParameters, Audio]):
                 "state sample_rate among the parameters",
                 field="sample_rate",
             )
-        self._check_header(rate, 1 if samples.ndim == 1 else samples.shape[1])
-        self._check_length(len(samples), rate)
+        reader = RecordingReader(self.limits)
+        reader.check_header(rate, 1 if samples.ndim == 1 else samples.shape[1])
+        reader.check_length(len(samples), rate)
         return Audio(self._scaled(samples), rate)
 
     def decode(self, data: bytes, media_type: str | None = None) -> Audio:
         """Decode one audio file to mono float32; see the base class for errors."""
         kind = self._format(data, media_type)
+        reader = RecordingReader(self.limits)
         with open_sound(data, kind) as sound:
             rate = self._stated_rate(sound.rate_hz) or sound.rate_hz
-            self._check_header(rate, sound.channels)
-            self._check_length(sound.stated_frames or 0, rate)
-            mono = self._read(sound, rate)
+            reader.check_header(rate, sound.channels)
+            reader.check_length(sound.stated_frames or 0, rate)
+            mono = reader.read_mono(sound, rate)
         return Audio(self._scaled(mono) if sound.floats else mono, rate)
 
     def prepare(self, native: Audio) -> Prepared:
@@ -277,54 +275,6 @@ class AudioPreprocessor(Preprocessor[AudioParameters, Audio]):
         """Apply the full scale that the caller states; integers in files have their own."""
         scale = stated_options(AudioOptions).scale
         return samples if scale is None else samples / np.float32(scale)
-
-    def _check_header(self, rate_hz: int, channels: int) -> None:
-        if not LOWEST_RATE_HZ <= rate_hz <= HIGHEST_RATE_HZ:
-            raise InvalidInputError(
-                f"{rate_hz:,} samples per second; expected {LOWEST_RATE_HZ:,} to "
-                f"{HIGHEST_RATE_HZ:,}; state sample_rate among the parameters if it is another",
-                field="sample_rate",
-            )
-        if channels > MAX_CHANNELS:
-            raise TooLargeError(f"{channels} channels; at most {MAX_CHANNELS} are accepted")
-
-    def _check_length(self, frames: int, rate_hz: int) -> None:
-        seconds = self.limits.seconds
-        if seconds is not None and frames > seconds * rate_hz:
-            raise TooLargeError(f"audio lasts longer than {seconds:g} seconds", field="inputs")
-        if frames * 4 > self.limits.decoded_bytes:
-            raise TooLargeError(
-                f"audio is larger than {self.limits.decoded_bytes:,} bytes when decoded",
-                field="inputs",
-            )
-
-    def _read(self, sound: SoundFile, rate_hz: int) -> Samples:
-        mixer = Mixer(sound.channels)
-        mono = self._collect(sound, rate_hz, mixer.add)
-        instead = mixer.instead()
-        if instead is None:
-            return mono
-        return self._collect(sound, rate_hz, lambda block: block[:, instead])
-
-    def _collect(
-        self, sound: SoundFile, rate_hz: int, one_channel: Callable[[Samples], Samples]
-    ) -> Samples:
-        parts: list[Samples] = []
-        frames = 0
-        for block in sound.blocks():
-            frames += len(block)
-            # The header may leave the length out or state a wrong one: count while reading.
-            self._check_length(frames, rate_hz)
-            parts.append(one_channel(block))
-        stated = sound.stated_frames or 0
-        if frames < MIN_DECODED_SHARE * stated:
-            raise UndecodableError(
-                f"audio is truncated: {frames:,} of {stated:,} samples are present",
-                field="inputs",
-            )
-        if not frames:
-            raise InvalidInputError("audio holds no samples", field="inputs")
-        return np.concatenate(parts)
 
     def _mono(self, waveform: Samples, rate_hz: int) -> Samples:
         """Mix to one channel of -1..1, resample to the head's rate and subtract the mean."""
