@@ -35,8 +35,8 @@ from service.canary.version_monitor import Verdict
 from service.observability.canary_metrics import CanaryMetrics
 from service.pipeline.answers import RequestNotes, Timings
 from service.pipeline.explanations.explainer import plain_answer
+from service.pipeline.heads.served_heads import ServedHeads
 from service.pipeline.host_stages import Head
-from service.pipeline.served_heads import ServedHeads
 from service.request_context import (
     REQUEST,
     ClientDisconnectedError,

@@ -14,53 +14,38 @@ the checks of the network's outputs.
 from __future__ import annotations
 
 import sys
-import time
-from collections.abc import Callable, Mapping, Sequence
-from functools import partial
-from typing import TypeVar
+from collections.abc import Mapping, Sequence
 
 from pydantic import JsonValue
 from pydantic_core import to_json
 
-from omnivec2.errors import (
-    InvalidInputError,
-    RefusedTensorsError,
-    StaleModelError,
-)
 from omnivec2.preprocess import Array
-from service.admission.cost_model import tokens_of
 from service.canary.canary_router import CanaryRouter
 from service.canary.heads_request import Attempt, HeadsRequest, bytes_of
 from service.pipeline.answers import Answer, RequestNotes, TensorAnswer, Timings, ValueAnswer
-from service.pipeline.concurrency import in_slices, in_thread_if_large
-from service.pipeline.doubts.input_doubt import notes_on_tensors, split_summaries
+from service.pipeline.concurrency import in_slices
 from service.pipeline.explanations.explainer import EXPLAIN, Explainer
+from service.pipeline.heads.head_versions import HeadVersions
+from service.pipeline.heads.served_heads import ServedHeads
 from service.pipeline.host_stages import (
     Head,
     RawInput,
     check_count,
-    check_finite,
 )
 from service.pipeline.host_threads import HostThreads
 from service.pipeline.input_pipeline import Decoders, InputPipeline
 from service.pipeline.measured_inference import MeasuredInference
 from service.pipeline.partial.part_streamer import PartStreamer
-from service.pipeline.served_heads import ServedHeads
 from service.pipeline.task_requests import (
     TaskRequest,
     group_by_preprocessing,
     request_of_head,
     requests_of_heads,
 )
+from service.pipeline.tensor_inference import ReadTensors, TensorInference
 from service.pipeline.text_generation import TextGenerator
 from service.request_context import REQUEST
 from service.runtimes.base import Runtime
-
-T = TypeVar("T")
-
-
-ReadTensors = Callable[[Head], Mapping[str, Array]]
-"""Reads a caller's tensors as the inputs of a head: tensor name -> array (batch, ...)."""
 
 
 class DataPlane:
@@ -94,10 +79,11 @@ class DataPlane:
         canaries: CanaryRouter | None = None,
     ) -> None:
         self._host = HostThreads(host_workers)
-        self._canaries = canaries
         self._inference = MeasuredInference(runtime, self._host, chunks_ahead, max_token_pairs)
+        self._tensors = TensorInference(self._inference)
         self._explainer = Explainer(self._inference, self._host, explanation_segments)
         self.served = ServedHeads(runtime)
+        self._versions = HeadVersions(self.served, canaries)
         self.inputs = InputPipeline(
             self._host,
             self._inference,
@@ -163,7 +149,8 @@ class DataPlane:
             requests = [request_of_head(head, parameters) for head in heads]
             return await self._answer(requests, inputs, batched, timings, notes)
 
-        heads, bodies = await self._answer_by_version([head], attempt, inputs, timings, noted)
+        request = _request_of([head], attempt, inputs, timings, noted)
+        heads, bodies = await self._versions.answer(request)
         models = [head.model for head in heads]
         return ValueAnswer(bodies[0], models, timings, noted.in_order())
 
@@ -198,7 +185,8 @@ class DataPlane:
             requests = requests_of_heads(heads, parameters)
             return await self._answer(requests, inputs, batched, timings, notes)
 
-        heads, bodies = await self._answer_by_version(heads, attempt, inputs, timings, noted)
+        request = _request_of(heads, attempt, inputs, timings, noted)
+        heads, bodies = await self._versions.answer(request)
         by_task = {head.spec.task: body for head, body in zip(heads, bodies, strict=True)}
         models = [head.model for head in heads]
         return Answer(_to_json(by_task), models, timings, noted.in_order())
@@ -233,14 +221,10 @@ class DataPlane:
         async def attempt(
             heads: Sequence[Head], timings: Timings, notes: RequestNotes
         ) -> list[Mapping[str, Array]]:
-            return [await self._run_tensors(heads[0], read, nbytes, timings, notes)]
+            return [await self._tensors.run(heads[0], read, nbytes, timings, notes)]
 
-        by_served = partial(self._on_served_heads, [head], attempt, timings, noted)
-        if any_version and self._canaries is not None and self._canaries.running:
-            request = HeadsRequest([head], attempt, timings, noted, is_comparable=False)
-            heads, (outputs,) = await self._canaries.answer(request, by_served)
-        else:
-            heads, (outputs,) = await by_served()
+        request = HeadsRequest([head], attempt, timings, noted, is_comparable=False)
+        heads, (outputs,) = await self._versions.answer(request, any_version=any_version)
         return TensorAnswer(outputs, heads[0].model, timings, noted.in_order())
 
     @property
@@ -251,70 +235,6 @@ class DataPlane:
     def close(self, seconds: float = float("inf")) -> bool:
         """Stop the host threads; see ``HostThreads.close``."""
         return self._host.close(seconds)
-
-    async def _answer_by_version(
-        self,
-        heads: Sequence[Head],
-        attempt: Attempt[JsonValue],
-        inputs: Sequence[RawInput],
-        timings: Timings,
-        notes: RequestNotes,
-    ) -> tuple[Sequence[Head], list[JsonValue]]:
-        """Answer a request with the heads that are served, or those of their canaries."""
-        if self._canaries is None or not self._canaries.running:
-            return await self._on_served_heads(heads, attempt, timings, notes)
-        nbytes = bytes_of([raw.nbytes for raw in inputs])
-        request = HeadsRequest(heads, attempt, timings, notes, len(inputs), nbytes)
-        by_served = partial(self._on_served_heads, heads, attempt, timings, notes)
-        return await self._canaries.answer(request, by_served)
-
-    async def _on_served_heads(
-        self, heads: Sequence[Head], attempt: Attempt[T], timings: Timings, notes: RequestNotes
-    ) -> tuple[Sequence[Head], list[T]]:
-        """Return the heads that answered and their results.
-
-        If one was replaced since the request found it, there is one more attempt with the heads
-        that are served then.
-
-        Raises:
-            StaleModelError: One of the heads is no longer served, or replaced again.
-        """
-        try:
-            return heads, await attempt(heads, timings, notes)
-        except StaleModelError:
-            served = [await self.served.refresh_head(head) for head in heads]
-            renewed = [head for head in served if head is not None]
-            if len(renewed) < len(heads):
-                raise
-        return renewed, await attempt(renewed, timings, notes)
-
-    async def _run_tensors(
-        self,
-        head: Head,
-        read: ReadTensors,
-        nbytes: int,
-        timings: Timings,
-        notes: RequestNotes,
-    ) -> Mapping[str, Array]:
-        started = time.perf_counter()
-        inputs = await in_thread_if_large(nbytes, partial(read, head))
-        timings.add("decode", started, time.perf_counter() - started)
-        work = REQUEST.get().work
-        work.expect_inputs(1)
-        work.record_tokens(tokens_of(head.spec, inputs))
-        try:
-            (outputs,) = await self._inference.infer_batch([head], inputs, timings)
-        except RefusedTensorsError as error:
-            # Here the caller made the tensors, so the fault is not the model's.
-            raise InvalidInputError(
-                f"{head.model.name} cannot take these values: an index lies outside of its "
-                "table, or axes that belong together differ in length",
-                field="inputs",
-            ) from error
-        check_finite(outputs)
-        outputs, summaries = split_summaries(head.model, outputs)
-        notes.add(notes_on_tensors(head.model, summaries))
-        return outputs
 
     async def _answer(
         self,
@@ -349,6 +269,17 @@ class DataPlane:
                 for request, column in zip(group, columns, strict=True)
             }
         return [_body(request, results[request.head.spec.task], batched) for request in requests]
+
+
+def _request_of(
+    heads: Sequence[Head],
+    attempt: Attempt[JsonValue],
+    inputs: Sequence[RawInput],
+    timings: Timings,
+    notes: RequestNotes,
+) -> HeadsRequest[JsonValue]:
+    nbytes = bytes_of([raw.nbytes for raw in inputs])
+    return HeadsRequest(heads, attempt, timings, notes, len(inputs), nbytes)
 
 
 def _body(request: TaskRequest, results: Sequence[JsonValue], batched: bool) -> JsonValue:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from omnivec2.errors import InvalidInputError, UnknownModelError
+from service.pipeline.heads.served_heads import ServedHeads
 from service.pipeline.host_stages import Head
-from service.pipeline.served_heads import ServedHeads
 
 
 def embedding_heads(served: ServedHeads) -> list[Head]:

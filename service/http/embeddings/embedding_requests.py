@@ -20,8 +20,8 @@ from service.http.embeddings.data_urls import DataUrl, parse_data_url
 from service.http.forms.content_type import JSON, PLAIN, UNSPECIFIC, ContentType
 from service.http.forms.json_bodies import is_envelope, open_envelope, parse_json
 from service.pipeline.concurrency import in_thread_if_large
+from service.pipeline.heads.served_heads import ServedHeads
 from service.pipeline.host_stages import FileInput, Head, JsonInput, RawInput
-from service.pipeline.served_heads import ServedHeads
 
 MAX_INPUTS = 2048
 """OpenAI's limit on the inputs of one request, which clients know."""

@@ -1,0 +1,1 @@
+"""The heads that are served, and the versions of them that answer a request."""
