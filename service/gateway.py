@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING, Protocol
 from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import generate_latest
 
-from omnivec2.errors import ArtifactError, ModelNotReadyError, OmniVecError
+from omnivec2.errors import ModelNotReadyError, OmniVecError
 from service.access.access_setup import make_access
 from service.admission.admission_setup import make_admission
 from service.canary.canary_router import CanaryRouter
-from service.decoding.decoder_setup import expected_modalities, make_decoders
+from service.decoding.decoder_setup import make_decoders
+from service.model_loading import ModelLoader
 from service.monitoring.monitor_setup import make_monitor
 from service.observability import tracing
 from service.observability.gateway_metrics import Metrics
@@ -34,8 +35,6 @@ if TYPE_CHECKING:
 
 _LOG = logging.getLogger(__name__)
 
-_START_SECONDS = 0.25
-"""The pause before a runtime that is not ready yet is started again."""
 _MEASURE_SECONDS = 0.5
 """The time between two measurements of the event loop's lag and of readiness."""
 _JOIN_POLL_SECONDS = 0.1
@@ -119,11 +118,16 @@ class Gateway:
             settings.model_repo, self.metrics.canaries, self._has_spare_time
         )
         self._decoders = make_decoders(settings, self.metrics)
-        # What another runtime serves is not known before it does: its decoders start when needed.
-        self._starts_decoders = runtime is None
+        self._loader = ModelLoader(
+            settings,
+            self.runtime,
+            self.canaries,
+            self._decoders,
+            # What another runtime serves is not known before it does.
+            starts_decoders=runtime is None,
+        )
         self._dataplane: DataPlane | None = None
         self.failure = ""
-        self._waiting = "the models are being loaded"
         self.grpc_address = ""
         self.metrics_address = ""
         self.recorder = tracing.start()
@@ -131,7 +135,6 @@ class Gateway:
         self.leaves_threads = False
         self._stuck = 0
         self._background: list[asyncio.Task[None]] = []
-        self._refreshed = time.monotonic()
         self._add_gauges()
 
     @property
@@ -147,7 +150,7 @@ class Gateway:
             ModelNotReadyError: The models are still being loaded, or could not be.
         """
         if self._dataplane is None:
-            raise ModelNotReadyError(self.failure or f"{self._waiting}; try again soon")
+            raise ModelNotReadyError(self.failure or f"{self._loader.waiting}; try again soon")
         return self._dataplane
 
     @property
@@ -167,7 +170,9 @@ class Gateway:
             return Health(False, self.failure)
         health = await self.runtime.health()
         if self._dataplane is None:
-            return Health(False, health.detail or self._waiting, health.refused, health.slower)
+            return Health(
+                False, health.detail or self._loader.waiting, health.refused, health.slower
+            )
         refused = {**health.refused, **self._dataplane.served.refused}
         if self._dataplane.host_threads.is_blocked:
             detail = "no thread is left to decode inputs: all are stuck in some whose time is over"
@@ -237,7 +242,7 @@ class Gateway:
         watch(
             "models_refresh_age_seconds",
             "Time since the last poll of the models.",
-            lambda: time.monotonic() - self._refreshed,
+            lambda: self._loader.age_seconds,
         )
         self.metrics.watch_models(lambda: [head.model for head in self._heads()])
         canaries = self.canaries
@@ -273,63 +278,13 @@ class Gateway:
             await self.shared_state.start()
         if self.monitor is not None:
             await self.monitor.start()
-        # They start while the models are loaded: importing the codecs takes as long.
-        starting = asyncio.create_task(asyncio.to_thread(self._start_decoders))
-        self._background.append(starting)
-        await self._start()
-        # Codecs are imported here, which takes a while: not in the event loop.
-        plane = await asyncio.to_thread(
-            DataPlane,
-            self.runtime,
-            self.settings.host_workers,
-            2 * self.settings.inference_workers,
-            self._decoders,
-            self.settings.max_batch_token_pairs,
-            self.settings.explanation_segments,
-            self.canaries,
-        )
-        if not plane.heads:
-            plane.close()
-            reasons = "; ".join(plane.served.refused.values())
-            raise ArtifactError(f"nothing can be served: {reasons}")
-        await self.canaries.refresh(plane.served)
-        await starting
+        plane = await self._loader.load()
         self._dataplane = plane
         for work in self._attached:
             await work.start()
         _LOG.info("ready: %s", ", ".join(sorted(plane.heads)))
-        self._refreshed = time.monotonic()
-        calls = (self._poll_models(plane), trim_heap_regularly(self._is_busy))
+        calls = (self._loader.poll(plane), trim_heap_regularly(self._is_busy))
         self._background += [asyncio.create_task(call) for call in calls]
-
-    def _start_decoders(self) -> None:
-        if self._decoders is not None and self._starts_decoders:
-            self._decoders.start(expected_modalities(self.settings))
-
-    async def _start(self) -> None:
-        """Start the runtime, and retry until it is ready: its servers may start later."""
-        while True:
-            try:
-                await self.runtime.start()
-                return
-            except ModelNotReadyError as error:
-                if self._waiting != str(error):
-                    self._waiting = str(error)
-                    _LOG.warning("waiting: %s", error)
-            await asyncio.sleep(_START_SECONDS)
-
-    async def _poll_models(self, plane: DataPlane) -> None:
-        """Poll the runtime for added, changed and removed models, and serve those it has."""
-        while seconds := self.settings.refresh_seconds:
-            await asyncio.sleep(seconds)
-            try:
-                await plane.served.refresh()
-                await self.canaries.refresh(plane.served)
-                self._refreshed = time.monotonic()
-            except Exception:
-                # A runtime depends on disks and other servers: no failure of theirs, and no defect
-                # here, may end this loop, or no later change would be seen.
-                _LOG.exception("the models could not be refreshed")
 
     def _on_loaded(self, loading: asyncio.Task[None]) -> None:
         """Keep the reason if loading failed; a defect must not look like slow loading."""
