@@ -83,7 +83,7 @@ class Callers:
     """Callers of normal priority, who leave nothing over until they have all their answers.
 
     Attributes:
-        statuses: of their answers.
+        statuses: The HTTP statuses of their answers.
     """
 
     def __init__(self, url: str) -> None:

@@ -44,9 +44,9 @@ class OwnTask:
     """A task of a stranger.
 
     Attributes:
-        make: what writes its files into a folder of the name of the task.
-        recipe: its part of the recipe.
-        check: what asks its head and looks at what the answers mean.
+        make: The function that writes its files into a folder of the name of the task.
+        recipe: Its part of the recipe.
+        check: The function that asks its head and checks what the answers mean.
     """
 
     make: Callable[[Path], None]

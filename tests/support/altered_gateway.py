@@ -75,12 +75,12 @@ class FaultMiddleware:
 def altered_gateway(
     model_repo: Path, *, delay_seconds: float = 0.0, fault: str = ""
 ) -> Iterator[str]:
-    """Run it until the block ends; its address.
+    """Run it until the block ends, and yield its address.
 
     Args:
-        model_repo: what it serves.
-        delay_seconds: that every batch takes longer.
-        fault: one of ``FAULTS``.
+        model_repo: The model repository that it serves.
+        delay_seconds: The time that every batch takes longer.
+        fault: One of ``FAULTS``; none if empty.
     """
     command = [sys.executable, "-m", __name__, str(model_repo), "--fault", fault]
     command += ["--delay-seconds", str(delay_seconds)]

@@ -64,11 +64,11 @@ class Bad:
     """One request that must be refused.
 
     Attributes:
-        name: what is wrong with it.
-        route: the head it is sent to.
-        body: makes the body.
-        headers: beside what the body needs.
-        status: the status it must get; None is any of 4xx.
+        name: A description of what is wrong with it.
+        route: The head that it is sent to.
+        body: The function that makes the body.
+        headers: The headers beside those that the body needs.
+        status: The status that it must get; None is any of 4xx.
     """
 
     name: str

@@ -26,9 +26,9 @@ def run_with_clients(*arguments: str, cwd: Path | None = None, seconds: float = 
     """Run Python of that environment and return what it prints.
 
     Args:
-        arguments: of the interpreter: a script and its arguments.
-        cwd: where it runs.
-        seconds: longest that it may take.
+        arguments: The arguments of the interpreter: a script and its own ones.
+        cwd: The directory in which it runs.
+        seconds: The longest time that it may take.
     """
     if not PYTHON.exists():
         pytest.skip("the clients of other libraries are not installed: make install-clients")

@@ -26,10 +26,10 @@ class Exported:
     """One graph on disk.
 
     Attributes:
-        name: of the model.
-        graph: its ``model.onnx``.
-        weights: the weights file it reads.
-        profile: the sizes of its inputs.
+        name: The name of the model.
+        graph: Its ``model.onnx``.
+        weights: The weights file that it reads.
+        profile: The sizes of its inputs.
     """
 
     name: str

@@ -22,10 +22,10 @@ class ExportedWriter:
     """A checkpoint of a head that writes, and what was made of it.
 
     Attributes:
-        checkpoint: its directory.
-        head: the head that writes.
-        results: what came of exporting each graph, by name.
-        repositories: the model repositories by layout.
+        checkpoint: Its directory.
+        head: The head that writes.
+        results: The result of exporting each graph, by name.
+        repositories: The model repositories by layout.
     """
 
     checkpoint: Path

@@ -84,16 +84,16 @@ class FakeTriton(service_pb2_grpc.GRPCInferenceServiceServicer):  # type: ignore
     """Answers every row with (its value, 1), or part ``x`` with ten times that.
 
     Attributes:
-        models: (name, version) -> configuration of what is ready.
-        states: (name, version) -> (state, reason) of what is not.
-        failures: what the next inferences are answered instead, one after the other.
-        always: what every inference is answered instead.
-        delay_seconds: time that an inference takes.
-        calls: the inferences so far.
-        host: the address of loopback.
-        credentials: those of TLS; without them there is none.
-        loadable: what its repository has beside what is ready.
-        loads: the models that it was asked to load.
+        models: A mapping of (name, version) to the configurations of models that are ready.
+        states: A mapping of (name, version) to (state, reason) of those that are not.
+        failures: The failures that the next inferences are answered with, one after the other.
+        always: The failure that every inference is answered with; None if there is none.
+        delay_seconds: The time that an inference takes.
+        calls: The inferences so far.
+        host: The address of loopback.
+        credentials: The credentials of TLS; without them there is none.
+        loadable: The models that its repository has beside those that are ready.
+        loads: The models that it was asked to load.
     """
 
     def __init__(self, *configs: model_config_pb2.ModelConfig) -> None:

@@ -29,8 +29,8 @@ class RunningRuntime:
     """A runtime that is ready, with the event loop it lives in.
 
     Attributes:
-        runtime: what is asked.
-        triton: the server behind it, if there is one.
+        runtime: The runtime that is asked.
+        triton: The server behind it, if there is one.
     """
 
     runtime: Runtime
@@ -64,13 +64,13 @@ class RunningRuntime:
 def running_runtime(
     kind: Kind, model_repo: Path, on_batch: OnBatch = lambda *_: None, **settings: Any
 ) -> Iterator[RunningRuntime]:
-    """A runtime on a model repository until the block ends.
+    """Run a runtime on a model repository until the block ends.
 
     Args:
-        kind: embedded, or Triton with a server of its own.
-        model_repo: what it serves.
-        on_batch: told of every batch, if it is embedded.
-        settings: of the gateway.
+        kind: The kind of the runtime: embedded, or Triton with a server of its own.
+        model_repo: The model repository that it serves.
+        on_batch: The callback for every batch of an embedded runtime.
+        settings: The settings of the gateway.
     """
     if kind == "embedded":
         # The engine that is compared with PyTorch: answers are compared closely.

@@ -31,10 +31,10 @@ class RunningServer:
     """A gateway that said that it is ready.
 
     Attributes:
-        url: where it answers.
-        process: that it runs in.
-        grpc_address: empty if it serves none.
-        metrics_url: empty if metrics have no port of their own.
+        url: The address at which it answers.
+        process: The process that it runs in.
+        grpc_address: The address of gRPC; empty if it serves none.
+        metrics_url: The address of the metrics; empty if they have no port of their own.
     """
 
     url: str
@@ -61,12 +61,12 @@ def running_server(
     """Run ``omnivec2 serve`` with the given options until the block ends.
 
     Args:
-        options: of the command.
-        settings: of the gateway, in the environment.
-        environment: further variables.
-        port: where to listen; given one, it is not waited for.
-        wait_seconds: longest until it is ready.
-        module: what is run, with the command's words.
+        options: The options of the command.
+        settings: The settings of the gateway, given in the environment.
+        environment: Further variables of the environment.
+        port: The port to listen on, 0 for a free one; a server with a given port is not waited for.
+        wait_seconds: The longest time until it is ready.
+        module: The module that is run, with the command's words.
     """
     variables = {f"OMNIVEC2_{name.upper()}": str(value) for name, value in (settings or {}).items()}
     command = [sys.executable, "-m", module, "serve", "--port", str(port), *options]

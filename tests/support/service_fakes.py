@@ -101,11 +101,11 @@ class FakeRuntime:
     """Answers every row with (its value, 1); remembers what it was asked.
 
     Attributes:
-        batches: first values of the rows of every batch.
-        together: names of the models that were asked together.
-        contexts: the request that each batch belonged to.
-        looks: how often it was told to look for other models.
-        upcoming: what it finds at the next look; asking for other models is stale then.
+        batches: The first values of the rows of every batch.
+        together: The names of the models that were asked together.
+        contexts: The request that each batch belonged to.
+        looks: The number of times that it was told to look for other models.
+        upcoming: The models that it finds at the next look; asking for others is stale then.
     """
 
     def __init__(self, *specs: HeadSpec, delay_seconds: float = 0.0) -> None:

@@ -45,8 +45,8 @@ class BreakingStore(DirectoryStore):
     """A directory whose weights arrive in small pieces, until the connection breaks.
 
     Attributes:
-        breaks_after: pieces of the weights until it breaks; None if it holds.
-        offsets: where streams of the weights began.
+        breaks_after: The number of pieces of the weights until it breaks; None if it holds.
+        offsets: The bytes at which streams of the weights began.
     """
 
     def __init__(self, directory: Path, breaks_after: int | None) -> None:

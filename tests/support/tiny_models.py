@@ -150,10 +150,10 @@ def write_repository(
     """Write a repository that passes every check a runtime makes.
 
     Args:
-        root: where to.
-        heads: what it serves.
-        layout: both answer alike.
-        scale: multiplies all outputs.
+        root: The directory of the repository.
+        heads: The heads that it serves.
+        layout: The layout of the repository; both answer alike.
+        scale: The factor of all outputs.
     """
     if layout is Layout.SHARED:
         write_part(root, *trunk_part())

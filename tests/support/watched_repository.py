@@ -23,9 +23,9 @@ def write_watched_repository(
     """Write a repository in the shared layout whose heads have training references.
 
     Args:
-        root: where to.
-        heads: what it serves.
-        inputs: route -> JSON inputs that the head is taken to be trained on.
+        root: The directory of the repository.
+        heads: The heads that it serves.
+        inputs: A mapping of routes to the JSON inputs that a head is taken to be trained on.
     """
     write_part(root, *trunk_part(f_mean=True))
     for head in heads:

@@ -22,10 +22,10 @@ class BusyService:
     """Answers as many requests at a time as it has room for, and refuses the others.
 
     Attributes:
-        room: the requests that it takes at the same time.
-        refused: how many it has refused.
-        most: the most that were there at the same time, refused ones included.
-        priorities: of the requests.
+        room: The number of requests that it takes at the same time.
+        refused: The number of requests that it has refused.
+        most: The most requests that were there at the same time, refused ones included.
+        priorities: The priorities of the requests.
     """
 
     def __init__(self, room: int) -> None:

@@ -16,7 +16,7 @@ def note_rows_without_content(
     """Note rows that are empty, and rows most of whose cells are unknown words.
 
     The columns of such a row have the right names, but its words are those of another code or
-    language: what is left of it are a few numbers.
+    language: a few numbers are all that is left of it.
 
     Args:
         missing_RN: The numbers that are missing, (rows, columns of numbers).
