@@ -37,20 +37,19 @@ from loadtests.support.measured_gateway import (
     REPORTS,
     Gateway,
     unwind_on_sigterm,
-    write_report,
 )
 from loadtests.support.overload_promises import (
-    add_limits,
+    add_load_options,
     as_figures,
-    promise_table,
+    figures_of_answers,
     promises_of_answers,
+    report,
 )
 from loadtests.support.paced_model import pace_model
 from loadtests.support.triton_server import TritonServer, TritonServerError, running_triton
 from loadtests.traffic.flood import Exchange, Job, Post
 from loadtests.traffic.flood_process import (
     count_in_time,
-    count_statuses,
     encode_posts,
     finish,
     start,
@@ -69,15 +68,14 @@ def main() -> int:
     """Measure, print a table and write a report; return 1 if a promise is broken."""
     unwind_on_sigterm()
     options = _options()
-    console = make_console()
     with ExitStack() as stack:
         directory = Path(stack.enter_context(tempfile.TemporaryDirectory()))
-        console.print(f"starting {options.servers} servers and {options.gateways} gateways ...")
+        make_console().print(
+            f"starting {options.servers} servers and {options.gateways} gateways ..."
+        )
         servers = _servers(directory, options, stack)
         urls = _gateways(servers, options, stack)
         figures = _measure(urls, servers, options)
-    checks = promises(figures, options)
-    console.print(promise_table(options, checks))
     content = {
         "what": "overload of several gateways before several Triton servers",
         "gateways": options.gateways,
@@ -85,10 +83,8 @@ def main() -> int:
         "route": options.route,
         "row_ms": options.row_ms,
         **figures,
-        "promises": checks,
     }
-    console.print(f"wrote {write_report(options.reports, 'fleet-overload', content)}")
-    return 0 if all(check["ok"] for check in checks) else 1
+    return report("fleet-overload", content, promises(figures, options), options)
 
 
 def _options() -> argparse.Namespace:
@@ -101,14 +97,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument(
         "--row-ms", type=float, default=200.0, help="time of a row; 0 runs the network"
     )
-    add_limits(parser)
-    parser.add_argument("--seconds", type=float, default=30.0, help="length of the overload")
-    parser.add_argument(
-        "--sustain-seconds", type=float, default=10.0, help="length of each closed measurement"
-    )
-    parser.add_argument(
-        "--deadline-seconds", type=float, default=5.0, help="deadline of every request"
-    )
+    add_load_options(parser, seconds=30.0, deadline_seconds=5.0)
     parser.add_argument("--reports", type=Path, default=REPORTS)
     return parser.parse_args()
 
@@ -152,13 +141,12 @@ def _measure(
     urls: Sequence[str], servers: Sequence[TritonServer], options: argparse.Namespace
 ) -> Figures:
     posts = encode_posts(urls[0], [options.route], options.deadline_seconds)
-    deadline = options.deadline_seconds
 
     def sustained(seconds: float) -> float:
         exchanges = _run_everywhere(
             urls, posts, kind="closed", clients=_CLIENTS_PER_GATEWAY, seconds=seconds
         )
-        return count_in_time(exchanges, deadline) / seconds
+        return count_in_time(exchanges, options.deadline_seconds) / seconds
 
     sustained(options.sustain_seconds)  # warms up, and teaches the gateways what requests cost
     before = sustained(options.sustain_seconds)
@@ -173,18 +161,9 @@ def _measure(
     )
     shares = [_rows(s, options.route) - old for s, old in zip(servers, rows, strict=True)]
     after = sustained(options.sustain_seconds)
-    span = max(exchange.at_seconds for exchange in exchanges) or 1.0
-    answered = sorted(e.seconds for e in exchanges if e.status == 200) or [0.0]
     return {
         "sustained_per_second": {"before": round(before, 1), "after": round(after, 1)},
-        "sent_per_second": round(len(exchanges) / span, 1),
-        "in_time_per_second": round(count_in_time(exchanges, deadline) / options.seconds, 1),
-        "deadline_seconds": deadline,
-        "answered_ms": {
-            "p50": round(1000 * answered[len(answered) // 2]),
-            "p99": round(1000 * answered[int(0.99 * (len(answered) - 1))]),
-        },
-        "statuses": {str(k): n for k, n in sorted(count_statuses(exchanges).items())},
+        **figures_of_answers(exchanges, options),
         "rows_by_server": shares,
     }
 

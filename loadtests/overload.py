@@ -25,23 +25,22 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
-from loadtests.support.measured_gateway import REPORTS, Gateway, write_report
+from loadtests.support.measured_gateway import REPORTS, Gateway
 from loadtests.support.overload_promises import (
-    add_limits,
+    add_load_options,
     as_figures,
-    promise_table,
+    figures_of_answers,
     promises_of_answers,
+    report,
 )
 from loadtests.traffic.corpus import check_address
 from loadtests.traffic.flood import Exchange, Job, Result
 from loadtests.traffic.flood_process import (
     count_in_time,
-    count_statuses,
     encode_posts,
     finish,
     start,
 )
-from omnivec2.terminal import make_console
 
 ROUTES = (
     *("image/classification", "image/detection", "text/sentiment", "tabular/income"),
@@ -60,7 +59,6 @@ Figures = dict[str, Any]
 def main() -> int:
     """Measure, print a table and write a report; return 1 if a promise is broken."""
     options = _options()
-    console = make_console()
     with ExitStack() as stack:
         url, pid = options.url, options.pid
         if url is None:
@@ -69,11 +67,8 @@ def main() -> int:
             url, pid = f"http://127.0.0.1:{gateway.port}", gateway.pid
         check_address(url, allow_remote=False)
         figures = _measure(url, pid, options)
-    checks = promises(figures, options)
-    console.print(promise_table(options, checks))
-    content = {"what": "overload", "routes": list(options.routes), **figures, "promises": checks}
-    console.print(f"wrote {write_report(options.reports, 'overload', content)}")
-    return 0 if all(check["ok"] for check in checks) else 1
+    content = {"what": "overload", "routes": list(options.routes), **figures}
+    return report("overload", content, promises(figures, options), options)
 
 
 def _options() -> argparse.Namespace:
@@ -85,16 +80,9 @@ def _options() -> argparse.Namespace:
     parser.add_argument(
         "--routes", nargs="+", default=ROUTES, help="heads that get requests in turn"
     )
-    add_limits(parser)
-    parser.add_argument("--seconds", type=float, default=60.0, help="length of the overload")
+    add_load_options(parser, seconds=60.0, deadline_seconds=2.0)
     parser.add_argument(
         "--clients", type=int, default=8, help="clients that find the sustainable rate"
-    )
-    parser.add_argument(
-        "--sustain-seconds", type=float, default=10.0, help="length of that measurement"
-    )
-    parser.add_argument(
-        "--deadline-seconds", type=float, default=2.0, help="deadline of every request"
     )
     parser.add_argument("--health-ms", type=float, default=100.0, help="longest time of /healthz")
     parser.add_argument(
@@ -146,22 +134,11 @@ def _figures(
 ) -> Figures:
     normal = statistics.median(e.seconds for e in alone)
     health = sorted(1000 * (e.seconds if e.status == 200 else 60.0) for e in probes.exchanges)
-    span = max(e.at_seconds for e in flood.exchanges) or 1.0
     last = max(e.at_seconds + e.seconds for e in flood.exchanges)
-    answered = sorted(e.seconds for e in flood.exchanges if e.status == 200) or [0.0]
     return {
         "alone_ms": round(1000 * normal, 1),
         "sustained_per_second": round(rate, 1),
-        "sent_per_second": round(len(flood.exchanges) / span, 1),
-        "in_time_per_second": round(
-            count_in_time(flood.exchanges, options.deadline_seconds) / options.seconds, 1
-        ),
-        "deadline_seconds": options.deadline_seconds,
-        "answered_ms": {
-            "p50": round(1000 * answered[len(answered) // 2]),
-            "p99": round(1000 * answered[int(0.99 * (len(answered) - 1))]),
-        },
-        "statuses": {str(k): n for k, n in sorted(count_statuses(flood.exchanges).items())},
+        **figures_of_answers(flood.exchanges, options),
         "refused_without_retry_after": sum(
             e.status == 429 and not e.retry_after.isdigit() for e in flood.exchanges
         ),
