@@ -2,35 +2,25 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Mapping, Sequence
 
 import onnxruntime as ort
-from onnxruntime.capi import onnxruntime_pybind11_state as ort_errors
 
 from omnivec2.engine_errors import ENGINE_ERRORS
-from omnivec2.errors import ArtifactError, ModelNotReadyError, RefusedTensorsError
-from omnivec2.passport import PASSPORT_FILE, EnginePrecision
+from omnivec2.errors import ArtifactError
+from omnivec2.passport import EnginePrecision
 from omnivec2.preprocess import Array
-from service.runtimes.embedded.engines.base import LoadOptions, Shape
+from service.runtimes.embedded.engines.base import LoadOptions
+from service.runtimes.embedded.engines.onnxruntime_session.session_graph import SessionGraph
 from service.runtimes.embedded.repository_reader import StoredGraph
 
-_LOG = logging.getLogger(__name__)
 
-# What operators raise at an index outside of a table, and at sizes that do not go together.
-_REFUSALS = (ort_errors.InvalidArgument, ort_errors.Fail)
-
-
-class OnnxRuntimeGraph:
+class OnnxRuntimeGraph(SessionGraph):
     """A session whose memory does not grow and whose idle threads do not spin.
 
     Args:
         stored: The graph.
         options: The precision, and the number of cores that one run may use.
-
-    Attributes:
-        memory_bytes: The size of the graph and its weights on the disk. What ONNX Runtime
-            really allocates is the whole process's; it does not tell.
 
     Raises:
         ArtifactError: ONNX Runtime cannot load it.
@@ -50,32 +40,13 @@ class OnnxRuntimeGraph:
             )
         except ENGINE_ERRORS as error:
             raise ArtifactError(f"{stored.name}: ONNX Runtime cannot load it: {error}") from error
-        self._session: ort.InferenceSession | None = session
-        self._name = stored.name
-        self._wanted = list(stored.outputs)
-        self.inputs: Mapping[str, Shape] = {n.name: tuple(n.shape) for n in session.get_inputs()}
-        self.outputs: Mapping[str, Shape] = {n.name: tuple(n.shape) for n in session.get_outputs()}
-        self.memory_bytes = sum(
-            file.stat().st_size for file in stored.directory.iterdir() if file.name != PASSPORT_FILE
-        )
+        super().__init__(stored, session)
 
-    def run(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
-        """Compute a batch; see ``LoadedGraph.run``."""
-        if self._session is None:
-            raise ModelNotReadyError(f"{self._name} is not loaded any more")
-        try:
-            values = self._session.run(self._wanted, inputs)
-        except _REFUSALS as error:
-            _LOG.warning("%s refused its inputs: %s", self._name, error)
-            raise RefusedTensorsError(f"{self._name} cannot take these values") from error
-        except ENGINE_ERRORS as error:
-            _LOG.error("%s failed: %s", self._name, error)
-            raise ModelNotReadyError(f"the engine failed to run {self._name}") from error
-        return dict(zip(self._wanted, values, strict=True))
-
-    def close(self) -> None:
-        """Free the session; see ``LoadedGraph.close``."""
-        self._session = None
+    def _compute(
+        self, session: ort.InferenceSession, inputs: Mapping[str, Array]
+    ) -> Sequence[Array]:
+        values: Sequence[Array] = session.run(self._wanted, inputs)
+        return values
 
 
 class OnnxRuntimeCpu:

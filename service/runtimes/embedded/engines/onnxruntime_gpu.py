@@ -8,13 +8,13 @@ from pathlib import Path
 
 import numpy as np
 import onnxruntime as ort
-from onnxruntime.capi import onnxruntime_pybind11_state as ort_errors
 
 from omnivec2.engine_errors import ENGINE_ERRORS
-from omnivec2.errors import ArtifactError, ModelNotReadyError, RefusedTensorsError
-from omnivec2.passport import PASSPORT_FILE, EnginePrecision
+from omnivec2.errors import ArtifactError
+from omnivec2.passport import EnginePrecision
 from omnivec2.preprocess import Array
 from service.runtimes.embedded.engines.base import LoadOptions, Shape
+from service.runtimes.embedded.engines.onnxruntime_session.session_graph import SessionGraph
 from service.runtimes.embedded.nvidia.cuda_devices import CudaDevices, list_cuda_devices
 from service.runtimes.embedded.nvidia.gpu_library import (
     CPU,
@@ -35,7 +35,6 @@ from service.runtimes.embedded.repository_reader import StoredGraph
 
 _LOG = logging.getLogger(__name__)
 
-_REFUSALS = (ort_errors.InvalidArgument, ort_errors.Fail)
 _FAILURES: tuple[type[Exception], ...] = (*ENGINE_ERRORS, RuntimeError)
 """All that ONNX Runtime raises; some providers raise Python's own."""
 _DEVICE_FAULTS = ("CUDA", "CUBLAS", "CUDNN", "TensorRT")
@@ -44,62 +43,28 @@ _NO_RANGES = "shape profiles"
 """In the error about a graph that TensorRT takes only in pieces."""
 
 
-class OnnxRuntimeGpuGraph:
+class OnnxRuntimeGpuGraph(SessionGraph):
     """A session on a GPU.
 
-    Args:
-        stored: The graph.
-        session: A session on its file.
-
-    Attributes:
-        memory_bytes: The size of the graph and its weights on the disk; ONNX Runtime does not
-            tell what it allocates on the GPU.
+    Each call has a binding of its own, so that threads share the session alone. Inputs are copied
+    once, to where the nodes that read them run; outputs once, to the host.
     """
 
-    def __init__(self, stored: StoredGraph, session: ort.InferenceSession) -> None:
-        self._session: ort.InferenceSession | None = session
-        self._name = stored.name
-        self._wanted = list(stored.outputs)
-        self.inputs: Mapping[str, Shape] = {n.name: tuple(n.shape) for n in session.get_inputs()}
-        self.outputs: Mapping[str, Shape] = {n.name: tuple(n.shape) for n in session.get_outputs()}
-        self.memory_bytes = sum(
-            file.stat().st_size for file in stored.directory.iterdir() if file.name != PASSPORT_FILE
-        )
+    failures = _FAILURES
 
-    def run(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
-        """Compute a batch; see ``LoadedGraph.run``.
-
-        Each call has a binding of its own, so that threads share the session alone. Inputs are
-        copied once, to where the nodes that read them run; outputs once, to the host.
-        """
-        session = self._session
-        if session is None:
-            raise ModelNotReadyError(f"{self._name} is not loaded any more")
+    def _compute(
+        self, session: ort.InferenceSession, inputs: Mapping[str, Array]
+    ) -> Sequence[Array]:
         binding = session.io_binding()
-        try:
-            for name, array in inputs.items():
-                binding.bind_cpu_input(name, np.ascontiguousarray(array))
-            for name in self._wanted:
-                binding.bind_output(name, "cpu")
-            session.run_with_iobinding(binding)
-            values = [value.numpy() for value in binding.get_outputs()]
-        except _REFUSALS as error:
-            raise self._refusal(error) from error
-        except _FAILURES as error:
-            _LOG.error("%s failed: %s", self._name, error)
-            raise ModelNotReadyError(f"the engine failed to run {self._name}") from error
-        return dict(zip(self._wanted, values, strict=True))
+        for name, array in inputs.items():
+            binding.bind_cpu_input(name, np.ascontiguousarray(array))
+        for name in self._wanted:
+            binding.bind_output(name, "cpu")
+        session.run_with_iobinding(binding)
+        return [value.numpy() for value in binding.get_outputs()]
 
-    def _refusal(self, error: Exception) -> ModelNotReadyError:
-        if any(word in str(error) for word in _DEVICE_FAULTS):
-            _LOG.error("%s failed: %s", self._name, error)
-            return ModelNotReadyError(f"the engine failed to run {self._name}")
-        _LOG.warning("%s refused its inputs: %s", self._name, error)
-        return RefusedTensorsError(f"{self._name} cannot take these values")
-
-    def close(self) -> None:
-        """Free the session; see ``LoadedGraph.close``."""
-        self._session = None
+    def _is_fault_of_device(self, error: Exception) -> bool:
+        return any(word in str(error) for word in _DEVICE_FAULTS)
 
 
 class OnnxRuntimeGpu:

@@ -1,0 +1,1 @@
+"""Sessions of ONNX Runtime, which run on the CPU or on a GPU."""
