@@ -12,9 +12,9 @@ from typing import Any, Self
 
 import httpx2
 
-from omnivec2.errors import InvalidParameterError, OmniVecError
+from omnivec2.errors import OmniVecError
 from omnivec2_api.answers.answer import Answer
-from omnivec2_api.answers.answer_types import Embedding
+from omnivec2_api.answers.answer_types import Embedding, as_embedding
 from omnivec2_api.feedback_messages import Feedback, feedback_message, feedback_of
 from omnivec2_api.head_info import HeadInfo
 from omnivec2_api.http_messages import (
@@ -70,12 +70,8 @@ class AsyncClient(ServiceConnection[httpx2.AsyncClient, httpx2.AsyncBaseTranspor
         **parameters: Any,
     ) -> Embedding:
         """Return the vector of one input, or one for each of its rows; see ``Client.embed``."""
-        answer = await self.predict(
-            embedding_route(modality, task), value, strict=strict, **parameters
-        )
-        if not isinstance(answer, Embedding):
-            raise InvalidParameterError(f"{answer.route} gives no vectors", field="task")
-        return answer
+        route = embedding_route(modality, task)
+        return as_embedding(await self.predict(route, value, strict=strict, **parameters))
 
     async def predict_batch(
         self,
@@ -189,7 +185,7 @@ class AsyncClient(ServiceConnection[httpx2.AsyncClient, httpx2.AsyncBaseTranspor
         read = await asyncio.to_thread(read_input, modality, value)
         message = predict_message(modality, tasks, read, parameters, strict=strict)
         response = await self._send(partial(self._post, message))
-        if any(f"{modality}/{task}" not in self._heads for task in tasks):
+        if not self._knows(modality, tasks):
             await self.heads()
         return task_answers(modality, tasks, response.json(), response.headers, self._heads)
 

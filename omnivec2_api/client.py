@@ -151,7 +151,7 @@ class Client(ServiceConnection[httpx2.Client, httpx2.BaseTransport], Predictor):
         read = read_input(modality, value)
         message = predict_message(modality, tasks, read, parameters, strict=strict)
         response = self._send(partial(self._post, message))
-        if any(f"{modality}/{task}" not in self._heads for task in tasks):
+        if not self._knows(modality, tasks):
             _ = self.heads
         return task_answers(modality, tasks, response.json(), response.headers, self._heads)
 

@@ -14,7 +14,7 @@ from pydantic import JsonValue
 
 from omnivec2.errors import InvalidParameterError, OmniVecError
 from omnivec2_api.answers.answer import Answer
-from omnivec2_api.answers.answer_types import Embedding
+from omnivec2_api.answers.answer_types import Embedding, as_embedding
 from omnivec2_api.head_info import HeadInfo
 from omnivec2_api.input_values import many_inputs
 from omnivec2_api.progress_lines import Progress
@@ -128,10 +128,8 @@ class Predictor(ABC):
             InvalidParameterError: The head is of another family.
             InputError: As for ``predict``, and so are the other errors.
         """
-        answer = self.predict(embedding_route(modality, task), value, strict=strict, **parameters)
-        if not isinstance(answer, Embedding):
-            raise InvalidParameterError(f"{answer.route} gives no vectors", field="task")
-        return answer
+        route = embedding_route(modality, task)
+        return as_embedding(self.predict(route, value, strict=strict, **parameters))
 
     @overload
     def predict_batch(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Generic, TypeVar
 
 import httpx2
@@ -69,6 +69,10 @@ class ServiceConnection(ABC, Generic[Sender, Transport]):
         heads = [make_head_info(description) for description in listed["models"]]
         self._heads = {head.route: head for head in heads}
         return self._heads
+
+    def _knows(self, modality: str, tasks: Sequence[str]) -> bool:
+        """Whether the kept heads include those of all tasks, so that their answers have a class."""
+        return all(f"{modality}/{task}" in self._heads for task in tasks)
 
 
 def _request_headers(api_key: str | None, headers: Mapping[str, str] | None) -> dict[str, str]:

@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import JsonValue
 
+from omnivec2.errors import InvalidParameterError
 from omnivec2.spec import TaskFamily
 from omnivec2_api.answers.answer import Answer, make_note, rows_of
 
@@ -244,6 +245,17 @@ ANSWER_TYPES: Mapping[str, type[Answer]] = {
     TaskFamily.SUMMARIZATION: Summary,
     TaskFamily.EMBEDDING: Embedding,
 }
+
+
+def as_embedding(answer: Answer) -> Embedding:
+    """Return the answer of an embedding head as what it is.
+
+    Raises:
+        InvalidParameterError: The head is of another family.
+    """
+    if not isinstance(answer, Embedding):
+        raise InvalidParameterError(f"{answer.route} gives no vectors", field="task")
+    return answer
 
 
 def make_answer(

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from omnivec2.errors import InvalidParameterError
 from omnivec2.spec import TaskFamily
 from omnivec2_api.answers.answer import Answer
 from omnivec2_api.answers.answer_types import (
@@ -19,6 +20,7 @@ from omnivec2_api.answers.answer_types import (
     Regression,
     Segmentation,
     Summary,
+    as_embedding,
     make_answer,
 )
 
@@ -141,3 +143,11 @@ def test_an_explained_answer_keeps_its_explanations_beside_its_value():
     assert isinstance(answer, Classification)
     assert answer.label == "yes"
     assert answer.explanations == (explanation,)
+
+
+def test_only_answers_of_embedding_heads_are_embeddings():
+    vector = make_answer("text/embedding", "embedding", [0.5])
+    assert as_embedding(vector) is vector
+    label = make_answer("text/sentiment", "classification", CAT)
+    with pytest.raises(InvalidParameterError, match="text/sentiment gives no vectors"):
+        as_embedding(label)
