@@ -36,7 +36,7 @@ from loadtests.support.changed_heads import (
     same_answers,
     write_version,
 )
-from loadtests.support.measured_gateway import CHECKPOINT, REPORTS, Gateway, write_report
+from loadtests.support.measured_gateway import CHECKPOINT, Gateway, report_parser, write_report
 from loadtests.support.process_memory import process_memory
 from omnivec2.canary.canary_state import CanaryLimits, CanaryPlan
 from omnivec2.passport import WEIGHTS_FILE
@@ -178,9 +178,7 @@ def main() -> int:
 
 
 def _options() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = report_parser(__doc__)
     parser.add_argument("--requests", type=int, default=2000, help="requests at a share of 10 %%")
     parser.add_argument(
         "--settle-seconds",
@@ -188,7 +186,6 @@ def _options() -> argparse.Namespace:
         default=_SETTLE_SECONDS,
         help="time between two looks at memory, until it stays",
     )
-    parser.add_argument("--reports", type=Path, default=REPORTS)
     return parser.parse_args()
 
 

@@ -34,8 +34,8 @@ from export.repository.layouts import Layout
 from loadtests.support.free_ports import free_ports
 from loadtests.support.measured_gateway import (
     CHECKPOINT,
-    REPORTS,
     Gateway,
+    report_parser,
     unwind_on_sigterm,
 )
 from loadtests.support.overload_promises import (
@@ -88,9 +88,7 @@ def main() -> int:
 
 
 def _options() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = report_parser(__doc__)
     parser.add_argument("--gateways", type=int, default=3, help="processes of the gateway")
     parser.add_argument("--servers", type=int, default=2, help="Triton servers")
     parser.add_argument("--route", default="text/sentiment", help="head that gets requests")
@@ -98,7 +96,6 @@ def _options() -> argparse.Namespace:
         "--row-ms", type=float, default=200.0, help="time of a row; 0 runs the network"
     )
     add_load_options(parser, seconds=30.0, deadline_seconds=5.0)
-    parser.add_argument("--reports", type=Path, default=REPORTS)
     return parser.parse_args()
 
 

@@ -25,7 +25,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
-from loadtests.support.measured_gateway import REPORTS, Gateway
+from loadtests.support.measured_gateway import Gateway, report_parser
 from loadtests.support.overload_promises import (
     add_load_options,
     as_figures,
@@ -72,9 +72,7 @@ def main() -> int:
 
 
 def _options() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = report_parser(__doc__)
     parser.add_argument("--url", help="load this service, and start none")
     parser.add_argument("--pid", type=int, help="process of that service, to watch its memory")
     parser.add_argument(
@@ -90,7 +88,6 @@ def _options() -> argparse.Namespace:
     )
     parser.add_argument("--normal-within", type=float, default=5.0, help="seconds after the load")
     parser.add_argument("--memory-ratio", type=float, default=1.15, help="end against warm-up")
-    parser.add_argument("--reports", type=Path, default=REPORTS)
     return parser.parse_args()
 
 

@@ -17,13 +17,12 @@ import argparse
 import sys
 import tempfile
 from contextlib import ExitStack
-from pathlib import Path
 from typing import Any
 
 from rich.table import Table
 
 from loadtests.overload import ROUTES
-from loadtests.support.measured_gateway import REPORTS, Gateway, write_report
+from loadtests.support.measured_gateway import Gateway, report_parser, write_report
 from loadtests.traffic.corpus import check_address
 from loadtests.traffic.flood import Exchange, Job
 from loadtests.traffic.flood_process import (
@@ -71,9 +70,7 @@ def main() -> int:
 
 
 def _options() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = report_parser(__doc__)
     parser.add_argument("--url", help="load this service, and start none")
     parser.add_argument(
         "--routes", nargs="+", default=ROUTES, help="heads that get requests in turn"
@@ -88,7 +85,6 @@ def _options() -> argparse.Namespace:
     parser.add_argument(
         "--deadline-seconds", type=float, default=2.0, help="deadline of every request"
     )
-    parser.add_argument("--reports", type=Path, default=REPORTS)
     return parser.parse_args()
 
 

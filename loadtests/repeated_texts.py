@@ -28,7 +28,7 @@ from typing import Any
 import numpy as np
 from rich.table import Table
 
-from loadtests.support.measured_gateway import REPORTS, Gateway, write_report
+from loadtests.support.measured_gateway import Gateway, report_parser, write_report
 from omnivec2.terminal import make_console
 from omnivec2.wordpiece import FIRST_WORD_ID, SIZE, tokenizer
 
@@ -94,9 +94,7 @@ def main() -> int:
 
 
 def _options() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = report_parser(__doc__)
     parser.add_argument("--texts", type=int, default=10_000, help="number of different texts")
     parser.add_argument("--exponent", type=float, default=1.0, help="exponent of Zipf's law")
     parser.add_argument("--cache-mib", type=int, default=64, help="size of the cache")
@@ -110,7 +108,6 @@ def _options() -> argparse.Namespace:
     parser.add_argument(
         "--model-repo", type=Path, help="serve this repository, not the reference network"
     )
-    parser.add_argument("--reports", type=Path, default=REPORTS)
     return parser.parse_args()
 
 

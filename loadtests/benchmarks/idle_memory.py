@@ -11,7 +11,6 @@ memory has been returned::
 
 from __future__ import annotations
 
-import argparse
 import subprocess
 import sys
 import tempfile
@@ -23,7 +22,13 @@ from rich.table import Table
 
 from export.repository.assembly import assemble
 from export.repository.layouts import Layout
-from loadtests.support.measured_gateway import CHECKPOINT, REPORTS, ROOT, Gateway, write_report
+from loadtests.support.measured_gateway import (
+    CHECKPOINT,
+    ROOT,
+    Gateway,
+    report_parser,
+    write_report,
+)
 from loadtests.support.process_memory import process_memory
 from omnivec2.spec import Modality
 from omnivec2.terminal import make_console
@@ -60,11 +65,8 @@ Row = dict[str, Any]
 
 def main() -> int:
     """Measure, print two tables, write a report."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = report_parser(__doc__)
     parser.add_argument("--quick", action="store_true", help="whole gateways only")
-    parser.add_argument("--reports", type=Path, default=REPORTS)
     options = parser.parse_args()
     console = make_console()
     with tempfile.TemporaryDirectory() as directory:

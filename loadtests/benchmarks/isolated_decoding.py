@@ -22,9 +22,9 @@ from rich.table import Table
 
 from loadtests.support.http_load import HttpRequest, load_server
 from loadtests.support.measured_gateway import (
-    REPORTS,
     ROOT,
     Gateway,
+    report_parser,
     unwind_on_sigterm,
     write_report,
 )
@@ -102,9 +102,7 @@ def ratio(rounds: Sequence[tuple[Measured, Measured]], name: str) -> float:
 
 
 def _options() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = report_parser(__doc__)
     parser.add_argument("--route", default="image/classification", help="the head")
     parser.add_argument(
         "--file", type=Path, default=ROOT / "tests/data/image/blood_smear.jpg", help="the input"
@@ -114,7 +112,6 @@ def _options() -> argparse.Namespace:
     )
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--seconds", type=float, default=3.0, help="length of a measurement")
-    parser.add_argument("--reports", type=Path, default=REPORTS)
     return parser.parse_args()
 
 

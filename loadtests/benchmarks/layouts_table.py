@@ -38,7 +38,6 @@ from export.repository.layouts import Layout
 from loadtests.support.measured_gateway import (
     CHECKPOINT,
     CORES,
-    REPORTS,
     ROOT,
     Gateway,
     HttpClient,
@@ -46,6 +45,7 @@ from loadtests.support.measured_gateway import (
     SendRequest,
     closed_loop,
     median,
+    report_parser,
     write_report,
 )
 from loadtests.support.triton_server import running_triton
@@ -108,15 +108,12 @@ def main() -> int:
 
 
 def _options() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = report_parser(__doc__)
     parser.add_argument("--seconds", type=float, default=2.0, help="length of each measurement")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--ways", nargs="+", choices=WAYS, default=WAYS, metavar="WAY",
                         help=f"rows to measure: {', '.join(WAYS)}")  # fmt: skip
     parser.add_argument("--name", default="layouts", help="name of the report")
-    parser.add_argument("--reports", type=Path, default=REPORTS)
     return parser.parse_args()
 
 

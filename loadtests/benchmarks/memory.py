@@ -27,7 +27,7 @@ from rich.table import Table
 
 from export.repository.assembly import assemble
 from export.repository.layouts import Layout
-from loadtests.support.measured_gateway import CHECKPOINT, REPORTS, ROOT, write_report
+from loadtests.support.measured_gateway import CHECKPOINT, ROOT, report_parser, write_report
 from loadtests.support.process_memory import process_memory
 from omnivec2.checkpoint import SCALE_SUFFIX
 from omnivec2.passport import GRAPH_FILE
@@ -74,13 +74,10 @@ def main() -> int:
 
 
 def _options() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = report_parser(__doc__)
     parser.add_argument("--at-most", type=float, default=1.6, help="ratio that passes (shared)")
     parser.add_argument("--quick", action="store_true", help="shared layout only, just loaded")
     parser.add_argument("--paper", action="store_true", help="the paper's sizes too (minutes)")
-    parser.add_argument("--reports", type=Path, default=REPORTS)
     parser.add_argument("--measure", type=Path, help=argparse.SUPPRESS)
     return parser.parse_args()
 

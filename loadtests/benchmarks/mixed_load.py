@@ -29,9 +29,9 @@ from export.repository.assembly import assemble
 from export.repository.layouts import Layout
 from loadtests.support.measured_gateway import (
     CHECKPOINT,
-    REPORTS,
     SendRequest,
     closed_loop,
+    report_parser,
     write_report,
 )
 from loadtests.support.triton_server import running_triton
@@ -82,15 +82,12 @@ def main() -> int:
 
 
 def _options() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = report_parser(__doc__)
     parser.add_argument("--tasks", nargs="+", default=TASKS, help="heads, one client each")
     parser.add_argument("--seconds", type=float, default=10.0, help="length of each measurement")
     parser.add_argument(
         "--at-least", type=float, default=1.5, help="least average batch of the trunk"
     )
-    parser.add_argument("--reports", type=Path, default=REPORTS)
     return parser.parse_args()
 
 

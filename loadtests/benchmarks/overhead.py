@@ -40,10 +40,10 @@ from loadtests.support.light_client import Post, run_clients
 from loadtests.support.measured_gateway import (
     CHECKPOINT,
     CORES,
-    REPORTS,
     ROOT,
     Gateway,
     Load,
+    report_parser,
     write_report,
 )
 from omnivec2.preprocess import Preprocessor, collate, preprocessor_for
@@ -265,15 +265,12 @@ def main() -> int:
 
 
 def _options() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = report_parser(__doc__)
     modalities = [case.modality for case in cases()]
     parser.add_argument("--only", nargs="+", choices=modalities, default=modalities)
     parser.add_argument("--engine", default="onnxruntime", help="engine of service and bare loops")
     parser.add_argument("--seconds", type=float, default=3.0, help="length of each measurement")
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--reports", type=Path, default=REPORTS)
     return parser.parse_args()
 
 

@@ -23,12 +23,12 @@ from export.repository.assembly import VERSION, assemble
 from export.repository.layouts import Layout
 from loadtests.support.measured_gateway import (
     CHECKPOINT,
-    REPORTS,
     ROOT,
     Gateway,
     HttpClient,
     closed_loop,
     median,
+    report_parser,
     write_report,
 )
 from loadtests.support.triton_server import running_triton
@@ -107,14 +107,11 @@ def main() -> int:
 
 
 def _options() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = report_parser(__doc__)
     parser.add_argument("--seconds", type=float, default=2.0, help="length of each measurement")
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--at-most", type=float, default=1.4, help="ratio that passes")
     parser.add_argument("--no-triton", dest="triton", action="store_false", help="embedded only")
-    parser.add_argument("--reports", type=Path, default=REPORTS)
     return parser.parse_args()
 
 

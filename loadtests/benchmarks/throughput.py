@@ -34,11 +34,11 @@ from export.repository.layouts import Layout
 from loadtests.support.measured_gateway import (
     CHECKPOINT,
     CORES,
-    REPORTS,
     ROOT,
     Gateway,
     HttpClient,
     closed_loop,
+    report_parser,
     write_report,
 )
 from omnivec2.checkpoint import read_checkpoint
@@ -97,9 +97,7 @@ def main() -> int:
 
 
 def _options() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = report_parser(__doc__)
     parser.add_argument("--route", default="image/classification")
     parser.add_argument(
         "--file", type=Path, default=ROOT / "tests/data/image/blood_smear.jpg", help="a JPEG"
@@ -109,7 +107,6 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--at-least", type=float, default=0.85, help="ratio that passes")
     parser.add_argument("--layout", choices=[*Layout], default=Layout.SHARED)
-    parser.add_argument("--reports", type=Path, default=REPORTS)
     return parser.parse_args()
 
 

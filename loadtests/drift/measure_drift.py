@@ -36,7 +36,7 @@ from rich.table import Table
 from export.repository.assembly import assemble
 from export.repository.layouts import Layout
 from loadtests.drift.drift_cases import CASES, DriftCase
-from loadtests.support.measured_gateway import CHECKPOINT, REPORTS, Gateway, write_report
+from loadtests.support.measured_gateway import CHECKPOINT, Gateway, report_parser, write_report
 from omnivec2.checkpoint import read_checkpoint
 from omnivec2.familiarity import REFERENCE_FILE, read_training_reference
 from omnivec2.spec import HeadSpec
@@ -82,16 +82,13 @@ def main() -> int:
 
 
 def _options() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = report_parser(__doc__)
     parser.add_argument("--data", type=Path, required=True, help="directory of data sets")
     parser.add_argument("--checkpoint", type=Path, default=CHECKPOINT)
     parser.add_argument("--cache", type=Path, default=Path(".cache"), help="prepared arrays")
     parser.add_argument("--heads", nargs="+", choices=list(CASES), default=list(CASES))
     parser.add_argument("--halves", type=int, default=50, help="random halves of each test set")
     parser.add_argument("--labels", type=int, default=500, help="labels given as feedback")
-    parser.add_argument("--reports", type=Path, default=REPORTS)
     return parser.parse_args()
 
 

@@ -22,7 +22,12 @@ from typing import Any
 from rich.table import Table
 
 from loadtests.jobs.recordings import write_sound, write_video
-from loadtests.support.measured_gateway import REPORTS, Gateway, unwind_on_sigterm, write_report
+from loadtests.support.measured_gateway import (
+    Gateway,
+    report_parser,
+    unwind_on_sigterm,
+    write_report,
+)
 from loadtests.support.process_memory import tree_memory
 from omnivec2.terminal import make_console
 from omnivec2_api.client import Client
@@ -130,12 +135,9 @@ def watched_memory(pid: int) -> Iterator[list[int]]:
 
 
 def _options() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = report_parser(__doc__)
     parser.add_argument("--sound-seconds", type=int, default=3600, help="length of the sound")
     parser.add_argument("--video-seconds", type=int, default=600, help="length of the video")
-    parser.add_argument("--reports", type=Path, default=REPORTS)
     return parser.parse_args()
 
 

@@ -30,7 +30,12 @@ from rich.table import Table
 
 from loadtests.jobs.recordings import write_sound
 from loadtests.support.free_ports import free_ports
-from loadtests.support.measured_gateway import REPORTS, Gateway, unwind_on_sigterm, write_report
+from loadtests.support.measured_gateway import (
+    Gateway,
+    report_parser,
+    unwind_on_sigterm,
+    write_report,
+)
 from omnivec2.terminal import make_console
 from omnivec2_api.client import Client
 
@@ -195,16 +200,13 @@ def running_redis(directory: Path) -> Iterator[str]:
 
 
 def _options() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = report_parser(__doc__)
     parser.add_argument("--jobs", type=int, default=200, help="number of jobs")
     parser.add_argument("--route", default="audio/events", help="head that answers")
     parser.add_argument("--seconds", type=int, default=60, help="length of the sound of a job")
     parser.add_argument(
         "--long-seconds", type=int, default=3600, help="length of the one that is cancelled"
     )
-    parser.add_argument("--reports", type=Path, default=REPORTS)
     return parser.parse_args()
 
 

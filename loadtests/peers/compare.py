@@ -46,9 +46,9 @@ from loadtests.peers.peer_process import (
 )
 from loadtests.support.http_load import HttpFigures, HttpRequest, load_server
 from loadtests.support.measured_gateway import (
-    REPORTS,
     ROOT,
     Gateway,
+    report_parser,
     unwind_on_sigterm,
     write_report,
 )
@@ -110,9 +110,7 @@ def main() -> int:
 
 
 def _options() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = report_parser(__doc__)
     parser.add_argument(
         "--python",
         type=Path,
@@ -126,7 +124,6 @@ def _options() -> argparse.Namespace:
     parser.add_argument(
         "--no-loops", dest="loops", action="store_false", help="leave out the bare loops"
     )
-    parser.add_argument("--reports", type=Path, default=REPORTS)
     return parser.parse_args()
 
 

@@ -20,11 +20,11 @@ from typing import Any
 from rich.table import Table
 
 from loadtests.support.measured_gateway import (
-    REPORTS,
     ROOT,
     Gateway,
     HttpClient,
     closed_loop,
+    report_parser,
     write_report,
 )
 from loadtests.traffic.corpus import Sample, find_targets
@@ -40,13 +40,10 @@ _WARM_UP_SECONDS = 3.0
 
 def main() -> int:
     """Measure, print a table and write a report."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = report_parser(__doc__)
     parser.add_argument("--routes", nargs="+", default=ROUTES, help="heads to measure")
     parser.add_argument("--seconds", type=float, default=8.0, help="length of a measurement")
     parser.add_argument("--clients", type=int, default=16, help="clients that fill batches")
-    parser.add_argument("--reports", type=Path, default=REPORTS)
     options = parser.parse_args()
     console = make_console()
     rows: list[dict[str, Any]] = []

@@ -12,7 +12,6 @@ requests twice a second, as from Triton's metrics::
 
 from __future__ import annotations
 
-import argparse
 import asyncio
 import random
 import statistics
@@ -20,13 +19,12 @@ import sys
 from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from pathlib import Path
 
 from rich.table import Table
 
 from loadtests.scaling.sizing import newest_costs
 from loadtests.scaling.virtual_time import run
-from loadtests.support.measured_gateway import REPORTS, write_report
+from loadtests.support.measured_gateway import report_parser, write_report
 from omnivec2.errors import OverloadedError
 from omnivec2.preprocess import preprocessor_type
 from omnivec2.spec import HeadSpec, Modality, PreprocessSpec, TaskFamily, TensorSpec
@@ -271,15 +269,12 @@ def _spec(route: str) -> HeadSpec:
 
 def main() -> int:
     """Run all plans, print a table and write a report."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = report_parser(__doc__)
     parser.add_argument("--servers", nargs="+", type=int, default=SERVERS)
     parser.add_argument("--loads", nargs="+", type=float, default=LOADS)
     parser.add_argument("--cores", type=int, default=2, help="cores of a server")
     parser.add_argument("--heads", nargs="+", help="heads; by default all that were measured")
     parser.add_argument("--seconds", type=float, default=2.0, help="simulated time of each")
-    parser.add_argument("--reports", type=Path, default=REPORTS)
     options = parser.parse_args()
     path, report = newest_costs()
     costs = {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import asyncio
 import json
 import os
@@ -166,6 +167,21 @@ def median(values: Sequence[float]) -> float:
 def hardware() -> str:
     """Return cores and processor as part of a file's name."""
     return name_for_files(f"{CORES} cores {processor_name()}")
+
+
+def report_parser(description: str | None) -> argparse.ArgumentParser:
+    """Return a parser of a measurement's options, of which ``--reports`` is one.
+
+    Args:
+        description: The text of ``--help``, printed as it is: the docstring of the measurement.
+    """
+    parser = argparse.ArgumentParser(
+        description=description, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "--reports", type=Path, default=REPORTS, help="directory that the report is written to"
+    )
+    return parser
 
 
 def write_report(directory: Path, name: str, content: dict[str, Any]) -> Path:

@@ -9,11 +9,13 @@ from pathlib import Path
 import pytest
 
 from loadtests.support.measured_gateway import (
+    REPORTS,
     HttpClient,
     Load,
     closed_loop,
     hardware,
     median,
+    report_parser,
     write_report,
 )
 
@@ -25,6 +27,13 @@ def test_a_percentile_is_the_latency_that_so_many_answers_stayed_below() -> None
 
 def test_one_disturbed_round_has_no_effect_on_the_median() -> None:
     assert median([1.0, 2.0, 500.0]) == 2.0
+
+
+def test_measurements_say_what_they_do_and_where_their_report_goes() -> None:
+    parser = report_parser("Measures.\n\n    python -m loadtests.it")
+    assert "\n    python -m loadtests.it\n" in parser.format_help()
+    assert parser.parse_args([]).reports == REPORTS
+    assert parser.parse_args(["--reports", "here"]).reports == Path("here")
 
 
 def test_clients_send_until_the_time_is_over() -> None:
