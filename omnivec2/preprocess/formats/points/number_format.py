@@ -29,7 +29,7 @@ class NumberFormat:
     """How the numbers of a line are written.
 
     Attributes:
-        separator: What stands between them; None for blanks.
+        separator: The text between them; None for blanks.
         decimal_comma: Whether a comma is the decimal mark.
         thousands: Whether points group the digits by thousands.
     """
@@ -63,7 +63,7 @@ class NumberFormat:
 
 
 def format_of(lines: Sequence[str]) -> NumberFormat:
-    """Conclude from the first lines how the numbers of all are written.
+    """Return how all numbers are written, as the first lines show it.
 
     Raises:
         InvalidInputError: There are both decimal commas and decimal points.
