@@ -25,8 +25,13 @@ from service.pipeline.data_plane import DataPlane, ReadTensors
 from service.pipeline.host_stages import FileInput, Head, JsonInput, PreparedInput, RawInput
 from service.request_context import RequestContext, in_request
 from service.runtimes.base import Inference, Model
-from tests.support.service_fakes import FakeRuntime, RecordingMeter, letters_head, letters_spec
-from tests.support.tiny_models import classification
+from tests.support.model_repositories.tiny_models import classification
+from tests.support.service_parts.service_fakes import (
+    FakeRuntime,
+    RecordingMeter,
+    letters_head,
+    letters_spec,
+)
 
 SENTIMENT = classification("text/sentiment", "no", "yes")
 
