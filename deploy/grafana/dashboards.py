@@ -5,7 +5,7 @@
     python deploy/grafana/dashboards.py            write dashboards/*.json
     python deploy/grafana/dashboards.py --check    fail if they are out of date, and write nothing
 
-A test runs every query against a real Prometheus (tests/integration/test_dashboards.py).
+A test runs every query against a real Prometheus (tests/integration/monitoring/test_dashboards.py).
 """
 
 from __future__ import annotations

@@ -20,7 +20,7 @@ from tests.cases.case import (
     in_base64,
     inputs,
 )
-from tests.support.sounds import Waveform, encoded, written
+from tests.support.sample_files.sounds import Waveform, encoded, written
 
 ROUTE = "audio?tasks=events,embedding"
 SECONDS, RATE = 1.6, 16_000

@@ -26,7 +26,7 @@ from tests.cases.case import (
     in_base64,
     inputs,
 )
-from tests.support.heic_files import HeicKind, heic, rotated
+from tests.support.sample_files.heic_files import HeicKind, heic, rotated
 
 ROUTE = "image?tasks=classification,embedding"
 

@@ -23,7 +23,7 @@ from tests.cases.case import (
     as_json,
     inputs,
 )
-from tests.support.workbooks import workbook
+from tests.support.sample_files.workbooks import workbook
 
 INCOME, MARKETING = "tabular/income", "tabular/marketing"
 EXACT = 0.001

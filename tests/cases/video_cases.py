@@ -20,8 +20,8 @@ from tests.cases.case import (
     SameAs,
     Sent,
 )
-from tests.support.clips import Picture, clip, with_edits, with_matrix
-from tests.support.sounds import tones
+from tests.support.sample_files.clips import Picture, clip, with_edits, with_matrix
+from tests.support.sample_files.sounds import tones
 
 ROUTE = "video?tasks=action,embedding"
 FRAMES = 30

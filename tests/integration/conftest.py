@@ -13,11 +13,11 @@ from export.repository.layouts import Layout
 from omnivec2.errors import ArtifactError
 from service.runtimes.embedded.engines.find_engine import find_engine
 from tests.support.browser import Visit, chromium
-from tests.support.servers import RunningServer, running_server, triton_gateway
-from tests.support.tiny_models import tiny_heads, write_repository
+from tests.support.gateways.servers import RunningServer, running_server, triton_gateway
+from tests.support.model_repositories.tiny_models import tiny_heads, write_repository
 
 if TYPE_CHECKING:
-    from tests.support.exported_writer import ExportedWriter
+    from tests.support.checkpoints.exported_writer import ExportedWriter
 
 
 @pytest.fixture(scope="session")
@@ -85,7 +85,9 @@ def reference_server(reference: RunningServer) -> str:
 @pytest.fixture(scope="session")
 def writer(tmp_path_factory: pytest.TempPathFactory) -> ExportedWriter:
     """A tiny head that writes, exported and assembled in both layouts."""
-    from tests.support.exported_writer import export_writer  # with torch, which few tests need
+    from tests.support.checkpoints.exported_writer import (
+        export_writer,  # with torch, which few tests need
+    )
 
     return export_writer(tmp_path_factory.mktemp("writer"))
 

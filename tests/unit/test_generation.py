@@ -15,7 +15,7 @@ from omnivec2.generation import (
     vocabulary_of,
 )
 from omnivec2.spec import Generation, TensorSpec
-from tests.support.writing import generation, head_that_writes
+from tests.support.networks.writing import generation, head_that_writes
 
 WORDS = [0, 100, 101, 102, 1000, 1001, 1002, 1003]
 END, FIRST = WORDS.index(102), WORDS.index(1000)

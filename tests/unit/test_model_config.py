@@ -21,9 +21,9 @@ from omnivec2.model_config import (
     set_passport,
     set_reference,
 )
-from tests.support.fake_triton import passport
-from tests.support.references import made_up_reference
-from tests.support.service_fakes import letters_spec
+from tests.support.checkpoints.references import made_up_reference
+from tests.support.service_parts.service_fakes import letters_spec
+from tests.support.triton.fake_triton import passport
 
 ENSEMBLE = """
 name: "text_topic"

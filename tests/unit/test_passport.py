@@ -17,8 +17,8 @@ from omnivec2.passport import (
     load_passport,
     verify_passport,
 )
-from tests.support.tiny_models import classification
-from tests.support.writing import writing_network
+from tests.support.model_repositories.tiny_models import classification
+from tests.support.networks.writing import writing_network
 
 
 def sha256(data: bytes) -> str:

@@ -7,7 +7,7 @@ import pytest
 
 from omnivec2.accuracy_gate import TOLERANCES, measure
 from omnivec2.spec import HeadSpec, TaskFamily
-from tests.support.tiny_models import classification, head_spec
+from tests.support.model_repositories.tiny_models import classification, head_spec
 
 RNG = np.random.default_rng(0)
 CLASSES = classification("imu/activity", "walking", "sitting")

@@ -13,7 +13,7 @@ from omnivec2.accuracy_gate.gate_answers import decoder_steps
 from omnivec2.errors import ArtifactError
 from omnivec2.generation import COPIED, GENERATED, PAST, PREVIOUS, STATE, STEP
 from omnivec2.spec import TaskFamily
-from tests.support.gates import (
+from tests.support.checkpoints.gates import (
     SPEC,
     Weights,
     in_bfloat16,
@@ -24,7 +24,7 @@ from tests.support.gates import (
     with_swapped_channels,
     with_wrong_scale,
 )
-from tests.support.writing import generation, head_that_writes
+from tests.support.networks.writing import generation, head_that_writes
 
 WEIGHTS = make_weights()
 GATE = make_gate(WEIGHTS)

@@ -13,8 +13,8 @@ from omnivec2.accuracy_gate import Gate, read_gate, write_gate
 from omnivec2.accuracy_gate import gate_file as module
 from omnivec2.errors import ArtifactError
 from omnivec2.spec import HeadSpec
-from tests.support.gates import SPEC, make_gate, make_weights
-from tests.support.writing import generation, head_that_writes
+from tests.support.checkpoints.gates import SPEC, make_gate, make_weights
+from tests.support.networks.writing import generation, head_that_writes
 
 GATE = make_gate(make_weights())
 WORDS = [0, 100, 101, 102, 1000, 1001]

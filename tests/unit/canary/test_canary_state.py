@@ -20,7 +20,7 @@ from omnivec2.canary.canary_state import (
     write_canary,
 )
 from omnivec2.errors import ArtifactError
-from tests.support.tiny_models import classification
+from tests.support.model_repositories.tiny_models import classification
 
 NOW = datetime.datetime(2026, 1, 1, tzinfo=datetime.UTC)
 CANARY = Canary(route="imu/activity", version=2, share=5.0, started=NOW)

@@ -10,8 +10,8 @@ from omnivec2.engines.shape_ranges import (
     widest,
 )
 from omnivec2.errors import ArtifactError
-from tests.support.tiny_models import classification
-from tests.support.writing import head_that_writes
+from tests.support.model_repositories.tiny_models import classification
+from tests.support.networks.writing import head_that_writes
 
 
 def test_a_shape_is_tuned_for_the_geometric_mean_of_its_limits() -> None:

@@ -11,7 +11,7 @@ from omnivec2.explanations.occlusion import Occlusion, Segment
 from omnivec2.explanations.score_changes import Explanation
 from omnivec2.postprocess import postprocessor_for
 from omnivec2.spec import HeadSpec, Target, TaskFamily
-from tests.support.tiny_models import classification, head_spec
+from tests.support.model_repositories.tiny_models import classification, head_spec
 
 
 def explain(spec: HeadSpec, *arguments: Any) -> list[dict[str, Any]]:

@@ -15,7 +15,12 @@ from omnivec2.explanations.occlusion import MaskedSamples, Occlusion
 from omnivec2.preprocess import Prepared, Preprocessor, preprocessor_type
 from omnivec2.spec import Modality, TaskFamily
 from tests.support.documents import ROOT
-from tests.support.tiny_models import COLUMNS, classification, head_spec, tiny_heads
+from tests.support.model_repositories.tiny_models import (
+    COLUMNS,
+    classification,
+    head_spec,
+    tiny_heads,
+)
 
 SAMPLES = ROOT / "service/static/samples"
 FILES = {

@@ -10,8 +10,8 @@ from export.exported_checkpoint import read_exported_checkpoint
 from export.repository.layouts import Layout, is_current, plan
 from omnivec2.errors import PassportError
 from omnivec2.passport import Passport, load_passport
-from tests.support.pretend_exports import make_checkpoint
-from tests.support.references import made_up_reference
+from tests.support.checkpoints.pretend_exports import make_checkpoint
+from tests.support.checkpoints.references import made_up_reference
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ from export.repository.layouts import Layout
 from loadtests.fleet_overload import promises
 from loadtests.support.paced_model import pace_model
 from omnivec2.model_config import CONFIG_FILE, has_head_spec, read_config
-from tests.support.tiny_models import classification, write_repository
+from tests.support.model_repositories.tiny_models import classification, write_repository
 
 ALLOWED = Namespace(factor=10.0, at_least=0.9, late_share=0.0)
 KEPT: dict[str, Any] = {

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from omnivec2.network.omnivec2 import OmniVec2
-from tests.support.networks import tiny_network
+from tests.support.networks.networks import tiny_network
 
 
 @pytest.fixture(scope="session")

@@ -12,7 +12,7 @@ from omnivec2.network.layers import Tokens
 from omnivec2.network.omnivec2 import OmniVec2
 from omnivec2.network.tokenizers.base import StandardUnitsTokenizer
 from omnivec2.spec import TaskFamily
-from tests.support.networks import INPUTS, TOKENIZERS
+from tests.support.networks.networks import INPUTS, TOKENIZERS
 
 EXPECTED = {
     "token_mean": lambda rows: rows.mean(axis=0),

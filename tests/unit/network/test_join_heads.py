@@ -14,7 +14,7 @@ from omnivec2.network.omnivec2 import OmniVec2
 from omnivec2.network.saved_network import load_network, save_network
 from omnivec2.spec import HeadSpec
 from omnivec2_cli.main import app
-from tests.support.writing import MAX_TOKENS, ROUTE, writing_network
+from tests.support.networks.writing import MAX_TOKENS, ROUTE, writing_network
 
 SHORT = 20
 INPUTS = {

@@ -10,7 +10,7 @@ from omnivec2.network.fusion import PairFusion
 from omnivec2.network.layers import Tokens
 from omnivec2.network.omnivec2 import OmniVec2
 from omnivec2.network.trunk import Trunk, parameters_of
-from tests.support.networks import HEADS, make_inputs
+from tests.support.networks.networks import HEADS, make_inputs
 
 EXPECTED_SHAPES = {
     "image/classification": {"logits": (4,)},

@@ -12,8 +12,8 @@ from omnivec2.network.config import PRESETS, HeadConfig, NetworkConfig
 from omnivec2.network.omnivec2 import OmniVec2
 from omnivec2.network.saved_network import continue_from, load_network, save_network
 from omnivec2.spec import HeadSpec, Modality, PreprocessSpec, TaskFamily
-from tests.support.networks import TOKENIZERS, make_inputs
-from tests.support.writing import MAX_TOKENS, writing_network
+from tests.support.networks.networks import TOKENIZERS, make_inputs
+from tests.support.networks.writing import MAX_TOKENS, writing_network
 
 
 def _spec(task: str) -> HeadSpec:

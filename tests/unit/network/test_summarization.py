@@ -9,7 +9,7 @@ from omnivec2.network.summarization import Decoder, Summarization
 from omnivec2.parts import bucket_of
 from omnivec2.training.losses import LossScale
 from omnivec2.training.losses.word_losses import summarization_loss
-from tests.support.writing import ROUTE, writing_network
+from tests.support.networks.writing import ROUTE, writing_network
 
 NETWORK, _ = writing_network()
 HEAD = NETWORK.heads["text_summarization"].eval()

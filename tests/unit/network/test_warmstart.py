@@ -18,7 +18,7 @@ from omnivec2.network.warmstart import (
     warm_start,
 )
 from omnivec2.spec import TaskFamily
-from tests.support.networks import TOKENIZERS
+from tests.support.networks.networks import TOKENIZERS
 
 
 def efficientnet(blocks: int) -> dict[str, Tensor]:

@@ -17,7 +17,7 @@ from omnivec2_api.async_client import AsyncClient
 from omnivec2_api.client import Client
 from omnivec2_api.head_info import HeadInfo
 from service.errors import status_of
-from tests.support.tiny_models import tiny_heads
+from tests.support.model_repositories.tiny_models import tiny_heads
 
 HEADS = [head.model_dump(mode="json") for head in tiny_heads()]
 CAT = [{"label": "cat", "score": 0.75}]

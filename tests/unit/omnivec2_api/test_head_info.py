@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from omnivec2_api.head_info import make_head_info
-from tests.support.tiny_models import classification
+from tests.support.model_repositories.tiny_models import classification
 
 
 @pytest.mark.parametrize("temperature", [1.0, 1.5])

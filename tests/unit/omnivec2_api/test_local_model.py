@@ -21,7 +21,7 @@ from service.pipeline.in_process.named_files import NamedFile
 from service.pipeline.in_process.predict_in_process import predict_in_process
 from service.settings import Settings
 from tests.support.documents import ROOT
-from tests.support.tiny_models import tiny_heads, write_repository
+from tests.support.model_repositories.tiny_models import tiny_heads, write_repository
 
 MODALITIES = ("image", "text", "tabular", "graph")
 SMEAR = ROOT / "tests/data/image/blood_smear.jpg"

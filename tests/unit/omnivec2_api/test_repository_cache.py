@@ -8,7 +8,7 @@ from omnivec2.errors import ArtifactError
 from omnivec2.model_config import model_directories
 from omnivec2_api.repository_cache import find_repository
 from tests.support.documents import ROOT
-from tests.support.tiny_models import tiny_heads, write_repository
+from tests.support.model_repositories.tiny_models import tiny_heads, write_repository
 
 
 def test_a_model_repository_is_taken_as_it_is(tmp_path: Path):

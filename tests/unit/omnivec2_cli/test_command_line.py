@@ -15,7 +15,11 @@ from omnivec2.checkpoint import write_checkpoint
 from omnivec2_cli import commands
 from omnivec2_cli.main import app
 from omnivec2_cli.tables import brief
-from tests.support.tiny_models import classification, tiny_heads, write_repository
+from tests.support.model_repositories.tiny_models import (
+    classification,
+    tiny_heads,
+    write_repository,
+)
 
 COMMANDS = (
     *("serve", "predict", "batch", "models", "assemble"),

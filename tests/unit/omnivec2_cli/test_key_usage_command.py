@@ -12,7 +12,7 @@ from prometheus_client import start_http_server
 
 from service.observability.gateway_metrics import Metrics
 from tests.support.command_line import run
-from tests.support.shared_state import needs_store, running_store
+from tests.support.outside_services.shared_state import needs_store, running_store
 
 
 @pytest.fixture(autouse=True)

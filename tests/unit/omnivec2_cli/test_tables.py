@@ -18,7 +18,7 @@ from omnivec2_cli.tables import (
     print_answers,
 )
 from service.runtimes.embedded.engine_choice.engine_report import EngineReport, OptionReport
-from tests.support.tiny_models import classification, tiny_heads
+from tests.support.model_repositories.tiny_models import classification, tiny_heads
 
 
 def console() -> tuple[Console, io.StringIO]:

@@ -8,7 +8,7 @@ from omnivec2.postprocess.classification import ClassificationParameters
 from omnivec2.postprocess.numeric import sigmoid, softmax
 from omnivec2.postprocess.softening import soften
 from omnivec2.spec import TaskFamily
-from tests.support.tiny_models import classification, head_spec
+from tests.support.model_repositories.tiny_models import classification, head_spec
 
 RNG = np.random.default_rng(0)
 DEFAULT = ClassificationParameters()

@@ -27,7 +27,7 @@ from omnivec2.preprocess.audio import (
 from omnivec2.preprocess.notes import NoteCode, collect_notes
 from omnivec2.preprocess.source_options import state
 from omnivec2.spec import Limits, Modality
-from tests.support import sounds
+from tests.support.sample_files import sounds
 
 DATA = Path(__file__).parents[2] / "data" / "audio"
 FILES = {

@@ -22,7 +22,7 @@ from omnivec2.preprocess import preprocessor_type
 from omnivec2.preprocess.image import ImageParameters, ImagePreprocessor
 from omnivec2.preprocess.notes import NoteCode, collect_notes
 from omnivec2.spec import Limits, Modality
-from tests.support.heic_files import heic
+from tests.support.sample_files.heic_files import heic
 
 DATA = Path(__file__).parents[2] / "data" / "image"
 FILES = {

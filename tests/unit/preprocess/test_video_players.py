@@ -14,7 +14,7 @@ from omnivec2.errors import InvalidInputError, TooLargeError, UndecodableError
 from omnivec2.preprocess.notes import NoteCode, collect_notes
 from omnivec2.preprocess.video import VideoParameters, VideoPreprocessor
 from omnivec2.spec import Limits
-from tests.support.clips import STEP, brighter, clip, with_edits, with_matrix
+from tests.support.sample_files.clips import STEP, brighter, clip, with_edits, with_matrix
 
 MIDDLES = [2, 7, 12, 17, 22, 27, 32, 37]
 """The frames of a clip of 40 that are shown in the middles of eight equal parts."""

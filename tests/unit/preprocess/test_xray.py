@@ -18,7 +18,7 @@ from omnivec2.errors import (
 from omnivec2.preprocess import preprocessor_type
 from omnivec2.preprocess.xray import XrayPreprocessor
 from omnivec2.spec import Modality
-from tests.support.radiographs import shown, xray
+from tests.support.sample_files.radiographs import shown, xray
 
 DATA = Path(__file__).parents[2] / "data" / "xray"
 FILES = {

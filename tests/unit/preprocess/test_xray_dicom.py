@@ -22,7 +22,7 @@ from omnivec2.errors import (
 from omnivec2.preprocess.formats.dicom import dicom_file as dicom
 from omnivec2.spec import Limits
 from tests.support.documents import ROOT
-from tests.support.radiographs import RAMP, dataset, raw_dicom, saved, shown, xray
+from tests.support.sample_files.radiographs import RAMP, dataset, raw_dicom, saved, shown, xray
 
 DATA = ROOT / "tests" / "data" / "xray"
 

@@ -9,7 +9,7 @@ import pytest
 from pydicom import uid
 
 from omnivec2.preprocess.notes import NoteCode, collect_notes
-from tests.support.radiographs import compressed, dataset, saved, xray
+from tests.support.sample_files.radiographs import compressed, dataset, saved, xray
 
 LARGE_RAMP = np.arange(0, 4096, 4, dtype=np.uint16).reshape(32, 32)
 EXPECTED = np.rint(LARGE_RAMP * 255.0 / LARGE_RAMP.max())

@@ -16,10 +16,10 @@ from rollout.deployed_heads import read_deployed
 from rollout.directory_swap import CANDIDATE_PREFIX
 from rollout.triton_control import TritonControl
 from service.runtimes.embedded.repository_reader import read_repository
-from tests.support.repository_triton import RepositoryTriton, repository_triton
-from tests.support.tiny_exports import write_tiny_export
-from tests.support.tiny_models import classification
-from tests.support.writing import head_that_writes
+from tests.support.checkpoints.tiny_exports import write_tiny_export
+from tests.support.model_repositories.tiny_models import classification
+from tests.support.networks.writing import head_that_writes
+from tests.support.triton.repository_triton import RepositoryTriton, repository_triton
 
 ACTIVITY = classification("imu/activity", "walking", "sitting")
 GESTURE = classification("imu/gesture", "wave", "clap", "point")

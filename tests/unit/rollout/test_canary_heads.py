@@ -17,10 +17,10 @@ from rollout.change_heads import add_head, remove_head
 from rollout.deployed_heads import list_heads, read_deployed
 from rollout.triton_control import TritonControl
 from service.runtimes.embedded.repository_reader import read_repository
-from tests.support.repository_triton import repository_triton
-from tests.support.tiny_exports import write_tiny_export
-from tests.support.tiny_models import classification, head_spec
-from tests.support.writing import head_that_writes
+from tests.support.checkpoints.tiny_exports import write_tiny_export
+from tests.support.model_repositories.tiny_models import classification, head_spec
+from tests.support.networks.writing import head_that_writes
+from tests.support.triton.repository_triton import repository_triton
 
 ROUTE = "imu/activity"
 ACTIVITY = classification(ROUTE, "walking", "sitting")

@@ -16,10 +16,15 @@ from omnivec2.arrays import Array, Batch
 from omnivec2.errors import ParityError
 from omnivec2.spec import HeadSpec, TensorSpec
 from rollout.candidate_check import BATCH_SIZES, CandidateCheck, ServedGraph
-from tests.support.tiny_exports import decoder_part, writer_graph
-from tests.support.tiny_graphs import head_part, tiny_graph, tokenizer_part, trunk_part
-from tests.support.tiny_models import classification
-from tests.support.writing import head_that_writes
+from tests.support.checkpoints.tiny_exports import decoder_part, writer_graph
+from tests.support.model_repositories.tiny_graphs import (
+    head_part,
+    tiny_graph,
+    tokenizer_part,
+    trunk_part,
+)
+from tests.support.model_repositories.tiny_models import classification
+from tests.support.networks.writing import head_that_writes
 
 HEAD = classification("imu/activity", "walking", "sitting")
 WRITER = head_that_writes(range(100, 110))

@@ -15,7 +15,7 @@ from rollout.change_heads import remove_head
 from rollout.deployed_heads import list_heads, read_deployed, users_of
 from rollout.triton_control import TritonControl
 from service.runtimes.embedded.repository_reader import read_repository
-from tests.support.tiny_models import classification, write_repository
+from tests.support.model_repositories.tiny_models import classification, write_repository
 
 HEADS = [classification("text/sentiment", "no", "yes"), classification("text/topic", "a", "b", "c")]
 

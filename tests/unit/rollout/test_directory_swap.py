@@ -13,8 +13,8 @@ from rollout.deployed_heads import read_deployed
 from rollout.directory_swap import CANDIDATE_PREFIX, Swap, rolled_back_on_failure
 from rollout.triton_control import TritonControl
 from service.runtimes.embedded.repository_reader import read_repository
-from tests.support.repository_triton import RepositoryTriton, repository_triton
-from tests.support.tiny_models import classification, write_repository
+from tests.support.model_repositories.tiny_models import classification, write_repository
+from tests.support.triton.repository_triton import RepositoryTriton, repository_triton
 
 SENTIMENT = classification("text/sentiment", "no", "yes")
 

@@ -17,9 +17,9 @@ from omnivec2_cli.main import app
 from rollout import named_servers
 from rollout.named_servers import connected
 from service.runtimes.triton.server_names import ServerName, resolve_now
-from tests.support.repository_triton import RepositoryTriton, repository_triton
-from tests.support.tiny_exports import write_tiny_export
-from tests.support.tiny_models import classification
+from tests.support.checkpoints.tiny_exports import write_tiny_export
+from tests.support.model_repositories.tiny_models import classification
+from tests.support.triton.repository_triton import RepositoryTriton, repository_triton
 
 ACTIVITY = classification("imu/activity", "walking", "sitting")
 GESTURE = classification("imu/gesture", "wave", "clap", "point")

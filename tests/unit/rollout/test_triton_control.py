@@ -12,8 +12,8 @@ import pytest
 
 from omnivec2.errors import ArtifactError, ExportError
 from rollout.triton_control import TritonControl
-from tests.support.repository_triton import RepositoryTriton, repository_triton
-from tests.support.tiny_models import classification, write_repository
+from tests.support.model_repositories.tiny_models import classification, write_repository
+from tests.support.triton.repository_triton import RepositoryTriton, repository_triton
 
 ACTIVITY = classification("imu/activity", "walking", "sitting")
 NAME = ACTIVITY.name

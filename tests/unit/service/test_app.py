@@ -11,8 +11,8 @@ from omnivec2.errors import ArtifactError, ModelNotReadyError, OverloadedError
 from service.app import create_app
 from service.runtimes.base import Health
 from service.settings import Settings
-from tests.support.asgi import ROUTE, SENTIMENT, Reply, ask, run
-from tests.support.service_fakes import FakeRuntime
+from tests.support.requests.asgi import ROUTE, SENTIMENT, Reply, ask, run
+from tests.support.service_parts.service_fakes import FakeRuntime
 
 
 def test_an_answer_names_its_model_and_the_time_of_each_stage() -> None:

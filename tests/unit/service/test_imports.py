@@ -31,7 +31,7 @@ from pathlib import Path
 from omnivec2.spec import HeadSpec
 from service.app import create_app
 from service.settings import Settings
-from tests.support.service_fakes import FakeRuntime
+from tests.support.service_parts.service_fakes import FakeRuntime
 
 async def serve(*modalities):
     files = [p for m in modalities for p in Path("checkpoints/reference/models").glob(f"{m}_*")]

@@ -11,8 +11,8 @@ from service.observability.gateway_metrics import Metrics
 from service.pipeline.data_plane import DataPlane
 from service.runtimes.base import Model
 from service.settings import Settings
-from tests.support.asgi import SENTIMENT
-from tests.support.service_fakes import FakeRuntime
+from tests.support.requests.asgi import SENTIMENT
+from tests.support.service_parts.service_fakes import FakeRuntime
 from tests.support.waiting import until
 
 NEWER = {SENTIMENT.name: Model(SENTIMENT, "8")}

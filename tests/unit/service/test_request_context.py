@@ -15,7 +15,7 @@ from service.request_context import (
     trace_call,
     trace_stage,
 )
-from tests.support.service_fakes import RecordingMeter
+from tests.support.service_parts.service_fakes import RecordingMeter
 
 TRACE = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 

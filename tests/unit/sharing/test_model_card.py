@@ -9,8 +9,8 @@ from huggingface_hub import ModelCard, ModelCardData
 
 from omnivec2.checkpoint import read_checkpoint
 from omnivec2.sharing.model_card import write_card
+from tests.support.checkpoints.shared_checkpoints import small_checkpoint
 from tests.support.documents import ROOT
-from tests.support.shared_checkpoints import small_checkpoint
 
 REFERENCE = ROOT / "checkpoints" / "reference"
 

@@ -14,7 +14,7 @@ from omnivec2.sharing.pulling import pull
 from omnivec2.sharing.stores import open_store
 from omnivec2.sharing.stores.base import StoreError
 from omnivec2.sharing.stores.directory import DirectoryStore
-from tests.support.shared_checkpoints import (
+from tests.support.checkpoints.shared_checkpoints import (
     WEIGHTS,
     BreakingStore,
     ignore_progress,

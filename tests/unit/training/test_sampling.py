@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from omnivec2.training.sampling import AlternatingSampler, PairSampler, RootPairSampler
-from tests.support import tiny_tasks
+from tests.support.training import tiny_tasks
 
 
 @pytest.fixture

@@ -19,7 +19,7 @@ from omnivec2.training.stage import TrainingStage
 from omnivec2.training.supervised import SupervisedStage
 from omnivec2.training.training_run import build_network, freeze_parameters
 from omnivec2.training.training_state import Progress
-from tests.support import tiny_tasks
+from tests.support.training import tiny_tasks
 
 TASKS = {task.route: task for task in (tiny_tasks.classification(), tiny_tasks.forecasting())}
 RECIPE = Recipe(

@@ -15,7 +15,7 @@ from omnivec2.training.optimisation import (
 )
 from omnivec2.training.recipe import Recipe, TaskRecipe
 from omnivec2.training.supervised import keep_probability
-from tests.support.networks import tiny_network
+from tests.support.networks.networks import tiny_network
 
 RECIPE = Recipe(preset="tiny", steps=1000, tasks={"a/b": TaskRecipe(weight=1)})
 

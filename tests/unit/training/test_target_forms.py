@@ -23,7 +23,7 @@ from omnivec2.training.structure.network_structure import head_specs
 from omnivec2.training.supervised import SupervisedStage
 from omnivec2.training.training_run import build_network
 from omnivec2.training.training_state import Progress
-from tests.support import family_tasks
+from tests.support.training import family_tasks
 
 TASKS = {
     "multi-label": family_tasks.multi_label,

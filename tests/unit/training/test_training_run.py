@@ -17,7 +17,7 @@ from omnivec2.training.evaluation.fusion_gap import load_run
 from omnivec2.training.journal import LOG_FILE
 from omnivec2.training.recipe import Recipe
 from omnivec2.training.training_run import Paths, Training, train
-from tests.support.tiny_data import TINY
+from tests.support.data_sets.tiny_data import TINY
 
 ROUTES = ("imu/activity", "tabular/income")
 

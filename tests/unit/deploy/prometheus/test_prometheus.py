@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from tests.support.documents import ROOT
-from tests.support.prometheus import FOLDER, tool
+from tests.support.outside_services.prometheus import FOLDER, tool
 
 DOCUMENTED = re.findall(
     r"^promtool (.+)$", (ROOT / "docs" / "observability.md").read_text(), flags=re.MULTILINE

@@ -18,7 +18,7 @@ from omnivec2.errors import ArtifactError
 from omnivec2.network.omnivec2 import OmniVec2
 from omnivec2.network.saved_network import save_network
 from tests.support.command_line import run
-from tests.support.cut_networks import cut_heads, cut_network
+from tests.support.networks.cut_networks import cut_heads, cut_network
 
 GRAPH = """
 <ir_version: 10, opset_import: ["" : 18]>

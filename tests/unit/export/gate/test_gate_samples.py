@@ -11,7 +11,7 @@ from export.gate.gate_samples import GATE_FILES, candidate_samples
 from export.gate.sample_variations import is_varied, vary
 from omnivec2.preprocess import collate
 from omnivec2.spec import HeadSpec, Modality, TaskFamily
-from tests.support.tiny_models import head_spec, tiny_heads
+from tests.support.model_repositories.tiny_models import head_spec, tiny_heads
 
 HEADS = {head.route: head for head in tiny_heads()}
 

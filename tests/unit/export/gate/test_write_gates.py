@@ -21,8 +21,8 @@ from omnivec2.checkpoint import Checkpoint, read_checkpoint
 from omnivec2.passport import GATE_FILE, load_passport, verify_passport
 from omnivec2.spec import HeadSpec, TaskFamily
 from service.runtimes.embedded.repository_reader import read_repository
-from tests.support.pretend_exports import make_checkpoint
-from tests.support.tiny_models import classification, head_spec
+from tests.support.checkpoints.pretend_exports import make_checkpoint
+from tests.support.model_repositories.tiny_models import classification, head_spec
 
 SPEC = classification("imu/activity", "walking", "sitting", "lying")
 RATE = head_spec("imu/rate", TaskFamily.REGRESSION, {"values": (2,)})

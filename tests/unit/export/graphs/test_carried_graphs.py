@@ -23,8 +23,8 @@ from omnivec2.network.omnivec2 import OmniVec2, module_name
 from omnivec2.network.saved_network import save_network
 from omnivec2.passport import verify_passport
 from omnivec2.spec import TaskFamily, TensorSpec
-from tests.support.cut_networks import ROUTES, cut_heads
-from tests.support.networks import TOKENIZERS
+from tests.support.networks.cut_networks import ROUTES, cut_heads
+from tests.support.networks.networks import TOKENIZERS
 
 pytestmark = pytest.mark.long
 

@@ -26,7 +26,7 @@ from omnivec2.network.omnivec2 import OmniVec2
 from omnivec2.network.summarization import LOG_PROBS
 from omnivec2.network.tokenizers.text import TARGET_IDS
 from omnivec2.spec import Generation, HeadSpec
-from tests.support.writing import ROUTE, WORDS, writing_network
+from tests.support.networks.writing import ROUTE, WORDS, writing_network
 
 Inputs = dict[str, Array]
 

@@ -17,7 +17,7 @@ from omnivec2.arrays import Batch
 from omnivec2.network.omnivec2 import OmniVec2
 from omnivec2.parts import LENGTH_BUCKETS, bucket_of
 from omnivec2.spec import HeadSpec
-from tests.support.cut_networks import MAX_TOKENS, ROUTES, cut_heads, cut_network
+from tests.support.networks.cut_networks import MAX_TOKENS, ROUTES, cut_heads, cut_network
 
 TOLERANCE = 1e-5
 

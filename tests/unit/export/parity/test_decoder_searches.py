@@ -16,8 +16,8 @@ from omnivec2.engines.shape_ranges import BEAMS, PLACES
 from omnivec2.generation import COPIED, GENERATED, MEMORY, PAST, PREVIOUS, STATE, STEP
 from omnivec2.parts import LENGTH, LENGTH_BUCKETS
 from omnivec2.spec import HeadSpec, Modality
-from tests.support.tiny_models import classification
-from tests.support.writing import generation, head_that_writes
+from tests.support.model_repositories.tiny_models import classification
+from tests.support.networks.writing import generation, head_that_writes
 
 WORDS = range(100, 110)
 WIDTH = 4

@@ -33,8 +33,8 @@ from omnivec2.network.omnivec2 import OmniVec2
 from omnivec2.network.saved_network import load_network, save_network
 from omnivec2.parts import TRUNK
 from omnivec2.passport import INT8_GRAPH_FILE, WEIGHTS_FILE, verify_passport
-from tests.support.cut_networks import ROUTES, cut_heads
-from tests.support.networks import TOKENIZERS
+from tests.support.networks.cut_networks import ROUTES, cut_heads
+from tests.support.networks.networks import TOKENIZERS
 
 pytestmark = pytest.mark.long
 

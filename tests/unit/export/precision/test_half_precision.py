@@ -11,7 +11,7 @@ from export.graphs.inline_weights import load_inlined
 from export.precision.half_precision import convert, require_runnable, to_half
 from export.precision.rounding import rounded_session
 from omnivec2.errors import ExportError
-from tests.support.graphs import session, write_graph
+from tests.support.model_repositories.graphs import session, write_graph
 
 EYE = np.eye(4, dtype=np.float32)
 

@@ -15,7 +15,7 @@ from omnivec2.errors import ArtifactError, PassportError
 from omnivec2.model_config import has_head_spec, read_config, read_head_spec, read_passport
 from omnivec2.passport import load_passport, verify_passport
 from omnivec2.spec import HeadSpec
-from tests.support.pretend_exports import make_checkpoint
+from tests.support.checkpoints.pretend_exports import make_checkpoint
 
 
 def assemble_fused(checkpoint: Path, out: Path) -> list[Path]:

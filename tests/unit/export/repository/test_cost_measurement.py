@@ -11,7 +11,7 @@ from export.repository.cost_measurement import measure_costs, write_cost_table
 from export.repository.layouts import Layout, plan
 from export.repository.triton_options import read_cost_table
 from omnivec2.errors import ExportError
-from tests.support.exported import REFERENCE
+from tests.support.checkpoints.exported import REFERENCE
 
 CHEAP = "head_tabular_income"
 

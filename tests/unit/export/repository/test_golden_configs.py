@@ -2,13 +2,15 @@ from __future__ import annotations
 
 import pytest
 
-from tests.support.golden_configs import GOLDENS, texts
+from tests.support.model_repositories.golden_configs import GOLDENS, texts
 
 
 @pytest.mark.parametrize("name", sorted(texts()))
 def test_a_configuration_is_as_it_was_reviewed(name: str) -> None:
     golden = (GOLDENS / name).read_text("utf-8")
-    assert texts()[name] == golden, "meant? run: python -m tests.support.golden_configs"
+    assert texts()[name] == golden, (
+        "meant? run: python -m tests.support.model_repositories.golden_configs"
+    )
 
 
 def test_no_golden_configuration_is_left_over() -> None:

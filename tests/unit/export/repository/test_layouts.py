@@ -10,7 +10,7 @@ from export.exported_checkpoint import ExportedCheckpoint, read_exported_checkpo
 from export.repository.layouts import Layout, is_current, plan
 from omnivec2.errors import PassportError
 from omnivec2.model_config import parse_config, read_head_spec
-from tests.support.pretend_exports import make_checkpoint, pretend_export
+from tests.support.checkpoints.pretend_exports import make_checkpoint, pretend_export
 
 PARTS = ["trunk", "head_imu_activity", "head_imu_gesture", "tokenizer_imu"]
 

@@ -19,8 +19,8 @@ from omnivec2.network.config import PRESETS, NetworkConfig
 from omnivec2.network.omnivec2 import OmniVec2
 from omnivec2.network.saved_network import save_network
 from omnivec2.passport import PARITY_TOLERANCES, PLAN_FILE, load_passport, verify_passport
-from tests.support.cut_networks import ROUTES, cut_heads
-from tests.support.networks import TOKENIZERS
+from tests.support.networks.cut_networks import ROUTES, cut_heads
+from tests.support.networks.networks import TOKENIZERS
 
 pytestmark = pytest.mark.long
 

@@ -10,7 +10,7 @@ from export.graphs.inline_weights import load_inlined
 from export.tensorrt.plan_inputs import plan_spec, widen_integers
 from omnivec2.errors import ExportError
 from omnivec2.spec import TensorSpec
-from tests.support.graphs import session, write_graph
+from tests.support.model_repositories.graphs import session, write_graph
 from tests.unit.export.tensorrt.test_optimization_profiles import make_head
 
 MASKED = """

@@ -24,7 +24,7 @@ from omnivec2.errors import ArtifactError
 from omnivec2.model_config import Step
 from omnivec2.preprocess import Array
 from service.runtimes.embedded.engines.find_engine import find_engine
-from tests.support.tiny_models import classification, write_repository
+from tests.support.model_repositories.tiny_models import classification, write_repository
 
 SENTIMENT = classification("text/sentiment", "no", "yes")
 SENTENCE = LoopInput(

@@ -16,7 +16,7 @@ from loadtests.drift.drift_cases import (
     shuffled_columns,
     slow_audio,
 )
-from tests.support import tiny_data
+from tests.support.data_sets import tiny_data
 
 
 def picture(text: str) -> Image.Image:

@@ -17,8 +17,8 @@ from omnivec2.errors import OmniVecError
 from omnivec2.preprocess import preprocessor_for
 from omnivec2.spec import HeadSpec, Modality
 from omnivec2.training.familiarity.part_sessions import PartSessions
-from tests.support.tiny_exports import write_tiny_export
-from tests.support.tiny_models import classification, tiny_heads
+from tests.support.checkpoints.tiny_exports import write_tiny_export
+from tests.support.model_repositories.tiny_models import classification, tiny_heads
 
 
 def is_taken(head: HeadSpec, nonsense: NonsenseInput) -> bool:

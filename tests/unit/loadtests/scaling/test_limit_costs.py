@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 
 from loadtests.scaling.limit_costs import cost_of, measure
-from tests.support.shared_state import needs_store, running_store
+from tests.support.outside_services.shared_state import needs_store, running_store
 
 
 def test_costs_are_a_median_a_centile_and_processor_time_of_each_request() -> None:

@@ -20,7 +20,7 @@ from omnivec2.network.omnivec2 import OmniVec2
 from omnivec2.network.tokenizers.text import TextTokenizerConfig
 from omnivec2.network.tokenizers.visual import VisualTokenizerConfig
 from omnivec2.spec import Modality
-from tests.support.backbone_files import (
+from tests.support.networks.backbone_files import (
     DEPTH,
     FFN,
     GRID,
@@ -35,7 +35,7 @@ from tests.support.backbone_files import (
     vit_weights,
     write_backbone,
 )
-from tests.support.networks import TOKENIZERS
+from tests.support.networks.networks import TOKENIZERS
 
 POST = TransformerConfig(depth=DEPTH, width=WIDTH, heads=HEADS, ffn=FFN)
 PRE = POST.model_copy(update={"norm": "pre", "eps": 1e-12})

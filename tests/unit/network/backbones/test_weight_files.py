@@ -11,7 +11,7 @@ import torch
 from omnivec2.errors import CheckpointError
 from omnivec2.network.backbones.backbone import Backbone
 from omnivec2.network.backbones.weight_files import read_weight_files
-from tests.support.backbone_files import bert_weights, vit_weights, write_backbone
+from tests.support.networks.backbone_files import bert_weights, vit_weights, write_backbone
 
 
 def test_shards_are_read_as_one_file_is(tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ import pytest
 
 from omnivec2.preprocess import preprocessor_for
 from omnivec2.spec import HeadSpec
-from tests.support.tiny_models import tiny_heads
+from tests.support.model_repositories.tiny_models import tiny_heads
 
 HEADS = tiny_heads()
 

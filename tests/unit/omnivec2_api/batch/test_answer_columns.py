@@ -18,7 +18,7 @@ from omnivec2_api.answers.answer_types import make_answer
 from omnivec2_api.batch.columns import FAMILY_COLUMNS, AnswerColumns
 from omnivec2_api.batch.table_writers import WRITERS, writer_for
 from omnivec2_api.head_info import HeadInfo, make_head_info
-from tests.support.tiny_models import tiny_heads
+from tests.support.model_repositories.tiny_models import tiny_heads
 
 HEADS = {h.route: make_head_info(h.model_dump(mode="json")) for h in tiny_heads()}
 CLOUD = HeadInfo("pointcloud/parts", "pointcloud", "parts", "segmentation")

@@ -12,7 +12,7 @@ from omnivec2.errors import DeadlineExceededError, ModelNotReadyError
 from omnivec2_api.batch.background_client import AdaptiveLimit, BackgroundClient
 from omnivec2_api.batch.batch_run import BatchOptions, run_batch
 from omnivec2_api.batch.find_source import LineSource
-from tests.support.tiny_models import tiny_heads
+from tests.support.model_repositories.tiny_models import tiny_heads
 
 HEADS = [head.model_dump(mode="json") for head in tiny_heads()]
 ANSWER = [[{"label": "positive", "score": 0.75}]]

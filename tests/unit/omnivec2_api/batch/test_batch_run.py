@@ -19,8 +19,8 @@ from omnivec2_api.batch import batch_run
 from omnivec2_api.batch.batch_run import BatchOptions, run_batch
 from omnivec2_api.batch.file_source import FileSource
 from omnivec2_api.batch.find_source import LineSource
-from tests.support.scripted_predictor import ScriptedPredictor
-from tests.support.tiny_models import tiny_heads
+from tests.support.model_repositories.tiny_models import tiny_heads
+from tests.support.service_parts.scripted_predictor import ScriptedPredictor
 
 HEADS = tiny_heads()
 QUIET = BatchOptions(progress=False)

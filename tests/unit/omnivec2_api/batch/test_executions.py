@@ -18,8 +18,8 @@ from omnivec2_api.batch.file_source import FileSource
 from omnivec2_api.batch.find_source import LineSource
 from omnivec2_api.batch.items import BatchRequest
 from omnivec2_api.head_info import HeadInfo
-from tests.support.scripted_predictor import ScriptedPredictor
-from tests.support.tiny_models import tiny_heads
+from tests.support.model_repositories.tiny_models import tiny_heads
+from tests.support.service_parts.scripted_predictor import ScriptedPredictor
 
 QUIET = BatchOptions(progress=False)
 TEXTS = LineSource([f"text {number}" for number in range(10)])

@@ -18,8 +18,8 @@ from omnivec2_api.batch.find_source import SourceOptions, find_source
 from omnivec2_api.batch.items import Source
 from omnivec2_api.batch.object_paths import ObjectPath, read_ahead
 from omnivec2_api.input_values import FileValue, read_input
-from tests.support.scripted_predictor import ScriptedPredictor
-from tests.support.tiny_models import tiny_heads
+from tests.support.model_repositories.tiny_models import tiny_heads
+from tests.support.service_parts.scripted_predictor import ScriptedPredictor
 
 QUIET = BatchOptions(progress=False)
 

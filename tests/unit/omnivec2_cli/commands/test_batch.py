@@ -8,7 +8,7 @@ import pytest
 
 from tests.support.command_line import run
 from tests.support.documents import ROOT
-from tests.support.tiny_models import tiny_heads, write_repository
+from tests.support.model_repositories.tiny_models import tiny_heads, write_repository
 
 HEADS = [head for head in tiny_heads() if head.modality in ("text", "graph", "tabular")]
 

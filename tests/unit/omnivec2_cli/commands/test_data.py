@@ -7,7 +7,7 @@ import pytest
 from typer.testing import CliRunner
 
 from omnivec2_cli.main import app
-from tests.support.broken_data import pictures
+from tests.support.data_sets.broken_data import pictures
 
 RECIPE = """
 preset: tiny

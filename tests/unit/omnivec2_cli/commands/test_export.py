@@ -12,9 +12,9 @@ import pytest
 from export.repository.triton_options import CostTable, read_cost_table
 from omnivec2.checkpoint import read_checkpoint
 from omnivec2.model_config import read_config
+from tests.support.checkpoints.pretend_exports import make_checkpoint
+from tests.support.checkpoints.runnable_exports import export_tiny_graphs
 from tests.support.command_line import run
-from tests.support.pretend_exports import make_checkpoint
-from tests.support.runnable_exports import export_tiny_graphs
 
 HEADS = {"imu_activity", "imu_gesture"}
 PARTS = {"trunk", "tokenizer_imu", "head_imu_activity", "head_imu_gesture"}

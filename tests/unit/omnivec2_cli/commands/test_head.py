@@ -14,10 +14,10 @@ import pytest
 from export.repository.assembly import assemble
 from export.repository.layouts import Layout
 from service.runtimes.embedded.repository_reader import read_repository
+from tests.support.checkpoints.pretend_exports import make_checkpoint
+from tests.support.checkpoints.tiny_exports import write_tiny_export
 from tests.support.command_line import run
-from tests.support.pretend_exports import make_checkpoint
-from tests.support.tiny_exports import write_tiny_export
-from tests.support.tiny_models import classification
+from tests.support.model_repositories.tiny_models import classification
 
 
 @pytest.fixture

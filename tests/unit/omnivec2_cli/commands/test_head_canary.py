@@ -12,9 +12,9 @@ from prometheus_client import start_http_server
 from export.repository.assembly import assemble
 from omnivec2.canary.canary_state import read_canaries
 from service.observability.gateway_metrics import Metrics
+from tests.support.checkpoints.tiny_exports import write_tiny_export
 from tests.support.command_line import run
-from tests.support.tiny_exports import write_tiny_export
-from tests.support.tiny_models import classification
+from tests.support.model_repositories.tiny_models import classification
 from tests.unit.omnivec2_cli.commands.test_head import gateway
 
 ROUTE = "imu/activity"

@@ -14,10 +14,10 @@ from pathlib import Path
 import pytest
 
 from loadtests.support.free_ports import free_ports
+from tests.support.checkpoints.tiny_exports import write_tiny_export
 from tests.support.command_line import run
-from tests.support.process_state import process_state_restored
-from tests.support.tiny_exports import write_tiny_export
-from tests.support.tiny_models import classification
+from tests.support.gateways.process_state import process_state_restored
+from tests.support.model_repositories.tiny_models import classification
 
 
 @pytest.fixture(autouse=True)

@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 from omnivec2_cli.main import app
 from omnivec2_cli.predicting.part_printer import PartPrinter
 from service.request_context import PartAnswer
-from tests.support.tiny_models import tiny_heads, write_repository
+from tests.support.model_repositories.tiny_models import tiny_heads, write_repository
 
 
 def token(text: str, index: int, of_input: int = 0) -> PartAnswer:

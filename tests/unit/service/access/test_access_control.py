@@ -17,8 +17,8 @@ from service.app import create_app
 from service.observability.gateway_metrics import Metrics
 from service.observability.key_metrics import usage_of_exposition
 from service.settings import Settings
-from tests.support.asgi import ROUTE, SENTIMENT, ask, run
-from tests.support.service_fakes import FakeRuntime
+from tests.support.requests.asgi import ROUTE, SENTIMENT, ask, run
+from tests.support.service_parts.service_fakes import FakeRuntime
 
 
 @pytest.fixture

@@ -19,7 +19,7 @@ from service.observability.gateway_metrics import Metrics
 from service.observability.key_metrics import usage_of_exposition
 from service.shared_state import shared_store
 from service.shared_state.shared_store import SharedStore
-from tests.support.shared_state import Store, needs_store, running_store
+from tests.support.outside_services.shared_state import Store, needs_store, running_store
 from tests.support.waiting import until
 
 

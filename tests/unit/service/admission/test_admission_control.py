@@ -11,7 +11,7 @@ from omnivec2.spec import HeadSpec
 from service.access.priority import Priority
 from service.admission.admission_control import AdmissionControl
 from service.admission.ticket import Ticket
-from tests.support.service_fakes import letters_spec
+from tests.support.service_parts.service_fakes import letters_spec
 
 ONE = letters_spec(task="one")
 OTHER = letters_spec(task="other")

@@ -14,7 +14,7 @@ from service.admission.admission_control import AdmissionControl
 from service.admission.arriving_bodies import ArrivingBodies, ArrivingBody
 from service.admission.ticket import Ticket
 from service.http.body import Body
-from tests.support.service_fakes import letters_spec
+from tests.support.service_parts.service_fakes import letters_spec
 
 
 class Clock:

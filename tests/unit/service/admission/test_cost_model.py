@@ -7,7 +7,7 @@ import pytest
 
 from omnivec2.spec import TensorSpec
 from service.admission.cost_model import CostModel, DrainRate, tokens_of
-from tests.support.service_fakes import letters_spec
+from tests.support.service_parts.service_fakes import letters_spec
 
 NOW = itertools.count()
 """A clock: each answer comes a second after the one before."""

@@ -14,11 +14,11 @@ from omnivec2.errors import ModelNotReadyError, OverloadedError
 from omnivec2.preprocess import Array
 from service.request_context import ClientDisconnectedError
 from service.runtimes.base import Inference, Model
-from tests.support.asgi import ROUTE, ask, run
-from tests.support.event_streams import parse_events
-from tests.support.sounds import tones, written
-from tests.support.tiny_models import tiny_heads
-from tests.support.two_versions import TwoVersions, exposition, put, shown, versions
+from tests.support.model_repositories.tiny_models import tiny_heads
+from tests.support.requests.asgi import ROUTE, ask, run
+from tests.support.requests.event_streams import parse_events
+from tests.support.sample_files.sounds import tones, written
+from tests.support.service_parts.two_versions import TwoVersions, exposition, put, shown, versions
 from tests.support.waiting import until
 
 AUDIO = next(head for head in tiny_heads() if head.route == "audio/events")

@@ -13,8 +13,16 @@ from omnivec2.errors import ModelNotReadyError
 from service.access.api_keys import Key
 from service.canary.running_canary import RunningCanary
 from service.request_context import RequestContext
-from tests.support.asgi import ROUTE, SENTIMENT, ask, run
-from tests.support.two_versions import OTHER, TOPIC, TwoVersions, exposition, put, shown, versions
+from tests.support.requests.asgi import ROUTE, SENTIMENT, ask, run
+from tests.support.service_parts.two_versions import (
+    OTHER,
+    TOPIC,
+    TwoVersions,
+    exposition,
+    put,
+    shown,
+    versions,
+)
 from tests.support.waiting import until
 
 

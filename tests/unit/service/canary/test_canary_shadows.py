@@ -10,8 +10,8 @@ from fastapi import FastAPI
 from omnivec2.canary.canary_state import CanaryLimits
 from omnivec2.errors import ModelNotReadyError, OverloadedError
 from service.canary.heads_request import bytes_of
-from tests.support.asgi import ROUTE, ask, run
-from tests.support.two_versions import TwoVersions, exposition, put, shown, versions
+from tests.support.requests.asgi import ROUTE, ask, run
+from tests.support.service_parts.two_versions import TwoVersions, exposition, put, shown, versions
 from tests.support.waiting import until
 
 

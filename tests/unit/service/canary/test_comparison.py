@@ -9,7 +9,7 @@ from PIL import Image
 
 from omnivec2.spec import TaskFamily
 from service.canary.comparison import compare_answers
-from tests.support.tiny_models import classification, head_spec
+from tests.support.model_repositories.tiny_models import classification, head_spec
 
 LETTERS = classification("imu/activity", "a", "b")
 MULTI = LETTERS.model_copy(update={"thresholds": (0.5, 0.5)})

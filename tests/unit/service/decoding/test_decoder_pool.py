@@ -30,7 +30,7 @@ from service.decoding.decoder_process import Nursery
 from service.pipeline.abandonment import AbandonedError, Abandonment
 from service.pipeline.host_stages import FileInput, prepare
 from service.request_context import RequestContext, in_request
-from tests.support.hostile_decoders import (
+from tests.support.service_parts.hostile_decoders import (
     HostileOptions,
     HostileParameters,
     HostilePreprocessor,

@@ -15,7 +15,7 @@ from omnivec2.errors import (
 )
 from service.admission.admission_control import AdmissionControl
 from service.http.body import Body
-from tests.support.service_fakes import letters_spec
+from tests.support.service_parts.service_fakes import letters_spec
 
 
 class Stream:

@@ -16,8 +16,8 @@ from service.gateway import Gateway
 from service.http.http_exchange import HttpExchange, answer_headers
 from service.pipeline.answers import Timings
 from service.settings import Settings
-from tests.support.asgi import SENTIMENT
-from tests.support.service_fakes import FakeRuntime
+from tests.support.requests.asgi import SENTIMENT
+from tests.support.service_parts.service_fakes import FakeRuntime
 
 Answer = Callable[[], Awaitable[Response]]
 

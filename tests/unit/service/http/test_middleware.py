@@ -9,8 +9,8 @@ from fastapi import FastAPI
 
 from service.access.api_keys import create_key
 from service.http.middleware.unread_body import UnreadBodyMiddleware
-from tests.support.asgi import ROUTE, SENTIMENT, Reply, ask, run
-from tests.support.service_fakes import FakeRuntime
+from tests.support.requests.asgi import ROUTE, SENTIMENT, Reply, ask, run
+from tests.support.service_parts.service_fakes import FakeRuntime
 
 # --- headers ------------------------------------------------------------------------------
 

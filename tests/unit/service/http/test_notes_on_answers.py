@@ -11,7 +11,7 @@ from fastapi import FastAPI
 
 from service.access.api_keys import create_key
 from service.http.notes_header import parse_notes
-from tests.support.asgi import ROUTE, ask, run
+from tests.support.requests.asgi import ROUTE, ask, run
 
 LONG = b"good film " * 400
 JSON = "application/json"

@@ -7,7 +7,7 @@ from pathlib import Path
 from fastapi import FastAPI
 
 from service.access.api_keys import create_key
-from tests.support.asgi import ROUTE, ask, run
+from tests.support.requests.asgi import ROUTE, ask, run
 
 
 def test_an_answer_names_the_class_that_its_request_asked_for() -> None:

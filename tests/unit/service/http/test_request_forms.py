@@ -20,7 +20,7 @@ from omnivec2.preprocess.base import Parameters
 from service.http.forms.json_requests import PredictRequest
 from service.http.request_forms import RequestReader
 from service.pipeline.host_stages import FileInput, JsonInput
-from tests.support.service_fakes import JsonLettersPreprocessor, LettersPreprocessor
+from tests.support.service_parts.service_fakes import JsonLettersPreprocessor, LettersPreprocessor
 
 MULTIPART_X = "multipart/form-data; boundary=x"
 

@@ -16,9 +16,9 @@ from service.access.api_keys import create_key
 from service.observability.access_logger import LOGGER
 from service.observability.log_setup import configure
 from service.request_context import REQUEST
-from tests.support.asgi import ROUTE, SENTIMENT, ask, run
-from tests.support.otlp import running_collector
-from tests.support.service_fakes import FakeRuntime
+from tests.support.outside_services.otlp import running_collector
+from tests.support.requests.asgi import ROUTE, SENTIMENT, ask, run
+from tests.support.service_parts.service_fakes import FakeRuntime
 
 
 @pytest.fixture(autouse=True)

@@ -16,7 +16,7 @@ from omnivec2.preprocess.formats.media import recording_pieces
 from omnivec2.spec import Modality
 from service.jobs.cutting import piece_reader, piece_writer
 from service.jobs.cutting.piece_reader import CutSettings, cut_recording
-from tests.support.sounds import tones, written
+from tests.support.sample_files.sounds import tones, written
 
 
 @pytest.fixture

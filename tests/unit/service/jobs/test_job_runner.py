@@ -23,7 +23,7 @@ from service.jobs.job_runner import JobRunner
 from service.jobs.stores.job_store import JobStoreAwayError
 from service.jobs.stores.sqlite_store import SqliteJobStore
 from service.jobs.turns import NoBudgetError
-from tests.support.job_stores import LIMITS, added
+from tests.support.service_parts.job_stores import LIMITS, added
 
 Answer = Callable[[Job, Path, Callable[[Progress], None], KeptPieces], Awaitable[Outcome]]
 

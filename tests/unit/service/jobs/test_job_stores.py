@@ -15,8 +15,8 @@ from service.jobs.job import JobState, Outcome, Progress, new_id
 from service.jobs.stores.job_store import JobCounts, JobStore, JobStoreAwayError, StoreLimits
 from service.jobs.stores.redis_store import RedisJobStore
 from service.jobs.stores.sqlite_store import SqliteJobStore
-from tests.support.job_stores import LIMITS, REQUEST, added
-from tests.support.shared_state import Store, needs_store, running_store
+from tests.support.outside_services.shared_state import Store, needs_store, running_store
+from tests.support.service_parts.job_stores import LIMITS, REQUEST, added
 
 DONE = Outcome(JobState.DONE, 200, b'["yes"]', (("text_sentiment", "7"),), ({"code": "cut"},))
 OTHER = replace(DONE, body=b'["no"]')

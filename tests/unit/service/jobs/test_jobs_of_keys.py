@@ -9,7 +9,7 @@ from typing import Any
 from fastapi import FastAPI
 
 from service.access.api_keys import create_key, revoke_key
-from tests.support.asgi import ask, run
+from tests.support.requests.asgi import ask, run
 from tests.unit.service.jobs.test_jobs_over_http import answered, start
 
 

@@ -15,10 +15,10 @@ from service.app import create_app
 from service.http.job_submission import wants_job
 from service.jobs.stores.file_sink import FileSink
 from service.settings import Settings
-from tests.support.asgi import ROUTE, SENTIMENT, Reply, ask, run
-from tests.support.service_fakes import FakeRuntime
-from tests.support.sounds import tones, written
-from tests.support.tiny_models import tiny_heads
+from tests.support.model_repositories.tiny_models import tiny_heads
+from tests.support.requests.asgi import ROUTE, SENTIMENT, Reply, ask, run
+from tests.support.sample_files.sounds import tones, written
+from tests.support.service_parts.service_fakes import FakeRuntime
 
 AUDIO = next(head for head in tiny_heads() if head.route == "audio/events")
 

@@ -14,7 +14,7 @@ from service.jobs.cutting import kept_pieces
 from service.jobs.cutting.kept_pieces import ComputedPiece, KeptPieces
 from service.jobs.stores.job_store import Claim, JobStoreAwayError
 from service.jobs.stores.sqlite_store import SqliteJobStore
-from tests.support.job_stores import LIMITS, added
+from tests.support.service_parts.job_stores import LIMITS, added
 
 NOTE = Note(NoteCode.EMPTY, "it is silent", "inputs", 3)
 

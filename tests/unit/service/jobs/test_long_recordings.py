@@ -13,9 +13,9 @@ from fastapi import FastAPI
 
 from omnivec2.preprocess import Array
 from service.runtimes.base import Inference, Model
-from tests.support.asgi import ROUTE, SENTIMENT, ask, run
-from tests.support.service_fakes import FakeRuntime
-from tests.support.sounds import tones, written
+from tests.support.requests.asgi import ROUTE, SENTIMENT, ask, run
+from tests.support.sample_files.sounds import tones, written
+from tests.support.service_parts.service_fakes import FakeRuntime
 from tests.unit.service.jobs.test_jobs_over_http import AUDIO, answered, start
 
 SHORT_AUDIO = AUDIO.model_copy(update={"limits": AUDIO.limits.model_copy(update={"seconds": 5.0})})

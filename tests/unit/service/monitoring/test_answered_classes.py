@@ -6,7 +6,12 @@ import pytest
 
 from omnivec2.spec import HeadSpec, Target, TaskFamily
 from service.monitoring.answered_classes import has_predictions, read_predictions
-from tests.support.tiny_models import COLUMNS, classification, head_spec, tiny_heads
+from tests.support.model_repositories.tiny_models import (
+    COLUMNS,
+    classification,
+    head_spec,
+    tiny_heads,
+)
 
 PICTURE = classification("image/classification", "cat", "dog")
 TABLE = classification("tabular/income", "low", "high", parameters={"columns": COLUMNS})

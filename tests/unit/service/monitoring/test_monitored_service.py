@@ -17,10 +17,10 @@ from omnivec2.spec import Target, TaskFamily
 from service.access.api_keys import create_key
 from service.app import create_app
 from service.settings import Settings
-from tests.support.asgi import ROUTE, SENTIMENT, Reply, ask, run
-from tests.support.familiar_runtime import FamiliarRuntime
-from tests.support.service_fakes import FakeRuntime
-from tests.support.tiny_models import classification, head_spec
+from tests.support.model_repositories.tiny_models import classification, head_spec
+from tests.support.requests.asgi import ROUTE, SENTIMENT, Reply, ask, run
+from tests.support.service_parts.familiar_runtime import FamiliarRuntime
+from tests.support.service_parts.service_fakes import FakeRuntime
 
 JSON = "application/json"
 TONE = classification("text/tone", "calm", "angry", "sad")

@@ -15,9 +15,9 @@ from omnivec2.errors import OverloadedError
 from service.observability.gateway_metrics import Metrics
 from service.pipeline.answers import Timings
 from service.runtimes.base import Model
-from tests.support.asgi import ROUTE, SENTIMENT, ask, run
-from tests.support.service_fakes import FakeRuntime
-from tests.support.tiny_models import classification
+from tests.support.model_repositories.tiny_models import classification
+from tests.support.requests.asgi import ROUTE, SENTIMENT, ask, run
+from tests.support.service_parts.service_fakes import FakeRuntime
 
 
 def samples(text: str) -> dict[str, float]:

@@ -13,9 +13,9 @@ from fastapi import FastAPI
 from loadtests.support.free_ports import free_ports
 from omnivec2.errors import ModelNotReadyError
 from service.observability.tracing import is_wanted
-from tests.support.asgi import ROUTE, SENTIMENT, ask, run
-from tests.support.otlp import SERVER_KIND, Collector, Span, running_collector
-from tests.support.service_fakes import FakeRuntime
+from tests.support.outside_services.otlp import SERVER_KIND, Collector, Span, running_collector
+from tests.support.requests.asgi import ROUTE, SENTIMENT, ask, run
+from tests.support.service_parts.service_fakes import FakeRuntime
 
 TRACE = "ab" * 16
 CALLER = "cd" * 8

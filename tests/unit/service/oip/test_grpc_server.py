@@ -15,8 +15,8 @@ from tritonclient.grpc import service_pb2
 
 from service.access.api_keys import create_key
 from service.observability.access_logger import LOGGER
-from tests.support.asgi import SENTIMENT, ask, run
-from tests.support.service_fakes import FakeRuntime
+from tests.support.requests.asgi import SENTIMENT, ask, run
+from tests.support.service_parts.service_fakes import FakeRuntime
 
 METHOD = "/inference.GRPCInferenceService/ModelInfer"
 IDS = np.array([[5, 6, 7], [8, 9, 10]], np.int32)

@@ -22,10 +22,10 @@ from omnivec2.errors import (
 )
 from omnivec2.preprocess import Array
 from service.runtimes.base import Inference, Model
-from tests.support.asgi import ask, run
-from tests.support.oip import binary_body, json_body
-from tests.support.service_fakes import FakeRuntime
-from tests.support.tiny_models import classification
+from tests.support.model_repositories.tiny_models import classification
+from tests.support.requests.asgi import ask, run
+from tests.support.requests.oip import binary_body, json_body
+from tests.support.service_parts.service_fakes import FakeRuntime
 
 SENTIMENT = classification("text/sentiment", "no", "yes")
 INFER = "/v2/models/text_sentiment/infer"

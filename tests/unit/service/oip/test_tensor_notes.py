@@ -17,10 +17,10 @@ from omnivec2.familiarity import Familiarity
 from omnivec2.preprocess.notes import NoteCode
 from service.http.notes_header import parse_notes
 from service.runtimes.base import Inference, Model
-from tests.support.asgi import SENTIMENT, Reply, ask, run
-from tests.support.oip import json_body
-from tests.support.references import WIDTH, made_up_reference
-from tests.support.service_fakes import FakeRuntime
+from tests.support.checkpoints.references import WIDTH, made_up_reference
+from tests.support.requests.asgi import SENTIMENT, Reply, ask, run
+from tests.support.requests.oip import json_body
+from tests.support.service_parts.service_fakes import FakeRuntime
 
 INFER = "/v2/models/text_sentiment/infer"
 METHOD = "/inference.GRPCInferenceService/ModelInfer"

@@ -14,7 +14,13 @@ from service.oip import grpc_wire, http_wire
 from service.oip.tensors import DATATYPES, check_ids, dynamic_limit, max_values, read_tensors
 from service.pipeline.answers import TensorAnswer, Timings
 from service.runtimes.base import Model
-from tests.support.oip import binary_body, json_body, random_array, tensors_spec, wire_input
+from tests.support.requests.oip import (
+    binary_body,
+    json_body,
+    random_array,
+    tensors_spec,
+    wire_input,
+)
 
 DTYPES = get_args(DType)
 Arrays = Mapping[str, np.ndarray]

@@ -14,7 +14,7 @@ from service.openapi.document import build
 from service.pipeline.host_stages import Head
 from service.runtimes.base import Model
 from service.settings import Settings
-from tests.support.tiny_models import tiny_heads
+from tests.support.model_repositories.tiny_models import tiny_heads
 
 HEADS = {
     spec.route: Head(Model(spec), preprocessor_for(spec), postprocessor_for(spec.family))

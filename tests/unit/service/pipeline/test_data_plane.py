@@ -22,8 +22,8 @@ from service.pipeline.answers import Answer
 from service.pipeline.data_plane import DataPlane
 from service.pipeline.host_stages import FileInput, JsonInput, PreparedInput, RawInput
 from service.runtimes.base import Inference, Model
-from tests.support.service_fakes import FakeRuntime, letters_head, letters_spec
-from tests.support.tiny_models import classification
+from tests.support.model_repositories.tiny_models import classification
+from tests.support.service_parts.service_fakes import FakeRuntime, letters_head, letters_spec
 
 SENTIMENT = classification("text/sentiment", "no", "yes")
 

@@ -24,7 +24,7 @@ from service.request_context import (
     RequestContext,
     in_request,
 )
-from tests.support.service_fakes import letters_spec
+from tests.support.service_parts.service_fakes import letters_spec
 
 ONE = letters_spec(task="one")
 OTHER = letters_spec(task="other")

@@ -11,7 +11,7 @@ import pytest
 from service.pipeline.answers import Timings
 from service.pipeline.host_threads import HostThreads
 from service.request_context import REQUEST, RequestContext, in_request
-from tests.support.service_fakes import RecordingMeter
+from tests.support.service_parts.service_fakes import RecordingMeter
 
 T = TypeVar("T")
 

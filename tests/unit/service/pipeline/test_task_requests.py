@@ -14,9 +14,9 @@ from omnivec2.spec import Limits, TaskFamily, TensorSpec
 from service.pipeline.host_stages import Head
 from service.pipeline.task_requests import group_by_preprocessing, requests_of_heads
 from service.runtimes.base import Model
-from tests.support.asgi import SENTIMENT, ask, run
-from tests.support.service_fakes import FakeRuntime
-from tests.support.tiny_models import classification
+from tests.support.model_repositories.tiny_models import classification
+from tests.support.requests.asgi import SENTIMENT, ask, run
+from tests.support.service_parts.service_fakes import FakeRuntime
 
 PATH = "/predict/text"
 TOPIC = classification("text/topic", "war", "peace", "money")

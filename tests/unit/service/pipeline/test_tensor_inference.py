@@ -16,8 +16,8 @@ from service.pipeline.host_stages import Head
 from service.pipeline.tensor_inference import ReadTensors
 from service.request_context import RequestContext, in_request
 from service.runtimes.base import Inference, Model
-from tests.support.service_fakes import FakeRuntime, RecordingMeter
-from tests.support.tiny_models import classification
+from tests.support.model_repositories.tiny_models import classification
+from tests.support.service_parts.service_fakes import FakeRuntime, RecordingMeter
 
 SENTIMENT = classification("text/sentiment", "no", "yes")
 

@@ -17,8 +17,8 @@ from omnivec2.spec import Generation
 from service.pipeline.text_generation import TextGenerator
 from service.request_context import REQUEST, RequestContext, in_request
 from service.runtimes.base import Inference, Model
-from tests.support.service_fakes import FakeRuntime
-from tests.support.writing import head_that_writes
+from tests.support.networks.writing import head_that_writes
+from tests.support.service_parts.service_fakes import FakeRuntime
 
 WORDS = [0, 100, 101, 102, 1000, 1001]
 SPEC = head_that_writes(WORDS)

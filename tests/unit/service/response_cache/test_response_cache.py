@@ -4,7 +4,7 @@ import numpy as np
 
 from omnivec2.preprocess.notes import Note, NoteCode
 from service.response_cache.response_cache import KeptBody, KeptVectors, ResponseCache
-from tests.support.service_fakes import FakeRuntime, letters_head, letters_spec
+from tests.support.service_parts.service_fakes import FakeRuntime, letters_head, letters_spec
 
 BODY = KeptBody(b"[1]", ())
 ANY_AGE = float("inf")

@@ -9,7 +9,7 @@ import pytest
 from omnivec2.preprocess import Array
 from omnivec2.spec import TensorSpec
 from service.runtimes.batch_memory import MemoryGate, rows_within, tokens_in_graph, tokens_in_head
-from tests.support.service_fakes import letters_spec
+from tests.support.service_parts.service_fakes import letters_spec
 
 GRAPH = {
     "nodes": ("batch", "nodes", 9),

@@ -21,8 +21,8 @@ from service.runtimes.ensemble import (
     run_steps,
     single_part,
 )
-from tests.support.references import made_up_reference
-from tests.support.service_fakes import letters_spec
+from tests.support.checkpoints.references import made_up_reference
+from tests.support.service_parts.service_fakes import letters_spec
 
 TOKENS = Step("tokenizer", "1", {"x": "letters"}, {"y": "tokens"})
 TRUNK = Step("trunk", "2", {"x": "tokens"}, {"y": "features"})

@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from tests.support.socketless_connections import REQUEST, echo, send
+from tests.support.requests.socketless_connections import REQUEST, echo, send
 
 
 @pytest.mark.parametrize(

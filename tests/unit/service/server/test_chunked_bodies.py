@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests.support.socketless_connections import CHUNKED, LONGEST, REQUEST, echo, send
+from tests.support.requests.socketless_connections import CHUNKED, LONGEST, REQUEST, echo, send
 
 
 def test_trailers_within_the_limit_are_dropped() -> None:

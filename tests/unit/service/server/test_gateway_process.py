@@ -17,7 +17,11 @@ from service.runtimes.base import Model
 from service.runtimes.embedded.runtime import EmbeddedRuntime
 from service.server.gateway_process import _load_before_fork, curl_example
 from service.settings import Settings
-from tests.support.tiny_models import classification, tiny_heads, write_repository
+from tests.support.model_repositories.tiny_models import (
+    classification,
+    tiny_heads,
+    write_repository,
+)
 
 HEADS = {
     spec.route: Head(Model(spec), preprocessor_for(spec), postprocessor_for(spec.family))

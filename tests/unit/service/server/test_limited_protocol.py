@@ -6,7 +6,7 @@ import asyncio
 import json
 
 from service.server.limited_protocol import LimitedProtocol
-from tests.support.socketless_connections import (
+from tests.support.requests.socketless_connections import (
     HEAD,
     LONGEST,
     REQUEST,

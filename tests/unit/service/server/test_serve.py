@@ -22,8 +22,8 @@ from service.gateway import Gateway
 from service.observability.access_logger import LOGGER
 from service.server.gateway_process import serve
 from service.settings import Settings
-from tests.support.process_state import process_state_restored
-from tests.support.tiny_models import classification, write_repository
+from tests.support.gateways.process_state import process_state_restored
+from tests.support.model_repositories.tiny_models import classification, write_repository
 
 
 @pytest.fixture(autouse=True)

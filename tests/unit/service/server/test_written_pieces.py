@@ -9,7 +9,13 @@ import uvicorn
 from uvicorn.server import ServerState
 
 from service.server.limited_protocol import protocol_with_limits
-from tests.support.socketless_connections import LONGEST, REQUEST, SECONDS, MemoryTransport, answer
+from tests.support.requests.socketless_connections import (
+    LONGEST,
+    REQUEST,
+    SECONDS,
+    MemoryTransport,
+    answer,
+)
 
 
 class CountingTransport(MemoryTransport):

@@ -14,7 +14,7 @@ import pytest
 from omnivec2.errors import ArtifactError
 from service.shared_state import shared_store
 from service.shared_state.shared_store import SharedStore, StoreAwayError
-from tests.support.shared_state import Store, needs_store, running_store
+from tests.support.outside_services.shared_state import Store, needs_store, running_store
 from tests.support.waiting import until
 
 _ECHO = "return ARGV[1]"

@@ -23,8 +23,8 @@ from omnivec2.training.optimisation import WeightAverage
 from omnivec2.training.recipe import Recipe
 from omnivec2.training.training_run import build_network
 from omnivec2_cli.main import app
+from tests.support.data_sets.tiny_data import TINY
 from tests.support.documents import ROOT
-from tests.support.tiny_data import TINY
 
 ROUTES = ("xray/pneumonia", "imu/activity")
 

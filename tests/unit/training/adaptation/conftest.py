@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support import adapt_data
+from tests.support.data_sets import adapt_data
 
 
 @pytest.fixture(scope="module")

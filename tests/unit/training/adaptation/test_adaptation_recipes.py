@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 from omnivec2.checkpoint import read_checkpoint
 from omnivec2.training.adaptation.adaptation_request import read_recipe, recipe_names, request_of
 from omnivec2_cli.main import app
-from tests.support import adapt_data
+from tests.support.data_sets import adapt_data
 
 
 @pytest.mark.parametrize("name", recipe_names())

@@ -25,8 +25,8 @@ from omnivec2.training.adaptation.frozen_network import Base, load_base
 from omnivec2.training.adaptation.reading.labelled_rows import Row
 from omnivec2.training.data.array_inputs import prepare_array
 from omnivec2.training.data.base import TaskData
-from tests.support import adapt_data
-from tests.support.tiny_models import classification
+from tests.support.data_sets import adapt_data
+from tests.support.model_repositories.tiny_models import classification
 
 RULES = AdaptationRules()
 TABLE = Path("labels.csv")

@@ -20,7 +20,7 @@ from omnivec2.training.adaptation.adaptation_result import (
     AdaptationResult,
 )
 from omnivec2.training.adaptation.adaptation_run import AdaptationPaths, adapt
-from tests.support import adapt_data
+from tests.support.data_sets import adapt_data
 
 
 def run(

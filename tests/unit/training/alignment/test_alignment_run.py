@@ -38,8 +38,8 @@ from omnivec2.training.alignment.retrieval_metrics import (
 )
 from omnivec2.training.batches import as_tensors
 from omnivec2.training.data.base import DataDirectories, preprocess_spec
-from tests.support.adapt_data import PREPROCESS, tiny_base
-from tests.support.tiny_data import TINY, utdmhad_inertial
+from tests.support.data_sets.adapt_data import PREPROCESS, tiny_base
+from tests.support.data_sets.tiny_data import TINY, utdmhad_inertial
 
 NAMES = ("very slow", "slow", "steady", "quick", "hasty", "very quick")
 RECORDINGS = 48

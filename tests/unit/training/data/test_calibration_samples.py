@@ -9,7 +9,7 @@ import pytest
 from omnivec2.spec import HeadSpec
 from omnivec2.training.data import calibration_samples as module
 from omnivec2.training.data.calibration_samples import calibration_samples
-from tests.support.cut_networks import cut_heads, cut_network
+from tests.support.networks.cut_networks import cut_heads, cut_network
 
 
 def test_samples_are_spread_over_the_training_split_of_every_head_but_embeddings(

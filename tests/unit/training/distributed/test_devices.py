@@ -12,7 +12,7 @@ from omnivec2.training.recipe import Recipe, TaskRecipe
 from omnivec2.training.supervised import SupervisedStage
 from omnivec2.training.training_run import build_network
 from omnivec2.training.training_state import Progress
-from tests.support import tiny_tasks
+from tests.support.training import tiny_tasks
 
 TASKS = {t.route: t for t in (tiny_tasks.classification(), tiny_tasks.forecasting())}
 

@@ -22,7 +22,7 @@ from omnivec2.training.evaluation.evaluation_report import (
     write_json,
 )
 from omnivec2.training.evaluation.metrics.head_result import HeadResult
-from tests.support import tiny_tasks
+from tests.support.training import tiny_tasks
 
 QUIET = Console(file=io.StringIO())
 

@@ -19,8 +19,8 @@ from omnivec2.training.evaluation.fusion_gap_table import (
 )
 from omnivec2.training.sampling import PairSampler
 from omnivec2.training.structure.network_structure import network_config
-from tests.support import tiny_tasks
-from tests.support.tiny_data import TINY
+from tests.support.data_sets.tiny_data import TINY
+from tests.support.training import tiny_tasks
 
 QUIET = Console(file=io.StringIO())
 TASKS = {

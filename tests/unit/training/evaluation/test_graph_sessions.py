@@ -14,8 +14,8 @@ from omnivec2.training.evaluation.graph_sessions import (
     TextGenerator,
     open_sessions,
 )
-from tests.support.graphs import write_graph
-from tests.support.writing import generation, head_that_writes
+from tests.support.model_repositories.graphs import write_graph
+from tests.support.networks.writing import generation, head_that_writes
 
 WORDS = [0, 100, 101, 102, 1000, 1001, 1002, 1003]
 SPEC = head_that_writes(WORDS, generation(WORDS))

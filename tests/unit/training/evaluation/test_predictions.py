@@ -5,7 +5,7 @@ import pytest
 
 from omnivec2.training.data import Split
 from omnivec2.training.evaluation.predictions import read_answers
-from tests.support import tiny_tasks
+from tests.support.training import tiny_tasks
 
 
 def test_forecasts_are_measured_in_standard_deviations_of_their_series():

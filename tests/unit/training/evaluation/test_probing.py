@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from omnivec2.training.evaluation.probing import probe
-from tests.support import tiny_tasks
+from tests.support.training import tiny_tasks
 
 
 def _first_number(samples):

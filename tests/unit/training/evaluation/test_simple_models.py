@@ -10,7 +10,7 @@ from omnivec2.training.evaluation import simple_models as module
 from omnivec2.training.evaluation.quality_metrics import METRICS
 from omnivec2.training.evaluation.simple_models import measure_baselines
 from omnivec2.training.evaluation.simple_scene_models import suppress_overlaps
-from tests.support import family_tasks, tiny_tasks
+from tests.support.training import family_tasks, tiny_tasks
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ from omnivec2.training.evaluation.all_heads.head_tests import (
     tasks_with_tests,
 )
 from omnivec2.training.evaluation.simple_summaries import split_sentences, summarization_baselines
-from tests.support.writing import head_that_writes
+from tests.support.networks.writing import head_that_writes
 
 DIALOGUE = "Doctor: Hello. How are you?\nPatient: I have had a cough for three days.\nDoctor: Oh."
 

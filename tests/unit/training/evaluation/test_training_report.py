@@ -14,7 +14,7 @@ from omnivec2.training.evaluation.metrics.head_result import HeadResult
 from omnivec2.training.evaluation.predictions import Answers
 from omnivec2.training.evaluation.training_report import Report, read_curves
 from omnivec2.training.journal import LOG_FILE
-from tests.support import tiny_tasks
+from tests.support.training import tiny_tasks
 
 RESULT = HeadResult(
     route="tabular/sign",

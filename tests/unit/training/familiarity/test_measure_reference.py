@@ -21,10 +21,10 @@ from service.pipeline.data_plane import DataPlane
 from service.pipeline.host_stages import JsonInput
 from service.runtimes.embedded.runtime import EmbeddedRuntime
 from service.settings import Settings
+from tests.support.checkpoints.tiny_exports import write_tiny_export
 from tests.support.command_line import run
-from tests.support.device_data import HEAD, as_json, device_task
-from tests.support.tiny_exports import write_tiny_export
-from tests.support.tiny_models import tiny_heads
+from tests.support.data_sets.device_data import HEAD, as_json, device_task
+from tests.support.model_repositories.tiny_models import tiny_heads
 
 
 @pytest.fixture

@@ -22,8 +22,7 @@ from omnivec2.training.structure.network_structure import head_specs
 from omnivec2.training.supervised import SupervisedStage
 from omnivec2.training.training_run import build_network, freeze_parameters
 from omnivec2.training.training_state import Progress
-from tests.support import tiny_tasks
-from tests.support.backbone_files import (
+from tests.support.networks.backbone_files import (
     DEPTH,
     PATCH,
     WIDTH,
@@ -31,6 +30,7 @@ from tests.support.backbone_files import (
     vit_weights,
     write_backbone,
 )
+from tests.support.training import tiny_tasks
 
 TASK = tiny_tasks.detection()
 TASKS = {TASK.route: TASK}

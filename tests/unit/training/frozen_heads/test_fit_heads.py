@@ -23,7 +23,7 @@ from omnivec2.training.frozen_heads.frozen_heads_run import (
     fit_heads,
 )
 from omnivec2_cli.main import app
-from tests.support import adapt_data
+from tests.support.data_sets import adapt_data
 
 SOURCES = [{"name": "made up", "licence": "CC0"}]
 

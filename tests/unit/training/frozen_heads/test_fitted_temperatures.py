@@ -18,7 +18,7 @@ from omnivec2.training.data.base import Split, TaskData
 from omnivec2.training.evaluation import evaluate_heads
 from omnivec2.training.evaluation.predictions import calibrated
 from omnivec2.training.frozen_heads.fitted_temperatures import FittedTemperature, calibrate_heads
-from tests.support import tiny_tasks
+from tests.support.training import tiny_tasks
 
 QUIET = Console(file=io.StringIO())
 TOO_SURE = 4.0

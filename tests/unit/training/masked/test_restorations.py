@@ -17,7 +17,7 @@ from omnivec2.training.masked.sentences import permute_sentences
 from omnivec2.training.modalities import modality_training
 from omnivec2.training.modalities.text import MASK_ID, corrupted, two_stream_mask
 from omnivec2.wordpiece import tokenizer
-from tests.support.hidden import (
+from tests.support.training.hidden import (
     ROUTES,
     VOCABULARY,
     arrays,

@@ -24,7 +24,8 @@ from omnivec2.training.data.array_inputs import prepare_array
 from omnivec2.training.data.base import Split, TaskData, preprocess_spec
 from omnivec2.training.modalities.imu import TRAINING, ImuRestoration, ImuRules
 from omnivec2.training.pictures.input_drawings import Drawing
-from tests.support import adapt_data, tiny_tasks
+from tests.support.data_sets import adapt_data
+from tests.support.training import tiny_tasks
 
 RULES = ImuRules()
 TABLE = Path("walks.csv")

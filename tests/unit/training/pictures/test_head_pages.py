@@ -17,7 +17,7 @@ from omnivec2.training.evaluation.predictions import Answers
 from omnivec2.training.pictures.answered_samples import SHOWN, pick
 from omnivec2.training.pictures.head_pages import show_head
 from omnivec2.training.pictures.loss_curves import draw_curves
-from tests.support import tiny_tasks
+from tests.support.training import tiny_tasks
 
 
 def _measured(task, predicted) -> HeadAnswers:

@@ -9,8 +9,8 @@ from omnivec2.spec import Modality, TaskFamily
 from omnivec2.training.data.base import Split, TaskData, preprocess_spec
 from omnivec2.training.modalities import modality_training
 from omnivec2.training.pictures.input_drawings import Drawing, TableRow
-from tests.support import tiny_tasks
-from tests.support.networks import INPUTS
+from tests.support.networks.networks import INPUTS
+from tests.support.training import tiny_tasks
 
 
 def _task(spec, sample, modality: Modality) -> TaskData:

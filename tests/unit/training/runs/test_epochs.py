@@ -5,7 +5,7 @@ from __future__ import annotations
 from omnivec2.training.recipe import Recipe
 from omnivec2.training.runs.epochs import epochs_to_steps
 from omnivec2.training.training_run import STAGES
-from tests.support import tiny_tasks
+from tests.support.training import tiny_tasks
 
 TASKS = {t.route: t for t in (tiny_tasks.classification(), tiny_tasks.forecasting())}
 SIZES = {route: len(task.splits["train"]) for route, task in TASKS.items()}

@@ -18,7 +18,7 @@ from omnivec2.training.modalities.tabular import PIECES
 from omnivec2.training.sampling import PairSampler
 from omnivec2.training.structure.fitted_constants import fit_constants
 from omnivec2.training.structure.network_structure import network_config
-from tests.support.tiny_data import TINY
+from tests.support.data_sets.tiny_data import TINY
 
 
 def test_a_visual_projection_starts_on_features_of_equal_weight(tmp_path: Path) -> None:

@@ -17,8 +17,8 @@ from omnivec2.training.batches import as_tensors
 from omnivec2.training.recipe import Recipe
 from omnivec2.training.structure.network_sizes import CUSTOM, NetworkSizes
 from omnivec2.training.structure.network_structure import network_config
-from tests.support import tiny_tasks
 from tests.support.documents import ROOT
+from tests.support.training import tiny_tasks
 
 
 def sizes(**fields) -> NetworkSizes:

@@ -13,7 +13,7 @@ import soxr
 from omnivec2.preprocess.audio import Audio, AudioOptions, AudioParameters, AudioPreprocessor
 from omnivec2.preprocess.notes import NoteCode, collect_notes
 from omnivec2.preprocess.source_options import state
-from tests.support.sounds import Waveform, encoded, tones, written
+from tests.support.sample_files.sounds import Waveform, encoded, tones, written
 
 PREPROCESSOR = AudioPreprocessor(AudioParameters(frames=128))
 EXACT, FINE, LOSSY = 0.02, 0.6, 2.5

@@ -16,7 +16,7 @@ from PIL import Image, ImageCms
 from omnivec2.preprocess.formats.pictures.raster import upright_array
 from omnivec2.preprocess.image import ImageParameters, ImagePreprocessor
 from omnivec2.preprocess.notes import NoteCode, collect_notes
-from tests.support.heic_files import HeicKind, heic, mirrored, rotated
+from tests.support.sample_files.heic_files import HeicKind, heic, mirrored, rotated
 
 PREPROCESSOR = ImagePreprocessor(ImageParameters(height=48, width=64))
 SEEDS = range(30)

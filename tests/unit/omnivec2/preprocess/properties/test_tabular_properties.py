@@ -18,7 +18,7 @@ from pyarrow import parquet
 from omnivec2.preprocess import collate
 from omnivec2.preprocess.notes import NoteCode, collect_notes
 from omnivec2.preprocess.tabular import TabularParameters, TabularPreprocessor
-from tests.support.workbooks import workbook
+from tests.support.sample_files.workbooks import workbook
 
 SEEDS = range(32)
 NUMBERS = ("age", "capital-gain", "hours-per-week", "rate")

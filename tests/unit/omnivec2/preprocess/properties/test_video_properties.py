@@ -11,7 +11,7 @@ import pytest
 from omnivec2.errors import InputError
 from omnivec2.preprocess.notes import NoteCode, collect_notes
 from omnivec2.preprocess.video import VideoParameters, VideoPreprocessor
-from tests.support.clips import Picture, clip, with_edits, with_matrix
+from tests.support.sample_files.clips import Picture, clip, with_edits, with_matrix
 
 PREPROCESSOR = VideoPreprocessor(VideoParameters(height=48, width=64))
 FRAMES = 32

@@ -12,10 +12,10 @@ import pytest
 
 from omnivec2.checkpoint import read_checkpoint
 from omnivec2_cli import engine_comparison
+from tests.support.checkpoints.runnable_exports import export_tiny_graphs
+from tests.support.checkpoints.tiny_exports import write_tiny_export
 from tests.support.command_line import run
-from tests.support.runnable_exports import export_tiny_graphs
-from tests.support.tiny_data import TINY
-from tests.support.tiny_exports import write_tiny_export
+from tests.support.data_sets.tiny_data import TINY
 
 RECIPE = """
 preset: tiny

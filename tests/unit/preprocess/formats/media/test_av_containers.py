@@ -12,7 +12,7 @@ from omnivec2.preprocess.formats.media.av_containers import (
     same_demuxer,
 )
 from omnivec2.preprocess.notes import NoteCode, collect_notes
-from tests.support.clips import clip, with_edits
+from tests.support.sample_files.clips import clip, with_edits
 
 
 class Track:

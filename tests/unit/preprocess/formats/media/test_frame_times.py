@@ -14,7 +14,7 @@ from omnivec2.preprocess.formats.media import frame_times
 from omnivec2.preprocess.formats.media.frame_times import FrameTimes
 from omnivec2.preprocess.notes import NoteCode, collect_notes
 from omnivec2.spec import Limits
-from tests.support.clips import clip
+from tests.support.sample_files.clips import clip
 
 
 class Container:

@@ -6,7 +6,7 @@ import pytest
 
 from omnivec2.errors import TooLargeError, UndecodableError
 from omnivec2.preprocess.formats.media import iso_boxes
-from tests.support.clips import clip, with_edits
+from tests.support.sample_files.clips import clip, with_edits
 
 
 def box(name: bytes, *content: bytes) -> bytes:

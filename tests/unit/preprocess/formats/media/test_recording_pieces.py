@@ -11,8 +11,8 @@ from omnivec2.errors import InputError, InvalidInputError, TooLargeError, Undeco
 from omnivec2.preprocess.formats.media import recording_pieces
 from omnivec2.preprocess.formats.media.recording_pieces import PieceLimits, cut_sound, cut_video
 from omnivec2.preprocess.video import PREPROCESSOR, VideoParameters
-from tests.support.clips import clip
-from tests.support.sounds import tones, written
+from tests.support.sample_files.clips import clip
+from tests.support.sample_files.sounds import tones, written
 
 LIMITS = PieceLimits(seconds=60, piece_seconds=4, piece_bytes=2**25)
 

@@ -14,7 +14,7 @@ from omnivec2.preprocess.formats.media.frame_times import FrameTimes, frame_time
 from omnivec2.preprocess.formats.media.video_frames import Run
 from omnivec2.preprocess.notes import NoteCode, collect_notes
 from omnivec2.spec import Limits
-from tests.support.clips import STEP, clip
+from tests.support.sample_files.clips import STEP, clip
 
 
 class Packet:

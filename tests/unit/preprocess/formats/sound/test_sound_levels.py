@@ -11,7 +11,7 @@ from omnivec2.preprocess.formats.sound.sound_levels import (
     to_full_scale,
 )
 from omnivec2.preprocess.notes import NoteCode, collect_notes
-from tests.support.sounds import tones
+from tests.support.sample_files.sounds import tones
 
 QUIET = tones()
 

@@ -13,8 +13,8 @@ from omnivec2.errors import InputError, InvalidInputError, UndecodableError
 from omnivec2.preprocess.formats.media.media_signatures import container_of
 from omnivec2.preprocess.formats.sound.sound_reader import open_sound
 from omnivec2.preprocess.notes import NoteCode, collect_notes
-from tests.support.clips import brighter, clip
-from tests.support.sounds import Waveform, encoded, tones, written
+from tests.support.sample_files.clips import brighter, clip
+from tests.support.sample_files.sounds import Waveform, encoded, tones, written
 
 SOUND = tones()
 LOSSY = 0.15

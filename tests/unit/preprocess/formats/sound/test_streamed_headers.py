@@ -8,7 +8,7 @@ import pytest
 from omnivec2.errors import UndecodableError
 from omnivec2.preprocess.formats.sound import streamed_headers
 from omnivec2.preprocess.notes import NoteCode, collect_notes
-from tests.support.sounds import tones, written
+from tests.support.sample_files.sounds import tones, written
 
 SIZES = {"AU": (b".snd", 8, ">I"), "CAF": (b"data", 4, ">Q")}
 MENDERS = {

@@ -7,7 +7,7 @@ import pytest
 from omnivec2.errors import UndecodableError
 from omnivec2.preprocess.formats.sound.wav_chunks import codec_tag, with_true_sizes
 from omnivec2.preprocess.notes import NoteCode, collect_notes
-from tests.support.sounds import tones, written
+from tests.support.sample_files.sounds import tones, written
 
 SOUND = struct.pack("<400h", *range(100, 500))
 

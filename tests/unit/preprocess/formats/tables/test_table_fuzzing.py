@@ -20,7 +20,7 @@ from omnivec2.preprocess import Preprocessor
 from omnivec2.preprocess.imu import ImuParameters, ImuPreprocessor
 from omnivec2.preprocess.tabular import TabularParameters, TabularPreprocessor
 from omnivec2.preprocess.timeseries import TimeseriesParameters, TimeseriesPreprocessor
-from tests.support.workbooks import workbook
+from tests.support.sample_files.workbooks import workbook
 
 MUTATIONS = 120
 """Damaged files per format; the seed of each is its number."""

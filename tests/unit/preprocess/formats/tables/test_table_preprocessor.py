@@ -22,7 +22,7 @@ from omnivec2.preprocess.imu import ImuParameters, ImuPreprocessor
 from omnivec2.preprocess.notes import NoteCode, collect_notes
 from omnivec2.preprocess.source_options import state
 from omnivec2.preprocess.tabular import TabularParameters, TabularPreprocessor
-from tests.support.workbooks import workbook
+from tests.support.sample_files.workbooks import workbook
 
 
 @pytest.mark.parametrize(

@@ -17,11 +17,11 @@ from service.access.api_keys import create_key
 from service.http.notes_header import parse_notes
 from service.runtimes.base import Model
 from service.settings import Settings
-from tests.support.asgi import ROUTE, SENTIMENT, ask, run
-from tests.support.cached_answers import HIT, MISS, lookups, post, status_of
-from tests.support.event_streams import streaming
-from tests.support.service_fakes import FakeRuntime
-from tests.support.tiny_models import classification
+from tests.support.model_repositories.tiny_models import classification
+from tests.support.requests.asgi import ROUTE, SENTIMENT, ask, run
+from tests.support.requests.cached_answers import HIT, MISS, lookups, post, status_of
+from tests.support.requests.event_streams import streaming
+from tests.support.service_parts.service_fakes import FakeRuntime
 
 TOPIC = classification("text/topic", "war", "peace")
 GOOD = {"inputs": "good"}

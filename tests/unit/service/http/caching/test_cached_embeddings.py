@@ -10,10 +10,10 @@ from fastapi import FastAPI
 from omnivec2.spec import HeadSpec, TaskFamily
 from service.http.notes_header import parse_notes
 from service.runtimes.base import Model
-from tests.support.asgi import ask, run
-from tests.support.cached_answers import HIT, MISS, lookups, post, status_of
-from tests.support.service_fakes import FakeRuntime
-from tests.support.tiny_models import COLUMNS, head_spec
+from tests.support.model_repositories.tiny_models import COLUMNS, head_spec
+from tests.support.requests.asgi import ask, run
+from tests.support.requests.cached_answers import HIT, MISS, lookups, post, status_of
+from tests.support.service_parts.service_fakes import FakeRuntime
 
 OPENAI, TEI = "/v1/embeddings", "/embed"
 LONG = "good film " * 400

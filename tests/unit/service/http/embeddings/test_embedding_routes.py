@@ -17,9 +17,9 @@ from PIL import Image
 from omnivec2.spec import HeadSpec, TaskFamily
 from service.access.api_keys import create_key
 from service.http.notes_header import parse_notes
-from tests.support.asgi import SENTIMENT, Reply, ask, run
-from tests.support.service_fakes import FakeRuntime
-from tests.support.tiny_models import COLUMNS, head_spec
+from tests.support.model_repositories.tiny_models import COLUMNS, head_spec
+from tests.support.requests.asgi import SENTIMENT, Reply, ask, run
+from tests.support.service_parts.service_fakes import FakeRuntime
 
 OPENAI, TEI = "/v1/embeddings", "/embed"
 LONG = "good film " * 400

@@ -21,7 +21,7 @@ from omnivec2.spec import Modality
 from service.http.forms.json_requests import PredictRequest
 from service.http.request_forms import RequestReader
 from service.pipeline.host_stages import FileInput, JsonInput
-from tests.support.service_fakes import LettersPreprocessor
+from tests.support.service_parts.service_fakes import LettersPreprocessor
 
 FORM = "application/x-www-form-urlencoded"
 JSON = "application/json"

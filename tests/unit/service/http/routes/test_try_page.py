@@ -9,8 +9,8 @@ from fastapi import FastAPI
 
 from omnivec2.spec import Modality
 from service.http.routes.try_page import STATIC
-from tests.support.asgi import ask, run
 from tests.support.documents import ROOT
+from tests.support.requests.asgi import ask, run
 
 PAGE = STATIC / "try"
 SAMPLES = STATIC / "samples"

@@ -4,7 +4,7 @@ import asyncio
 
 from service.http.streams.event_stream import KEEP_ALIVE, EventStream
 from service.request_context import PartAnswer
-from tests.support.event_streams import parse_events
+from tests.support.requests.event_streams import parse_events
 
 
 def part(index: int) -> PartAnswer:

@@ -17,11 +17,11 @@ from omnivec2.errors import ModelNotReadyError
 from omnivec2.preprocess import Array
 from omnivec2.spec import HeadSpec, TaskFamily
 from service.runtimes.base import Inference, Model
-from tests.support.asgi import ROUTE, ask, run
-from tests.support.event_streams import streaming
-from tests.support.service_fakes import FakeRuntime
-from tests.support.tiny_models import classification, head_spec
-from tests.support.writing import head_that_writes
+from tests.support.model_repositories.tiny_models import classification, head_spec
+from tests.support.networks.writing import head_that_writes
+from tests.support.requests.asgi import ROUTE, ask, run
+from tests.support.requests.event_streams import streaming
+from tests.support.service_parts.service_fakes import FakeRuntime
 
 ACTIVITY = classification("imu/activity", "walks", "rests")
 MOTION = "/predict/imu/activity"

@@ -6,8 +6,8 @@ import numpy as np
 
 from service.monitoring.drift.drift_monitor import DriftMonitor, DriftReading
 from service.runtimes.base import Model
-from tests.support.asgi import SENTIMENT
-from tests.support.familiar_runtime import FamiliarRuntime, summary_rows
+from tests.support.requests.asgi import SENTIMENT
+from tests.support.service_parts.familiar_runtime import FamiliarRuntime, summary_rows
 
 WINDOW = 20
 MODEL = FamiliarRuntime(SENTIMENT).models()[SENTIMENT.name]

@@ -16,7 +16,7 @@ from service.monitoring.feedback.group_answers import GroupAnswers
 from service.monitoring.feedback.own_answers import OwnAnswers
 from service.monitoring.feedback.shared_answers import SharedAnswers
 from service.shared_state.shared_store import SharedStore, StoreAwayError
-from tests.support.shared_state import needs_store, running_store
+from tests.support.outside_services.shared_state import needs_store, running_store
 
 ROUTE = "text/sentiment"
 HEAD = AnsweredHead(ROUTE, "1", "abc")

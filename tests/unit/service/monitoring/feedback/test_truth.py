@@ -8,7 +8,7 @@ from omnivec2.errors import InvalidInputError
 from omnivec2.spec import Target, TaskFamily
 from service.monitoring.answered_classes import Prediction
 from service.monitoring.feedback.truth import compare, read_truth, read_truths
-from tests.support.tiny_models import classification, head_spec
+from tests.support.model_repositories.tiny_models import classification, head_spec
 
 PICTURE = classification("image/classification", "cat", "dog", "7")
 SEVERAL = PICTURE.model_copy(update={"thresholds": (0.5, 0.5, 0.5)})

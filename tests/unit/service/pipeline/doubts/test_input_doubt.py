@@ -18,8 +18,8 @@ from service.pipeline.data_plane import DataPlane
 from service.pipeline.doubts.input_doubt import Doubt, find_doubt, split_summaries
 from service.pipeline.host_stages import FileInput, PreparedInput
 from service.runtimes.base import Inference, Model
-from tests.support.references import WIDTH, made_up_reference
-from tests.support.service_fakes import FakeRuntime, letters_head, letters_spec
+from tests.support.checkpoints.references import WIDTH, made_up_reference
+from tests.support.service_parts.service_fakes import FakeRuntime, letters_head, letters_spec
 
 FAMILIARITY = Familiarity(made_up_reference())
 KNOWN, FAR = np.zeros(WIDTH), np.full(WIDTH, 50.0)

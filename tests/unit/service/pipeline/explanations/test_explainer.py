@@ -12,9 +12,9 @@ from fastapi import FastAPI
 
 from omnivec2.preprocess import Array
 from service.runtimes.base import Inference, Model
-from tests.support.asgi import ROUTE, SENTIMENT, ask, run
-from tests.support.service_fakes import FakeRuntime
-from tests.support.tiny_models import COLUMNS, classification, tiny_heads
+from tests.support.model_repositories.tiny_models import COLUMNS, classification, tiny_heads
+from tests.support.requests.asgi import ROUTE, SENTIMENT, ask, run
+from tests.support.service_parts.service_fakes import FakeRuntime
 
 GOOD_ID = 2204
 """The word "good" in the vocabulary."""

@@ -12,9 +12,9 @@ from omnivec2.errors import ModelNotReadyError
 from omnivec2.preprocess.formats import modality_libraries
 from omnivec2.spec import Modality, TaskFamily
 from service.runtimes.base import Model
-from tests.support.asgi import ROUTE, SENTIMENT, ask, run
-from tests.support.service_fakes import FakeRuntime, letters_spec
-from tests.support.tiny_models import classification
+from tests.support.model_repositories.tiny_models import classification
+from tests.support.requests.asgi import ROUTE, SENTIMENT, ask, run
+from tests.support.service_parts.service_fakes import FakeRuntime, letters_spec
 from tests.support.waiting import until
 
 TOPIC = classification("text/topic", "war", "peace")

@@ -14,8 +14,8 @@ from service.pipeline.heads.head_versions import HeadVersions
 from service.pipeline.heads.served_heads import ServedHeads
 from service.pipeline.host_stages import Head
 from service.runtimes.base import Model
-from tests.support.service_fakes import FakeRuntime
-from tests.support.tiny_models import classification
+from tests.support.model_repositories.tiny_models import classification
+from tests.support.service_parts.service_fakes import FakeRuntime
 
 SENTIMENT = classification("text/sentiment", "no", "yes")
 TOPIC = classification("text/topic", "a", "b")

@@ -10,7 +10,7 @@ from omnivec2.errors import InputError
 from service.pipeline.in_process.named_files import NamedFile, message_with_file_name
 from service.pipeline.in_process.predict_in_process import predict_in_process
 from service.settings import Settings
-from tests.support.tiny_models import tiny_heads, write_repository
+from tests.support.model_repositories.tiny_models import tiny_heads, write_repository
 
 
 def test_of_several_files_the_wrong_one_is_named(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from omnivec2.errors import ArtifactError, ModelNotReadyError
 from service.runtimes.embedded.engine_heads import EngineHeads
 from service.runtimes.embedded.engines.base import LoadOptions
 from service.runtimes.embedded.engines.onnxruntime import OnnxRuntimeCpu
-from tests.support.tiny_models import classification, write_repository
+from tests.support.model_repositories.tiny_models import classification, write_repository
 
 HEADS = [
     classification("text/sentiment", "no", "yes"),

@@ -14,8 +14,8 @@ from service.runtimes.embedded.engines.base import LoadOptions
 from service.runtimes.embedded.graph_store import GraphStore
 from service.runtimes.embedded.repository_reader import StoredGraph, read_repository, signatures
 from service.settings import Settings
-from tests.support.stub_engines import ErringGraph, StubEngine
-from tests.support.tiny_models import classification, write_repository
+from tests.support.model_repositories.tiny_models import classification, write_repository
+from tests.support.service_parts.stub_engines import ErringGraph, StubEngine
 
 
 class PriorityWatcher(StubEngine):

@@ -19,9 +19,9 @@ from service.runtimes.embedded.engines.onnxruntime import OnnxRuntimeCpu
 from service.runtimes.embedded.model_loader import LoadedModels, ModelLoader
 from service.runtimes.embedded.repository_reader import read_repository, signatures
 from service.settings import Settings
-from tests.support.asgi import ask
-from tests.support.stub_engines import StubEngine, add_gate
-from tests.support.tiny_models import classification, write_repository
+from tests.support.model_repositories.tiny_models import classification, write_repository
+from tests.support.requests.asgi import ask
+from tests.support.service_parts.stub_engines import StubEngine, add_gate
 
 SENTIMENT = classification("text/sentiment", "no", "yes")
 TOPIC = classification("text/topic", "sport", "science", "news")

@@ -13,7 +13,7 @@ import pytest
 from omnivec2.errors import PassportError
 from omnivec2.passport import Passport
 from service.runtimes.embedded.private_files import PrivateFiles
-from tests.support.pretend_exports import make_passport
+from tests.support.checkpoints.pretend_exports import make_passport
 
 FILES = {"model.onnx": b"graph", "weights.safetensors": b"weights" * 1000}
 

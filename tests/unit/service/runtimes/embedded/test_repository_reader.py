@@ -7,8 +7,8 @@ import pytest
 from export.repository.layouts import Layout
 from omnivec2.errors import ArtifactError
 from service.runtimes.embedded.repository_reader import read_repository
-from tests.support.tiny_graphs import head_part, trunk_part
-from tests.support.tiny_models import (
+from tests.support.model_repositories.tiny_graphs import head_part, trunk_part
+from tests.support.model_repositories.tiny_models import (
     classification,
     read_part,
     write_ensemble,

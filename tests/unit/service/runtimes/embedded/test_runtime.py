@@ -17,8 +17,8 @@ from service.runtimes.embedded.engines.onnxruntime import OnnxRuntimeCpu, OnnxRu
 from service.runtimes.embedded.repository_reader import StoredGraph
 from service.runtimes.embedded.runtime import EmbeddedRuntime
 from service.settings import Settings
-from tests.support.tiny_graphs import trunk_part
-from tests.support.tiny_models import (
+from tests.support.model_repositories.tiny_graphs import trunk_part
+from tests.support.model_repositories.tiny_models import (
     add_head,
     classification,
     head_spec,

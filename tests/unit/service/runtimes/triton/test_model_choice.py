@@ -6,7 +6,7 @@ from typing import cast
 from service.runtimes.base import Model
 from service.runtimes.triton.endpoint import Endpoint
 from service.runtimes.triton.model_choice import merge_models
-from tests.support.tiny_models import classification
+from tests.support.model_repositories.tiny_models import classification
 
 FIRST = Model(classification("text/sentiment", "no", "yes"), version="1")
 SECOND = replace(FIRST, version="2")

@@ -11,7 +11,8 @@ from omnivec2.errors import OverloadedError, StaleModelError
 from omnivec2.model_config import set_reference
 from service.runtimes.triton.runtime import TritonRuntime
 from service.settings import Settings
-from tests.support.fake_triton import (
+from tests.support.checkpoints.references import made_up_reference
+from tests.support.triton.fake_triton import (
     EMBEDDING,
     TONE,
     Code,
@@ -22,7 +23,6 @@ from tests.support.fake_triton import (
     passport,
     whole,
 )
-from tests.support.references import made_up_reference
 
 LETTERS = {"letters": np.array([[1.0], [2.0]], np.float32)}
 NAME = EMBEDDING.name

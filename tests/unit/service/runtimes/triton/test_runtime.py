@@ -21,7 +21,7 @@ from service.request_context import RequestContext, in_request
 from service.runtimes.base import Model
 from service.runtimes.triton.runtime import TritonRuntime
 from service.settings import Settings
-from tests.support.fake_triton import EMBEDDING, Code, FakeTriton, fake_triton, whole
+from tests.support.triton.fake_triton import EMBEDDING, Code, FakeTriton, fake_triton, whole
 from tests.support.waiting import until
 
 LETTERS = {"letters": np.array([[1.0], [2.0]], np.float32)}

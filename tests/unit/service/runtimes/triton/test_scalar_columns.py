@@ -5,7 +5,7 @@ import numpy as np
 from omnivec2.spec import TensorSpec
 from service.runtimes.base import Inference, Model
 from service.runtimes.triton.scalar_columns import as_column, without_columns
-from tests.support.tiny_models import classification
+from tests.support.model_repositories.tiny_models import classification
 
 SPEC = classification("text/sentiment", "no", "yes")
 

@@ -18,7 +18,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from loadtests.support.free_ports import free_ports
 from service.runtimes.triton.runtime import TritonRuntime
 from service.settings import Settings
-from tests.support.fake_triton import (
+from tests.support.triton.fake_triton import (
     EMBEDDING,
     TONE,
     FakeTriton,

@@ -19,7 +19,7 @@ from omnivec2.training.adaptation.reading.group_parts import (
 from omnivec2.training.adaptation.reading.labelled_rows import Row
 from omnivec2.training.adaptation.reading.read_data import Parts, read_part, read_parts
 from omnivec2.training.adaptation.reading.validation_folds import group_folds
-from tests.support import adapt_data
+from tests.support.data_sets import adapt_data
 
 PEOPLE = 12
 

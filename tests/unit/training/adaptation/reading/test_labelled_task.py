@@ -14,8 +14,8 @@ from omnivec2.training.adaptation.adaptation_request import DataPart
 from omnivec2.training.adaptation.reading.labelled_task import labelled_task
 from omnivec2.training.data.base import TargetForm, preprocess_spec
 from omnivec2.training.evaluation.simple_models import TRIVIAL, constant_baseline
-from tests.support import adapt_data
-from tests.support.tiny_models import classification
+from tests.support.data_sets import adapt_data
+from tests.support.model_repositories.tiny_models import classification
 
 HEAD = classification("text/topic", "cats", "money")
 

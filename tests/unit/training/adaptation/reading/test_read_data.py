@@ -16,7 +16,7 @@ from omnivec2.training.adaptation.answer_forms import AnswerForm
 from omnivec2.training.adaptation.reading.labelled_rows import Pixel, Row
 from omnivec2.training.adaptation.reading.read_data import choose, read_part, read_parts
 from omnivec2.training.adaptation.reading.validation_folds import folds_of
-from tests.support import adapt_data
+from tests.support.data_sets import adapt_data
 
 
 def read(

@@ -10,7 +10,7 @@ from omnivec2.preprocess import preprocessor_for
 from omnivec2.spec import HeadSpec
 from omnivec2.training.data import load_task
 from omnivec2.training.data.blocks.task_block import TaskBlock
-from tests.support.broken_data import FOLDER, pictures, table
+from tests.support.data_sets.broken_data import FOLDER, pictures, table
 
 
 def load(root, route, data, **settings):

@@ -22,8 +22,8 @@ from rdkit import Chem
 from omnivec2.training.data import load_task
 from omnivec2.training.data.blocks.kinds import AnyBlock
 from omnivec2.training.recipe import load_recipe
-from tests.support import own_data
-from tests.support.broken_data import pictures
+from tests.support.data_sets import own_data
+from tests.support.data_sets.broken_data import pictures
 
 PAGE = Path(__file__).parents[5] / "docs/data.md"
 RECIPES = [

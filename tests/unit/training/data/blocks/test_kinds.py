@@ -17,7 +17,7 @@ from omnivec2.spec import TaskFamily
 from omnivec2.training.data import load_task
 from omnivec2.training.data.base import TargetForm
 from omnivec2.training.data.blocks.task_block import TaskBlock
-from tests.support.broken_data import pictures, table
+from tests.support.data_sets.broken_data import pictures, table
 
 
 def load(root, route, data, **settings):

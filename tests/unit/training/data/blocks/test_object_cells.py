@@ -15,7 +15,7 @@ from pyarrow import parquet
 
 from omnivec2.training.data import TaskData, load_task
 from omnivec2.training.data.blocks.task_block import TaskBlock
-from tests.support.tool_forms import check, faults
+from tests.support.data_sets.tool_forms import check, faults
 
 SIZE = (48, 32)
 SMALL = {"height": 32, "width": 48}

@@ -8,7 +8,7 @@ import numpy as np
 from PIL import Image
 
 from omnivec2.training.data.annotations.class_colours import read_classes
-from tests.support.tool_forms import SIZE, SMALL, check, coco, faults, picture, warnings
+from tests.support.data_sets.tool_forms import SIZE, SMALL, check, coco, faults, picture, warnings
 
 
 def test_a_folder_of_roboflow_has_a_coco_file_in_every_part(tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from omnivec2.errors import ArtifactError
 from omnivec2.training.data import TaskData, load_task
 from omnivec2.training.data.base import PointLabels, TargetForm
 from omnivec2.training.data.blocks.task_block import TaskBlock
-from tests.support import own_data
+from tests.support.data_sets import own_data
 
 SMALL = {"height": 32, "width": 48}
 

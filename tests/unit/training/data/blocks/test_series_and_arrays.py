@@ -13,7 +13,7 @@ from omnivec2.errors import ArtifactError
 from omnivec2.spec import TaskFamily
 from omnivec2.training.data import TaskData, load_task
 from omnivec2.training.data.blocks.task_block import TaskBlock
-from tests.support import own_data
+from tests.support.data_sets import own_data
 
 
 def load(root: Path, route: str, data: dict[str, Any], **preprocess: Any) -> TaskData:

@@ -14,8 +14,8 @@ import pyarrow as pa
 import pytest
 from pyarrow import parquet
 
-from tests.support.tool_forms import SMALL, check, faults, picture, png, warnings
-from tests.support.workbooks import workbook
+from tests.support.data_sets.tool_forms import SMALL, check, faults, picture, png, warnings
+from tests.support.sample_files.workbooks import workbook
 
 
 @pytest.mark.parametrize(

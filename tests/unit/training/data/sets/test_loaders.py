@@ -10,7 +10,7 @@ from omnivec2.training.data import TaskData, load_task, routes
 from omnivec2.training.evaluation.quality_metrics import METRICS
 from omnivec2.training.evaluation.rouge import split_words
 from omnivec2.wordpiece import END_ID, text_of
-from tests.support.tiny_data import TINY
+from tests.support.data_sets.tiny_data import TINY
 
 SUMMARIZATION = TaskFamily.SUMMARIZATION
 

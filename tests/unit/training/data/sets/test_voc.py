@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 
 from omnivec2.training.data.sets.image import read_voc
-from tests.support.tiny_data import voc
+from tests.support.data_sets.tiny_data import voc
 
 
 def test_boxes_become_centres_and_sizes_as_shares_of_the_picture(tmp_path):

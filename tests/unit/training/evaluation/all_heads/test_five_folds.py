@@ -15,7 +15,8 @@ from omnivec2.spec import HeadSpec, TaskFamily
 from omnivec2.training.data.base import Split, TaskData
 from omnivec2.training.evaluation.all_heads import five_folds
 from omnivec2.training.evaluation.all_heads.five_folds import can_fold, measure_folds, pool_of
-from tests.support import family_tasks, tiny_models, tiny_tasks
+from tests.support.model_repositories import tiny_models
+from tests.support.training import family_tasks, tiny_tasks
 
 
 def _grouped(task: TaskData) -> TaskData:

@@ -19,7 +19,7 @@ from omnivec2.training.evaluation.all_heads.measure_all import AllHeads, graph_d
 from omnivec2.training.evaluation.graph_sessions import HeadRunner
 from omnivec2.training.evaluation.record.looks_ledger import LooksLedger, read_looks
 from omnivec2.training.evaluation.record.results_file import Figure, FigureKind
-from tests.support import tiny_tasks
+from tests.support.training import tiny_tasks
 
 
 class _Place:

@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 
 from omnivec2.training.evaluation.baselines.boosted_trees import BOOSTED_TREES, boosted_trees
-from tests.support import family_tasks, tiny_tasks
+from tests.support.training import family_tasks, tiny_tasks
 
 
 def test_trees_find_the_class_of_a_row() -> None:

@@ -13,7 +13,7 @@ from omnivec2.spec import TaskFamily
 from omnivec2.training.evaluation.graph_sessions import HeadGraph, HeadRunner
 from omnivec2.training.evaluation.record import kept_answers
 from omnivec2.training.evaluation.record.kept_answers import KeptGraph
-from tests.support import tiny_models
+from tests.support.model_repositories import tiny_models
 
 
 class _Doubling:

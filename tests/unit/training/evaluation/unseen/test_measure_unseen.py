@@ -15,7 +15,7 @@ from omnivec2.training.data.base import DataDirectories
 from omnivec2.training.evaluation.unseen import measure_unseen as measuring
 from omnivec2.training.evaluation.unseen.measure_unseen import measure_unseen
 from omnivec2.training.evaluation.unseen.unseen_set import UnseenSet, classes
-from tests.support import tiny_models
+from tests.support.model_repositories import tiny_models
 
 
 def _patches(_: DataDirectories) -> UnseenSet:

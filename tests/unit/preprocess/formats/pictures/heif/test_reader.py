@@ -12,7 +12,14 @@ from omnivec2.preprocess.formats.pictures.heif import reader
 from omnivec2.preprocess.formats.pictures.heif.reader import read_heif
 from omnivec2.preprocess.notes import collect_notes
 from omnivec2.spec import Limits
-from tests.support.heic_files import HeicKind, cropped, heic, mirrored, rotated, with_profile
+from tests.support.sample_files.heic_files import (
+    HeicKind,
+    cropped,
+    heic,
+    mirrored,
+    rotated,
+    with_profile,
+)
 
 Y, X = np.mgrid[:64, :96]
 COLOURS = np.stack([2 * X, 3 * Y, 128 + 100 * np.sin(X / 9) * np.cos(Y / 7)], -1).astype(np.uint8)

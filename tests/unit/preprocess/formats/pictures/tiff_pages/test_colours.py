@@ -12,7 +12,7 @@ from omnivec2.preprocess.formats.pictures import raster
 from omnivec2.preprocess.formats.pictures.tiff_pages.colours import read_colour_tiff
 from omnivec2.preprocess.notes import NoteCode, collect_notes
 from omnivec2.spec import Limits
-from tests.support.tiff_bytes import tiff_bytes
+from tests.support.sample_files.tiff_bytes import tiff_bytes
 
 Y, X = np.mgrid[:30, :44]
 COLOURS = np.stack([5 * X, 8 * Y, 128 + 100 * np.sin(X / 5) * np.cos(Y / 7)], -1).astype(np.uint8)

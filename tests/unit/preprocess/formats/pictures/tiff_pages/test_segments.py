@@ -15,7 +15,7 @@ from omnivec2.preprocess.formats.pictures.tiff_pages.colours import read_colour_
 from omnivec2.preprocess.formats.pictures.tiff_pages.segments import MAX_TAGS, check_tags
 from omnivec2.preprocess.notes import NoteCode, collect_notes
 from omnivec2.spec import Limits
-from tests.support.tiff_bytes import tiff_bytes
+from tests.support.sample_files.tiff_bytes import tiff_bytes
 
 LARGE = np.zeros((900, 900), np.uint8)
 STREAMS = {

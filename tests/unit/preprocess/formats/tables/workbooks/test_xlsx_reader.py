@@ -18,7 +18,7 @@ from omnivec2.preprocess.formats.tables.table_options import TableOptions
 from omnivec2.preprocess.formats.tables.workbooks.xlsx_reader import read_xlsx
 from omnivec2.preprocess.notes import NoteCode, collect_notes
 from omnivec2.spec import Limits
-from tests.support.workbooks import part, with_part, workbook
+from tests.support.sample_files.workbooks import part, with_part, workbook
 
 LIMITS = Limits(rows=1_000, columns=50, decoded_bytes=2**22)
 SHEET = "xl/worksheets/sheet1.xml"

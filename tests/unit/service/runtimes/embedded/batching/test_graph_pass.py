@@ -9,7 +9,7 @@ import pytest
 
 from omnivec2.errors import ModelNotReadyError, RefusedTensorsError
 from service.runtimes.embedded.batching.batch_cost import BatchCost
-from tests.support.batched_network import BUCKET, Network, hold, queued, run, values
+from tests.support.service_parts.batched_network import BUCKET, Network, hold, queued, run, values
 
 
 def test_requests_of_all_tokenizers_and_heads_share_a_batch_of_the_trunk() -> None:

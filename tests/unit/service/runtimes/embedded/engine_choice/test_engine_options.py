@@ -17,7 +17,7 @@ from service.runtimes.embedded.engine_choice.engine_options import (
 from service.runtimes.embedded.engines.base import Engine
 from service.runtimes.embedded.engines.onnxruntime import OnnxRuntimeCpu
 from service.runtimes.embedded.repository_reader import StoredGraph
-from tests.support.stub_engines import StubEngine
+from tests.support.service_parts.stub_engines import StubEngine
 
 
 def install(monkeypatch: pytest.MonkeyPatch, **engines: Engine | str) -> None:

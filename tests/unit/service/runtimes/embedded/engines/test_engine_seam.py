@@ -23,8 +23,8 @@ from service.runtimes.embedded.engines.onnxruntime import OnnxRuntimeCpu
 from service.runtimes.embedded.repository_reader import StoredGraph
 from service.runtimes.embedded.runtime import EmbeddedRuntime
 from service.settings import Settings
-from tests.support.asgi import ask
-from tests.support.tiny_models import classification, write_repository
+from tests.support.model_repositories.tiny_models import classification, write_repository
+from tests.support.requests.asgi import ask
 
 SENTIMENT = classification("text/sentiment", "no", "yes")
 ROUTE = "/predict/text/sentiment"

@@ -20,8 +20,8 @@ from service.runtimes.embedded.engines.onnxruntime_gpu import OnnxRuntimeGpu, On
 from service.runtimes.embedded.nvidia.cuda_devices import CudaDevices, list_cuda_devices
 from service.runtimes.embedded.nvidia.gpu_library import CPU, CUDA, TENSORRT
 from service.runtimes.embedded.repository_reader import StoredGraph, read_model, read_repository
-from tests.support.pretend_gpus import L4, T4, PretendLibrary, visible
-from tests.support.tiny_models import classification, write_repository
+from tests.support.model_repositories.tiny_models import classification, write_repository
+from tests.support.service_parts.pretend_gpus import L4, T4, PretendLibrary, visible
 
 SENTIMENT = classification("text/sentiment", "no", "yes")
 

@@ -22,7 +22,7 @@ from service.runtimes.embedded.engines.find_engine import engine_names, find_eng
 from service.runtimes.embedded.engines.onnxruntime import OnnxRuntimeCpu
 from service.runtimes.embedded.engines.openvino import OpenVino
 from service.runtimes.embedded.repository_reader import StoredGraph
-from tests.support.tiny_models import classification, write_repository
+from tests.support.model_repositories.tiny_models import classification, write_repository
 
 IDS = ("input_ids", "token_type_ids", "attention_mask")
 ENGINE = OpenVino()

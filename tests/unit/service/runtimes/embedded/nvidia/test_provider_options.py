@@ -15,7 +15,7 @@ from service.runtimes.embedded.nvidia.provider_options import (
     without_ranges,
 )
 from service.runtimes.embedded.repository_reader import StoredGraph
-from tests.support.pretend_gpus import L4, T4
+from tests.support.service_parts.pretend_gpus import L4, T4
 
 TRUNK = StoredGraph(
     "trunk", "1", Path("trunk/1"), ("tokens", "mask"), ("features",), 32, "d1", {"length": (2, 200)}

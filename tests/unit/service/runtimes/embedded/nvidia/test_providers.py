@@ -7,7 +7,7 @@ import pytest
 from omnivec2.errors import ArtifactError
 from service.runtimes.embedded.nvidia.gpu_library import CPU, CUDA, TENSORRT
 from service.runtimes.embedded.nvidia.providers import check_providers, find_providers
-from tests.support.pretend_gpus import L4, T4, PretendLibrary, PretendSession, visible
+from tests.support.service_parts.pretend_gpus import L4, T4, PretendLibrary, PretendSession, visible
 
 
 def test_float32_is_computed_by_cuda_and_less_by_tensorrt_first() -> None:

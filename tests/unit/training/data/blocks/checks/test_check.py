@@ -6,7 +6,7 @@ import pytest
 
 from omnivec2.training.data.blocks.checks.check import check_task
 from omnivec2.training.data.blocks.task_block import TaskBlock
-from tests.support.broken_data import CSV, FAULTS, FOLDER, pictures, table
+from tests.support.data_sets.broken_data import CSV, FAULTS, FOLDER, pictures, table
 
 
 def checked(root, route, data, **settings):

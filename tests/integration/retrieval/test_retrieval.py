@@ -1,0 +1,66 @@
+"""From recordings to a space that is searched: the commands of docs/retrieval.md."""
+
+from __future__ import annotations
+
+import base64
+import io
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import numpy as np
+import pytest
+
+from export.repository.assembly import assemble
+from export.repository.layouts import Layout
+from tests.integration.own_data.test_adaptation import run
+from tests.support.data_sets.tiny_data import TINY, utdmhad_inertial
+from tests.support.documents import ADDRESS, ROOT
+from tests.support.gateways.servers import RunningServer, running_server
+
+pytestmark = pytest.mark.timeout(600)
+
+
+@pytest.fixture(scope="module")
+def deployment(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[tuple[Path, RunningServer]]:
+    """A directory with recordings, and a service of the network that ships."""
+    folder = tmp_path_factory.mktemp("retrieval")
+    (folder / "data").mkdir()
+    TINY["depth/action"](folder / "data")
+    utdmhad_inertial(folder / "data")
+    (folder / "checkpoints").mkdir()
+    (folder / "checkpoints" / "reference").symlink_to(ROOT / "checkpoints" / "reference")
+    assemble(ROOT / "checkpoints" / "reference", folder / "model_repo", Layout.SHARED)
+    options = ("--model-repo", str(folder / "model_repo"), "--checkpoint", str(folder / "none"))
+    with running_server(*options) as server:
+        yield folder, server
+
+
+def test_the_documented_commands_end_in_vectors_of_one_space(
+    deployment: tuple[Path, RunningServer],
+) -> None:
+    folder, server = deployment
+    (commands,) = re.findall(
+        r"```bash\n(omnivec2 align utd-mhad.*?)```",
+        (ROOT / "docs" / "retrieval.md").read_text(),
+        re.DOTALL,
+    )
+    align, *others = commands.strip().splitlines()
+    run(f"{align.replace('DATA', 'data')} --steps 20 --tokenizer-steps 2", folder, server)
+    for command in others:
+        add = " head add " in command
+        run(f"{command} --gateway {ADDRESS}" if add else command, folder, server)
+    signal = np.random.default_rng(0).normal(size=(200, 6)).tolist()
+    clip = io.BytesIO()
+    np.save(clip, np.full((16, 60, 80), 2000, dtype=np.uint16))
+    encoded = base64.b64encode(clip.getvalue()).decode()
+    inputs = {"imu/retrieval": signal, "depth/retrieval": encoded, "text/retrieval": "clap"}
+    for route, value in inputs.items():
+        answer = httpx.post(f"{server.url}/predict/{route}", json={"inputs": value}, timeout=60)
+        assert answer.status_code == 200, answer.text
+        vector = np.array(answer.json())
+        assert vector.shape == (1, 128)
+        assert np.linalg.norm(vector) == pytest.approx(1.0, abs=1e-5)
