@@ -157,7 +157,7 @@ def _sample_rows(samples: Path) -> Iterator[MaskableInput]:
 
 
 def _sample_sounds(samples: Path) -> Iterator[MaskableInput]:
-    yield maskable.sound(*soundfile.read(samples / "dog_bark.wav", dtype="float32"))
+    yield maskable.sound(*soundfile.read(samples / "dog_bark.ogg", dtype="float32"))
 
 
 SAMPLES: Mapping[str, Callable[[Path], Iterator[MaskableInput]]] = {

@@ -39,7 +39,7 @@ def _fulfil(body: str, route: Route) -> None:
 
 def _recording(path: Path, seconds: int) -> Path:
     """A dog that barks again and again."""
-    bark, rate = soundfile.read(ROOT / "service/static/samples/dog_bark.wav")
+    bark, rate = soundfile.read(ROOT / "tests/data/audio/dog_bark.wav")
     soundfile.write(path, np.resize(bark, seconds * rate), rate)
     return path
 
