@@ -229,8 +229,16 @@ def test_impossible_values_do_not_harm_the_requests_they_meet(reference: Running
             return status(error)
         return "OK"
 
+    def ask_until_admitted(number: int) -> str:
+        """Ask again where a slow machine has no room for so many at once, as clients do."""
+        for _ in range(100):
+            if (seen := ask(number)) != "RESOURCE_EXHAUSTED":
+                break
+            time.sleep(0.1)
+        return seen
+
     with ThreadPoolExecutor(12) as pool:
-        results = list(pool.map(ask, range(60)))
+        results = list(pool.map(ask_until_admitted, range(60)))
     caller.client.close()
     assert results == ["OK" if number % 3 else "INVALID_ARGUMENT" for number in range(60)]
 
