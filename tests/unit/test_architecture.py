@@ -16,6 +16,9 @@ FOLDERS = (
     *("omnivec2", "omnivec2_api", "omnivec2_cli", "service", "export", "rollout"),
     *("loadtests", "deploy", "docs", "scripts"),
 )
+SHARED_BY_TESTS = sorted(path for name in ("support", "integration")
+                         for path in (ROOT / "tests" / name).rglob("*")
+                         if path.is_dir() and path.name != "__pycache__")  # fmt: skip
 MOST_MODULES = 15
 
 # The same role in sibling folders.
@@ -91,7 +94,7 @@ def test_nothing_but_tests_imports_tests() -> None:
 
 @pytest.mark.parametrize(
     "folder",
-    sorted({path.parent for path in FILES}),
+    sorted({path.parent for path in FILES} | {*SHARED_BY_TESTS}),
     ids=lambda folder: str(folder.relative_to(ROOT)),
 )
 def test_no_folder_holds_more_modules_than_the_limit(folder: str) -> None:
