@@ -19,6 +19,7 @@ from omnivec2.preprocess.base import (
     Prepared,
     input_shape,
 )
+from omnivec2.preprocess.formats.series.counted_steps import find_counted_times
 from omnivec2.preprocess.formats.series.series_cells import (
     columns_of_series,
     read_series_cells,
@@ -156,7 +157,7 @@ class TimeseriesPreprocessor(TablePreprocessor[TimeseriesParameters, Series]):
         # The common case: values alone.
         if len(others.columns) == 1 and not _may_be_times(others):
             return None
-        return find_time_axis(others, stated(TimeOptions))
+        return find_time_axis(others, stated(TimeOptions)) or find_counted_times(others)
 
     def prepare(self, native: Series) -> Prepared:
         """Make one sample per series; gaps are filled by linear interpolation."""

@@ -176,6 +176,16 @@ def test_a_table_in_long_format_is_one_series_per_id():
     assert short().decode_json(rows[:6]).names == ("y",)
 
 
+def test_a_table_whose_units_count_their_cycles_is_one_series_per_unit():
+    rows = [f"{unit},{cycle},{unit}.{cycle:02}" for unit in (1, 2) for cycle in range(1, 11)]
+    native = short().decode("\n".join(["unit,cycle,pressure", *rows]).encode())
+    assert native.names == ("1", "2")
+    assert values(native) == [
+        pytest.approx([1.07, 1.08, 1.09, 1.10]),
+        pytest.approx([2.07, 2.08, 2.09, 2.10]),
+    ]
+
+
 def test_a_series_that_is_too_short_is_named():
     csv = b"unique_id,ds,y\n" + b"".join(b"A,2020-01-0%d,1\n" % d for d in range(1, 8))
     with pytest.raises(InvalidInputError, match="series 'B': 2 values are too few"):

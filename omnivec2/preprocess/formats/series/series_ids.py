@@ -76,7 +76,7 @@ def split_series(
     candidates = [name for name in frame.columns if name not in kept]
     called = [name for name in candidates if is_called_id(name) and _may_be_ids(frame, name)]
     if called and len(candidates) + len(kept) > 1:
-        return _split(frame, called[:1])
+        return split_by(frame, called[:1])
     if times is None or len(np.unique(times)) == len(times):
         return whole
     texts = [name for name in candidates if _is_category(frame, name)]
@@ -93,7 +93,7 @@ def split_series(
                 f"{' and '.join(map(repr, names))} tells apart; call the column unique_id",
                 field=f"inputs.{names[0]}",
             )
-            return _split(frame, names)
+            return split_by(frame, names)
     return whole
 
 
@@ -156,7 +156,8 @@ def _tells_apart(frame: Frame, names: Sequence[str], times: FloatColumn) -> bool
     return len(keys) == frame.rows
 
 
-def _split(frame: Frame, names: Sequence[str]) -> SeriesSplit:
+def split_by(frame: Frame, names: Sequence[str]) -> SeriesSplit:
+    """Take the rows of each value of some columns together, in the order of their first rows."""
     rows: dict[str, list[int]] = {}
     for row, label in enumerate(_labels(frame, names)):
         rows.setdefault(label, []).append(row)

@@ -209,7 +209,7 @@ def _decide(
     ways = " or ".join(f"{_spelled(days[row])} ({key!r})" for key, days in readings.items())
     raise InvalidInputError(
         f"column {name!r}: the date {cell!r} may be {ways}, and no other row decides; write "
-        "dates as 2024-12-31, or state the order in parameters.date_order",
+        "dates as 2024-12-31, or state date_order",
         field=f"inputs.{name}",
     )
 

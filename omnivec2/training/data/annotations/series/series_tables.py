@@ -14,6 +14,7 @@ import numpy as np
 
 from omnivec2.errors import ArtifactError, InputError, InvalidInputError
 from omnivec2.preprocess import Array
+from omnivec2.preprocess.formats.series.counted_steps import find_counted_times
 from omnivec2.preprocess.formats.series.series_ids import SeriesRows, split_series
 from omnivec2.preprocess.formats.series.series_values import last_values
 from omnivec2.preprocess.formats.tables.frame import Frame
@@ -104,6 +105,8 @@ def _find_layout(frame: Frame, columns: SeriesColumns) -> _Layout:
     frame.require([*([columns.time] if columns.time else []), *known])
     options = TimeOptions(time_column=columns.time, date_order=columns.date_order)
     axis = find_time_axis(frame.without(known), options)
+    if axis is None and not columns.ids:
+        axis = find_counted_times(frame.without(known))
     rest = frame.without([*(axis.columns if axis else ()), *columns.others])
     ids = columns.ids
     if ids:

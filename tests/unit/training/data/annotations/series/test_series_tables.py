@@ -50,6 +50,15 @@ def test_a_long_table_has_a_series_per_id_and_ids_may_be_numbers(stated: bool) -
     assert {s.name: s.values.tolist() for s in found} == {"7": [1, 2, 3], "8": [11, 12, 13]}
 
 
+def test_units_that_count_their_cycles_are_a_series_each() -> None:
+    rows = [f"{unit},{cycle},{10 * unit + cycle}\n" for unit in (1, 2) for cycle in range(1, 10)]
+    found = read_series(table("unit,cycle,pressure\n" + "".join(rows)), SeriesColumns(), "x.csv")
+    assert {series.name: series.values[:3].tolist() for series in found} == {
+        "1": [11, 12, 13],
+        "2": [21, 22, 23],
+    }
+
+
 def test_long_tables_may_have_several_ids_and_values() -> None:
     rows = [f"{s},{i},2024-01-0{d},{d},{i}\n" for s in "ab" for i in (1, 2) for d in (1, 2, 3)]
     columns = SeriesColumns(ids=("shop", "item"), others=())
