@@ -133,7 +133,7 @@ class Generation(_Frozen):
     """
 
     decoder: str = Field(pattern=r"^[a-z][a-z0-9_]*$", description="name of its model")
-    version: str = Field(default="1", description="of its files in the repository")
+    version: str = Field(default="1", description="version of its files in the repository")
     inputs: tuple[TensorSpec, ...]
     outputs: tuple[TensorSpec, ...]
     source: str = Field(description="input of the head with the ids that can be copied")
@@ -176,14 +176,14 @@ class HeadSpec(_Frozen):
     targets: tuple[Target, ...] = ()
     thresholds: tuple[float, ...] = Field(
         default=(),
-        description="of a head that gives any number of labels: the least probability of each, in "
+        description="for a head that gives any number of labels: the least probability of each, in "
         "the order of the labels, fitted on validation data",
         exclude_if=lambda value: not value,
     )
     temperature: float = Field(
         default=1.0,
         gt=0,
-        description="of a classification head: the number that logits are divided by before "
+        description="for a classification head: the number that logits are divided by before "
         "probabilities, so that these are as often right as they say; fitted on validation data",
         exclude_if=lambda value: value == 1.0,
     )

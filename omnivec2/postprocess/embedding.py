@@ -22,11 +22,11 @@ class EmbeddingParameters(Parameters):
     )
     truncate: bool | None = Field(
         default=None,
-        description="of texts, false refuses what would be cut; of other inputs, accepted",
+        description="false refuses texts that would be cut; accepted for other inputs",
     )
     truncation_direction: Literal["left", "right"] | None = Field(
         default=None,
-        description="of texts, the side that is cut; of other inputs, only right is accepted",
+        description="the side on which texts are cut; only right for other inputs",
     )
     prompt_name: str | None = Field(default=None, description="only null: there are no prompts")
     dimensions: int | None = Field(

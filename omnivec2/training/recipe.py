@@ -182,7 +182,9 @@ class Recipe(Schedule):
 
     preset: str = Field(description="sizes of the network: tiny, reference or paper")
     seed: int = Field(default=0, ge=0)
-    stages: tuple[StageRecipe, ...] = Field(default=(), description="in their order")
+    stages: tuple[StageRecipe, ...] = Field(
+        default=(), description="the stages of the run, in their order"
+    )
     literal: LiteralSwitches = LiteralSwitches()
     sharded: bool = Field(
         default=False, description="several processes: share the transformers' weights (FSDP)"

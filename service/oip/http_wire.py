@@ -45,7 +45,9 @@ class WireRequest(_Wire):
 
     id: str = ""
     inputs: list[WireTensor]
-    outputs: list[WireOutput] = Field(default=[], description="which are wanted; default all")
+    outputs: list[WireOutput] = Field(
+        default=[], description="the outputs that are wanted; all unless given"
+    )
     parameters: dict[str, Any] = Field(default={}, description="binary_data_output")
 
 

@@ -26,7 +26,7 @@ class TabularTokenizerConfig(TokenizerConfig):
         description="ids per categorical column, the missing (0) and unknown (1) ids included"
     )
     pieces: int = Field(
-        default=0, ge=0, description="of every number's range, with a part of the token each"
+        default=0, ge=0, description="parts of every number's range, with a part of the token each"
     )
 
     @property

@@ -69,7 +69,9 @@ class DataPart(_Config):
 class AdaptRequest(_Config):
     """An adaptation: data in, one head out."""
 
-    route: str = Field(pattern=r"^[a-z]+/[a-z][a-z0-9_]{0,40}$", description="of the new head")
+    route: str = Field(
+        pattern=r"^[a-z]+/[a-z][a-z0-9_]{0,40}$", description="modality and task of the new head"
+    )
     family: TaskFamily = TaskFamily.CLASSIFICATION
     multi_label: bool = Field(
         default=False, description="classification: any number of labels per input"
@@ -87,7 +89,9 @@ class AdaptRequest(_Config):
     train: DataPart
     test: DataPart | None = Field(default=None, description="else a share is held out")
     test_share: float = Field(default=0.2, gt=0, lt=1)
-    fraction: float = Field(default=1.0, gt=0, le=1, description="of the training part's labels")
+    fraction: float = Field(
+        default=1.0, gt=0, le=1, description="share of the training part's labels that is used"
+    )
     seed: int = 0
     skip_bad: int = Field(default=0, ge=0, description="inputs that may fail to decode")
     metric: str | None = Field(

@@ -68,7 +68,9 @@ class FrozenHeadsRecipe(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    seed: int = Field(default=0, ge=0, description="of what is drawn, of the start and the order")
+    seed: int = Field(
+        default=0, ge=0, description="seed of the first weights, of the order and of all draws"
+    )
     heads: dict[str, FrozenHead] = Field(min_length=1)
 
     @field_validator("heads")

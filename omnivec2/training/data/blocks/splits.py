@@ -36,7 +36,7 @@ class SplitRule(BaseModel, ABC):
 
     val: float = Field(default=0.1, gt=0, lt=1, description="share of the part val")
     test: float = Field(default=0.1, gt=0, lt=1, description="share of the part test")
-    seed: int = Field(default=0, ge=0, description="of what is drawn")
+    seed: int = Field(default=0, ge=0, description="seed of the draw")
 
     @property
     def columns(self) -> tuple[str, ...]:

@@ -64,7 +64,7 @@ class SeriesBlock(Block):
         default=None, description="order of dates such as 01/02/2024"
     )
     encoding: str | None = Field(
-        default=None, description="of text files, such as cp1252; UTF-8 unless given"
+        default=None, description="encoding of text files, such as cp1252; UTF-8 unless given"
     )
     context: int | None = Field(
         default=None, ge=16, description="steps that are read: 96; of classes the shortest series"

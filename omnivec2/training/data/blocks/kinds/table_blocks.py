@@ -34,7 +34,7 @@ class CsvBlock(TableBlock):
     )
 
     encoding: str | None = Field(
-        default=None, description="of the text, such as cp1252; UTF-8 unless given"
+        default=None, description="encoding of the text, such as cp1252; UTF-8 unless given"
     )
 
     def read_rows(self, path: Path) -> Rows:
