@@ -29,7 +29,7 @@ FILES = {
     "infrared": "car.png",
     "video": "fight.mp4",
     "depth": "ball_sequence.npy",
-    "audio": "dog_bark.wav",
+    "audio": "dog_bark.ogg",
     "imu": "walk.csv",
     "timeseries": "hourly.csv",
     "text": "review.txt",
