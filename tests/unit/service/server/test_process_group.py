@@ -127,7 +127,7 @@ def test_a_process_ends_with_its_parent_however_that_ends(served: Served) -> Non
 def _is_zombie(pid: int) -> bool:
     try:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
-    except FileNotFoundError:
+    except (FileNotFoundError, ProcessLookupError):  # it has just ended
         return True
 
 
