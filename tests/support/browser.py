@@ -62,6 +62,9 @@ _ALL_PAINTED = f"""([selector, count]) => {{
   return found.length === count && found.every({PAINTED});
 }}"""
 
+_TRACES = """plot => plot.data && plot.querySelector('.main-svg, canvas')
+  ? plot.data.map(t => ({name: t.name, type: t.type, length: t.y.length})) : null"""
+
 
 @contextmanager
 def chromium() -> Iterator[Browser]:
@@ -96,13 +99,19 @@ def wait_painted(page: Page, selector: str, count: int = 1) -> None:
 
 
 def plot_traces(page: Page, selector: str) -> list[dict[str, Any]]:
-    """Name, kind and number of values of what Plotly has drawn."""
-    plot = page.wait_for_selector(selector)
-    wait_until(page, "plot => !!plot.querySelector('.main-svg, canvas')", plot)
-    traces: list[dict[str, Any]] = page.locator(selector).evaluate(
-        "p => p.data.map(t => ({name: t.name, type: t.type, length: t.y.length}))"
-    )
-    return traces
+    """Name, kind and number of values of what Plotly has drawn.
+
+    The plot is looked up again and again: one that is found first may give way to another, as that
+    of an input that is chosen a second time.
+    """
+    plot = page.locator(selector)
+    ends = time.monotonic() + ANSWER_MILLISECONDS / 1000
+    while (traces := plot.evaluate(_TRACES)) is None:
+        if time.monotonic() > ends:
+            pytest.fail(f"not drawn after {ANSWER_MILLISECONDS} ms: {selector}")
+        page.wait_for_timeout(50)
+    drawn: list[dict[str, Any]] = traces
+    return drawn
 
 
 def fulfil_problem(route: Route, status: int, title: str, detail: str, **headers: str) -> None:
