@@ -36,6 +36,7 @@ from loadtests.benchmarks.service_ratios import (
     layouts,
     measure_round,
 )
+from loadtests.support.http_load import LoadError
 from loadtests.support.measured_gateway import CORES, ROOT, Gateway, unwind_on_sigterm
 from omnivec2.terminal import make_console
 
@@ -54,7 +55,12 @@ def main() -> int:
     unwind_on_sigterm()
     console = make_console()
     path = options.baselines / f"{cpu_family()}.json"
-    results = measure(options, started)
+    try:
+        results = measure(options, started)
+    except LoadError as error:
+        console.print(str(error), markup=False)
+        console.print("Beside other work nothing can be measured: run it again with nothing else.")
+        return 1
     baseline = read_baseline(path)
     console.print(_table(results, baseline))
     if options.update:
