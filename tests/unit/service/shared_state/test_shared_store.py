@@ -89,7 +89,7 @@ def test_a_store_that_is_killed_costs_nothing_and_is_used_again_when_it_is_back(
             for _ in range(100):
                 with pytest.raises(StoreAwayError):
                     await echo(one, "lost")
-            assert time.perf_counter() - started < 0.1
+            assert time.perf_counter() - started < 2, "calls wait for a store that is away"
             assert one.replicas == 2  # as they were last seen
             store.start()
             await until(lambda: one.is_up)

@@ -183,21 +183,21 @@ def test_a_page_header_must_end_within_its_chunk():
 @pytest.mark.parametrize("value", [b"\x11", b"\x12", b"\x15\0"])
 def test_a_struct_of_millions_of_fields_is_refused_at_once(value):
     content = value * 1_000_000 + b"\0"
-    started = time.perf_counter()
+    started = time.thread_time()
     with pytest.raises(UndecodableError):
         declared_sizes(file_of_chunks(content, [(4, len(content))]))
     with pytest.raises(UndecodableError):
         declared_sizes(footer(content))
-    assert time.perf_counter() - started < 1
+    assert time.thread_time() - started < 1
 
 
 @pytest.mark.parametrize("kind", [0x11, 0x12, 0x15, 0x1C])
 def test_a_list_of_millions_of_values_is_refused_soon(kind):
     content = b"\x19" + bytes([kind | 0xF0]) + b"\x80\x89\x7a" + b"\0" * 2_000_000
-    started = time.perf_counter()
+    started = time.thread_time()
     with pytest.raises(UndecodableError):
         declared_sizes(footer(content))
-    assert time.perf_counter() - started < 5
+    assert time.thread_time() - started < 5
 
 
 def test_too_many_column_chunks_are_refused():

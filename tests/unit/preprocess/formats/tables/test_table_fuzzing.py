@@ -157,13 +157,13 @@ def test_damaged_tables_are_read_or_refused_and_never_anything_else(name):
     for seed in range(MUTATIONS):
         data = mutated(FILES[name], seed)
         head = HEADS[seed % len(HEADS)]
-        started = time.perf_counter()
+        started = time.thread_time()
         try:
             prepared = head.prepare(head.decode(data))
         except InputError:
             continue
         finally:
-            assert time.perf_counter() - started < SLOWEST_SECONDS, seed
+            assert time.thread_time() - started < SLOWEST_SECONDS, seed
         for sample in prepared.samples:
             assert all(np.isfinite(array).all() for array in sample.values())
 
