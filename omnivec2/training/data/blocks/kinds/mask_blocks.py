@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
+from itertools import chain
 from pathlib import Path
 from typing import Any, Literal
 
@@ -15,6 +16,7 @@ from omnivec2.training.data.annotations.class_colours import ClassMap, class_map
 from omnivec2.training.data.annotations.map_files import match_maps
 from omnivec2.training.data.annotations.mask_files import match_masks, values_of_masks
 from omnivec2.training.data.annotations.part_lists import listed_parts
+from omnivec2.training.data.annotations.picture_index import list_pictures
 from omnivec2.training.data.blocks.examples import Example, Origin, Problem, ProblemKind
 from omnivec2.training.data.blocks.files import BlockFiles
 from omnivec2.training.data.blocks.kinds.base import Block
@@ -115,6 +117,14 @@ class MasksBlock(Block):
                 files,
                 ProblemKind.LEFT_OUT,
                 f"{unlisted:,} pictures are in none of the lists in ImageSets and are left out",
+            )
+        used = {file for _, pairs, without, _ in matched for file in chain(*pairs, without)}
+        if stray := sorted({f for _, _, masks in folders for f in list_pictures(masks)} - used):
+            yield self._warning(
+                files,
+                ProblemKind.LEFT_OUT,
+                f"{len(stray):,} masks have no picture of their name and are left out, such as "
+                f"{files.name(stray[0])}",
             )
 
     def _warning(self, files: BlockFiles, kind: ProblemKind, reason: str) -> Problem:

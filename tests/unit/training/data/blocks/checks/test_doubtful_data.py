@@ -127,6 +127,16 @@ def test_masks_as_jpeg_are_refused_where_classes_are_named_too(tmp_path: Path) -
     assert "the mask is a JPEG picture" in str(found.problems[0])
 
 
+def test_masks_without_a_picture_are_told(tmp_path: Path) -> None:
+    masks(tmp_path)
+    assert not said(check(tmp_path, "image/x", kind="masks", path="m"), "left out")
+    (tmp_path / "m/images/3.png").unlink()
+    (tmp_path / "m/images/7.png").unlink()
+    assert said(check(tmp_path, "image/x", kind="masks", path="m"), "left out") == [
+        "m: 2 masks have no picture of their name and are left out, such as m/masks/3.png"
+    ]
+
+
 def test_files_of_labels_without_a_picture_are_told(tmp_path: Path) -> None:
     for folder in ("images/train", "labels/train"):
         (tmp_path / "y" / folder).mkdir(parents=True)
