@@ -36,7 +36,7 @@ from loadtests.benchmarks.service_ratios import (
     layouts,
     measure_round,
 )
-from loadtests.support.http_load import LoadError
+from loadtests.support.http_load import BUSY_MACHINE, LoadError
 from loadtests.support.measured_gateway import CORES, ROOT, Gateway, unwind_on_sigterm
 from omnivec2.terminal import make_console
 
@@ -59,7 +59,7 @@ def main() -> int:
         results = measure(options, started)
     except LoadError as error:
         console.print(str(error), markup=False)
-        console.print("Beside other work nothing can be measured: run it again with nothing else.")
+        console.print(BUSY_MACHINE)
         return 1
     baseline = read_baseline(path)
     console.print(_table(results, baseline))

@@ -44,7 +44,13 @@ from loadtests.peers.peer_process import (
     installed_versions,
     running_peer,
 )
-from loadtests.support.http_load import HttpFigures, HttpRequest, load_server
+from loadtests.support.http_load import (
+    BUSY_MACHINE,
+    HttpFigures,
+    HttpRequest,
+    LoadError,
+    load_server,
+)
 from loadtests.support.measured_gateway import (
     ROOT,
     Gateway,
@@ -84,10 +90,15 @@ def main() -> int:
     with ExitStack() as stack:
         directory = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         run = Comparison(directory, options)
-        for number in range(options.rounds):
-            rounds.append(run.measure_servers(peers))
-            console.print(f"round {number + 1} of {options.rounds}: {_line(rounds[-1])}")
-        loops = run.measure_loops() if options.loops else []
+        try:
+            for number in range(options.rounds):
+                rounds.append(run.measure_servers(peers))
+                console.print(f"round {number + 1} of {options.rounds}: {_line(rounds[-1])}")
+            loops = run.measure_loops() if options.loops else []
+        except LoadError as error:
+            console.print(str(error), markup=False)
+            console.print(BUSY_MACHINE)
+            return 1
     rows = server_rows(rounds)
     console.print(_server_table(rows))
     for result in loops:

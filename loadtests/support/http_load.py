@@ -18,6 +18,9 @@ from loadtests.support.measured_gateway import ROOT
 
 SOURCE = Path(__file__).with_suffix(".c")
 _BUILD = ROOT / ".cache" / "http_load"
+BUSY_MACHINE = "Beside other work nothing can be measured: run it again with nothing else."
+"""What a measurement says after a ``LoadError`` about refused requests."""
+
 _NICE = 10
 """The generator's priority: in production the load comes from other machines."""
 
