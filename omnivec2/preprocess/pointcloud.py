@@ -1,4 +1,4 @@
-"""Point clouds: PLY, PCD, LAS/LAZ, XYZ, NPY, meshes or JSON -> groups of neighbouring points.
+"""Point clouds: PLY, PCD, LAS/LAZ, XYZ, NPY, NPZ, meshes or JSON -> groups of neighbouring points.
 
 Farthest point sampling and k-nearest-neighbour groups as in Point-BERT (Yu et al., 2022).
 """
@@ -30,6 +30,7 @@ from omnivec2.preprocess.formats.points.point_readers import (
     LAS,
     LAZ,
     NPY,
+    NPZ,
     OBJ,
     OFF,
     PCD,
@@ -90,6 +91,8 @@ class PointCloudPreprocessor(Preprocessor[PointCloudParameters, Points]):
         TEXT: "XYZ",
         "text/csv": "XYZ",
         NPY: "NPY",
+        NPZ: "NPZ",
+        "application/npz": "NPZ",
         OFF: "OFF",
         OBJ: "OBJ",
         STL: "STL",

@@ -32,7 +32,9 @@ class TaskRecipe(TaskSettings):
     data: AnyBlock | None = Field(
         default=None, description="what it is trained on; the project's own data sets have none"
     )
-    weight: float = Field(gt=0, description="sampling weight, relative to the other tasks")
+    weight: float = Field(
+        default=1.0, gt=0, description="sampling weight, relative to the other tasks"
+    )
     batch_size: int = Field(default=32, gt=0, description="samples of one stream")
     served: bool = Field(default=True, description="False: used only to train the trunk")
 

@@ -264,7 +264,7 @@ def test_health_is_answered_during_many_searches_and_late_requests_get_504(
                 await asyncio.sleep(0.02)
             return [task.result().status_code for task in asking], times
 
-    with running_server(*options) as server:
+    with running_server(*options, settings={"max_queue_seconds": 2.5}) as server:
         statuses, times = asyncio.run(load(server.url))
         again = httpx.post(f"{server.url}/predict/{ROUTE}", json={"inputs": TEXTS[2]}, timeout=30)
         assert again.status_code == 200

@@ -86,15 +86,15 @@ def test_a_server_that_is_killed_under_load_loses_no_answer(repository: Path) ->
         gateway(one, other) as server,
         Load(server.url, 4) as load,
     ):
-        wait_until(lambda: min(inferences(one), inferences(other)) > 20, "both carry load", 15)
+        wait_until(lambda: min(inferences(one), inferences(other)) > 20, "both carry load")
         one.kill()
         before = inferences(other)
-        wait_until(lambda: inferences(other) > before + 20, "the other carries all load", 15)
+        wait_until(lambda: inferences(other) > before + 20, "the other carries all load")
         one.start()
         began = inferences(one)
-        wait_until(lambda: inferences(one) > began + 20, "it carries load again", 15)
+        wait_until(lambda: inferences(one) > began + 20, "it carries load again")
         before = inferences(other)
-        wait_until(lambda: inferences(other) > before + 20, "the other still does", 15)
+        wait_until(lambda: inferences(other) > before + 20, "the other still does")
     assert set(load.statuses) == {200}
     assert load.slowest < 5
 
@@ -112,14 +112,15 @@ def test_without_servers_the_answer_is_503_at_once_until_they_are_back(repositor
         for _ in range(3):
             started = time.monotonic()
             answer = client.post(SENTIMENT, json=BODY)
-            assert time.monotonic() - started < 1
+            # A gateway that waited for them would take the twenty seconds of the client.
+            assert time.monotonic() - started < 5
             assert answer.status_code == 503
             assert answer.headers["content-type"] == PROBLEM
             assert "no Triton server" in answer.json()["detail"]
         assert client.get("/readyz").status_code == 503
         assert client.get("/healthz").status_code == 200
         other.start()
-        wait_until(lambda: client.post(SENTIMENT, json=BODY).status_code == 200, "it recovers", 2)
+        wait_until(lambda: client.post(SENTIMENT, json=BODY).status_code == 200, "it recovers", 20)
         assert client.get("/readyz").status_code == 200
 
 
@@ -135,7 +136,7 @@ def test_a_gateway_that_comes_first_waits_for_its_servers(repository: Path) -> N
             wait_until(
                 lambda: httpx.post(server.url + SENTIMENT, json=BODY).status_code == 200,
                 "it answers",
-                5,
+                30,
             )
 
 
@@ -190,7 +191,7 @@ def test_routes_follow_the_models_that_triton_loads_and_unloads(repository: Path
 
         assert status() == 200
         control("unload")
-        wait_until(lambda: status() == 404, "the route goes", 5)
+        wait_until(lambda: status() == 404, "the route goes", 30)
         assert SENTIMENT not in client.get("/openapi.json").json()["paths"]
         control("load")
-        wait_until(lambda: status() == 200, "the route comes back", 5)
+        wait_until(lambda: status() == 200, "the route comes back", 30)

@@ -21,6 +21,9 @@ EXACT = {"OMNIVEC2_ENGINE": "onnxruntime", "OMNIVEC2_ENGINE_PRECISION": "fp32"}
 """Tests compare answers closely, and must not depend on which engine is the fastest on a machine;
 the choice of engines has tests of its own."""
 
+PATIENT: Mapping[str, object] = {"max_queue_seconds": 60}
+"""Beside other tests a machine is slow, and a gateway would refuse, rightly, what has to wait."""
+
 _ADDRESS = re.compile(r"heads at (http://\S+)")
 _METRICS_URL = re.compile(r"metrics at (\S+)")
 _GRPC_ADDRESS = re.compile(r"gRPC at (\S+)")
@@ -68,7 +71,8 @@ def running_server(
         wait_seconds: The longest time until it is ready.
         module: The module that is run, with the command's words.
     """
-    variables = {f"OMNIVEC2_{name.upper()}": str(value) for name, value in (settings or {}).items()}
+    given = PATIENT | dict(settings or {})
+    variables = {f"OMNIVEC2_{name.upper()}": str(value) for name, value in given.items()}
     command = [sys.executable, "-m", module, "serve", "--port", str(port), *options]
     with tempfile.TemporaryFile() as log:
         process = subprocess.Popen(

@@ -92,6 +92,11 @@ def test_a_recipe_without_stages_is_one_supervised_stage():
     assert (stage.kind, stage.steps) == ("supervised", 1750)
 
 
+def test_tasks_come_equally_often_unless_the_recipe_says_otherwise(tmp_path):
+    recipe = _recipe(tmp_path, STAGED.replace("{weight: 1, ", "{").replace("{weight: 2, ", "{"))
+    assert [task.weight for task in recipe.tasks.values()] == [1.0, 1.0]
+
+
 def test_a_stage_is_the_recipe_with_what_it_sets_for_itself(tmp_path):
     recipe = _recipe(tmp_path, STAGED)
     first, second, third = recipe.stage_recipes()

@@ -28,10 +28,12 @@ from omnivec2.preprocess.formats.points.mesh_vertices import (
 )
 from omnivec2.preprocess.formats.points.pcd_points import is_pcd, read_pcd
 from omnivec2.preprocess.formats.points.ply_vertices import read_vertices
+from omnivec2.preprocess.formats.points.point_archives import read_archive
 from omnivec2.preprocess.formats.points.point_arrays import points_of_array
 from omnivec2.preprocess.formats.points.point_text import read_point_text
 from omnivec2.preprocess.formats.science.npy import MAGIC as NPY_MAGIC
 from omnivec2.preprocess.formats.science.npy import read_npy
+from omnivec2.preprocess.formats.science.npz import is_npz
 from omnivec2.preprocess.notes import NoteCode, note
 from omnivec2.spec import Limits
 
@@ -41,6 +43,7 @@ LAS = "application/vnd.las"
 LAZ = "application/vnd.laszip"
 TEXT = "text/plain"
 NPY = "application/x-npy"
+NPZ = "application/x-npz"
 OFF = "model/off"
 OBJ = "model/obj"
 STL = "model/stl"
@@ -48,7 +51,7 @@ STL = "model/stl"
 _HEAD_BYTES = 4096
 _CONTROLS = frozenset(range(32)) - frozenset(b"\t\n\v\f\r\x1b\x1a")
 _OTHER_FORMATS = {
-    b"PK\x03\x04": "a ZIP archive (NPZ, 3MF)",
+    b"PK\x03\x04": "a ZIP archive (3MF)",
     b"\x1f\x8b": "a compressed file",
     b"glTF": "glTF",
     b"ASTM-E57": "E57",
@@ -80,6 +83,8 @@ def sniff_points(data: bytes) -> str | None:
         return LAZ if len(head) > 104 and head[104] & 0xC0 else LAS
     if head.startswith(NPY_MAGIC):
         return NPY
+    if is_npz(data):
+        return NPZ
     text = head.removeprefix(b"\xef\xbb\xbf").lstrip()
     if text[:1] in (b"[", b"{"):
         return "application/json"
@@ -103,7 +108,7 @@ def refuse_other_formats(data: bytes) -> None:
         UndecodableError: It is one; the message says how to convert it.
     """
     for magic, name in _OTHER_FORMATS.items():
-        if data.startswith(magic):
+        if data.startswith(magic) and not is_npz(data):
             raise UndecodableError(
                 f"unsupported: {name}; convert it to PLY, e.g. with CloudCompare or Open3D",
                 field="inputs",
@@ -231,6 +236,7 @@ READERS: dict[str, Callable[[bytes, Limits], Array]] = {
     "LAZ": read_las,
     "XYZ": read_text,
     "NPY": read_array,
+    "NPZ": read_archive,
     "OFF": read_off,
     "OBJ": read_obj,
     "STL": read_stl,

@@ -7,12 +7,12 @@ const SIZES = {
   int: 4, int32: 4, uint: 4, uint32: 4, float: 4, float32: 4, double: 8, float64: 8,
 };
 
-/** The points of a file; null if it is in a format that is not decoded here (LAS, LAZ, compressed PCD). */
+/** The points of a file; null if it is in a format that is not decoded here (NPZ, LAS, LAZ, compressed PCD). */
 export function decodePoints(buffer) {
   const text = new TextDecoder().decode(buffer);
   if (text.startsWith("ply")) return fromPly(buffer, text);
   if (/^(#.*\n)*VERSION/.test(text)) return fromPcd(buffer, text);
-  if (text.startsWith("LASF")) return null;
+  if (text.startsWith("LASF") || text.startsWith("PK")) return null;
   const array = decodeNpy(buffer);
   if (array) return fromRows(array.values, array.shape);
   if (/^\s*[[{]/.test(text)) return fromJson(JSON.parse(text));

@@ -23,7 +23,6 @@ from omnivec2.training.data.blocks.kinds.base import Block
 from omnivec2.training.data.blocks.part_names import part_of_name
 from omnivec2.training.data.blocks.targets import AnyTarget
 from omnivec2.training.data.blocks.targets.point_targets import PointsTarget
-from omnivec2.training.data.stored_arrays import array_fault
 
 
 class PointsBlock(Block):
@@ -88,19 +87,6 @@ class PointsBlock(Block):
         return read_side_labels(file)
 
 
-def _points_of_archive(cloud: Path) -> Array:
-    """Return the points of a NumPy archive: the largest array of three columns or more."""
-    try:
-        with np.load(cloud, allow_pickle=False) as arrays:
-            found = [arrays[name] for name in arrays]
-    except (OSError, ValueError) as error:
-        raise ArtifactError(f"{cloud}: not readable arrays: {array_fault(error)}") from error
-    points = [a for a in found if a.ndim == 2 and a.shape[1] >= 3 and a.dtype.kind in "fiu"]
-    if not points:
-        raise ArtifactError(f"{cloud}: no array of points (count, 3)")
-    return np.asarray(max(points, key=len)[:, :3])
-
-
 def _points_of_scan(cloud: Path) -> Array:
     """Return the points of a scan of KITTI: x, y, z and reflectance of each, as float32."""
     data = cloud.read_bytes()
@@ -111,5 +97,5 @@ def _points_of_scan(cloud: Path) -> Array:
     return np.frombuffer(data, "<f4").reshape(-1, 4)[:, :3]
 
 
-_READERS = {".npz": _points_of_archive, ".bin": _points_of_scan}
+_READERS = {".bin": _points_of_scan}
 """The readers of clouds that requests cannot hold, by suffix."""
