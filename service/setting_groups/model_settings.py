@@ -48,8 +48,7 @@ installed and takes the fastest that answers like the network; ``openvino``, ``o
 
     static_shapes: Annotated[int, Field(ge=0)] = 1
     """Shapes of batch that come often for which OpenVINO compiles the trunk once more. Each takes \
-the memory of its weights again, and 4 to 40 % less time than the graph for every size. With 0 no \
-graph is compiled twice: not for lone requests on all cores, either."""
+the memory of its weights again, and 4 to 40 % less time than the graph for every size."""
 
     cache_dir: Path = Path("~/.cache/omnivec2")
     """Directory of what is measured and compiled for this machine, to start quickly next time."""

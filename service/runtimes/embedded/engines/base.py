@@ -37,8 +37,7 @@ class LoadOptions:
         workers: The number of batches that are computed at the same time.
         device: The index of the accelerator, among those that the process may see.
         cache_dir: The directory for what takes long to build; None builds it at every start.
-        static_shapes: The most shapes of batch for which large graphs are compiled once more; at 0
-            no graph is compiled twice for any reason.
+        static_shapes: The most shapes of batch for which large graphs are compiled once more.
     """
 
     precision: EnginePrecision = "fp32"

@@ -8,7 +8,6 @@ import math
 import os
 import threading
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from functools import partial
 
 import numpy as np
@@ -16,27 +15,24 @@ import openvino as ov
 
 from omnivec2.engines.openvino_core import make_core
 from omnivec2.errors import ArtifactError, ModelNotReadyError, RefusedTensorsError
-from omnivec2.passport import EnginePrecision
+from omnivec2.passport import INT8_GRAPH_FILE, EnginePrecision
 from omnivec2.preprocess import Array
 from service.runtimes.embedded.engines.base import LoadOptions, Shape
-from service.runtimes.embedded.engines.openvino_graph.graph_comparison import Batch
-from service.runtimes.embedded.engines.openvino_graph.graph_compiler import (
-    CPU,
-    Form,
-    GraphCompiler,
+from service.runtimes.embedded.engines.openvino_graph.compiled_graph import CompiledGraph
+from service.runtimes.embedded.engines.openvino_graph.float_weights import (
+    FloatWeights,
+    use_float_weights,
+    weights_of,
 )
+from service.runtimes.embedded.engines.openvino_graph.index_check import add_index_check
 from service.runtimes.embedded.engines.openvino_graph.inference_requests import RecentGraphs
-from service.runtimes.embedded.engines.openvino_graph.lone_batches import (
-    LoneBatches,
-    RunningBatches,
-    threads_of_lone_batches,
-)
 from service.runtimes.embedded.engines.openvino_graph.onnx_axes import read_axes
-from service.runtimes.embedded.engines.openvino_graph.sized_graph import SizedGraph
-from service.runtimes.embedded.engines.openvino_graph.static_shapes import StaticShapes
+from service.runtimes.embedded.engines.openvino_graph.static_shapes import Shapes, StaticShapes
 from service.runtimes.embedded.repository_reader import StoredGraph
 
 _LOG = logging.getLogger(__name__)
+
+_CPU = "CPU"
 
 _ISA_LIMIT = "ONEDNN_MAX_CPU_ISA"
 """The variable that hides instructions of the CPU from OpenVINO's kernels."""
@@ -53,23 +49,6 @@ _SMALL_SHARE = 4
 _NUMBERS = itertools.count()
 
 
-@dataclass(frozen=True)
-class _EngineParts:
-    """What all graphs of one engine share.
-
-    Attributes:
-        recent: The graphs that ran last.
-        running: The batches that are computed now.
-        static: The graphs for single shapes.
-        lone_static: Those for batches of one row that are alone.
-    """
-
-    recent: RecentGraphs
-    running: RunningBatches
-    static: StaticShapes
-    lone_static: StaticShapes
-
-
 class OpenVinoGraph:
     """A graph that OpenVINO has compiled for one device.
 
@@ -79,7 +58,8 @@ class OpenVinoGraph:
         stored: The graph.
         options: The precision and the cores.
         has_bf16: Whether the device computes in bf16.
-        parts: The parts that all graphs of the engine share.
+        recent: The graphs of the engine that ran last.
+        static: The engine's graphs for single shapes.
 
     Attributes:
         inputs: The tensors it takes.
@@ -96,51 +76,46 @@ class OpenVinoGraph:
         stored: StoredGraph,
         options: LoadOptions,
         has_bf16: bool,
-        parts: _EngineParts,
+        recent: RecentGraphs,
+        static: StaticShapes,
     ) -> None:
-        self._running = parts.running
+        self._core, self._device, self._recent, self._static = core, device, recent, static
         self._name = stored.name
-        file = stored.graph_file(options.precision)
+        self._wanted = stored.outputs
+        self._file = stored.graph_file(options.precision)
+        self._number = next(_NUMBERS)
         self.inputs: Mapping[str, Shape]
         self.outputs: Mapping[str, Shape]
-        self.inputs, self.outputs = read_axes(file)
+        self.inputs, self.outputs = read_axes(self._file)
+        # In 8 bits the compiler needs the weights as they are stored.
+        self._widens = self._file.name != INT8_GRAPH_FILE
         uses_bf16 = has_bf16 and options.precision != "fp32"
         try:
-            self._compiler = GraphCompiler(
-                core,
-                device,
-                file,
-                stored.outputs,
-                next(_NUMBERS),
-                uses_bf16=uses_bf16,
-                recent=parts.recent,
-            )
-            is_small = self._compiler.weights < _SMALL_GRAPH
-            streams = _streams(options, is_small)
-            # A small graph gains too little for copies.
-            static = None if is_small else parts.static
-            self._form = Form(streams, streams * options.threads, static)
-            graph = self._compiler.compile(self._form)
+            model, weights = self._read()
+            self._checks_indices = add_index_check(model)
+            self._weights, self._weight_bytes = weights_of(model, 2 if uses_bf16 else 4)
+            self._streams = _streams(options, self._weights)
+            self._settings = {
+                "INFERENCE_PRECISION_HINT": "bf16" if uses_bf16 else "f32",
+                "NUM_STREAMS": self._streams,
+            }
+            if device == _CPU:
+                self._settings |= _cpu_settings(self._streams * options.threads)
+            compiled = core.compile_model(model, device, self._settings)
         except RuntimeError as error:
             raise ArtifactError(f"{stored.name}: OpenVINO cannot load it: {error}") from error
         # A tensor has the names of all that it equals; one of them is that of the input.
         self._takes = {
             name: port.element_type.to_dtype()
-            for port in graph.dynamic.compiled.inputs
+            for port in compiled.inputs
             for name in port.names & self.inputs.keys()
         }
-        self._graph: SizedGraph | None = graph
-        threads = threads_of_lone_batches(options.workers * options.threads)
-        self._lone_form = Form(1, threads, None if is_small else parts.lone_static)
-        has_lone = device == CPU and options.static_shapes > 0 and threads > options.threads
-        self._lone = self._lone_batches() if has_lone else None
+        self._graph: CompiledGraph | None = self._wrap(compiled, weights)
 
     @property
     def memory_bytes(self) -> int:
         """The bytes of its weights, in the precision that runs and with every copy of them."""
-        copies = self._graph.copies if self._graph is not None else 1
-        copies += self._lone.copies if self._lone is not None else 0
-        return self._compiler.weight_bytes * copies
+        return self._weight_bytes * (1 + self._static.count(self._number))
 
     def run(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
         """Compute a batch; see ``LoadedGraph.run``."""
@@ -148,9 +123,14 @@ class OpenVinoGraph:
         if graph is None:
             raise ModelNotReadyError(f"{self._name} is not loaded any more")
         tensors = self._tensors(inputs)
+        shapes = tuple([array.shape for array in tensors.values()])
         try:
-            with self._running.add() as is_alone:
-                return self._run(graph, tensors, is_alone)
+            # A small graph gains too little for a copy.
+            if self._weights < _SMALL_GRAPH:
+                return graph.run(tensors)
+            if (static := self._static.find(self._number, shapes)) is not None:
+                return static.run(tensors)
+            outputs = graph.run(tensors)
         except RefusedTensorsError:
             _LOG.warning("%s refused an index outside of its table", self._name)
             raise RefusedTensorsError(f"{self._name} cannot take these values") from None
@@ -158,25 +138,36 @@ class OpenVinoGraph:
             _LOG.error("%s failed: %s", self._name, error)
             self._compile_again(graph)
             raise ModelNotReadyError(f"the engine failed to run {self._name}") from error
+        compile_static = partial(self._compile_static, shapes)
+        self._static.observe(self._number, shapes, tensors, compile_static, graph)
+        return outputs
 
     def close(self) -> None:
         """Free the compiled graph; see ``LoadedGraph.close``."""
         graph, self._graph = self._graph, None
-        if self._lone is not None:
-            self._lone.close()
+        self._static.forget(self._number)
         if graph is not None:
             graph.close()
 
-    def _run(self, graph: SizedGraph, tensors: Batch, is_alone: bool) -> dict[str, Array]:
-        lone = self._lone
-        if lone is None or not is_alone or len(next(iter(tensors.values()))) > 1:
-            return graph.run(tensors)
-        if (found := lone.find(tensors, graph.dynamic)) is not None:
-            return found.run(tensors)
-        return graph.run(tensors, counts=not lone.is_undecided)
+    def _read(self) -> tuple[ov.Model, FloatWeights]:
+        model = self._core.read_model(self._file)
+        return model, use_float_weights(model) if self._widens else FloatWeights()
 
-    def _lone_batches(self) -> LoneBatches:
-        return LoneBatches(self._name, partial(self._compiler.compile, self._lone_form))
+    def _wrap(self, compiled: ov.CompiledModel, weights: FloatWeights) -> CompiledGraph:
+        return CompiledGraph(
+            compiled,
+            weights,
+            self._wanted,
+            checks_indices=self._checks_indices,
+            streams=self._streams,
+            recent=self._recent,
+        )
+
+    def _compile_static(self, shapes: Shapes) -> CompiledGraph:
+        model, weights = self._read()
+        add_index_check(model)
+        model.reshape(dict(zip(self._takes, map(list, shapes), strict=True)))
+        return self._wrap(self._core.compile_model(model, self._device, self._settings), weights)
 
     def _tensors(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
         """Return the inputs as OpenVINO shares them; they have the types and axes of the graph."""
@@ -198,17 +189,17 @@ class OpenVinoGraph:
             tensors[name] = np.require(array, None, ("C", "W"))
         return tensors
 
-    def _compile_again(self, failed: SizedGraph) -> None:
+    def _compile_again(self, failed: CompiledGraph) -> None:
         """Replace the compiled graph after a run that failed.
 
         A stream whose run fails halfway keeps the sizes of it, and may fail with the next batch.
         """
         if self._graph is failed:
-            self._graph = self._compiler.compile_again(failed, self._form)
+            blob = failed.compiled.export_model()
+            compiled = self._core.import_model(blob, self._device, self._settings)
+            self._graph = self._wrap(compiled, FloatWeights())
+            self._static.forget(self._number)
             failed.close()
-            if self._lone is not None:
-                self._lone.close()
-                self._lone = self._lone_batches()
 
 
 class OpenVino:
@@ -229,15 +220,16 @@ class OpenVino:
     name = "openvino"
     version: str = ov.__version__
 
-    def __init__(self, device: str = CPU) -> None:
+    def __init__(self, device: str = _CPU) -> None:
         self._core = make_core()
         self._device = device
         devices = self._core.available_devices
         if device not in {*devices, *(name.partition(".")[0] for name in devices)}:
             raise ArtifactError(f"OpenVINO has no device {device!r}; it has {', '.join(devices)}")
         self._has_bf16 = _computes_bf16(self._core, device)
+        self._recent = RecentGraphs()
         self._lock = threading.Lock()
-        self._parts: _EngineParts | None = None
+        self._static: StaticShapes | None = None
         self.precisions: Sequence[EnginePrecision] = (
             ("fp32", "bf16", "int8") if self._has_bf16 else ("fp32", "int8")
         )
@@ -245,24 +237,38 @@ class OpenVino:
     def load(self, stored: StoredGraph, options: LoadOptions) -> OpenVinoGraph:
         """Load a graph; see ``Engine.load``."""
         with self._lock:
-            self._parts = self._parts or _EngineParts(
-                RecentGraphs(),
-                RunningBatches(),
-                StaticShapes(options.static_shapes),
-                StaticShapes(options.static_shapes),
-            )
-        return OpenVinoGraph(self._core, self._device, stored, options, self._has_bf16, self._parts)
+            self._static = self._static or StaticShapes(options.static_shapes)
+        return OpenVinoGraph(
+            self._core, self._device, stored, options, self._has_bf16, self._recent, self._static
+        )
 
 
 def _computes_bf16(core: ov.Core, device: str) -> bool:
     # The list is that of the CPU; the kernels heed the variable.
-    hidden = device == CPU and os.environ.get(_ISA_LIMIT, "").upper() in _WITHOUT_BF16
+    hidden = device == _CPU and os.environ.get(_ISA_LIMIT, "").upper() in _WITHOUT_BF16
     return not hidden and "BF16" in core.get_property(device, "OPTIMIZATION_CAPABILITIES")
 
 
-def _streams(options: LoadOptions, is_small: bool) -> int:
+def _streams(options: LoadOptions, weights: int) -> int:
     """Return the number of batches of a graph that are computed at the same time."""
-    return math.ceil(options.workers / _SMALL_SHARE) if is_small else options.workers
+    if weights >= _SMALL_GRAPH:
+        return options.workers
+    return math.ceil(options.workers / _SMALL_SHARE)
+
+
+def _cpu_settings(threads: int) -> dict[str, int | str | bool]:
+    return {
+        "INFERENCE_NUM_THREADS": threads,
+        "ENABLE_HYPER_THREADING": True,
+        # In a container other processes may be on the cores that OpenVINO would choose.
+        "ENABLE_CPU_PINNING": False,
+        # Kernels that each stream keeps for shapes it has seen. With the default, 5,000, the trunk
+        # grew by 1.6 GB over 600 shapes of batch; with 64 by 0.2 GB, and took no longer.
+        "CPU_RUNTIME_CACHE_CAPACITY": 64,
+        # Weights that stay in 8 bits while activations are rounded at run time gave wrong answers
+        # in two streams (2026.4.1: another class for a picture, differing from load to load).
+        "DYNAMIC_QUANTIZATION_GROUP_SIZE": 0,
+    }
 
 
 ENGINE = OpenVino

@@ -21,8 +21,6 @@ from service.runtimes.embedded.engines.base import LoadOptions
 from service.runtimes.embedded.engines.find_engine import engine_names, find_engine
 from service.runtimes.embedded.engines.onnxruntime import OnnxRuntimeCpu
 from service.runtimes.embedded.engines.openvino import OpenVino
-from service.runtimes.embedded.engines.openvino_graph import graph_comparison, lone_batches
-from service.runtimes.embedded.engines.openvino_graph.lone_batches import LoneBatches
 from service.runtimes.embedded.repository_reader import StoredGraph
 from tests.support.model_repositories.tiny_models import classification, write_repository
 
@@ -168,46 +166,6 @@ def test_a_graph_whose_run_failed_is_compiled_again(tmp_path: Path) -> None:
     np.testing.assert_array_equal(loaded.run({"a": ones, "b": ones})["c"], 2 * ones)
 
 
-def test_lone_batches_are_answered_alike_by_a_second_form_on_all_cores(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(lone_batches, "_OFTEN", 3)
-    monkeypatch.setattr(lone_batches, "_LEAST_SAVED_SECONDS", -1.0)
-    monkeypatch.setattr(graph_comparison, "_LEAST_GAIN", 1e9)
-    graph = OpenVino().load(lookup(tmp_path), LoadOptions(workers=2, static_shapes=1))
-    once = graph.memory_bytes
-    one = {"input_ids": np.array([[1, 2]], np.int32)}
-    two = {"input_ids": np.array([[1, 2], [3, 4]], np.int32)}
-    expected = [[[2, 3], [4, 5]], [[6, 7], [8, 9]]]
-    for _ in range(4):
-        assert graph.run(one)["tokens"].tolist() == expected[:1]
-        assert graph.run(two)["tokens"].tolist() == expected
-    LoneBatches.wait()
-    assert graph.run(one)["tokens"].tolist() == expected[:1]
-    assert graph.memory_bytes == 2 * once
-    assert graph.run(two)["tokens"].tolist() == expected
-    with pytest.raises(RefusedTensorsError):
-        graph.run({"input_ids": np.array([[1, 6]], np.int32)})
-    assert graph.run(one)["tokens"].tolist() == expected[:1]
-    graph.close()
-    with pytest.raises(ModelNotReadyError):
-        graph.run(one)
-
-
-def test_nothing_is_compiled_twice_where_memory_counts_more(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(lone_batches, "_OFTEN", 1)
-    monkeypatch.setattr(lone_batches, "_LEAST_SAVED_SECONDS", -1.0)
-    monkeypatch.setattr(graph_comparison, "_LEAST_GAIN", 1e9)
-    graph = OpenVino().load(lookup(tmp_path), LoadOptions(workers=2, static_shapes=0))
-    once = graph.memory_bytes
-    for _ in range(3):
-        graph.run({"input_ids": np.array([[1, 2]], np.int32)})
-    LoneBatches.wait()
-    assert graph.memory_bytes == once
-
-
 def test_a_closed_graph_is_not_run(tokenizer: StoredGraph) -> None:
     graph = ENGINE.load(tokenizer, LoadOptions())
     graph.close()
@@ -310,8 +268,6 @@ import numpy as np
 from pathlib import Path
 from service.runtimes.embedded.engines.base import LoadOptions
 from service.runtimes.embedded.engines.openvino import OpenVino
-from service.runtimes.embedded.engines.openvino_graph import graph_comparison, lone_batches
-from service.runtimes.embedded.engines.openvino_graph.lone_batches import LoneBatches
 from service.runtimes.embedded.repository_reader import StoredGraph
 engine = OpenVino()
 stored = StoredGraph("t", "1", Path({str(tokenizer.directory)!r}), {IDS!r}, ("tokens", "mask"), 8)
