@@ -14,18 +14,20 @@ from __future__ import annotations
 import logging
 import math
 import threading
-import time
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from statistics import median
 
 import numpy as np
 
-from omnivec2.errors import OmniVecError
 from omnivec2.preprocess import Array
 from service.runtimes.embedded.engines.openvino_graph.compiled_graph import CompiledGraph
+from service.runtimes.embedded.engines.openvino_graph.graph_comparison import (
+    COMPILE_ERRORS,
+    Batch,
+    compare_graphs,
+)
 from service.server.thread_priorities import lower_thread_priority
 
 _LOG = logging.getLogger(__name__)
@@ -39,23 +41,11 @@ _FORGET_EVERY = 5000
 _MUCH_MORE_OFTEN = 3
 """How much more often than the rarest static shape another one comes that takes its place."""
 
-_LEAST_GAIN = 0.97
-"""The time of a batch, against the graph for every size, above which a copy is not worth it."""
-
-_TIMED_RUNS = 7
-
-_MOST_DIFFERENCE = 0.05
-"""The difference between both graphs' outputs, against their size: that of bf16 rounding."""
-
-_ERRORS = (OmniVecError, RuntimeError, ValueError, MemoryError)
-
 Shapes = tuple[tuple[int, ...], ...]
 """The shapes of a graph's inputs, in their order."""
 
 _Key = tuple[int, Shapes]
 """The number of a graph for every size, and shapes."""
-
-Batch = Mapping[str, Array]
 
 
 @dataclass(frozen=True)
@@ -207,13 +197,13 @@ class StaticShapes:
     ) -> None:
         _, shapes = key
         rows = shapes[0][0]
+        graph, ratio, useful = None, 1.0, False
         try:
             graph = compile_static()
-            ratio = _time_ratio(graph, dynamic, batch)
-            useful = ratio <= _LEAST_GAIN
-        except _ERRORS as error:
+            compared = compare_graphs(graph, dynamic, batch)
+            ratio, useful = compared.ratio, compared.is_gain
+        except COMPILE_ERRORS as error:
             _LOG.info("no static graph for %s: %s", shapes, error)
-            graph, ratio, useful = None, 1.0, False
         with self._lock:
             self._pending -= 1
             # Not if the graph was closed meanwhile.
@@ -223,29 +213,6 @@ class StaticShapes:
                 _LOG.info("static graph for %s: %.0f %% of the time", shapes, 100 * ratio)
             elif graph is not None:
                 graph.close()
-
-
-def _time_ratio(static: CompiledGraph, dynamic: CompiledGraph, batch: Batch) -> float:
-    """Return the time of a static graph against the other's, in turns on the same batch.
-
-    Raises:
-        ValueError: It answers otherwise.
-    """
-    seconds: dict[int, list[float]] = {0: [], 1: []}
-    outputs: list[Batch] = []
-    for turn in range(_TIMED_RUNS):
-        outputs = []
-        for number, graph in enumerate((static, dynamic)):
-            started = time.perf_counter()
-            outputs.append(graph.run(batch))
-            if turn:  # the first run of each arranges its weights
-                seconds[number].append(time.perf_counter() - started)
-    ours, theirs = outputs
-    for name, expected in theirs.items():
-        difference = float(np.linalg.norm(ours[name] - expected))
-        if difference > _MOST_DIFFERENCE * float(np.linalg.norm(expected)):
-            raise ValueError(f"{name} differs from that of the graph for every size")
-    return median(seconds[0]) / median(seconds[1])
 
 
 def _without_rows(key: _Key) -> _Key:

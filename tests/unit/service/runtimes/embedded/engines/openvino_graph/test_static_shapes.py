@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Mapping
-
 import numpy as np
 import pytest
 
 from omnivec2.errors import ArtifactError
 from service.runtimes.embedded.engines.openvino_graph import static_shapes
 from service.runtimes.embedded.engines.openvino_graph.static_shapes import StaticGraph, StaticShapes
+from tests.support.service_parts.pretend_graph import PretendGraph, pretend_clock
 
 OFTEN = 5
 OWNER = 7
@@ -18,25 +16,9 @@ OWNER = 7
 
 @pytest.fixture(autouse=True)
 def soon(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Five batches are often."""
+    """Five batches are often, and a pretended clock shows what they take."""
+    pretend_clock(monkeypatch)
     monkeypatch.setattr(static_shapes, "_OFTEN", OFTEN)
-
-
-class PretendGraph:
-    """Doubles its input, in a given time."""
-
-    def __init__(self, seconds: float = 0.0, factor: float = 2.0) -> None:
-        self.seconds, self.factor = seconds, factor
-        self.rows: list[int] = []
-        self.closed = False
-
-    def run(self, tensors: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-        time.sleep(self.seconds)
-        self.rows.append(len(tensors["x"]))
-        return {"y": self.factor * tensors["x"]}
-
-    def close(self) -> None:
-        self.closed = True
 
 
 SLOW = 0.004
@@ -61,9 +43,9 @@ def find(shapes: StaticShapes, number: int, length: int = 3) -> StaticGraph | No
 
 def test_a_shape_that_comes_often_gets_a_graph_of_its_own() -> None:
     shapes = StaticShapes(2)
-    observe(shapes, rows(4), PretendGraph(), OFTEN - 1)
+    observe(shapes, rows(4), PretendGraph(SLOW / 4), OFTEN - 1)
     assert find(shapes, 4) is None
-    observe(shapes, rows(4), PretendGraph(), 1)
+    observe(shapes, rows(4), PretendGraph(SLOW / 4), 1)
     found = find(shapes, 4)
     assert found is not None
     assert shapes.count(OWNER) == 1
@@ -85,13 +67,15 @@ def test_a_batch_with_a_row_less_uses_it_where_that_is_faster() -> None:
 
 
 @pytest.mark.parametrize(
-    "useless", [PretendGraph(1.5 * SLOW), PretendGraph(factor=3.0)], ids=["slower", "wrong"]
+    "useless",
+    [PretendGraph(1.5 * SLOW), PretendGraph(SLOW / 4, factor=3.0)],
+    ids=["slower", "wrong"],
 )
 def test_a_graph_that_is_slower_or_answers_otherwise_is_not_used(useless: PretendGraph) -> None:
     shapes = StaticShapes(2)
     observe(shapes, rows(4), useless)
     assert find(shapes, 4) is None
-    assert useless.closed or useless.factor == 3.0
+    assert useless.is_closed
 
 
 def test_a_shape_that_cannot_be_compiled_stays_with_the_graph_for_every_size() -> None:
@@ -103,7 +87,7 @@ def test_a_shape_that_cannot_be_compiled_stays_with_the_graph_for_every_size() -
         raise ArtifactError("no such shape")
 
     for _ in range(3 * OFTEN):
-        shapes.observe(OWNER, ((4, 3),), rows(4), fail, PretendGraph())
+        shapes.observe(OWNER, ((4, 3),), rows(4), fail, PretendGraph(SLOW))
     shapes.wait()
     assert find(shapes, 4) is None
     assert len(attempts) == 1
@@ -122,15 +106,15 @@ def test_there_are_at_most_so_many_and_a_much_more_frequent_one_takes_the_place(
 
 def test_no_room_compiles_nothing() -> None:
     shapes = StaticShapes(0)
-    observe(shapes, rows(4), PretendGraph(), 3 * OFTEN)
+    observe(shapes, rows(4), PretendGraph(SLOW / 4), 3 * OFTEN)
     assert find(shapes, 4) is None
 
 
 def test_a_graph_that_is_closed_loses_its_static_ones() -> None:
     shapes = StaticShapes(2)
-    static = PretendGraph()
+    static = PretendGraph(SLOW / 4)
     observe(shapes, rows(4), static)
     shapes.forget(OWNER)
-    assert static.closed
+    assert static.is_closed
     assert find(shapes, 4) is None
     assert len(shapes) == 0
