@@ -184,6 +184,12 @@ install-chart: $(CHART_READY)  ## Install what verifies the Helm chart into .ven
 chart-verify: $(DEV_READY) $(CHART_READY)  ## Verify the Helm chart without a cluster, and run its pod
 	$(DEV)/bin/python -m deploy.helm.verify_chart --environment $(CHART) $(ARGS)
 
+# One after the other: both start a container engine and build the gateway's image.
+.PHONY: containers-verify
+containers-verify:  ## compose-verify, then chart-verify
+	@$(MAKE) compose-verify
+	@$(MAKE) chart-verify
+
 .PHONY: chart
 chart: $(DEV_READY)  ## Regenerate the Helm chart's copies, schema of settings and table of values
 	$(DEV)/bin/python -m deploy.helm.chart_files

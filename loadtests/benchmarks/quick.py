@@ -93,7 +93,12 @@ def _options() -> argparse.Namespace:
     )
     parser.add_argument("--most-fall", type=float, default=MOST_FALL, help="share that passes")
     parser.add_argument("--baselines", type=Path, default=BASELINES)
-    return parser.parse_args()
+    routes = [given.route for given in default_inputs()]
+    parser.add_argument("--only", nargs="+", metavar="ROUTE", choices=routes, default=routes)
+    options = parser.parse_args()
+    if options.update and len(options.only) < len(routes):
+        parser.error("a baseline holds all heads: leave out --only, or --update")
+    return options
 
 
 def measure(options: argparse.Namespace, started: float) -> list[Ratios]:
@@ -111,7 +116,7 @@ def measure(options: argparse.Namespace, started: float) -> list[Ratios]:
         repositories = layouts(directory)
         served = ("--model-repo", str(directory / "served"))
         port = stack.enter_context(Gateway(*served)).port
-        inputs = default_inputs()
+        inputs = [given for given in default_inputs() if given.route in options.only]
         loops = [
             fastest_loop(repositories, given, chosen_engine(port, given.route)) for given in inputs
         ]

@@ -47,8 +47,9 @@ installed and takes the fastest that answers like the network; ``openvino``, ``o
     """Precision to compute in; ``auto`` takes the fastest that passes each head's accuracy gate."""
 
     static_shapes: Annotated[int, Field(ge=0)] = 1
-    """Shapes of batch that come often for which OpenVINO compiles the trunk once more. Each takes \
-the memory of its weights again, and 4 to 40 % less time than the graph for every size."""
+    """Shapes of batch that come often for which OpenVINO compiles the trunk once more; of \
+tokenizers and heads twice as many. Each takes the memory of its weights again, and 4 to 40 % less \
+time than the graph for every size."""
 
     cache_dir: Path = Path("~/.cache/omnivec2")
     """Directory of what is measured and compiled for this machine, to start quickly next time."""

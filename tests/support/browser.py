@@ -21,7 +21,7 @@ from tests.support.documents import ROOT
 
 SCREENSHOTS = ROOT / "docs" / "screenshots"
 UPDATE = bool(os.environ.get("OMNIVEC2_UPDATE_SCREENSHOTS"))
-"""Whether screenshots are written into the documents, and not into a temporary directory."""
+"""Whether the screenshots in the documents are to be made anew."""
 
 _NAMES = ("chromium", "chromium-browser", "google-chrome")
 
@@ -208,8 +208,11 @@ class Visit:
         """Drop the errors of an expected status: Chromium logs every failed request as an error."""
         self.errors[:] = [error for error in self.errors if f"status of {status}" not in error]
 
-    def picture(self, path: Path) -> None:
-        """Save a screenshot as a small PNG."""
+    def update_screenshot(self, name: str) -> None:
+        """Save what is seen as a small PNG of the documents, if those are to be made anew."""
+        if not UPDATE:
+            return
+        path = SCREENSHOTS / name
         self.page.mouse.move(0, 0)
         shot = Image.open(io.BytesIO(self.page.screenshot(full_page=True)))
         path.parent.mkdir(parents=True, exist_ok=True)

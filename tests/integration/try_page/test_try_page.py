@@ -14,8 +14,6 @@ from playwright.sync_api import Browser, Page
 from omnivec2.spec import Modality
 from tests.support.browser import (
     PAINTED,
-    SCREENSHOTS,
-    UPDATE,
     Visit,
     answer_in,
     plot_traces,
@@ -164,7 +162,7 @@ HEADS: dict[str, Callable[[Page, Any], None]] = {
 
 
 @pytest.mark.parametrize("route", HEADS)
-def test_a_sample_is_shown_and_its_answer_drawn(visit: Visit, tmp_path: Path, route: str) -> None:
+def test_a_sample_is_shown_and_its_answer_drawn(visit: Visit, route: str) -> None:
     page = visit.open()
     modality, task = route.split("/")
     page.click(f"nav[aria-label=Modality] a:text-is('{modality}')")
@@ -182,8 +180,7 @@ def test_a_sample_is_shown_and_its_answer_drawn(visit: Visit, tmp_path: Path, ro
     HEADS[route](page, answer_in(page, response))
     stages = page.locator("#time-title ~ .legend li").all_inner_texts()
     assert [stage.split()[0] for stage in stages[:2]] == ["decode", "preprocess"]
-    folder = SCREENSHOTS if UPDATE else tmp_path
-    visit.picture(folder / f"{modality}_{task}.png")
+    visit.update_screenshot(f"{modality}_{task}.png")
 
 
 def test_every_modality_is_among_them() -> None:
@@ -280,9 +277,7 @@ def test_everything_that_can_be_operated_has_a_name(visit: Visit) -> None:
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_it_fits_a_phone(
-    browser: Browser, reference_server: str, tmp_path: Path, scheme: Any
-) -> None:
+def test_it_fits_a_phone(browser: Browser, reference_server: str, scheme: Any) -> None:
     phone = Visit(
         browser, reference_server, viewport={"width": 390, "height": 844}, color_scheme=scheme
     )
@@ -291,6 +286,6 @@ def test_it_fits_a_phone(
         page.wait_for_selector(".sample[aria-pressed=true]")
         phone.run()
         assert page.evaluate("document.documentElement.scrollWidth - innerWidth") <= 0, route
-    phone.picture((SCREENSHOTS if UPDATE else tmp_path) / f"phone_{scheme}.png")
+    phone.update_screenshot(f"phone_{scheme}.png")
     phone.context.close()
     assert phone.errors == phone.foreign == []

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import pytest
 from playwright.sync_api import Page
 
-from tests.support.browser import SCREENSHOTS, UPDATE, Visit, plot_traces, wait_painted
+from tests.support.browser import Visit, plot_traces, wait_painted
 
 
 def _cells(page: Page, explanation: Any) -> None:
@@ -71,7 +70,7 @@ PICTURED = ("image/classification", "text/sentiment", "audio/events")
 
 
 @pytest.mark.parametrize("route", HEADS)
-def test_an_explanation_is_drawn_over_the_input(visit: Visit, tmp_path: Path, route: str) -> None:
+def test_an_explanation_is_drawn_over_the_input(visit: Visit, route: str) -> None:
     page = visit.open(route)
     page.wait_for_selector(".sample[aria-pressed=true]")
     page.get_by_role("switch").check()
@@ -86,8 +85,7 @@ def test_an_explanation_is_drawn_over_the_input(visit: Visit, tmp_path: Path, ro
     assert strongest.count() == min(5, len(explanation["segments"]))
     assert strongest.first.inner_text()
     if route in PICTURED:
-        folder = SCREENSHOTS if UPDATE else tmp_path
-        visit.picture(folder / f"explain_{route.replace('/', '_')}.png")
+        visit.update_screenshot(f"explain_{route.replace('/', '_')}.png")
 
 
 def test_without_the_switch_nothing_is_explained(visit: Visit) -> None:

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 from urllib.parse import quote
 
 import pytest
 from playwright.sync_api import Browser, Page
 
-from tests.support.browser import SCREENSHOTS, UPDATE, Visit, fulfil_problem, wait_painted
+from tests.support.browser import Visit, fulfil_problem, wait_painted
 from tests.support.documents import ROOT
 
 SMEAR = ROOT / "tests/data/image/blood_smear.jpg"
@@ -65,7 +64,7 @@ def test_only_heads_that_take_the_same_input_are_offered(visit: Visit) -> None:
     assert "text/sentiment" not in offered
 
 
-def test_an_earlier_answer_stands_beside_the_present_one(visit: Visit, tmp_path: Path) -> None:
+def test_an_earlier_answer_stands_beside_the_present_one(visit: Visit) -> None:
     page = visit.open("text/sentiment")
     page.fill("textarea", "a wonderful film")
     visit.run()
@@ -75,7 +74,7 @@ def test_an_earlier_answer_stands_beside_the_present_one(visit: Visit, tmp_path:
     page.wait_for_selector("[data-side=beside] .answer")
     best = page.locator(".best .label").all_inner_texts()
     assert best == ["negative", "positive"]
-    visit.picture((SCREENSHOTS if UPDATE else tmp_path) / "compare_text.png")
+    visit.update_screenshot("compare_text.png")
 
 
 # --- history ------------------------------------------------------------------------------

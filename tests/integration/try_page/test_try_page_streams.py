@@ -11,7 +11,7 @@ import numpy as np
 import soundfile
 from playwright.sync_api import Page, Route
 
-from tests.support.browser import SCREENSHOTS, UPDATE, Visit, answer_in
+from tests.support.browser import Visit, answer_in
 from tests.support.documents import ROOT
 
 _WATCH = """() => {
@@ -71,7 +71,7 @@ def test_a_long_recording_is_answered_window_by_window(visit: Visit, tmp_path: P
     assert page.locator(".answer .bars .label").first.inner_text() == best
     page.click(".windows summary")
     assert page.locator(".windows tbody tr").last.is_visible()
-    visit.picture((SCREENSHOTS if UPDATE else tmp_path) / "stream_audio_events.png")
+    visit.update_screenshot("stream_audio_events.png")
 
 
 def test_an_input_of_one_window_has_no_list_of_them(visit: Visit) -> None:

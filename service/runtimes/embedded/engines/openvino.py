@@ -26,6 +26,7 @@ from service.runtimes.embedded.engines.openvino_graph.float_weights import (
 )
 from service.runtimes.embedded.engines.openvino_graph.index_check import add_index_check
 from service.runtimes.embedded.engines.openvino_graph.inference_requests import RecentGraphs
+from service.runtimes.embedded.engines.openvino_graph.int8_arrangement import arrange_int8
 from service.runtimes.embedded.engines.openvino_graph.onnx_axes import read_axes
 from service.runtimes.embedded.engines.openvino_graph.static_shapes import Shapes, StaticShapes
 from service.runtimes.embedded.repository_reader import StoredGraph
@@ -43,6 +44,12 @@ _WITHOUT_BF16 = frozenset({"SSE41", "AVX", "AVX2", "AVX2_VNNI", "AVX512_CORE", "
 _SMALL_GRAPH = 2 * 10**6
 """Weights below which a graph is a tokenizer or a head, which take a small part of a request."""
 
+_TINY_GRAPH = 2 * 10**5
+"""Weights below which a graph takes too little time to be compiled once more."""
+
+_SMALL_STATIC = 2
+"""Static shapes of small graphs for each of a large one: a tokenizer's and a head's beside it."""
+
 _SMALL_SHARE = 4
 """One in so many workers may be in the same small graph at a time. A stream takes about 2 MB."""
 
@@ -59,7 +66,7 @@ class OpenVinoGraph:
         options: The precision and the cores.
         has_bf16: Whether the device computes in bf16.
         recent: The graphs of the engine that ran last.
-        static: The engine's graphs for single shapes.
+        static: The engine's graphs for single shapes: of small graphs, and of large ones.
 
     Attributes:
         inputs: The tensors it takes.
@@ -77,9 +84,9 @@ class OpenVinoGraph:
         options: LoadOptions,
         has_bf16: bool,
         recent: RecentGraphs,
-        static: StaticShapes,
+        static: tuple[StaticShapes, StaticShapes],
     ) -> None:
-        self._core, self._device, self._recent, self._static = core, device, recent, static
+        self._core, self._device, self._recent = core, device, recent
         self._name = stored.name
         self._wanted = stored.outputs
         self._file = stored.graph_file(options.precision)
@@ -94,6 +101,7 @@ class OpenVinoGraph:
             model, weights = self._read()
             self._checks_indices = add_index_check(model)
             self._weights, self._weight_bytes = weights_of(model, 2 if uses_bf16 else 4)
+            self._static = static[self._weights >= _SMALL_GRAPH]
             self._streams = _streams(options, self._weights)
             self._settings = {
                 "INFERENCE_PRECISION_HINT": "bf16" if uses_bf16 else "f32",
@@ -125,8 +133,7 @@ class OpenVinoGraph:
         tensors = self._tensors(inputs)
         shapes = tuple([array.shape for array in tensors.values()])
         try:
-            # A small graph gains too little for a copy.
-            if self._weights < _SMALL_GRAPH:
+            if self._weights < _TINY_GRAPH:
                 return graph.run(tensors)
             if (static := self._static.find(self._number, shapes)) is not None:
                 return static.run(tensors)
@@ -151,7 +158,10 @@ class OpenVinoGraph:
 
     def _read(self) -> tuple[ov.Model, FloatWeights]:
         model = self._core.read_model(self._file)
-        return model, use_float_weights(model) if self._widens else FloatWeights()
+        if self._widens:
+            return model, use_float_weights(model)
+        arrange_int8(model)
+        return model, FloatWeights()
 
     def _wrap(self, compiled: ov.CompiledModel, weights: FloatWeights) -> CompiledGraph:
         return CompiledGraph(
@@ -229,15 +239,19 @@ class OpenVino:
         self._has_bf16 = _computes_bf16(self._core, device)
         self._recent = RecentGraphs()
         self._lock = threading.Lock()
-        self._static: StaticShapes | None = None
+        self._static: tuple[StaticShapes, StaticShapes] | None = None
         self.precisions: Sequence[EnginePrecision] = (
             ("fp32", "bf16", "int8") if self._has_bf16 else ("fp32", "int8")
         )
 
     def load(self, stored: StoredGraph, options: LoadOptions) -> OpenVinoGraph:
         """Load a graph; see ``Engine.load``."""
+        most = options.static_shapes
         with self._lock:
-            self._static = self._static or StaticShapes(options.static_shapes)
+            self._static = self._static or (
+                StaticShapes(_SMALL_STATIC * most),
+                StaticShapes(most),
+            )
         return OpenVinoGraph(
             self._core, self._device, stored, options, self._has_bf16, self._recent, self._static
         )
