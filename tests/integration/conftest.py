@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,6 +16,7 @@ from service.runtimes.embedded.engines.find_engine import find_engine
 from tests.support.browser import Visit, chromium
 from tests.support.gateways.servers import RunningServer, running_server, triton_gateway
 from tests.support.model_repositories.tiny_models import tiny_heads, write_repository
+from tests.support.triton.small_repositories import keep_one_instance
 
 if TYPE_CHECKING:
     from tests.support.checkpoints.exported_writer import ExportedWriter
@@ -50,7 +52,7 @@ def tiny_server(
         return
     root = write_repository(tmp_path_factory.mktemp("repository"), tiny_heads(), layout)
     if runtime == "triton":
-        with triton_gateway(root) as server:
+        with triton_gateway(keep_one_instance(root)) as server:
             yield server
         return
     options = ("--model-repo", str(root), "--checkpoint", "none", "--grpc-port", "0")
@@ -84,12 +86,14 @@ def reference_server(reference: RunningServer) -> str:
 
 @pytest.fixture(scope="session")
 def writer(tmp_path_factory: pytest.TempPathFactory) -> ExportedWriter:
-    """A tiny head that writes, exported and assembled in both layouts."""
+    """A tiny head that writes, exported and assembled in both layouts, once for all workers."""
     from tests.support.checkpoints.exported_writer import (
-        export_writer,  # with torch, which few tests need
+        export_writer_once,  # with torch, which few tests need
     )
 
-    return export_writer(tmp_path_factory.mktemp("writer"))
+    folder = tmp_path_factory.getbasetemp()
+    # The directory of a worker lies in the one of the whole run.
+    return export_writer_once(folder.parent if "PYTEST_XDIST_WORKER" in os.environ else folder)
 
 
 # One per module: while Playwright runs, its thread cannot run another event loop.

@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import ast
+import functools
 import re
 import sys
 import tomllib
 import zlib
 from collections.abc import Iterator
-from importlib.metadata import (
-    Distribution,
-    distribution,
-    distributions,
-    packages_distributions,
-)
+from importlib.metadata import Distribution, distribution, distributions
+from importlib.metadata import packages_distributions as read_packages_distributions
 from pathlib import Path
 
 import pytest
@@ -47,6 +44,21 @@ PLUGINS = {
 NOT_SERVING = ("omnivec2/network", "omnivec2/training", "omnivec2/sharing", "export")
 
 
+packages_distributions = functools.cache(read_packages_distributions)
+"""Reads the files of every installed package, which takes about a second."""
+
+
+@functools.cache
+def _parsed(path: Path) -> ast.Module:
+    return ast.parse(path.read_text())
+
+
+@functools.cache
+def _files(package: str) -> frozenset[str]:
+    """The files that a distribution has installed."""
+    return frozenset(str(file) for file in distribution(package).files or ())
+
+
 def _locked(name: str) -> dict[str, str]:
     """Name -> version of a lock file."""
     pins = re.findall(r"^([\w.-]+)==([^\s;\\]+)", (ROOT / name).read_text(), flags=re.MULTILINE)
@@ -62,7 +74,7 @@ def _imports(folder: str) -> Iterator[str]:
     for path in (ROOT / folder).rglob("*.py"):
         if folder == "omnivec2" and path.relative_to(ROOT).as_posix().startswith(NOT_SERVING):
             continue
-        for node in ast.walk(ast.parse(path.read_text())):
+        for node in ast.walk(_parsed(path)):
             if isinstance(node, ast.Import):
                 yield from (alias.name for alias in node.names)
             elif isinstance(node, ast.ImportFrom) and not node.level and node.module:
@@ -72,7 +84,7 @@ def _imports(folder: str) -> Iterator[str]:
 def _imports_on_loading(folder: str) -> Iterator[str]:
     """Modules imported by loading any module of a folder, not only once a function runs."""
     for path in (ROOT / folder).rglob("*.py"):
-        for node in ast.parse(path.read_text()).body:
+        for node in _parsed(path).body:
             if isinstance(node, ast.Import):
                 yield from (alias.name for alias in node.names)
             elif isinstance(node, ast.ImportFrom) and not node.level and node.module:
@@ -100,8 +112,7 @@ def _owner(module: str, owners: list[str]) -> str:
         return owners[0]
     path = module.replace(".", "/")
     for owner in owners:
-        files = [str(file) for file in distribution(owner).files or ()]
-        if any(file.startswith((f"{path}/", f"{path}.")) for file in files):
+        if any(file.startswith((f"{path}/", f"{path}.")) for file in _files(owner)):
             return owner
     raise AssertionError(f"none of {', '.join(owners)} has {module}")
 
@@ -200,7 +211,7 @@ def _imported_by(module: str) -> set[str]:
     waiting = [module]
     while waiting:
         for path in _module_files(waiting.pop()):
-            for node in ast.walk(ast.parse(path.read_text())):
+            for node in ast.walk(_parsed(path)):
                 names: list[str] = []
                 if isinstance(node, ast.Import):
                     names = [alias.name for alias in node.names]

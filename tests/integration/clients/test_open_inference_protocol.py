@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 import time
@@ -24,6 +25,7 @@ from loadtests.support.triton_server import running_triton
 from tests.support.documents import ROOT, TENSOR_ADDRESSES, Example, examples
 from tests.support.gateways.servers import RunningServer, running_server
 from tests.support.model_repositories.tiny_models import classification, write_repository
+from tests.support.triton.small_repositories import keep_models, keep_one_instance
 
 Arrays = Mapping[str, np.ndarray]
 
@@ -34,13 +36,14 @@ EXAMPLES = examples(ROOT / "docs" / "http-api.md", "run tensors")
 def tensor_addresses(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[tuple[str, str]]:
-    """(HTTP, gRPC) of a gateway of the network that ships, and of Triton itself."""
+    """(HTTP, gRPC) of a gateway of the network that ships, and of Triton with the heads asked."""
     if request.param == "gateway":
         yield _addresses(request.getfixturevalue("reference"))
         return
     repository = tmp_path_factory.mktemp("tensors") / "repository"
     assemble(ROOT / "checkpoints" / "reference", repository)
-    with running_triton(repository) as triton:
+    asked = {name for example in EXAMPLES for name in re.findall(r'infer\("(\w+)"', example.code)}
+    with running_triton(keep_one_instance(keep_models(repository, asked))) as triton:
         yield triton.http.removeprefix("http://"), triton.grpc
 
 
@@ -327,11 +330,11 @@ def test_calls_over_grpc_are_counted_like_any_other(tiny_server: RunningServer) 
 
 
 def test_a_port_that_is_taken_ends_the_command_with_its_reason(
-    tiny_server: RunningServer, tmp_path_factory: pytest.TempPathFactory
+    embedded_tiny: RunningServer, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     heads = [classification("text/sentiment", "no", "yes")]
     root = write_repository(tmp_path_factory.mktemp("taken"), heads)
-    port = tiny_server.grpc_address.rpartition(":")[2]
+    port = embedded_tiny.grpc_address.rpartition(":")[2]
     options = ("--model-repo", str(root), "--checkpoint", "none", "--grpc-port", port)
     with pytest.raises(AssertionError, match="cannot listen on"), running_server(*options):
         pass

@@ -18,7 +18,7 @@ from export.repository.assembly import assemble
 from export.repository.layouts import Layout
 from omnivec2.checkpoint import read_checkpoint
 from omnivec2.errors import ExportError, UnknownModelError
-from omnivec2.network.config import PRESETS, HeadConfig, NetworkConfig
+from omnivec2.network.config import HeadConfig, NetworkConfig
 from omnivec2.network.omnivec2 import OmniVec2
 from omnivec2.network.saved_network import load_network, save_network
 from omnivec2.network.tokenizers.graph import GraphTokenizerConfig
@@ -26,6 +26,7 @@ from omnivec2.network.tokenizers.series import ImuTokenizerConfig
 from omnivec2.network.tokenizers.text import TextTokenizerConfig
 from omnivec2.passport import verify_passport
 from omnivec2.spec import HeadSpec, Limits, Modality, PreprocessSpec, TaskFamily, TensorSpec
+from tests.support.networks.cut_networks import one_layer
 
 pytestmark = pytest.mark.long
 
@@ -90,9 +91,7 @@ def make_config() -> NetworkConfig:
         )
         for head in HEADS
     }
-    return NetworkConfig.model_validate(
-        PRESETS["tiny"].model_dump() | {"tokenizers": tokenizers, "heads": heads}
-    )
+    return NetworkConfig.model_validate(one_layer() | {"tokenizers": tokenizers, "heads": heads})
 
 
 @pytest.fixture(scope="module")

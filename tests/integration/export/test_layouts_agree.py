@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import httpx
 import numpy as np
 import pytest
 
@@ -15,10 +15,12 @@ from export.repository.assembly import assemble
 from export.repository.layouts import Layout
 from omnivec2.checkpoint import read_checkpoint
 from omnivec2.spec import TaskFamily
+from service.pipeline.data_plane import DataPlane
+from service.pipeline.host_stages import FileInput
 from tests.support.documents import ROOT
-from tests.support.gateways.servers import running_server
 from tests.support.requests.bad_inputs import GOOD, file
 from tests.support.service_parts.runtimes import Kind, Tensors, relative_error, running_runtime
+from tests.support.triton.small_repositories import keep_one_instance
 
 pytestmark = pytest.mark.long
 
@@ -42,11 +44,11 @@ class Answers:
 
     Attributes:
         tensors: The outputs of each of the ``requests`` of a model, by its name.
-        http: The JSON answer to the file of a head, by its name.
+        files: The JSON answer to the file of a head, by its name.
     """
 
     tensors: dict[str, list[Tensors]]
-    http: dict[str, Any]
+    files: dict[str, Any]
 
 
 def requests(name: str) -> list[Tensors]:
@@ -63,23 +65,24 @@ def requests(name: str) -> list[Tensors]:
 def collect_answers(kind: Kind, layout: Layout, root: Path) -> Answers:
     """Send all inputs to one runtime with one layout."""
     assemble(CHECKPOINT, root, layout)
-    with running_runtime(kind, root) as running:
-        tensors = {
-            name: running.answers([(name, inputs) for inputs in requests(name)]) for name in HEADS
+    with running_runtime(kind, keep_one_instance(root)) as running:
+        # Several at a time, so that no process of Triton's sleeps until the next one comes.
+        asked = [(name, inputs) for name in HEADS for inputs in requests(name)]
+        answers = iter(running.answers(asked, together=4))
+        tensors = {name: [next(answers) for _ in requests(name)] for name in HEADS}
+        plane = DataPlane(running.runtime, host_workers=2)
+        files = {
+            route: running.run(answer_file(plane, route, name)) for route, name in FILES.items()
         }
-        where = ["--model-repo", str(root), "--layout", str(layout)]
-        if running.triton:
-            where = ["--triton", running.triton.grpc]
-        with running_server(*where) as server, httpx.Client(base_url=server.url) as client:
-            http = {route: post(client, route, name) for route, name in FILES.items()}
-    return Answers(tensors, http)
+        plane.close()
+    return Answers(tensors, files)
 
 
-def post(client: httpx.Client, route: str, name: str) -> Any:
+async def answer_file(plane: DataPlane, route: str, name: str) -> Any:
     """Return the JSON answer to a file."""
-    answer = client.post(f"/predict/{route}", content=file(name), timeout=30)
-    assert answer.status_code == 200, answer.text
-    return answer.json()
+    head = plane.head(*route.split("/"))
+    answer = await plane.predict(head, [FileInput(file(name))], {}, batched=False)
+    return json.loads(answer.body)
 
 
 @pytest.fixture(scope="module")
@@ -111,7 +114,7 @@ def test_tensors_agree(expected: Answers, answers: Answers, name: str) -> None:
 
 @pytest.mark.parametrize("route", FILES)
 def test_answers_to_real_files_agree(expected: Answers, answers: Answers, route: str) -> None:
-    assert_close(answers.http[route], expected.http[route])
+    assert_close(answers.files[route], expected.files[route])
 
 
 def assert_close(got: Any, wanted: Any) -> None:

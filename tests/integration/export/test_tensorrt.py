@@ -1,14 +1,16 @@
-"""Every exported graph through NVIDIA's own parser and builder, which needs no GPU.
+"""Every exported graph through NVIDIA's own parser, every part through its builder too.
 
-TensorRT for RTX builds on any machine. What its engines answer, and which kernels they
+TensorRT for RTX needs no GPU for either. What its engines answer, and which kernels they
 use, only a GPU can tell.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import onnx
+import onnx_ir as ir
 import pytest
 import tensorrt_rtx_bindings as trt
 from onnx import TensorProto, helper
@@ -16,9 +18,10 @@ from onnx import TensorProto, helper
 from export.graphs.inline_weights import load_inlined
 from export.graphs.traceable import traceable_head
 from export.parity.parity_gate import cases_of, check_parity
-from export.precision.half_precision import convert
+from export.precision.half_precision import convert, convert_model
 from export.precision.rounding import rounded_session
-from export.tensorrt.plan_builder import build_plan, write_plan
+from export.tensorrt.plan_builder import Plan, build_plan, parse, require_precision, write_plan
+from export.tensorrt.plan_inputs import widen_integers
 from omnivec2.checkpoint import read_checkpoint
 from omnivec2.engines.shape_ranges import ShapeRange
 from omnivec2.errors import ExportError, ParityError
@@ -29,6 +32,8 @@ from omnivec2.passport import PARITY_TOLERANCE, PARITY_TOLERANCES, Precision
 from tests.support.checkpoints.exported import REFERENCE, Exported, reference_graphs
 
 GRAPHS = reference_graphs()
+PARTS = [g for g in GRAPHS if g.name == TRUNK or g.name.startswith(PART_PREFIXES)]
+WHOLE = [g for g in GRAPHS if g not in PARTS]
 ONE_OF_EACH_KIND = {
     "graph_solubility",  # masks, indices, regression
     "image_detection",  # a stem, boxes
@@ -36,6 +41,38 @@ ONE_OF_EACH_KIND = {
     "timeseries_forecast",  # instance normalisation, undone at the end
 }
 SMALL = {"x": ShapeRange((1, 8), (2, 8), (4, 8))}
+Build = Callable[[Exported, Precision], Plan]
+
+
+@pytest.fixture(scope="module")
+def build(tmp_path_factory: pytest.TempPathFactory) -> Build:
+    """A function that builds the plan of a graph in a precision, once for all tests."""
+    built: dict[tuple[str, Precision], Plan] = {}
+
+    def build_once(exported: Exported, precision: Precision) -> Plan:
+        key = (exported.name, precision)
+        if key not in built:
+            path = tmp_path_factory.mktemp("plan") / "model.plan"
+            graph, weights, profile = exported.graph, exported.weights, exported.profile
+            built[key] = write_plan(graph, weights, path, profile, precision, trt=trt)
+        return built[key]
+
+    return build_once
+
+
+@pytest.mark.parametrize("exported", WHOLE, ids=lambda graph: graph.name)
+def test_every_whole_graph_is_parsed_and_computes_in_half_precision(
+    exported: Exported, tmp_path: Path
+) -> None:
+    model = load_inlined(exported.graph, exported.weights)
+    float32 = weight_bytes(model)
+    convert_model(model, "fp16")
+    widen_integers(model)
+    ir.save(model, tmp_path / "model.onnx")
+    logger = trt.Logger(trt.Logger.ERROR)
+    network, _parser = parse(tmp_path / "model.onnx", trt.Builder(logger), logger, trt=trt)
+    assert_mostly_half(require_precision(network, "fp16"))
+    assert weight_bytes(model) < 0.75 * float32
 
 
 @pytest.mark.parametrize(
@@ -45,29 +82,25 @@ SMALL = {"x": ShapeRange((1, 8), (2, 8), (4, 8))}
         for graph in GRAPHS
         for precision in ("fp32", "fp16")
         # A whole graph has the nodes of its parts, which are built in both precisions.
-        if precision == "fp16"
-        or graph.name == TRUNK
-        or graph.name.startswith(PART_PREFIXES)
-        or graph.name in ONE_OF_EACH_KIND
+        if graph in PARTS or graph.name in ONE_OF_EACH_KIND
     ],
 )
-def test_every_graph_of_both_layouts_is_built(
-    exported: Exported, precision: Precision, tmp_path: Path
+def test_every_part_and_a_whole_graph_of_each_kind_is_built(
+    exported: Exported, precision: Precision, build: Build
 ) -> None:
-    path = tmp_path / "model.plan"
-    plan = write_plan(exported.graph, exported.weights, path, exported.profile, precision, trt=trt)
-    assert path.stat().st_size == plan.bytes
-    assert [file.name for file in tmp_path.iterdir()] == ["model.plan"]
+    plan = build(exported, precision)
+    assert plan.path.stat().st_size == plan.bytes
+    assert [file.name for file in plan.path.parent.iterdir()] == ["model.plan"]
     layers = plan.layer_precisions
     assert "BF16" not in layers
     if precision == "fp32":
         assert "HALF" not in layers
     elif not exported.name.startswith(PART_PREFIXES):
         # A tokenizer is mostly what stays float32, and a head of its own mostly edges.
-        # Summaries of tokens for an embedding are summed in float32, too.
-        assert layers["HALF"] > 0.78 * (layers["HALF"] + layers["FLOAT"])
+        assert_mostly_half(layers)
         # Half of the weights' float32 size and some megabytes of kernels: no float32 beside.
-        assert plan.bytes < 0.75 * float32_bytes(exported)
+        float32 = weight_bytes(load_inlined(exported.graph, exported.weights))
+        assert plan.bytes < 0.75 * float32
 
 
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
@@ -75,18 +108,16 @@ def test_every_graph_of_both_layouts_is_built(
     "exported", [g for g in GRAPHS if g.name in ONE_OF_EACH_KIND], ids=lambda graph: graph.name
 )
 def test_the_layers_of_a_plan_compute_in_what_was_asked(
-    exported: Exported, precision: Precision, tmp_path: Path
+    exported: Exported, precision: Precision, build: Build
 ) -> None:
-    plan = write_plan(
-        exported.graph, exported.weights, tmp_path / "p", exported.profile, precision, trt=trt
-    )
+    layers = build(exported, precision).layer_precisions
     dtype, others = {
         "fp32": ("FLOAT", {"HALF", "BF16"}),
         "bf16": ("BF16", {"HALF"}),
     }[precision]
-    assert not others & set(plan.layer_precisions)
-    floats = plan.layer_precisions["FLOAT"] + plan.layer_precisions.get("BF16", 0)
-    assert plan.layer_precisions[dtype] > 0.85 * floats
+    assert not others & set(layers)
+    floats = layers["FLOAT"] + layers.get("BF16", 0)
+    assert layers[dtype] > 0.85 * floats
 
 
 @pytest.mark.parametrize("route", ["graph/solubility", "image/detection", "timeseries/forecast"])
@@ -136,8 +167,14 @@ def test_the_timing_cache_is_written_and_taken_again(tmp_path: Path) -> None:
         assert cache.read_bytes()
 
 
-def float32_bytes(exported: Exported) -> int:
-    model = load_inlined(exported.graph, exported.weights)
+def assert_mostly_half(layers: Mapping[str, int]) -> None:
+    """Assert that a whole network computes in half precision, but for what must stay float32."""
+    assert "BF16" not in layers
+    # Summaries of tokens for an embedding are summed in float32, too.
+    assert layers["HALF"] > 0.78 * (layers["HALF"] + layers["FLOAT"])
+
+
+def weight_bytes(model: ir.Model) -> int:
     constants = [value.const_value for value in model.graph.initializers.values()]
     return sum(constant.nbytes for constant in constants if constant is not None)
 

@@ -28,6 +28,7 @@ from tests.support.service_parts.runtimes import (
     relative_error,
     running_runtime,
 )
+from tests.support.triton.small_repositories import keep_models
 
 pytestmark = pytest.mark.long
 
@@ -53,6 +54,9 @@ FIXED = (
     "infrared_objects",
     "hyperspectral_landcover",
 )
+TEXTS = ("text_sentiment", "text_paraphrase", "text_embedding")
+MOLECULES = ("graph_solubility", "graph_embedding")
+MODELS = (*TEXTS, *MOLECULES, *FIXED, "image_detection")
 
 
 @dataclass(frozen=True)
@@ -86,6 +90,7 @@ def server(
 ) -> Iterator[Server]:
     root: Path = tmp_path_factory.mktemp("repository")
     assemble(CHECKPOINT, root, Layout.SHARED)
+    keep_models(root, MODELS)
     batches: Counter[int] = Counter()
 
     def on_batch(name: str, rows: int, _: float) -> None:
@@ -104,8 +109,8 @@ def make_sample(model: str, seed: int, **lengths: int) -> Sample:
 @pytest.fixture(scope="module")
 def pool() -> list[Sample]:
     """Rows of many models and lengths."""
-    texts = itertools.product(("text_sentiment", "text_paraphrase", "text_embedding"), TEXT_LENGTHS)
-    molecules = itertools.product(("graph_solubility", "graph_embedding"), (1, 5, 12, 38), (1, 11))
+    texts = itertools.product(TEXTS, TEXT_LENGTHS)
+    molecules = itertools.product(MOLECULES, (1, 5, 12, 38), (1, 11))
     return [
         *(make_sample(model, length, tokens=length) for model, length in texts),
         *(make_sample(model, n, nodes=n, edges=edges) for model, n, edges in molecules),

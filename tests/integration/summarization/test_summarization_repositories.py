@@ -8,11 +8,9 @@ from pathlib import Path
 import pytest
 import tensorrt_rtx_bindings as trt
 
-from export.export_run import export_checkpoint
 from export.exported_checkpoint import part_directory, read_exported_checkpoint
 from export.graphs.export_graph import ExportResult
 from export.parity.decoder_searches import decoder_axes
-from export.repository.assembly import assemble
 from export.repository.build_target import make_target
 from export.repository.conversion import build_repository
 from export.repository.layouts import Layout, is_current, plan
@@ -21,13 +19,12 @@ from export.tensorrt.plan_builder import write_plan
 from export.tensorrt.plan_inputs import plan_tensor
 from omnivec2.checkpoint import read_checkpoint
 from omnivec2.errors import PassportError
-from omnivec2.network.saved_network import save_network
 from omnivec2.passport import GRAPH_FILE, PASSPORT_FILE, Precision, load_passport
 from omnivec2.spec import HeadSpec
 from rollout.change_heads import add_head, remove_head
 from service.runtimes.embedded.repository_reader import read_repository
 from tests.support.checkpoints.exported_writer import DECODER, ExportedWriter
-from tests.support.networks.writing import ROUTE, writing_network
+from tests.support.networks.writing import ROUTE
 
 pytestmark = pytest.mark.long
 
@@ -103,39 +100,38 @@ def test_the_decoder_is_built_by_nvidias_parser(
     assert ("HALF" in plan.layer_precisions) == (precision == "fp16")
 
 
-def test_a_repository_in_half_precision_holds_the_decoder_too(
-    checkpoint: Path, results: dict[str, ExportResult], head: HeadSpec, tmp_path: Path
-) -> None:
+@pytest.fixture(scope="module")
+def in_half_precision(
+    checkpoint: Path, results: dict[str, ExportResult], tmp_path_factory: pytest.TempPathFactory
+) -> Path:
+    """The shared repository, whose graphs compute in half precision."""
     assert results[DECODER].ok
+    root = tmp_path_factory.mktemp("half")
     source = read_exported_checkpoint(checkpoint)
-    build_repository(source, tmp_path, Layout.SHARED, make_target("onnx", "fp16"))
-    stored = read_repository(tmp_path)
+    build_repository(source, root, Layout.SHARED, make_target("onnx", "fp16"))
+    return root
+
+
+def test_a_repository_in_half_precision_holds_the_decoder_too(
+    in_half_precision: Path, head: HeadSpec
+) -> None:
+    stored = read_repository(in_half_precision)
     assert not stored.refused
     assert stored.models[head.name].graphs[-1].name == DECODER
-    assert load_passport(tmp_path / DECODER / "1" / PASSPORT_FILE).precision == "fp16"
+    assert load_passport(in_half_precision / DECODER / "1" / PASSPORT_FILE).precision == "fp16"
 
 
 def test_a_head_beside_another_decoder_is_refused(
-    checkpoint: Path, repositories: dict[Layout, Path], tmp_path: Path
+    in_half_precision: Path, repositories: dict[Layout, Path], tmp_path: Path
 ) -> None:
-    other, heads = writing_network(seed=1)
-    foreign = tmp_path / "foreign"
-    save_network(foreign, other, other.state_dict(), heads)
-    export_checkpoint(foreign, only=[ROUTE])
     root = tmp_path / "repository"
     shutil.copytree(repositories[Layout.FUSED], root)
-    assemble(foreign_head(foreign), tmp_path / "other", Layout.FUSED)
     shutil.rmtree(root / DECODER)
-    shutil.copytree(tmp_path / "other" / DECODER, root / DECODER)
+    # In another precision it is another decoder, as one of other weights is.
+    shutil.copytree(in_half_precision / DECODER, root / DECODER)
     found = read_repository(root)
     assert sorted(found.models) == ["text_embedding"]
     assert "another decoder" in found.refused["text_summarization"]
-
-
-def foreign_head(directory: Path) -> Path:
-    """Leave a checkpoint the head that was exported."""
-    shutil.rmtree(directory / "models" / "text_embedding")
-    return directory
 
 
 def test_a_checkpoint_whose_decoder_is_gone_is_not_up_to_date(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import torch
 
@@ -35,6 +37,13 @@ _PARAMETERS = {
     "text": {"max_tokens": MAX_TOKENS},
     "tabular": {"columns": [*_NUMBERS, *_CATEGORIES]},
 }
+
+
+def one_layer() -> dict[str, Any]:
+    """The tiny preset with one layer in f, which is exported in half the time."""
+    preset = PRESETS["tiny"].model_dump()
+    preset["trunk"]["f"]["depth"] = 1
+    return preset
 
 
 def cut_network() -> OmniVec2:

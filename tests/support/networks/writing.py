@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -90,12 +91,19 @@ def decoder_config() -> DecoderConfig:
     )
 
 
-def writing_network(seed: int = 0) -> tuple[OmniVec2, list[HeadSpec]]:
-    """A network that writes what its random weights make of a text, and embeds texts."""
+def writing_network(
+    seed: int = 0, preset: Mapping[str, Any] | None = None
+) -> tuple[OmniVec2, list[HeadSpec]]:
+    """A network that writes what its random weights make of a text, and embeds texts.
+
+    Args:
+        seed: The seed of its weights.
+        preset: The sizes of the network; None takes those of the tiny preset.
+    """
     torch.manual_seed(seed)
     writes = HeadConfig(family=TaskFamily.SUMMARIZATION, tokenizer="text", decoder=decoder_config())
     config = NetworkConfig.model_validate(
-        PRESETS["tiny"].model_dump()
+        dict(preset or PRESETS["tiny"].model_dump())
         | {
             "tokenizers": {"text": TextTokenizerConfig(positions=MAX_TOKENS)},
             "heads": {

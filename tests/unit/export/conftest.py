@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
 import torch
+from filelock import FileLock
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from export.graphs.weight_ranges import StoredWeights
 from omnivec2.checkpoint import Checkpoint, write_checkpoint
 from omnivec2.spec import HeadSpec, Modality, PreprocessSpec, TaskFamily, TensorSpec
+from tests.support.checkpoints.sensor_export import write_sensor_export
 
 WIDTH = 64
 VOCABULARY = 31_000
@@ -88,4 +91,23 @@ def workshop(checkpoint: Checkpoint, tmp_path_factory: pytest.TempPathFactory) -
     directory = tmp_path_factory.mktemp("workshop")
     data = checkpoint.weights_path.read_bytes()
     (directory / "weights.safetensors").write_bytes(data)
+    return directory
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with a file that has an export of its own, so that no worker waits for a shared one."""
+    items.sort(key=lambda item: item.path.name != "test_token_summaries.py")
+
+
+@pytest.fixture(scope="session")
+def sensor_export(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A checkpoint that is exported in parts, by one worker for all; tests work on copies of it."""
+    place = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        place = place.parent
+    directory, done = place / "sensor-export", place / "sensor-export.done"
+    with FileLock(place / "sensor-export.lock"):
+        if not done.exists():
+            write_sensor_export(directory)
+            done.touch()
     return directory

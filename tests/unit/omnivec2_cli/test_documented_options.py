@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 import shlex
 from pathlib import Path
@@ -28,9 +29,14 @@ def _documented() -> list[tuple[str, list[str]]]:
     return found
 
 
+@functools.cache
+def _root() -> Any:
+    return typer.main.get_command(app)
+
+
 def _command(words: list[str]) -> tuple[Any, list[str]]:
     """The command that a command line names, and the words after its name."""
-    command: Any = typer.main.get_command(app)
+    command = _root()
     while words and hasattr(command, "commands") and words[0] in command.commands:
         command, words = command.commands[words[0]], words[1:]
     return command, words

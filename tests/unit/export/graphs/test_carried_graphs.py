@@ -9,7 +9,6 @@ import numpy as np
 import onnx
 import onnxruntime as ort
 import pytest
-import torch
 
 from export.export_run import export_checkpoint, require_ok
 from export.exported_checkpoint import read_exported_checkpoint
@@ -18,36 +17,23 @@ from export.repository.assembly import assemble
 from export.repository.layouts import Layout, is_current
 from omnivec2.checkpoint import load_stored_tensors, read_checkpoint, write_checkpoint
 from omnivec2.digests import file_digest
-from omnivec2.network.config import PRESETS, HeadConfig, NetworkConfig
+from omnivec2.network.config import HeadConfig, NetworkConfig
 from omnivec2.network.omnivec2 import OmniVec2, module_name
-from omnivec2.network.saved_network import save_network
 from omnivec2.passport import verify_passport
 from omnivec2.spec import TaskFamily, TensorSpec
-from tests.support.networks.cut_networks import ROUTES, cut_heads
-from tests.support.networks.networks import TOKENIZERS
+from tests.support.checkpoints.sensor_export import EXPORTED, copy_of_one_head
 
 pytestmark = pytest.mark.long
 
-ROUTE = "imu/activity"
+ROUTE = EXPORTED
 ADDED = "imu/another"
 
 
-def network_of(heads: dict[str, HeadConfig]) -> OmniVec2:
-    torch.manual_seed(0)
-    values = PRESETS["tiny"].model_dump() | {
-        "tokenizers": {"imu": TOKENIZERS["imu"]},
-        "heads": heads,
-    }
-    return OmniVec2(NetworkConfig.model_validate(values)).eval()
-
-
 @pytest.fixture(scope="module")
-def earlier(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def earlier(sensor_export: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A checkpoint of one head, exported in both layouts."""
-    directory = tmp_path_factory.mktemp("earlier") / "checkpoint"
-    network = network_of({ROUTE: ROUTES[ROUTE]})
-    save_network(directory, network, network.state_dict(), cut_heads(network))
-    require_ok(export_checkpoint(directory, layouts=list(Layout)))
+    directory = copy_of_one_head(sensor_export, tmp_path_factory.mktemp("earlier") / "checkpoint")
+    require_ok(export_checkpoint(directory, layouts=list(Layout), force=False))
     return directory
 
 

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import onnxruntime as ort
 import pytest
-import torch
 
 from export.exported_checkpoint import ExportedCheckpoint, part_directory
 from export.graphs.export_graph import Exporter, ExportResult, Outcome
@@ -21,27 +22,24 @@ from export.graphs.weight_ranges import StoredWeights
 from export.parity.parity_gate import cases_of
 from export.repository.layouts import Layout, is_current
 from omnivec2.checkpoint import Checkpoint, read_checkpoint
-from omnivec2.network.config import PRESETS, NetworkConfig
 from omnivec2.network.omnivec2 import OmniVec2
-from omnivec2.network.saved_network import load_network, save_network
+from omnivec2.network.saved_network import load_network
 from omnivec2.spec import HeadSpec
-from tests.support.networks.cut_networks import ROUTES, cut_heads
-from tests.support.networks.networks import TOKENIZERS
+from tests.support.checkpoints.sensor_export import exported_names
 
 pytestmark = pytest.mark.long
 
-CHOSEN = ("imu/activity", "imu/embedding")
 PARTS = ["tokenizer_imu", "trunk", "head_imu_activity"]
 
 
 @dataclass(frozen=True)
 class Exported:
-    """A checkpoint of two heads, one of them exported, and the results that were reported."""
+    """A checkpoint of two heads, one of them exported, and the names of the reported results."""
 
     source: Checkpoint
     network: OmniVec2
     exporter: Exporter
-    results: list[ExportResult] = field(default_factory=list)
+    results: Sequence[str]
 
     @property
     def head(self) -> HeadSpec:
@@ -51,28 +49,15 @@ class Exported:
 
 
 @pytest.fixture(scope="module")
-def exported(tmp_path_factory: pytest.TempPathFactory) -> Exported:
-    torch.manual_seed(0)
-    config = NetworkConfig.model_validate(
-        PRESETS["tiny"].model_dump()
-        | {
-            "tokenizers": {"imu": TOKENIZERS["imu"]},
-            "heads": {route: ROUTES[route] for route in CHOSEN},
-        }
-    )
-    network = OmniVec2(config).eval()
-    directory: Path = tmp_path_factory.mktemp("exported") / "checkpoint"
-    save_network(directory, network, network.state_dict(), cut_heads(network))
+def exported(sensor_export: Path, tmp_path_factory: pytest.TempPathFactory) -> Exported:
+    directory = shutil.copytree(sensor_export, tmp_path_factory.mktemp("exported") / "checkpoint")
     source = read_checkpoint(directory)
     exporter = Exporter(source, StoredWeights(directory), 20)
-    made = Exported(source, load_network(directory), exporter)
-    export_shared(made.network, exporter, [made.head], made.results.append)
-    return made
+    return Exported(source, load_network(directory), exporter, exported_names(directory))
 
 
 def test_parts_are_exported_before_the_head_that_uses_them(exported: Exported) -> None:
-    assert [result.message for result in exported.results if not result.ok] == []
-    assert [result.name for result in exported.results] == [*PARTS, "imu/activity in parts"]
+    assert exported.results == [*PARTS, "imu/activity in parts"]
     source = ExportedCheckpoint(exported.source)
     for head in exported.source.heads:
         assert is_current(source, head, Layout.SHARED) == (head == exported.head)

@@ -17,12 +17,12 @@ from export.graphs.traceable import traceable_head
 from export.parity.parity_gate import Case, cases_of
 from export.repository.layouts import Layout
 from omnivec2.checkpoint import Checkpoint, read_checkpoint
-from omnivec2.network.config import PRESETS, HeadConfig, NetworkConfig
+from omnivec2.network.config import HeadConfig, NetworkConfig
 from omnivec2.network.omnivec2 import OmniVec2
 from omnivec2.network.saved_network import load_network, save_network
 from omnivec2.network.tokenizers.text import TextTokenizerConfig
 from omnivec2.spec import HeadSpec, TaskFamily
-from tests.support.networks.cut_networks import MAX_TOKENS, ROUTES, cut_heads
+from tests.support.networks.cut_networks import MAX_TOKENS, ROUTES, cut_heads, one_layer
 from tests.support.networks.networks import TOKENIZERS
 
 pytestmark = pytest.mark.long
@@ -49,11 +49,11 @@ def network() -> OmniVec2:
     """A network of texts and motion sensors; of two heads each, one has token summaries."""
     torch.manual_seed(0)
     plain = ("text/sentiment", "imu/activity")
-    trunk = PRESETS["tiny"].trunk.model_copy(update={"f_mean": True})
+    preset = one_layer()
     config = NetworkConfig.model_validate(
-        PRESETS["tiny"].model_dump()
+        preset
         | {
-            "trunk": trunk,
+            "trunk": preset["trunk"] | {"f_mean": True},
             "tokenizers": {
                 "text": TextTokenizerConfig(vocabulary=30_522, positions=MAX_TOKENS),
                 "imu": TOKENIZERS["imu"],

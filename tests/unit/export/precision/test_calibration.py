@@ -7,12 +7,8 @@ from pathlib import Path
 import numpy as np
 import onnxruntime as ort
 import pytest
-import torch
 
 from export.exported_checkpoint import part_directory, read_exported_checkpoint
-from export.graphs.export_graph import Exporter
-from export.graphs.export_parts import export_shared
-from export.graphs.weight_ranges import StoredWeights
 from export.parity.random_samples import random_inputs
 from export.precision import calibration as calibration_module
 from export.precision.calibration import (
@@ -28,39 +24,18 @@ from export.repository.assembly import assemble
 from export.repository.layouts import Layout, is_current
 from omnivec2.checkpoint import read_checkpoint
 from omnivec2.errors import ExportError, PassportError
-from omnivec2.network.config import PRESETS, NetworkConfig
-from omnivec2.network.omnivec2 import OmniVec2
-from omnivec2.network.saved_network import load_network, save_network
 from omnivec2.parts import TRUNK
 from omnivec2.passport import INT8_GRAPH_FILE, WEIGHTS_FILE, verify_passport
-from tests.support.networks.cut_networks import ROUTES, cut_heads
-from tests.support.networks.networks import TOKENIZERS
+from tests.support.checkpoints.sensor_export import EXPORTED, copy_of_one_head
 
 pytestmark = pytest.mark.long
 
-ROUTE = "imu/activity"
-F = {"depth": 1, "width": 128, "heads": 4, "ffn": 128}  # large enough for int8 rows
+ROUTE = EXPORTED
 
 
 @pytest.fixture(scope="module")
-def exported(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    torch.manual_seed(0)
-    preset = PRESETS["tiny"].model_dump()
-    trunk = preset["trunk"] | {"f": F, "fc_widths": (128, 40, 32)}
-    changes = {
-        "trunk": trunk,
-        "tokenizers": {"imu": TOKENIZERS["imu"]},
-        "heads": {ROUTE: ROUTES[ROUTE]},
-    }
-    network = OmniVec2(NetworkConfig.model_validate(preset | changes)).eval()
-    directory = tmp_path_factory.mktemp("calibrated") / "checkpoint"
-    save_network(directory, network, network.state_dict(), cut_heads(network))
-    source = read_checkpoint(directory)
-    exporter = Exporter(source, StoredWeights(directory), 20)
-    results = []
-    export_shared(load_network(directory), exporter, source.heads, results.append)
-    assert [result.message for result in results if not result.ok] == []
-    return directory
+def exported(sensor_export: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return copy_of_one_head(sensor_export, tmp_path_factory.mktemp("calibrated") / "checkpoint")
 
 
 @pytest.fixture(scope="module")

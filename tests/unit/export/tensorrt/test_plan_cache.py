@@ -2,25 +2,20 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 import tensorrt_rtx_bindings as trt
-import torch
 
 from export.export_run import export_checkpoint, require_ok
 from export.exported_checkpoint import read_exported_checkpoint
 from export.repository.build_target import BuildTarget
 from export.repository.layouts import Layout
 from export.tensorrt.plan_cache import KEY_FILE, PlansKey, ensure_plans, plans_key, why_build
-from omnivec2.network.config import PRESETS, NetworkConfig
-from omnivec2.network.omnivec2 import OmniVec2
-from omnivec2.network.saved_network import save_network
 from omnivec2.passport import PARITY_TOLERANCES, PLAN_FILE, load_passport, verify_passport
-from tests.support.networks.cut_networks import ROUTES, cut_heads
-from tests.support.networks.networks import TOKENIZERS
 
 pytestmark = pytest.mark.long
 
@@ -30,15 +25,10 @@ MODELS = {"imu_activity", "imu_embedding", "tokenizer_imu", "trunk"}
 
 
 @pytest.fixture(scope="module")
-def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def checkpoint(sensor_export: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A tiny network of one modality, really exported in parts."""
-    torch.manual_seed(0)
-    base = PRESETS["tiny"].model_dump() | {"tokenizers": {"imu": TOKENIZERS["imu"]}}
-    heads = {route: ROUTES[route] for route in ("imu/activity", "imu/embedding")}
-    network = OmniVec2(NetworkConfig.model_validate(base | {"heads": heads})).eval()
-    directory = tmp_path_factory.mktemp("exported") / "checkpoint"
-    save_network(directory, network, network.state_dict(), cut_heads(network))
-    require_ok(export_checkpoint(directory, layouts=[Layout.SHARED]))
+    directory = shutil.copytree(sensor_export, tmp_path_factory.mktemp("exported") / "checkpoint")
+    require_ok(export_checkpoint(directory, layouts=[Layout.SHARED], force=False))
     return directory
 
 

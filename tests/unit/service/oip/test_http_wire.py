@@ -258,6 +258,7 @@ def _mutated(source: random.Random, body: bytes) -> bytes:
     return bytes(data)
 
 
+@pytest.mark.uncounted
 def test_mutated_bodies_are_never_a_defect_and_never_fill_memory() -> None:
     source = random.Random(11)
     raw, length = binary_body(ARRAYS)

@@ -73,6 +73,7 @@ def test_the_encoder_is_given_only_the_tokens_that_are_not_hidden(modality):
     assert torch.equal(kept + hidden.sum(dim=1), torch.full((3,), whole))
 
 
+@pytest.mark.uncounted
 @pytest.mark.parametrize("modality", MODALITIES)
 def test_restoring_gets_better_within_a_few_steps(modality):
     _, first, last = _few_steps(modality, literal=False)

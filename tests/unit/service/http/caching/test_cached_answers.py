@@ -276,6 +276,7 @@ def test_a_stream_is_answered_from_the_cache_in_one_event_that_says_so() -> None
     cached(test)
 
 
+@pytest.mark.uncounted
 def test_many_different_requests_take_no_more_than_the_setting() -> None:
     async def test(app: FastAPI) -> None:
         cache = app.state.gateway.response_cache

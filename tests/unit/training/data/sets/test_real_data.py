@@ -12,6 +12,8 @@ import pytest
 
 from omnivec2.training.data import TaskData, load_task
 
+pytestmark = pytest.mark.uncounted
+
 SIZES = {
     "audio/events": (208, 32, 80),
     "text/sentiment": (6920, 872, 911),
