@@ -212,6 +212,7 @@ class StaticShapes:
                 self._graphs.setdefault(_without_rows(key), {})[rows] = static
                 _LOG.info("static graph for %s: %.0f %% of the time", shapes, 100 * ratio)
             elif graph is not None:
+                _LOG.info("no static graph for %s: %.0f %% of the time", shapes, 100 * ratio)
                 graph.close()
 
 
