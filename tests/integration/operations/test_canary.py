@@ -76,6 +76,13 @@ class Deployment:
 
             return list(pool.map(post, range(count)))
 
+    def promote(self, version: str) -> None:
+        """Promote the canary, and wait until it answers everybody."""
+        self.command("promote", ROUTE)
+        # Some callers get its version before.
+        wait_until(lambda: self.canary["status"] == "promoted", seconds=SECONDS)
+        wait_until(lambda: self.post(SIGNAL).headers["X-Model-Version"] == version, seconds=SECONDS)
+
     @property
     def canary(self) -> dict[str, Any]:
         """The canary as the gateway shows it."""
@@ -126,9 +133,7 @@ def test_a_tenth_of_the_callers_get_the_new_version_until_it_is_promoted(
     assert (rows["2"]["failed"], rows["1"]["failed"]) == (0, 0)
     assert rows["2"]["answered"] >= counts["2"]
     assert httpx.get(f"{deployment.gateway.url}/models").json()["models"][0]["version"] == "1"
-    deployment.command("promote", ROUTE)
-    wait_until(lambda: deployment.post(SIGNAL).headers["X-Model-Version"] == "2", seconds=SECONDS)
-    assert deployment.canary["status"] == "promoted"
+    deployment.promote("2")
     assert not list((deployment.directory / "repository").glob("*__candidate"))
 
 
@@ -172,10 +177,7 @@ def test_both_versions_are_behind_a_real_triton(tmp_path: Path) -> None:
         deployment.add("second", "--share", "50", scale=2.0)
         counts = versions(deployment.post_many(100))
         assert min(counts["1"], counts["2"]) > 20
-        deployment.command("promote", ROUTE)
-        wait_until(
-            lambda: deployment.post(SIGNAL).headers["X-Model-Version"] == "2", seconds=SECONDS
-        )
+        deployment.promote("2")
         deployment.add("failing", "--share", "50", scale=OVERFLOWING)
         assert versions(deployment.post_many(60, HUGE)) == {"2": 60}
         wait_until(lambda: deployment.canary["status"] == "rolled_back", seconds=SECONDS)

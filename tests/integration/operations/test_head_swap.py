@@ -23,7 +23,7 @@ from export.export_run import export_checkpoint, require_ok
 from export.repository.assembly import assemble
 from export.repository.layouts import Layout
 from loadtests.support.triton_server import TritonServer, running_triton
-from omnivec2.network.config import PRESETS, HeadConfig, NetworkConfig
+from omnivec2.network.config import HeadConfig, NetworkConfig
 from omnivec2.network.omnivec2 import OmniVec2
 from omnivec2.network.saved_network import save_network
 from omnivec2.network.tokenizers.series import ImuTokenizerConfig
@@ -31,6 +31,7 @@ from omnivec2.spec import HeadSpec, TaskFamily
 from omnivec2_cli.main import app
 from tests.support.gateways.servers import RunningServer, running_server
 from tests.support.model_repositories.tiny_models import classification
+from tests.support.networks.cut_networks import one_layer
 from tests.support.requests.event_streams import parse_events
 from tests.support.waiting import wait_until
 
@@ -52,7 +53,7 @@ def make_checkpoint(directory: Path, *routes: str, sign: float = 1.0, trunk: int
     """Export a tiny network; its heads differ by a sign, its trunk by a seed."""
     heads: list[HeadSpec] = [classification(route, "a", "b") for route in routes]
     heads = [head.model_copy(update={"network": "tiny"}) for head in heads]
-    config = PRESETS["tiny"].model_dump() | {
+    config = one_layer() | {
         "tokenizers": {"imu": ImuTokenizerConfig()},
         "heads": {
             route: HeadConfig(family=TaskFamily.CLASSIFICATION, tokenizer="imu", outputs=2)

@@ -21,11 +21,13 @@ import numpy as np
 import pytest
 import yaml
 from PIL import Image
+from typer.testing import CliRunner
 
 from export.export_run import export_checkpoint, require_ok
 from export.repository.assembly import assemble
 from export.repository.layouts import Layout
 from omnivec2.spec import Modality
+from omnivec2_cli.main import app
 from tests.support.data_sets import adapt_data, own_data
 from tests.support.documents import ROOT
 from tests.support.gateways.servers import RunningServer, running_server
@@ -320,10 +322,12 @@ def service(trained: Path) -> Iterator[RunningServer]:
 
 def add_head(route: str, checkpoint: str, folder: Path, service: RunningServer) -> None:
     """Add a head to the service while it runs."""
-    run(
-        "head", "add", route, "--checkpoint", checkpoint, "--model-repo", "model_repo",
-        "--gateway", service.url, folder=folder,
-    )  # fmt: skip
+    command = [
+        "head", "add", route, "--checkpoint", str(folder / checkpoint),
+        "--model-repo", str(folder / "model_repo"), "--gateway", service.url,
+    ]  # fmt: skip
+    added = CliRunner().invoke(app, command, env={"COLUMNS": "200"})
+    assert added.exit_code == 0, added.output
 
 
 def asker(service: RunningServer) -> Answer:

@@ -5,16 +5,18 @@ from __future__ import annotations
 import base64
 import io
 import re
+import shlex
 from collections.abc import Iterator
 from pathlib import Path
 
 import httpx
 import numpy as np
 import pytest
+from typer.testing import CliRunner
 
 from export.repository.assembly import assemble
 from export.repository.layouts import Layout
-from tests.integration.own_data.test_adaptation import run
+from omnivec2_cli.main import app
 from tests.support.data_sets.tiny_data import TINY, utdmhad_inertial
 from tests.support.documents import ADDRESS, ROOT
 from tests.support.gateways.servers import RunningServer, running_server
@@ -39,21 +41,30 @@ def deployment(
         yield folder, server
 
 
+def run(line: str, server: RunningServer) -> None:
+    """Run a documented command in this process, which has imported everything."""
+    name, *arguments = shlex.split(line.replace(ADDRESS, server.url))
+    assert name == "omnivec2"
+    outcome = CliRunner().invoke(app, arguments, env={"COLUMNS": "200"})
+    assert outcome.exit_code == 0, outcome.output
+
+
 def test_the_documented_commands_end_in_vectors_of_one_space(
-    deployment: tuple[Path, RunningServer],
+    deployment: tuple[Path, RunningServer], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folder, server = deployment
+    monkeypatch.chdir(folder)
     (commands,) = re.findall(
         r"```bash\n(omnivec2 align utd-mhad.*?)```",
         (ROOT / "docs" / "retrieval.md").read_text(),
         re.DOTALL,
     )
     align, *others = commands.strip().splitlines()
-    run(f"{align.replace('DATA', 'data')} --steps 20 --tokenizer-steps 2", folder, server)
+    run(f"{align.replace('DATA', 'data')} --steps 20 --tokenizer-steps 2", server)
     for command in others:
         # The service has the shared layout; the other would be exported for nothing here.
         rest = f"--gateway {ADDRESS}" if " head add " in command else f"--layout {Layout.SHARED}"
-        run(f"{command} {rest}", folder, server)
+        run(f"{command} {rest}", server)
     signal = np.random.default_rng(0).normal(size=(200, 6)).tolist()
     clip = io.BytesIO()
     np.save(clip, np.full((16, 60, 80), 2000, dtype=np.uint16))

@@ -19,8 +19,6 @@ from tests.support.networks.writing import ROUTE
 from tests.support.requests.event_streams import Event, parse_events
 from tests.support.waiting import wait_until
 
-pytestmark = pytest.mark.long
-
 EVENTS = {"Accept": "text/event-stream"}
 TEXT = "the doctor said hello to the patient who had a cough"
 MANY = {
