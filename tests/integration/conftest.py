@@ -8,12 +8,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from playwright.sync_api import Browser
+from playwright.sync_api import Browser, BrowserContext
 
 from export.repository.layouts import Layout
 from omnivec2.errors import ArtifactError
 from service.runtimes.embedded.engines.find_engine import find_engine
-from tests.support.browser import Visit, chromium
+from tests.support.browser import Visit, chromium, new_context
 from tests.support.gateways.servers import RunningServer, running_server, triton_gateway
 from tests.support.model_repositories.tiny_models import tiny_heads, write_repository
 from tests.support.triton.small_repositories import keep_one_instance
@@ -104,11 +104,17 @@ def browser() -> Iterator[Browser]:
         yield running
 
 
+@pytest.fixture(scope="module")
+def browser_context(browser: Browser) -> BrowserContext:
+    """What the windows of a module share: the scripts that were loaded before."""
+    return new_context(browser)
+
+
 @pytest.fixture
-def visit(browser: Browser, reference_server: str) -> Iterator[Visit]:
+def visit(browser_context: BrowserContext, reference_server: str) -> Iterator[Visit]:
     """The try page in a new window; errors in it and requests to other hosts fail the test."""
-    window = Visit(browser, reference_server)
+    window = Visit(browser_context, reference_server)
     yield window
-    window.context.close()
+    window.page.close()
     assert window.errors == []
     assert window.foreign == []

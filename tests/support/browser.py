@@ -15,7 +15,15 @@ from urllib.parse import urlsplit
 
 import pytest
 from PIL import Image
-from playwright.sync_api import Browser, Page, Request, Response, Route, sync_playwright
+from playwright.sync_api import (
+    Browser,
+    BrowserContext,
+    Page,
+    Request,
+    Response,
+    Route,
+    sync_playwright,
+)
 
 from tests.support.documents import ROOT
 
@@ -168,14 +176,23 @@ class HeldRequests:
             route.fallback()
 
 
-class Visit:
-    """The try page in a window of its own, with a record of its errors and of foreign requests."""
+def new_context(browser: Browser, **options: Any) -> BrowserContext:
+    """A browser without history, whose cache its windows share."""
+    size = {"width": 1000, "height": 700}
+    context = browser.new_context(**{"viewport": size, **options})
+    context.set_default_timeout(ANSWER_MILLISECONDS)
+    return context
 
-    def __init__(self, browser: Browser, address: str, **options: Any) -> None:
-        size = {"width": 1000, "height": 700}
-        self.context = browser.new_context(**{"viewport": size, **options})
-        self.context.set_default_timeout(ANSWER_MILLISECONDS)
-        self.page: Page = self.context.new_page()
+
+class Visit:
+    """The try page in a window of its own, with a record of its errors and of foreign requests.
+
+    What the page keeps, it keeps for a window: nothing of an earlier one is left.
+    """
+
+    def __init__(self, context: BrowserContext, address: str) -> None:
+        self.context = context
+        self.page: Page = context.new_page()
         self.address = address
         self.errors: list[str] = []
         self.foreign: list[str] = []

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser
 
-from tests.support.browser import Visit
+from tests.support.browser import Visit, new_context
 from tests.support.documents import ROOT
 
 _FOREIGN = re.compile(
@@ -83,7 +83,7 @@ def test_the_search_finds_a_page_and_asks_no_other_host(
     browser: Browser, site: Path, address: str, scheme: str
 ) -> None:
     start = address if scheme == "http" else site.as_uri()
-    window = Visit(browser, start)
+    window = Visit(new_context(browser), start)
     try:
         window.page.goto(f"{start}/index.html")
         window.page.click(".md-search__input, .md-search__form")
@@ -103,7 +103,8 @@ def test_the_search_finds_a_page_and_asks_no_other_host(
 
 
 def test_the_site_fits_a_phone_and_a_dark_room(browser: Browser, address: str) -> None:
-    phone = Visit(browser, address, viewport={"width": 390, "height": 800}, color_scheme="dark")
+    size = {"width": 390, "height": 800}
+    phone = Visit(new_context(browser, viewport=size, color_scheme="dark"), address)
     try:
         for name in ("index", "http-api", "training", "reference/recipes"):
             phone.page.goto(f"{address}/{name}.html")

@@ -16,6 +16,7 @@ from tests.support.browser import (
     PAINTED,
     Visit,
     answer_in,
+    new_context,
     plot_traces,
     wait_painted,
     wait_until,
@@ -278,9 +279,8 @@ def test_everything_that_can_be_operated_has_a_name(visit: Visit) -> None:
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_it_fits_a_phone(browser: Browser, reference_server: str, scheme: Any) -> None:
-    phone = Visit(
-        browser, reference_server, viewport={"width": 390, "height": 844}, color_scheme=scheme
-    )
+    size = {"width": 390, "height": 844}
+    phone = Visit(new_context(browser, viewport=size, color_scheme=scheme), reference_server)
     for route in ("image/detection", "tabular/income", "timeseries/forecast"):
         page = phone.open(route)
         page.wait_for_selector(".sample[aria-pressed=true]")

@@ -8,7 +8,7 @@ from urllib.parse import quote
 import pytest
 from playwright.sync_api import Browser, Page
 
-from tests.support.browser import Visit, fulfil_problem, wait_painted
+from tests.support.browser import Visit, fulfil_problem, new_context, wait_painted
 from tests.support.documents import ROOT
 
 SMEAR = ROOT / "tests/data/image/blood_smear.jpg"
@@ -140,7 +140,7 @@ def test_a_link_reproduces_typed_text_and_its_options(browser: Browser, visit: V
     page.fill("textarea", "naïve & „bold“ #1?")
     page.get_by_role("switch").check()
     _compare(page, "embedding")
-    other = Visit(browser, visit.address)
+    other = Visit(new_context(browser), visit.address)
     try:
         other.page.goto(_link(page))
         other.page.wait_for_selector("textarea")
@@ -208,7 +208,8 @@ def test_a_link_that_somebody_has_altered_is_harmless(visit: Visit, fragment: st
 def test_two_answers_stand_below_each_other_on_a_phone(
     browser: Browser, reference_server: str
 ) -> None:
-    visit = Visit(browser, reference_server, viewport={"width": 390, "height": 800})
+    phone = {"width": 390, "height": 800}
+    visit = Visit(new_context(browser, viewport=phone), reference_server)
     try:
         page = visit.open("text/sentiment")
         page.wait_for_selector(".sample[aria-pressed=true]")
