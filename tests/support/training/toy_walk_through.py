@@ -6,6 +6,7 @@ is a folder to write to.
 
 from __future__ import annotations
 
+import faulthandler
 import io
 import json
 import sys
@@ -84,4 +85,6 @@ def main(folder: Path) -> dict[str, object]:
 
 
 if __name__ == "__main__":
+    # A walk that does not end says where it stands before its test gives up.
+    faulthandler.dump_traceback_later(180)
     print(json.dumps(main(Path(sys.argv[1]))))
