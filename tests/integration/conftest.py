@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,6 +15,7 @@ from service.runtimes.embedded.engines.find_engine import find_engine
 from tests.support.browser import Visit, chromium, new_context
 from tests.support.gateways.servers import RunningServer, running_server, triton_gateway
 from tests.support.model_repositories.tiny_models import tiny_heads, write_repository
+from tests.support.run_directory import run_directory
 from tests.support.triton.small_repositories import keep_one_instance
 
 if TYPE_CHECKING:
@@ -91,9 +91,7 @@ def writer(tmp_path_factory: pytest.TempPathFactory) -> ExportedWriter:
         export_writer_once,  # with torch, which few tests need
     )
 
-    folder = tmp_path_factory.getbasetemp()
-    # The directory of a worker lies in the one of the whole run.
-    return export_writer_once(folder.parent if "PYTEST_XDIST_WORKER" in os.environ else folder)
+    return export_writer_once(run_directory(tmp_path_factory))
 
 
 # One per module: while Playwright runs, its thread cannot run another event loop.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -16,6 +15,7 @@ from export.graphs.weight_ranges import StoredWeights
 from omnivec2.checkpoint import Checkpoint, write_checkpoint
 from omnivec2.spec import HeadSpec, Modality, PreprocessSpec, TaskFamily, TensorSpec
 from tests.support.checkpoints.sensor_export import write_sensor_export
+from tests.support.run_directory import run_directory
 
 WIDTH = 64
 VOCABULARY = 31_000
@@ -102,9 +102,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 @pytest.fixture(scope="session")
 def sensor_export(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A checkpoint that is exported in parts, by one worker for all; tests work on copies of it."""
-    place = tmp_path_factory.getbasetemp()
-    if "PYTEST_XDIST_WORKER" in os.environ:
-        place = place.parent
+    place = run_directory(tmp_path_factory)
     directory, done = place / "sensor-export", place / "sensor-export.done"
     with FileLock(place / "sensor-export.lock"):
         if not done.exists():
