@@ -8,7 +8,7 @@ import time
 from collections.abc import Awaitable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import numpy as np
 from tritonclient.grpc.aio import InferInput, InferRequestedOutput
@@ -19,6 +19,7 @@ from omnivec2.preprocess import Array
 from service.request_context import REQUEST, trace_call
 from service.runtimes.base import Model
 from service.runtimes.triton.channels import open_client
+from service.runtimes.triton.model_index import ModelIndex
 from service.runtimes.triton.model_metadata import ModelDescription, describe, is_same_model
 from service.runtimes.triton.server_names import ServerName, join_address
 from service.runtimes.triton.triton_errors import FailureCause, TritonError
@@ -36,9 +37,8 @@ _LOAD_TIMEOUT_SECONDS = 120.0
 _REPORT_SECONDS = 1.0
 """The time for which a report of pending requests counts."""
 
-# Reasons in Triton's repository index of a model that is unavailable on purpose.
-_NEVER_LOADED, _UNLOADED = "", "unloaded"
-_INTENDED = frozenset({_NEVER_LOADED, _UNLOADED})
+_READS = 4
+"""The number of times that a poll reads the models, if they are replaced while it does."""
 
 
 class Endpoint:
@@ -76,6 +76,8 @@ class Endpoint:
         self._pending_elsewhere = 0.0
         self._reported_at = -_REPORT_SECONDS
         self._ready: frozenset[tuple[str, str]] = frozenset()
+        # The models that the server turned out not to have since the last poll.
+        self._lost: dict[str, Model] = {}
         # (name, version) -> what its configuration says, or why it is refused.
         self._read: dict[tuple[str, str], ModelDescription | str] = {}
         self._read_again = True
@@ -96,6 +98,18 @@ class Endpoint:
         """Record how many requests, of all callers, the server reports to wait now."""
         self._pending_elsewhere = max(0.0, pending - self.in_flight)
         self._reported_at = time.monotonic()
+
+    def has_model(self, model: Model) -> bool:
+        """Whether the server is up and has exactly this model."""
+        known, lost = self.models.get(model.name), self._lost.get(model.name)
+        return self.is_up and known is model and lost is not model
+
+    def lose_model(self, model: Model) -> None:
+        """Record that the server does not have a model: until the next poll, none is known.
+
+        The model stays among ``models``, because there may be a newer version of it already.
+        """
+        self._lost[model.name] = model
 
     def has_part(self, name: str, version: str) -> bool:
         """Whether a part is ready here; an empty version is any."""
@@ -122,10 +136,7 @@ class Endpoint:
         """Ask which models are ready, and read the new ones; see the attributes."""
         async with self._polling:
             try:
-                index = await _translate_errors(
-                    self._client.get_model_repository_index(client_timeout=_POLL_TIMEOUT_SECONDS)
-                )
-                await self._update_models(index.models)
+                await self._read_models()
             except TritonError as error:
                 self.eject(error)
                 return
@@ -203,37 +214,56 @@ class Endpoint:
         """Close the channel; requests under way fail."""
         await self._client.close()
 
-    async def _update_models(self, index: Sequence[Any]) -> None:
-        """Update the models from a repository index, which has one entry per version."""
-        ready = frozenset((entry.name, entry.version) for entry in index if entry.state == "READY")
-        newest: dict[str, str] = {}
-        for name, version in ready:
-            newest[name] = max(version, newest.get(name, "0"), key=int)
-        keys = sorted(newest.items())
+    async def _read_models(self) -> None:
+        """Read the index and the configurations, again if models were replaced in between.
+
+        Triton's configuration is that of a model's last load: read while a load ends, it would be
+        taken for the version before it.
+        """
+        index = await self._index()
+        for _ in range(_READS):
+            try:
+                read = await self._describe_all(index)
+            except TritonError as error:
+                if error.cause is not FailureCause.ABSENT:
+                    raise
+                read = None
+            before, index = index, await self._index()
+            if read is not None and index.ready == before.ready:
+                self._update_models(index, read)
+                return
+        self._read_again = True
+        _LOG.warning("Triton at %s replaces models all the time", self.address)
+
+    async def _index(self) -> ModelIndex:
+        answer = await _translate_errors(
+            self._client.get_model_repository_index(client_timeout=_POLL_TIMEOUT_SECONDS)
+        )
+        return ModelIndex.from_entries(answer.models)
+
+    async def _describe_all(
+        self, index: ModelIndex
+    ) -> dict[tuple[str, str], ModelDescription | str]:
+        """Describe the newest versions; those that are known already are not read again."""
+        keys = sorted(index.newest.items())
         # Files may change without a new version, so every poll reads one of the models again.
-        changed = self._read_again or ready != self._ready
+        changed = self._read_again or index.ready != self._ready
         unread = keys if changed or not keys else [keys[self._polls % len(keys)]]
         self._polls += 1
-        found = dict(
-            zip(unread, await asyncio.gather(*(self._describe(*k) for k in unread)), strict=True)
-        )
-        self._read = {key: found[key] if key in found else self._read[key] for key in keys}
+        described = await asyncio.gather(*(self._describe(*key) for key in unread))
+        found = dict(zip(unread, described, strict=True))
+        return {key: found[key] if key in found else self._read[key] for key in keys}
+
+    def _update_models(
+        self, index: ModelIndex, read: dict[tuple[str, str], ModelDescription | str]
+    ) -> None:
+        self._read = read
         self._read_again = False
-        self._ready = ready
-        self.unloaded = frozenset(
-            entry.name
-            for entry in index
-            if entry.state != "READY" and entry.reason == _NEVER_LOADED and entry.name not in newest
-        )
+        self._ready = index.ready
+        self._lost = {}
+        self.unloaded = index.unloaded
         self.models = {}
-        self.refused = {
-            # A backend's traceback follows the first line.
-            entry.name: f"{entry.name}: {entry.reason.strip().partition(chr(10))[0]}"
-            for entry in index
-            if entry.state == "UNAVAILABLE"
-            and entry.reason not in _INTENDED
-            and entry.name not in newest
-        }
+        self.refused = dict(index.refused)
         for (name, _), described in self._read.items():
             if isinstance(described, str):
                 self.refused[name] = described

@@ -237,9 +237,8 @@ class TritonRuntime:
                 self._merge_models()
                 self._some_ejected.set()
             elif failure.cause is FailureCause.ABSENT:
-                # Until the next poll shows what is there instead.
                 for model in models:
-                    endpoint.models.pop(model.name, None)
+                    endpoint.lose_model(model)
             if not failure.retryable:
                 break
         # A server that answers but lost the model a moment ago may have a newer version of it.
@@ -255,7 +254,7 @@ class TritonRuntime:
         return [
             endpoint
             for endpoint in self._endpoints
-            if endpoint.is_up and all(endpoint.models.get(m.name) is m for m in models)
+            if all(endpoint.has_model(model) for model in models)
         ]
 
     def _merge_models(self) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import datetime
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -94,6 +94,7 @@ class FakeTriton(service_pb2_grpc.GRPCInferenceServiceServicer):  # type: ignore
         credentials: The credentials of TLS; without them there is none.
         loadable: The models that its repository has beside those that are ready.
         loads: The models that it was asked to load.
+        after_index: The changes that come right after the next answers of its repository index.
     """
 
     def __init__(self, *configs: model_config_pb2.ModelConfig) -> None:
@@ -110,6 +111,7 @@ class FakeTriton(service_pb2_grpc.GRPCInferenceServiceServicer):  # type: ignore
         self.credentials: grpc.ServerCredentials | None = None
         self.loadable: dict[str, model_config_pb2.ModelConfig] = {}
         self.loads: list[str] = []
+        self.after_index: list[Callable[[], None]] = []
         self._server: grpc.aio.Server | None = None
 
     @property
@@ -140,6 +142,8 @@ class FakeTriton(service_pb2_grpc.GRPCInferenceServiceServicer):  # type: ignore
             for (n, v), (state, reason) in self.states.items()
         ]
         idle = [entry(name=name) for name in self.loadable]
+        if self.after_index:
+            self.after_index.pop(0)()
         return service_pb2.RepositoryIndexResponse(models=ready + others + idle)
 
     async def RepositoryModelLoad(self, request: Any, context: Any) -> Any:
@@ -152,7 +156,10 @@ class FakeTriton(service_pb2_grpc.GRPCInferenceServiceServicer):  # type: ignore
 
     async def ModelConfig(self, request: Any, context: Any) -> Any:
         self.configs_read += 1
-        return service_pb2.ModelConfigResponse(config=self.models[request.name, request.version])
+        key = (request.name, request.version)
+        if key not in self.models:
+            await context.abort(Code.NOT_FOUND, _unknown(*key))
+        return service_pb2.ModelConfigResponse(config=self.models[key])
 
     async def ModelInfer(self, request: Any, context: Any) -> Any:
         self.calls.append(
@@ -170,8 +177,7 @@ class FakeTriton(service_pb2_grpc.GRPCInferenceServiceServicer):  # type: ignore
             await context.abort(*failure)
         key = (request.model_name, request.model_version)
         if key not in self.models:
-            message = f"Request for unknown model: '{key[0]}' version {key[1]} is not found"
-            await context.abort(Code.NOT_FOUND, message)
+            await context.abort(Code.NOT_FOUND, _unknown(*key))
         return self._answer(request)
 
     def _answer(self, request: Any) -> Any:
@@ -188,6 +194,10 @@ class FakeTriton(service_pb2_grpc.GRPCInferenceServiceServicer):  # type: ignore
             response.outputs.add(name=output.name, datatype="FP32", shape=array.shape)
             response.raw_output_contents.append(array.tobytes())
         return response
+
+
+def _unknown(name: str, version: str) -> str:
+    return f"Request for unknown model: '{name}' version {version} is not found"
 
 
 @asynccontextmanager
