@@ -15,6 +15,7 @@ from export.gate.write_gates import lacks_gate, write_gates
 from export.graphs.decoder_step import decoder_part
 from export.graphs.export_graph import Exporter, ExportResult
 from export.graphs.export_parts import export_part, export_shared
+from export.graphs.kept_traces import KeptTraces
 from export.graphs.onnx_export import DEFAULT_OPSET
 from export.graphs.traceable import traceable_head
 from export.graphs.weight_ranges import StoredWeights
@@ -75,7 +76,7 @@ def export_checkpoint(
         console.print(f"up to date: {len(chosen)} heads, {' and '.join(layouts)}")
         _name_heads_without_gate(console, source, chosen)
         return []
-    exporter = Exporter(source.checkpoint, StoredWeights(checkpoint), opset)
+    exporter = Exporter(source.checkpoint, StoredWeights(checkpoint), opset, KeptTraces.of_user())
     network = load_network(checkpoint)
     results: list[ExportResult] = []
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())

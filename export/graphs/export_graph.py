@@ -14,6 +14,7 @@ from pathlib import Path
 import onnxruntime as ort
 
 from export.graphs.external_weights import check_folded
+from export.graphs.kept_traces import KeptTraces
 from export.graphs.onnx_export import GraphFile, export_graph
 from export.graphs.traceable import Traceable
 from export.graphs.weight_ranges import StoredWeights
@@ -85,11 +86,13 @@ class Exporter:
         checkpoint: The checkpoint.
         weights: The tensors of the checkpoint.
         opset: The ONNX operator set, at most 23.
+        traces: Traces of earlier exports; None traces every module.
     """
 
     checkpoint: Checkpoint
     weights: StoredWeights
     opset: int
+    traces: KeptTraces | None = None
 
     def export(
         self,
@@ -114,11 +117,7 @@ class Exporter:
             (target / name).unlink(missing_ok=True)
         progress = _Progress(traceable.name)
         with progress.catch_failure(), directory_with_weights(self.checkpoint) as directory:
-            graph = export_graph(traceable, self.weights, directory / GRAPH_FILE, opset=self.opset)
-            progress.graph_bytes, progress.step = graph.bytes, "load"
-            session = load_folded(graph)
-            progress.step = "parity"
-            parity = check_parity(traceable, session.run, cases)
+            graph, parity = self._graph(traceable, cases, directory / GRAPH_FILE, progress)
             progress.step = "passport"
             passport = issue_passport(
                 model,
@@ -134,6 +133,24 @@ class Exporter:
             write_passport(passport, target / PASSPORT_FILE)
             progress.passport = passport
         return progress.result()
+
+    def _graph(
+        self, traceable: Traceable, cases: Iterable[Case], path: Path, progress: _Progress
+    ) -> tuple[GraphFile, tuple[ParityEntry, ...]]:
+        """Write a graph that answers like the module; a kept trace that does not is not used."""
+        cases = list(cases)
+        for traces in (self.traces, None):
+            progress.step = "graph"
+            graph = export_graph(traceable, self.weights, path, opset=self.opset, traces=traces)
+            progress.graph_bytes, progress.step = graph.bytes, "load"
+            try:
+                session = load_folded(graph)
+                progress.step = "parity"
+                return graph, check_parity(traceable, session.run, cases)
+            except _FAILURES:
+                if not graph.is_kept:
+                    raise
+        raise AssertionError("a graph that was just traced is returned or raises")
 
     def certify(
         self,

@@ -18,6 +18,8 @@ from onnxscript import optimizer
 from export.graphs.external_weights import externalise
 from export.graphs.gathered_rows import gather_before_widening
 from export.graphs.joined_attention import JoinedTensor, joined_attention
+from export.graphs.kept_traces import KeptTraces, with_weights, without_weights
+from export.graphs.trace_key import trace_key
 from export.graphs.traceable import Traceable
 from export.graphs.weight_ranges import StoredWeights
 from omnivec2.errors import ExportError
@@ -41,16 +43,23 @@ class GraphFile:
         bytes: The size of the file; the weights are not in it.
         storage: A map from stored dtypes to the number of weights that are read in it.
         reads: The names of the stored tensors it reads.
+        is_kept: Whether its trace was kept from an earlier export.
     """
 
     path: Path
     bytes: int
     storage: dict[str, int]
     reads: tuple[str, ...] = ()
+    is_kept: bool = False
 
 
 def export_graph(
-    traceable: Traceable, weights: StoredWeights, path: Path, *, opset: int = DEFAULT_OPSET
+    traceable: Traceable,
+    weights: StoredWeights,
+    path: Path,
+    *,
+    opset: int = DEFAULT_OPSET,
+    traces: KeptTraces | None = None,
 ) -> GraphFile:
     """Write one graph; the weights file must later lie in the same directory.
 
@@ -59,6 +68,7 @@ def export_graph(
         weights: The checkpoint's tensors, of the same names as the network's.
         path: The ``model.onnx`` to write.
         opset: The ONNX operator set, at most 23.
+        traces: Traces of earlier exports; None traces the module in any case.
 
     Raises:
         ExportError: The module cannot be traced with dynamic axes, does not give the
@@ -67,7 +77,7 @@ def export_graph(
     if not 18 <= opset <= MAX_OPSET:
         raise ExportError(f"opset {opset} is not supported: expected 18 to {MAX_OPSET}")
     with joined_attention(traceable.module) as in_module:
-        model = _trace(traceable, opset)
+        model, is_kept = _find_or_trace(traceable, opset, traces)
     joined = {_stored_name(name): _stored_parts(made) for name, made in in_module.items()}
     for name, value in list(model.graph.initializers.items()):
         _rename(model.graph, value, _stored_name(name))
@@ -80,7 +90,25 @@ def export_graph(
     model.producer_name, model.producer_version = "omnivec2", ""
     ir.save(model, path)
     reads = _check(path, traceable)
-    return GraphFile(path, path.stat().st_size, storage, reads)
+    return GraphFile(path, path.stat().st_size, storage, reads, is_kept)
+
+
+def _find_or_trace(
+    traceable: Traceable, opset: int, traces: KeptTraces | None
+) -> tuple[ir.Model, bool]:
+    """Return the graph of a module, and whether its trace is that of an earlier export."""
+    key = None if traces is None else trace_key(traceable, opset)
+    kept = None if traces is None or key is None else traces.find(key)
+    model = None if kept is None else with_weights(kept, traceable.module)
+    if model is not None:
+        return model, True
+    trace = without_weights(_trace(traceable, opset), traceable.module)
+    if traces is not None and key is not None:
+        traces.keep(key, trace)
+    # Read again like one that was kept: both ways end in the same bytes.
+    traced = with_weights(trace, traceable.module)
+    assert traced is not None, "a trace names the weights of its own module"
+    return traced, False
 
 
 def _stored_name(name: str) -> str:
