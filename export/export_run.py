@@ -15,9 +15,9 @@ from export.gate.write_gates import lacks_gate, write_gates
 from export.graphs.decoder_step import decoder_part
 from export.graphs.export_graph import Exporter, ExportResult
 from export.graphs.export_parts import export_part, export_shared
-from export.graphs.kept_traces import KeptTraces
 from export.graphs.onnx_export import DEFAULT_OPSET
 from export.graphs.traceable import traceable_head
+from export.graphs.tracing.kept_traces import KeptTraces
 from export.graphs.weight_ranges import StoredWeights
 from export.parity.decoder_searches import decoder_cases
 from export.parity.parity_gate import cases_of

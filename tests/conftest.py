@@ -7,6 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.requests.http_clients import share_certificates
+
+share_certificates()
+
 if "PYTEST_XDIST_WORKER" in os.environ:
     # Workers share the cores already; a pool of threads in each would fight over them.
     os.environ.setdefault("OMP_NUM_THREADS", "1")

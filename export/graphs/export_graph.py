@@ -14,9 +14,9 @@ from pathlib import Path
 import onnxruntime as ort
 
 from export.graphs.external_weights import check_folded
-from export.graphs.kept_traces import KeptTraces
 from export.graphs.onnx_export import GraphFile, export_graph
 from export.graphs.traceable import Traceable
+from export.graphs.tracing.kept_traces import KeptTraces
 from export.graphs.weight_ranges import StoredWeights
 from export.parity.parity_gate import Case, check_parity
 from export.passport_writer import issue_passport, write_passport

@@ -18,9 +18,9 @@ from onnxscript import optimizer
 from export.graphs.external_weights import externalise
 from export.graphs.gathered_rows import gather_before_widening
 from export.graphs.joined_attention import JoinedTensor, joined_attention
-from export.graphs.kept_traces import KeptTraces, with_weights, without_weights
-from export.graphs.trace_key import trace_key
 from export.graphs.traceable import Traceable
+from export.graphs.tracing.kept_traces import KeptTraces, with_weights, without_weights
+from export.graphs.tracing.trace_key import trace_key
 from export.graphs.weight_ranges import StoredWeights
 from omnivec2.errors import ExportError
 from omnivec2.parts import LENGTH

@@ -26,7 +26,7 @@ from export.graphs.traceable import Traceable
 from omnivec2.network.config import NetworkConfig
 from omnivec2.network.omnivec2 import OmniVec2
 
-_CODE = ("omnivec2/*.py", "omnivec2/network/**/*.py", "export/graphs/*.py")
+_CODE = ("omnivec2/*.py", "omnivec2/network/**/*.py", "export/graphs/**/*.py")
 """The files whose code takes part in a trace."""
 
 _EVERY_MODULE_HAS = frozenset(vars(nn.Module()))
@@ -172,7 +172,7 @@ def _canonical(value: object) -> object:
 @functools.cache
 def _code_digest() -> str:
     """Return the digest of the code that is traced and that traces."""
-    root = Path(__file__).resolve().parents[2]
+    root = Path(__file__).resolve().parents[3]
     digest = hashlib.sha256()
     for path in sorted(path for pattern in _CODE for path in root.glob(pattern)):
         digest.update(path.read_bytes())

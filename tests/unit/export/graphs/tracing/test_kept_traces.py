@@ -12,8 +12,8 @@ import pytest
 import torch
 
 from export.export_run import export_checkpoint, require_ok
-from export.graphs import kept_traces
-from export.graphs.kept_traces import KeptTraces
+from export.graphs.tracing import kept_traces
+from export.graphs.tracing.kept_traces import KeptTraces
 from omnivec2.network.config import HeadConfig, NetworkConfig
 from omnivec2.network.omnivec2 import OmniVec2
 from omnivec2.network.saved_network import save_network

@@ -7,8 +7,8 @@ import torch
 from torch import Tensor, nn
 
 from export.graphs.network_parts import PartitionedNetwork
-from export.graphs.trace_key import trace_key
 from export.graphs.traceable import Traceable, traceable_head
+from export.graphs.tracing.trace_key import trace_key
 from omnivec2.network.config import HeadConfig, NetworkConfig
 from omnivec2.network.omnivec2 import OmniVec2
 from omnivec2.spec import TaskFamily, TensorSpec

@@ -20,7 +20,7 @@ from torch import Tensor, nn
 
 from omnivec2.atomic_files import write_file
 
-_LIMIT = 1024
+_LIMIT = 512
 """The number of traces that are kept; beyond it, those go that were not used for longest."""
 
 _NO_FILE = "weights"

@@ -1,0 +1,1 @@
+"""What is traced once for many exports."""
