@@ -26,6 +26,9 @@ _LIMIT = 512
 _NO_FILE = "weights"
 """The file in which a trace would look for its weights, if somebody loaded it as it is."""
 
+_INNER = "inner."
+"""The beginning of the names of values inside a graph."""
+
 
 class KeptTraces:
     """A directory of traces.
@@ -96,9 +99,14 @@ def without_weights(model: ir.Model, module: nn.Module) -> bytes:
             value.const_value = ir.ExternalTensor(
                 _NO_FILE, 0, tensor.nbytes, tensor.dtype, shape=shape, name=name
             )
-    for node in model.graph.all_nodes():
+    given = {*model.graph.outputs}
+    for index, node in enumerate(model.graph.all_nodes()):
         node.doc_string = None
         node.metadata_props.clear()
+        for output_index, value in enumerate(node.outputs):
+            if value not in given:
+                # The exporter may leave a value with the name of an output, which no file can hold.
+                value.name = f"{_INNER}{index}.{output_index}"
     data: bytes = ir.to_proto(model).SerializeToString()
     return data
 

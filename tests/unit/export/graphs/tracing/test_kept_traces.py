@@ -7,13 +7,16 @@ from collections.abc import Callable
 from pathlib import Path
 from unittest import mock
 
+import numpy as np
 import onnx
+import onnx_ir as ir
+import onnxruntime as ort
 import pytest
 import torch
 
 from export.export_run import export_checkpoint, require_ok
 from export.graphs.tracing import kept_traces
-from export.graphs.tracing.kept_traces import KeptTraces
+from export.graphs.tracing.kept_traces import KeptTraces, with_weights, without_weights
 from omnivec2.network.config import HeadConfig, NetworkConfig
 from omnivec2.network.omnivec2 import OmniVec2
 from omnivec2.network.saved_network import save_network
@@ -97,6 +100,22 @@ def test_a_trace_that_is_damaged_or_of_another_network_is_not_used(
     damage(path)
     again = export(tmp_path / "again", seed=0)
     assert (again / GRAPH).read_bytes() == (first / GRAPH).read_bytes()
+
+
+def test_a_value_inside_may_have_the_name_of_an_output() -> None:
+    x = ir.Value(name="x", shape=ir.Shape((2,)), type=ir.TensorType(ir.DataType.FLOAT))
+    inner = ir.node("Neg", [x])
+    outer = ir.node("Exp", inner.outputs)
+    for value in (*inner.outputs, *outer.outputs):
+        value.name = "y"
+        value.shape, value.type = x.shape, x.type
+    graph = ir.Graph([x], outer.outputs, nodes=[inner, outer], opset_imports={"": 20}, name="two")
+    module = torch.nn.Identity()
+    model = with_weights(without_weights(ir.Model(graph, ir_version=10), module), module)
+    assert model is not None
+    session = ort.InferenceSession(ir.to_proto(model).SerializeToString())
+    (answer,) = session.run(["y"], {"x": np.ones(2, np.float32)})
+    np.testing.assert_allclose(answer, np.exp([-1, -1]), rtol=1e-6)
 
 
 def test_those_that_were_not_used_for_longest_are_removed(
