@@ -20,6 +20,7 @@ from export.graphs.gathered_rows import gather_before_widening
 from export.graphs.joined_attention import JoinedTensor, joined_attention
 from export.graphs.traceable import Traceable
 from export.graphs.tracing.kept_traces import KeptTraces, with_weights, without_weights
+from export.graphs.tracing.operator_registry import one_operator_registry
 from export.graphs.tracing.trace_key import trace_key
 from export.graphs.weight_ranges import StoredWeights
 from omnivec2.errors import ExportError
@@ -129,7 +130,7 @@ def _trace(traceable: Traceable, opset: int) -> ir.Model:
         for tensor in traceable.inputs
     )
     try:
-        with torch.no_grad(), _quiet():
+        with torch.no_grad(), _quiet(), one_operator_registry():
             program = torch.onnx.export(
                 traceable.module,
                 tuple(torch.from_numpy(traceable.example[t.name]) for t in traceable.inputs),

@@ -13,7 +13,6 @@ from export.repository.layouts import Layout
 from omnivec2.errors import ArtifactError
 from service.runtimes.embedded.engines.find_engine import find_engine
 from tests.support.browser import Visit, chromium, new_context
-from tests.support.coverage_pauses import keep_operator_registry
 from tests.support.gateways.servers import RunningServer, running_server, triton_gateway
 from tests.support.model_repositories.tiny_models import tiny_heads, write_repository
 from tests.support.run_directory import run_directory
@@ -21,14 +20,6 @@ from tests.support.triton.small_repositories import keep_one_instance
 
 if TYPE_CHECKING:
     from tests.support.checkpoints.exported_writer import ExportedWriter
-
-
-@pytest.fixture(scope="session", autouse=True)
-def _one_operator_registry() -> Iterator[None]:
-    """Build torch's registry of operators once per worker, not for every graph that is traced."""
-    with pytest.MonkeyPatch.context() as monkeypatch:
-        keep_operator_registry(monkeypatch)
-        yield
 
 
 @pytest.fixture(scope="session")

@@ -52,18 +52,3 @@ def pause_in_libraries(monkeypatch: pytest.MonkeyPatch) -> None:
     """Make the slow calls of libraries uncounted."""
     for owner, name in SLOW_CALLS:
         monkeypatch.setattr(owner, name, uncounted(getattr(owner, name)))
-
-
-def keep_operator_registry(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Keep torch's registry of ONNX operators, which it builds anew for every graph.
-
-    That is a fifth of the time of a small export, which only reads it. Where a later release of
-    torch has no such class any more, nothing is changed.
-    """
-    try:
-        from torch.onnx._internal.exporter._registration import ONNXRegistry
-    except ImportError:
-        return
-    build = getattr(ONNXRegistry, "from_torchlib", None)
-    if build is not None:
-        monkeypatch.setattr(ONNXRegistry, "from_torchlib", staticmethod(functools.cache(build)))

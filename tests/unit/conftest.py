@@ -7,7 +7,7 @@ from collections.abc import Generator, Iterator
 
 import pytest
 
-from tests.support.coverage_pauses import keep_operator_registry, pause_in_libraries
+from tests.support.coverage_pauses import pause_in_libraries
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -15,7 +15,6 @@ def _faster_libraries() -> Iterator[None]:
     """Take from exports and plots what coverage costs there, and what they repeat."""
     with pytest.MonkeyPatch.context() as monkeypatch:
         pause_in_libraries(monkeypatch)
-        keep_operator_registry(monkeypatch)
         yield
 
 

@@ -272,6 +272,7 @@ TASKS = {
 
 _RUN = {
     "preset": "tiny",
+    "network": {"f": {"depth": 1}},
     "steps": 260,
     "warmup_steps": 20,
     "bf16": False,
@@ -292,6 +293,13 @@ def run(*arguments: str, folder: Path) -> str:
     return done.stdout
 
 
+def export(*routes: str, checkpoint: Path) -> None:
+    """Run ``omnivec2 export`` in this process, which has imported everything."""
+    command = ["export", *routes, "--checkpoint", str(checkpoint), "--layout", "fused"]
+    exported = CliRunner().invoke(app, command, env={"COLUMNS": "200"})
+    assert exported.exit_code == 0, exported.output
+
+
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with a trained and exported checkpoint of all tasks."""
@@ -304,7 +312,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "train", "recipe.yaml", "--data", "data", "--run", "run", "--checkpoint", "mine",
         "--device", "cpu", folder=folder,
     )  # fmt: skip
-    run("export", *TASKS, "--checkpoint", "mine", "--layout", "fused", folder=folder)
+    export(*TASKS, checkpoint=folder / "mine")
     return folder
 
 
@@ -348,7 +356,7 @@ def test_own_data_becomes_a_head_that_answers_sensibly(
     add_head(route, "mine", trained, service)
     TASKS[route].check(asker(service), route)
     spec = httpx.get(f"{service.url}/models/{route}", timeout=10).json()
-    assert spec["network"] == "tiny"
+    assert spec["network"] == "custom"  # one layer less than the preset
     assert service.process.poll() is None
 
 
@@ -361,7 +369,7 @@ def test_a_table_of_pairs_puts_texts_and_sounds_into_one_space(
         "--steps", "150", "--data", "data", folder=trained,
     )  # fmt: skip
     routes = ("text/sounding", "audio/sounding")
-    run("export", *routes, "--checkpoint", "aligned", "--layout", "fused", folder=trained)
+    export(*routes, checkpoint=trained / "aligned")
     for route in routes:
         add_head(route, "aligned", trained, service)
     ask = asker(service)

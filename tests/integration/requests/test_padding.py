@@ -36,7 +36,7 @@ CHECKPOINT = ROOT / "checkpoints" / "reference"
 HEADS = {head.name: head for head in read_checkpoint(CHECKPOINT).heads}
 TOLERANCE = 1e-5
 DISTINCT = 1e-3
-MIXED_BATCHES = {"embedded": 200, "triton": 60}
+MIXED_BATCHES = {"embedded": 80, "triton": 60}
 """Triton's Python-based backend takes about four times as long for the same."""
 CLIENTS = 64
 SHORT = 42

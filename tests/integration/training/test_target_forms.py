@@ -21,6 +21,7 @@ from omnivec2.training import training_run as running
 from omnivec2.training.evaluation import evaluate_heads
 from omnivec2.training.evaluation.evaluate_heads import evaluate_checkpoint
 from omnivec2.training.recipe import Recipe, TaskRecipe
+from omnivec2.training.structure.network_sizes import NetworkSizes, TransformerSizes
 from omnivec2.training.training_run import Paths
 from tests.support.gateways.servers import RunningServer, running_server
 from tests.support.training import family_tasks
@@ -47,6 +48,7 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     folder = tmp_path_factory.mktemp("forms")
     recipe = Recipe(
         preset="tiny",
+        network=NetworkSizes(f=TransformerSizes(depth=1)),
         steps=16,
         warmup_steps=2,
         bf16=False,

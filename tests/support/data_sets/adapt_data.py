@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from PIL import Image
 
-from omnivec2.network.config import PRESETS, HeadConfig, NetworkConfig
+from omnivec2.network.config import HeadConfig, NetworkConfig
 from omnivec2.network.omnivec2 import OmniVec2
 from omnivec2.network.saved_network import save_network
 from omnivec2.network.tokenizers.graph import GraphTokenizerConfig
@@ -29,6 +29,7 @@ from omnivec2.preprocess.graph import ATOM_FIELD_SIZES, BOND_FIELD_SIZES
 from omnivec2.spec import HeadSpec, Modality, TaskFamily, TensorSpec
 from omnivec2.training.data.base import Split, TaskData, preprocess_spec
 from omnivec2.training.structure.fitted_constants import fit_constants
+from tests.support.networks.cut_networks import one_layer
 
 PREPROCESS = {
     Modality.IMAGE: {"height": 32, "width": 32, "resize": "crop"},
@@ -60,7 +61,7 @@ def tiny_base(directory: Path, *modalities: Modality) -> Path:
     torch.manual_seed(0)
     chosen = modalities or tuple(PREPROCESS)
     config = NetworkConfig.model_validate(
-        PRESETS["tiny"].model_dump()
+        one_layer()
         | {
             "tokenizers": {m.value: TOKENIZERS[m.value] for m in chosen},
             "heads": {
