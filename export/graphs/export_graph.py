@@ -86,7 +86,7 @@ class Exporter:
         checkpoint: The checkpoint.
         weights: The tensors of the checkpoint.
         opset: The ONNX operator set, at most 23.
-        traces: Traces of earlier exports; None traces every module.
+        traces: The traces of earlier exports; None traces every module.
     """
 
     checkpoint: Checkpoint

@@ -69,7 +69,7 @@ def export_graph(
         weights: The checkpoint's tensors, of the same names as the network's.
         path: The ``model.onnx`` to write.
         opset: The ONNX operator set, at most 23.
-        traces: Traces of earlier exports; None traces the module in any case.
+        traces: The traces of earlier exports; None traces the module in any case.
 
     Raises:
         ExportError: The module cannot be traced with dynamic axes, does not give the
