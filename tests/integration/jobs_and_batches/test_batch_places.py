@@ -27,7 +27,7 @@ from tests.support.model_repositories.tiny_models import tiny_heads, write_repos
 from tests.support.outside_services.s3_server import running_s3
 
 QUIET = BatchOptions(progress=False)
-TEXTS = [f"text number {number} is as fine as any" for number in range(600)]
+TEXTS = [f"text number {number} is as fine as any" for number in range(240)]
 CALLERS, CALLS = 8, 25
 
 
