@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import tempfile
 from pathlib import Path
 from typing import Annotated, Literal
 
 from pydantic import BeforeValidator, Field, field_validator
 from pydantic_settings import NoDecode
 
+from omnivec2.engines.cache_directory import DEFAULT_CACHE, resolve_cache
 from service.runtimes.triton.server_names import parse_server_name
 from service.setting_groups.base import Names, SettingGroup, split_names
 
@@ -51,7 +51,7 @@ installed and takes the fastest that answers like the network; ``openvino``, ``o
 tokenizers and heads twice as many. Each takes the memory of its weights again, and 4 to 40 % less \
 time than the graph for every size."""
 
-    cache_dir: Path = Path("~/.cache/omnivec2")
+    cache_dir: Path = DEFAULT_CACHE
     """Directory of what is measured and compiled for this machine, to start quickly next time."""
 
     gpu_device: Annotated[int, Field(ge=0)] = 0
@@ -101,7 +101,4 @@ TLS."""
     @property
     def cache_directory(self) -> Path:
         """``cache_dir`` with ``~`` resolved; a temporary directory for a user without a home."""
-        try:
-            return self.cache_dir.expanduser()
-        except RuntimeError:
-            return Path(tempfile.gettempdir()) / "omnivec2"
+        return resolve_cache(self.cache_dir)

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import tempfile
 from pathlib import Path
 from typing import Self
 
@@ -19,6 +18,7 @@ from google.protobuf.message import DecodeError
 from torch import Tensor, nn
 
 from omnivec2.atomic_files import write_file
+from omnivec2.engines.cache_directory import DEFAULT_CACHE, resolve_cache
 
 _LIMIT = 512
 """The number of traces that are kept; beyond it, those go that were not used for longest."""
@@ -43,11 +43,8 @@ class KeptTraces:
     @classmethod
     def of_user(cls) -> Self:
         """Return those beside what the service measures and compiles for this machine."""
-        try:
-            base = Path(os.environ.get("OMNIVEC2_CACHE_DIR", "~/.cache/omnivec2")).expanduser()
-        except RuntimeError:  # a user without a home
-            base = Path(tempfile.gettempdir()) / "omnivec2"
-        return cls(base / "traces")
+        named = os.environ.get("OMNIVEC2_CACHE_DIR")
+        return cls(resolve_cache(Path(named) if named else DEFAULT_CACHE) / "traces")
 
     def find(self, key: str) -> bytes | None:
         """Return a trace; None if there is none.
@@ -123,7 +120,7 @@ def with_weights(trace: bytes, module: nn.Module) -> ir.Model | None:
     """
     try:
         model = ir.from_proto(onnx.load_model_from_string(trace))
-    except (DecodeError, ValueError):
+    except (DecodeError, ValueError, ir.serde.SerdeError):
         return None
     weights = _tensors(module)
     for name, value in model.graph.initializers.items():

@@ -24,17 +24,18 @@ def one_operator_registry() -> Iterator[None]:
     except ImportError:
         yield
         return
-    build = getattr(ONNXRegistry, _BUILD, None)
-    if build is None:
+    own = vars(ONNXRegistry).get(_BUILD)
+    if own is None:
         yield
         return
-    setattr(ONNXRegistry, _BUILD, staticmethod(_kept(build)))
+    setattr(ONNXRegistry, _BUILD, staticmethod(_once(getattr(ONNXRegistry, _BUILD))))
     try:
         yield
     finally:
-        setattr(ONNXRegistry, _BUILD, staticmethod(build))
+        setattr(ONNXRegistry, _BUILD, own)
 
 
 @functools.cache
-def _kept(build: Any) -> Any:
+def _once(build: Any) -> Any:
+    """Return a function that builds at its first call; the same one for the whole process."""
     return functools.cache(build)

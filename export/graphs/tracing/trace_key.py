@@ -99,7 +99,7 @@ def _describe(module: nn.Module, route: object) -> object:
         for name, value in vars(module).items()
         if name not in _EVERY_MODULE_HAS
     }
-    passing = module._non_persistent_buffers_set
+    not_stored = module._non_persistent_buffers_set
     return {
         "type": f"{kind.__module__}.{kind.__qualname__}",
         "code": _file_digest(inspect.getsourcefile(kind)) if _is_foreign(kind) else "",
@@ -109,7 +109,7 @@ def _describe(module: nn.Module, route: object) -> object:
         "constants": {
             name: _canonical(tensor)
             for name, tensor in module.named_buffers(recurse=False)
-            if name in passing
+            if name in not_stored
         },
     }
 

@@ -84,6 +84,12 @@ def _rename_a_weight(path: Path) -> None:
     path.write_bytes(path.read_bytes().replace(b"heads.imu_activity", b"heads.imu_activitx"))
 
 
+def _give_two_values_one_name(path: Path) -> None:
+    model = onnx.load(path, load_external_data=False)
+    model.graph.node[1].output[0] = model.graph.node[0].output[0]
+    path.write_bytes(model.SerializeToString())
+
+
 def _turn_signs(path: Path) -> None:
     """Make a trace of another computation: every sum becomes a difference."""
     model = onnx.load(path, load_external_data=False)
@@ -92,7 +98,9 @@ def _turn_signs(path: Path) -> None:
     path.write_bytes(model.SerializeToString())
 
 
-@pytest.mark.parametrize("damage", [_truncate, _rename_a_weight, _turn_signs])
+@pytest.mark.parametrize(
+    "damage", [_truncate, _rename_a_weight, _give_two_values_one_name, _turn_signs]
+)
 def test_a_trace_that_is_damaged_or_of_another_network_is_not_used(
     first: Path, traces: Path, tmp_path: Path, damage: Callable[[Path], None]
 ) -> None:

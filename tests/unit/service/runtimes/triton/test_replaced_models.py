@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import logging
 
-import numpy as np
 import pytest
 
 from omnivec2.errors import StaleModelError
+from service.runtimes.base import Model
 from service.runtimes.triton.runtime import TritonRuntime
-from service.settings import Settings
 from tests.support.triton.fake_triton import (
     EMBEDDING,
     FakeTriton,
@@ -19,9 +19,9 @@ from tests.support.triton.fake_triton import (
     part,
     whole,
 )
+from tests.support.waiting import until
+from tests.unit.service.runtimes.triton.test_runtime import LETTERS, NAME, run, runtime_of
 
-LETTERS = {"letters": np.array([[1.0], [2.0]], np.float32)}
-NAME = EMBEDDING.name
 STEP = "part_of_letters"
 NEW_DIGEST = "1" * 64
 
@@ -38,85 +38,64 @@ def reload_part(server: FakeTriton) -> None:
         server.models[STEP, version] = part(STEP, NEW_DIGEST)
 
 
-async def started(server: FakeTriton) -> TritonRuntime:
-    runtime = TritonRuntime(Settings(triton_endpoints=(server.address,)))
-    await runtime.start()
-    return runtime
-
-
 def test_a_model_that_is_replaced_during_a_poll_does_not_eject_the_server() -> None:
-    async def main() -> None:
-        async with fake_triton(whole(EMBEDDING)) as server:
-            runtime = await started(server)
-            server.after_index.append(lambda: replace_whole(server))
-            await runtime.refresh()
-            assert runtime.endpoints_up == 1
-            assert runtime.models()[NAME].version == "2"
-            await runtime.infer(runtime.models()[NAME], LETTERS)
-            await runtime.close()
+    async def test(runtime: TritonRuntime, model: Model, server: FakeTriton) -> None:
+        server.after_index.append(lambda: replace_whole(server))
+        await runtime.refresh()
+        assert runtime.endpoints_up == 1
+        assert runtime.models()[NAME].version == "2"
+        await runtime.infer(runtime.models()[NAME], LETTERS)
 
-    asyncio.run(main())
+    run(test)
 
 
 def test_a_part_that_is_reloaded_during_a_poll_is_not_taken_for_the_one_before_it() -> None:
     async def main() -> None:
-        async with fake_triton(ensemble(EMBEDDING, STEP), part(STEP)) as server:
-            runtime = await started(server)
+        before = (ensemble(EMBEDDING, STEP), part(STEP))
+        async with fake_triton(*before) as server, runtime_of(server) as runtime:
+            await runtime.start()
             model = runtime.models()[NAME]
             # Polls read one configuration of those that are known, so that of the part at last.
-            for _ in range(len(server.models)):
-                server.models = {(NAME, "1"): ensemble(EMBEDDING, STEP), (STEP, "1"): part(STEP)}
+            for _ in before:
+                server.models = {(config.name, "1"): config for config in before}
                 server.after_index.append(lambda: reload_part(server))
                 await runtime.refresh()
                 assert runtime.models()[NAME] is model
                 assert (await runtime.health()).refused == {}
-            await runtime.close()
 
     asyncio.run(main())
 
 
 def test_a_request_to_the_old_version_does_not_make_the_new_one_unknown() -> None:
-    async def main() -> None:
-        async with fake_triton(whole(EMBEDDING)) as server:
-            runtime = await started(server)
-            old = runtime.models()[NAME]
-            replace_whole(server)
-            # The poll ends while the request to the old version waits for its answer.
-            endpoint = runtime._endpoints[0]
-            server.delay_seconds = 0.05
-            request = asyncio.create_task(runtime.infer(old, LETTERS))
-            while not server.calls:
-                await asyncio.sleep(0)
-            await endpoint.poll()
-            with pytest.raises(StaleModelError):
-                await request
-            runtime._merge_models()
-            assert runtime.models()[NAME].version == "2"
-            await runtime.infer(runtime.models()[NAME], LETTERS)
-            await runtime.close()
+    async def test(runtime: TritonRuntime, old: Model, server: FakeTriton) -> None:
+        replace_whole(server)
+        # The poll ends while the request to the old version waits for its answer.
+        server.delay_seconds = 0.05
+        request = asyncio.create_task(runtime.infer(old, LETTERS))
+        await until(lambda: bool(server.calls))
+        await runtime._endpoints[0].poll()
+        with pytest.raises(StaleModelError):
+            await request
+        runtime._merge_models()
+        assert runtime.models()[NAME].version == "2"
+        await runtime.infer(runtime.models()[NAME], LETTERS)
 
-    asyncio.run(main())
+    run(test)
 
 
 def test_a_model_that_a_server_lost_stays_known_until_the_server_is_polled() -> None:
-    async def main() -> None:
-        async with fake_triton(whole(EMBEDDING)) as server:
-            runtime = await started(server)
-            old = runtime.models()[NAME]
-            replace_whole(server)
+    async def test(runtime: TritonRuntime, old: Model, server: FakeTriton) -> None:
+        replace_whole(server)
+        for _ in range(2):
             with pytest.raises(StaleModelError):
                 await runtime.infer(old, LETTERS)
             runtime._merge_models()
             assert runtime.models()[NAME] is old
-            asked = len(server.calls)
-            with pytest.raises(StaleModelError):
-                await runtime.infer(old, LETTERS)
-            assert len(server.calls) == asked
-            await runtime.refresh()
-            assert runtime.models()[NAME].version == "2"
-            await runtime.close()
+        assert len(server.calls) == 1
+        await runtime.refresh()
+        assert runtime.models()[NAME].version == "2"
 
-    asyncio.run(main())
+    run(test)
 
 
 def test_a_server_that_replaces_models_all_the_time_keeps_what_was_read_last(
@@ -125,19 +104,15 @@ def test_a_server_that_replaces_models_all_the_time_keeps_what_was_read_last(
     def add(server: FakeTriton, version: int) -> None:
         server.models["other", str(version)] = part("other")
 
-    async def main() -> None:
-        async with fake_triton(whole(EMBEDDING)) as server:
-            runtime = await started(server)
-            model = runtime.models()[NAME]
-            server.after_index = [lambda v=v: add(server, v) for v in range(1, 20)]  # type: ignore[misc]
-            with caplog.at_level(logging.WARNING):
-                await runtime.refresh()
-            assert "replaces models all the time" in caplog.text
-            assert runtime.endpoints_up == 1
-            assert runtime.models()[NAME] is model
-            server.after_index = []
+    async def test(runtime: TritonRuntime, model: Model, server: FakeTriton) -> None:
+        server.after_index = [functools.partial(add, server, version) for version in range(1, 20)]
+        with caplog.at_level(logging.WARNING):
             await runtime.refresh()
-            assert runtime.models()[NAME] is model
-            await runtime.close()
+        assert "replaces models all the time" in caplog.text
+        assert runtime.endpoints_up == 1
+        assert runtime.models()[NAME] is model
+        server.after_index = []
+        await runtime.refresh()
+        assert runtime.models()[NAME] is model
 
-    asyncio.run(main())
+    run(test)
