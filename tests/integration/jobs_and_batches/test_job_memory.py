@@ -4,15 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import pytest
-
 from loadtests.jobs.long_recordings import watched_memory
 from loadtests.jobs.recordings import write_sound
 from omnivec2_api.client import Client
 from tests.support.gateways.servers import running_server
 from tests.support.model_repositories.tiny_models import tiny_heads, write_repository
-
-pytestmark = pytest.mark.alone
 
 ROUTE = "audio/events"
 SLACK_BYTES = 32 * 2**20

@@ -19,8 +19,6 @@ from tests.support.gateways.servers import RunningServer, running_server
 from tests.support.model_repositories.tiny_models import tiny_heads, write_repository
 from tests.support.waiting import wait_until
 
-pytestmark = pytest.mark.alone
-
 CLIENTS = 6
 FILES = {
     "image/classification": "image/blood_smear.jpg",

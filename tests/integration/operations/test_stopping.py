@@ -24,8 +24,6 @@ from tests.support.documents import ROOT
 from tests.support.gateways.servers import RunningServer, running_server
 from tests.support.model_repositories.tiny_models import tiny_heads, write_repository
 
-pytestmark = pytest.mark.alone
-
 ROUTE = "/predict/text/sentiment"
 
 
@@ -109,7 +107,7 @@ def test_under_load_every_accepted_request_is_answered(options: tuple[str, ...])
 
 
 def test_balancers_are_given_time_to_notice(options: tuple[str, ...]) -> None:
-    settings = {"drain_delay_seconds": 1.0}
+    settings = {"drain_delay_seconds": 5.0}
     with running_server(*options, settings=settings) as server, callers(server.url, 2) as running:
         server.process.send_signal(signal.SIGTERM)
         time.sleep(0.3)

@@ -1,4 +1,4 @@
-"""The service against its own OpenAPI document: ``make fuzz``, short and with a fixed seed."""
+"""``make fuzz`` finds what is wrong; that nothing is, continuous integration asks by itself."""
 
 from __future__ import annotations
 
@@ -12,26 +12,12 @@ from tests.support.documents import ROOT
 from tests.support.gateways.altered_gateway import altered_gateway
 from tests.support.model_repositories.tiny_models import tiny_heads, write_repository
 
-pytestmark = pytest.mark.alone
-
-SECONDS = 60
-_OTHER_OPERATIONS = 29
-"""Paths of the service besides those of heads."""
-
 
 def fuzz(*options: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "loadtests.fuzz", "--seed", "20261122", *options]
     return subprocess.run(
         command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False
     )
-
-
-@pytest.mark.timeout(SECONDS + 180)
-def test_no_request_that_schemathesis_makes_up_is_answered_wrongly() -> None:
-    done = fuzz("--seconds", str(SECONDS))
-    assert done.returncode == 0, done.stdout[-8000:]
-    heads = len(list((ROOT / "checkpoints" / "reference" / "models").iterdir()))
-    assert f"Tested: {_OTHER_OPERATIONS + heads}" in done.stdout
 
 
 @pytest.mark.parametrize(
