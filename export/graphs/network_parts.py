@@ -9,7 +9,7 @@ mask instead.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -24,6 +24,7 @@ from export.parity.random_samples import batch_axes, dynamic_axes, example_input
 from omnivec2.arrays import Batch
 from omnivec2.network.layers import F_INPUT_MEAN, F_MEAN, Tokens
 from omnivec2.network.omnivec2 import OmniVec2, module_name
+from omnivec2.network.tokenizers.visual import DEEP
 from omnivec2.parts import EMBEDDING, FEATURES, MASK, TOKENS, TRUNK, PartSpec, bucket_of
 from omnivec2.spec import HeadSpec, TensorSpec
 
@@ -159,8 +160,7 @@ class PartitionedNetwork:
         for head in first:
             key = self._key(head)
             if key not in tokenizers:
-                plain = f"tokenizer_{key[-1] or key[0]}"
-                unique = plain if plain not in taken else f"{plain}_{_sizes(head)}"
+                unique = next(name for name in self._names(head) if name not in taken)
                 taken.add(unique)
                 sharing = [h for h in first if self._key(h) == key]
                 tokenizers[key] = self._tokenizer(unique, max(sharing, key=longest_input))
@@ -180,8 +180,22 @@ class PartitionedNetwork:
         """Return the key of a head's tokenizer; heads of one key share it."""
         config = self._network.config.heads[head.route]
         inputs = tuple((t.name, t.dtype, t.shape) for t in head.inputs)
-        # A tokenizer that gives more outputs than others of its weights is a part of its own.
-        return config.tokenizer, inputs, module_name(head.route) if config.token_summaries else ""
+        # A tokenizer that gives more outputs than others of its weights is a part of its own;
+        # heads share it if all of it is the tokenizer's own.
+        summaries = config.token_summaries
+        owner = module_name(head.route) if set(summaries) - {DEEP} else "".join(summaries)
+        return config.tokenizer, inputs, owner
+
+    def _names(self, head: HeadSpec) -> Iterator[str]:
+        """Yield names for the tokenizer of a head, the first of which is not taken yet is its."""
+        config = self._network.config.heads[head.route]
+        if set(config.token_summaries) - {DEEP}:
+            yield f"tokenizer_{module_name(head.route)}"
+        plain = f"tokenizer_{config.tokenizer}"
+        yield plain
+        yield f"{plain}_{_sizes(head)}"
+        yield "_".join((plain, _sizes(head), *config.token_summaries))
+        yield f"{plain}_{module_name(head.route)}"
 
     def _tokenizer(self, name: str, head: HeadSpec) -> NetworkPart:
         module = TokenizerPart(self._network, head)

@@ -76,15 +76,19 @@ class DecoderConfig(FrozenConfig):
 
 Summary = Literal[
     "cls", "mean", "sum", "f_mean", "f_input_mean",
-    "token_mean", "token_max", "token_deviation", "token_sum", "raw",
+    "token_mean", "token_max", "token_deviation", "token_sum", "raw", "deep",
 ]  # fmt: skip
 """A way to pool all features into one vector: the first one, or the mean or sum of real ones.
 
 ``f_mean`` is the mean of what f's transformer makes of the tokens, before the fully connected
 layers narrow it; with ``token_`` the trunk's input is pooled. Both keep more of what the trunk's
 tasks do not need. ``f_input_mean`` is ``token_mean`` as the trunk hands it out: a head with it
-shares its tokenizer's part with other heads. ``raw`` is the input itself in standard units, for
-tokenizers that have it (``StandardUnitsTokenizer.raw``)."""
+shares its tokenizer's part with other heads. Some tokenizers hand out a summary of their own
+(``TokenizerConfig.own_widths``): ``raw`` is the input itself in standard units, ``deep`` what later
+blocks of a convolutional network make of a picture (``DeepBlocks``)."""
+
+OWN_SUMMARIES: frozenset[Summary] = frozenset({"raw", "deep"})
+"""The summaries that only some tokenizers hand out."""
 
 
 class HeadConfig(FrozenConfig):
@@ -129,7 +133,7 @@ class HeadConfig(FrozenConfig):
         """The summaries that are taken before the trunk: of the tokens, or of the input."""
         if self.layers != "fc":
             return ()
-        return tuple(n for n in self.summaries if n.startswith("token_") or n == "raw")
+        return tuple(n for n in self.summaries if n.startswith("token_") or n in OWN_SUMMARIES)
 
     @property
     def has_weights(self) -> bool:
@@ -157,9 +161,11 @@ class NetworkConfig(FrozenConfig):
         for route, head in self.heads.items():
             if head.tokenizer not in self.tokenizers:
                 raise ValueError(f"head {route} names unknown tokenizer {head.tokenizer!r}")
-            if "raw" in head.summaries and not self.tokenizers[head.tokenizer].raw_width:
+            own = self.tokenizers[head.tokenizer].own_widths
+            if missing := [n for n in head.summaries if n in OWN_SUMMARIES and n not in own]:
                 raise ValueError(
-                    f"head {route} needs raw, which tokenizer {head.tokenizer} does not hand out"
+                    f"head {route} needs {missing[0]}, which tokenizer {head.tokenizer} does not "
+                    "hand out"
                 )
             for name in {"f_mean", "f_input_mean"} & set(head.summaries):
                 if not self.trunk.f_mean:

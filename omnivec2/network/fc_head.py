@@ -6,13 +6,14 @@ connected layers; nothing else of the network is changed.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from omnivec2.network.config import HeadConfig, Summary
+from omnivec2.network.config import OWN_SUMMARIES, HeadConfig, Summary
 from omnivec2.network.layers import F_INPUT_MEAN, F_MEAN, Tokens, masked_mean
 from omnivec2.spec import TaskFamily
 
@@ -24,6 +25,9 @@ FAMILIES = (
 )
 """The families that two layers can answer: a class, tags or quantities per sample (or per pixel),
 or the next steps of a series."""
+
+NONE_OF_ITS_OWN: Mapping[str, int] = MappingProxyType({})
+"""The own summaries of most tokenizers."""
 
 _WITH_UNITS = (TaskFamily.REGRESSION, TaskFamily.FORECASTING)
 
@@ -69,9 +73,10 @@ SUMMARIES: dict[Summary, Callable[[Tokens], Tensor]] = {
     "token_deviation": lambda tokens: tokens.extras["token_deviation"],
     "token_sum": lambda tokens: tokens.extras["token_sum"],
     "raw": lambda tokens: tokens.extras["raw"],
+    "deep": lambda tokens: tokens.extras["deep"],
 }
-"""Functions from features to (B, their width); ``token_`` ones and ``raw`` were taken before the
-trunk, ``f_input_mean`` and ``f_mean`` on the way through it."""
+"""Functions from features to (B, their width); ``token_`` ones, ``raw`` and ``deep`` were taken
+before the trunk, ``f_input_mean`` and ``f_mean`` on the way through it."""
 
 TOKEN_SUMMARIES: dict[Summary, Callable[[Tokens], Tensor]] = {
     "token_mean": _mean,
@@ -81,24 +86,29 @@ TOKEN_SUMMARIES: dict[Summary, Callable[[Tokens], Tensor]] = {
 }
 """Functions from tokens to (B, f width)."""
 
-TRUNK_SUMMARIES: frozenset[Summary] = frozenset(SUMMARIES) - frozenset(TOKEN_SUMMARIES) - {"raw"}
+TRUNK_SUMMARIES: frozenset[Summary] = frozenset(SUMMARIES) - {*TOKEN_SUMMARIES, *OWN_SUMMARIES}
 """The summaries that look at what the trunk makes of an input."""
 
 WIDE_SUMMARIES: frozenset[Summary] = frozenset((*TOKEN_SUMMARIES, F_MEAN, F_INPUT_MEAN))
 """The summaries that are as wide as f's transformer; the others have the features' own width."""
 
 
-def summary_width(name: Summary, width: int, token_width: int, raw_width: int = 0) -> int:
+def summary_width(
+    name: Summary, width: int, token_width: int, own_widths: Mapping[str, int] = NONE_OF_ITS_OWN
+) -> int:
     """Return the size of a summary.
 
     Args:
         name: The summary.
         width: The width of the features.
         token_width: The width of the tokens before the trunk, and of f's transformer.
-        raw_width: The size of the input in standard units, 0 if there is none.
+        own_widths: The sizes of the summaries that only the head's tokenizer hands out.
+
+    Returns:
+        The size, 0 if the tokenizer does not hand the summary out.
     """
-    if name == "raw":
-        return raw_width
+    if name in OWN_SUMMARIES:
+        return own_widths.get(name, 0)
     return token_width if name in WIDE_SUMMARIES else width
 
 
@@ -121,7 +131,11 @@ class FullyConnectedHead(nn.Module):
     offsets: Tensor
 
     def __init__(
-        self, config: HeadConfig, width: int, token_width: int = 0, raw_width: int = 0
+        self,
+        config: HeadConfig,
+        width: int,
+        token_width: int = 0,
+        own_widths: Mapping[str, int] = NONE_OF_ITS_OWN,
     ) -> None:
         super().__init__()
         if config.family not in (*FAMILIES, TaskFamily.EMBEDDING):
@@ -130,8 +144,7 @@ class FullyConnectedHead(nn.Module):
         self.has_units = config.family in _WITH_UNITS
         self.is_forecast = config.family is TaskFamily.FORECASTING
         self.answers = "embedding" if config.family is TaskFamily.EMBEDDING else "logits"
-        sizes = (width, token_width, raw_width)
-        size = sum(summary_width(name, *sizes) for name in config.summaries)
+        size = sum(summary_width(n, width, token_width, own_widths) for n in config.summaries)
         self.register_buffer("mean", torch.zeros(size))
         self.register_buffer("mean_rest", torch.zeros(size))
         self.register_buffer("std", torch.ones(size))

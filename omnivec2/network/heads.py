@@ -5,6 +5,7 @@ Output names and shapes are those of the head specs (see ``omnivec2.spec``).
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from itertools import accumulate
 from typing import Any
 
@@ -13,7 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from omnivec2.network.config import HeadConfig
-from omnivec2.network.fc_head import FullyConnectedHead
+from omnivec2.network.fc_head import NONE_OF_ITS_OWN, FullyConnectedHead
 from omnivec2.network.frozen_config import TransformerConfig
 from omnivec2.network.layers import Pool, Tokens, Transformer, masked_mean
 from omnivec2.network.summarization import Summarization
@@ -271,7 +272,11 @@ OUTPUT_LAYERS: dict[TaskFamily, Any] = {
 
 
 def build_head(
-    config: HeadConfig, width: int, blocks: TransformerConfig, token_width: int, raw_width: int = 0
+    config: HeadConfig,
+    width: int,
+    blocks: TransformerConfig,
+    token_width: int,
+    own_widths: Mapping[str, int] = NONE_OF_ITS_OWN,
 ) -> nn.Module:
     """Build the head of a task.
 
@@ -280,8 +285,8 @@ def build_head(
         width: The width of the features it gets.
         blocks: The sizes of its blocks, if it has any.
         token_width: The width of the tokens before the trunk.
-        raw_width: The size of the input in standard units, where its tokenizer has that.
+        own_widths: The sizes of the summaries that only its tokenizer hands out.
     """
     if config.layers == "fc":
-        return FullyConnectedHead(config, width, token_width, raw_width)
+        return FullyConnectedHead(config, width, token_width, own_widths)
     return Head(OUTPUT_LAYERS[config.family](config, blocks.width), width, blocks)

@@ -11,17 +11,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 from torch import Tensor, nn
 
-from omnivec2.network.config import NetworkConfig
+from omnivec2.network.config import OWN_SUMMARIES, NetworkConfig, Summary
 from omnivec2.network.fc_head import TOKEN_SUMMARIES
 from omnivec2.network.fusion import PairFusion
 from omnivec2.network.heads import Embedding, build_head
 from omnivec2.network.layers import Tokens
 from omnivec2.network.summarization import Decoder
-from omnivec2.network.tokenizers.base import StandardUnitsTokenizer
+from omnivec2.network.tokenizers.base import Tokenizer
 from omnivec2.network.tokenizers.text import TextTokenizer
 from omnivec2.network.trunk import Trunk
 from omnivec2.spec import model_name
@@ -52,7 +52,7 @@ class OmniVec2(nn.Module):
             {
                 module_name(route): build_head(
                     head, trunk.g.width, config.head, trunk.f.width,
-                    config.tokenizers[head.tokenizer].raw_width,
+                    config.tokenizers[head.tokenizer].own_widths,
                 )
                 for route, head in config.heads.items()
                 if head.has_weights
@@ -68,17 +68,26 @@ class OmniVec2(nn.Module):
         self.embedding = Embedding()
         self.fusion = PairFusion(trunk.g.width, config.cross_heads, plain=config.plain_fusion)
 
-    def tokenize(self, route: str, inputs: Inputs) -> Tokens:
-        """Turn the arrays of a batch into tokens (B, N, f width)."""
+    def tokenize(
+        self, route: str, inputs: Inputs, summaries: Collection[Summary] | None = None
+    ) -> Tokens:
+        """Turn the arrays of a batch into tokens (B, N, f width).
+
+        Args:
+            route: The name of the head.
+            inputs: The arrays by name.
+            summaries: The summaries taken before the trunk that become extras; those that the
+                head sees if None.
+        """
         head = self.config.heads[route]
         tokenizer = self.tokenizers[head.tokenizer]
-        tokens: Tokens = tokenizer(inputs)
-        for name in head.token_summaries:
-            if name == "raw":
-                assert isinstance(tokenizer, StandardUnitsTokenizer)
-                tokens.extras[name] = tokenizer.raw(inputs)
-            else:
-                tokens.extras[name] = TOKEN_SUMMARIES[name](tokens)
+        assert isinstance(tokenizer, Tokenizer)
+        names = set(head.token_summaries if summaries is None else summaries)
+        tokens: Tokens = (
+            tokenizer.forward_own(inputs) if OWN_SUMMARIES & names else tokenizer(inputs)
+        )
+        for name in sorted(names - OWN_SUMMARIES):
+            tokens.extras[name] = TOKEN_SUMMARIES[name](tokens)
         return tokens
 
     def answer(self, route: str, features: Tokens) -> Outputs:

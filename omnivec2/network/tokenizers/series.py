@@ -27,9 +27,9 @@ class TimeSeriesTokenizerConfig(TokenizerConfig):
         return (self.context_length - self.patch) // self.stride + 2
 
     @property
-    def raw_width(self) -> int:
+    def own_widths(self) -> dict[str, int]:
         """The series in its own units, and mean and deviation."""
-        return self.context_length + 2
+        return {"raw": self.context_length + 2}
 
     def build(self, width: int) -> TimeSeriesTokenizer:
         """Return a tokenizer of these sizes."""
@@ -86,9 +86,9 @@ class ImuTokenizerConfig(TokenizerConfig):
     patch: int = 8
 
     @property
-    def raw_width(self) -> int:
+    def own_widths(self) -> dict[str, int]:
         """Every sample of every channel."""
-        return self.window * self.channels
+        return {"raw": self.window * self.channels}
 
     def build(self, width: int) -> ImuTokenizer:
         """Return a tokenizer of these sizes."""
@@ -134,9 +134,9 @@ class HyperspectralTokenizerConfig(TokenizerConfig):
     band_group: int = 12
 
     @property
-    def raw_width(self) -> int:
+    def own_widths(self) -> dict[str, int]:
         """The spectrum of the pixel, and the mean spectrum of its neighbourhood."""
-        return 2 * self.bands
+        return {"raw": 2 * self.bands}
 
     def build(self, width: int) -> HyperspectralTokenizer:
         """Return a tokenizer of these sizes."""

@@ -22,7 +22,17 @@ BLOCKS: tuple[tuple[int, int, int, int, int], ...] = (
     (40, 80, 6, 3, 2), (80, 80, 6, 3, 1), (80, 80, 6, 3, 1),
     (80, 112, 6, 5, 1), (112, 112, 6, 5, 1), (112, 112, 6, 5, 1),
 )  # fmt: skip
-"""The blocks up to stride 16; the later ones (stride 32) are left out."""
+"""The blocks up to stride 16, which a stem may keep."""
+
+LATER_BLOCKS: tuple[tuple[int, int, int, int, int], ...] = (
+    (112, 192, 6, 5, 2),
+    (192, 192, 6, 5, 1), (192, 192, 6, 5, 1), (192, 192, 6, 5, 1),
+    (192, 320, 6, 3, 1),
+)  # fmt: skip
+"""The blocks at stride 32, whose sizes mean the same; :class:`DeepBlocks` keeps some of them."""
+
+SHARED_BLOCKS = 8
+"""The blocks that :class:`DeepBlocks` shares with the stem."""
 
 STRIDE = 16
 
@@ -103,7 +113,54 @@ class Stem(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Run the first convolution and all kept blocks."""
+        return self.later(self.earlier(x))
+
+    def earlier(self, x: Tensor) -> Tensor:
+        """Run the first convolution and the blocks that deep blocks share, at most."""
         x = F.relu6(self.first(x))
-        for block in self.blocks:
+        for block in self.blocks[:SHARED_BLOCKS]:
             x = block(x)
         return x
+
+    def later(self, x: Tensor) -> Tensor:
+        """Run the blocks after :meth:`earlier`."""
+        for block in self.blocks[SHARED_BLOCKS:]:
+            x = block(x)
+        return x
+
+
+class DeepBlocks(nn.Module):
+    """A branch from the middle of a stem to one vector: the mean of cells at stride 32.
+
+    Tokens need cells that are near the pixels, and the last blocks of a stem learn what its tasks
+    need. What a picture shows as a whole, EfficientNet tells with blocks that come later; heads
+    that ask for the summary ``deep`` are given what those make of the stem's first eight.
+
+    Args:
+        blocks: The number of blocks: the next ones, and the last.
+    """
+
+    def __init__(self, blocks: int) -> None:
+        super().__init__()
+        sizes = BLOCKS + LATER_BLOCKS
+        self.blocks = nn.ModuleList(InvertedResidual(*sizes[i]) for i in deep_places(blocks))
+        self.channels_out = sizes[-1][1]
+
+    def forward(self, cells: Tensor) -> Tensor:
+        """Run the blocks and pool, (B, 80, h / 16, w / 16) -> (B, 320)."""
+        for block in self.blocks:
+            cells = block(cells)
+        return cells.mean(dim=(2, 3))
+
+
+def deep_places(blocks: int) -> tuple[int, ...]:
+    """Return the places in EfficientNet of so many deep blocks.
+
+    Raises:
+        ValueError: There are too few to get from the stem's width to the last one's, or too many.
+    """
+    last = len(BLOCKS) + len(LATER_BLOCKS) - 1
+    fewest, most = len(BLOCKS) + 2 - SHARED_BLOCKS, last + 1 - SHARED_BLOCKS
+    if not fewest <= blocks <= most:
+        raise ValueError(f"{fewest} to {most} deep blocks can be kept, not {blocks}")
+    return (*range(SHARED_BLOCKS, SHARED_BLOCKS + blocks - 1), last)

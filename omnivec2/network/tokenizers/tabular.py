@@ -30,9 +30,9 @@ class TabularTokenizerConfig(TokenizerConfig):
     )
 
     @property
-    def raw_width(self) -> int:
+    def own_widths(self) -> dict[str, int]:
         """Every number, a flag where it is missing, and a flag per category."""
-        return 2 * self.numbers + sum(self.cardinalities)
+        return {"raw": 2 * self.numbers + sum(self.cardinalities)}
 
     def build(self, width: int) -> TabularTokenizer:
         """Return a tokenizer of these sizes."""

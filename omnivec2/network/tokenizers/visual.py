@@ -3,15 +3,23 @@
 from __future__ import annotations
 
 import math
-from typing import Literal
+from typing import Literal, Self
 
 import torch
-from pydantic import Field
+from pydantic import Field, model_validator
 from torch import Tensor, nn
 
 from omnivec2.network.layers import GridPositions, TablePositions, Tokens
 from omnivec2.network.tokenizers.base import Inputs, Tokenizer, TokenizerConfig
-from omnivec2.network.tokenizers.stem import STRIDE, PatchCells, Stem
+from omnivec2.network.tokenizers.stem import (
+    LATER_BLOCKS,
+    SHARED_BLOCKS,
+    STRIDE,
+    DeepBlocks,
+    PatchCells,
+    Stem,
+    deep_places,
+)
 from omnivec2.spec import Modality
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
@@ -20,6 +28,9 @@ GRAY_MEAN, GRAY_STD = 0.5, 0.5
 AUDIOSET_MEAN, AUDIOSET_STD = -4.2677393, 4.5689974
 """The mean and deviation of AudioSet's log-mel filter banks (Gong et al., AST, 2021)."""
 
+
+DEEP = "deep"
+"""The summary of :class:`DeepBlocks`."""
 
 Grid = tuple[int, int, int]
 Cells = Literal["convolutional", "patches"]
@@ -38,6 +49,11 @@ class VisualTokenizerConfig(TokenizerConfig):
         exclude_if=lambda value: value == "convolutional",
     )
     stem_blocks: int = Field(default=11, description="blocks kept of EfficientNet-Lite0 (6-11)")
+    deep_blocks: int = Field(
+        default=0,
+        description="further blocks of EfficientNet-Lite0 (5-8) for heads with the summary deep",
+        exclude_if=lambda value: value == 0,
+    )
     patch: int = Field(
         default=STRIDE,
         gt=0,
@@ -66,6 +82,22 @@ class VisualTokenizerConfig(TokenizerConfig):
     def stride(self) -> int:
         """The side of a cell, in pixels."""
         return self.patch if self.stem == "patches" else STRIDE
+
+    @property
+    def own_widths(self) -> dict[str, int]:
+        """The size of ``deep``, if there are blocks for it."""
+        return {DEEP: LATER_BLOCKS[-1][1]} if self.deep_blocks else {}
+
+    @model_validator(mode="after")
+    def _deep_blocks_follow_a_stem(self) -> Self:
+        has_stem = self.stem == "convolutional" and self.stem_blocks >= SHARED_BLOCKS
+        if self.deep_blocks and not (has_stem and self.modality is Modality.IMAGE):
+            raise ValueError(
+                f"deep_blocks follow {SHARED_BLOCKS} blocks of an image's convolutional stem"
+            )
+        if self.deep_blocks:
+            deep_places(self.deep_blocks)
+        return self
 
     def grid_of(self, frames: Grid) -> Grid:
         """Return the frames, rows and columns of tokens of frames x height x width in pixels."""
@@ -121,8 +153,11 @@ class VisualTokenizer(Tokenizer):
 
     def tokens_of(self, frames: Tensor) -> Tokens:
         """Make tokens of normalised frames (B, T, C, h, w), row-major over (time, row, column)."""
-        batch, count = frames.shape[:2]
-        cells = self.stem(frames.flatten(0, 1))
+        return self.tokens_of_cells(self.stem(frames.flatten(0, 1)), frames.shape[1])
+
+    def tokens_of_cells(self, cells: Tensor, count: int) -> Tokens:
+        """Make tokens of the cells (B * count, C, rows, columns) of ``count`` frames each."""
+        batch = cells.shape[0] // count
         t, p, q = self.tubelet
         channels, rows, columns = cells.shape[1:]
         grid = (count // t, rows // p, columns // q)
@@ -151,6 +186,9 @@ class ImageTokenizer(VisualTokenizer):
         super().__init__(config, width)
         self.register_buffer("mean", _channel_buffer(IMAGENET_MEAN))
         self.register_buffer("std", _channel_buffer(IMAGENET_STD))
+        self.has_deep_blocks = config.deep_blocks > 0
+        if self.has_deep_blocks:
+            self.deep = DeepBlocks(config.deep_blocks)
 
     def frames(self, pixels: Tensor) -> Tensor:
         """Normalise pixels, uint8 (..., H, W, 3) -> float (..., 3, H, W)."""
@@ -159,6 +197,16 @@ class ImageTokenizer(VisualTokenizer):
     def forward(self, inputs: Inputs) -> Tokens:
         """Make the tokens of a single frame."""
         return self.tokens_of(self.frames(inputs["pixels"])[:, None])
+
+    def forward_own(self, inputs: Inputs) -> Tokens:
+        """Make the tokens of a single frame, and hand out ``deep``; they share the stem's start."""
+        if not self.has_deep_blocks:
+            return super().forward_own(inputs)
+        assert isinstance(self.stem, Stem)
+        earlier = self.stem.earlier(self.frames(inputs["pixels"]))
+        tokens = self.tokens_of_cells(self.stem.later(earlier), 1)
+        tokens.extras[DEEP] = self.deep(earlier)
+        return tokens
 
 
 class VideoTokenizer(ImageTokenizer):

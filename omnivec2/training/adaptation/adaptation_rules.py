@@ -25,6 +25,7 @@ from omnivec2.training.data.base import Augment, TaskData
 
 FEATURE_SUMMARIES: tuple[Summary, ...] = ("cls", "mean")
 TOKEN_SUMMARIES: tuple[Summary, ...] = ("token_mean", "token_max", "token_deviation")
+ALL_OWN: tuple[Summary, ...] = ("raw", "deep")
 
 INPUT_NAMES = ("text", "sentence", "smiles", "path", "file", "filename", "image")
 """Names of a table's column that is taken for the input where none is given."""
@@ -52,21 +53,20 @@ class AdaptationRules:
     trunk_seconds: ClassVar[float] = 60.0
     starts_from_base: ClassVar[bool] = True
 
-    def candidates(self, *, has_raw: bool) -> list[tuple[Summary, ...]]:
+    def candidates(self, own: Collection[str] = ()) -> list[tuple[Summary, ...]]:
         """Return the combinations of summaries that a head is chosen from.
 
         Args:
-            has_raw: Whether the tokenizer gives the input itself; it is then tried alone, with
-                the features, and with everything.
+            own: The summaries that only the tokenizer hands out; each is tried alone, with the
+                features, and with everything.
         """
-        if not has_raw:
-            return list(self.summaries)
         most = max(self.summaries, key=len)
+        names = [name for name in ALL_OWN if name in own]
         found: list[tuple[Summary, ...]] = [
-            ("raw",),
+            *((name,) for name in names),
             *self.summaries,
-            ("raw", *FEATURE_SUMMARIES),
-            ("raw", *most),
+            *((name, *FEATURE_SUMMARIES) for name in names),
+            *((name, *most) for name in names),
         ]
         return list(dict.fromkeys(found))
 

@@ -23,6 +23,7 @@ from omnivec2.network.omnivec2 import OmniVec2
 from omnivec2.network.random_start import WithoutRandomStart
 from omnivec2.network.saved_network import TRAINING_ONLY
 from omnivec2.network.tokenizers import AnyTokenizerConfig
+from omnivec2.network.tokenizers.visual import DEEP
 from omnivec2.preprocess import Array
 from omnivec2.spec import HeadSpec, Modality
 
@@ -54,6 +55,25 @@ class Base:
         """Return the base with a trunk that hands out what it has before it narrows its tokens."""
         trunk = self.config.trunk.model_copy(update={"f_mean": True})
         return replace(self, config=self.config.model_copy(update={"trunk": trunk}))
+
+    def with_deep_blocks(self, blocks: int) -> Base:
+        """Return the base with so many deep blocks of its tokenizer's stem, if it has none yet.
+
+        Args:
+            blocks: The number of blocks; 0 leaves the base as it is.
+
+        Raises:
+            CheckpointError: The tokenizer cannot have any.
+        """
+        own = self.config.tokenizers[self.tokenizer]
+        if not blocks or own.own_widths.get(DEEP):
+            return self
+        try:
+            deeper = type(own).model_validate(own.model_dump() | {"deep_blocks": blocks})
+        except ValidationError as error:
+            raise CheckpointError(f"tokenizer {self.tokenizer}: {error}") from error
+        tokenizers = {**self.config.tokenizers, self.tokenizer: deeper}
+        return replace(self, config=self.config.model_copy(update={"tokenizers": tokenizers}))
 
     def part(self, prefix: str) -> dict[str, Array]:
         """Return the stored tensors whose names start with a prefix, scales included."""

@@ -8,7 +8,7 @@ beside what it was taught: a cosine of its answers then weighs up the teacher's 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,7 +20,7 @@ from safetensors.numpy import load_file, save
 
 from omnivec2.atomic_files import write_file
 from omnivec2.network.config import HeadConfig, Summary
-from omnivec2.network.fc_head import FullyConnectedHead
+from omnivec2.network.fc_head import NONE_OF_ITS_OWN, FullyConnectedHead
 from omnivec2.preprocess import Array, Sample, collate
 from omnivec2.training.adaptation.fitting.fit_layers import standardise
 from omnivec2.training.adaptation.fitting.frozen_summaries import digest_of, joined
@@ -143,7 +143,7 @@ def axes_of(
 
 def distil(
     config: HeadConfig, summaries: Summaries, taught: Array, widths: tuple[int, int],
-    kept: Sequence[KeptSummary] = (),
+    kept: Sequence[KeptSummary] = (), own_widths: Mapping[str, int] = NONE_OF_ITS_OWN,
 ) -> Distilled:  # fmt: skip
     """Fit a head to vectors; the penalty is chosen on a tenth of the inputs.
 
@@ -154,8 +154,9 @@ def distil(
         widths: The widths of g and of f.
         kept: The summaries that it keeps; the outputs are the axes on which what is taught and
             kept differs most.
+        own_widths: The sizes of the summaries that only its tokenizer hands out.
     """
-    head = FullyConnectedHead(config, *widths).requires_grad_(False)
+    head = FullyConnectedHead(config, *widths, own_widths).requires_grad_(False)
     seen = joined(summaries, config.summaries)
     standardise(head, torch.from_numpy(seen))
     std = head.std.numpy()

@@ -2,23 +2,27 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from omnivec2.checkpoint import write_checkpoint
+from omnivec2.checkpoint import dequantise, quantise, write_checkpoint
 from omnivec2.errors import UnknownModelError
 from omnivec2.network.config import HeadConfig, Summary
-from omnivec2.network.omnivec2 import module_name
-from omnivec2.preprocess import preprocessor_for
+from omnivec2.network.omnivec2 import OmniVec2, module_name
+from omnivec2.network.tokenizers.visual import ImageTokenizer
+from omnivec2.network.warmstart import load_deep_blocks
+from omnivec2.preprocess import Array, Sample, preprocessor_for
 from omnivec2.spec import DataSource, HeadSpec, Modality, TaskFamily, TensorSpec
 from omnivec2.training.adaptation.fitting.fit_layers import state_of
 from omnivec2.training.adaptation.fitting.frozen_summaries import summarise
-from omnivec2.training.adaptation.frozen_network import Base, build_network, load_base
+from omnivec2.training.adaptation.frozen_network import Base, build_network, load_base, load_into
+from omnivec2.training.adaptation.progress_report import Start, progress_report
 from omnivec2.training.data.base import DataDirectories
+from omnivec2.training.distillation.deep_blocks import EPOCHS, train_deep_blocks
 from omnivec2.training.distillation.distil_head import (
     Distilled,
     KeptSummary,
@@ -29,16 +33,16 @@ from omnivec2.training.distillation.distil_head import (
 from omnivec2.training.distillation.teachers import TEACHERS, Teacher
 from omnivec2.training.distillation.unlabelled_inputs import UNLABELLED
 
-_COLUMNS = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(),
-            TimeRemainingColumn())  # fmt: skip
-
 SUMMARIES: dict[Modality, tuple[Summary, ...]] = {
     Modality.TEXT: ("f_mean", "f_input_mean"),
-    Modality.IMAGE: ("f_mean", "f_input_mean"),
+    Modality.IMAGE: ("f_mean", "f_input_mean", "deep"),
 }
 """What the head of a modality sees, all of it from before f narrows the tokens.
 
 Without ``token_`` summaries a head shares the tokenizer part of other heads."""
+
+DEEP_BLOCKS: dict[Modality, int] = {Modality.IMAGE: 6}
+"""The blocks of the teacher that a tokenizer gets as a branch, if it has none; they are trained."""
 
 DIMENSIONS: dict[Modality, int] = {Modality.TEXT: 384, Modality.IMAGE: 256}
 
@@ -99,35 +103,57 @@ def distill(request: DistillRequest, console: Console) -> Distilled:
     )  # fmt: skip
     route = base.head.route
     base = base.with_f_mean()
+    deeper = base.with_deep_blocks(DEEP_BLOCKS.get(request.modality, 0))
+    has_new_blocks, base = deeper is not base, deeper
     network = build_network(base, route, config, None)
     unlabelled = UNLABELLED[request.modality]
     directories = DataDirectories(request.data, request.cache)
     preprocessor = preprocessor_for(base.head.preprocess)
     samples = unlabelled.samples(preprocessor, directories, request.seed)
-    with Progress(*_COLUMNS, console=console, transient=True) as progress:
-        bar = progress.add_task("the network's summaries", total=len(samples))
+    deep: dict[str, Array] = {}
+    with progress_report(console) as start:
+        vectors = kept_vectors(
+            teacher, samples, request.run, start("the teacher's vectors", len(samples))
+        )
+        mean, axes = axes_of(
+            vectors, config.outputs, is_centred=teacher.is_centred, evenness=teacher.evenness
+        )
+        taught = (vectors - mean) @ axes.T
+        if has_new_blocks:
+            deep = _trained_blocks(network, base.tokenizer, samples, taught, request.seed, start)
         seen = summarise(
-            network, route, samples, request.run, lambda n: progress.advance(bar, n),
+            network, route, samples, request.run, start("the network's summaries", len(samples)),
             names=config.summaries,
         )  # fmt: skip
-        bar = progress.add_task("the teacher's vectors", total=len(samples))
-        vectors = kept_vectors(teacher, samples, request.run, lambda n: progress.advance(bar, n))
-    mean, axes = axes_of(
-        vectors, config.outputs, is_centred=teacher.is_centred, evenness=teacher.evenness
-    )
     trunk = network.config.trunk
     torch.manual_seed(request.seed)
+    own = network.config.tokenizers[config.tokenizer].own_widths
     distilled = distil(
-        config, seen, (vectors - mean) @ axes.T, (trunk.g.width, trunk.f.width),
-        KEPT.get(request.modality, ()),
-    )  # fmt: skip
-    _write(request, base, config, distilled, teacher, unlabelled.sources)
+        config, seen, taught, (trunk.g.width, trunk.f.width), KEPT.get(request.modality, ()), own
+    )
+    _write(request, base, config, distilled, deep, teacher, unlabelled.sources)
     return distilled
 
 
+def _trained_blocks(
+    network: OmniVec2, tokenizer: str, samples: Sequence[Sample], taught: Array, seed: int,
+    start: Start,
+) -> dict[str, Array]:  # fmt: skip
+    """Train the deep blocks of a tokenizer, round them as a checkpoint does, and return them."""
+    module = network.tokenizers[tokenizer]
+    assert isinstance(module, ImageTokenizer)
+    load_deep_blocks(module.deep)
+    advance = start("deep blocks", (1 + EPOCHS) * len(samples))
+    train_deep_blocks(module, samples, taught, seed, advance)
+    prefix = f"tokenizers.{tokenizer}.deep."
+    trained = {f"{prefix}{name}": value for name, value in state_of(module.deep).items()}
+    load_into(network, dequantise(quantise(trained)))
+    return trained
+
+
 def _write(
-    request: DistillRequest, base: Base, config: HeadConfig, distilled: Distilled, teacher: Teacher,
-    sources: tuple[DataSource, ...],
+    request: DistillRequest, base: Base, config: HeadConfig, distilled: Distilled,
+    deep: Mapping[str, Array], teacher: Teacher, sources: tuple[DataSource, ...],
 ) -> None:  # fmt: skip
     route = base.head.route
     prefix = f"heads.{module_name(route)}."
@@ -136,8 +162,8 @@ def _write(
     network = base.config.model_copy(update={"heads": {**base.config.heads, route: config}})
     others = [head for head in base.checkpoint.heads if head.route != route]
     write_checkpoint(
-        request.out, config=network.model_dump(mode="json"), tensors=fitted, stored=stored,
-        heads=[*others, _spec(base.head, config, teacher, sources)],
+        request.out, config=network.model_dump(mode="json"), tensors={**fitted, **deep},
+        stored=stored, heads=[*others, _spec(base.head, config, teacher, sources)],
     )  # fmt: skip
 
 

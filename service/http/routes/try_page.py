@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import gzip
+from http import HTTPStatus
 from pathlib import Path
 
 from fastapi import FastAPI
+from starlette.datastructures import Headers
+from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.staticfiles import StaticFiles
 from starlette.types import Scope
+
+from service.static.vendor_libraries import PACKED
 
 STATIC = Path(__file__).resolve().parents[2] / "static"
 
@@ -27,11 +33,32 @@ _HEADERS = {
 
 
 class _Files(StaticFiles):
-    """Static files with the page's headers, also on a 304 response."""
+    """Static files with the page's headers, also on a 304 response.
+
+    A large library is kept compressed (``vendor_libraries.py``), and sent as it is kept.
+    """
 
     async def get_response(self, path: str, scope: Scope) -> Response:
-        response = await super().get_response(path, scope)
+        try:
+            response = await super().get_response(path, scope)
+        except HTTPException as error:
+            if error.status_code != HTTPStatus.NOT_FOUND or not self.lookup_path(path + PACKED)[1]:
+                raise
+            response = await self._packed(path, scope)
         response.headers.update(_HEADERS)
+        return response
+
+    async def _packed(self, path: str, scope: Scope) -> Response:
+        """Send a file as it is kept, compressed; unpacked to clients that do not take that."""
+        response = await super().get_response(path + PACKED, scope)
+        if "gzip" in Headers(scope=scope).get("accept-encoding", ""):
+            response.headers["Content-Encoding"] = "gzip"
+        elif response.status_code == HTTPStatus.OK:
+            content = gzip.decompress(Path(self.lookup_path(path + PACKED)[0]).read_bytes())
+            response = Response(
+                content, media_type=response.media_type, headers={"ETag": response.headers["etag"]}
+            )
+        response.headers["Vary"] = "Accept-Encoding"
         return response
 
 

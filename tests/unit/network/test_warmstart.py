@@ -11,9 +11,18 @@ from omnivec2.errors import CheckpointError
 from omnivec2.network import warmstart
 from omnivec2.network.config import PRESETS, HeadConfig, NetworkConfig
 from omnivec2.network.omnivec2 import OmniVec2
-from omnivec2.network.tokenizers.stem import BLOCKS, Stem
+from omnivec2.network.tokenizers.stem import (
+    BLOCKS,
+    LATER_BLOCKS,
+    DeepBlocks,
+    InvertedResidual,
+    Stem,
+    deep_places,
+)
 from omnivec2.network.warmstart import (
     EFFICIENTNET,
+    load_blocks,
+    load_deep_blocks,
     load_stem,
     warm_start,
 )
@@ -33,7 +42,9 @@ def efficientnet(blocks: int) -> dict[str, Tensor]:
         weights[f"{norm}.running_var"] = torch.rand(shape[0]) + 0.5
 
     add("_conv_stem", "_bn0", 32, 3, 3, 3)
-    for index, (inputs, outputs, expansion, kernel, _) in enumerate(BLOCKS[:blocks]):
+    for index, (inputs, outputs, expansion, kernel, _) in enumerate(
+        (BLOCKS + LATER_BLOCKS)[:blocks]
+    ):
         prefix, wide = f"_blocks.{index}.", inputs * expansion
         if expansion > 1:
             add(f"{prefix}_expand_conv", f"{prefix}_bn0", wide, inputs, 1, 1)
@@ -51,6 +62,17 @@ def test_batch_normalisation_is_folded_into_the_convolutions() -> None:
     x = torch.randn(2, 3, 32, 32)
     expected = norm(F.conv2d(F.pad(x, (0, 1, 0, 1)), weights["_conv_stem.weight"], stride=2))
     assert torch.allclose(stem.first(x), expected, atol=1e-5)
+
+
+def test_deep_blocks_get_the_weights_of_their_places(monkeypatch: pytest.MonkeyPatch) -> None:
+    weights, deep = efficientnet(16), DeepBlocks(6)
+    monkeypatch.setattr(warmstart, "efficientnet_weights", lambda: weights)
+    load_deep_blocks(deep)
+    every = [InvertedResidual(*sizes) for sizes in BLOCKS + LATER_BLOCKS]
+    load_blocks(every, weights)
+    for block, place in zip(deep.blocks, deep_places(6), strict=True):
+        for name, value in every[place].state_dict().items():
+            assert torch.equal(block.state_dict()[name], value)
 
 
 def test_a_grey_picture_gives_what_the_same_picture_in_colour_gives() -> None:

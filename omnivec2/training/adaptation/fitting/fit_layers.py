@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from omnivec2.network.config import HeadConfig, Summary
+from omnivec2.network.config import OWN_SUMMARIES, HeadConfig, Summary
 from omnivec2.network.fc_head import TRUNK_SUMMARIES, WIDE_SUMMARIES, FullyConnectedHead
 from omnivec2.preprocess import Array
 from omnivec2.spec import TaskFamily
@@ -209,10 +209,10 @@ def _empty_head(
         hidden=hidden, summaries=choice.summaries, quantiles=quantiles,
     )  # fmt: skip
     sizes = {name: data.summaries[name].shape[1] for name in choice.summaries}
-    raw = sizes.pop("raw", 0)
+    own = {str(name): sizes.pop(name) for name in OWN_SUMMARIES & sizes.keys()}
     wide = max((size for name, size in sizes.items() if name in WIDE_SUMMARIES), default=0)
     narrow = max((size for name, size in sizes.items() if name not in WIDE_SUMMARIES), default=0)
-    head = FullyConnectedHead(config, narrow, wide, raw)
+    head = FullyConnectedHead(config, narrow, wide, own)
     return head.requires_grad_(False)
 
 

@@ -10,12 +10,11 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from omnivec2.network.config import Summary
 from omnivec2.network.fc_head import (
     SUMMARIES,
-    TOKEN_SUMMARIES,
     TRUNK_SUMMARIES,
     summary_width,
 )
@@ -80,8 +79,8 @@ def summary_widths(
         names: The summaries; all there are if None.
     """
     trunk = network.config.trunk
-    raw_width = network.config.tokenizers[network.config.heads[route].tokenizer].raw_width
-    sizes = {n: summary_width(n, trunk.g.width, trunk.f.width, raw_width) for n in SUMMARIES}
+    own = network.config.tokenizers[network.config.heads[route].tokenizer].own_widths
+    sizes = {n: summary_width(n, trunk.g.width, trunk.f.width, own) for n in SUMMARIES}
     return {n: size for n, size in sizes.items() if size and (names is None or n in names)}
 
 
@@ -138,16 +137,11 @@ def _of_batch(
 ) -> dict[Summary, Array]:
     inputs = as_tensors(collate(samples))
     tokenizer = network.tokenizers[network.config.heads[route].tokenizer]
-    before: dict[str, Tensor] = {}
-    if "raw" in names:
-        assert isinstance(tokenizer, StandardUnitsTokenizer)
-        before["raw"] = tokenizer.raw(inputs)
     if set(names) == {"raw"}:
-        return {"raw": before["raw"].numpy()}
-    tokens = network.tokenize(route, inputs)
-    before |= {n: make(tokens) for n, make in TOKEN_SUMMARIES.items() if n in names}
+        assert isinstance(tokenizer, StandardUnitsTokenizer)
+        return {"raw": tokenizer.raw(inputs).numpy()}
+    tokens = network.tokenize(route, inputs, set(names) - TRUNK_SUMMARIES)
     features = network.trunk(tokens) if TRUNK_SUMMARIES & set(names) else tokens
-    features.extras |= before
     return {name: SUMMARIES[name](features).numpy() for name in names}
 
 

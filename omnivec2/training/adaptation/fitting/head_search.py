@@ -190,8 +190,8 @@ class HeadSearch:
     def _candidates(self, network: OmniVec2) -> list[tuple[Summary, ...]]:
         """Return the combinations of summaries to choose from."""
         tokenizer = network.config.heads[self.request.route].tokenizer
-        has_raw = network.config.tokenizers[tokenizer].raw_width > 0
-        found = self.training.adaptation.candidates(has_raw=has_raw)
+        own = network.config.tokenizers[tokenizer].own_widths
+        found = self.training.adaptation.candidates(own)
         return [names for names in found if self.with_trunk or not TRUNK_SUMMARIES & set(names)]
 
     def _tune(
@@ -232,9 +232,9 @@ class HeadSearch:
         )
         network.config = network.config.model_copy(update={"heads": {route: config}})
         trunk = network.config.trunk
-        raw_width = network.config.tokenizers[config.tokenizer].raw_width
+        own_widths = network.config.tokenizers[config.tokenizer].own_widths
         network.heads[module_name(route)] = FullyConnectedHead(
-            config, trunk.g.width, trunk.f.width, raw_width
+            config, trunk.g.width, trunk.f.width, own_widths
         )
 
 

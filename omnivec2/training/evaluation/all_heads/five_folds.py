@@ -166,8 +166,7 @@ def _summaries(
     base = load_base(checkpoint, spec.modality)
     tokenizer = base.config.heads[spec.route].tokenizer
     rules = modality_training(spec.modality).adaptation
-    has_raw = base.config.tokenizers[tokenizer].raw_width > 0
-    candidates = rules.candidates(has_raw=has_raw)
+    candidates = rules.candidates(base.config.tokenizers[tokenizer].own_widths)
     head = HeadConfig(
         family=spec.family, tokenizer=tokenizer, outputs=1, layers="fc", hidden=_HIDDEN,
         summaries=candidates[0],

@@ -38,5 +38,5 @@ def test_the_input_itself_is_as_wide_as_the_sizes_say(config: Any, inputs: dict[
     torch.manual_seed(0)
     arrays = {name: torch.rand(shape) for name, shape in inputs.items()}
     raw = config.build(8).raw(arrays)
-    assert raw.shape == (2, config.raw_width)
+    assert raw.shape == (2, config.own_widths["raw"])
     assert torch.isfinite(raw).all()

@@ -68,7 +68,7 @@ def test_a_row_itself_is_numbers_in_deviations_flags_of_missing_ones_and_of_cate
     tokenizer.mean.copy_(torch.tensor([1.0, 0.0]))
     tokenizer.std.copy_(torch.tensor([2.0, 1.0]))
     raw = tokenizer.raw(inputs())
-    assert raw.shape == (2, CONFIG.raw_width)
+    assert raw.shape == (2, CONFIG.own_widths["raw"])
     assert raw.tolist() == [
         [-0.25, -1.0, 0.0, 0.0, 0.0, 1.0, 0.0],
         [1.0, 0.0, 0.0, 1.0, 0.0, 0.0, 1.0],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import os
 import sys
@@ -80,6 +81,24 @@ def test_modules_that_import_each_other_keep_their_folders_and_others_do_not(
     assert (vendor / LIT).read_text() == "directives/live.js of lit-html"
     assert (vendor / "pico" / "pico.indigo.min.css").is_file()
     assert (vendor / "openchemlib" / "openchemlib.js").is_file()
+
+
+def test_a_large_file_is_kept_compressed_and_compared_by_its_content(
+    npm: None, packages: Path, vendor: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    large = packages / "openchemlib" / "dist" / "openchemlib.js"
+    large.write_text("large " * 100_000)
+    run(monkeypatch)
+    assert not (vendor / "openchemlib" / "openchemlib.js").exists()
+    kept = vendor / "openchemlib" / "openchemlib.js.gz"
+    assert gzip.decompress(kept.read_bytes()) == large.read_bytes()
+    assert run(monkeypatch, "--check") == 0
+    # Another compression of the same content is no difference, other content is one.
+    kept.write_bytes(gzip.compress(large.read_bytes(), compresslevel=1))
+    assert run(monkeypatch, "--check") == 0
+    kept.write_bytes(gzip.compress(b"other"))
+    assert altered() == ["openchemlib/openchemlib.js"]
+    assert run(monkeypatch, "--check") == 1
 
 
 def test_a_copy_replaces_what_was_there(
