@@ -29,6 +29,7 @@ from omnivec2.atomic_files import write_file
 from omnivec2.checkpoint import load_stored_tensors
 from omnivec2.digests import file_digest
 from omnivec2.errors import PassportError
+from omnivec2.familiarity.training_reference import REFERENCE_FILE
 from omnivec2.network.saved_network import load_network
 from omnivec2.parts import TRUNK
 from omnivec2.passport import (
@@ -48,8 +49,9 @@ def carry_graphs(earlier: Path, checkpoint: Path) -> list[str]:
     """Take over the graphs of heads whose specs, configuration and weights are unchanged.
 
     A head is taken over as a whole, in both layouts: with its graph in one piece, the parts it is
-    put together from, its decoder, its gate file and its passports. The calibration of int8 comes
-    along with the trunk. Everything else has to be exported.
+    put together from, its decoder, its gate file, the record of its training data and its
+    passports. The calibration of int8 comes along with the trunk. Everything else has to be
+    exported.
 
     Args:
         earlier: A checkpoint that was exported in both layouts.
@@ -140,9 +142,9 @@ class _Move:
         directory = self._target.checkpoint.model_directory(head)
         passport = self._source.whole_passport(before)
         source = self._source.checkpoint.model_directory(before)
-        gate = source / GATE_FILE
-        if gate.exists():
-            shutil.copyfile(gate, directory / GATE_FILE)
+        for name in (GATE_FILE, REFERENCE_FILE):
+            if (source / name).exists():
+                shutil.copyfile(source / name, directory / name)
         self._graphs(source, directory, passport)
         moved = ensemble.model_copy(update={"checkpoint_digest": self._target.checkpoint.digest})
         write_passport(moved, ensemble_path(self._target.checkpoint, head))

@@ -144,7 +144,7 @@ def _trained_blocks(
     assert isinstance(module, ImageTokenizer)
     load_deep_blocks(module.deep)
     advance = start("deep blocks", (1 + EPOCHS) * len(samples))
-    train_deep_blocks(module, samples, taught, seed, advance)
+    train_deep_blocks(module, samples, taught, seed, advance, epochs=EPOCHS)
     prefix = f"tokenizers.{tokenizer}.deep."
     trained = {f"{prefix}{name}": value for name, value in state_of(module.deep).items()}
     load_into(network, dequantise(quantise(trained)))

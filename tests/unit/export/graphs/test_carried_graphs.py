@@ -17,6 +17,7 @@ from export.repository.assembly import assemble
 from export.repository.layouts import Layout, is_current
 from omnivec2.checkpoint import load_stored_tensors, read_checkpoint, write_checkpoint
 from omnivec2.digests import file_digest
+from omnivec2.familiarity.training_reference import REFERENCE_FILE
 from omnivec2.network.config import HeadConfig, NetworkConfig
 from omnivec2.network.omnivec2 import OmniVec2, module_name
 from omnivec2.passport import verify_passport
@@ -121,6 +122,20 @@ def test_a_head_that_reads_a_changed_weight_is_exported_anew(
     earlier: Path, tmp_path: Path, changed: str
 ) -> None:
     assert carry_graphs(earlier, with_another_head(earlier, tmp_path / "x", changed=changed)) == []
+
+
+def test_the_record_of_training_data_comes_along_with_its_head(
+    earlier: Path, tmp_path: Path
+) -> None:
+    of_head = Path("models") / "imu_activity" / REFERENCE_FILE
+    copied = shutil.copytree(earlier, tmp_path / "copied")
+    (copied / of_head).write_text("a record")
+    later = with_another_head(copied, tmp_path / "later")
+    carry_graphs(copied, later)
+    assert (later / of_head).read_text() == "a record"
+    changed = with_another_head(copied, tmp_path / "changed", changed="heads.")
+    carry_graphs(copied, changed)
+    assert not (changed / of_head).exists()
 
 
 def test_a_head_with_another_spec_or_an_altered_graph_is_exported_anew(
