@@ -8,9 +8,10 @@ import numpy as np
 
 from omnivec2.checkpoint import Checkpoint, load_tensors, read_checkpoint
 from omnivec2.errors import CheckpointError, UnknownModelError
-from omnivec2.network.config import NetworkConfig
+from omnivec2.network.config import OWN_SUMMARIES, NetworkConfig
 from omnivec2.network.omnivec2 import OmniVec2, module_name
 from omnivec2.network.saved_network import continue_from, load_network, save_network
+from omnivec2.network.tokenizers.visual import DEEP
 from omnivec2.spec import HeadSpec
 
 _ROUNDING = 1e-3
@@ -39,6 +40,13 @@ def join_head(route: str, donor: Path, into: Path) -> Checkpoint:
     source, target = load_network(donor).config, load_network(into).config
     name = source.heads[route].tokenizer
     _require_same_weights(name, (source, donor), (target, into))
+    handed_out = target.tokenizers[name].own_widths
+    seen = OWN_SUMMARIES & set(source.heads[route].token_summaries)
+    if missing := sorted(seen - handed_out.keys()):
+        raise CheckpointError(
+            f"{route} of {donor} sees {missing[0]}, which the tokenizer {name} of {into} does not "
+            "hand out: join it with the checkpoint that it was trained on"
+        )
     network = OmniVec2(_config_with_head(route, source, target))
     continue_from(network, into)
     longer = f"tokenizers.{name}.positions.weight"
@@ -71,6 +79,9 @@ def _require_same_weights(
     donated, receiving = load_tensors(donor), load_tensors(into)
     for key in receiving:
         if not key.startswith(("trunk.", f"tokenizers.{tokenizer}.")):
+            continue
+        # A head that was trained before the tokenizer had a branch does without.
+        if key.startswith(f"tokenizers.{tokenizer}.{DEEP}.") and key not in donated:
             continue
         first_array, second_array = donated.get(key, receiving[key][:0]), receiving[key]
         if key.endswith(".positions.weight"):

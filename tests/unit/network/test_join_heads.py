@@ -8,12 +8,14 @@ from typer.testing import CliRunner
 
 from omnivec2.checkpoint import read_checkpoint
 from omnivec2.errors import CheckpointError, UnknownModelError
-from omnivec2.network.config import NetworkConfig
+from omnivec2.network.config import HeadConfig, NetworkConfig
 from omnivec2.network.join_heads import join_head
 from omnivec2.network.omnivec2 import OmniVec2
 from omnivec2.network.saved_network import load_network, save_network
-from omnivec2.spec import HeadSpec
+from omnivec2.network.tokenizers.visual import VisualTokenizerConfig
+from omnivec2.spec import HeadSpec, Modality, TaskFamily
 from omnivec2_cli.main import app
+from tests.support.networks.cut_networks import cut_heads, one_layer
 from tests.support.networks.writing import MAX_TOKENS, ROUTE, writing_network
 
 SHORT = 20
@@ -97,3 +99,53 @@ def test_a_head_that_is_not_there_is_named(tmp_path: Path) -> None:
     donor, into, _ = checkpoints(tmp_path)
     with pytest.raises(UnknownModelError, match="text/rhymes"):
         join_head("text/rhymes", donor, into)
+
+
+def pictures(root: Path) -> tuple[Path, Path]:
+    """Save a checkpoint whose stem has a branch, and one of the same weights without it.
+
+    Each has a head of two layers: one that sees the branch, and one that does not.
+    """
+    torch.manual_seed(0)
+    preset, directories = one_layer(), []
+    state: dict[str, torch.Tensor] = {}
+    for name, blocks, summaries in (("deep", 5, ("deep",)), ("plain", 0, ("cls", "mean"))):
+        changes = {
+            "tokenizers": {
+                "image": VisualTokenizerConfig(
+                    modality=Modality.IMAGE, stem_blocks=8, deep_blocks=blocks, grid=(1, 4, 4)
+                )
+            },
+            "heads": {
+                f"image/{name}": HeadConfig(
+                    family=TaskFamily.CLASSIFICATION, tokenizer="image", layers="fc",
+                    outputs=3, hidden=4, summaries=summaries,
+                )
+            },
+        }  # fmt: skip
+        network = OmniVec2(NetworkConfig.model_validate(preset | changes)).eval()
+        state = network.state_dict() | {k: v for k, v in state.items() if "heads." not in k}
+        own = {key: state[key] for key in network.state_dict()}
+        network.load_state_dict(own)
+        save_network(root / name, network, own, cut_heads(network))
+        directories.append(root / name)
+    return directories[0], directories[1]
+
+
+def test_a_head_from_before_there_was_a_branch_joins_a_checkpoint_that_has_one(
+    tmp_path: Path,
+) -> None:
+    deep, plain = pictures(tmp_path)
+    inputs = {"pixels": torch.randint(0, 255, (2, 64, 64, 3), dtype=torch.uint8)}
+    with torch.inference_mode():
+        before = load_network(plain)("image/plain", inputs)["logits"]
+        join_head("image/plain", plain, deep)
+        after = load_network(deep)("image/plain", inputs)["logits"]
+    torch.testing.assert_close(after, before, atol=1e-4, rtol=1e-3)
+
+
+def test_a_head_that_sees_a_branch_joins_no_checkpoint_without_one(tmp_path: Path) -> None:
+    deep, plain = pictures(tmp_path)
+    with pytest.raises(CheckpointError, match="sees deep, which the tokenizer image"):
+        join_head("image/deep", deep, plain)
+    assert [head.route for head in read_checkpoint(plain).heads] == ["image/plain"]
