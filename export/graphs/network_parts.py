@@ -187,7 +187,7 @@ class PartitionedNetwork:
         return config.tokenizer, inputs, owner
 
     def _names(self, head: HeadSpec) -> Iterator[str]:
-        """Yield names for the tokenizer of a head, the first of which is not taken yet is its."""
+        """Yield names for the tokenizer of a head, which takes the first that is free."""
         config = self._network.config.heads[head.route]
         if set(config.token_summaries) - {DEEP}:
             yield f"tokenizer_{module_name(head.route)}"

@@ -57,21 +57,19 @@ class Base:
         return replace(self, config=self.config.model_copy(update={"trunk": trunk}))
 
     def with_deep_blocks(self, blocks: int) -> Base:
-        """Return the base with so many deep blocks of its tokenizer's stem, if it has none yet.
+        """Return the base with deep blocks of its tokenizer's stem.
 
         Args:
-            blocks: The number of blocks; 0 leaves the base as it is.
-
-        Raises:
-            CheckpointError: The tokenizer cannot have any.
+            blocks: The number of blocks. 0 leaves the base as it is, as does a tokenizer that has
+                deep blocks, or that cannot have any, such as one of plain patches.
         """
         own = self.config.tokenizers[self.tokenizer]
         if not blocks or own.own_widths.get(DEEP):
             return self
         try:
             deeper = type(own).model_validate(own.model_dump() | {"deep_blocks": blocks})
-        except ValidationError as error:
-            raise CheckpointError(f"tokenizer {self.tokenizer}: {error}") from error
+        except ValidationError:
+            return self
         tokenizers = {**self.config.tokenizers, self.tokenizer: deeper}
         return replace(self, config=self.config.model_copy(update={"tokenizers": tokenizers}))
 

@@ -11,7 +11,7 @@ from rich.console import Console
 
 from omnivec2.checkpoint import dequantise, quantise, write_checkpoint
 from omnivec2.errors import UnknownModelError
-from omnivec2.network.config import HeadConfig, Summary
+from omnivec2.network.config import OWN_SUMMARIES, HeadConfig, Summary
 from omnivec2.network.omnivec2 import OmniVec2, module_name
 from omnivec2.network.tokenizers.visual import ImageTokenizer
 from omnivec2.network.warmstart import load_deep_blocks
@@ -96,15 +96,16 @@ def distill(request: DistillRequest, console: Console) -> Distilled:
     if not base.head.is_embedding:
         raise UnknownModelError(f"{request.base} has no embedding of {request.modality.value}")
     teacher = TEACHERS[request.modality]().requires_grad_(False).eval()
-    config = HeadConfig(
-        family=TaskFamily.EMBEDDING, tokenizer=base.tokenizer, layers="fc",
-        outputs=DIMENSIONS[request.modality], hidden=2 * DIMENSIONS[request.modality],
-        summaries=SUMMARIES[request.modality],
-    )  # fmt: skip
     route = base.head.route
     base = base.with_f_mean()
     deeper = base.with_deep_blocks(DEEP_BLOCKS.get(request.modality, 0))
     has_new_blocks, base = deeper is not base, deeper
+    lacking = OWN_SUMMARIES - base.config.tokenizers[base.tokenizer].own_widths.keys()
+    config = HeadConfig(
+        family=TaskFamily.EMBEDDING, tokenizer=base.tokenizer, layers="fc",
+        outputs=DIMENSIONS[request.modality], hidden=2 * DIMENSIONS[request.modality],
+        summaries=tuple(n for n in SUMMARIES[request.modality] if n not in lacking),
+    )  # fmt: skip
     network = build_network(base, route, config, None)
     unlabelled = UNLABELLED[request.modality]
     directories = DataDirectories(request.data, request.cache)

@@ -59,10 +59,18 @@ def made_up(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def base(tmp_path: Path) -> Path:
+    return write_base(tmp_path / "base", stem_blocks=11)
+
+
+def write_base(directory: Path, stem_blocks: int) -> Path:
     torch.manual_seed(0)
     preset = one_layer()
     changes = {
-        "tokenizers": {"image": VisualTokenizerConfig(modality=Modality.IMAGE, grid=(1, 4, 4))},
+        "tokenizers": {
+            "image": VisualTokenizerConfig(
+                modality=Modality.IMAGE, stem_blocks=stem_blocks, grid=(1, 4, 4)
+            )
+        },
         "heads": {route: ROUTES[route] for route in (ROUTE, OTHER)},
     }
     network = OmniVec2(NetworkConfig.model_validate(preset | changes)).eval()
@@ -76,8 +84,8 @@ def base(tmp_path: Path) -> Path:
         )
         for head in cut_heads(network)
     ]
-    save_network(tmp_path / "base", network, network.state_dict(), heads)
-    return tmp_path / "base"
+    save_network(directory, network, network.state_dict(), heads)
+    return directory
 
 
 def request(base: Path, out: Path, modality: Modality = Modality.IMAGE) -> DistillRequest:
@@ -116,6 +124,13 @@ def test_a_branch_that_is_there_is_not_trained_again(base: Path, tmp_path: Path)
     once, twice = (load_stored_tensors(tmp_path / name) for name in ("once", "twice"))
     assert once.keys() == twice.keys()
     assert all(np.array_equal(once[name], twice[name]) for name in once)
+
+
+def test_a_stem_that_is_too_short_for_a_branch_does_without(tmp_path: Path) -> None:
+    distill(request(write_base(tmp_path / "base", 7), tmp_path / "out"), Console(quiet=True))
+    network = load_network(tmp_path / "out")
+    assert not network.config.tokenizers["image"].own_widths
+    assert network.config.heads[ROUTE].summaries == ("f_mean", "f_input_mean")
 
 
 def test_a_modality_without_a_teacher_is_refused(base: Path, tmp_path: Path) -> None:
