@@ -81,11 +81,12 @@ class OmniVec2(nn.Module):
         """
         head = self.config.heads[route]
         tokenizer = self.tokenizers[head.tokenizer]
-        assert isinstance(tokenizer, Tokenizer)
         names = set(head.token_summaries if summaries is None else summaries)
-        tokens: Tokens = (
-            tokenizer.forward_own(inputs) if OWN_SUMMARIES & names else tokenizer(inputs)
-        )
+        if OWN_SUMMARIES & names:
+            assert isinstance(tokenizer, Tokenizer)
+            tokens = tokenizer.forward_own(inputs)
+        else:
+            tokens = tokenizer(inputs)
         for name in sorted(names - OWN_SUMMARIES):
             tokens.extras[name] = TOKEN_SUMMARIES[name](tokens)
         return tokens

@@ -282,10 +282,10 @@ def _is_gpl(distribution: Distribution) -> bool:
     )
 
 
-def test_the_shipped_network_takes_at_most_40_mib_in_git() -> None:
+def test_the_shipped_network_takes_at_most_46_mib_in_git() -> None:
     files = [path for path in (ROOT / "checkpoints/reference").rglob("*") if path.is_file()]
     stored = sum(len(zlib.compress(path.read_bytes())) for path in files)
-    assert 0 < stored <= 40 * 2**20
+    assert 0 < stored <= 46 * 2**20
 
 
 @pytest.mark.parametrize("path", LOCKS_WITH_HASHES, ids=lambda path: path.stem)
