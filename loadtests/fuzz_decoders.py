@@ -35,7 +35,10 @@ from omnivec2.terminal import make_console
 
 DEADLINE_SECONDS = 5.0
 LATE_SECONDS = 2.0
-MOST_MEMORY_BYTES = 100 * 2**20
+MOST_MEMORY_BYTES = 150 * 2**20
+"""The most that memory may grow after the warm-up. On one machine it was between 1,046 and
+1,228 MiB then, and between 1,129 and 1,197 in the end: engines arrange some graphs late. A leak
+of 8 KiB a file would be more."""
 _SETTLE_SECONDS = 30.0
 _TURN_SECONDS = 1.0
 _PATIENCE_SECONDS = 60.0
