@@ -15,7 +15,7 @@ from pydantic import JsonValue
 from torch import Tensor
 
 from omnivec2.errors import InvalidInputError, InvalidParameterError
-from omnivec2.network.config import Summary
+from omnivec2.network.config import OWN_SUMMARIES, Summary
 from omnivec2.preprocess import Array, Preprocessor, Sample
 from omnivec2.preprocess.formats.tables.frame import Frame
 from omnivec2.spec import HeadSpec, TaskFamily
@@ -25,7 +25,6 @@ from omnivec2.training.data.base import Augment, TaskData
 
 FEATURE_SUMMARIES: tuple[Summary, ...] = ("cls", "mean")
 TOKEN_SUMMARIES: tuple[Summary, ...] = ("token_mean", "token_max", "token_deviation")
-ALL_OWN: tuple[Summary, ...] = ("raw", "deep")
 
 INPUT_NAMES = ("text", "sentence", "smiles", "path", "file", "filename", "image")
 """Names of a table's column that is taken for the input where none is given."""
@@ -61,7 +60,7 @@ class AdaptationRules:
                 features, and with everything.
         """
         most = max(self.summaries, key=len)
-        names = [name for name in ALL_OWN if name in own]
+        names = sorted(OWN_SUMMARIES.intersection(own))
         found: list[tuple[Summary, ...]] = [
             *((name,) for name in names),
             *self.summaries,

@@ -5,5 +5,6 @@
     unlabelled inputs ─┬─ frozen network ─► summaries ─┐
                        └─ teacher ────────► vectors ───┴─ ridge regression ─► head ─► checkpoint
 
-No other head changes: the trunk and the tokenizers stay as they are.
+A picture's tokenizer first gets a branch of its stem, if it has none, that is trained on the same
+vectors (``deep_blocks.py``). No other head changes: all weights that were there stay as they are.
 """
